@@ -1,0 +1,73 @@
+# Everything a developer or CI runs. `make` alone lists the targets.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.complete
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo test check lint types format generate generated-check breaking lock \
+	soak build clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv from requirements.lock (another Python: PYTHON=python3.13)
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
+	  "Dovetail needs Python 3.11 or newer, this is %d.%d. Name another: make PYTHON=python3.13" % v[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: setup  ## start both services on this machine
+	$(BIN)/dovetail up $(ARGS)
+
+demo: setup  ## start both services and try them out
+	$(BIN)/dovetail up --try $(ARGS)
+
+test: setup  ## run the tests (some of them: ARGS='-k inbox')
+	$(BIN)/pytest $(ARGS)
+
+check: lint types test  ## lint, types, tests: what CI runs
+
+lint: setup generated-check breaking  ## style, layers, structure, contract, generated code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/structure.py
+	$(BIN)/buf lint protos
+	$(BIN)/buf format protos --diff --exit-code
+
+types: setup  ## check the types
+	$(BIN)/pyright
+
+format: setup  ## format Python and protos, fix what can be fixed
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+	$(BIN)/buf format protos --write
+
+generate: setup  ## write generated/ from protos/
+	$(BIN)/python scripts/generate.py
+
+generated-check: setup  ## prove that generated/ is what protos/ say
+	$(BIN)/python scripts/generate.py --check
+
+breaking: setup  ## find changes of protos/ that break callers (of another commit: AGAINST=v0.1.0)
+	AGAINST=$(AGAINST) scripts/breaking.sh $(BIN)/buf
+
+lock: setup  ## compile requirements.lock anew (to newer releases: ARGS=--upgrade)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock $(ARGS)
+
+soak: setup  ## run the long tests
+	DOVETAIL_SOAK=1 $(BIN)/pytest -m soak --timeout=0 $(ARGS)
+
+build: setup  ## build the wheel and the sdist into dist/
+	$(BIN)/hatchling build --clean
+
+clean:  ## remove .venv and everything built
+	rm -rf .venv dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

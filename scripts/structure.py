@@ -1,0 +1,34 @@
+"""Proves what no other linter does: the namespace package stays one, files stay short."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+NAMESPACE_ROOTS = ("services", "generated/python", "clients/python")
+WRITTEN_BY_HAND = ("services", "clients/python", "scripts", "tests")
+MOST_LINES = 400
+
+
+def main() -> None:
+    faults = [*hidden_roots(), *long_files()]
+    if faults:
+        sys.exit("\n".join(faults))
+
+
+def hidden_roots() -> list[str]:
+    strays = [Path(root, "dovetail", "__init__.py") for root in NAMESPACE_ROOTS]
+    return [f"{path} hides the other roots" for path in strays if (ROOT / path).exists()]
+
+
+def long_files() -> list[str]:
+    files = sorted(path for folder in WRITTEN_BY_HAND for path in (ROOT / folder).rglob("*.py"))
+    lengths = {path.relative_to(ROOT): len(path.read_bytes().splitlines()) for path in files}
+    return [
+        f"{path} has {length} lines; {MOST_LINES} is the most"
+        for path, length in lengths.items()
+        if length > MOST_LINES
+    ]
+
+
+if __name__ == "__main__":
+    main()

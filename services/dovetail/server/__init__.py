@@ -1,0 +1,1 @@
+"""Dovetail's servers: MessagingService and TaskService over one store."""

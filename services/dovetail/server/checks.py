@@ -1,0 +1,138 @@
+"""Checks of what a request carries. They collect every violation, so that one error names them all."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+
+from dovetail.server.errors import FieldViolation, InvalidArgumentError, Reason
+
+ID_CHARACTERS = 128
+LABELS = 16
+LABEL_KEY_CHARACTERS = 64
+LABEL_VALUE_CHARACTERS = 256
+MESSAGE_BYTES = 1024 * 1024
+PAGE_SIZE = 50
+LARGEST_PAGE = 1_000
+SHOWN_CHARACTERS = 60
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: quoted, and cut when it is long."""
+    text = value if isinstance(value, str) else str(value)
+    cut = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+    return json.dumps(cut, ensure_ascii=False) if isinstance(value, str) else cut
+
+
+def id_fault(value: str) -> str | None:
+    """What is wrong with an id, or None: 1 to 128 printable characters in NFC, no outer spaces."""
+    if not 1 <= len(value) <= ID_CHARACTERS:
+        return f"must have 1 to {ID_CHARACTERS} characters, has {len(value)}"
+    if not value.isprintable():
+        return f"{shown(value)} must have printable characters only"
+    if value != value.strip():
+        return f"{shown(value)} must not begin or end with a space"
+    if not unicodedata.is_normalized("NFC", value):
+        return f"{shown(value)} must be in Unicode normal form C"
+    return None
+
+
+class Checks:
+    """Collects violations, then raises them together: `with Checks() as check: check.id(…)`."""
+
+    def __init__(self) -> None:
+        """Begin without violations."""
+        self._violations: list[FieldViolation] = []
+
+    def __enter__(self) -> Checks:
+        """Collect."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Raise what was collected, if anything was."""
+        if kind is None and self._violations:
+            first = self._violations[0]
+            more = f" (and {len(self._violations) - 1} more)" if len(self._violations) > 1 else ""
+            raise InvalidArgumentError(
+                Reason.INVALID_FIELDS,
+                f"{first.field}: {first.description}{more}",
+                metadata={"field": first.field},
+                violations=self._violations,
+            )
+
+    def refuse(self, field: str, description: str) -> None:
+        """Record a violation."""
+        self._violations.append(FieldViolation(field=field, description=description))
+
+    def id(self, field: str, value: str) -> None:
+        """An id that must be there."""
+        fault = id_fault(value)
+        if fault:
+            self.refuse(field, fault)
+
+    def optional_id(self, field: str, value: str) -> None:
+        """An id that may be empty."""
+        if value:
+            self.id(field, value)
+
+    def ids(self, field: str, values: Iterable[str]) -> None:
+        """A list of ids."""
+        for index, value in enumerate(values):
+            self.id(f"{field}[{index}]", value)
+
+    def text(self, field: str, value: str, characters: int, least: int = 0) -> None:
+        """Text of a bounded length without NUL characters."""
+        if not least <= len(value) <= characters:
+            self.refuse(field, f"must have {least} to {characters:,} characters, has {len(value):,}")
+        elif "\0" in value:
+            self.refuse(field, "must not contain NUL characters")
+
+    def number(self, field: str, value: int, least: int, most: int) -> None:
+        """A number in a range."""
+        if not least <= value <= most:
+            self.refuse(field, f"must be {least:,} to {most:,}, is {value:,}")
+
+    def enum(self, field: str, value: int, kind: type[IntEnum]) -> None:
+        """A number that the enum knows; 0 is for the caller to judge."""
+        if value and value not in kind.__members__.values():
+            names = ", ".join(f"{member.name} ({member.value})" for member in kind)
+            self.refuse(field, f"{value} is not one of {names}")
+
+    def enums(self, field: str, values: Iterable[int], kind: type[IntEnum]) -> None:
+        """A list of enum numbers, in which 0 has no meaning."""
+        for index, value in enumerate(values):
+            if value == 0:
+                self.refuse(f"{field}[{index}]", "must not be UNSPECIFIED")
+            self.enum(f"{field}[{index}]", value, kind)
+
+    def labels(self, field: str, labels: Mapping[str, str]) -> None:
+        """At most 16 labels of printable text."""
+        if len(labels) > LABELS:
+            self.refuse(field, f"must have at most {LABELS} pairs, has {len(labels)}")
+        for key, value in labels.items():
+            if not 1 <= len(key) <= LABEL_KEY_CHARACTERS or not key.isprintable():
+                self.refuse(
+                    f"{field}[{shown(key)}]",
+                    f"the key must have 1 to {LABEL_KEY_CHARACTERS} printable characters",
+                )
+            if len(value) > LABEL_VALUE_CHARACTERS or not value.isprintable():
+                self.refuse(
+                    f"{field}[{shown(key)}]",
+                    f"the value must have 0 to {LABEL_VALUE_CHARACTERS} printable characters",
+                )
+
+    def page_size(self, value: int) -> None:
+        """The size of a page, 0 for the default."""
+        self.number("page_size", value, 0, LARGEST_PAGE)
+
+    def size(self, field: str, size: int) -> None:
+        """The bytes of a whole message or task."""
+        if size > MESSAGE_BYTES:
+            self.refuse(field, f"must be at most {MESSAGE_BYTES:,} bytes in all, is {size:,}")
+
+    def span(self, field: str, begin: int | None, end: int | None) -> None:
+        """A range of times, `field`_from before `field`_until."""
+        if begin is not None and end is not None and begin > end:
+            self.refuse(f"{field}_until", f"must not be before {field}_from")

@@ -1,0 +1,111 @@
+"""Every error that Dovetail answers, each a class named for its status. Nothing of gRPC is here.
+
+DovetailError
+├── InvalidArgumentError     the request is wrong, whatever the state
+├── NotFoundError            something it names does not exist
+├── AlreadyExistsError       something it makes exists
+├── FailedPreconditionError  the state refuses it
+├── AbortedError             somebody else was first
+├── OutOfRangeError          a position beyond the legal range
+├── ResourceExhaustedError   a limit or the disk is full
+├── UnavailableError         try again: the outcome is unknown
+└── InternalError            a fault of ours: the outcome is unknown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+DOMAIN = "dovetail.dev"
+
+
+class Reason(StrEnum):
+    """The closed list of reasons; `docs/reference/errors.md` says what to do about each."""
+
+    INVALID_FIELDS = "INVALID_FIELDS"
+    MALFORMED_REQUEST = "MALFORMED_REQUEST"
+    REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    INVALID_CALLER = "INVALID_CALLER"
+    CALLER_AGENT_REQUIRED = "CALLER_AGENT_REQUIRED"
+    AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
+    MESSAGE_NOT_FOUND = "MESSAGE_NOT_FOUND"
+    TASK_NOT_FOUND = "TASK_NOT_FOUND"
+    TASK_EXISTS = "TASK_EXISTS"
+    TASK_STATE = "TASK_STATE"
+    ASSIGNED_TO_ANOTHER = "ASSIGNED_TO_ANOTHER"
+    TOO_MANY_BUCKETS = "TOO_MANY_BUCKETS"
+    ETAG_MISMATCH = "ETAG_MISMATCH"
+    CURSOR_IN_FUTURE = "CURSOR_IN_FUTURE"
+    STORE_FULL = "STORE_FULL"
+    STORE_BUSY = "STORE_BUSY"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    SERVER_STOPPING = "SERVER_STOPPING"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldViolation:
+    """One field of a request that is wrong, and what would be right."""
+
+    field: str
+    description: str
+
+
+class DovetailError(Exception):
+    """An answer other than success: a reason, a sentence, and details for programs."""
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        violations: Iterable[FieldViolation] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        """Make an error; `retry_after` is in seconds, unset where a retry does not help."""
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.retry_after = retry_after
+
+
+class InvalidArgumentError(DovetailError):
+    """The request is wrong, whatever the state."""
+
+
+class NotFoundError(DovetailError):
+    """Something that the request names does not exist."""
+
+
+class AlreadyExistsError(DovetailError):
+    """Something that the request makes exists already."""
+
+
+class FailedPreconditionError(DovetailError):
+    """The state refuses the request."""
+
+
+class AbortedError(DovetailError):
+    """Somebody else was first."""
+
+
+class OutOfRangeError(DovetailError):
+    """A position lies beyond the legal range."""
+
+
+class ResourceExhaustedError(DovetailError):
+    """A limit or the disk is full; nothing was written."""
+
+
+class UnavailableError(DovetailError):
+    """The store or the server cannot answer now; the outcome is unknown."""
+
+
+class InternalError(DovetailError):
+    """A fault of ours; the outcome is unknown."""

@@ -1,0 +1,160 @@
+"""Agents and the counters of their inboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from dovetail.server.store import labels as labels_text
+from dovetail.server.store.models import AgentRow
+from dovetail.server.store.transaction import MICROS, Row, Snapshot, Statement, Transaction, param, params
+
+SEEN_MICROS = 60 * MICROS
+MOST_KNOWN = 2_000
+_CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agent:
+    """An agent as the directory shows it. Times in microseconds since 1970 UTC."""
+
+    agent_id: str
+    display_name: str
+    labels: Mapping[str, str]
+    create_time: int
+    last_seen_time: int
+    last_sequence: int
+    unacknowledged_count: int
+
+
+_COLUMNS = (
+    AgentRow.agent_id,
+    AgentRow.display_name,
+    AgentRow.labels,
+    AgentRow.create_time,
+    AgentRow.last_seen_time,
+    AgentRow.last_sequence,
+    AgentRow.unacknowledged_count,
+)
+_ONE = (AgentRow.team_id == param("team_id")) & (AgentRow.agent_id == param("agent_id"))
+_FIND = Statement(AgentRow.select(*_COLUMNS).where(_ONE))
+_ADD = Statement(
+    AgentRow.insert(
+        params(
+            AgentRow.team_id,
+            *_COLUMNS,
+            AgentRow.acknowledged_count,
+            AgentRow.acknowledge_micros,
+        )
+    )
+)
+_SEE = Statement(AgentRow.update(params(AgentRow.last_seen_time)).where(_ONE))
+_LAST_SEQUENCE = Statement(AgentRow.select(AgentRow.last_sequence).where(_ONE))
+_SEEN_TIME = Statement(AgentRow.select(AgentRow.last_seen_time).where(_ONE))
+
+
+def find(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent | None:
+    """One agent, or None."""
+    row = snapshot.row(_FIND, team_id=team_id, agent_id=agent_id)
+    return _agent(row) if row else None
+
+
+def register(
+    transaction: Transaction,
+    team_id: str,
+    agent_id: str,
+    display_name: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    """Add an agent that does not exist yet, with an empty inbox."""
+    now = transaction.team(team_id).now
+    transaction.write(
+        _ADD,
+        team_id=team_id,
+        agent_id=agent_id,
+        display_name=display_name,
+        labels=labels_text.encode(labels or {}),
+        create_time=now,
+        last_seen_time=now,
+        last_sequence=0,
+        unacknowledged_count=0,
+        acknowledged_count=0,
+        acknowledge_micros=0,
+    )
+
+
+def touch(transaction: Transaction, team_id: str, agent_id: str) -> None:
+    """Register the agent that writes, if it is new, and note, to the minute, that it was here."""
+    if not agent_id:
+        return
+    row = transaction.row(_SEEN_TIME, team_id=team_id, agent_id=agent_id)
+    now = transaction.team(team_id).now
+    if row is None:
+        register(transaction, team_id, agent_id)
+    elif row[0] + SEEN_MICROS <= now:
+        transaction.write(_SEE, team_id=team_id, agent_id=agent_id, last_seen_time=now)
+
+
+def is_current(snapshot: Snapshot, team_id: str, agent_id: str, now: int) -> bool:
+    """Whether `touch` would write nothing."""
+    row = snapshot.row(_SEEN_TIME, team_id=team_id, agent_id=agent_id)
+    return row is not None and row[0] + SEEN_MICROS > now
+
+
+def last_sequences(
+    snapshot: Snapshot, team_id: str, agent_ids: Iterable[str]
+) -> dict[str, int]:
+    """The last sequence in each inbox, of those of these agents that exist."""
+    ids = list(agent_ids)
+    if len(ids) == 1:
+        row = snapshot.row(_LAST_SEQUENCE, team_id=team_id, agent_id=ids[0])
+        return {ids[0]: row[0]} if row else {}
+    found: dict[str, int] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = AgentRow.select(AgentRow.agent_id, AgentRow.last_sequence).where(
+            (AgentRow.team_id == team_id) & AgentRow.agent_id.in_(ids[start : start + _CHUNK])
+        )
+        found.update((agent_id, last) for agent_id, last in snapshot.select(query))
+    return found
+
+
+def known(snapshot: Snapshot, team_id: str) -> list[str]:
+    """The ids of the team's agents, at most 2,000 of them."""
+    query = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == team_id)
+    return [agent_id for (agent_id,) in snapshot.select(query.limit(MOST_KNOWN))]
+
+
+def page(
+    snapshot: Snapshot, team_id: str, labels: Mapping[str, str], after: str, limit: int
+) -> list[Agent]:
+    """Agents in order of id, after one."""
+    query = AgentRow.select(*_COLUMNS).where(
+        AgentRow.team_id == team_id,
+        AgentRow.agent_id > after,
+        *labels_text.conditions(snapshot, AgentRow.labels, labels),
+    )
+    return [_agent(row) for row in snapshot.select(query.order_by(AgentRow.agent_id).limit(limit))]
+
+
+def heads(
+    snapshot: Snapshot, inboxes: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[int, ...]]:
+    """What changes of each inbox with every delivery and every acknowledgement."""
+    found: dict[tuple[str, str], tuple[int, ...]] = {}
+    for team_id, group in groupby(sorted(inboxes), key=lambda inbox: inbox[0]):
+        ids = [agent_id for _, agent_id in group]
+        for start in range(0, len(ids), _CHUNK):
+            query = AgentRow.select(
+                AgentRow.agent_id, AgentRow.last_sequence, AgentRow.acknowledged_count
+            ).where((AgentRow.team_id == team_id) & AgentRow.agent_id.in_(ids[start : start + _CHUNK]))
+            for agent_id, *head in snapshot.select(query):
+                found[team_id, agent_id] = tuple(head)
+    return found
+
+
+def _agent(row: Row) -> Agent:
+    values: dict[str, Any] = dict(zip((column.name for column in _COLUMNS), row, strict=True))
+    values["labels"] = labels_text.decode(values["labels"])
+    return Agent(**values)

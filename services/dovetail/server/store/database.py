@@ -1,0 +1,190 @@
+"""The store: transactions, groups of units, and the boundary between event loop and threads.
+
+Handlers hand units (functions of a Transaction) to `Store.write`; units that wait together are run in
+one transaction and committed once. A unit checks before its first write, takes ids and times from the
+transaction, touches nothing outside, and may run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from itertools import count
+from pathlib import Path
+from typing import TypeVar, cast
+
+from dovetail.server.errors import DovetailError, InternalError
+from dovetail.server.store import agents
+from dovetail.server.store.crew import Crew, Job, busy
+from dovetail.server.store.engine import Engine, Inbox, StoreOpenError
+from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.store.wakeups import Bells
+
+T = TypeVar("T")
+_Run = Callable[[list[Job]], None]
+
+LARGEST_GROUP = 128
+READERS = 3
+LARGEST_READ = 16
+STORE_SECONDS = 30.0
+
+
+def open_engine(url: str) -> Engine:
+    """The engine of a URL: `sqlite:///PATH`, or `postgresql://…` as libpq knows it."""
+    if url.startswith("sqlite:///"):
+        from dovetail.server.store.sqlite import SqliteEngine
+
+        return SqliteEngine(Path(url.removeprefix("sqlite:///")))
+    if url.startswith(("postgresql://", "postgres://")):
+        try:
+            from dovetail.server.store.postgres import PostgresEngine
+        except ImportError as error:
+            raise StoreOpenError(
+                f"a PostgreSQL store needs psycopg: pip install 'dovetail[postgres]' ({error})"
+            ) from error
+        return PostgresEngine(url)
+    raise StoreOpenError(
+        f"no store of the kind {url.partition(':')[0]!r}: use sqlite:///PATH or postgresql://…"
+    )
+
+
+class _RefusedLateError(Exception):
+    """A unit refused after it wrote: the group must run again, each unit by itself."""
+
+    def __init__(self, refusal: DovetailError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class Store:
+    """One store as one process uses it. To be used on one event loop, and closed at the end."""
+
+    def __init__(self, url: str) -> None:
+        """Open the store and bring its schema up to date. Raises StoreOpenError."""
+        self.bells = Bells()
+        self._engine = open_engine(url)
+        self._engine.migrate()
+        self._engine.close_connection()
+        self.address = self._engine.address
+        self._turn = count()
+        end = self._engine.close_connection
+        self._writers = Crew("writer", self._engine.writers, LARGEST_GROUP, self._write_group, end)
+        self._readers = Crew("reader", READERS, LARGEST_READ, self._read_group, end)
+        self._scanner = Crew("scanner", 1, 1, self._read_group, end)
+        self._stop = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._comparing: asyncio.Task[None] | None = None
+        self._listener = threading.Thread(
+            target=self._engine.listen, args=(self._stop, self._on_ring), name="listener", daemon=True
+        )
+        self._listener.start()
+
+    async def write(self, team_id: str, unit: Callable[[Transaction], T]) -> T:
+        """Run a unit for a team; when this returns, what it wrote is on disk."""
+        return cast(T, await self._do(self._writers, self._engine.lane(team_id), team_id, unit))
+
+    async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
+        """Run a short query; it sees every write that was answered before this call."""
+        lane = str(next(self._turn) % READERS)
+        return cast(T, await self._do(self._readers, lane, team_id, query))
+
+    async def scan(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
+        """Run a long query, out of the way of short ones."""
+        return cast(T, await self._do(self._scanner, "", team_id, query))
+
+    async def close(self) -> None:
+        """Finish what waits and close the connections."""
+        await asyncio.to_thread(self._close)
+
+    async def _do(self, crew: Crew, lane: str, team_id: str, work: Callable[..., object]) -> object:
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                return await crew.do(lane, team_id, work)
+        except TimeoutError as error:
+            raise busy(f"{self.address} did not answer for {STORE_SECONDS:.0f} s") from error
+
+    def _close(self) -> None:
+        for crew in (self._writers, self._readers, self._scanner):
+            crew.close()
+        self._stop.set()
+        self._listener.join()
+        self._engine.close()
+
+    def _write_group(self, jobs: list[Job]) -> None:
+        try:
+            rings = self._commit(jobs)
+        except _RefusedLateError as late:
+            self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
+        except Exception as error:
+            self._after_failure(jobs, error, self._write_group)
+        else:
+            if rings:
+                self._engine.announce(rings)
+                self._ring_here(rings)
+
+    def _commit(self, jobs: list[Job]) -> set[Inbox]:
+        with self._engine.write() as transaction:
+            for job in jobs:
+                if not job.abandoned:
+                    self._run_unit(transaction, job)
+            transaction.flush()
+        return transaction.rings
+
+    def _run_unit(self, transaction: Transaction, job: Job) -> None:
+        transaction.team(job.team_id)
+        job.result, job.error, writes = None, None, transaction.writes
+        try:
+            job.result = job.work(transaction)
+        except DovetailError as error:
+            if transaction.writes != writes:
+                raise _RefusedLateError(error) from error
+            job.error = error
+
+    def _after_failure(self, jobs: list[Job], error: Exception, run: _Run) -> None:
+        """Nothing of the group was done. An outage is everybody's; else find the one at fault."""
+        answer = self._engine.answer(error)
+        if len(jobs) > 1 and isinstance(answer, InternalError):
+            for job in jobs:
+                run([job])
+            return
+        for job in jobs:
+            job.error = answer
+
+    def _read_group(self, jobs: list[Job]) -> None:
+        try:
+            with self._engine.read() as snapshot:
+                for job in jobs:
+                    if not job.abandoned:
+                        self._run_query(snapshot, job)
+        except Exception as error:
+            self._after_failure(jobs, error, self._read_group)
+
+    def _run_query(self, snapshot: Snapshot, job: Job) -> None:
+        try:
+            job.result = job.work(snapshot)
+        except DovetailError as error:
+            job.error = error
+
+    def _ring_here(self, inboxes: Iterable[Inbox]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody watches any more
+            self._loop.call_soon_threadsafe(self.bells.ring, inboxes)
+
+    def _on_ring(self, inboxes: Iterable[Inbox] | None) -> None:
+        if inboxes is not None:
+            self._ring_here(inboxes)
+            return
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._compare)
+
+    def _compare(self) -> None:
+        """Compare the heads of all watched inboxes, one query at a time."""
+        if self._comparing is None or self._comparing.done():
+            self._comparing = self._loop.create_task(self._compare_heads())
+
+    async def _compare_heads(self) -> None:
+        watched = self.bells.watched()
+        if watched:
+            with contextlib.suppress(DovetailError):
+                self.bells.ring_changed(await self.read("", lambda s: agents.heads(s, watched)))

@@ -1,0 +1,110 @@
+"""The doorbell: wakes the other processes on this host that use the same SQLite file.
+
+Each process listens on a datagram socket in a folder beside the store; after a commit a datagram with
+the names of the inboxes that changed goes to every other socket there. Nothing waits for a doorbell
+and nothing depends on it: the table is the truth, and a lost ring costs latency only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import selectors
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+LONGEST_SOCKET_PATH = 100
+LARGEST_DATAGRAM = 8_000
+EVERYTHING = b"*"
+
+
+class Doorbell:
+    """This process's socket, and how to find those of the others."""
+
+    def __init__(self, store: Path) -> None:
+        """Listen for rings about the store."""
+        self._folder = _folder(store)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = self._folder / uuid.uuid4().hex[:12]
+        self._socket = _nonblocking_socket()
+        self._socket.bind(str(self._path))
+        self._bell = _nonblocking_socket()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._socket, selectors.EVENT_READ)
+        self._peers: list[str] = []
+        self._peers_time = 0
+        self._missed: set[str] = set()
+
+    def ring_others(self, inboxes: Iterable[tuple[str, str]]) -> None:
+        """Send the names of the inboxes, or "any", to every other process."""
+        text = json.dumps(list(inboxes)).encode()
+        datagram = text if len(text) <= LARGEST_DATAGRAM else EVERYTHING
+        for peer in self._others():
+            try:
+                self._bell.sendto(EVERYTHING if peer in self._missed else datagram, peer)
+                self._missed.discard(peer)
+            except BlockingIOError:
+                self._missed.add(peer)  # its queue is full: the next ring says "any"
+            except (ConnectionRefusedError, FileNotFoundError):
+                with contextlib.suppress(OSError):
+                    os.unlink(peer)  # its process has died
+            except OSError:
+                continue
+
+    def wait(self, seconds: float) -> list[list[tuple[str, str]] | None]:
+        """The rings that came, waiting for the first; None stands for "any inbox"."""
+        if not self._selector.select(seconds):
+            return []
+        rings: list[list[tuple[str, str]] | None] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                rings.append(_names(self._socket.recv(LARGEST_DATAGRAM)))
+        return rings
+
+    def close(self) -> None:
+        """Stop listening."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+        self._selector.close()
+        self._socket.close()
+        self._bell.close()
+
+    def _others(self) -> list[str]:
+        try:
+            changed = os.stat(self._folder).st_mtime_ns
+            if changed != self._peers_time:
+                names = (str(self._folder / name) for name in os.listdir(self._folder))
+                self._peers = [name for name in names if name != str(self._path)]
+                self._peers_time = changed
+        except OSError:
+            self._peers = []
+        return self._peers
+
+
+def _folder(store: Path) -> Path:
+    """Beside the store; where that makes too long a name for a socket, in the temporary folder."""
+    beside = store.with_name(store.name + "-bells")
+    if len(str(beside)) + 13 <= LONGEST_SOCKET_PATH:
+        return beside
+    name = hashlib.sha256(str(store).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"dovetail-{os.getuid()}" / name
+
+
+def _nonblocking_socket() -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    return made
+
+
+def _names(datagram: bytes) -> list[tuple[str, str]] | None:
+    try:
+        pairs = cast("list[list[str]]", json.loads(datagram))
+        return [(team_id, agent_id) for team_id, agent_id in pairs]
+    except (ValueError, TypeError):
+        return None

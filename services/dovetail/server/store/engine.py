@@ -1,0 +1,121 @@
+"""What an engine must do for the store; `sqlite.py` and `postgres.py` do it."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from peewee import Database, PeeweeException
+from playhouse.migrations import Runner
+
+from dovetail.server.errors import DovetailError, InternalError, Reason, UnavailableError
+from dovetail.server.store.transaction import Snapshot, Transaction
+
+Inbox = tuple[str, str]
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class StoreOpenError(Exception):
+    """The store cannot be opened; the text says why, and what to do."""
+
+
+class Engine(ABC):
+    """One kind of database. Its connections belong to the thread that uses them."""
+
+    writers: int
+    """How many threads may commit at the same time."""
+
+    def __init__(self, database: Database, address: str) -> None:
+        """Use `database`; `address` is what people call it, without a password."""
+        self.database = database
+        self.address = address
+
+    @abstractmethod
+    def lane(self, team_id: str) -> str:
+        """The name of the queue in which a team's units wait; a group is made of one queue."""
+
+    @abstractmethod
+    def write(self) -> AbstractContextManager[Transaction]:
+        """A write transaction: committed, on disk, when the block ends well; else rolled back."""
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Snapshot]:
+        """A read transaction that sees one state of the store, not older than its beginning."""
+
+    @abstractmethod
+    def announce(self, inboxes: Iterable[Inbox]) -> None:
+        """Tell other processes that these inboxes changed. Never waits; may lose."""
+
+    @abstractmethod
+    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+        """Until `stop`, call `ring` with inboxes that changed elsewhere, or None for any inbox."""
+
+    @abstractmethod
+    def classify(self, error: BaseException) -> DovetailError | None:
+        """What a caller is told about an error of the database; None for a fault of ours."""
+
+    @abstractmethod
+    def migration_lock(self) -> AbstractContextManager[None]:
+        """Hold off every other process that wants to migrate."""
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, or refuse one that is newer than this code."""
+        with self.migration_lock():
+            runner = Runner(self.database, str(MIGRATIONS))
+            unknown = [migration.name for migration in runner.status() if migration.path is None]
+            if unknown:
+                raise StoreOpenError(
+                    f"{self.address} was made by a newer release (it has {', '.join(unknown)}):"
+                    " upgrade this one, or use another store"
+                )
+            runner.up()
+
+    def close_connection(self) -> None:
+        """Close this thread's connection."""
+        cast(Any, self.database).close()
+
+    def close(self) -> None:
+        """Give back what the engine holds beside connections."""
+
+    def answer(self, error: BaseException) -> DovetailError:
+        """The error that a caller gets."""
+        if isinstance(error, DovetailError):
+            return error
+        for link in _chain(error):
+            known = self.classify(link)
+            if known is not None:
+                return known
+        internal = InternalError(Reason.INTERNAL, "an internal error")
+        internal.__cause__ = error
+        return internal
+
+    @contextmanager
+    def span(self, begin: str, commit: str) -> Iterator[None]:
+        """Run a block between two statements; roll back, or at worst hang up, when it fails."""
+        database = cast(Any, self.database)
+        database.connect(reuse_if_open=True)
+        try:
+            database.execute_sql(begin)
+            yield
+            database.execute_sql(commit)
+        except BaseException:
+            try:
+                database.execute_sql("ROLLBACK")
+            except PeeweeException:
+                database.close()
+            raise
+
+
+def unavailable(message: str) -> UnavailableError:
+    """The store cannot be reached now."""
+    return UnavailableError(Reason.STORE_UNAVAILABLE, message, retry_after=1.0)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,131 @@
+"""Inboxes: read one in pages, in order of sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from peewee import SQL, Expression, Select, fn
+
+from dovetail.server.store import messages
+from dovetail.server.store.agents import last_sequences
+from dovetail.server.store.models import DeliveryRow, MessageRow
+from dovetail.server.store.records import Delivery, MessageFilter, Receipt
+from dovetail.server.store.transaction import Row, Snapshot, Statement, param
+
+SCANNED_ROWS = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageRequest:
+    """A page of an inbox: what comes after a sequence, up to a number of deliveries and bytes."""
+
+    team_id: str
+    agent_id: str
+    after: int
+    include_acknowledged: bool
+    filter: MessageFilter | None
+    most: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InboxPage:
+    """Deliveries in order: all up to `through_sequence` are here or are not asked for.
+
+    An exhausted page reaches the end of the inbox. A page is never empty but for that.
+    """
+
+    deliveries: list[Delivery]
+    through_sequence: int
+    exhausted: bool
+
+
+def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
+    """Read one page: at most `most` deliveries, together at most `most_bytes`, or one."""
+    most = min(request.most, SCANNED_ROWS)
+    rows = snapshot.rows(
+        _statement(snapshot, request),
+        team_id=request.team_id,
+        agent_id=request.agent_id,
+        after=request.after,
+        most=most,
+        most_bytes=request.most_bytes,
+    )
+    deliveries = [_delivery(request.agent_id, row) for row in rows]
+    scanned = rows[0][0] if rows else 0
+    if len(rows) < scanned or scanned == most:
+        through = deliveries[-1].receipt.sequence
+        return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=False)
+    head = last_sequences(snapshot, request.team_id, [request.agent_id])[request.agent_id]
+    through = max(head, request.after)
+    return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=True)
+
+
+def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Select:
+    """Three layers: the next rows in order, their running size, and the content of what fits.
+
+    So the size of a page is bounded without reading the bodies that it leaves out.
+    """
+    delivery, message = cast(Any, DeliveryRow), cast(Any, MessageRow)
+    where = [
+        delivery.team_id == param("team_id"),
+        delivery.agent_id == param("agent_id"),
+        delivery.sequence > param("after"),
+        *conditions,
+    ]
+    if not include_acknowledged:
+        where.append(delivery.acknowledge_time.is_null())
+    joined = (message.team_id == delivery.team_id) & (message.number == delivery.message_number)
+    scanned = (
+        delivery.select(
+            delivery.sequence, delivery.message_number, delivery.acknowledge_time, message.size
+        )
+        .join(message, on=joined)
+        .where(*where)
+        .order_by(delivery.sequence)
+        .limit(param("most"))
+        .alias("scanned")
+    )
+    through = fn.SUM(scanned.c.size).over(order_by=[scanned.c.sequence])
+    sized = Select(
+        [scanned],
+        [
+            scanned.c.sequence,
+            scanned.c.message_number,
+            scanned.c.acknowledge_time,
+            fn.COUNT(SQL("*")).over().alias("scanned_rows"),
+            (through - scanned.c.size).alias("size_before"),
+        ],
+    ).alias("sized")
+    same = (message.team_id == param("team_id")) & (message.number == sized.c.message_number)
+    columns = (sized.c.scanned_rows, sized.c.sequence, sized.c.acknowledge_time)
+    return (
+        message.select(*columns, *messages.COLUMNS)
+        .from_(sized)
+        .join(message, on=same)
+        .where(sized.c.size_before + message.size <= param("most_bytes"))
+        .orwhere(sized.c.size_before == 0)
+        .order_by(sized.c.sequence)
+    )
+
+
+_UNFILTERED = {included: Statement(_query(included, ())) for included in (False, True)}
+
+
+def _statement(snapshot: Snapshot, request: PageRequest) -> Statement:
+    if request.filter is None:
+        return _UNFILTERED[request.include_acknowledged]
+    conditions = messages.conditions(snapshot, request.filter)
+    return Statement(_query(request.include_acknowledged, conditions))
+
+
+def _delivery(agent_id: str, row: Row) -> Delivery:
+    _, sequence, acknowledge_time, *message = row
+    return Delivery(
+        receipt=Receipt(
+            recipient_id=agent_id, sequence=sequence, acknowledge_time=acknowledge_time
+        ),
+        message=messages.from_row(tuple(message)),
+    )

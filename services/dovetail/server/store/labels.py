@@ -1,0 +1,39 @@
+"""Labels in a column: text in which a pair can be found exactly, on either engine.
+
+Keys and values are printable, so the two separators, which are not, can stand in neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from peewee import Expression, TextField
+
+from dovetail.server.store.transaction import Snapshot
+
+_PAIR = "\x1e"
+_VALUE = "\x1f"
+
+
+def encode(labels: Mapping[str, str]) -> str:
+    """The text of a column: every pair between pair separators, in order of key."""
+    if not labels:
+        return ""
+    pairs = (f"{key}{_VALUE}{value}" for key, value in sorted(labels.items()))
+    return _PAIR + _PAIR.join(pairs) + _PAIR
+
+
+def decode(text: str) -> dict[str, str]:
+    """The labels of a column."""
+    pairs = (pair.split(_VALUE) for pair in text.split(_PAIR) if pair)
+    return dict(pairs)  # type: ignore[arg-type]
+
+
+def conditions(
+    snapshot: Snapshot, column: TextField, labels: Mapping[str, str]
+) -> list[Expression]:
+    """One condition for each pair that the column must have."""
+    return [
+        snapshot.contains(column, f"{_PAIR}{key}{_VALUE}{value}{_PAIR}")
+        for key, value in labels.items()
+    ]

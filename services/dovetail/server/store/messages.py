@@ -1,0 +1,234 @@
+"""Messages: append one with its deliveries, find one, list them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from peewee import Expression
+
+from dovetail.server.store import deliveries
+from dovetail.server.store import labels as labels_text
+from dovetail.server.store.models import DeliveryRow, MessageRow
+from dovetail.server.store.records import (
+    Content,
+    Message,
+    MessageFilter,
+    MessageKind,
+    NewMessage,
+    Notice,
+    NoticeEvent,
+    Receipt,
+    Sent,
+    message_id,
+)
+from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+
+COLUMNS = (
+    MessageRow.number,
+    MessageRow.sender_id,
+    MessageRow.recipients,
+    MessageRow.thread_id,
+    MessageRow.in_reply_to,
+    MessageRow.task_id,
+    MessageRow.kind,
+    MessageRow.create_time,
+    MessageRow.subject,
+    MessageRow.body,
+    MessageRow.data,
+    MessageRow.importance,
+    MessageRow.labels,
+    MessageRow.notice,
+)
+_ADD = Statement(
+    MessageRow.insert(
+        params(
+            MessageRow.team_id,
+            *COLUMNS,
+            MessageRow.size,
+            MessageRow.request_id,
+            MessageRow.request_hash,
+        )
+    )
+)
+_ONE = (MessageRow.team_id == param("team_id")) & (MessageRow.number == param("number"))
+_FIND = Statement(MessageRow.select(*COLUMNS).where(_ONE))
+_THREAD = Statement(MessageRow.select(MessageRow.thread_id).where(_ONE))
+_FIND_REPEAT = Statement(
+    MessageRow.select(*COLUMNS, MessageRow.request_hash).where(
+        MessageRow.team_id == param("team_id"),
+        MessageRow.sender_id == param("sender_id"),
+        MessageRow.request_id == param("request_id"),
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRequest:
+    """A page of messages: which ones, in which order, after which number."""
+
+    recipient_id: str
+    states: Sequence[int]
+    filter: MessageFilter
+    newest_first: bool
+    after: int | None
+    most: int
+    most_bytes: int
+
+
+def append(
+    transaction: Transaction, team_id: str, new: NewMessage, last_sequences: Mapping[str, int]
+) -> Sent:
+    """Write a message and a delivery for each recipient.
+
+    `last_sequences` tells, for each recipient, the last sequence in its inbox.
+    """
+    team = transaction.team(team_id)
+    number = team.next_message()
+    thread_id = new.thread_id or message_id(number)
+    content, repeat = new.content, new.repeat
+    transaction.write(
+        _ADD,
+        team_id=team_id,
+        number=number,
+        sender_id=new.sender_id,
+        recipients=json.dumps(list(new.recipient_ids), ensure_ascii=False),
+        thread_id=thread_id,
+        in_reply_to=new.in_reply_to,
+        task_id=new.task_id,
+        kind=int(new.kind),
+        create_time=team.now,
+        subject=content.subject,
+        body=content.body,
+        data=content.data_json,
+        importance=int(content.importance),
+        labels=labels_text.encode(content.labels),
+        notice=json.dumps(asdict(content.notice)) if content.notice else None,
+        size=new.size,
+        request_id=repeat and repeat.request_id,
+        request_hash=repeat and repeat.request_hash,
+    )
+    receipts = tuple(
+        Receipt(recipient_id=agent_id, sequence=last_sequences[agent_id] + 1, acknowledge_time=None)
+        for agent_id in new.recipient_ids
+    )
+    deliveries.add(transaction, team_id, number, receipts)
+    return Sent(number=number, thread_id=thread_id, create_time=team.now, receipts=receipts)
+
+
+def find_repeat(
+    snapshot: Snapshot, team_id: str, sender_id: str, request_id: str
+) -> tuple[Sent, bytes] | None:
+    """What an earlier request with this id sent, and that request's hash; or None."""
+    row = snapshot.row(_FIND_REPEAT, team_id=team_id, sender_id=sender_id, request_id=request_id)
+    if row is None:
+        return None
+    message = from_row(row[:-1])
+    sent = Sent(
+        number=message.number,
+        thread_id=message.thread_id,
+        create_time=message.create_time,
+        receipts=tuple(deliveries.receipts(snapshot, team_id, message)),
+    )
+    return sent, bytes(row[-1])
+
+
+def find(snapshot: Snapshot, team_id: str, number: int) -> Message | None:
+    """One message, or None."""
+    row = snapshot.row(_FIND, team_id=team_id, number=number)
+    return from_row(row) if row else None
+
+
+def thread_of(snapshot: Snapshot, team_id: str, number: int) -> str | None:
+    """The thread of a message, or None where there is no such message."""
+    row = snapshot.row(_THREAD, team_id=team_id, number=number)
+    return row[0] if row else None
+
+
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> list[Message]:
+    """The first messages that are asked for: at most `most`, of at most `most_bytes`, or one."""
+    wanted = conditions(snapshot, asked.filter)
+    if asked.recipient_id or asked.states:
+        wanted.append(_delivered(team_id, asked.recipient_id, asked.states))
+    if asked.after is not None:
+        newest, number = asked.newest_first, asked.after
+        wanted.append(MessageRow.number < number if newest else MessageRow.number > number)
+    order = MessageRow.number.desc() if asked.newest_first else MessageRow.number
+    query = MessageRow.select(MessageRow.number, MessageRow.size).where(
+        MessageRow.team_id == team_id, *wanted
+    )
+    sizes = snapshot.select(query.order_by(order).limit(asked.most))
+    numbers = fitting(sizes, asked.most_bytes)
+    chosen = MessageRow.select(*COLUMNS).where(
+        MessageRow.team_id == team_id, MessageRow.number.in_(numbers)
+    )
+    return [from_row(row) for row in snapshot.select(chosen.order_by(order))]
+
+
+def fitting(sizes: Iterable[Row], most_bytes: int) -> list[int]:
+    """Of pairs of number and size, the first numbers that together fit; at least one."""
+    numbers: list[int] = []
+    total = 0
+    for number, size in sizes:
+        total += size
+        if numbers and total > most_bytes:
+            break
+        numbers.append(number)
+    return numbers
+
+
+def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
+    """A filter as conditions on messages."""
+    least, until = filter.create_time_from, filter.create_time_until
+    tests = (
+        (filter.sender_ids, MessageRow.sender_id.in_(list(filter.sender_ids))),
+        (filter.thread_id, MessageRow.thread_id == filter.thread_id),
+        (filter.task_id, MessageRow.task_id == filter.task_id),
+        (filter.kinds, MessageRow.kind.in_(list(filter.kinds))),
+        (filter.minimum_importance, MessageRow.importance >= filter.minimum_importance),
+        (least is not None, MessageRow.create_time >= least),
+        (until is not None, MessageRow.create_time < until),
+    )
+    chosen = [condition for wanted, condition in tests if wanted]
+    return [*chosen, *labels_text.conditions(snapshot, MessageRow.labels, filter.labels)]
+
+
+def from_row(row: Row) -> Message:
+    """The message of a row of COLUMNS."""
+    values = dict(zip((column.name for column in COLUMNS), row, strict=True))
+    notice = values["notice"]
+    return Message(
+        number=values["number"],
+        sender_id=values["sender_id"],
+        recipient_ids=tuple(json.loads(values["recipients"])),
+        thread_id=values["thread_id"],
+        in_reply_to=values["in_reply_to"],
+        task_id=values["task_id"],
+        kind=MessageKind(values["kind"]),
+        create_time=values["create_time"],
+        content=Content(
+            subject=values["subject"],
+            body=values["body"],
+            data_json=values["data"],
+            importance=values["importance"],
+            labels=labels_text.decode(values["labels"]),
+            notice=_notice(json.loads(notice)) if notice else None,
+        ),
+    )
+
+
+def _notice(fields: dict[str, Any]) -> Notice:
+    return Notice(**{**fields, "event": NoticeEvent(cast(int, fields["event"]))})
+
+
+def _delivered(team_id: str, recipient_id: str, states: Sequence[int]) -> Expression:
+    """A condition: has a delivery, in one inbox or any, in any of these states."""
+    conditions = deliveries.in_states(states)
+    if recipient_id:
+        conditions.append(DeliveryRow.agent_id == recipient_id)
+    matching = DeliveryRow.select(DeliveryRow.message_number).where(
+        DeliveryRow.team_id == team_id, *conditions
+    )
+    return MessageRow.number.in_(matching)

@@ -1,0 +1,149 @@
+"""The tables, as Peewee models. `migrations/` makes them; a test proves that both agree.
+
+`team_id` leads every primary key and index, so that teams can be spread over machines. The one
+exception is the table of applied migrations. Times are integer microseconds since 1970 UTC, absent
+ids are empty strings, enums are the numbers of the contract, labels and data are JSON text.
+"""
+
+from __future__ import annotations
+
+from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, Model, TextField
+
+
+class TeamRow(Model):
+    """A team's counters. On PostgreSQL this row is the lock that makes a team's writes serial."""
+
+    team_id = TextField(primary_key=True)
+    last_message = BigIntegerField()
+    last_task = BigIntegerField()
+    last_event = BigIntegerField()
+    last_time = BigIntegerField()
+
+    class Meta:
+        table_name = "teams"
+
+
+class AgentRow(Model):
+    """An agent and the counters of its inbox."""
+
+    team_id = TextField()
+    agent_id = TextField()
+    display_name = TextField()
+    labels = TextField()
+    create_time = BigIntegerField()
+    last_seen_time = BigIntegerField()
+    last_sequence = BigIntegerField()
+    unacknowledged_count = BigIntegerField()
+    acknowledged_count = BigIntegerField()
+    acknowledge_micros = BigIntegerField()
+
+    class Meta:
+        table_name = "agents"
+        primary_key = CompositeKey("team_id", "agent_id")
+
+
+class MessageRow(Model):
+    """A message, as sent. `number` makes the id "m<number>" and the order of all listings."""
+
+    team_id = TextField()
+    number = BigIntegerField()
+    sender_id = TextField()
+    recipients = TextField()
+    subject = TextField()
+    body = TextField()
+    data = TextField(null=True)
+    importance = IntegerField()
+    kind = IntegerField()
+    thread_id = TextField()
+    in_reply_to = TextField()
+    task_id = TextField()
+    labels = TextField()
+    notice = TextField(null=True)
+    create_time = BigIntegerField()
+    size = IntegerField()
+    request_id = TextField(null=True)
+    request_hash = BlobField(null=True)
+
+    class Meta:
+        table_name = "messages"
+        primary_key = CompositeKey("team_id", "number")
+
+
+class DeliveryRow(Model):
+    """A message in one recipient's inbox."""
+
+    team_id = TextField()
+    agent_id = TextField()
+    sequence = BigIntegerField()
+    message_number = BigIntegerField()
+    create_time = BigIntegerField()
+    acknowledge_time = BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "deliveries"
+        primary_key = CompositeKey("team_id", "agent_id", "sequence")
+
+
+class TaskRow(Model):
+    """A task as it now is. The outcome is a result, a failure or a reason, as the state says."""
+
+    team_id = TextField()
+    task_id = TextField()
+    number = BigIntegerField()
+    version = BigIntegerField()
+    title = TextField()
+    description = TextField()
+    state = IntegerField()
+    assignee_id = TextField()
+    creator_id = TextField()
+    priority = IntegerField()
+    labels = TextField()
+    thread_id = TextField()
+    input = TextField(null=True)
+    outcome_text = TextField()
+    outcome_data = TextField(null=True)
+    attempt = IntegerField()
+    create_time = BigIntegerField()
+    update_time = BigIntegerField()
+    assign_time = BigIntegerField(null=True)
+    start_time = BigIntegerField(null=True)
+    end_time = BigIntegerField(null=True)
+    due_time = BigIntegerField(null=True)
+    delete_time = BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "tasks"
+        primary_key = CompositeKey("team_id", "task_id")
+
+
+class TaskEventRow(Model):
+    """One numbered change of a task, with the request that made it and the notice it wrote."""
+
+    team_id = TextField()
+    number = BigIntegerField()
+    task_id = TextField()
+    verb = TextField()
+    actor_id = TextField()
+    from_state = IntegerField()
+    to_state = IntegerField()
+    assignee_id = TextField()
+    former_assignee_id = TextField()
+    reason = TextField()
+    create_time = BigIntegerField()
+    message_number = BigIntegerField(null=True)
+    request_id = TextField(null=True)
+    request_hash = BlobField(null=True)
+
+    class Meta:
+        table_name = "task_events"
+        primary_key = CompositeKey("team_id", "number")
+
+
+TABLES: tuple[type[Model], ...] = (
+    TeamRow,
+    AgentRow,
+    MessageRow,
+    DeliveryRow,
+    TaskRow,
+    TaskEventRow,
+)

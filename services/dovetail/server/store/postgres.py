@@ -1,0 +1,178 @@
+"""The engine for more than one machine: PostgreSQL, through psycopg 3."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import psycopg
+from peewee import PeeweeException, PostgresqlDatabase
+from psycopg.conninfo import conninfo_to_dict
+
+from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
+from dovetail.server.store.engine import Engine, Inbox, StoreOpenError, unavailable
+from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, Snapshot, Transaction
+
+CHANNEL = "dovetail"
+MIGRATION_LOCK = 0x0D0E7A11
+CONNECT_SECONDS = 3
+COALESCE_SECONDS = 0.005
+POLL_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+LARGEST_PAYLOAD = 7_900
+POSITION = "STRPOS"
+SETTINGS = "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class PostgresEngine(Engine):
+    """A team's writes are serial, by a lock on its row; teams commit side by side."""
+
+    writers = 4
+
+    def __init__(self, url: str) -> None:
+        """Connect to `url`, a connection string of libpq."""
+        parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+        shown = f"{parts.get('host', 'localhost')}:{parts.get('port', '5432')}"
+        self._conninfo = {
+            "connect_timeout": str(CONNECT_SECONDS),
+            "options": SETTINGS,
+            "application_name": "dovetail",
+            **parts,
+        }
+        name = self._conninfo.pop("dbname", "postgres")
+        database = PostgresqlDatabase(name, prefer_psycopg3=True, **self._conninfo)
+        super().__init__(database, f"postgresql://{shown}/{name}")
+        self._conninfo["dbname"] = name
+        self._announcer = _Announcer(self._connection)
+        try:
+            database.connect()
+        except PeeweeException as error:
+            raise StoreOpenError(f"{self.address} cannot be reached: {error}") from error
+
+    def lane(self, team_id: str) -> str:
+        """One queue for each team."""
+        return team_id
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Write; each team's row is locked before the first look at its data."""
+        with self.span("BEGIN", "COMMIT"):
+            yield Transaction(self.database, POSITION, LOCK_TEAM_FOR_UPDATE)
+
+    @contextmanager
+    def read(self) -> Iterator[Snapshot]:
+        """Read one snapshot."""
+        with self.span(BEGIN_READ, "COMMIT"):
+            yield Snapshot(self.database, POSITION)
+
+    def announce(self, inboxes: Iterable[Inbox]) -> None:
+        """Hand the names to the announcer, which notifies outside of every transaction."""
+        self._announcer.add(inboxes)
+
+    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+        """LISTEN on one connection; while it cannot be had, say "any" at every attempt."""
+        while not stop.is_set():
+            with contextlib.suppress(psycopg.Error), self._connection() as connection:
+                connection.execute(f"LISTEN {CHANNEL}".encode())
+                while not stop.is_set():
+                    ring(None)
+                    self._hear(connection, ring)
+            stop.wait(RETRY_SECONDS)
+
+    def classify(self, error: BaseException) -> DovetailError | None:
+        """Tell a full disk and a lost connection from a fault of ours, by SQLSTATE."""
+        if not isinstance(error, psycopg.Error):
+            return None
+        state = error.sqlstate or ""
+        if state == "53100":
+            return ResourceExhaustedError(
+                Reason.STORE_FULL, f"the disk of {self.address} is full: nothing was written"
+            )
+        lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        if lost or state[:2] in _OUTAGES:
+            return unavailable(f"{self.address}: {str(error).strip()}")
+        return None
+
+    @contextmanager
+    def migration_lock(self) -> Iterator[None]:
+        """A lock of this session, which the server frees when the session ends."""
+        database = cast(Any, self.database)
+        database.connect(reuse_if_open=True)
+        database.execute_sql("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        try:
+            yield
+        finally:
+            database.execute_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+
+    def close(self) -> None:
+        """Stop the announcer."""
+        self._announcer.close()
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(autocommit=True, **cast("dict[str, Any]", self._conninfo))
+
+    def _hear(
+        self,
+        connection: psycopg.Connection[Any],
+        ring: Callable[[Iterable[Inbox] | None], None],
+    ) -> None:
+        """Listen until the next poll is due."""
+        for notification in connection.notifies(timeout=POLL_SECONDS):
+            origin, inboxes = json.loads(notification.payload)
+            if origin != self._announcer.name:
+                ring(inboxes and [(team_id, agent_id) for team_id, agent_id in inboxes])
+
+
+class _Announcer:
+    """A thread that sends what was announced in the last few milliseconds as one notification."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self.name = uuid.uuid4().hex[:12]
+        self._connect = connect
+        self._waiting: set[Inbox] = set()
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
+        self._thread.start()
+
+    def add(self, inboxes: Iterable[Inbox]) -> None:
+        with self._lock:
+            self._waiting.update(inboxes)
+        self._news.set()
+
+    def close(self) -> None:
+        self._stopping = True
+        self._news.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._news.wait()
+            with contextlib.suppress(psycopg.Error), self._connect() as connection:
+                while not self._stopping:
+                    self._send(connection)
+            time.sleep(COALESCE_SECONDS)
+
+    def _send(self, connection: psycopg.Connection[Any]) -> None:
+        self._news.wait()
+        time.sleep(COALESCE_SECONDS)
+        self._news.clear()
+        with self._lock:
+            inboxes, self._waiting = sorted(self._waiting), set()
+        if inboxes:
+            payload = json.dumps([self.name, inboxes])
+            if len(payload.encode()) > LARGEST_PAYLOAD:
+                payload = json.dumps([self.name, None])
+            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+
+
+# Connection exceptions, no standby writes, out of resources, an operator stepped in, rolled back.
+_OUTAGES = frozenset({"08", "25", "40", "53", "55", "57", "58"})

@@ -1,0 +1,280 @@
+"""The values that come out of the store and go into it: frozen, and free of the database.
+
+Times are integer microseconds since 1970 UTC; an absent id is an empty string; enum numbers are those
+of the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Importance(IntEnum):
+    """How much a message matters to its sender."""
+
+    LOW = 1
+    NORMAL = 2
+    HIGH = 3
+
+
+class MessageKind(IntEnum):
+    """What wrote a message."""
+
+    MESSAGE = 1
+    NOTICE = 2
+
+
+class NoticeEvent(IntEnum):
+    """The change of a task that caused a notice."""
+
+    TASK_ASSIGNED = 1
+    TASK_UNASSIGNED = 2
+    TASK_UPDATED = 3
+    TASK_COMPLETED = 4
+    TASK_FAILED = 5
+    TASK_CANCELLED = 6
+    TASK_REOPENED = 7
+    TASK_DELETED = 8
+
+
+class DeliveryState(IntEnum):
+    """What became of a delivery."""
+
+    UNACKNOWLEDGED = 1
+    ACKNOWLEDGED = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repeat:
+    """How a repeat is known: the caller's id for the request, and a hash of what it asked."""
+
+    request_id: str
+    request_hash: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """What happened to a task."""
+
+    event: NoticeEvent
+    task_id: str
+    event_number: int
+    actor_id: str
+    assignee_id: str
+    former_assignee_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What a message says. `data_json` is an object in JSON, or None."""
+
+    subject: str = ""
+    body: str = ""
+    data_json: str | None = None
+    importance: int = Importance.NORMAL
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    notice: Notice | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """A message, as sent."""
+
+    number: int
+    sender_id: str
+    recipient_ids: tuple[str, ...]
+    thread_id: str
+    in_reply_to: str
+    task_id: str
+    kind: int
+    create_time: int
+    content: Content
+
+    @property
+    def message_id(self) -> str:
+        """The id that everybody uses."""
+        return message_id(self.number)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewMessage:
+    """A message to append. An empty `thread_id` makes it begin a thread of its own."""
+
+    sender_id: str
+    recipient_ids: Sequence[str]
+    kind: MessageKind
+    content: Content
+    size: int
+    thread_id: str = ""
+    in_reply_to: str = ""
+    task_id: str = ""
+    repeat: Repeat | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What became of a message at one recipient."""
+
+    recipient_id: str
+    sequence: int
+    acknowledge_time: int | None
+
+    @property
+    def state(self) -> DeliveryState:
+        """What became of it, in a word."""
+        return DeliveryState.ACKNOWLEDGED if self.acknowledge_time else DeliveryState.UNACKNOWLEDGED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What was written for a message."""
+
+    number: int
+    thread_id: str
+    create_time: int
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """A message in an inbox."""
+
+    receipt: Receipt
+    message: Message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageFilter:
+    """Which messages: every condition that is set must hold."""
+
+    sender_ids: Sequence[str] = ()
+    thread_id: str = ""
+    task_id: str = ""
+    kinds: Sequence[int] = ()
+    minimum_importance: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    create_time_from: int | None = None
+    create_time_until: int | None = None
+
+
+def message_id(number: int) -> str:
+    """The id of a message."""
+    return f"m{number}"
+
+
+def message_number(text: str) -> int | None:
+    """The number behind an id; None where no message can have this id."""
+    digits = text[1:]
+    plain = text[:1] == "m" and digits.isascii() and digits.isdigit() and digits[0] != "0"
+    return int(digits) if plain and len(digits) <= 18 else None
+
+
+class TaskState(IntEnum):
+    """Where a task stands in its life."""
+
+    PENDING = 1
+    IN_PROGRESS = 2
+    COMPLETED = 4
+    FAILED = 5
+    CANCELLED = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A task as it now is.
+
+    The outcome is the result of a completed task, the failure of a failed one, the reason of a
+    cancelled one. `number` is the order of creation, `version` the order of changes.
+    """
+
+    task_id: str
+    number: int
+    version: int
+    title: str
+    description: str
+    state: TaskState
+    assignee_id: str
+    creator_id: str
+    priority: int
+    labels: Mapping[str, str]
+    thread_id: str
+    input_json: str | None
+    outcome_text: str
+    outcome_json: str | None
+    attempt: int
+    create_time: int
+    update_time: int
+    assign_time: int | None
+    start_time: int | None
+    end_time: int | None
+    due_time: int | None
+    delete_time: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskEvent:
+    """One numbered change of a task."""
+
+    number: int
+    task_id: str
+    verb: str
+    actor_id: str
+    from_state: int
+    to_state: int
+    assignee_id: str
+    former_assignee_id: str
+    reason: str
+    create_time: int
+    message_number: int | None
+    repeat: Repeat | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskFilter:
+    """Which tasks: every condition that is set must hold."""
+
+    states: Sequence[int] = ()
+    assignee_ids: Sequence[str] = ()
+    unassigned: bool = False
+    creator_ids: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    create_time_from: int | None = None
+    create_time_until: int | None = None
+    end_time_from: int | None = None
+    end_time_until: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DurationSummary:
+    """A set of lengths of time, in microseconds; the figures are None without samples."""
+
+    sample_count: int
+    average: int | None
+    median: int | None
+    p95: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """The work of one assignee among the tasks of a report."""
+
+    assignee_id: str
+    states: Mapping[TaskState, int]
+    average_task_time: int | None
+    oldest_open_create_time: int | None
+    unacknowledged_messages: int
+    average_acknowledge_time: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What can be said of a set of tasks. Buckets are pairs of start time and completed tasks."""
+
+    states: Mapping[TaskState, int]
+    task_time: DurationSummary
+    queue_time: DurationSummary
+    workloads: Sequence[Workload]
+    completions: Sequence[tuple[int, int]]
+    report_time: int

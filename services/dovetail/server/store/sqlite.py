@@ -1,0 +1,153 @@
+"""The embedded engine: one SQLite file in WAL mode, shared by the processes of one host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from peewee import DatabaseError, PeeweeException
+from playhouse.cysqlite_ext import CySqliteDatabase
+
+from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
+from dovetail.server.store.doorbell import Doorbell
+from dovetail.server.store.engine import Engine, Inbox, StoreOpenError, unavailable
+from dovetail.server.store.transaction import LOCK_TEAM, Snapshot, Transaction
+from dovetail.server.store.turnstile import Turnstile
+
+# Older releases can corrupt a WAL file that two processes use (sqlite.org/wal.html#walresetbug).
+OLDEST = (3, 51, 3)
+BUSY_SECONDS = 5
+POLL_SECONDS = 0.25
+POSITION = "INSTR"
+PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "cache_size": -16_000}
+
+
+class SqliteEngine(Engine):
+    """All writers of all processes take turns at a turnstile."""
+
+    writers = 1
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at `path`, making it and its folder when they are absent."""
+        path = path.resolve()
+        if CySqliteDatabase.server_version < OLDEST:
+            raise StoreOpenError(f"SQLite {CySqliteDatabase.server_version} is older than {OLDEST}")
+        database = CySqliteDatabase(
+            str(path), rank_functions=False, pragmas=PRAGMAS, timeout=BUSY_SECONDS
+        )
+        super().__init__(database, f"sqlite:///{path}")
+        self._path = path
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._turnstile = Turnstile(path)
+            with self._turnstile.pass_through():
+                path.touch(mode=0o600)
+                database.connect()
+                cast(Any, database).execute_sql("BEGIN IMMEDIATE")
+                cast(Any, database).execute_sql("ROLLBACK")
+            self._identity = _identity(path)
+        except (OSError, PeeweeException) as error:
+            raise StoreOpenError(f"{self.address} cannot be opened: {error}") from error
+        self._doorbell = Doorbell(path)
+
+    def lane(self, team_id: str) -> str:  # noqa: ARG002
+        """One queue for all teams: there is one writer."""
+        return ""
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Pass the turnstile, then write."""
+        with self._turnstile.pass_through():
+            self._check_identity()
+            with self.span("BEGIN IMMEDIATE", "COMMIT"):
+                yield Transaction(self.database, POSITION, LOCK_TEAM)
+
+    @contextmanager
+    def read(self) -> Iterator[Snapshot]:
+        """Read; writers do not wait for it, nor it for them."""
+        self._check_identity()
+        with self.span("BEGIN", "COMMIT"):
+            yield Snapshot(self.database, POSITION)
+
+    def announce(self, inboxes: Iterable[Inbox]) -> None:
+        """Ring the doorbells of the other processes."""
+        self._doorbell.ring_others(inboxes)
+
+    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+        """Wait for the doorbell; look now and then whether another process changed the file."""
+        seen: object = None
+        polled = time.monotonic()
+        while not stop.is_set():
+            for inboxes in self._doorbell.wait(POLL_SECONDS):
+                ring(inboxes)
+            if time.monotonic() - polled < POLL_SECONDS:
+                continue
+            polled = time.monotonic()
+            with contextlib.suppress(PeeweeException, DovetailError):
+                version = self._data_version()
+                if version != seen:
+                    seen = version
+                    ring(None)
+        self.close_connection()
+
+    def classify(self, error: BaseException) -> DovetailError | None:
+        """Tell a full disk and an unreachable file from a fault of ours, by SQLite's own words."""
+        text = str(error).lower()
+        if "disk is full" in text or "no space left" in text:
+            return ResourceExhaustedError(
+                Reason.STORE_FULL, f"the disk of {self.address} is full: nothing was written"
+            )
+        if isinstance(error, (OSError, DatabaseError)) and any(word in text for word in _OUTAGES):
+            return unavailable(f"{self.address}: {error}")
+        return None
+
+    @contextmanager
+    def migration_lock(self) -> Iterator[None]:
+        """The writer's place is the lock."""
+        with self._turnstile.pass_through():
+            yield
+
+    def close(self) -> None:
+        """Take the doorbell down and close the lock files."""
+        self._doorbell.close()
+        self._turnstile.close()
+
+    def _data_version(self) -> object:
+        self._check_identity()
+        database = cast(Any, self.database)
+        database.connect(reuse_if_open=True)
+        return database.execute_sql("PRAGMA data_version").fetchone()
+
+    def _check_identity(self) -> None:
+        """Refuse to work on a file that was moved away or replaced: its writes would be lost."""
+        if _identity(self._path) != self._identity:
+            self.close_connection()
+            raise unavailable(
+                f"{self.address} was removed or replaced while the server was running:"
+                " put the file back, or restart the server"
+            )
+
+
+_OUTAGES = (
+    "locked",
+    "busy",
+    "i/o error",
+    "unable to open",
+    "readonly",
+    "not a database",
+    "malformed",
+)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino

@@ -1,0 +1,211 @@
+"""Tasks and their events: find, insert, save, list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from peewee import Expression
+
+from dovetail.server.store import labels as labels_text
+from dovetail.server.store.messages import fitting
+from dovetail.server.store.models import TaskEventRow, TaskRow
+from dovetail.server.store.records import Repeat, Task, TaskEvent, TaskFilter, TaskState
+from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+
+_COLUMNS = (
+    TaskRow.task_id,
+    TaskRow.number,
+    TaskRow.version,
+    TaskRow.title,
+    TaskRow.description,
+    TaskRow.state,
+    TaskRow.assignee_id,
+    TaskRow.creator_id,
+    TaskRow.priority,
+    TaskRow.labels,
+    TaskRow.thread_id,
+    TaskRow.input,
+    TaskRow.outcome_text,
+    TaskRow.outcome_data,
+    TaskRow.attempt,
+    TaskRow.create_time,
+    TaskRow.update_time,
+    TaskRow.assign_time,
+    TaskRow.start_time,
+    TaskRow.end_time,
+    TaskRow.due_time,
+    TaskRow.delete_time,
+)
+_RENAMED = {"input": "input_json", "outcome_data": "outcome_json"}
+_NAMES = tuple(_RENAMED.get(column.name, column.name) for column in _COLUMNS)
+_KEYS = ("task_id", "number", "creator_id", "create_time")
+_ONE = (TaskRow.team_id == param("team_id")) & (TaskRow.task_id == param("task_id"))
+_FIND = Statement(TaskRow.select(*_COLUMNS).where(_ONE))
+_ADD = Statement(TaskRow.insert(params(TaskRow.team_id, *_COLUMNS)))
+_SAVE = Statement(
+    TaskRow.update(params(*(c for c in _COLUMNS if c.name not in _KEYS))).where(_ONE)
+)
+_EVENT_COLUMNS = (
+    TaskEventRow.number,
+    TaskEventRow.task_id,
+    TaskEventRow.verb,
+    TaskEventRow.actor_id,
+    TaskEventRow.from_state,
+    TaskEventRow.to_state,
+    TaskEventRow.assignee_id,
+    TaskEventRow.former_assignee_id,
+    TaskEventRow.reason,
+    TaskEventRow.create_time,
+    TaskEventRow.message_number,
+    TaskEventRow.request_id,
+    TaskEventRow.request_hash,
+)
+_ADD_EVENT = Statement(TaskEventRow.insert(params(TaskEventRow.team_id, *_EVENT_COLUMNS)))
+_FIND_REPEAT = Statement(
+    TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == param("team_id"),
+        TaskEventRow.actor_id == param("actor_id"),
+        TaskEventRow.request_id == param("request_id"),
+    )
+)
+_EVENTS = Statement(
+    TaskEventRow.select(*_EVENT_COLUMNS)
+    .where(TaskEventRow.team_id == param("team_id"), TaskEventRow.task_id == param("task_id"))
+    .order_by(TaskEventRow.number)
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRequest:
+    """A page of tasks: which ones, in which order, after which number."""
+
+    filter: TaskFilter
+    newest_first: bool
+    after: int | None
+    most: int
+    most_bytes: int
+
+
+def find(snapshot: Snapshot, team_id: str, task_id: str) -> Task | None:
+    """One task, deleted or not, or None."""
+    row = snapshot.row(_FIND, team_id=team_id, task_id=task_id)
+    return _task(row) if row else None
+
+
+def exists(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
+    """Whether there is such a task that was not deleted."""
+    task = find(snapshot, team_id, task_id)
+    return task is not None and task.delete_time is None
+
+
+def new_id(transaction: Transaction, team_id: str, number: int) -> str:
+    """An id that no task has: "t<number>", or the next that a caller has not taken."""
+    task_id = f"t{number}"
+    taken = 0
+    while transaction.row(_FIND, team_id=team_id, task_id=task_id):
+        taken += 1
+        task_id = f"t{number}-{taken}"
+    return task_id
+
+
+def insert(transaction: Transaction, team_id: str, task: Task) -> None:
+    """Write a new task."""
+    transaction.write(_ADD, team_id=team_id, **_values(task))
+
+
+def save(transaction: Transaction, team_id: str, task: Task) -> None:
+    """Write a task that exists as it now is."""
+    transaction.write(_SAVE, team_id=team_id, **_values(task))
+
+
+def append_event(transaction: Transaction, team_id: str, event: TaskEvent) -> None:
+    """Write one change of a task."""
+    repeat = event.repeat
+    values = {name: getattr(event, name) for name in _EVENT_FIELDS}
+    transaction.write(
+        _ADD_EVENT,
+        team_id=team_id,
+        request_id=repeat and repeat.request_id,
+        request_hash=repeat and repeat.request_hash,
+        **values,
+    )
+
+
+def find_repeat(
+    snapshot: Snapshot, team_id: str, actor_id: str, request_id: str
+) -> TaskEvent | None:
+    """The change that an earlier request with this id made, or None."""
+    row = snapshot.row(_FIND_REPEAT, team_id=team_id, actor_id=actor_id, request_id=request_id)
+    return _event(row) if row else None
+
+
+def events(snapshot: Snapshot, team_id: str, task_id: str) -> list[TaskEvent]:
+    """The history of a task."""
+    return [_event(row) for row in snapshot.rows(_EVENTS, team_id=team_id, task_id=task_id)]
+
+
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> list[Task]:
+    """The first tasks that are asked for: at most `most`, of about `most_bytes`, or one."""
+    wanted = conditions(snapshot, team_id, asked.filter)
+    if asked.after is not None:
+        newest, number = asked.newest_first, asked.after
+        wanted.append(TaskRow.number < number if newest else TaskRow.number > number)
+    order = TaskRow.number.desc() if asked.newest_first else TaskRow.number
+    query = TaskRow.select(TaskRow.number, _SIZE).where(*wanted)
+    numbers = fitting(snapshot.select(query.order_by(order).limit(asked.most)), asked.most_bytes)
+    chosen = TaskRow.select(*_COLUMNS).where(
+        TaskRow.team_id == team_id, TaskRow.number.in_(numbers)
+    )
+    return [_task(row) for row in snapshot.select(chosen.order_by(order))]
+
+
+def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Expression]:
+    """A filter as conditions on tasks; deleted tasks are never chosen."""
+    assigned = TaskRow.assignee_id.in_([*filter.assignee_ids, *([""] if filter.unassigned else [])])
+    tests = (
+        (filter.states, TaskRow.state.in_(list(filter.states))),
+        (filter.assignee_ids or filter.unassigned, assigned),
+        (filter.creator_ids, TaskRow.creator_id.in_(list(filter.creator_ids))),
+        (filter.create_time_from is not None, TaskRow.create_time >= filter.create_time_from),
+        (filter.create_time_until is not None, TaskRow.create_time < filter.create_time_until),
+        (filter.end_time_from is not None, TaskRow.end_time >= filter.end_time_from),
+        (filter.end_time_until is not None, TaskRow.end_time < filter.end_time_until),
+    )
+    return [
+        TaskRow.team_id == team_id,
+        TaskRow.delete_time.is_null(),
+        *(condition for wanted, condition in tests if wanted),
+        *labels_text.conditions(snapshot, TaskRow.labels, filter.labels),
+    ]
+
+
+_EVENT_FIELDS = tuple(
+    column.name for column in _EVENT_COLUMNS if not column.name.startswith("request_")
+)
+
+
+def _values(task: Task) -> dict[str, object]:
+    values = {
+        column.name: getattr(task, name) for column, name in zip(_COLUMNS, _NAMES, strict=True)
+    }
+    values["labels"] = labels_text.encode(task.labels)
+    values["state"] = int(task.state)
+    return values
+
+
+def _task(row: Row) -> Task:
+    values = dict(zip(_NAMES, row, strict=True))
+    values["labels"] = labels_text.decode(values["labels"])
+    values["state"] = TaskState(values["state"])
+    return Task(**values)
+
+
+def _event(row: Row) -> TaskEvent:
+    *values, request_id, request_hash = row
+    return TaskEvent(
+        **dict(zip(_EVENT_FIELDS, values, strict=True)),
+        repeat=Repeat(request_id=request_id, request_hash=bytes(request_hash))
+        if request_id
+        else None,
+    )

@@ -1,0 +1,205 @@
+"""What a store function is given: a Snapshot to read, a Transaction to read and write.
+
+Queries are Peewee queries. A Statement is one that is compiled once per database and then called with
+its parameters by name: building the same query anew costs several times what SQLite needs to run it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from peewee import Database, Expression, Field, Node, Value, fn
+
+from dovetail.server.store.models import TeamRow
+
+Row = tuple[Any, ...]
+MICROS = 1_000_000
+
+
+@dataclass(frozen=True)
+class _Placeholder:
+    name: str
+
+
+def param(name: str) -> Node:
+    """A parameter of a Statement, passed to the database as it is."""
+    return Value(_Placeholder(name), converter=False, unpack=False)
+
+
+def params(*fields: Field) -> dict[Any, Node]:
+    """A parameter for each field, named as the field is."""
+    return {field: param(field.name) for field in fields}
+
+
+class Statement:
+    """A query with parameters, compiled at its first use on each database."""
+
+    def __init__(self, query: Node) -> None:
+        """Keep the query; it must not change any more."""
+        self._query = query
+        self._compiled: dict[str, tuple[str, tuple[Any, ...]]] = {}
+
+    def bind(self, database: Database, values: Mapping[str, object]) -> tuple[str, list[object]]:
+        """The SQL text for this kind of database, and its parameters in order."""
+        sql, names = self.compile(database)
+        return sql, [values[p.name] if isinstance(p, _Placeholder) else p for p in names]
+
+    def compile(self, database: Database) -> tuple[str, tuple[Any, ...]]:
+        """The SQL text for this kind of database, and what stands for its parameters."""
+        kind = type(database).__name__
+        if kind not in self._compiled:
+            sql, names = cast(Any, database).get_sql_context().sql(self._query).query()
+            self._compiled[kind] = sql, tuple(names)
+        return self._compiled[kind]
+
+
+class Snapshot:
+    """A consistent view of the store."""
+
+    def __init__(self, database: Database, position: str) -> None:
+        """Read through `database`, on whose thread a transaction is open.
+
+        `position` is the engine's SQL function that finds one text in another, byte for byte.
+        """
+        self._database = database
+        self._position = position
+
+    def rows(self, statement: Statement, **values: object) -> list[Row]:
+        """All rows of a statement."""
+        sql, bound = statement.bind(self._database, values)
+        return self._fetch(sql, bound)
+
+    def row(self, statement: Statement, **values: object) -> Row | None:
+        """The first row of a statement, or None."""
+        rows = self.rows(statement, **values)
+        return rows[0] if rows else None
+
+    def select(self, query: Node) -> list[Row]:
+        """All rows of a query that is built for this call alone."""
+        sql, bound = cast(Any, self._database).get_sql_context().sql(query).query()
+        return self._fetch(sql, bound)
+
+    def contains(self, column: Field, text: str) -> Expression:
+        """A condition: the column contains the text, exactly."""
+        return getattr(fn, self._position)(column, text) > 0
+
+    def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
+        return cast("list[Row]", cast(Any, self._database).execute_sql(sql, bound).fetchall())
+
+
+_TEAM_FIELDS = (
+    TeamRow.team_id,
+    TeamRow.last_message,
+    TeamRow.last_task,
+    TeamRow.last_event,
+    TeamRow.last_time,
+)
+_LOCK_TEAM = TeamRow.select(*_TEAM_FIELDS[1:]).where(TeamRow.team_id == param("team_id"))
+_ADD_TEAM = Statement(TeamRow.insert(params(*_TEAM_FIELDS)).on_conflict_ignore())
+_SAVE_TEAM = Statement(
+    TeamRow.update(params(*_TEAM_FIELDS[1:])).where(TeamRow.team_id == param("team_id"))
+)
+
+
+@dataclass(kw_only=True)
+class Team:
+    """A team's counters while a group of units runs; written back at the commit."""
+
+    team_id: str
+    last_message: int
+    last_task: int
+    last_event: int
+    last_time: int
+    now: int
+
+    def next_message(self) -> int:
+        """The number of a new message."""
+        self.last_message += 1
+        return self.last_message
+
+    def next_task(self) -> int:
+        """The number of a new task."""
+        self.last_task += 1
+        return self.last_task
+
+    def next_event(self) -> int:
+        """The number of a new task event."""
+        self.last_event += 1
+        return self.last_event
+
+
+class Transaction(Snapshot):
+    """A group of units that is committed as one.
+
+    A unit must check before its first write: a unit that refuses after it wrote makes the whole group
+    roll back and run again, each unit by itself.
+    """
+
+    def __init__(self, database: Database, position: str, lock_team: Statement) -> None:
+        """Write through `database`, on whose thread a write transaction is open."""
+        super().__init__(database, position)
+        self.writes = 0
+        self.rings: set[tuple[str, str]] = set()
+        self._lock_team = lock_team
+        self._teams: dict[str, Team] = {}
+
+    def team(self, team_id: str) -> Team:
+        """The team's counters, its row locked until the commit; a team begins to exist here."""
+        if team_id not in self._teams:
+            row = self.row(self._lock_team, team_id=team_id)
+            if row is None:
+                zero = dict.fromkeys(("last_message", "last_task", "last_event", "last_time"), 0)
+                self._execute(_ADD_TEAM, {"team_id": team_id, **zero})
+                row = self.row(self._lock_team, team_id=team_id)
+            message, task, event, last_time = cast(Row, row)
+            self._teams[team_id] = Team(
+                team_id=team_id,
+                last_message=message,
+                last_task=task,
+                last_event=event,
+                last_time=last_time,
+                now=max(time.time_ns() // 1_000, last_time),
+            )
+        return self._teams[team_id]
+
+    def write(self, statement: Statement, **values: object) -> int:
+        """Run a statement that writes; answers how many rows it changed."""
+        self.writes += 1
+        return self._execute(statement, values)
+
+    def write_many(self, statement: Statement, several: Iterable[Mapping[str, object]]) -> None:
+        """Run a statement once for each set of parameters."""
+        self.writes += 1
+        sql, names = statement.compile(self._database)
+        cursor = cast(Any, self._database).cursor()
+        bound = [
+            [values[p.name] if isinstance(p, _Placeholder) else p for p in names]
+            for values in several
+        ]
+        cursor.executemany(sql, bound)
+
+    def ring(self, team_id: str, agent_id: str) -> None:
+        """After the commit, wake who watches this inbox."""
+        self.rings.add((team_id, agent_id))
+
+    def flush(self) -> None:
+        """Write the counters back; the last thing before the commit."""
+        if not self.writes:
+            return
+        for team in self._teams.values():
+            team.last_time = team.now
+            self._execute(
+                _SAVE_TEAM,
+                {field.name: getattr(team, field.name) for field in _TEAM_FIELDS},
+            )
+
+    def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
+        sql, bound = statement.bind(self._database, values)
+        return int(cast(Any, self._database).execute_sql(sql, bound).rowcount)
+
+
+LOCK_TEAM = Statement(_LOCK_TEAM)
+LOCK_TEAM_FOR_UPDATE = Statement(_LOCK_TEAM.for_update())

@@ -1,0 +1,80 @@
+"""Wake-ups: who watches an inbox is woken when it changes. A wake-up carries nothing but a name.
+
+The table is the truth: losing every wake-up costs latency only. The order for a watcher is: clear,
+read, use, wait; what changes between the read and the wait is then never missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+Inbox = tuple[str, str]
+Heads = dict[Inbox, tuple[int, ...]]
+
+
+class Bell:
+    """Rings when the inbox that it watches may have changed."""
+
+    def __init__(self) -> None:
+        """Begin silent."""
+        self._event = asyncio.Event()
+
+    def clear(self) -> None:
+        """Forget the rings so far: to be called before reading."""
+        self._event.clear()
+
+    def ring(self) -> None:
+        """Wake the watcher."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a ring; False when the time passed without one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Bells:
+    """All bells of a process. For its event loop only."""
+
+    def __init__(self) -> None:
+        """Begin with nobody watching."""
+        self._watched: dict[Inbox, set[Bell]] = {}
+        self._heads: Heads = {}
+
+    @contextmanager
+    def watch(self, team_id: str, agent_id: str) -> Iterator[Bell]:
+        """A bell for one inbox, for as long as the block lasts."""
+        inbox, bell = (team_id, agent_id), Bell()
+        self._watched.setdefault(inbox, set()).add(bell)
+        try:
+            yield bell
+        finally:
+            self._watched[inbox].discard(bell)
+            if not self._watched[inbox]:
+                del self._watched[inbox]
+                self._heads.pop(inbox, None)
+
+    def watched(self) -> list[Inbox]:
+        """The inboxes that somebody watches."""
+        return list(self._watched)
+
+    def ring(self, inboxes: Iterable[Inbox]) -> None:
+        """Wake who watches these inboxes."""
+        for inbox in inboxes:
+            for bell in self._watched.get(inbox, ()):
+                bell.ring()
+
+    def ring_changed(self, heads: Heads) -> None:
+        """Wake who watches an inbox whose head is not the one last seen here."""
+        self.ring(inbox for inbox, head in heads.items() if self._heads.get(inbox) != head)
+        self._heads = {inbox: head for inbox, head in heads.items() if inbox in self._watched}
+
+    def ring_all(self) -> None:
+        """Wake everybody: the server is stopping."""
+        self.ring(self.watched())
