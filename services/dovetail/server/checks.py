@@ -89,6 +89,14 @@ class Checks:
         elif "\0" in value:
             self.refuse(field, "must not contain NUL characters")
 
+    def content(self, field: str, value: str, most_bytes: int) -> None:
+        """Text of any shape, of a bounded size, without NUL characters."""
+        size = len(value.encode())
+        if size > most_bytes:
+            self.refuse(field, f"must be at most {most_bytes:,} bytes, is {size:,}")
+        elif "\0" in value:
+            self.refuse(field, "must not contain NUL characters")
+
     def number(self, field: str, value: int, least: int, most: int) -> None:
         """A number in a range."""
         if not least <= value <= most:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
+from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import AgentRow
 from dovetail.server.store.transaction import MICROS, Row, Snapshot, Statement, Transaction, param, params
 
 SEEN_MICROS = 60 * MICROS
 MOST_KNOWN = 2_000
+MOST_SHOWN = 10
 _CHUNK = 500
 
 
@@ -61,6 +65,14 @@ def find(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent | None:
     return _agent(row) if row else None
 
 
+def get(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent:
+    """One agent. Raises NotFoundError with the nearest known ids."""
+    agent = find(snapshot, team_id, agent_id)
+    if agent is None:
+        raise _not_found(snapshot, team_id, [agent_id])
+    return agent
+
+
 def register(
     transaction: Transaction,
     team_id: str,
@@ -97,12 +109,6 @@ def touch(transaction: Transaction, team_id: str, agent_id: str) -> None:
         transaction.write(_SEE, team_id=team_id, agent_id=agent_id, last_seen_time=now)
 
 
-def is_current(snapshot: Snapshot, team_id: str, agent_id: str, now: int) -> bool:
-    """Whether `touch` would write nothing."""
-    row = snapshot.row(_SEEN_TIME, team_id=team_id, agent_id=agent_id)
-    return row is not None and row[0] + SEEN_MICROS > now
-
-
 def last_sequences(
     snapshot: Snapshot, team_id: str, agent_ids: Iterable[str]
 ) -> dict[str, int]:
@@ -120,10 +126,13 @@ def last_sequences(
     return found
 
 
-def known(snapshot: Snapshot, team_id: str) -> list[str]:
-    """The ids of the team's agents, at most 2,000 of them."""
-    query = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == team_id)
-    return [agent_id for (agent_id,) in snapshot.select(query.limit(MOST_KNOWN))]
+def require(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, int]:
+    """The last sequence in each of these inboxes. Raises NotFoundError that names all unknown ids."""
+    found = last_sequences(snapshot, team_id, agent_ids)
+    unknown = [agent_id for agent_id in agent_ids if agent_id not in found]
+    if unknown:
+        raise _not_found(snapshot, team_id, unknown)
+    return found
 
 
 def page(
@@ -158,3 +167,22 @@ def _agent(row: Row) -> Agent:
     values: dict[str, Any] = dict(zip((column.name for column in _COLUMNS), row, strict=True))
     values["labels"] = labels_text.decode(values["labels"])
     return Agent(**values)
+
+
+def _not_found(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> NotFoundError:
+    query = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == team_id)
+    known = [agent_id for (agent_id,) in snapshot.select(query.limit(MOST_KNOWN))]
+    shown = unknown[:MOST_SHOWN]
+    nearest = list(dict.fromkeys(n for u in shown for n in get_close_matches(u, known, n=3)))
+    names = ", ".join(json.dumps(agent_id, ensure_ascii=False) for agent_id in shown)
+    more = f" and {len(unknown) - len(shown)} more" if len(unknown) > len(shown) else ""
+    hint = f"; nearest known: {', '.join(nearest[:MOST_SHOWN])}" if nearest else ""
+    return NotFoundError(
+        Reason.AGENT_NOT_FOUND,
+        f"no agent {names}{more} in team {team_id!r}{hint}",
+        metadata={
+            "agent_ids": json.dumps(shown, ensure_ascii=False),
+            "unknown_count": str(len(unknown)),
+            "nearest_ids": json.dumps(nearest[:MOST_SHOWN], ensure_ascii=False),
+        },
+    )

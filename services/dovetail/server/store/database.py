@@ -94,6 +94,10 @@ class Store:
         """Run a long query, out of the way of short ones."""
         return cast(T, await self._do(self._scanner, "", team_id, query))
 
+    async def ping(self) -> None:
+        """Find out whether the store answers."""
+        await self.read("", lambda _: None)
+
     async def close(self) -> None:
         """Finish what waits and close the connections."""
         await asyncio.to_thread(self._close)

@@ -147,8 +147,8 @@ def thread_of(snapshot: Snapshot, team_id: str, number: int) -> str | None:
     return row[0] if row else None
 
 
-def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> list[Message]:
-    """The first messages that are asked for: at most `most`, of at most `most_bytes`, or one."""
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Message], bool]:
+    """A page of at most `most` messages and `most_bytes`, or one; and whether more follow."""
     wanted = conditions(snapshot, asked.filter)
     if asked.recipient_id or asked.states:
         wanted.append(_delivered(team_id, asked.recipient_id, asked.states))
@@ -159,12 +159,13 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> list[Message]:
     query = MessageRow.select(MessageRow.number, MessageRow.size).where(
         MessageRow.team_id == team_id, *wanted
     )
-    sizes = snapshot.select(query.order_by(order).limit(asked.most))
-    numbers = fitting(sizes, asked.most_bytes)
+    sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
+    numbers = fitting(sizes[: asked.most], asked.most_bytes)
     chosen = MessageRow.select(*COLUMNS).where(
         MessageRow.team_id == team_id, MessageRow.number.in_(numbers)
     )
-    return [from_row(row) for row in snapshot.select(chosen.order_by(order))]
+    found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
+    return found, len(numbers) < len(sizes)
 
 
 def fitting(sizes: Iterable[Row], most_bytes: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peewee import Expression
+from peewee import Expression, Value, fn
 
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.messages import fitting
@@ -61,6 +61,7 @@ _EVENT_COLUMNS = (
     TaskEventRow.request_id,
     TaskEventRow.request_hash,
 )
+_EVENT_FIELDS = tuple(column.name for column in _EVENT_COLUMNS[:-2])
 _ADD_EVENT = Statement(TaskEventRow.insert(params(TaskEventRow.team_id, *_EVENT_COLUMNS)))
 _FIND_REPEAT = Statement(
     TaskEventRow.select(*_EVENT_COLUMNS).where(
@@ -74,6 +75,10 @@ _EVENTS = Statement(
     .where(TaskEventRow.team_id == param("team_id"), TaskEventRow.task_id == param("task_id"))
     .order_by(TaskEventRow.number)
 )
+
+
+_TEXTS = (TaskRow.title, TaskRow.description, TaskRow.input, TaskRow.outcome_text, TaskRow.outcome_data)
+_SIZE = sum((fn.COALESCE(fn.LENGTH(text), 0) for text in _TEXTS), Value(0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,19 +150,21 @@ def events(snapshot: Snapshot, team_id: str, task_id: str) -> list[TaskEvent]:
     return [_event(row) for row in snapshot.rows(_EVENTS, team_id=team_id, task_id=task_id)]
 
 
-def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> list[Task]:
-    """The first tasks that are asked for: at most `most`, of about `most_bytes`, or one."""
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Task], bool]:
+    """A page of at most `most` tasks and about `most_bytes`, or one; and whether more follow."""
     wanted = conditions(snapshot, team_id, asked.filter)
     if asked.after is not None:
         newest, number = asked.newest_first, asked.after
         wanted.append(TaskRow.number < number if newest else TaskRow.number > number)
     order = TaskRow.number.desc() if asked.newest_first else TaskRow.number
     query = TaskRow.select(TaskRow.number, _SIZE).where(*wanted)
-    numbers = fitting(snapshot.select(query.order_by(order).limit(asked.most)), asked.most_bytes)
+    sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
+    numbers = fitting(sizes[: asked.most], asked.most_bytes)
     chosen = TaskRow.select(*_COLUMNS).where(
         TaskRow.team_id == team_id, TaskRow.number.in_(numbers)
     )
-    return [_task(row) for row in snapshot.select(chosen.order_by(order))]
+    found = [_task(row) for row in snapshot.select(chosen.order_by(order))]
+    return found, len(numbers) < len(sizes)
 
 
 def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Expression]:
@@ -178,11 +185,6 @@ def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Exp
         *(condition for wanted, condition in tests if wanted),
         *labels_text.conditions(snapshot, TaskRow.labels, filter.labels),
     ]
-
-
-_EVENT_FIELDS = tuple(
-    column.name for column in _EVENT_COLUMNS if not column.name.startswith("request_")
-)
 
 
 def _values(task: Task) -> dict[str, object]:

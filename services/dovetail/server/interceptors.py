@@ -1,0 +1,171 @@
+"""The seam around every call: who calls, what is too large or garbled, how errors are answered."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+import structlog
+from grpc.aio import ServerInterceptor, ServicerContext
+
+from dovetail.server.callers import caller_from_metadata, current_caller
+from dovetail.server.errors import (
+    DovetailError,
+    InternalError,
+    InvalidArgumentError,
+    Reason,
+    UnavailableError,
+)
+from dovetail.server.statuses import STATUS_CODES, to_status
+
+OURS = "/dovetail."
+LARGEST_REQUEST = 4 * 1024 * 1024
+CALL_ID_KEY = "x-request-id"
+CALL_ID = re.compile(r"[\x21-\x7e]{1,64}")
+
+Context = ServicerContext[Any, Any]
+log = structlog.get_logger("dovetail.calls")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What stands in the place of a request that cannot be read."""
+
+    error: DovetailError
+
+
+class CallSeam(ServerInterceptor):
+    """Makes the caller, guards the request, maps errors, and logs, for Dovetail's own services."""
+
+    def __init__(self) -> None:
+        """Wrap each method once."""
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """The handler of a method, wrapped."""
+        method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        if handler is None or not method.startswith(OURS):  # type: ignore[redundant-expr]
+            return handler
+        if method not in self._wrapped:
+            self._wrapped[method] = _wrap(method, handler)
+        return self._wrapped[method]
+
+
+def _wrap(method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    guard = _guard(handler.request_deserializer)
+    if handler.unary_stream:
+
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            call = _Call(method, context)
+            try:
+                call.begin(request)
+                async for response in handler.unary_stream(request, context):
+                    yield response
+            except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
+                await call.fail(error)
+            call.end()
+
+        return grpc.unary_stream_rpc_method_handler(
+            cast(Any, stream), guard, handler.response_serializer
+        )
+
+    async def unary(request: Any, context: Context) -> Any:
+        call = _Call(method, context)
+        try:
+            call.begin(request)
+            response = await handler.unary_unary(request, context)
+        except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
+            return await call.fail(error)
+        call.end()
+        return response
+
+    return grpc.unary_unary_rpc_method_handler(cast(Any, unary), guard, handler.response_serializer)
+
+
+def _guard(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """A deserializer that never raises: what gRPC would answer for that is no use to anyone."""
+
+    def guarded(payload: bytes) -> Any:
+        if len(payload) > LARGEST_REQUEST:
+            return Unreadable(
+                InvalidArgumentError(
+                    Reason.REQUEST_TOO_LARGE,
+                    f"the request has {len(payload):,} bytes, at most {LARGEST_REQUEST:,} are read",
+                    metadata={"bytes": str(len(payload)), "most": str(LARGEST_REQUEST)},
+                )
+            )
+        try:
+            return deserialize(payload)
+        except Exception as error:  # noqa: BLE001 - protobuf's errors have no common class
+            return Unreadable(
+                InvalidArgumentError(
+                    Reason.MALFORMED_REQUEST,
+                    f"the request is not a message of this method, or has text that is not UTF-8:"
+                    f" {error}",
+                )
+            )
+
+    return guarded
+
+
+class _Call:
+    """One call: its id, its caller, its end."""
+
+    def __init__(self, method: str, context: Context) -> None:
+        self._context = context
+        self._started = time.monotonic()
+        metadata = tuple(cast(Any, context.invocation_metadata() or ()))
+        given = next((value for key, value in metadata if key == CALL_ID_KEY), "")
+        self._call_id = given if CALL_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+        self._metadata = metadata
+        self._log = log.bind(call_id=self._call_id, method=method)
+
+    def begin(self, request: object) -> None:
+        """Make the caller known; refuse what could not be read."""
+        if isinstance(request, Unreadable):
+            raise request.error
+        caller = caller_from_metadata(self._metadata)
+        current_caller.set(caller)
+        self._log = self._log.bind(team_id=caller.team_id, agent_id=caller.agent_id)
+
+    def end(self) -> None:
+        """Log an answer."""
+        self._log.debug("answered", milliseconds=self._milliseconds())
+
+    async def fail(self, error: Exception) -> None:
+        """Answer an error. An unknown one is INTERNAL with an id to find in the log."""
+        known = error if isinstance(error, DovetailError) else None
+        if known is None or isinstance(known, InternalError):
+            self._log.error("failed", exc_info=error, milliseconds=self._milliseconds())
+            known = InternalError(
+                Reason.INTERNAL,
+                f"an internal error; the server's log has it under call_id {self._call_id}",
+                metadata={"call_id": self._call_id},
+            )
+        else:
+            note = self._log.warning if isinstance(known, UnavailableError) else self._log.info
+            note(
+                "refused",
+                status=STATUS_CODES[type(known)].name,
+                reason=known.reason.value,
+                milliseconds=self._milliseconds(),
+            )
+        status = to_status(known)
+        await self._context.abort(
+            status.code, status.details, cast(Any, status.trailing_metadata)
+        )
+
+    def _milliseconds(self) -> float:
+        return round((time.monotonic() - self._started) * 1_000, 2)

@@ -1,0 +1,66 @@
+"""The directory: which agents a team has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dovetail.server.callers import Caller
+from dovetail.server.checks import Checks
+from dovetail.server.paging import Paging
+from dovetail.server.store import agents
+from dovetail.server.store.agents import Agent
+from dovetail.server.store.database import Store
+from dovetail.server.store.transaction import Transaction
+
+DISPLAY_NAME_CHARACTERS = 256
+
+
+class Directory:
+    """Registers agents and finds them."""
+
+    def __init__(self, store: Store) -> None:
+        """Keep agents in `store`."""
+        self._store = store
+
+    async def register(
+        self, caller: Caller, agent_id: str, display_name: str, labels: Mapping[str, str]
+    ) -> tuple[Agent, bool]:
+        """The agent, and whether it was created by this call."""
+        agent_id = agent_id or caller.require_agent("registering without an agent_id")
+        with Checks() as check:
+            check.id("agent_id", agent_id)
+            check.text("display_name", display_name, DISPLAY_NAME_CHARACTERS)
+            check.labels("labels", labels)
+
+        def unit(transaction: Transaction) -> tuple[Agent, bool]:
+            team_id = caller.team_id
+            created = agents.find(transaction, team_id, agent_id) is None
+            if created:
+                agents.register(transaction, team_id, agent_id, display_name, labels)
+            agents.touch(transaction, team_id, caller.agent_id)
+            return agents.get(transaction, team_id, agent_id), created
+
+        return await self._store.write(caller.team_id, unit)
+
+    async def get(self, caller: Caller, agent_id: str) -> Agent:
+        """One agent."""
+        agent_id = agent_id or caller.require_agent("a request without an agent_id")
+        with Checks() as check:
+            check.id("agent_id", agent_id)
+        return await self._store.read(
+            caller.team_id, lambda s: agents.get(s, caller.team_id, agent_id)
+        )
+
+    async def page(
+        self, caller: Caller, labels: Mapping[str, str], paging: Paging
+    ) -> tuple[list[Agent], str]:
+        """A page of agents in order of id, and the token of the next."""
+        with Checks() as check:
+            check.labels("labels", labels)
+        after = paging.after() or ""
+        found = await self._store.read(
+            caller.team_id,
+            lambda s: agents.page(s, caller.team_id, labels, after, paging.most + 1),
+        )
+        page = found[: paging.most]
+        more = len(found) > len(page)
+        return page, paging.next_token(page[-1].agent_id) if more else ""

@@ -1,0 +1,262 @@
+"""MessagingService on the wire: protobuf in, protobuf out, no rules."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from google.protobuf.struct_pb2 import Struct
+from grpc.aio import ServicerContext
+
+from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.messaging.v1 import messaging_pb2_grpc as pb_grpc
+from dovetail.server.callers import Caller, current_caller
+from dovetail.server.messaging.directory import Directory
+from dovetail.server.messaging.inbox import Acknowledgement, Draft, Inboxes, Listing, Record
+from dovetail.server.messaging.subscription import Response, Subscriptions, Wish
+from dovetail.server.paging import Paging
+from dovetail.server.store.agents import Agent
+from dovetail.server.store.records import (
+    Content,
+    Delivery,
+    Importance,
+    Message,
+    MessageFilter,
+    Notice,
+    Receipt,
+    message_id,
+)
+from dovetail.server.wire import (
+    binding,
+    micros,
+    optional_struct,
+    optional_timestamp,
+    repeat,
+    struct_json,
+    timestamp,
+)
+
+Context = ServicerContext[object, object]
+
+
+class MessagingServicer(pb_grpc.MessagingServiceServicer):
+    """Translates between the contract and the rules of messaging."""
+
+    def __init__(
+        self, directory: Directory, inboxes: Inboxes, subscriptions: Subscriptions
+    ) -> None:
+        """Answer by these rules."""
+        self._directory = directory
+        self._inboxes = inboxes
+        self._subscriptions = subscriptions
+
+    async def RegisterAgent(
+        self, request: pb.RegisterAgentRequest, context: Context
+    ) -> pb.RegisterAgentResponse:
+        """Make an agent known."""
+        agent, created = await self._directory.register(
+            current_caller.get(), request.agent_id, request.display_name, dict(request.labels)
+        )
+        return pb.RegisterAgentResponse(agent=_agent(agent), created=created)
+
+    async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
+        """Answer one agent."""
+        agent = await self._directory.get(current_caller.get(), request.agent_id)
+        return pb.GetAgentResponse(agent=_agent(agent))
+
+    async def ListAgents(
+        self, request: pb.ListAgentsRequest, context: Context
+    ) -> pb.ListAgentsResponse:
+        """Answer a page of agents."""
+        caller = current_caller.get()
+        page, token = await self._directory.page(
+            caller, dict(request.labels), _paging(caller, request)
+        )
+        return pb.ListAgentsResponse(agents=map(_agent, page), next_page_token=token)
+
+    async def SendMessage(
+        self, request: pb.SendMessageRequest, context: Context
+    ) -> pb.SendMessageResponse:
+        """Write a message and its deliveries."""
+        sent = await self._inboxes.send(current_caller.get(), _draft(request))
+        return pb.SendMessageResponse(
+            message_id=message_id(sent.number),
+            thread_id=sent.thread_id,
+            create_time=timestamp(sent.create_time),
+            deliveries=[
+                pb.InboxPosition(recipient_id=receipt.recipient_id, sequence=receipt.sequence)
+                for receipt in sent.receipts
+            ],
+        )
+
+    async def SubscribeInbox(
+        self, request: pb.SubscribeInboxRequest, context: Context
+    ) -> AsyncIterator[pb.SubscribeInboxResponse]:
+        """Stream an inbox."""
+        stream = self._subscriptions.open(current_caller.get(), _wish(request))
+        async for response in stream:
+            yield _response(response)
+
+    async def AcknowledgeMessages(
+        self, request: pb.AcknowledgeMessagesRequest, context: Context
+    ) -> pb.AcknowledgeMessagesResponse:
+        """Acknowledge deliveries."""
+        wanted = Acknowledgement(
+            agent_id=request.agent_id,
+            sequences=list(request.sequences),
+            through_sequence=request.through_sequence,
+        )
+        count, left = await self._inboxes.acknowledge(current_caller.get(), wanted)
+        return pb.AcknowledgeMessagesResponse(acknowledged_count=count, unacknowledged_count=left)
+
+    async def GetMessage(
+        self, request: pb.GetMessageRequest, context: Context
+    ) -> pb.GetMessageResponse:
+        """Answer one message."""
+        record = await self._inboxes.get(current_caller.get(), request.message_id)
+        return pb.GetMessageResponse(record=_record(record))
+
+    async def ListMessages(
+        self, request: pb.ListMessagesRequest, context: Context
+    ) -> pb.ListMessagesResponse:
+        """Answer a page of messages."""
+        caller = current_caller.get()
+        listing = Listing(
+            recipient_id=request.recipient_id,
+            states=list(request.states),
+            filter=_filter(request.filter),
+            order=request.order,
+        )
+        page, token = await self._inboxes.page(caller, listing, _paging(caller, request))
+        return pb.ListMessagesResponse(records=map(_record, page), next_page_token=token)
+
+
+def _paging(caller: Caller, request: pb.ListAgentsRequest | pb.ListMessagesRequest) -> Paging:
+    return Paging(
+        page_size=request.page_size,
+        page_token=request.page_token,
+        binding=binding(caller.team_id, request),
+    )
+
+
+def _draft(request: pb.SendMessageRequest) -> Draft:
+    data_json = struct_json("data", request.data) if request.HasField("data") else None
+    return Draft(
+        recipient_ids=list(request.recipient_ids),
+        content=Content(
+            subject=request.subject,
+            body=request.body,
+            data_json=data_json,
+            importance=request.importance or Importance.NORMAL,
+            labels=dict(request.labels),
+        ),
+        thread_id=request.thread_id,
+        in_reply_to=request.in_reply_to,
+        task_id=request.task_id,
+        size=request.ByteSize(),
+        repeat=repeat(request.request_id, request),
+    )
+
+
+def _wish(request: pb.SubscribeInboxRequest) -> Wish:
+    resumes = request.WhichOneof("start") == "after_sequence"
+    return Wish(
+        agent_id=request.agent_id,
+        position=request.position,
+        after_sequence=request.after_sequence if resumes else None,
+        include_acknowledged=request.include_acknowledged,
+        max_outstanding=request.max_outstanding,
+        filter=_filter(request.filter) if request.HasField("filter") else None,
+    )
+
+
+def _filter(filter: pb.MessageFilter) -> MessageFilter:
+    return MessageFilter(
+        sender_ids=list(filter.sender_ids),
+        thread_id=filter.thread_id,
+        task_id=filter.task_id,
+        kinds=list(filter.kinds),
+        minimum_importance=filter.minimum_importance,
+        labels=dict(filter.labels),
+        create_time_from=micros("filter.create_time_from", filter.create_time_from)
+        if filter.HasField("create_time_from")
+        else None,
+        create_time_until=micros("filter.create_time_until", filter.create_time_until)
+        if filter.HasField("create_time_until")
+        else None,
+    )
+
+
+def _response(response: Response) -> pb.SubscribeInboxResponse:
+    return pb.SubscribeInboxResponse(
+        deliveries=map(_delivery, response.deliveries),
+        through_sequence=response.through_sequence,
+        mark=pb.StreamMark.ValueType(response.mark),
+    )
+
+
+def _delivery(delivery: Delivery) -> pb.Delivery:
+    receipt = delivery.receipt
+    return pb.Delivery(
+        sequence=receipt.sequence,
+        message=_message(delivery.message),
+        state=pb.DeliveryState.ValueType(receipt.state),
+        acknowledge_time=optional_timestamp(receipt.acknowledge_time),
+    )
+
+
+def _record(record: Record) -> pb.MessageRecord:
+    message, receipts = record
+    return pb.MessageRecord(message=_message(message), receipts=map(_receipt, receipts))
+
+
+def _receipt(receipt: Receipt) -> pb.Receipt:
+    return pb.Receipt(
+        recipient_id=receipt.recipient_id,
+        sequence=receipt.sequence,
+        state=pb.DeliveryState.ValueType(receipt.state),
+        acknowledge_time=optional_timestamp(receipt.acknowledge_time),
+    )
+
+
+def _message(message: Message) -> pb.Message:
+    content = message.content
+    data: Struct | None = optional_struct(content.data_json)
+    return pb.Message(
+        message_id=message.message_id,
+        sender_id=message.sender_id,
+        recipient_ids=message.recipient_ids,
+        subject=content.subject,
+        body=content.body,
+        data=data,
+        importance=pb.Importance.ValueType(content.importance),
+        thread_id=message.thread_id,
+        in_reply_to=message.in_reply_to,
+        task_id=message.task_id,
+        labels=content.labels,
+        kind=pb.MessageKind.ValueType(message.kind),
+        create_time=timestamp(message.create_time),
+        notice=_notice(content.notice) if content.notice else None,
+    )
+
+
+def _notice(notice: Notice) -> pb.Notice:
+    return pb.Notice(
+        event=pb.NoticeEvent.ValueType(notice.event),
+        task_id=notice.task_id,
+        event_number=notice.event_number,
+        actor_id=notice.actor_id,
+        assignee_id=notice.assignee_id,
+        former_assignee_id=notice.former_assignee_id,
+    )
+
+
+def _agent(agent: Agent) -> pb.Agent:
+    return pb.Agent(
+        agent_id=agent.agent_id,
+        display_name=agent.display_name,
+        labels=agent.labels,
+        create_time=timestamp(agent.create_time),
+        last_seen_time=timestamp(agent.last_seen_time),
+        last_sequence=agent.last_sequence,
+        unacknowledged_count=agent.unacknowledged_count,
+    )

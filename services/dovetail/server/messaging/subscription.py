@@ -1,0 +1,197 @@
+"""Subscriptions: one inbox as a stream, read from the table on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dovetail.server.callers import Caller
+from dovetail.server.checks import Checks
+from dovetail.server.errors import Reason, ResourceExhaustedError, UnavailableError
+from dovetail.server.messaging.inbox import LARGEST_SEQUENCE, check_filter, check_reached
+from dovetail.server.store import agents, deliveries, inboxes
+from dovetail.server.store.agents import Agent
+from dovetail.server.store.database import Store
+from dovetail.server.store.inboxes import PageRequest
+from dovetail.server.store.records import Delivery, DeliveryState, MessageFilter
+from dovetail.server.store.wakeups import Bell
+
+HEARTBEAT_SECONDS = 30.0
+RESPONSE_BYTES = 64 * 1024
+MOST_OUTSTANDING = 1_000
+
+
+class StartPosition(IntEnum):
+    """Where a subscription begins when it does not resume after a sequence."""
+
+    BEGINNING = 1
+    NOW = 2
+
+
+class Mark(IntEnum):
+    """What a response means beside its deliveries."""
+
+    NONE = 0
+    CAUGHT_UP = 1
+    HEARTBEAT = 2
+    CLOSING = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What a subscriber asks for. `after_sequence` is None where it names a position."""
+
+    agent_id: str
+    position: int
+    after_sequence: int | None
+    include_acknowledged: bool
+    max_outstanding: int
+    filter: MessageFilter | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Response:
+    """What was ready: all up to `through_sequence` was delivered or is not for this stream."""
+
+    deliveries: Sequence[Delivery]
+    through_sequence: int
+    mark: Mark
+
+
+class Subscriptions:
+    """Opens streams of inboxes, and closes them all when the server stops."""
+
+    def __init__(self, store: Store, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        """Stream from `store`."""
+        self._store = store
+        self._heartbeat = heartbeat_seconds
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End every stream with its cursor."""
+        self._closing.set()
+        self._store.bells.ring_all()
+
+    async def open(self, caller: Caller, wish: Wish) -> AsyncIterator[Response]:
+        """The stream: backlog, a mark, then what arrives. It ends by UnavailableError alone."""
+        agent_id = wish.agent_id or caller.require_agent("a subscription without an agent_id")
+        _check(agent_id, wish)
+        agent = await self._agent(caller, agent_id)
+        cursor = _start(wish, agent.last_sequence)
+        with self._store.bells.watch(caller.team_id, agent_id) as bell:
+            stream = _Stream(self._store, caller.team_id, agent_id, wish, cursor)
+            target = agent.last_sequence
+            while not self._closing.is_set():
+                bell.clear()
+                response, more = await stream.next(target)
+                if response:
+                    target = target if response.mark is Mark.NONE else LARGEST_SEQUENCE
+                    yield response
+                    response = None
+                if not more and not await self._wait(bell):
+                    yield stream.mark(Mark.HEARTBEAT)
+            yield stream.mark(Mark.CLOSING)
+        raise UnavailableError(
+            Reason.SERVER_STOPPING,
+            "the server is stopping: resume after through_sequence",
+            retry_after=0.2,
+        )
+
+    async def _wait(self, bell: Bell) -> bool:
+        return self._closing.is_set() or await bell.wait(self._heartbeat)
+
+    async def _agent(self, caller: Caller, agent_id: str) -> Agent:
+        """The agent. One that opens its own inbox is registered, and was seen: if the disk allows."""
+        team_id = caller.team_id
+        if agent_id == caller.agent_id:
+            with contextlib.suppress(ResourceExhaustedError):
+                await self._store.write(team_id, lambda t: agents.touch(t, team_id, agent_id))
+        return await self._store.read(team_id, lambda s: agents.get(s, team_id, agent_id))
+
+
+class _Stream:
+    """Where one stream stands in its inbox."""
+
+    def __init__(
+        self, store: Store, team_id: str, agent_id: str, wish: Wish, cursor: int
+    ) -> None:
+        self._store = store
+        self._team_id = team_id
+        self._agent_id = agent_id
+        self._wish = wish
+        self._cursor = cursor
+        self._outstanding: set[int] = set()
+
+    def mark(self, mark: Mark) -> Response:
+        """A response without deliveries."""
+        return Response(deliveries=(), through_sequence=self._cursor, mark=mark)
+
+    async def next(self, target: int) -> tuple[Response | None, bool]:
+        """The next response, if there is one, and whether more may be ready.
+
+        The response on which the cursor reaches `target` is marked CAUGHT_UP.
+        """
+        room = await self._room()
+        if not room:
+            return None, False
+        page = await self._store.read(
+            self._team_id, lambda s: inboxes.page(s, self._request(room))
+        )
+        self._cursor = page.through_sequence
+        if self._wish.max_outstanding:
+            self._outstanding.update(
+                delivery.receipt.sequence
+                for delivery in page.deliveries
+                if delivery.receipt.state is DeliveryState.UNACKNOWLEDGED
+            )
+        caught_up = self._cursor >= target
+        if not page.deliveries and not caught_up:
+            return None, not page.exhausted
+        mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
+        response = Response(
+            deliveries=page.deliveries, through_sequence=self._cursor, mark=mark
+        )
+        return response, not page.exhausted
+
+    def _request(self, room: int) -> PageRequest:
+        return PageRequest(
+            team_id=self._team_id,
+            agent_id=self._agent_id,
+            after=self._cursor,
+            include_acknowledged=self._wish.include_acknowledged,
+            filter=self._wish.filter,
+            most=room,
+            most_bytes=RESPONSE_BYTES,
+        )
+
+    async def _room(self) -> int:
+        """How many more deliveries may be sent now."""
+        if not self._wish.max_outstanding:
+            return inboxes.SCANNED_ROWS
+        if len(self._outstanding) >= self._wish.max_outstanding:
+            sent = sorted(self._outstanding)
+            self._outstanding = await self._store.read(
+                self._team_id,
+                lambda s: deliveries.unacknowledged(s, self._team_id, self._agent_id, sent),
+            )
+        return self._wish.max_outstanding - len(self._outstanding)
+
+
+def _check(agent_id: str, wish: Wish) -> None:
+    with Checks() as check:
+        check.id("agent_id", agent_id)
+        check.enum("position", wish.position, StartPosition)
+        check.number("after_sequence", wish.after_sequence or 0, 0, LARGEST_SEQUENCE)
+        check.number("max_outstanding", wish.max_outstanding, 0, MOST_OUTSTANDING)
+        if wish.filter:
+            check_filter(check, wish.filter)
+
+
+def _start(wish: Wish, last_sequence: int) -> int:
+    if wish.after_sequence is not None:
+        check_reached(wish.after_sequence, last_sequence)
+        return wish.after_sequence
+    return last_sequence if wish.position == StartPosition.NOW else 0

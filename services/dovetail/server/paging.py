@@ -1,0 +1,64 @@
+"""Page tokens: opaque to callers, and good only for the request that they came from."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dovetail.server.checks import PAGE_SIZE, Checks
+
+PAGE_BYTES = 1024 * 1024
+
+
+class Order(IntEnum):
+    """The direction of a listing."""
+
+    OLDEST_FIRST = 1
+    NEWEST_FIRST = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paging:
+    """The page that a request asks for. `binding` is what else it asks, so that tokens fit it."""
+
+    page_size: int
+    page_token: str
+    binding: bytes
+
+    @property
+    def most(self) -> int:
+        """How many items the page may have."""
+        return self.page_size or PAGE_SIZE
+
+    def after(self) -> str | None:
+        """The last item of the page before, None for the first page. Checks size and token."""
+        with Checks() as check:
+            check.page_size(self.page_size)
+            after, fingerprint = _decode(self.page_token) if self.page_token else (None, "")
+            if self.page_token and fingerprint != self._fingerprint():
+                check.refuse(
+                    "page_token",
+                    "must be the next_page_token of a request that was equal in all other fields",
+                )
+        return after
+
+    def next_token(self, last: str) -> str:
+        """The token for the page that begins after an item."""
+        text = json.dumps([last, self._fingerprint()]).encode()
+        return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+    def _fingerprint(self) -> str:
+        return hashlib.sha256(self.binding).hexdigest()[:16]
+
+
+def _decode(token: str) -> tuple[str | None, str]:
+    try:
+        padded = token.encode() + b"=" * (-len(token) % 4)
+        after, fingerprint = json.loads(base64.urlsafe_b64decode(padded))
+        return str(after), str(fingerprint)
+    except (ValueError, TypeError, binascii.Error):
+        return None, "?"

@@ -1,0 +1,158 @@
+"""A server's life: start, health, reflection, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from dovetail.server.config import ConfigError, ServerConfig
+from dovetail.server.errors import DovetailError
+from dovetail.server.interceptors import CallSeam
+from dovetail.server.store.database import Store
+
+HEALTH_SECONDS = 1.0
+HEALTH_PATIENCE_SECONDS = 3.0
+RECEIVE_LIMIT = 16 * 1024 * 1024
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+OPTIONS = (
+    # Two servers on one port would share its calls between them, silently.
+    ("grpc.so_reuseport", 0),
+    # Above our own limit, so that our own error comes first.
+    ("grpc.max_receive_message_length", RECEIVE_LIMIT),
+    ("grpc.max_send_message_length", RECEIVE_LIMIT),
+    # Find dead peers; let clients ping idle streams every 10 s without being told off.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
+
+log = structlog.get_logger("dovetail.server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A service to be served: its full name, how it is added, how its streams are ended."""
+
+    name: str
+    add: Callable[[grpc.aio.Server], None]
+    close: Callable[[], None]
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A server that answers at `address`."""
+
+    server: grpc.aio.Server
+    store: Store
+    address: str
+
+
+@asynccontextmanager
+async def running(
+    config: ServerConfig, build: Callable[[Store, ServerConfig], Service]
+) -> AsyncIterator[Running]:
+    """Serve inside the block; drain at its end: calls finish, streams end with their cursor.
+
+    Raises StoreOpenError or ConfigError when it cannot start.
+    """
+    store = Store(config.store)
+    try:
+        service = build(store, config)
+        server = grpc.aio.server(interceptors=(CallSeam(),), options=OPTIONS)
+        service.add(server)
+        checks = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+        names = (service.name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        address = _bind(server, config.listen)
+        await server.start()
+        watch = asyncio.create_task(_watch_health(store, checks, ("", service.name)))
+        await _ready(checks, ("", service.name))
+        try:
+            yield Running(server=server, store=store, address=address)
+        finally:
+            watch.cancel()
+            await checks.enter_graceful_shutdown()
+            service.close()
+            await server.stop(config.drain_seconds)
+    finally:
+        await store.close()
+
+
+async def serve(
+    config: ServerConfig,
+    build: Callable[[Store, ServerConfig], Service],
+    ready: Callable[[str, str], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends at once. `ready` gets address and store."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    async with running(config, build) as server:
+        log.info("serving", service=config.service, address=server.address, store=server.store.address)
+        ready(server.address, server.store.address)
+        await stop.wait()
+        log.info("stopping", service=config.service)
+    log.info("stopped", service=config.service)
+
+
+def _bind(server: grpc.aio.Server, listen: str) -> str:
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"cannot listen on {listen}: the address is in use or is not this machine's."
+            " Stop what listens there, or choose another: --listen HOST:PORT (port 0: any free one)"
+        ) from error
+    if listen.startswith("unix:"):
+        return listen
+    return f"{listen.rpartition(':')[0]}:{port}"
+
+
+async def _ready(checks: health.aio.HealthServicer, names: tuple[str, ...]) -> None:
+    for name in names:
+        await checks.set(name, SERVING)
+
+
+async def _watch_health(
+    store: Store, checks: health.aio.HealthServicer, names: tuple[str, ...]
+) -> None:
+    """NOT_SERVING while the store does not answer."""
+    healthy = True
+    while True:
+        await asyncio.sleep(HEALTH_SECONDS)
+        now_healthy = await _answers(store)
+        if now_healthy == healthy:
+            continue
+        healthy = now_healthy
+        log.warning("the store answers again" if healthy else "the store does not answer")
+        for name in names:
+            await checks.set(name, SERVING if healthy else NOT_SERVING)
+
+
+async def _answers(store: Store) -> bool:
+    with contextlib.suppress(DovetailError, TimeoutError):
+        async with asyncio.timeout(HEALTH_PATIENCE_SECONDS):
+            await store.ping()
+            return True
+    return False

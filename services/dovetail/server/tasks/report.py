@@ -1,0 +1,73 @@
+"""The report over tasks: totals, times, workload."""
+
+from __future__ import annotations
+
+import time
+
+from dovetail.server.callers import Caller
+from dovetail.server.checks import Checks
+from dovetail.server.errors import InvalidArgumentError, Reason
+from dovetail.server.store import reports
+from dovetail.server.store.database import Store
+from dovetail.server.store.records import Report, TaskFilter, TaskState, Workload
+from dovetail.server.store.transaction import MICROS, Snapshot
+from dovetail.server.tasks.drafts import check_filter
+
+LONGEST_BUCKET_SECONDS = 366 * 24 * 3600
+MOST_BUCKETS = 1_000
+
+
+class Reports:
+    """Makes reports."""
+
+    def __init__(self, store: Store) -> None:
+        """Report on the tasks of `store`."""
+        self._store = store
+
+    async def get(self, caller: Caller, filter: TaskFilter, bucket: int | None) -> Report:
+        """The report over the tasks that a filter chooses; `bucket` is in microseconds, or None."""
+        with Checks() as check:
+            check_filter(check, filter)
+            if bucket is not None and not _is_bucket(bucket):
+                check.refuse("bucket", "must be whole seconds, 1 second to 366 days")
+
+        def query(snapshot: Snapshot) -> Report:
+            workloads = reports.workloads(snapshot, caller.team_id, filter)
+            return Report(
+                states={state: _count(workloads, state) for state in TaskState},
+                task_time=reports.task_times(snapshot, caller.team_id, filter),
+                queue_time=reports.queue_times(snapshot, caller.team_id, filter),
+                workloads=workloads,
+                completions=_completions(snapshot, caller.team_id, filter, bucket),
+                report_time=time.time_ns() // 1_000,
+            )
+
+        return await self._store.scan(caller.team_id, query)
+
+
+def _is_bucket(bucket: int) -> bool:
+    return bucket % MICROS == 0 and MICROS <= bucket <= LONGEST_BUCKET_SECONDS * MICROS
+
+
+def _count(workloads: list[Workload], state: TaskState) -> int:
+    return sum(workload.states.get(state, 0) for workload in workloads)
+
+
+def _completions(
+    snapshot: Snapshot, team_id: str, filter: TaskFilter, bucket: int | None
+) -> list[tuple[int, int]]:
+    """Every bucket from the first completion to the last."""
+    span = bucket and reports.completion_span(snapshot, team_id, filter)
+    if not bucket or not span:
+        return []
+    first, last = span[0] - span[0] % bucket, span[1] - span[1] % bucket
+    buckets = (last - first) // bucket + 1
+    if buckets > MOST_BUCKETS:
+        raise InvalidArgumentError(
+            Reason.TOO_MANY_BUCKETS,
+            f"bucket: {buckets:,} buckets lie between the first completion and the last, at most"
+            f" {MOST_BUCKETS:,} are answered: take a longer bucket or a narrower filter",
+            metadata={"field": "bucket", "buckets": str(buckets), "most": str(MOST_BUCKETS)},
+        )
+    counts = reports.completions(snapshot, team_id, filter, bucket)
+    return [(start, counts.get(start, 0)) for start in range(first, last + 1, bucket)]

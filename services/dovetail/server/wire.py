@@ -1,0 +1,84 @@
+"""Between protobuf's well-known types and the values of the rules. For the servicers only."""
+
+from __future__ import annotations
+
+import hashlib
+
+from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from dovetail.server.checks import Checks
+from dovetail.server.store.records import Repeat
+
+MICROS = 1_000_000
+EARLIEST_SECONDS = -62_135_596_800  # 0001-01-01
+LATEST_SECONDS = 253_402_300_799  # 9999-12-31
+
+
+def micros(field: str, time: Timestamp) -> int:
+    """A time in microseconds since 1970 UTC; what lies below a microsecond is cut off."""
+    with Checks() as check:
+        check.number(f"{field}.seconds", time.seconds, EARLIEST_SECONDS, LATEST_SECONDS)
+        check.number(f"{field}.nanos", time.nanos, 0, 999_999_999)
+    return time.seconds * MICROS + time.nanos // 1_000
+
+
+def timestamp(value: int) -> Timestamp:
+    """A time of microseconds since 1970 UTC."""
+    return Timestamp(seconds=value // MICROS, nanos=value % MICROS * 1_000)
+
+
+def optional_timestamp(value: int | None) -> Timestamp | None:
+    """A time, or unset."""
+    return None if value is None else timestamp(value)
+
+
+def duration_micros(length: Duration) -> int:
+    """A length of time in microseconds."""
+    return length.seconds * MICROS + length.nanos // 1_000
+
+
+def optional_duration(value: int | None) -> Duration | None:
+    """A length of time of microseconds, or unset."""
+    if value is None:
+        return None
+    return Duration(seconds=value // MICROS, nanos=value % MICROS * 1_000)
+
+
+def struct_json(field: str, value: Struct) -> str:
+    """Structured content as JSON text. Numbers that JSON cannot say are refused."""
+    try:
+        return json_format.MessageToJson(value, indent=None, ensure_ascii=False)
+    except (ValueError, json_format.Error) as error:
+        with Checks() as check:
+            check.refuse(field, f"must be sayable in JSON: {error}")
+        raise
+
+
+def optional_struct(text: str | None) -> Struct | None:
+    """Structured content of JSON text, or unset."""
+    return None if text is None else json_format.Parse(text, Struct())
+
+
+def repeat(request_id: str, request: Message) -> Repeat | None:
+    """How a repeat of this request is known; None where the caller gave no `request_id`."""
+    if not request_id:
+        return None
+    name = request.DESCRIPTOR.full_name.encode()
+    payload = request.SerializeToString(deterministic=True)
+    return Repeat(
+        request_id=request_id, request_hash=hashlib.sha256(name + b"\0" + payload).digest()
+    )
+
+
+def binding(team_id: str, request: Message) -> bytes:
+    """What a page token is bound to: the team, and the request without its page."""
+    bound = type(request)()
+    bound.CopyFrom(request)
+    bound.ClearField("page_size")
+    bound.ClearField("page_token")
+    name = request.DESCRIPTOR.full_name.encode()
+    return b"\0".join((team_id.encode(), name, bound.SerializeToString(deterministic=True)))
