@@ -1,0 +1,1 @@
+"""What tests share: stores of both engines, servers in this process and as processes."""

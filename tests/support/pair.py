@@ -1,0 +1,86 @@
+"""Both services in this process, on loopback ports, over one store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from dovetail.messaging.v1 import messaging_pb2_grpc
+from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.store.database import Store
+from dovetail.tasks.v1 import tasks_pb2_grpc
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+@dataclass(kw_only=True)
+class Pair:
+    """Stubs of both services, and the stores behind them."""
+
+    messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
+    tasks: tasks_pb2_grpc.TaskServiceAsyncStub
+    messaging_channel: grpc.aio.Channel
+    tasks_channel: grpc.aio.Channel
+    messaging_store: Store
+    tasks_store: Store
+    store_url: str
+
+
+@asynccontextmanager
+async def running_pair(store_url: str, heartbeat_seconds: float = 30.0) -> AsyncGenerator[Pair]:
+    """Run both services, each with a store of its own over the same database."""
+
+    def config(service: str) -> ServerConfig:
+        return ServerConfig(
+            service=service,
+            store=store_url,
+            listen="127.0.0.1:0",
+            drain_seconds=2.0,
+            heartbeat_seconds=heartbeat_seconds,
+        )
+
+    async with (
+        running(config("messaging"), build) as messaging,
+        running(config("tasks"), build) as tasks,
+        grpc.aio.insecure_channel(messaging.address) as messaging_channel,
+        grpc.aio.insecure_channel(tasks.address) as tasks_channel,
+    ):
+        yield Pair(
+            messaging=messaging_pb2_grpc.MessagingServiceStub(messaging_channel),
+            tasks=tasks_pb2_grpc.TaskServiceStub(tasks_channel),
+            messaging_channel=messaging_channel,
+            tasks_channel=tasks_channel,
+            messaging_store=messaging.store,
+            tasks_store=tasks.store,
+            store_url=store_url,
+        )
+
+
+def caller(agent_id: str = "", team_id: str = "") -> Metadata:
+    """The metadata of a caller."""
+    pairs = (("dovetail-agent-bin", agent_id), ("dovetail-team-bin", team_id))
+    return tuple((key, value.encode()) for key, value in pairs if value)
+
+
+def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    """The ErrorInfo of an error; it fails where an error has none."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    assert status is not None, error
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details), error
+    return info
+
+
+def bad_fields(error: grpc.aio.AioRpcError) -> dict[str, str]:
+    """The field violations of an error: descriptions by field."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    found = error_details_pb2.BadRequest()
+    for detail in status.details if status else ():
+        if detail.Unpack(found):
+            break
+    return {violation.field: violation.description for violation in found.field_violations}
