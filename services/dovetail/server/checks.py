@@ -1,4 +1,4 @@
-"""Checks of what a request carries. They collect every violation, so that one error names them all."""
+"""Checks of what a request carries: they collect every violation, so that one error names all."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ class Checks:
     def text(self, field: str, value: str, characters: int, least: int = 0) -> None:
         """Text of a bounded length without NUL characters."""
         if not least <= len(value) <= characters:
-            self.refuse(field, f"must have {least} to {characters:,} characters, has {len(value):,}")
+            self.refuse(
+                field, f"must have {least} to {characters:,} characters, has {len(value):,}"
+            )
         elif "\0" in value:
             self.refuse(field, "must not contain NUL characters")
 

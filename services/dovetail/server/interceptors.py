@@ -49,14 +49,14 @@ class CallSeam(ServerInterceptor):
     async def intercept_service(
         self,
         continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
         ],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of a method, wrapped."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith(OURS):  # type: ignore[redundant-expr]
+        if handler is None or not method.startswith(OURS):
             return handler
         if method not in self._wrapped:
             self._wrapped[method] = _wrap(method, handler)
@@ -163,9 +163,7 @@ class _Call:
                 milliseconds=self._milliseconds(),
             )
         status = to_status(known)
-        await self._context.abort(
-            status.code, status.details, cast(Any, status.trailing_metadata)
-        )
+        await self._context.abort(status.code, status.details, cast(Any, status.trailing_metadata))
 
     def _milliseconds(self) -> float:
         return round((time.monotonic() - self._started) * 1_000, 2)

@@ -32,8 +32,8 @@ __all__ = [
     "ServerConfig",
     "StartError",
     "build",
-    "running",
     "run",
+    "running",
 ]
 
 
@@ -82,9 +82,7 @@ SERVICES = {"messaging": _messaging, "tasks": _tasks}
 def _configure_log() -> None:
     """Structured lines on standard error: for people on a terminal, else JSON."""
     people = sys.stderr.isatty()
-    renderer = (
-        structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
-    )
+    renderer = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

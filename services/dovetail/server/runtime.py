@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dovetail.server.config import ConfigError, ServerConfig
-from dovetail.server.errors import DovetailError
+from dovetail.server.health import SERVICE_NAME, Health
 from dovetail.server.interceptors import CallSeam
 from dovetail.server.store.database import Store
 
-HEALTH_SECONDS = 1.0
-HEALTH_PATIENCE_SECONDS = 3.0
 RECEIVE_LIMIT = 16 * 1024 * 1024
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 OPTIONS = (
     # Two servers on one port would share its calls between them, silently.
@@ -63,7 +57,7 @@ class Running:
 @asynccontextmanager
 async def running(
     config: ServerConfig, build: Callable[[Store, ServerConfig], Service]
-) -> AsyncIterator[Running]:
+) -> AsyncGenerator[Running]:
     """Serve inside the block; drain at its end: calls finish, streams end with their cursor.
 
     Raises StoreOpenError or ConfigError when it cannot start.
@@ -73,19 +67,17 @@ async def running(
         service = build(store, config)
         server = grpc.aio.server(interceptors=(CallSeam(),), options=OPTIONS)
         service.add(server)
-        checks = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-        names = (service.name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        health = Health(server, store, service.name)
+        names = (service.name, SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         address = _bind(server, config.listen)
         await server.start()
-        watch = asyncio.create_task(_watch_health(store, checks, ("", service.name)))
-        await _ready(checks, ("", service.name))
+        watch = asyncio.create_task(health.watch())
         try:
             yield Running(server=server, store=store, address=address)
         finally:
             watch.cancel()
-            await checks.enter_graceful_shutdown()
+            await health.shut_down()
             service.close()
             await server.stop(config.drain_seconds)
     finally:
@@ -109,7 +101,9 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     async with running(config, build) as server:
-        log.info("serving", service=config.service, address=server.address, store=server.store.address)
+        log.info(
+            "serving", service=config.service, address=server.address, store=server.store.address
+        )
         ready(server.address, server.store.address)
         await stop.wait()
         log.info("stopping", service=config.service)
@@ -127,32 +121,3 @@ def _bind(server: grpc.aio.Server, listen: str) -> str:
     if listen.startswith("unix:"):
         return listen
     return f"{listen.rpartition(':')[0]}:{port}"
-
-
-async def _ready(checks: health.aio.HealthServicer, names: tuple[str, ...]) -> None:
-    for name in names:
-        await checks.set(name, SERVING)
-
-
-async def _watch_health(
-    store: Store, checks: health.aio.HealthServicer, names: tuple[str, ...]
-) -> None:
-    """NOT_SERVING while the store does not answer."""
-    healthy = True
-    while True:
-        await asyncio.sleep(HEALTH_SECONDS)
-        now_healthy = await _answers(store)
-        if now_healthy == healthy:
-            continue
-        healthy = now_healthy
-        log.warning("the store answers again" if healthy else "the store does not answer")
-        for name in names:
-            await checks.set(name, SERVING if healthy else NOT_SERVING)
-
-
-async def _answers(store: Store) -> bool:
-    with contextlib.suppress(DovetailError, TimeoutError):
-        async with asyncio.timeout(HEALTH_PATIENCE_SECONDS):
-            await store.ping()
-            return True
-    return False

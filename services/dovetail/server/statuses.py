@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
@@ -54,7 +56,7 @@ def to_status(error: DovetailError) -> grpc.Status:
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
-    return rpc_status.to_status(status)
+    return cast(Any, rpc_status).to_status(status)
 
 
 def _bad_request(error: DovetailError) -> error_details_pb2.BadRequest:

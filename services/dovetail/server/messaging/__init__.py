@@ -1,1 +1,1 @@
-"""The messaging wing: inboxes, subscriptions, the directory of agents. It knows nothing of tasks."""
+"""The messaging wing: inboxes, subscriptions, the directory. It knows nothing of the other wing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
 from dovetail.server.paging import Paging

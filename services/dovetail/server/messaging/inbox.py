@@ -202,7 +202,9 @@ class Inboxes:
             if listing.recipient_id:
                 agents.require(snapshot, caller.team_id, [listing.recipient_id])
             found, more = messages.page(snapshot, caller.team_id, asked)
-            records = [(m, deliveries.receipts(snapshot, caller.team_id, m)) for m in found]
+            records: list[Record] = [
+                (m, deliveries.receipts(snapshot, caller.team_id, m)) for m in found
+            ]
             return records, paging.next_token(str(found[-1].number)) if more else ""
 
         return await self._store.scan(caller.team_id, query)
@@ -263,9 +265,7 @@ def _check_acknowledgement(agent_id: str, wanted: Acknowledgement) -> None:
 
 
 def _earlier(transaction: Transaction, caller: Caller, repeat: Repeat) -> Sent | None:
-    found = messages.find_repeat(
-        transaction, caller.team_id, caller.agent_id, repeat.request_id
-    )
+    found = messages.find_repeat(transaction, caller.team_id, caller.agent_id, repeat.request_id)
     if found is None:
         return None
     sent, request_hash = found

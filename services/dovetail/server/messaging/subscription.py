@@ -104,7 +104,7 @@ class Subscriptions:
         return self._closing.is_set() or await bell.wait(self._heartbeat)
 
     async def _agent(self, caller: Caller, agent_id: str) -> Agent:
-        """The agent. One that opens its own inbox is registered, and was seen: if the disk allows."""
+        """The agent. One that opens its own inbox is registered and seen, if the disk allows."""
         team_id = caller.team_id
         if agent_id == caller.agent_id:
             with contextlib.suppress(ResourceExhaustedError):
@@ -115,9 +115,7 @@ class Subscriptions:
 class _Stream:
     """Where one stream stands in its inbox."""
 
-    def __init__(
-        self, store: Store, team_id: str, agent_id: str, wish: Wish, cursor: int
-    ) -> None:
+    def __init__(self, store: Store, team_id: str, agent_id: str, wish: Wish, cursor: int) -> None:
         self._store = store
         self._team_id = team_id
         self._agent_id = agent_id
@@ -137,9 +135,7 @@ class _Stream:
         room = await self._room()
         if not room:
             return None, False
-        page = await self._store.read(
-            self._team_id, lambda s: inboxes.page(s, self._request(room))
-        )
+        page = await self._store.read(self._team_id, lambda s: inboxes.page(s, self._request(room)))
         self._cursor = page.through_sequence
         if self._wish.max_outstanding:
             self._outstanding.update(
@@ -151,9 +147,7 @@ class _Stream:
         if not page.deliveries and not caught_up:
             return None, not page.exhausted
         mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
-        response = Response(
-            deliveries=page.deliveries, through_sequence=self._cursor, mark=mark
-        )
+        response = Response(deliveries=page.deliveries, through_sequence=self._cursor, mark=mark)
         return response, not page.exhausted
 
     def _request(self, room: int) -> PageRequest:

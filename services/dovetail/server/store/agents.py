@@ -12,7 +12,15 @@ from typing import Any
 from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import AgentRow
-from dovetail.server.store.transaction import MICROS, Row, Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.transaction import (
+    MICROS,
+    Row,
+    Snapshot,
+    Statement,
+    Transaction,
+    param,
+    params,
+)
 
 SEEN_MICROS = 60 * MICROS
 MOST_KNOWN = 2_000
@@ -109,9 +117,7 @@ def touch(transaction: Transaction, team_id: str, agent_id: str) -> None:
         transaction.write(_SEE, team_id=team_id, agent_id=agent_id, last_seen_time=now)
 
 
-def last_sequences(
-    snapshot: Snapshot, team_id: str, agent_ids: Iterable[str]
-) -> dict[str, int]:
+def last_sequences(snapshot: Snapshot, team_id: str, agent_ids: Iterable[str]) -> dict[str, int]:
     """The last sequence in each inbox, of those of these agents that exist."""
     ids = list(agent_ids)
     if len(ids) == 1:
@@ -127,7 +133,7 @@ def last_sequences(
 
 
 def require(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, int]:
-    """The last sequence in each of these inboxes. Raises NotFoundError that names all unknown ids."""
+    """The last sequence in each of these inboxes. Raises NotFoundError with all unknown ids."""
     found = last_sequences(snapshot, team_id, agent_ids)
     unknown = [agent_id for agent_id in agent_ids if agent_id not in found]
     if unknown:
@@ -157,7 +163,9 @@ def heads(
         for start in range(0, len(ids), _CHUNK):
             query = AgentRow.select(
                 AgentRow.agent_id, AgentRow.last_sequence, AgentRow.acknowledged_count
-            ).where((AgentRow.team_id == team_id) & AgentRow.agent_id.in_(ids[start : start + _CHUNK]))
+            ).where(
+                (AgentRow.team_id == team_id) & AgentRow.agent_id.in_(ids[start : start + _CHUNK])
+            )
             for agent_id, *head in snapshot.select(query):
                 found[team_id, agent_id] = tuple(head)
     return found

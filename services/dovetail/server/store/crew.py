@@ -50,7 +50,7 @@ class Crew:
         run: Callable[[list[Job]], None],
         at_end: Callable[[], None],
     ) -> None:
-        """Start `threads` threads; `run` does a group of jobs, `at_end` closes a thread's things."""
+        """Start `threads` threads; `run` does a group of jobs, `at_end` ends a thread's things."""
         self._run_group = run
         self._at_end = at_end
         self._largest = largest_group

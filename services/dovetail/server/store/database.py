@@ -1,7 +1,7 @@
 """The store: transactions, groups of units, and the boundary between event loop and threads.
 
-Handlers hand units (functions of a Transaction) to `Store.write`; units that wait together are run in
-one transaction and committed once. A unit checks before its first write, takes ids and times from the
+Handlers hand units (functions of a Transaction) to `Store.write`; units that wait together run in one
+transaction and are committed once. A unit checks before its first write, takes ids and times from the
 transaction, touches nothing outside, and may run twice.
 """
 
@@ -77,7 +77,10 @@ class Store:
         self._loop = asyncio.get_running_loop()
         self._comparing: asyncio.Task[None] | None = None
         self._listener = threading.Thread(
-            target=self._engine.listen, args=(self._stop, self._on_ring), name="listener", daemon=True
+            target=self._engine.listen,
+            args=(self._stop, self._on_ring),
+            name="listener",
+            daemon=True,
         )
         self._listener.start()
 
@@ -121,7 +124,7 @@ class Store:
             rings = self._commit(jobs)
         except _RefusedLateError as late:
             self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, callers must get an answer
             self._after_failure(jobs, error, self._write_group)
         else:
             if rings:
@@ -162,7 +165,7 @@ class Store:
                 for job in jobs:
                     if not job.abandoned:
                         self._run_query(snapshot, job)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, callers must get an answer
             self._after_failure(jobs, error, self._read_group)
 
     def _run_query(self, snapshot: Snapshot, job: Job) -> None:

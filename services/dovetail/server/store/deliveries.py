@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from peewee import Expression
 
-from dovetail.server.store.models import AgentRow, DeliveryRow, MessageRow
+from dovetail.server.store.models import AgentRow, DeliveryRow
 from dovetail.server.store.records import DeliveryState, Message, Receipt
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 

@@ -1,8 +1,8 @@
 """The doorbell: wakes the other processes on this host that use the same SQLite file.
 
-Each process listens on a datagram socket in a folder beside the store; after a commit a datagram with
-the names of the inboxes that changed goes to every other socket there. Nothing waits for a doorbell
-and nothing depends on it: the table is the truth, and a lost ring costs latency only.
+Each process listens on a datagram socket in a folder beside the store; after a commit a datagram
+with the names of the inboxes that changed goes to every other socket there. Nothing waits for a
+doorbell and nothing depends on it: the table is the truth, a lost ring costs latency only.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -65,8 +65,10 @@ class Engine(ABC):
     def migrate(self) -> None:
         """Bring the schema up to date, or refuse one that is newer than this code."""
         with self.migration_lock():
-            runner = Runner(self.database, str(MIGRATIONS))
-            unknown = [migration.name for migration in runner.status() if migration.path is None]
+            runner = cast(Any, Runner(self.database, str(MIGRATIONS)))
+            unknown: list[str] = [
+                migration.name for migration in runner.status() if migration.path is None
+            ]
             if unknown:
                 raise StoreOpenError(
                     f"{self.address} was made by a newer release (it has {', '.join(unknown)}):"
@@ -78,6 +80,7 @@ class Engine(ABC):
         """Close this thread's connection."""
         cast(Any, self.database).close()
 
+    @abstractmethod
     def close(self) -> None:
         """Give back what the engine holds beside connections."""
 
@@ -94,7 +97,7 @@ class Engine(ABC):
         return internal
 
     @contextmanager
-    def span(self, begin: str, commit: str) -> Iterator[None]:
+    def span(self, begin: str, commit: str) -> Generator[None]:
         """Run a block between two statements; roll back, or at worst hang up, when it fails."""
         database = cast(Any, self.database)
         database.connect(reuse_if_open=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 from peewee import Expression
 
@@ -221,7 +221,8 @@ def from_row(row: Row) -> Message:
 
 
 def _notice(fields: dict[str, Any]) -> Notice:
-    return Notice(**{**fields, "event": NoticeEvent(cast(int, fields["event"]))})
+    fields["event"] = NoticeEvent(fields["event"])
+    return Notice(**fields)
 
 
 def _delivered(team_id: str, recipient_id: str, states: Sequence[int]) -> Expression:

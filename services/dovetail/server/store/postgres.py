@@ -7,7 +7,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -47,7 +47,7 @@ class PostgresEngine(Engine):
             **parts,
         }
         name = self._conninfo.pop("dbname", "postgres")
-        database = PostgresqlDatabase(name, prefer_psycopg3=True, **self._conninfo)
+        database = PostgresqlDatabase(name, prefer_psycopg3=True, **cast(Any, self._conninfo))
         super().__init__(database, f"postgresql://{shown}/{name}")
         self._conninfo["dbname"] = name
         self._announcer = _Announcer(self._connection)
@@ -61,13 +61,13 @@ class PostgresEngine(Engine):
         return team_id
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self) -> Generator[Transaction]:
         """Write; each team's row is locked before the first look at its data."""
         with self.span("BEGIN", "COMMIT"):
             yield Transaction(self.database, POSITION, LOCK_TEAM_FOR_UPDATE)
 
     @contextmanager
-    def read(self) -> Iterator[Snapshot]:
+    def read(self) -> Generator[Snapshot]:
         """Read one snapshot."""
         with self.span(BEGIN_READ, "COMMIT"):
             yield Snapshot(self.database, POSITION)
@@ -101,7 +101,7 @@ class PostgresEngine(Engine):
         return None
 
     @contextmanager
-    def migration_lock(self) -> Iterator[None]:
+    def migration_lock(self) -> Generator[None]:
         """A lock of this session, which the server frees when the session ends."""
         database = cast(Any, self.database)
         database.connect(reuse_if_open=True)

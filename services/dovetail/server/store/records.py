@@ -1,7 +1,7 @@
 """The values that come out of the store and go into it: frozen, and free of the database.
 
-Times are integer microseconds since 1970 UTC; an absent id is an empty string; enum numbers are those
-of the contract.
+Times are integer microseconds since 1970 UTC; an absent id is an empty string; enum numbers are
+those of the contract.
 """
 
 from __future__ import annotations

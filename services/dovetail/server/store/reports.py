@@ -80,9 +80,7 @@ def queue_times(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> Duratio
     return _summary(snapshot, _QUEUE_TIME, [*tasks.conditions(snapshot, team_id, filter), started])
 
 
-def completion_span(
-    snapshot: Snapshot, team_id: str, filter: TaskFilter
-) -> tuple[int, int] | None:
+def completion_span(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> tuple[int, int] | None:
     """When the first and the last of these tasks were completed, or None."""
     query = TaskRow.select(fn.MIN(TaskRow.end_time), fn.MAX(TaskRow.end_time))
     first, last = snapshot.select(query.where(*_completed(snapshot, team_id, filter)))[0]

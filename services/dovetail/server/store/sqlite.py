@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -61,7 +61,7 @@ class SqliteEngine(Engine):
         return ""
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self) -> Generator[Transaction]:
         """Pass the turnstile, then write."""
         with self._turnstile.pass_through():
             self._check_identity()
@@ -69,7 +69,7 @@ class SqliteEngine(Engine):
                 yield Transaction(self.database, POSITION, LOCK_TEAM)
 
     @contextmanager
-    def read(self) -> Iterator[Snapshot]:
+    def read(self) -> Generator[Snapshot]:
         """Read; writers do not wait for it, nor it for them."""
         self._check_identity()
         with self.span("BEGIN", "COMMIT"):
@@ -108,7 +108,7 @@ class SqliteEngine(Engine):
         return None
 
     @contextmanager
-    def migration_lock(self) -> Iterator[None]:
+    def migration_lock(self) -> Generator[None]:
         """The writer's place is the lock."""
         with self._turnstile.pass_through():
             yield

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from peewee import Expression, Value, fn
 
@@ -38,14 +38,12 @@ _COLUMNS = (
     TaskRow.delete_time,
 )
 _RENAMED = {"input": "input_json", "outcome_data": "outcome_json"}
-_NAMES = tuple(_RENAMED.get(column.name, column.name) for column in _COLUMNS)
+_NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in _COLUMNS)
 _KEYS = ("task_id", "number", "creator_id", "create_time")
 _ONE = (TaskRow.team_id == param("team_id")) & (TaskRow.task_id == param("task_id"))
 _FIND = Statement(TaskRow.select(*_COLUMNS).where(_ONE))
 _ADD = Statement(TaskRow.insert(params(TaskRow.team_id, *_COLUMNS)))
-_SAVE = Statement(
-    TaskRow.update(params(*(c for c in _COLUMNS if c.name not in _KEYS))).where(_ONE)
-)
+_SAVE = Statement(TaskRow.update(params(*(c for c in _COLUMNS if c.name not in _KEYS))).where(_ONE))
 _EVENT_COLUMNS = (
     TaskEventRow.number,
     TaskEventRow.task_id,
@@ -61,7 +59,7 @@ _EVENT_COLUMNS = (
     TaskEventRow.request_id,
     TaskEventRow.request_hash,
 )
-_EVENT_FIELDS = tuple(column.name for column in _EVENT_COLUMNS[:-2])
+_EVENT_FIELDS = tuple(str(column.name) for column in _EVENT_COLUMNS[:-2])
 _ADD_EVENT = Statement(TaskEventRow.insert(params(TaskEventRow.team_id, *_EVENT_COLUMNS)))
 _FIND_REPEAT = Statement(
     TaskEventRow.select(*_EVENT_COLUMNS).where(
@@ -77,7 +75,13 @@ _EVENTS = Statement(
 )
 
 
-_TEXTS = (TaskRow.title, TaskRow.description, TaskRow.input, TaskRow.outcome_text, TaskRow.outcome_data)
+_TEXTS = (
+    TaskRow.title,
+    TaskRow.description,
+    TaskRow.input,
+    TaskRow.outcome_text,
+    TaskRow.outcome_data,
+)
 _SIZE = sum((fn.COALESCE(fn.LENGTH(text), 0) for text in _TEXTS), Value(0))
 
 
@@ -189,7 +193,7 @@ def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Exp
 
 def _values(task: Task) -> dict[str, object]:
     values = {
-        column.name: getattr(task, name) for column, name in zip(_COLUMNS, _NAMES, strict=True)
+        str(column.name): getattr(task, name) for column, name in zip(_COLUMNS, _NAMES, strict=True)
     }
     values["labels"] = labels_text.encode(task.labels)
     values["state"] = int(task.state)
@@ -204,10 +208,7 @@ def _task(row: Row) -> Task:
 
 
 def _event(row: Row) -> TaskEvent:
-    *values, request_id, request_hash = row
-    return TaskEvent(
-        **dict(zip(_EVENT_FIELDS, values, strict=True)),
-        repeat=Repeat(request_id=request_id, request_hash=bytes(request_hash))
-        if request_id
-        else None,
-    )
+    values: dict[str, Any] = dict(zip(_EVENT_FIELDS, row, strict=False))
+    request_id, request_hash = row[-2:]
+    repeat = request_id and Repeat(request_id=request_id, request_hash=bytes(request_hash))
+    return TaskEvent(**values, repeat=repeat)

@@ -1,7 +1,8 @@
 """What a store function is given: a Snapshot to read, a Transaction to read and write.
 
-Queries are Peewee queries. A Statement is one that is compiled once per database and then called with
-its parameters by name: building the same query anew costs several times what SQLite needs to run it.
+Queries are Peewee queries. A Statement is one that is compiled once for a kind of database and then
+called with its parameters by name: building the same query anew costs several times what SQLite
+needs to run it.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class Team:
 class Transaction(Snapshot):
     """A group of units that is committed as one.
 
-    A unit must check before its first write: a unit that refuses after it wrote makes the whole group
+    A unit must check before its first write: one that refuses after it wrote makes the whole group
     roll back and run again, each unit by itself.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Turnstile:
         self._writer = _open(store.with_name(store.name + "-writer"))
 
     @contextmanager
-    def pass_through(self) -> Iterator[None]:
+    def pass_through(self) -> Generator[None]:
         """Hold the writer's place."""
         fcntl.flock(self._gate, fcntl.LOCK_EX)
         try:

@@ -7,7 +7,7 @@ read, use, wait; what changes between the read and the wait is then never missed
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 Inbox = tuple[str, str]
@@ -48,7 +48,7 @@ class Bells:
         self._heads: Heads = {}
 
     @contextmanager
-    def watch(self, team_id: str, agent_id: str) -> Iterator[Bell]:
+    def watch(self, team_id: str, agent_id: str) -> Generator[Bell]:
         """A bell for one inbox, for as long as the block lasts."""
         inbox, bell = (team_id, agent_id), Bell()
         self._watched.setdefault(inbox, set()).add(bell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
 from dovetail.server.errors import (

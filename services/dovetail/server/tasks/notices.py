@@ -109,9 +109,7 @@ def compose(change: Change, event_number: int, recipient_ids: tuple[str, ...]) -
         sender_id=change.actor_id,
         recipient_ids=recipient_ids,
         kind=MessageKind.NOTICE,
-        content=Content(
-            subject=subject, body=body, importance=Importance.NORMAL, notice=notice
-        ),
+        content=Content(subject=subject, body=body, importance=Importance.NORMAL, notice=notice),
         size=len(subject.encode()) + len(body.encode()),
         thread_id=task.thread_id,
         task_id=task.task_id,

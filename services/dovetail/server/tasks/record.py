@@ -78,9 +78,7 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
     return Changed(task=task, notices=written)
 
 
-def notices_of(
-    snapshot: Snapshot, team_id: str, event: TaskEvent
-) -> tuple[NoticeReceipt, ...]:
+def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[NoticeReceipt, ...]:
     """The notices that an event wrote."""
     if event.message_number is None:
         return ()

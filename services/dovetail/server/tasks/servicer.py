@@ -7,8 +7,15 @@ from grpc.aio import ServicerContext
 
 from dovetail.server.callers import current_caller
 from dovetail.server.paging import Paging
-from dovetail.server.store.records import DurationSummary, Report, Task, TaskFilter, TaskState
-from dovetail.server.store.records import Workload, message_id
+from dovetail.server.store.records import (
+    DurationSummary,
+    Report,
+    Task,
+    TaskFilter,
+    TaskState,
+    Workload,
+    message_id,
+)
 from dovetail.server.tasks.drafts import Draft, Listing, Options, Outcome, Update
 from dovetail.server.tasks.lifecycle import Lifecycle, etag
 from dovetail.server.tasks.record import Changed

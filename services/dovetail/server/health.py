@@ -1,0 +1,65 @@
+"""Health checks: SERVING while the store answers, NOT_SERVING while it does not and at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, cast
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from dovetail.server.errors import DovetailError
+from dovetail.server.store.database import Store
+
+SERVICE_NAME = health.SERVICE_NAME
+PERIOD_SECONDS = 1.0
+PATIENCE_SECONDS = 3.0
+
+log = structlog.get_logger("dovetail.health")
+
+
+class Health:
+    """The health of one service, and of its server as a whole (the empty name)."""
+
+    def __init__(self, server: grpc.aio.Server, store: Store, service: str) -> None:
+        """Answer health checks on `server`."""
+        self._checks = cast(Any, health).aio.HealthServicer()
+        cast(Any, health_pb2_grpc).add_HealthServicer_to_server(self._checks, server)
+        self._store = store
+        self._names = ("", service)
+
+    async def watch(self) -> None:
+        """Say SERVING, then follow the store, until cancelled."""
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        healthy = True
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            now_healthy = await self._store_answers()
+            if now_healthy != healthy:
+                healthy = now_healthy
+                await self._change(healthy)
+
+    async def shut_down(self) -> None:
+        """Say NOT_SERVING from now on."""
+        await self._checks.enter_graceful_shutdown()
+
+    async def _change(self, healthy: bool) -> None:
+        if healthy:
+            log.info("the store answers again", store=self._store.address)
+            await self._say(health_pb2.HealthCheckResponse.SERVING)
+        else:
+            log.error("the store does not answer", store=self._store.address)
+            await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in self._names:
+            await self._checks.set(name, status)
+
+    async def _store_answers(self) -> bool:
+        with contextlib.suppress(DovetailError, TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._store.ping()
+                return True
+        return False
