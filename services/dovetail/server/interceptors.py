@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
@@ -13,7 +14,7 @@ import grpc
 import structlog
 from grpc.aio import ServerInterceptor, ServicerContext
 
-from dovetail.server.callers import caller_from_metadata, current_caller
+from dovetail.server.callers import Caller, caller_from_metadata, current_caller
 from dovetail.server.errors import (
     DovetailError,
     InternalError,
@@ -29,7 +30,7 @@ CALL_ID_KEY = "x-request-id"
 CALL_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
 Context = ServicerContext[Any, Any]
-log = structlog.get_logger("dovetail.calls")
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.calls")
 
 
 @dataclass(frozen=True)
@@ -121,49 +122,55 @@ def _guard(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 class _Call:
-    """One call: its id, its caller, its end."""
+    """One call: its caller, its end. Its id is made when somebody needs it."""
 
     def __init__(self, method: str, context: Context) -> None:
+        self._method = method
         self._context = context
         self._started = time.monotonic()
-        metadata = tuple(cast(Any, context.invocation_metadata() or ()))
-        given = next((value for key, value in metadata if key == CALL_ID_KEY), "")
-        self._call_id = given if CALL_ID.fullmatch(given) else uuid.uuid4().hex[:16]
-        self._metadata = metadata
-        self._log = log.bind(call_id=self._call_id, method=method)
+        self._metadata = cast("tuple[tuple[str, Any], ...]", context.invocation_metadata() or ())
+        self._caller: Caller | None = None
 
     def begin(self, request: object) -> None:
         """Make the caller known; refuse what could not be read."""
         if isinstance(request, Unreadable):
             raise request.error
-        caller = caller_from_metadata(self._metadata)
-        current_caller.set(caller)
-        self._log = self._log.bind(team_id=caller.team_id, agent_id=caller.agent_id)
+        self._caller = caller_from_metadata(self._metadata)
+        current_caller.set(self._caller)
 
     def end(self) -> None:
         """Log an answer."""
-        self._log.debug("answered", milliseconds=self._milliseconds())
+        if log.is_enabled_for(logging.DEBUG):
+            self._log().debug("answered")
 
     async def fail(self, error: Exception) -> None:
         """Answer an error. An unknown one is INTERNAL with an id to find in the log."""
         known = error if isinstance(error, DovetailError) else None
         if known is None or isinstance(known, InternalError):
-            self._log.error("failed", exc_info=error, milliseconds=self._milliseconds())
+            call_id = self._call_id()
+            self._log(call_id).error("failed", exc_info=error)
             known = InternalError(
                 Reason.INTERNAL,
-                f"an internal error; the server's log has it under call_id {self._call_id}",
-                metadata={"call_id": self._call_id},
+                f"an internal error; the server's log has it under call_id {call_id}",
+                metadata={"call_id": call_id},
             )
         else:
-            note = self._log.warning if isinstance(known, UnavailableError) else self._log.info
-            note(
-                "refused",
-                status=STATUS_CODES[type(known)].name,
-                reason=known.reason.value,
-                milliseconds=self._milliseconds(),
-            )
+            bound = self._log()
+            note = bound.warning if isinstance(known, UnavailableError) else bound.info
+            note("refused", status=STATUS_CODES[type(known)].name, reason=known.reason.value)
         status = to_status(known)
         await self._context.abort(status.code, status.details, cast(Any, status.trailing_metadata))
 
-    def _milliseconds(self) -> float:
-        return round((time.monotonic() - self._started) * 1_000, 2)
+    def _call_id(self) -> str:
+        given = next((value for key, value in self._metadata if key == CALL_ID_KEY), "")
+        return given if CALL_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+
+    def _log(self, call_id: str = "") -> structlog.typing.FilteringBoundLogger:
+        caller = self._caller
+        return log.bind(
+            call_id=call_id or self._call_id(),
+            method=self._method,
+            team_id=caller.team_id if caller else None,
+            agent_id=caller.agent_id if caller else None,
+            milliseconds=round((time.monotonic() - self._started) * 1_000, 2),
+        )

@@ -1,8 +1,8 @@
 """The store: transactions, groups of units, and the boundary between event loop and threads.
 
-Handlers hand units (functions of a Transaction) to `Store.write`; units that wait together run in one
-transaction and are committed once. A unit checks before its first write, takes ids and times from the
-transaction, touches nothing outside, and may run twice.
+Handlers hand units (functions of a Transaction) to `Store.write`; units that wait together are run
+in one transaction and committed once. A unit checks before its first write, takes ids and times
+from the transaction, touches nothing outside, and may run twice.
 """
 
 from __future__ import annotations

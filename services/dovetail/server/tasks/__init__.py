@@ -1,1 +1,1 @@
-"""The tasks wing: a task's life, the notices about it, the report. It knows nothing of the other wing."""
+"""The tasks wing: a task's life, its notices, the report. It knows nothing of the other wing."""
