@@ -6,8 +6,8 @@ STAMP := .venv/.complete
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types format generate generated-check breaking lock \
-	soak build clean
+.PHONY: help setup up demo test check lint types format generate states generated-check breaking \
+	lock soak build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ lint: setup generated-check breaking  ## style, layers, structure, contract, gen
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/structure.py
+	$(BIN)/python scripts/states.py --check
 	$(BIN)/buf lint protos
 	$(BIN)/buf format protos --diff --exit-code
 
@@ -52,6 +53,9 @@ format: setup  ## format Python and protos, fix what can be fixed
 generate: setup  ## write generated/ from protos/
 	$(BIN)/python scripts/generate.py
 
+states: setup  ## write docs/states.md from the tables in the code
+	$(BIN)/python scripts/states.py
+
 generated-check: setup  ## prove that generated/ is what protos/ say
 	$(BIN)/python scripts/generate.py --check
 
@@ -62,7 +66,7 @@ lock: setup  ## compile requirements.lock anew (to newer releases: ARGS=--upgrad
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock $(ARGS)
 
-soak: setup  ## run the long tests
+soak: setup  ## run the heavy scenarios at full size, and print their figures
 	DOVETAIL_SOAK=1 $(BIN)/pytest -m soak --timeout=0 $(ARGS)
 
 build: setup  ## build the wheel and the sdist into dist/

@@ -187,7 +187,7 @@ class Task(_message.Message):
     title: _builtins.str
     """What is to be done, in a line: 1 to 512 characters."""
     description: _builtins.str
-    """What is to be done, at length."""
+    """What is to be done, at length: 0 to 256 KiB of text."""
     state: Global___TaskState.ValueType
     """Where it stands. Set by the server."""
     assignee_id: _builtins.str
@@ -213,7 +213,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
-        """What the work starts from, or unset."""
+        """What the work starts from, or unset; at most 256 KiB as JSON."""
 
     @_builtins.property
     def result(self) -> Global___TaskResult:
@@ -292,7 +292,7 @@ class TaskResult(_message.Message):
     """For people: 0 to 64 KiB of text."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs, or unset."""
+        """For programs, or unset; at most 256 KiB as JSON, its numbers finite."""
 
     def __init__(
         self,
@@ -317,10 +317,10 @@ class TaskFailure(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """For people: 1 to 65,536 bytes of text."""
+    """For people: 1 byte to 64 KiB of text."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs, or unset.
+        """For programs, or unset; at most 256 KiB as JSON, its numbers finite.
         3 to 9 are kept for retries.
         """
 
@@ -500,7 +500,7 @@ class CreateTaskRequest(_message.Message):
     title: _builtins.str
     """1 to 512 characters."""
     description: _builtins.str
-    """Text."""
+    """0 to 256 KiB of text without NUL characters."""
     assignee_id: _builtins.str
     """A known agent, or empty."""
     priority: _builtins.int
@@ -519,7 +519,7 @@ class CreateTaskRequest(_message.Message):
 
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
-        """What the work starts from. Its numbers must be finite."""
+        """What the work starts from; at most 256 KiB as JSON. Its numbers must be finite."""
 
     @_builtins.property
     def due_time(self) -> _timestamp_pb2.Timestamp:
