@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -72,8 +73,9 @@ def _wrap(method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
             call = _Call(method, context)
             try:
                 call.begin(request)
-                async for response in handler.unary_stream(request, context):
-                    yield response
+                async with aclosing(handler.unary_stream(request, context)) as responses:
+                    async for response in responses:
+                        yield response
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 await call.fail(error)
             call.end()

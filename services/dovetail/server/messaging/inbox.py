@@ -6,13 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dovetail.server.callers import Caller
-from dovetail.server.checks import Checks
-from dovetail.server.errors import (
-    InvalidArgumentError,
-    NotFoundError,
-    OutOfRangeError,
-    Reason,
-)
+from dovetail.server.checks import Checks, shown
+from dovetail.server.errors import NotFoundError, OutOfRangeError, Reason
 from dovetail.server.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.repeats import check_repeat
 from dovetail.server.store import agents, deliveries, messages, tasks
@@ -281,12 +276,12 @@ def _thread(transaction: Transaction, team_id: str, draft: Draft) -> str:
     if not thread_id:
         raise _no_message("in_reply_to", draft.in_reply_to)
     if draft.thread_id not in ("", thread_id):
-        raise InvalidArgumentError(
-            Reason.INVALID_FIELDS,
-            f"thread_id: {draft.thread_id!r} is not the thread of {draft.in_reply_to}, which is"
-            f" {thread_id!r}: leave it out",
-            metadata={"field": "thread_id"},
-        )
+        with Checks() as check:
+            check.refuse(
+                "thread_id",
+                f"{shown(draft.thread_id)} is not the thread of {draft.in_reply_to}, which is"
+                f" {shown(thread_id)}: leave it out",
+            )
     return thread_id
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from google.protobuf.struct_pb2 import Struct
 from grpc.aio import ServicerContext
@@ -93,8 +94,9 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
     ) -> AsyncIterator[pb.SubscribeInboxResponse]:
         """Stream an inbox."""
         stream = self._subscriptions.open(current_caller.get(), _wish(request))
-        async for response in stream:
-            yield _response(response)
+        async with aclosing(stream):
+            async for response in stream:
+                yield _response(response)
 
     async def AcknowledgeMessages(
         self, request: pb.AcknowledgeMessagesRequest, context: Context

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -75,7 +75,7 @@ class Subscriptions:
         self._closing.set()
         self._store.bells.ring_all()
 
-    async def open(self, caller: Caller, wish: Wish) -> AsyncIterator[Response]:
+    async def open(self, caller: Caller, wish: Wish) -> AsyncGenerator[Response]:
         """The stream: backlog, a mark, then what arrives. It ends by UnavailableError alone."""
         agent_id = wish.agent_id or caller.require_agent("a subscription without an agent_id")
         _check(agent_id, wish)

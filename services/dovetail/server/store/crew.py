@@ -7,6 +7,7 @@ lane is served by one thread at a time, in order of arrival.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -97,7 +98,11 @@ class Crew:
         while (lane := self._next_lane()) is not None:
             self._gather(lane)
             jobs = self._take(lane)
-            self._run_group(jobs)
+            try:
+                self._run_group(jobs)
+            except Exception as error:  # noqa: BLE001 - a crew must not lose a thread
+                for job in jobs:
+                    job.error = job.error or error
             _answer(jobs)
             self._leave(lane, len(jobs))
         self._at_end()
@@ -149,7 +154,7 @@ def busy(message: str) -> DovetailError:
 def _answer(jobs: list[Job]) -> None:
     for loop in {job.loop for job in jobs}:
         mine = [job for job in jobs if job.loop is loop]
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
             loop.call_soon_threadsafe(_resolve, mine)
 
 

@@ -29,6 +29,7 @@ LARGEST_GROUP = 128
 READERS = 3
 LARGEST_READ = 16
 STORE_SECONDS = 30.0
+RETRY_SECONDS = 0.5
 
 
 def open_engine(url: str) -> Engine:
@@ -76,6 +77,7 @@ class Store:
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._comparing: asyncio.Task[None] | None = None
+        self._compare_again = False
         self._listener = threading.Thread(
             target=self._engine.listen,
             args=(self._stop, self._on_ring),
@@ -103,6 +105,8 @@ class Store:
 
     async def close(self) -> None:
         """Finish what waits and close the connections."""
+        if self._comparing:
+            self._comparing.cancel()
         await asyncio.to_thread(self._close)
 
     async def _do(self, crew: Crew, lane: str, team_id: str, work: Callable[..., object]) -> object:
@@ -186,12 +190,18 @@ class Store:
             self._loop.call_soon_threadsafe(self._compare)
 
     def _compare(self) -> None:
-        """Compare the heads of all watched inboxes, one query at a time."""
+        """Compare the heads of all watched inboxes: one query at a time, and one more if asked."""
+        self._compare_again = True
         if self._comparing is None or self._comparing.done():
             self._comparing = self._loop.create_task(self._compare_heads())
 
     async def _compare_heads(self) -> None:
-        watched = self.bells.watched()
-        if watched:
-            with contextlib.suppress(DovetailError):
-                self.bells.ring_changed(await self.read("", lambda s: agents.heads(s, watched)))
+        while self._compare_again and (watched := self.bells.watched()):
+            self._compare_again = False
+            try:
+                heads = await self.read("", lambda s: agents.heads(s, watched))
+            except DovetailError:
+                self._compare_again = True
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self.bells.ring_changed(heads)

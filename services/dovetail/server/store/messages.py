@@ -26,6 +26,9 @@ from dovetail.server.store.records import (
 )
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
+# What a receipt adds to a message in a listing, beside the recipient's id.
+RECEIPT_BYTES = 32
+
 COLUMNS = (
     MessageRow.number,
     MessageRow.sender_id,
@@ -106,7 +109,7 @@ def append(
         importance=int(content.importance),
         labels=labels_text.encode(content.labels),
         notice=json.dumps(asdict(content.notice)) if content.notice else None,
-        size=new.size,
+        size=new.size + RECEIPT_BYTES * len(new.recipient_ids),
         request_id=repeat and repeat.request_id,
         request_hash=repeat and repeat.request_hash,
     )

@@ -24,6 +24,7 @@ MIGRATION_LOCK = 0x0D0E7A11
 CONNECT_SECONDS = 3
 COALESCE_SECONDS = 0.005
 POLL_SECONDS = 1.0
+GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
 RETRY_SECONDS = 0.5
 LARGEST_PAYLOAD = 7_900
 POSITION = "STRPOS"
@@ -79,11 +80,12 @@ class PostgresEngine(Engine):
     def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
         """LISTEN on one connection; while it cannot be had, say "any" at every attempt."""
         while not stop.is_set():
+            ring(None)
             with contextlib.suppress(psycopg.Error), self._connection() as connection:
                 connection.execute(f"LISTEN {CHANNEL}".encode())
                 while not stop.is_set():
                     ring(None)
-                    self._hear(connection, ring)
+                    self._hear(connection, stop, ring)
             stop.wait(RETRY_SECONDS)
 
     def classify(self, error: BaseException) -> DovetailError | None:
@@ -121,13 +123,16 @@ class PostgresEngine(Engine):
     def _hear(
         self,
         connection: psycopg.Connection[Any],
+        stop: threading.Event,
         ring: Callable[[Iterable[Inbox] | None], None],
     ) -> None:
-        """Listen until the next poll is due."""
-        for notification in connection.notifies(timeout=POLL_SECONDS):
-            origin, inboxes = json.loads(notification.payload)
-            if origin != self._announcer.name:
-                ring(inboxes and [(team_id, agent_id) for team_id, agent_id in inboxes])
+        """Listen until the next poll is due, or until `stop`."""
+        due = time.monotonic() + POLL_SECONDS
+        while time.monotonic() < due and not stop.is_set():
+            for notification in connection.notifies(timeout=GLANCE_SECONDS):
+                origin, inboxes = json.loads(notification.payload)
+                if origin != self._announcer.name:
+                    ring(inboxes and [(team_id, agent_id) for team_id, agent_id in inboxes])
 
 
 class _Announcer:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import cysqlite
 from peewee import DatabaseError, PeeweeException
 from playhouse.cysqlite_ext import CySqliteDatabase
 
@@ -103,7 +104,8 @@ class SqliteEngine(Engine):
             return ResourceExhaustedError(
                 Reason.STORE_FULL, f"the disk of {self.address} is full: nothing was written"
             )
-        if isinstance(error, (OSError, DatabaseError)) and any(word in text for word in _OUTAGES):
+        database_error = isinstance(error, (OSError, DatabaseError, cysqlite.DatabaseError))
+        if database_error and any(word in text for word in _OUTAGES):
             return unavailable(f"{self.address}: {error}")
         return None
 

@@ -82,7 +82,7 @@ _TEXTS = (
     TaskRow.outcome_text,
     TaskRow.outcome_data,
 )
-_SIZE = sum((fn.COALESCE(fn.LENGTH(text), 0) for text in _TEXTS), Value(0))
+_SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
