@@ -12,12 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from dovetail.server.errors import DovetailError, Reason, UnavailableError
 
 MOST_WAITING = 10_000
+PATIENCE_SECONDS = 30.0
+SWEEP_SECONDS = 1.0
 BUSY_GROUP = 8
 GATHER_SECONDS = 0.0005
 GATHER_TIMES = 4
@@ -29,19 +31,19 @@ class Job:
 
     team_id: str
     work: Callable[[Any], Any]
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    since: float
     result: Any = None
-    error: BaseException | None = field(default=None)
+    error: BaseException | None = None
 
     @property
     def abandoned(self) -> bool:
-        """Whether the caller left before the job's turn: then it must not be run."""
-        return self.future.cancelled()
+        """Whether nobody waits any more: a job whose turn comes then must not be run."""
+        return self.future.done()
 
 
 class Crew:
-    """Some threads that run groups of jobs."""
+    """Some threads that run groups of jobs. It serves the event loop on which it was made."""
 
     def __init__(
         self,
@@ -60,6 +62,9 @@ class Crew:
         self._ready: deque[str] = deque()
         self._last_size: dict[str, int] = {}
         self._waiting = 0
+        self._loop = asyncio.get_running_loop()
+        self._pending: set[Job] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
         self._stopping = False
         self._changed = threading.Condition()
         self._threads = [
@@ -71,8 +76,7 @@ class Crew:
 
     async def do(self, lane: str, team_id: str, work: Callable[[Any], Any]) -> Any:
         """Have the function run with what the crew's `run` gives it, and await its answer."""
-        loop = asyncio.get_running_loop()
-        job = Job(team_id=team_id, work=work, loop=loop, future=loop.create_future())
+        job = Job(team_id, work, self._loop.create_future(), self._loop.time())
         with self._changed:
             if self._stopping:
                 raise UnavailableError(Reason.SERVER_STOPPING, "the server is stopping")
@@ -84,7 +88,13 @@ class Crew:
                 self._served.add(lane)
                 self._ready.append(lane)
                 self._changed.notify()
-        return await job.future
+        self._pending.add(job)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        try:
+            return await job.future
+        finally:
+            self._pending.discard(job)
 
     def close(self) -> None:
         """Finish what waits, then end the threads."""
@@ -93,6 +103,17 @@ class Crew:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def _sweep(self) -> None:
+        """Give up on jobs that a stuck store does not answer. One timer, not one for each job."""
+        self._sweeper = None
+        late = self._loop.time() - PATIENCE_SECONDS
+        for job in self._pending:
+            if job.since < late and not job.future.done():
+                patience = f"{PATIENCE_SECONDS:.0f} s"
+                job.future.set_exception(busy(f"the store did not answer for {patience}"))
+        if self._pending:
+            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _work(self) -> None:
         while (lane := self._next_lane()) is not None:
@@ -103,7 +124,8 @@ class Crew:
             except Exception as error:  # noqa: BLE001 - a crew must not lose a thread
                 for job in jobs:
                     job.error = job.error or error
-            _answer(jobs)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                self._loop.call_soon_threadsafe(_resolve, jobs)
             self._leave(lane, len(jobs))
         self._at_end()
 
@@ -149,13 +171,6 @@ class Crew:
 def busy(message: str) -> DovetailError:
     """Too much waits; nothing was written."""
     return UnavailableError(Reason.STORE_BUSY, message, retry_after=0.5)
-
-
-def _answer(jobs: list[Job]) -> None:
-    for loop in {job.loop for job in jobs}:
-        mine = [job for job in jobs if job.loop is loop]
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, mine)
 
 
 def _resolve(jobs: list[Job]) -> None:

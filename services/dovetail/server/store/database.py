@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 
 from dovetail.server.errors import DovetailError, InternalError
 from dovetail.server.store import agents
-from dovetail.server.store.crew import Crew, Job, busy
+from dovetail.server.store.crew import Crew, Job
 from dovetail.server.store.engine import Engine, Inbox, StoreOpenError
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.store.wakeups import Bells
@@ -28,7 +28,6 @@ _Run = Callable[[list[Job]], None]
 LARGEST_GROUP = 128
 READERS = 3
 LARGEST_READ = 16
-STORE_SECONDS = 30.0
 RETRY_SECONDS = 0.5
 
 
@@ -88,16 +87,16 @@ class Store:
 
     async def write(self, team_id: str, unit: Callable[[Transaction], T]) -> T:
         """Run a unit for a team; when this returns, what it wrote is on disk."""
-        return cast(T, await self._do(self._writers, self._engine.lane(team_id), team_id, unit))
+        return cast(T, await self._writers.do(self._engine.lane(team_id), team_id, unit))
 
     async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a short query; it sees every write that was answered before this call."""
         lane = str(next(self._turn) % READERS)
-        return cast(T, await self._do(self._readers, lane, team_id, query))
+        return cast(T, await self._readers.do(lane, team_id, query))
 
     async def scan(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a long query, out of the way of short ones."""
-        return cast(T, await self._do(self._scanner, "", team_id, query))
+        return cast(T, await self._scanner.do("", team_id, query))
 
     async def ping(self) -> None:
         """Find out whether the store answers."""
@@ -108,13 +107,6 @@ class Store:
         if self._comparing:
             self._comparing.cancel()
         await asyncio.to_thread(self._close)
-
-    async def _do(self, crew: Crew, lane: str, team_id: str, work: Callable[..., object]) -> object:
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                return await crew.do(lane, team_id, work)
-        except TimeoutError as error:
-            raise busy(f"{self.address} did not answer for {STORE_SECONDS:.0f} s") from error
 
     def _close(self) -> None:
         for crew in (self._writers, self._readers, self._scanner):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import selectors
 import socket
@@ -17,11 +16,11 @@ import tempfile
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+
+from dovetail.server.store.wakeups import ANY, Inbox, decode_ring, encode_ring
 
 LONGEST_SOCKET_PATH = 100
 LARGEST_DATAGRAM = 8_000
-EVERYTHING = b"*"
 
 
 class Doorbell:
@@ -41,13 +40,12 @@ class Doorbell:
         self._peers_time = 0
         self._missed: set[str] = set()
 
-    def ring_others(self, inboxes: Iterable[tuple[str, str]]) -> None:
+    def ring_others(self, inboxes: Iterable[Inbox]) -> None:
         """Send the names of the inboxes, or "any", to every other process."""
-        text = json.dumps(list(inboxes)).encode()
-        datagram = text if len(text) <= LARGEST_DATAGRAM else EVERYTHING
+        datagram = encode_ring(inboxes, LARGEST_DATAGRAM).encode()
         for peer in self._others():
             try:
-                self._bell.sendto(EVERYTHING if peer in self._missed else datagram, peer)
+                self._bell.sendto(ANY.encode() if peer in self._missed else datagram, peer)
                 self._missed.discard(peer)
             except BlockingIOError:
                 self._missed.add(peer)  # its queue is full: the next ring says "any"
@@ -57,14 +55,14 @@ class Doorbell:
             except OSError:
                 continue
 
-    def wait(self, seconds: float) -> list[list[tuple[str, str]] | None]:
+    def wait(self, seconds: float) -> list[list[Inbox] | None]:
         """The rings that came, waiting for the first; None stands for "any inbox"."""
         if not self._selector.select(seconds):
             return []
-        rings: list[list[tuple[str, str]] | None] = []
+        rings: list[list[Inbox] | None] = []
         with contextlib.suppress(BlockingIOError):
             while True:
-                rings.append(_names(self._socket.recv(LARGEST_DATAGRAM)))
+                rings.append(decode_ring(self._socket.recv(LARGEST_DATAGRAM)))
         return rings
 
     def close(self) -> None:
@@ -100,11 +98,3 @@ def _nonblocking_socket() -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     made.setblocking(False)
     return made
-
-
-def _names(datagram: bytes) -> list[tuple[str, str]] | None:
-    try:
-        pairs = cast("list[list[str]]", json.loads(datagram))
-        return [(team_id, agent_id) for team_id, agent_id in pairs]
-    except (ValueError, TypeError):
-        return None

@@ -14,8 +14,8 @@ from playhouse.migrations import Runner
 
 from dovetail.server.errors import DovetailError, InternalError, Reason, UnavailableError
 from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.store.wakeups import Inbox
 
-Inbox = tuple[str, str]
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 

@@ -26,6 +26,8 @@ from dovetail.server.store.records import (
 )
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 # What a receipt adds to a message in a listing, beside the recipient's id.
 RECEIPT_BYTES = 32
 
@@ -97,7 +99,7 @@ def append(
         team_id=team_id,
         number=number,
         sender_id=new.sender_id,
-        recipients=json.dumps(list(new.recipient_ids), ensure_ascii=False),
+        recipients=_encode(list(new.recipient_ids)),
         thread_id=thread_id,
         in_reply_to=new.in_reply_to,
         task_id=new.task_id,

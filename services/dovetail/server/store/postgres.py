@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 import uuid
@@ -18,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
 from dovetail.server.store.engine import Engine, Inbox, StoreOpenError, unavailable
 from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, Snapshot, Transaction
+from dovetail.server.store.wakeups import decode_ring, encode_ring
 
 CHANNEL = "dovetail"
 MIGRATION_LOCK = 0x0D0E7A11
@@ -130,9 +130,9 @@ class PostgresEngine(Engine):
         due = time.monotonic() + POLL_SECONDS
         while time.monotonic() < due and not stop.is_set():
             for notification in connection.notifies(timeout=GLANCE_SECONDS):
-                origin, inboxes = json.loads(notification.payload)
+                origin, _, names = notification.payload.partition(" ")
                 if origin != self._announcer.name:
-                    ring(inboxes and [(team_id, agent_id) for team_id, agent_id in inboxes])
+                    ring(decode_ring(names))
 
 
 class _Announcer:
@@ -173,10 +173,17 @@ class _Announcer:
         with self._lock:
             inboxes, self._waiting = sorted(self._waiting), set()
         if inboxes:
-            payload = json.dumps([self.name, inboxes])
-            if len(payload.encode()) > LARGEST_PAYLOAD:
-                payload = json.dumps([self.name, None])
-            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+            names = encode_ring(inboxes, LARGEST_PAYLOAD)
+            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self.name} {names}"))
+
+
+def _names(payload: str) -> tuple[str, list[Inbox] | None]:
+    """Who announces which inboxes; "any", where it is not one of us that wrote it."""
+    try:
+        origin, inboxes = json.loads(payload)
+        return origin, inboxes and [(team_id, agent_id) for team_id, agent_id in inboxes]
+    except (ValueError, TypeError):
+        return "", None
 
 
 # Connection exceptions, no standby writes, out of resources, an operator stepped in, rolled back.

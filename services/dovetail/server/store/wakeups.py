@@ -7,8 +7,10 @@ read, use, wait; what changes between the read and the wait is then never missed
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from typing import cast
 
 Inbox = tuple[str, str]
 Heads = dict[Inbox, tuple[int, ...]]
@@ -78,3 +80,21 @@ class Bells:
     def ring_all(self) -> None:
         """Wake everybody: the server is stopping."""
         self.ring(self.watched())
+
+
+ANY = "*"
+
+
+def encode_ring(inboxes: Iterable[Inbox], most_bytes: int) -> str:
+    """The names of inboxes as they travel between processes; "any" when they are too many."""
+    text = json.dumps(list(inboxes))
+    return text if len(text) <= most_bytes else ANY
+
+
+def decode_ring(text: str | bytes) -> list[Inbox] | None:
+    """The names of inboxes; None for "any", and for what no process of ours sent."""
+    try:
+        pairs = cast("list[list[str]]", json.loads(text))
+        return [(str(team_id), str(agent_id)) for team_id, agent_id in pairs]
+    except (ValueError, TypeError):
+        return None
