@@ -177,14 +177,5 @@ class _Announcer:
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self.name} {names}"))
 
 
-def _names(payload: str) -> tuple[str, list[Inbox] | None]:
-    """Who announces which inboxes; "any", where it is not one of us that wrote it."""
-    try:
-        origin, inboxes = json.loads(payload)
-        return origin, inboxes and [(team_id, agent_id) for team_id, agent_id in inboxes]
-    except (ValueError, TypeError):
-        return "", None
-
-
 # Connection exceptions, no standby writes, out of resources, an operator stepped in, rolled back.
 _OUTAGES = frozenset({"08", "25", "40", "53", "55", "57", "58"})

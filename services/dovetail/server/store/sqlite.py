@@ -24,6 +24,8 @@ from dovetail.server.store.turnstile import Turnstile
 # Older releases can corrupt a WAL file that two processes use (sqlite.org/wal.html#walresetbug).
 OLDEST = (3, 51, 3)
 BUSY_SECONDS = 5
+OPEN_SECONDS = 10
+ADVICE = "Is its folder writable, its disk not full, and no other program holding it?"
 POLL_SECONDS = 0.25
 POSITION = "INSTR"
 PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "cache_size": -16_000}
@@ -47,14 +49,14 @@ class SqliteEngine(Engine):
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._turnstile = Turnstile(path)
-            with self._turnstile.pass_through():
+            with self._turnstile.open_within(OPEN_SECONDS):
                 path.touch(mode=0o600)
                 database.connect()
                 cast(Any, database).execute_sql("BEGIN IMMEDIATE")
                 cast(Any, database).execute_sql("ROLLBACK")
             self._identity = _identity(path)
         except (OSError, PeeweeException) as error:
-            raise StoreOpenError(f"{self.address} cannot be opened: {error}") from error
+            raise StoreOpenError(f"{self.address} cannot be opened: {error}. {ADVICE}") from error
         self._doorbell = Doorbell(path)
 
     def lane(self, team_id: str) -> str:  # noqa: ARG002

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,10 +36,31 @@ class Turnstile:
         finally:
             fcntl.flock(self._writer, fcntl.LOCK_UN)
 
+    @contextmanager
+    def open_within(self, seconds: float) -> Generator[None]:
+        """Hold the writer's place, or raise TimeoutError: for the start, where somebody watches."""
+        deadline = time.monotonic() + seconds
+        while not _try_lock(self._writer):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another process has been writing for {seconds:.0f} s")
+            time.sleep(0.01)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._writer, fcntl.LOCK_UN)
+
     def close(self) -> None:
         """Close the lock files."""
         os.close(self._gate)
         os.close(self._writer)
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open(path: Path) -> int:
