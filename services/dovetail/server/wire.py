@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from typing import cast
 
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
@@ -16,6 +18,8 @@ from dovetail.server.store.records import Repeat
 MICROS = 1_000_000
 EARLIEST_SECONDS = -62_135_596_800  # 0001-01-01
 LATEST_SECONDS = 253_402_300_799  # 9999-12-31
+# Protobuf reads 100 levels, of which an object takes three; answers hold it deeper than requests.
+MOST_LEVELS = 30
 
 
 def micros(field: str, time: Timestamp) -> int:
@@ -36,9 +40,13 @@ def optional_timestamp(value: int | None) -> Timestamp | None:
     return None if value is None else timestamp(value)
 
 
-def duration_micros(length: Duration) -> int:
-    """A length of time in microseconds."""
-    return length.seconds * MICROS + length.nanos // 1_000
+def duration_micros(field: str, length: Duration) -> int:
+    """A length of time in microseconds; one that is not whole is refused."""
+    whole, rest = divmod(length.nanos, 1_000)
+    with Checks() as check:
+        if rest:
+            check.refuse(field, "must be whole microseconds")
+    return length.seconds * MICROS + whole
 
 
 def optional_duration(value: int | None) -> Duration | None:
@@ -50,12 +58,25 @@ def optional_duration(value: int | None) -> Duration | None:
 
 def struct_json(field: str, value: Struct) -> str:
     """Structured content as JSON text. Numbers that JSON cannot say are refused."""
-    try:
-        return json_format.MessageToJson(value, indent=None, ensure_ascii=False)
-    except (ValueError, json_format.Error) as error:
-        with Checks() as check:
+    content: object = None
+    with Checks() as check:
+        try:
+            content = json_format.MessageToDict(value)
+        except (ValueError, json_format.Error) as error:
             check.refuse(field, f"must be sayable in JSON: {error}")
-        raise
+        levels = _levels(content)
+        if levels > MOST_LEVELS:
+            check.refuse(field, f"must be nested at most {MOST_LEVELS} levels deep, is {levels}")
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _levels(content: object) -> int:
+    """How deep objects and lists stand in each other."""
+    if isinstance(content, dict):
+        content = [*cast("dict[str, object]", content).values()]
+    if not isinstance(content, list):
+        return 0
+    return 1 + max(map(_levels, cast("list[object]", content)), default=0)
 
 
 def optional_struct(text: str | None) -> Struct | None:

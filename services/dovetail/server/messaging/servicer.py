@@ -95,8 +95,8 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         """Stream an inbox."""
         stream = self._subscriptions.open(current_caller.get(), _wish(request))
         async with aclosing(stream):
-            async for response in stream:
-                yield _response(response)
+            while True:  # no name holds what a slow reader has yet to take
+                yield _response(await anext(stream))
 
     async def AcknowledgeMessages(
         self, request: pb.AcknowledgeMessagesRequest, context: Context

@@ -20,7 +20,7 @@ from dovetail.server.store.records import Delivery, DeliveryState, MessageFilter
 from dovetail.server.store.wakeups import Bell
 
 HEARTBEAT_SECONDS = 30.0
-RESPONSE_BYTES = 64 * 1024
+RESPONSE_BYTES = 32 * 1024  # of content: encoded, with all its ids, a response stays below 64 KiB
 MOST_OUTSTANDING = 1_000
 
 
@@ -86,11 +86,10 @@ class Subscriptions:
             target = agent.last_sequence
             while not self._closing.is_set():
                 bell.clear()
-                response, more = await stream.next(target)
-                if response:
-                    target = target if response.mark is Mark.NONE else LARGEST_SEQUENCE
-                    yield response
-                    response = None
+                ready, more = await stream.next(target)
+                if ready:
+                    target = target if ready[0].mark is Mark.NONE else LARGEST_SEQUENCE
+                    yield ready.pop()  # kept nowhere here: a slow reader would hold it for long
                 if not more and not await self._wait(bell):
                     yield stream.mark(Mark.HEARTBEAT)
             yield stream.mark(Mark.CLOSING)
@@ -127,14 +126,14 @@ class _Stream:
         """A response without deliveries."""
         return Response(deliveries=(), through_sequence=self._cursor, mark=mark)
 
-    async def next(self, target: int) -> tuple[Response | None, bool]:
-        """The next response, if there is one, and whether more may be ready.
+    async def next(self, target: int) -> tuple[list[Response], bool]:
+        """The next response, or none, and whether more may be ready.
 
         The response on which the cursor reaches `target` is marked CAUGHT_UP.
         """
         room = await self._room()
         if not room:
-            return None, False
+            return [], False
         page = await self._store.read(self._team_id, lambda s: inboxes.page(s, self._request(room)))
         self._cursor = page.through_sequence
         if self._wish.max_outstanding:
@@ -145,10 +144,10 @@ class _Stream:
             )
         caught_up = self._cursor >= target
         if not page.deliveries and not caught_up:
-            return None, not page.exhausted
+            return [], not page.exhausted
         mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
         response = Response(deliveries=page.deliveries, through_sequence=self._cursor, mark=mark)
-        return response, not page.exhausted
+        return [response], not page.exhausted
 
     def _request(self, room: int) -> PageRequest:
         return PageRequest(

@@ -65,8 +65,13 @@ class Store:
         """Open the store and bring its schema up to date. Raises StoreOpenError."""
         self.bells = Bells()
         self._engine = open_engine(url)
-        self._engine.migrate()
-        self._engine.close_connection()
+        try:
+            self._engine.migrate()
+        except StoreOpenError:
+            self._engine.close()
+            raise
+        finally:
+            self._engine.close_connection()
         self.address = self._engine.address
         self._turn = count()
         end = self._engine.close_connection

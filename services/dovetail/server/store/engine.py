@@ -74,7 +74,10 @@ class Engine(ABC):
                     f"{self.address} was made by a newer release (it has {', '.join(unknown)}):"
                     " upgrade this one, or use another store"
                 )
-            runner.up()
+            try:
+                runner.up()
+            except PeeweeException as error:
+                raise StoreOpenError(f"{self.address} cannot be migrated: {error}") from error
 
     def close_connection(self) -> None:
         """Close this thread's connection."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from peewee import Expression
+from peewee import SQL, Expression
 
 from dovetail.server.store import deliveries
 from dovetail.server.store import labels as labels_text
@@ -68,6 +68,8 @@ _FIND_REPEAT = Statement(
         MessageRow.request_id == param("request_id"),
     )
 )
+# In the words of the index on messages about tasks, without which SQLite does not use it.
+_ABOUT_A_TASK = MessageRow.task_id != SQL("''")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,7 +193,7 @@ def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
     tests = (
         (filter.sender_ids, MessageRow.sender_id.in_(list(filter.sender_ids))),
         (filter.thread_id, MessageRow.thread_id == filter.thread_id),
-        (filter.task_id, MessageRow.task_id == filter.task_id),
+        (filter.task_id, (MessageRow.task_id == filter.task_id) & _ABOUT_A_TASK),
         (filter.kinds, MessageRow.kind.in_(list(filter.kinds))),
         (filter.minimum_importance, MessageRow.importance >= filter.minimum_importance),
         (least is not None, MessageRow.create_time >= least),

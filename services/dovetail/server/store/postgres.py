@@ -39,7 +39,12 @@ class PostgresEngine(Engine):
 
     def __init__(self, url: str) -> None:
         """Connect to `url`, a connection string of libpq."""
-        parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+        try:
+            parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+        except psycopg.ProgrammingError:  # its text quotes the URL, and with it the password
+            raise StoreOpenError(
+                "the store's URL cannot be read: use postgresql://USER@HOST:PORT/DATABASE"
+            ) from None
         shown = f"{parts.get('host', 'localhost')}:{parts.get('port', '5432')}"
         self._conninfo = {
             "connect_timeout": str(CONNECT_SECONDS),
@@ -51,11 +56,11 @@ class PostgresEngine(Engine):
         database = PostgresqlDatabase(name, prefer_psycopg3=True, **cast(Any, self._conninfo))
         super().__init__(database, f"postgresql://{shown}/{name}")
         self._conninfo["dbname"] = name
-        self._announcer = _Announcer(self._connection)
         try:
             database.connect()
         except PeeweeException as error:
             raise StoreOpenError(f"{self.address} cannot be reached: {error}") from error
+        self._announcer = _Announcer(self._connection)
 
     def lane(self, team_id: str) -> str:
         """One queue for each team."""

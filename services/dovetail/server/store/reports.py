@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-from peewee import Expression, Node, fn
+from peewee import SQL, Expression, fn
 
 from dovetail.server.store import tasks
 from dovetail.server.store.models import AgentRow, TaskRow
@@ -39,13 +39,13 @@ def workloads(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Work
         TaskRow.state,
         fn.COUNT(TaskRow.number),
         fn.MIN(TaskRow.create_time),
-        _average(_TASK_TIME),
+        fn.SUM(_TASK_TIME),
     )
     query = TaskRow.select(*columns).where(*wanted)
     counts: dict[str, dict[TaskState, int]] = defaultdict(dict)
     oldest: dict[str, int] = {}
     averages: dict[str, int] = {}
-    for assignee_id, number, count, create_time, average in snapshot.select(
+    for assignee_id, number, count, create_time, total in snapshot.select(
         query.group_by(TaskRow.assignee_id, TaskRow.state)
     ):
         state = TaskState(number)
@@ -53,7 +53,7 @@ def workloads(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Work
         if state in OPEN_STATES:
             oldest[assignee_id] = min(create_time, oldest.get(assignee_id, create_time))
         elif state is TaskState.COMPLETED:
-            averages[assignee_id] = int(average)
+            averages[assignee_id] = int(total) // count
     inboxes = _inboxes(snapshot, team_id, list(counts))
     return [
         Workload(
@@ -91,10 +91,10 @@ def completions(
     snapshot: Snapshot, team_id: str, filter: TaskFilter, bucket: int
 ) -> dict[int, int]:
     """How many were completed in each bucket of so many microseconds, by the bucket's beginning."""
-    begin = TaskRow.end_time - TaskRow.end_time % bucket
-    query = TaskRow.select(begin, fn.COUNT(TaskRow.number))
-    where = _completed(snapshot, team_id, filter)
-    return dict(snapshot.select(query.where(*where).group_by(begin)))
+    # By division, as Peewee writes % as LIKE; by place, as no parameter is known to equal another.
+    query = TaskRow.select(TaskRow.end_time / bucket, fn.COUNT(TaskRow.number))
+    rows = query.where(*_completed(snapshot, team_id, filter)).group_by(SQL("1"))
+    return {number * bucket: count for number, count in snapshot.select(rows)}
 
 
 def _completed(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Expression]:
@@ -142,7 +142,3 @@ def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict
                 unacknowledged_count=unacknowledged, average_acknowledge_time=average
             )
     return found
-
-
-def _average(length: Expression) -> Node:
-    return cast(Any, fn.AVG(length))

@@ -165,7 +165,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         self, request: pb.GetReportRequest, context: Context
     ) -> pb.GetReportResponse:
         """Report on tasks."""
-        bucket = duration_micros(request.bucket) if request.HasField("bucket") else None
+        bucket = duration_micros("bucket", request.bucket) if request.HasField("bucket") else None
         report = await self._reports.get(current_caller.get(), _filter(request.filter), bucket)
         return pb.GetReportResponse(report=_report(report))
 

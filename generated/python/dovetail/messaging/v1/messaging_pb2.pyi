@@ -909,7 +909,7 @@ class SendMessageRequest(_message.Message):
 
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """Structured content beside the text. Its numbers must be finite."""
+        """Structured content beside the text: finite numbers, objects and lists at most 30 levels deep."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

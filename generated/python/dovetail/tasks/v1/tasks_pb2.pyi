@@ -292,7 +292,7 @@ class TaskResult(_message.Message):
     """For people: 0 to 64 KiB of text."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs, or unset; at most 256 KiB as JSON, its numbers finite."""
+        """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
 
     def __init__(
         self,
@@ -320,7 +320,7 @@ class TaskFailure(_message.Message):
     """For people: 1 byte to 64 KiB of text."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs, or unset; at most 256 KiB as JSON, its numbers finite.
+        """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep.
         3 to 9 are kept for retries.
         """
 
@@ -519,7 +519,7 @@ class CreateTaskRequest(_message.Message):
 
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
-        """What the work starts from; at most 256 KiB as JSON. Its numbers must be finite."""
+        """What the work starts from: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
 
     @_builtins.property
     def due_time(self) -> _timestamp_pb2.Timestamp:

@@ -99,6 +99,7 @@ STATEMENTS = (
         UNIQUE (team_id, number)
     )""",
     "CREATE INDEX tasks_assignee ON tasks (team_id, assignee_id, state)",
+    "CREATE INDEX tasks_assignee_order ON tasks (team_id, assignee_id, number)",
     "CREATE INDEX tasks_state ON tasks (team_id, state, number)",
     """
     CREATE TABLE task_events (
