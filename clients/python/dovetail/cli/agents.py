@@ -1,0 +1,43 @@
+"""`dovetail agent`: who there is."""
+
+from __future__ import annotations
+
+import click
+
+from dovetail.cli import pictures
+from dovetail.cli.options import Session, calls, label_option
+
+
+@click.group()
+def agent() -> None:
+    """Register and see agents."""
+
+
+@agent.command()
+@click.argument("agent_id", metavar="[AGENT]", default="")
+@click.option("--name", "display_name", default="", help="A name for people.")
+@label_option
+@calls
+async def register(
+    session: Session, agent_id: str, display_name: str, labels: tuple[tuple[str, str], ...]
+) -> None:
+    """Make an agent known, so that others can send to it. Default: the one of --as."""
+    made = await session.agent.register(agent_id, display_name=display_name, labels=dict(labels))
+    session.out.items([made], pictures.agents)
+
+
+@agent.command()
+@click.argument("agent_id", metavar="[AGENT]", default="")
+@calls
+async def show(session: Session, agent_id: str) -> None:
+    """Show one agent. Default: the one of --as."""
+    session.out.items([await session.agent.agent(agent_id)], pictures.agents)
+
+
+@agent.command("list")
+@label_option
+@calls
+async def list_(session: Session, labels: tuple[tuple[str, str], ...]) -> None:
+    """List the team's agents."""
+    found = [agent async for agent in session.agent.agents(labels=dict(labels), page_size=1_000)]
+    session.out.items(found, pictures.agents)

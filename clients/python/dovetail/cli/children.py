@@ -1,0 +1,147 @@
+"""Both servers as child processes, which never outlive their parent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from dovetail.cli.exits import CommandError
+
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+LAST_WORDS_BYTES = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to start: over which store, where to listen, where the logs go."""
+
+    store: str
+    logs: Path
+    messaging_listen: str
+    tasks_listen: str
+    insecure: bool = False
+
+
+@dataclass(kw_only=True)
+class Child:
+    """One server. Its standard input is held open here: when this process ends, it closes."""
+
+    service: str
+    process: asyncio.subprocess.Process
+    log: Path
+    log_start: int
+    address: str = ""
+    store: str = ""
+
+    def last_words(self) -> str:
+        """The last line that it wrote: why it ended."""
+        with self.log.open("rb") as log:
+            log.seek(max(self.log_start, self.log.stat().st_size - LAST_WORDS_BYTES))
+            lines = log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1].removeprefix("dovetail: ") if lines else "it said nothing"
+
+    async def ready(self) -> None:
+        """Wait until it says where it serves, and a health check agrees."""
+        assert self.process.stdout is not None
+        line = await self.process.stdout.readline()
+        if not line:
+            await self.process.wait()
+            raise CommandError(self.last_words())
+        said = json.loads(line)
+        self.address, self.store = said["address"], said["store"]
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            stub = cast(Any, health_pb2_grpc.HealthStub(channel))
+            await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+
+    async def stop(self) -> None:
+        """Ask it to finish what it has begun and end; insist when it takes too long."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.process.wait()
+        except (TimeoutError, asyncio.CancelledError):
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Children:
+    """Both servers, serving."""
+
+    messaging: Child
+    tasks: Child
+
+    @property
+    def each(self) -> tuple[Child, Child]:
+        """The one and the other."""
+        return self.messaging, self.tasks
+
+    async def first_to_end(self) -> Child:
+        """Wait until one of them ends, and answer which."""
+        waits = {asyncio.create_task(child.process.wait()): child for child in self.each}
+        try:
+            ended, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            return waits[ended.pop()]
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+@asynccontextmanager
+async def serving(plan: Plan) -> AsyncGenerator[Children]:
+    """Both servers inside the block. Raises CommandError when one does not start."""
+    plan.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    messaging = await _start(plan, "messaging", plan.messaging_listen)
+    children = Children(messaging=messaging, tasks=await _start(plan, "tasks", plan.tasks_listen))
+    try:
+        await _all_ready(children)
+        yield children
+    finally:
+        await asyncio.gather(*(child.stop() for child in children.each))
+
+
+async def _all_ready(children: Children) -> None:
+    waits = [asyncio.create_task(child.ready()) for child in children.each]
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await asyncio.gather(*waits)
+    except TimeoutError as error:
+        raise CommandError(f"the servers did not start within {START_SECONDS:.0f} s") from error
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _start(plan: Plan, service: str, listen: str) -> Child:
+    """Start one server, in a session of its own: Ctrl-C at the terminal is for us alone."""
+    command = [sys.executable, "-m", "dovetail.cli", "serve", service, "--json"]
+    command += ["--until-stdin-closes", "--listen", listen]
+    command += ["--insecure"] if plan.insecure else []
+    log = plan.logs / f"{service}.log"
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "DOVETAIL_STORE": plan.store,
+            },  # not for all to see: it may hold a password
+        )
+        return Child(service=service, process=process, log=log, log_start=errors.tell())

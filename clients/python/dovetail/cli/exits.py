@@ -1,0 +1,90 @@
+"""How a command ends: its exit code, and one line on standard error.
+
+0    done
+1    failed, or a server could not start
+2    the command line is wrong
+3    something that was named does not exist
+4    refused: the state forbids it, it exists, somebody was first, it is out of range
+5    an argument is wrong
+6    no answer: the server cannot be reached, or not in time
+130  stopped by Ctrl-C
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import click
+
+from dovetail import client
+from dovetail.cli.text import harmless
+
+FAILED = 1
+NOT_FOUND = 3
+REFUSED = 4
+INVALID = 5
+NO_ANSWER = 6
+INTERRUPTED = 130
+
+EXIT_CODES: dict[type[client.DovetailError], int] = {
+    client.NotFoundError: NOT_FOUND,
+    client.AlreadyExistsError: REFUSED,
+    client.FailedPreconditionError: REFUSED,
+    client.AbortedError: REFUSED,
+    client.OutOfRangeError: REFUSED,
+    client.PermissionDeniedError: REFUSED,
+    client.InvalidArgumentError: INVALID,
+    client.UnavailableError: NO_ANSWER,
+    client.DeadlineExceededError: NO_ANSWER,
+    client.CallCancelledError: NO_ANSWER,
+}
+"""The others are FAILED."""
+
+NEXT_STEPS = {
+    "AGENT_NOT_FOUND": "See who there is: dovetail agent list. Add one: dovetail agent register",
+    "MESSAGE_NOT_FOUND": "See what there is: dovetail message list",
+    "TASK_NOT_FOUND": "See what there is: dovetail task list",
+    "TASK_EXISTS": "Choose another --id, or leave it out",
+    "TASK_STATE": "See how it stands: dovetail task show",
+    "ETAG_MISMATCH": "Read it again: dovetail task show",
+    "TOO_MANY_BUCKETS": "Use a longer --bucket",
+    "ASSIGNED_TO_ANOTHER": "Give it to another: dovetail task assign",
+    "REQUEST_ID_REUSED": "Use a new --request-id for what is new",
+    "STORE_FULL": "Make room on the server's disk; nothing was written",
+    "INTERNAL": "The server's log says more",
+}
+
+
+class CommandError(click.ClickException):
+    """A command failed; the text says what, why, and what to do next."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        """Fail with a line for standard error and an exit code."""
+        super().__init__(" ".join(harmless(message).split()))
+        vars(self)["exit_code"] = exit_code  # click declares it per class
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the line."""
+        click.echo(f"dovetail: {self.message}", file=file, err=True)
+
+
+def explained(error: client.DovetailError) -> CommandError:
+    """What a person at a terminal is told of a failed call."""
+    code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
+    return CommandError(_sentence(error), code)
+
+
+def _sentence(error: client.DovetailError) -> str:
+    if not error.reason and isinstance(error, client.UnavailableError):
+        why = str(error).rpartition(": ")[2]
+        return f"no answer from {error.address} ({why}): is it running? Start it with: dovetail up"
+    if not error.reason and isinstance(error, client.DeadlineExceededError):
+        return (
+            f"no answer from {error.address} in time: it may have done it, or still do it."
+            " Look before you repeat, or give it longer: --timeout"
+        )
+    wrong = "; ".join(f"{fault.field}: {fault.description}" for fault in error.violations)
+    what = wrong or str(error)
+    reason = error.reason or type(error).__name__
+    step = NEXT_STEPS.get(error.reason, "")
+    return f"{what} [{reason}]{step and '. ' + step}"

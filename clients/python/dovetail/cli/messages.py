@@ -1,0 +1,186 @@
+"""`dovetail send`, `inbox`, `acknowledge` and `message`: the talk."""
+# ruff: noqa: PLR0913 - one parameter per option
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+from collections.abc import AsyncIterator
+
+import click
+
+from dovetail.cli import pictures
+from dovetail.cli.exits import NO_ANSWER, CommandError
+from dovetail.cli.options import OBJECT, Session, calls, enum_names, label_option
+from dovetail.client import Inbox, ReceivedMessage
+from dovetail.messaging.v1 import messaging_pb2 as pb
+
+MOST_SEQUENCES = 1_000
+IMPORTANCES = enum_names(pb.Importance.keys(), "IMPORTANCE_")
+
+
+@click.command()
+@click.argument("recipients", metavar="TO...", nargs=-1, required=True)
+@click.argument("body", metavar="TEXT")
+@click.option("--subject", default="", help="A line above the text.")
+@click.option("--data", type=OBJECT, help="Structured content beside the text.")
+@click.option("--thread", "thread_id", default="", help="The thread it belongs to.")
+@click.option("--reply-to", "in_reply_to", default="", help="The message that it answers.")
+@click.option("--task", "task_id", default="", help="The task that it is about.")
+@click.option("--importance", type=click.Choice(IMPORTANCES), default="normal", show_default=True)
+@click.option("--request-id", default="", help="Makes it safe to send again: it is sent once.")
+@label_option
+@calls
+async def send(
+    session: Session,
+    recipients: tuple[str, ...],
+    body: str,
+    subject: str,
+    data: dict[str, object] | None,
+    thread_id: str,
+    in_reply_to: str,
+    task_id: str,
+    importance: str,
+    request_id: str,
+    labels: tuple[tuple[str, str], ...],
+) -> None:
+    """Send TEXT to one agent or to several. TEXT - is read from standard input."""
+    answer = await session.agent.send(
+        recipients,
+        sys.stdin.read() if body == "-" else body,
+        subject=subject,
+        data=data,
+        thread_id=thread_id,
+        in_reply_to=in_reply_to,
+        task_id=task_id,
+        importance=pb.Importance.Value(f"IMPORTANCE_{importance.upper()}"),
+        labels=dict(labels),
+        request_id=request_id,
+    )
+    session.out.item(answer, pictures.sent)
+
+
+@click.command()
+@click.argument("agent_id", metavar="[AGENT]", default="")
+@click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@click.option("--all", "everything", is_flag=True, help="Also what is acknowledged.")
+@click.option("--after", "after_sequence", type=int, help="Only what comes after this sequence.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many messages.")
+@click.option("--acknowledge", "--ack", "done", is_flag=True, help="Acknowledge what is printed.")
+@calls
+async def inbox(
+    session: Session,
+    agent_id: str,
+    follow: bool,
+    everything: bool,
+    after_sequence: int | None,
+    limit: int | None,
+    done: bool,
+) -> None:
+    """Show what an inbox holds and is not acknowledged. Default: the inbox of --as."""
+    owner = (await session.agent.agent(agent_id)).agent_id if agent_id else await _self(session)
+    async with session.agent.inbox(
+        owner, include_acknowledged=everything, after_sequence=after_sequence
+    ) as stream:
+        messages = aiter(stream) if follow else _backlog(stream, session.timeout)
+        printed: list[int] = []
+        async for message in messages:
+            session.out.item(message.delivery, pictures.delivery)
+            if done and follow:
+                await message.acknowledge()
+            printed.append(message.sequence)
+            if len(printed) == limit:
+                break
+        if done and not follow:
+            for sequences in _batches(printed):
+                await session.agent.acknowledge(sequences, agent_id=owner)
+        if not printed:
+            session.out.remark("nothing" if everything else "nothing unacknowledged")
+
+
+@click.command()
+@click.argument("sequences", metavar="[SEQUENCE]...", nargs=-1, type=click.IntRange(1))
+@click.option("--through", type=click.IntRange(1), default=None, help="All up to this sequence.")
+@calls
+async def acknowledge(session: Session, sequences: tuple[int, ...], through: int | None) -> None:
+    """Say that the agent of --as is done with messages, by their sequence in its inbox."""
+    if not sequences and through is None:
+        raise click.UsageError("say which: SEQUENCE..., or --through SEQUENCE")
+    answer = await session.agent.acknowledge(sequences, through=through or 0)
+    session.out.item(answer, pictures.acknowledged)
+
+
+@click.group()
+def message() -> None:
+    """See messages, and what became of them."""
+
+
+@message.command()
+@click.argument("message_id", metavar="MESSAGE")
+@calls
+async def show(session: Session, message_id: str) -> None:
+    """Show one message, and who has acknowledged it."""
+    session.out.item(await session.agent.message(message_id), pictures.record)
+
+
+@message.command("list")
+@click.option("--to", "recipient_id", default="", help="Only in this agent's inbox.")
+@click.option("--from", "senders", multiple=True, help="Only of this sender.")
+@click.option("--thread", "thread_id", default="", help="Only in this thread.")
+@click.option("--task", "task_id", default="", help="Only about this task.")
+@click.option("--newest", is_flag=True, help="The newest first.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@label_option
+@calls
+async def list_(
+    session: Session,
+    recipient_id: str,
+    senders: tuple[str, ...],
+    thread_id: str,
+    task_id: str,
+    newest: bool,
+    limit: int | None,
+    labels: tuple[tuple[str, str], ...],
+) -> None:
+    """List the team's messages."""
+    filter = pb.MessageFilter(
+        sender_ids=senders, thread_id=thread_id, task_id=task_id, labels=dict(labels)
+    )
+    order = pb.ORDER_NEWEST_FIRST if newest else pb.ORDER_OLDEST_FIRST
+    printed = 0
+    async for record in session.agent.messages(
+        recipient_id=recipient_id, filter=filter, order=order
+    ):
+        session.out.item(record, pictures.record)
+        printed += 1
+        if printed == limit:
+            break
+    if not printed:
+        session.out.remark("no messages")
+
+
+async def _self(session: Session) -> str:
+    """The caller's own id. It is registered here, where a server that is away is soon noticed."""
+    if not session.agent.agent_id:
+        raise click.UsageError("whose inbox? Name it, or say who you are: --as AGENT")
+    return (await session.agent.register()).agent_id
+
+
+async def _backlog(stream: Inbox, seconds: float) -> AsyncIterator[ReceivedMessage]:
+    """What is there now. The stream alone would wait for a lost server for ever."""
+    backlog = stream.backlog()
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                message = await anext(backlog)
+        except TimeoutError as error:
+            raise CommandError(f"nothing came for {seconds:g} s", NO_ANSWER) from error
+        except StopAsyncIteration:
+            return
+        yield message
+
+
+def _batches(sequences: list[int]) -> list[list[int]]:
+    starts = range(0, len(sequences), MOST_SEQUENCES)
+    return [list(itertools.islice(sequences, at, at + MOST_SEQUENCES)) for at in starts]

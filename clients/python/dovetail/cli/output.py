@@ -1,0 +1,59 @@
+"""What commands print: for people, or one JSON object per item."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+M = TypeVar("M", bound=Message)
+
+PIPE_COLUMNS = 10_000
+
+
+def console() -> Console:
+    """Standard output as people read it. In a pipe no line is broken."""
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+    return Console(highlight=False, markup=False, emoji=False, width=wide)
+
+
+class Output:
+    """Prints items one by one."""
+
+    def __init__(self, as_json: bool) -> None:
+        """Print for people, or as JSON lines with the contract's field names."""
+        self.as_json = as_json
+        self._console = console()
+
+    def item(self, item: M, shown: Callable[[M], RenderableType]) -> None:
+        """Print an item; `shown` makes of it what people see."""
+        if self.as_json:
+            fields = MessageToDict(item, preserving_proto_field_name=True)
+            print(json.dumps(fields), flush=True)
+        else:
+            self.show(shown(item))
+
+    def items(self, items: list[M], shown: Callable[[list[M]], RenderableType]) -> None:
+        """Print items: a line of JSON each, or one picture of all for people."""
+        if not self.as_json:
+            self.show(shown(items))
+            return
+        for item in items:
+            self.item(item, lambda _: "")
+
+    def remark(self, text: str) -> None:
+        """Tell people something that is no item."""
+        if not self.as_json:
+            self.show(text)
+
+    def show(self, shown: RenderableType) -> None:
+        """Print for people, at once: the reader may be a pipe."""
+        self._console.print(shown, soft_wrap=isinstance(shown, (str, Text)))
+        sys.stdout.flush()

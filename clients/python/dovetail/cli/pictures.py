@@ -1,0 +1,275 @@
+"""How agents, messages, tasks and reports look to people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dovetail.cli.text import harmless, length, local
+from dovetail.messaging.v1 import messaging_pb2 as talk
+from dovetail.tasks.v1 import tasks_pb2 as work
+
+STATE_STYLES = {
+    work.TASK_STATE_PENDING: "yellow",
+    work.TASK_STATE_IN_PROGRESS: "blue",
+    work.TASK_STATE_COMPLETED: "green",
+    work.TASK_STATE_FAILED: "red",
+    work.TASK_STATE_CANCELLED: "dim",
+}
+BAR_COLUMNS = 16
+
+
+def delivery(item: talk.Delivery) -> Text:
+    """A message in an inbox."""
+    done = " (acknowledged)" if item.state == talk.DELIVERY_STATE_ACKNOWLEDGED else ""
+    return _message(item.message, f"#{item.sequence}{done}  ")
+
+
+def record(item: talk.MessageRecord) -> Text:
+    """A message, with a line for each recipient."""
+    receipts = [
+        Text(f"    to {harmless(receipt.recipient_id)} #{receipt.sequence}: {_receipt(receipt)}")
+        for receipt in item.receipts
+    ]
+    return _lines(_message(item.message, ""), *receipts)
+
+
+def sent(item: talk.SendMessageResponse) -> Text:
+    """What a send wrote."""
+    places = ", ".join(f"{harmless(to.recipient_id)} #{to.sequence}" for to in item.deliveries)
+    return Text(f"sent {item.message_id} to {places} (thread {harmless(item.thread_id)})")
+
+
+def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
+    """What an acknowledgement changed."""
+    return Text(f"acknowledged {item.acknowledged_count}, {item.unacknowledged_count} are left")
+
+
+def agents(items: Sequence[talk.Agent]) -> RenderableType:
+    """Agents as a table."""
+    table = _table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
+    for agent in items:
+        table.add_row(
+            Text(harmless(agent.agent_id), style="cyan"),
+            Text(harmless(agent.display_name)),
+            Text(str(agent.unacknowledged_count)),
+            Text(str(agent.last_sequence)),
+            Text(_time(agent, "last_seen_time")),
+            Text(_labels(agent.labels)),
+        )
+    return table if items else Text("no agents")
+
+
+def tasks(items: Sequence[work.Task]) -> RenderableType:
+    """Tasks as a table."""
+    table = _table("task", "state", "assignee", "#priority", "title", "labels", "created")
+    for task in items:
+        table.add_row(
+            Text(harmless(task.task_id), style="bold"),
+            state(task.state),
+            Text(harmless(task.assignee_id) or "-", style="cyan"),
+            Text(str(task.priority)),
+            Text(harmless(task.title)),
+            Text(_labels(task.labels)),
+            Text(local(task.create_time)),
+        )
+    return table if items else Text("no tasks")
+
+
+def task(item: work.Task) -> Text:
+    """All of one task."""
+    head = Text.assemble(
+        (harmless(item.task_id), "bold"), "  ", state(item.state), "  ", harmless(item.title)
+    )
+    facts = {
+        "description": item.description,
+        "assignee": item.assignee_id,
+        "creator": item.creator_id,
+        "priority": str(item.priority or ""),
+        "labels": _labels(item.labels),
+        "due": _time(item, "due_time"),
+        "created": _time(item, "create_time"),
+        "started": _time(item, "start_time"),
+        "ended": _time(item, "end_time"),
+        "result": item.result.summary,
+        "failure": item.failure.message,
+        "cancelled": item.cancel_reason,
+        "thread": item.thread_id if item.thread_id != item.task_id else "",
+        "etag": item.etag,
+    }
+    rows = [_fact(name, fact) for name, fact in facts.items() if fact]
+    return _lines(head, *rows)
+
+
+def report(item: work.Report) -> RenderableType:
+    """A report: totals, times, workload, completions."""
+    parts: list[RenderableType] = [_totals(item), Text(), _times(item)]
+    if item.assignees:
+        parts += [Text(), _workload(item.assignees), Text(), _pace(item.assignees)]
+    if item.completions:
+        parts += [Text(), _completions(item.completions)]
+    return Group(*parts)
+
+
+def state(value: work.TaskState.ValueType) -> Text:
+    """A state, in its colour."""
+    name = work.TaskState.Name(value).removeprefix("TASK_STATE_").lower().replace("_", " ")
+    return Text(name, style=STATE_STYLES.get(value, ""))
+
+
+def _totals(item: work.Report) -> Text:
+    total = Text.assemble((f"{item.total_tasks} task{'s' * (item.total_tasks != 1)}", "bold"))
+    for count in item.states:
+        total.append("   ").append(f"{count.count} ").append_text(state(count.state))
+    return total
+
+
+def _times(item: work.Report) -> RenderableType:
+    table = _table("time", "#samples", "#average", "#median", "#p95")
+    for name, summary in (("start to end", item.task_time), ("creation to start", item.queue_time)):
+        table.add_row(
+            name,
+            str(summary.sample_count),
+            *(_length(summary, field) for field in ("average", "median", "p95")),
+        )
+    return table
+
+
+def _workload(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
+    """Who has how much work."""
+    table = _table(
+        "assignee", "tasks", "#", "#open", "#working", "#completed", "#failed", "#cancelled"
+    )
+    most = max(row.total_tasks for row in rows)
+    for row in rows:
+        table.add_row(
+            _assignee(row),
+            _work_bar(row, most),
+            str(row.total_tasks),
+            str(row.open_tasks),
+            str(row.in_progress_tasks),
+            str(row.completed_tasks),
+            str(row.failed_tasks),
+            str(row.cancelled_tasks),
+        )
+    return table
+
+
+def _pace(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
+    """How fast each works, and answers."""
+    table = _table("assignee", "#average task time", "oldest open", "#unread", "#to acknowledge")
+    for row in rows:
+        table.add_row(
+            _assignee(row),
+            _length(row, "average_task_time"),
+            _time(row, "oldest_open_create_time") or "-",
+            str(row.unacknowledged_messages),
+            _length(row, "average_acknowledge_time"),
+        )
+    return table
+
+
+def _assignee(row: work.AssigneeWorkload) -> Text:
+    return Text(harmless(row.assignee_id) or "(unassigned)", style="cyan")
+
+
+def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
+    """A bar as long as the assignee has tasks, with a part for each state, in its colour."""
+    parts = {
+        work.TASK_STATE_COMPLETED: row.completed_tasks,
+        work.TASK_STATE_IN_PROGRESS: row.in_progress_tasks,
+        work.TASK_STATE_PENDING: row.open_tasks - row.in_progress_tasks,
+        work.TASK_STATE_FAILED: row.failed_tasks,
+        work.TASK_STATE_CANCELLED: row.cancelled_tasks,
+    }
+    bars = (_bar(count, most, STATE_STYLES[state]) for state, count in parts.items())
+    return Text.assemble(*bars)
+
+
+def _completions(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
+    table = _table("from", "completed", "#")
+    most = max(bucket.completed_tasks for bucket in buckets)
+    for bucket in buckets:
+        table.add_row(
+            local(bucket.start_time),
+            _bar(bucket.completed_tasks, most, "green"),
+            str(bucket.completed_tasks),
+        )
+    return table
+
+
+def _message(message: talk.Message, place: str) -> Text:
+    sender = harmless(message.sender_id) or "(no agent)"
+    to = harmless(", ".join(message.recipient_ids))
+    head = Text.assemble((place, "bold"), (sender, "cyan"), f" → {to}  ")
+    head.append(local(message.create_time), style="dim")
+    lines = [head]
+    if message.subject:
+        lines.append(Text(f"    {harmless(message.subject)}", style="bold"))
+    lines += [Text(f"    {line}") for line in harmless(message.body).splitlines()]
+    lines.append(Text(f"    {_origin(message)}", style="dim"))
+    return _lines(*lines)
+
+
+def _origin(message: talk.Message) -> str:
+    facts = [message.message_id, f"thread {message.thread_id}"]
+    if message.kind == talk.MESSAGE_KIND_NOTICE:
+        facts.append(talk.NoticeEvent.Name(message.notice.event).removeprefix("NOTICE_EVENT_"))
+    if message.in_reply_to:
+        facts.append(f"answers {message.in_reply_to}")
+    if message.task_id:
+        facts.append(f"task {message.task_id}")
+    if message.importance != talk.IMPORTANCE_NORMAL:
+        facts.append(talk.Importance.Name(message.importance).removeprefix("IMPORTANCE_").lower())
+    if message.HasField("data"):
+        facts.append("has data (see --json)")
+    return harmless(" · ".join(facts + ([_labels(message.labels)] if message.labels else [])))
+
+
+def _receipt(receipt: talk.Receipt) -> str:
+    if receipt.state == talk.DELIVERY_STATE_ACKNOWLEDGED:
+        return f"acknowledged {local(receipt.acknowledge_time)}"
+    return "unacknowledged"
+
+
+def _fact(name: str, fact: str) -> Text:
+    """A name and what it says; further lines of it stand below its first."""
+    said = harmless(fact).replace("\n", "\n" + " " * 17)
+    return Text.assemble((f"    {name:<13}", "dim"), said)
+
+
+def _lines(*lines: Text) -> Text:
+    return Text("\n").join(lines)
+
+
+def _table(*columns: str) -> Table:
+    """A table; a column whose name begins with # holds numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    for name in columns:
+        number = name.startswith("#")
+        table.add_column(name.removeprefix("#"), justify="right" if number else "left")
+    return table
+
+
+def _bar(value: int, most: int, style: str) -> Text:
+    """A bar; what is not nothing is seen."""
+    return Text("█" * math.ceil(BAR_COLUMNS * value / most) if value else "", style=style)
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return harmless(" ".join(f"{key}={labels[key]}" for key in sorted(labels)))
+
+
+def _time(item: Message, field: str) -> str:
+    return local(getattr(item, field)) if item.HasField(field) else ""
+
+
+def _length(item: Message, field: str) -> str:
+    duration: Duration = getattr(item, field)
+    return length(duration) if item.HasField(field) else "-"

@@ -1,0 +1,103 @@
+"""`dovetail serve`: one server in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from dovetail.cli.exits import CommandError
+
+
+def data_folder() -> Path:
+    """Where data is kept unless told otherwise: XDG_DATA_HOME/dovetail."""
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home, "dovetail")
+
+
+def store_url(store: str | None, data_dir: Path | None) -> str:
+    """The store that a command line names: `--store`, or a file in the data folder."""
+    return store or f"sqlite:///{(data_dir or data_folder()).absolute()}/dovetail.db"
+
+
+store_option = click.option(
+    "--store",
+    metavar="URL",
+    envvar="DOVETAIL_STORE",
+    help="sqlite:///PATH or postgresql://…  [default: dovetail.db in the data folder]",
+)
+data_dir_option = click.option(
+    "--data-dir",
+    metavar="DIR",
+    envvar="DOVETAIL_DATA_DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The data folder.  [default: dovetail in XDG_DATA_HOME or ~/.local/share]",
+)
+insecure_option = click.option(
+    "--insecure",
+    is_flag=True,
+    help="Allow an address that other machines can reach. Whoever reaches it may do anything.",
+)
+
+
+@click.command()
+@click.argument("service", type=click.Choice(["messaging", "tasks"]))
+@store_option
+@data_dir_option
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where to listen; port 0: any free one.  [default: 127.0.0.1:50051 (messaging), :50052]",
+)
+@insecure_option
+@click.option("--json", "as_json", is_flag=True, help="Say where it serves as one JSON object.")
+@click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when its parent ends.")
+def serve(  # noqa: PLR0913 - one parameter per option
+    service: str,
+    store: str | None,
+    data_dir: Path | None,
+    listen: str | None,
+    insecure: bool,
+    as_json: bool,
+    until_stdin_closes: bool,
+) -> None:
+    """Run one server: `messaging` or `tasks`.
+
+    It prints a line when it is ready, and stops at SIGTERM or Ctrl-C, once the calls it has begun
+    are answered. Both services may share one store, from any number of processes.
+    """
+    from dovetail.server import main as server  # the servers are heavy: only who serves loads them
+
+    def ready(address: str, store: str) -> None:
+        if as_json:
+            click.echo(json.dumps({"service": service, "address": address, "store": store}))
+        else:
+            click.echo(f"{service} is serving at {address}, store {store}")
+
+    try:
+        config = server.ServerConfig(
+            service=service,
+            store=store_url(store, data_dir),
+            listen=listen or f"{server.LOOPBACK}:{server.DEFAULT_PORTS[service]}",
+            insecure=insecure,
+        )
+    except server.ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    if until_stdin_closes:
+        threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
+    try:
+        server.run(config, ready)
+    except server.StartError as error:
+        raise CommandError(f"{service} cannot start: {error}") from error
+
+
+def _stop_when_stdin_closes() -> None:
+    """The other end of standard input is held by the parent: it closes however the parent ends."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,276 @@
+"""`dovetail task` and `dovetail report`: the work."""
+# ruff: noqa: PLR0913 - one parameter per option
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from dovetail.cli import pictures
+from dovetail.cli.options import LABEL, OBJECT, TIME, Session, calls, enum_names, label_option
+from dovetail.tasks.v1 import tasks_pb2 as pb
+
+STATES = enum_names(pb.TaskState.keys(), "TASK_STATE_")
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+Labels = tuple[tuple[str, str], ...]
+
+
+def _notify(_: click.Context, __: click.Parameter, quiet: bool) -> pb.Notify.ValueType:
+    return pb.NOTIFY_NONE if quiet else pb.NOTIFY_ALL
+
+
+etag_option = click.option("--etag", default="", help="Only if the task still has this etag.")
+quiet_option = click.option(
+    "--quiet", "notify", is_flag=True, callback=_notify, help="Tell nobody about it."
+)
+force_option = click.option("--force", is_flag=True, help="Also while somebody works on it.")
+request_id_option = click.option("--request-id", default="", help="Makes a repeat change nothing.")
+due_option = click.option("--due", "due_time", type=TIME, help="When it should have ended.")
+
+
+def filters(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that choose tasks."""
+    for option in reversed(
+        (
+            click.option("--state", "states", type=click.Choice(STATES), multiple=True),
+            click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
+            click.option("--unassigned", is_flag=True, help="Assigned to nobody."),
+            click.option("--creator", "creators", multiple=True, help="Created by this agent."),
+            label_option,
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def _filter(
+    states: tuple[str, ...],
+    assignees: tuple[str, ...],
+    unassigned: bool,
+    creators: tuple[str, ...],
+    labels: Labels,
+) -> pb.TaskFilter:
+    names = (f"TASK_STATE_{state.upper().replace('-', '_')}" for state in states)
+    return pb.TaskFilter(
+        states=[pb.TaskState.Value(name) for name in names],
+        assignee_ids=assignees,
+        unassigned=unassigned,
+        creator_ids=creators,
+        labels=dict(labels),
+    )
+
+
+@click.group()
+def task() -> None:
+    """Create tasks, and move them through their life."""
+
+
+@task.command()
+@click.argument("title")
+@click.option("--id", "task_id", default="", help="Your own id.  [default: made by the server]")
+@click.option("--description", default="", help="What is to be done, at length.")
+@click.option("--assignee", "assignee_id", default="", help="Who is to do it.")
+@click.option("--priority", type=int, default=0, help="Higher is more urgent.")
+@click.option("--input", type=OBJECT, help="What the work starts from.")
+@click.option("--thread", "thread_id", default="", help="The thread of its notices.")
+@due_option
+@label_option
+@quiet_option
+@request_id_option
+@calls
+async def create(session: Session, title: str, labels: Labels, **fields: Any) -> None:
+    """Make a task; its assignee is told in the same commit."""
+    made = await session.agent.tasks.create(title, labels=dict(labels), **fields)
+    session.out.item(made, pictures.task)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@calls
+async def show(session: Session, task_id: str) -> None:
+    """Show one task."""
+    session.out.item(await session.agent.tasks.get(task_id), pictures.task)
+
+
+@task.command("list")
+@filters
+@click.option("--newest", is_flag=True, help="The newest first.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@calls
+async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any) -> None:
+    """List tasks, the oldest first."""
+    order = pb.ORDER_NEWEST_FIRST if newest else pb.ORDER_OLDEST_FIRST
+    found: list[pb.Task] = []
+    async for task in session.agent.tasks.list(_filter(**chosen), order=order):
+        found.append(task)
+        if len(found) == limit:
+            break
+    session.out.items(found, pictures.tasks)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@click.option("--title")
+@click.option("--description")
+@click.option("--priority", type=int)
+@click.option("--label", "labels", type=LABEL, multiple=True, help="All its labels from now on.")
+@due_option
+@etag_option
+@quiet_option
+@request_id_option
+@calls
+async def update(
+    session: Session,
+    task_id: str,
+    title: str | None,
+    description: str | None,
+    priority: int | None,
+    labels: Labels,
+    due_time: datetime | None,
+    **options: Any,
+) -> None:
+    """Change what a task says. What is not named stays."""
+    values = {
+        "title": title,
+        "description": description,
+        "priority": priority,
+        "labels": dict(labels) or None,
+        "due_time": due_time and _timestamp(due_time),
+    }
+    changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if not changes:
+        raise click.UsageError("say what to change: --title, --description, --priority, …")
+    wanted = pb.Task(task_id=task_id, **changes)
+    session.out.item(await session.agent.tasks.update(wanted, changes, **options), pictures.task)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@etag_option
+@quiet_option
+@calls
+async def delete(session: Session, task_id: str, **options: Any) -> None:
+    """Remove a task that nobody works on. Its id stays taken."""
+    await session.agent.tasks.delete(task_id, **options)
+    session.out.remark(f"deleted {task_id}")
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@click.argument("assignee_id", metavar="AGENT")
+@force_option
+@etag_option
+@quiet_option
+@request_id_option
+@calls
+async def assign(session: Session, task_id: str, assignee_id: str, **options: Any) -> None:
+    """Give a task to an agent, which is told in the same commit."""
+    changed = await session.agent.tasks.assign(task_id, assignee_id, **options)
+    session.out.item(changed, pictures.task)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@force_option
+@etag_option
+@quiet_option
+@request_id_option
+@calls
+async def unassign(session: Session, task_id: str, **options: Any) -> None:
+    """Take the assignee off a task."""
+    session.out.item(await session.agent.tasks.unassign(task_id, **options), pictures.task)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@etag_option
+@request_id_option
+@calls
+async def start(session: Session, task_id: str, **options: Any) -> None:
+    """Begin work on a task; one without assignee becomes yours."""
+    session.out.item(await session.agent.tasks.start(task_id, **options), pictures.task)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@click.argument("summary", default="")
+@click.option("--data", type=OBJECT, help="The result for programs.")
+@etag_option
+@quiet_option
+@request_id_option
+@calls
+async def complete(session: Session, task_id: str, summary: str, **options: Any) -> None:
+    """End work well; SUMMARY says what it gave."""
+    changed = await session.agent.tasks.complete(task_id, summary, **options)
+    session.out.item(changed, pictures.task)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@click.argument("message")
+@click.option("--data", type=OBJECT, help="The failure for programs.")
+@etag_option
+@quiet_option
+@request_id_option
+@calls
+async def fail(session: Session, task_id: str, message: str, **options: Any) -> None:
+    """End work badly; MESSAGE says what went wrong."""
+    session.out.item(await session.agent.tasks.fail(task_id, message, **options), pictures.task)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@click.argument("reason", default="")
+@etag_option
+@quiet_option
+@request_id_option
+@calls
+async def cancel(session: Session, task_id: str, reason: str, **options: Any) -> None:
+    """Call work off."""
+    session.out.item(await session.agent.tasks.cancel(task_id, reason, **options), pictures.task)
+
+
+@task.command()
+@click.argument("task_id", metavar="TASK")
+@click.argument("reason", default="")
+@etag_option
+@quiet_option
+@request_id_option
+@calls
+async def reopen(session: Session, task_id: str, reason: str, **options: Any) -> None:
+    """Make an ended task pending again."""
+    session.out.item(await session.agent.tasks.reopen(task_id, reason, **options), pictures.task)
+
+
+def _bucket(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+)([smhdw])", value)
+    if not match:
+        raise click.BadParameter(f"{value!r} is no length of time: write 30m, 1h or 7d")
+    try:
+        return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+    except OverflowError as error:
+        raise click.BadParameter(f"{value!r} is too long") from error
+
+
+@click.command()
+@filters
+@click.option("--bucket", metavar="LENGTH", callback=_bucket, help="Completions per 1h, 1d, …")
+@calls
+async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
+    """Totals, times and workload over all tasks, or those chosen."""
+    made = await session.agent.tasks.report(_filter(**chosen), bucket=bucket)
+    session.out.item(made, pictures.report)
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(time)
+    return made

@@ -1,0 +1,49 @@
+"""Text for people at a terminal. What others wrote can do nothing there but be read."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+"""Characters that change the direction of the text around them."""
+
+
+def harmless(text: str) -> str:
+    """Text whose control characters are spelled out: they could move the cursor, or worse."""
+    return "".join(_shown(character) for character in text)
+
+
+def local(time: Timestamp) -> str:
+    """A time, in this machine's zone."""
+    return local_time(time.ToDatetime(UTC))
+
+
+def local_time(time: datetime) -> str:
+    """A time, in this machine's zone."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def length(duration: Duration) -> str:
+    """A length of time, by its two largest units."""
+    seconds = duration.ToMicroseconds() / 1e6
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t":
+        return character
+    if character in TURNING or unicodedata.category(character) in ("Cc", "Cs"):
+        return f"\\u{ord(character):04x}"
+    return character

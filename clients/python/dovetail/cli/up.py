@@ -1,0 +1,177 @@
+"""`dovetail up`: both servers on this machine, as one command."""
+# ruff: noqa: PLR0913 - one parameter per option
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from dovetail.cli.children import Child, Children, Plan, serving
+from dovetail.cli.exits import CommandError, explained
+from dovetail.cli.options import MESSAGING, TASKS
+from dovetail.cli.output import Output
+from dovetail.cli.serve import (
+    data_dir_option,
+    data_folder,
+    insecure_option,
+    store_option,
+    store_url,
+)
+from dovetail.cli.trial import trial
+from dovetail.client import DovetailError
+
+ANY_PORT = "127.0.0.1:0"
+DURABILITY = {
+    "sqlite": "what is answered is on disk (fsync before each answer)",
+    "postgresql": "what is answered is committed by PostgreSQL (its synchronous_commit)",
+}
+
+
+@click.command()
+@store_option
+@data_dir_option
+@click.option(
+    "--messaging-listen",
+    metavar="HOST:PORT",
+    default=MESSAGING,
+    show_default=True,
+    help="Where messaging listens; port 0: any free one.",
+)
+@click.option(
+    "--tasks-listen",
+    metavar="HOST:PORT",
+    default=TASKS,
+    show_default=True,
+    help="Where tasks listens; port 0: any free one.",
+)
+@insecure_option
+@click.option("--json", "as_json", is_flag=True, help="Say what runs as one JSON object.")
+@click.option(
+    "--try",
+    "try_out",
+    is_flag=True,
+    help="Show a first exchange instead, on a store and ports that are gone afterwards.",
+)
+def up(
+    store: str | None,
+    data_dir: Path | None,
+    messaging_listen: str,
+    tasks_listen: str,
+    insecure: bool,
+    as_json: bool,
+    try_out: bool,
+) -> None:
+    """Run both servers on this machine, until Ctrl-C or SIGTERM.
+
+    They stop once the calls they have begun are answered, and whenever this command ends, however
+    it ends. If one of them ends by itself, this command stops the other and fails.
+    """
+    folder = (data_dir or data_folder()).absolute()
+    plan = Plan(
+        store=store_url(store, folder),
+        logs=folder,
+        messaging_listen=messaging_listen,
+        tasks_listen=tasks_listen,
+        insecure=insecure,
+    )
+    try:
+        asyncio.run(_try_out() if try_out else _run(plan, Output(as_json)))
+    except asyncio.CancelledError:
+        if not try_out:
+            Output(as_json).remark("stopped")
+
+
+async def _run(plan: Plan, out: Output) -> None:
+    """Serve until a signal cancels it; a second signal cancels its patience too."""
+    _cancel_on_signals()
+    async with serving(plan) as children:
+        if out.as_json:
+            print(json.dumps(_facts(plan, children)), flush=True)
+        else:
+            out.show(_welcome(plan, children))
+        raise _unexpected(await children.first_to_end())
+
+
+async def _try_out() -> None:
+    """The trial, on servers of its own."""
+    _cancel_on_signals()
+    with tempfile.TemporaryDirectory(prefix="dovetail-") as folder:
+        plan = Plan(
+            store=store_url(None, Path(folder)),
+            logs=Path(folder),
+            messaging_listen=ANY_PORT,
+            tasks_listen=ANY_PORT,
+        )
+        async with serving(plan) as children:
+            try:
+                await trial(children.messaging.address, children.tasks.address, program())
+            except DovetailError as error:
+                raise explained(error) from error
+
+
+def program() -> str:
+    """How this program is called here, for commands to paste."""
+    if shutil.which("dovetail"):
+        return "dovetail"
+    if sys.argv[0].endswith("dovetail"):
+        return shlex.quote(sys.argv[0])
+    return f"{shlex.quote(sys.executable)} -m dovetail.cli"
+
+
+def _cancel_on_signals() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+def _unexpected(child: Child) -> CommandError:
+    code = child.process.returncode or 0
+    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+    return CommandError(
+        f"{child.service} ended by itself, {how}; the other one was stopped."
+        f" Its last words: {child.last_words()} (log: {child.log})"
+    )
+
+
+def _facts(plan: Plan, children: Children) -> dict[str, str]:
+    return {
+        "version": version("dovetail"),
+        "messaging": children.messaging.address,
+        "tasks": children.tasks.address,
+        "store": children.messaging.store,
+        "durability": DURABILITY[plan.store.partition(":")[0].replace("postgres:", "postgresql:")],
+        "data_dir": str(plan.logs),
+    }
+
+
+def _welcome(plan: Plan, children: Children) -> Text:
+    """Where everything is, and what to do next."""
+    facts = _facts(plan, children)
+    text = Text.assemble(("Dovetail ", "bold"), (facts.pop("version"), "bold"), " is ready\n\n")
+    facts["data and logs"] = facts.pop("data_dir")
+    for name, fact in facts.items():
+        text.append(f"  {name:<14}", style="dim").append(f"{fact}\n")
+    text.append("\n  Next, in another terminal:\n").append(f"  {_next(facts)}\n", style="green")
+    return text.append("\n  Ctrl-C stops both.")
+
+
+def _next(facts: dict[str, str]) -> str:
+    """One command to paste; it names the servers where they are not at their usual places."""
+    elsewhere = "".join(
+        f" --{service} {facts[service]}"
+        for service, usual in (("messaging", MESSAGING), ("tasks", TASKS))
+        if facts[service] != usual
+    )
+    me = f"--as me{elsewhere}"
+    return f"{program()} send {me} me 'Hello, inbox' && {program()} inbox {me}"

@@ -1,0 +1,64 @@
+"""Dovetail's client for asyncio: be an agent, talk, and work.
+
+    async with connect("bob") as bob:
+        async with bob.inbox() as inbox:
+            async for message in inbox:
+                await bob.send(message.sender_id, "done", in_reply_to=message.message_id)
+                await message.acknowledge()
+
+Calls have a deadline and outlive a restart of the server; inboxes resume by themselves. Requests
+and answers are the messages of `dovetail.messaging.v1` and `dovetail.tasks.v1`.
+"""
+
+from dovetail.client.agent import Agent, connect
+from dovetail.client.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    CallCancelledError,
+    DataLossError,
+    DeadlineExceededError,
+    DovetailError,
+    FailedPreconditionError,
+    FieldViolation,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutOfRangeError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnimplementedError,
+    UnknownError,
+    from_rpc_error,
+)
+from dovetail.client.inbox import Inbox
+from dovetail.client.received import ReceivedMessage
+from dovetail.client.tasks import Tasks
+
+__all__ = [
+    "AbortedError",
+    "Agent",
+    "AlreadyExistsError",
+    "CallCancelledError",
+    "DataLossError",
+    "DeadlineExceededError",
+    "DovetailError",
+    "FailedPreconditionError",
+    "FieldViolation",
+    "Inbox",
+    "InternalError",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "OutOfRangeError",
+    "PermissionDeniedError",
+    "ReceivedMessage",
+    "ResourceExhaustedError",
+    "Tasks",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "UnknownError",
+    "connect",
+    "from_rpc_error",
+]

@@ -1,0 +1,194 @@
+"""An agent's side of the talk: the directory, messages, the inbox."""
+# ruff: noqa: PLR0913 - a keyword for each field of the contract
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from dovetail.client.connection import Connection, caller_metadata
+from dovetail.client.inbox import Inbox
+from dovetail.client.tasks import Tasks
+from dovetail.client.values import struct
+from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.messaging.v1 import messaging_pb2_grpc
+
+MESSAGING = "127.0.0.1:50051"
+TASKS = "127.0.0.1:50052"
+TIMEOUT = 30.0
+
+
+@asynccontextmanager
+async def connect(
+    agent_id: str = "",
+    *,
+    team_id: str = "",
+    messaging: str = MESSAGING,
+    tasks: str = TASKS,
+    timeout: float = TIMEOUT,  # noqa: ASYNC109 - each call's, not this function's
+    patience: float | None = None,
+) -> AsyncGenerator[Agent]:
+    """Be an agent of a team, at the servers of these addresses. Nothing is called yet.
+
+    A call takes at most `timeout` seconds. While a server cannot be reached the call is made again,
+    for `patience` seconds (default: the whole `timeout`); that is safe, for every write is made
+    with an id by which the server knows a repeat. Without `agent_id` one may look, and work on
+    tasks, but not send. Without `team_id` it is the team "default".
+    """
+    caller = caller_metadata(team_id, agent_id)
+    patience = timeout if patience is None else patience
+    talk = Connection(messaging, caller, timeout, patience)
+    work = Connection(tasks, caller, timeout, patience)
+    try:
+        yield Agent(agent_id, talk, Tasks(work))
+    finally:
+        await talk.close()
+        await work.close()
+
+
+class Agent:
+    """A participant of a team. `tasks` is its side of the work. Every call raises DovetailError."""
+
+    def __init__(self, agent_id: str, connection: Connection, tasks: Tasks) -> None:
+        """Use `connect`."""
+        self.agent_id = agent_id
+        self.tasks = tasks
+        self._connection = connection
+        self._call = connection.call
+        self._stub = messaging_pb2_grpc.MessagingServiceStub(connection.channel)
+
+    async def register(
+        self,
+        agent_id: str = "",
+        *,
+        display_name: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> pb.Agent:
+        """Make an agent known, by default this one; one that exists stays as it is."""
+        request = pb.RegisterAgentRequest(
+            agent_id=agent_id, display_name=display_name, labels=labels
+        )
+        return (await self._call(self._stub.RegisterAgent, request)).agent
+
+    async def agent(self, agent_id: str = "") -> pb.Agent:
+        """One agent, by default this one."""
+        request = pb.GetAgentRequest(agent_id=agent_id)
+        return (await self._call(self._stub.GetAgent, request)).agent
+
+    async def agents(
+        self, *, labels: Mapping[str, str] | None = None, page_size: int = 0
+    ) -> AsyncIterator[pb.Agent]:
+        """All agents of the team in order of id, page after page."""
+        request = pb.ListAgentsRequest(labels=labels, page_size=page_size)
+        while True:
+            page = await self._call(self._stub.ListAgents, request)
+            for agent in page.agents:
+                yield agent
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    async def send(
+        self,
+        to: str | Iterable[str],
+        body: str = "",
+        *,
+        subject: str = "",
+        data: Mapping[str, Any] | None = None,
+        importance: pb.Importance.ValueType = pb.IMPORTANCE_UNSPECIFIED,
+        thread_id: str = "",
+        in_reply_to: str = "",
+        task_id: str = "",
+        labels: Mapping[str, str] | None = None,
+        request_id: str = "",
+    ) -> pb.SendMessageResponse:
+        """Send a message to one agent or to many. When this returns, it is on the server's disk.
+
+        After an error that leaves the outcome unknown, sending again with the same `request_id`
+        sends it once. Without one, a new id serves the repeats of this call.
+        """
+        request = pb.SendMessageRequest(
+            recipient_ids=[to] if isinstance(to, str) else to,
+            subject=subject,
+            body=body,
+            data=struct(data),
+            importance=importance,
+            thread_id=thread_id,
+            in_reply_to=in_reply_to,
+            task_id=task_id,
+            labels=labels,
+            request_id=request_id or str(uuid.uuid4()),
+        )
+        return await self._call(self._stub.SendMessage, request)
+
+    def inbox(
+        self,
+        agent_id: str = "",
+        *,
+        position: pb.StartPosition.ValueType = pb.START_POSITION_UNSPECIFIED,
+        after_sequence: int | None = None,
+        include_acknowledged: bool = False,
+        max_outstanding: int = 0,
+        filter: pb.MessageFilter | None = None,
+    ) -> Inbox:
+        """An inbox, by default this agent's: an async iterator over its messages.
+
+        It begins with everything that is not acknowledged, or at `position`, or after a sequence.
+        """
+        owner = agent_id or self.agent_id
+        request = pb.SubscribeInboxRequest(
+            agent_id=owner,
+            include_acknowledged=include_acknowledged,
+            max_outstanding=max_outstanding,
+            filter=filter,
+        )
+        if after_sequence is not None:
+            request.after_sequence = after_sequence
+        else:
+            request.position = position
+
+        async def acknowledge(sequence: int) -> None:
+            await self.acknowledge((sequence,), agent_id=owner)
+
+        return Inbox(self._connection, self._stub.SubscribeInbox, request, acknowledge)
+
+    async def acknowledge(
+        self, sequences: Iterable[int] = (), *, through: int = 0, agent_id: str = ""
+    ) -> pb.AcknowledgeMessagesResponse:
+        """Say that an inbox, by default this agent's, is done with these, or with all `through`."""
+        request = pb.AcknowledgeMessagesRequest(
+            agent_id=agent_id, sequences=sequences, through_sequence=through
+        )
+        return await self._call(self._stub.AcknowledgeMessages, request)
+
+    async def message(self, message_id: str) -> pb.MessageRecord:
+        """One message, with what became of it at each recipient."""
+        request = pb.GetMessageRequest(message_id=message_id)
+        return (await self._call(self._stub.GetMessage, request)).record
+
+    async def messages(
+        self,
+        *,
+        recipient_id: str = "",
+        states: Iterable[pb.DeliveryState.ValueType] = (),
+        filter: pb.MessageFilter | None = None,
+        order: pb.Order.ValueType = pb.ORDER_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> AsyncIterator[pb.MessageRecord]:
+        """The team's messages, or those of one inbox, page after page."""
+        request = pb.ListMessagesRequest(
+            recipient_id=recipient_id,
+            states=states,
+            filter=filter,
+            order=order,
+            page_size=page_size,
+        )
+        while True:
+            page = await self._call(self._stub.ListMessages, request)
+            for record in page.records:
+                yield record
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return

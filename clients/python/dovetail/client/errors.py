@@ -1,0 +1,196 @@
+"""What a call raises: one class per status.
+
+DovetailError
+├── InvalidArgumentError     the request is wrong, whatever the state
+├── NotFoundError            something it names does not exist
+├── AlreadyExistsError       something it makes exists
+├── UnauthenticatedError     the server does not know who calls
+├── PermissionDeniedError    the caller may not
+├── FailedPreconditionError  the state refuses it
+├── AbortedError             somebody else was first
+├── OutOfRangeError          a position beyond the legal range
+├── ResourceExhaustedError   a limit or the disk is full
+├── UnimplementedError       the server does not know the method
+│       After these nothing was written. After the following it may have been:
+├── DeadlineExceededError    no answer in time
+├── UnavailableError         the server or its store cannot be reached now
+├── CallCancelledError       the server broke the call off
+├── InternalError            a fault of the server
+├── UnknownError             a fault of something between
+└── DataLossError            an answer was lost or garbled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldViolation:
+    """One field of a request that is wrong, and what would be right."""
+
+    field: str
+    description: str
+
+
+class DovetailError(Exception):
+    """A call failed. Its text is the server's sentence; the rest is for programs.
+
+    `reason` is one of the documented reasons, empty where the error is not of Dovetail's making.
+    `retry_after` is in seconds, None where the server knows of no use in a retry. `address` is that
+    of the server that was called, where it is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Iterable[FieldViolation] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        """Make an error."""
+        super().__init__(message)
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.retry_after = retry_after
+        self.address = ""
+
+
+class InvalidArgumentError(DovetailError):
+    """The request is wrong, whatever the state; `violations` name each field."""
+
+
+class NotFoundError(DovetailError):
+    """Something that the request names does not exist."""
+
+
+class AlreadyExistsError(DovetailError):
+    """Something that the request makes exists already."""
+
+
+class UnauthenticatedError(DovetailError):
+    """The server does not know who calls."""
+
+
+class PermissionDeniedError(DovetailError):
+    """The caller may not do this."""
+
+
+class FailedPreconditionError(DovetailError):
+    """The state refuses the request."""
+
+
+class AbortedError(DovetailError):
+    """Somebody else was first."""
+
+
+class OutOfRangeError(DovetailError):
+    """A position lies beyond the legal range."""
+
+
+class ResourceExhaustedError(DovetailError):
+    """A limit or the disk is full; nothing was written."""
+
+
+class UnimplementedError(DovetailError):
+    """The server does not know the method: another service, or an older release."""
+
+
+class DeadlineExceededError(DovetailError):
+    """No answer in time; the outcome is unknown."""
+
+
+class UnavailableError(DovetailError):
+    """The server or its store cannot be reached now; the outcome is unknown."""
+
+
+class CallCancelledError(DovetailError):
+    """The server broke the call off; the outcome is unknown."""
+
+
+class InternalError(DovetailError):
+    """A fault of the server; the outcome is unknown."""
+
+
+class UnknownError(DovetailError):
+    """A fault of something between here and the server; the outcome is unknown."""
+
+
+class DataLossError(DovetailError):
+    """An answer was lost or garbled; the outcome is unknown."""
+
+
+CLASSES: dict[grpc.StatusCode, type[DovetailError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
+    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
+    grpc.StatusCode.ABORTED: AbortedError,
+    grpc.StatusCode.OUT_OF_RANGE: OutOfRangeError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhaustedError,
+    grpc.StatusCode.UNIMPLEMENTED: UnimplementedError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.CANCELLED: CallCancelledError,
+    grpc.StatusCode.INTERNAL: InternalError,
+    grpc.StatusCode.UNKNOWN: UnknownError,
+    grpc.StatusCode.DATA_LOSS: DataLossError,
+}
+
+
+def from_rpc_error(error: grpc.RpcError) -> DovetailError:
+    """The typed error of a failed gRPC call, of grpc or of grpc.aio."""
+    call = cast(Any, error)
+    details = _Details(call.trailing_metadata() or ())
+    return CLASSES[call.code()](
+        call.details() or call.code().name,
+        reason=details.info.reason,
+        metadata=details.info.metadata,
+        violations=(
+            FieldViolation(field=violation.field, description=violation.description)
+            for violation in details.bad_request.field_violations
+        ),
+        retry_after=details.retry_after,
+    )
+
+
+class _Details:
+    """What a server says of an error beside its status and its sentence."""
+
+    def __init__(self, trailers: Iterable[tuple[str, str | bytes]]) -> None:
+        self.info = error_details_pb2.ErrorInfo()
+        self.bad_request = error_details_pb2.BadRequest()
+        self._retry_info = error_details_pb2.RetryInfo()
+        for detail in _status(trailers).details:
+            for known in (self.info, self.bad_request, self._retry_info):
+                detail.Unpack(known)  # says no, and does nothing, where it is of another type
+
+    @property
+    def retry_after(self) -> float | None:
+        if not self._retry_info.HasField("retry_delay"):
+            return None
+        return self._retry_info.retry_delay.ToMicroseconds() / 1e6
+
+
+def _status(trailers: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
+    """The full status; empty where something between dropped or garbled it."""
+    for key, value in trailers:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:
+                break
+    return status_pb2.Status()

@@ -1,0 +1,69 @@
+"""A message as it came to an inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf import json_format
+
+from dovetail.messaging.v1 import messaging_pb2 as pb
+
+Acknowledge = Callable[[int], Awaitable[object]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceivedMessage:
+    """One delivery. `data` and `notice` are None where the message has none."""
+
+    sequence: int
+    message_id: str
+    sender_id: str
+    recipient_ids: tuple[str, ...]
+    subject: str
+    body: str
+    data: Mapping[str, Any] | None
+    importance: pb.Importance.ValueType
+    thread_id: str
+    in_reply_to: str
+    task_id: str
+    labels: Mapping[str, str]
+    kind: pb.MessageKind.ValueType
+    create_time: datetime
+    notice: pb.Notice | None
+    acknowledged: bool
+    """Whether it was acknowledged already when it was sent here."""
+    delivery: pb.Delivery = field(repr=False)
+    """The delivery as the contract has it."""
+    _acknowledge: Acknowledge = field(repr=False, compare=False)
+
+    async def acknowledge(self) -> None:
+        """Say that this inbox is done with it. When this returns, that is on the server's disk."""
+        await self._acknowledge(self.sequence)
+
+
+def received(delivery: pb.Delivery, acknowledge: Acknowledge) -> ReceivedMessage:
+    """A delivery as a value that can acknowledge itself."""
+    message = delivery.message
+    return ReceivedMessage(
+        sequence=delivery.sequence,
+        message_id=message.message_id,
+        sender_id=message.sender_id,
+        recipient_ids=tuple(message.recipient_ids),
+        subject=message.subject,
+        body=message.body,
+        data=json_format.MessageToDict(message.data) if message.HasField("data") else None,
+        importance=message.importance,
+        thread_id=message.thread_id,
+        in_reply_to=message.in_reply_to,
+        task_id=message.task_id,
+        labels=dict(message.labels),
+        kind=message.kind,
+        create_time=message.create_time.ToDatetime(UTC),
+        notice=message.notice if message.HasField("notice") else None,
+        acknowledged=delivery.state == pb.DELIVERY_STATE_ACKNOWLEDGED,
+        delivery=delivery,
+        _acknowledge=acknowledge,
+    )

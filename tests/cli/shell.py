@@ -1,0 +1,69 @@
+"""The command line as a shell runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+PROGRAM = (sys.executable, "-m", "dovetail.cli")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a command did."""
+
+    exit_code: int
+    out: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """Runs commands against two servers, in a team."""
+
+    messaging: str
+    tasks: str
+    team: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **{key: value for key, value in os.environ.items() if key != "COLUMNS"},
+            "DOVETAIL_MESSAGING": self.messaging,
+            "DOVETAIL_TASKS": self.tasks,
+            "DOVETAIL_TEAM": self.team,
+        }
+
+    def run(self, *words: str, typed: str = "") -> Finished:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [*PROGRAM, *words],
+            input=typed,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=60,
+            check=False,
+        )
+        return Finished(exit_code=done.returncode, out=done.stdout, error=done.stderr)
+
+    def says(self, *words: str, typed: str = "") -> str:
+        """What a command prints that succeeds and complains of nothing."""
+        done = self.run(*words, typed=typed)
+        assert (done.exit_code, done.error) == (0, ""), done
+        return done.out
+
+    def json(self, *words: str) -> list[dict[str, Any]]:
+        """The objects that a command prints, one a line."""
+        return [json.loads(line) for line in self.says(*words, "--json").splitlines()]
+
+    def fails(self, *words: str) -> tuple[int, str]:
+        """The exit code and the one line of a command that fails, having printed nothing."""
+        done = self.run(*words)
+        assert done.out == "", done
+        assert done.error.count("\n") == 1, done
+        return done.exit_code, done.error

@@ -1,0 +1,99 @@
+"""How commands end."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from importlib.metadata import version
+
+import pytest
+
+from cli.shell import Shell
+from dovetail import client
+from dovetail.cli.exits import FAILED, explained
+from support.processes import free_port
+
+
+def test_a_server_that_is_not_there_is_named_with_the_command_that_starts_it(shell: Shell):
+    lost = dataclasses.replace(shell, messaging=f"127.0.0.1:{free_port()}")
+    for words in (("agent", "list"), ("send", "--as", "a", "a", "x"), ("inbox", "--as", "a")):
+        code, line = lost.fails(*words)
+        assert code == 6
+        assert f"no answer from {lost.messaging}" in line
+        assert line.endswith("Start it with: dovetail up\n")
+    assert lost.says("task", "list") == "no tasks\n"
+
+
+def test_a_server_that_does_not_answer_in_time_is_named(shell: Shell):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        code, line = dataclasses.replace(shell, tasks=address).fails(
+            "task", "list", "--timeout", "0.5"
+        )
+    assert code == 6
+    assert f"no answer from {address} in time" in line
+
+
+def test_an_address_that_is_none_is_named(shell: Shell):
+    code, line = dataclasses.replace(shell, tasks="no.such.host.invalid:1").fails("task", "list")
+    assert code == 6
+    assert "no answer from no.such.host.invalid:1" in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("acknowledge", "--as", "bob", str(2**63)),
+        ("task", "create", "x", "--priority", str(2**31)),
+        ("send", "--as", "alice", "bob", "\udcff"),
+        ("send", "--as", "alice", "bob", "x", "--data", '{"n": NaN}'),
+        ("agent", "list", "--as", " "),
+    ],
+)
+def test_a_value_that_cannot_be_sent_is_an_invalid_argument(shell: Shell, words: tuple[str, ...]):
+    assert shell.fails(*words)[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (client.NotFoundError, 3),
+        (client.AlreadyExistsError, 4),
+        (client.FailedPreconditionError, 4),
+        (client.AbortedError, 4),
+        (client.OutOfRangeError, 4),
+        (client.PermissionDeniedError, 4),
+        (client.InvalidArgumentError, 5),
+        (client.UnavailableError, 6),
+        (client.DeadlineExceededError, 6),
+        (client.CallCancelledError, 6),
+        (client.ResourceExhaustedError, FAILED),
+        (client.InternalError, FAILED),
+        (client.UnknownError, FAILED),
+    ],
+)
+def test_each_status_has_its_exit_code(error: type[client.DovetailError], code: int):
+    assert explained(error("text")).exit_code == code
+
+
+def test_an_error_is_one_line_however_it_was_written():
+    line = explained(client.InternalError("two\nlines \x1b[2J", reason="INTERNAL")).message
+    assert line == r"two lines \u001b[2J [INTERNAL]. The server's log says more"
+
+
+def test_all_wrong_fields_are_named():
+    faults = [client.FieldViolation(field=name, description="is wrong") for name in ("a", "b")]
+    error = client.InvalidArgumentError("text", reason="INVALID_FIELDS", violations=faults)
+    assert explained(error).message == "a: is wrong; b: is wrong [INVALID_FIELDS]"
+
+
+def test_every_command_has_help_and_the_version_is_told(shell: Shell):
+    assert shell.says("--version") == f"dovetail, version {version('dovetail')}\n"
+    assert "Exit codes" in shell.says("-h")
+    for words in (
+        *((name,) for name in ("serve", "up", "send", "inbox", "acknowledge", "report")),
+        *(("task", name) for name in ("create", "list")),
+    ):
+        assert "Usage: " in shell.says(*words, "--help")

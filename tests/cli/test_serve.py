@@ -1,0 +1,152 @@
+"""`dovetail serve`: one server as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from playhouse.cysqlite_ext import CySqliteDatabase
+
+from cli.shell import PROGRAM, Finished
+from support.processes import ServerProcess
+
+ANY = ("--listen", "127.0.0.1:0")
+
+
+def serve(*words: str, **environment: str) -> Finished:
+    """Run a server that is expected to end by itself."""
+    done = subprocess.run(
+        [*PROGRAM, "serve", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | environment,
+    )
+    return Finished(exit_code=done.returncode, out=done.stdout, error=done.stderr)
+
+
+def start_fault(*words: str) -> str:
+    """The one line with which a server says that it cannot start."""
+    done = serve(*words)
+    assert (done.exit_code, done.out) == (1, ""), done
+    assert done.error.count("\n") == 1, done
+    return done.error
+
+
+@pytest.mark.parametrize("service", ["messaging", "tasks"])
+def test_a_server_says_where_it_serves_and_ends_well(service: str, tmp_path: Path):
+    command = [*PROGRAM, "serve", service, "--data-dir", str(tmp_path / "new"), *ANY]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        address = line.split()[4].rstrip(",")
+        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))):
+            server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+    assert (
+        line == f"{service} is serving at {address}, store sqlite:///{tmp_path}/new/dovetail.db\n"
+    )
+
+
+def test_a_server_says_where_it_serves_as_json(tmp_path: Path):
+    command = [*PROGRAM, "serve", "tasks", "--json", *ANY]
+    environment = os.environ | {"DOVETAIL_DATA_DIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as server:
+        assert server.stdout is not None
+        said = json.loads(server.stdout.readline())
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 0
+    assert said["service"] == "tasks"
+    assert said["store"] == f"sqlite:///{tmp_path}/dovetail.db"
+    assert said["address"].startswith("127.0.0.1:")
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        line = start_fault("messaging", "--data-dir", str(tmp_path), "--listen", address)
+    assert line.startswith(f"dovetail: messaging cannot start: cannot listen on {address}")
+    assert "choose another: --listen" in line
+
+
+def test_two_servers_do_not_share_a_port(tmp_path: Path):
+    store = f"sqlite:///{tmp_path}/store.db"
+    with ServerProcess("messaging", store, tmp_path / "log") as first:
+        line = start_fault("tasks", "--store", store, "--listen", first.address)
+    assert "the address is in use" in line
+
+
+def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path):
+    (tmp_path / "text").write_text("no database, but long enough to be taken for one " * 20)
+    for path in (tmp_path, tmp_path / "text", tmp_path / "text" / "below.db"):
+        line = start_fault("tasks", "--store", f"sqlite:///{path}", *ANY)
+        assert f"sqlite:///{path}" in line
+    assert "no store of the kind 'mysql'" in start_fault("tasks", "--store", "mysql://x", *ANY)
+
+
+def test_a_database_server_that_is_not_there_is_named(tmp_path: Path):
+    line = start_fault("tasks", "--store", "postgresql://u:secret@127.0.0.1:1/none", *ANY)
+    assert "127.0.0.1:1/none" in line
+    assert "Connection refused" in line
+    assert "secret" not in line
+
+
+def test_a_store_of_a_newer_release_is_left_alone(tmp_path: Path):
+    store = tmp_path / "store.db"
+    with ServerProcess("tasks", f"sqlite:///{store}", tmp_path / "log"):
+        pass
+    database = CySqliteDatabase(str(store))
+    database.execute_sql(
+        "INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')"
+    )
+    database.close()
+    line = start_fault("tasks", "--store", f"sqlite:///{store}", *ANY)
+    assert "was made by a newer release (it has 9999_later): upgrade this one" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("tasks", "--listen", "0.0.0.0:0"), "say --insecure"),
+        (("tasks", "--listen", "nonsense"), "is not HOST:PORT"),
+        (("talk",), "'talk' is not one of 'messaging', 'tasks'"),
+        (("tasks", "--data-dir", __file__), "is a file"),
+    ],
+)
+def test_a_wrong_command_line_is_explained(words: tuple[str, ...], says: str, tmp_path: Path):
+    done = serve(*words, XDG_DATA_HOME=str(tmp_path))
+    assert (done.exit_code, done.out) == (2, "")
+    assert says in done.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_of_a_parent_stops_when_its_standard_input_closes(tmp_path: Path):
+    command = [
+        *PROGRAM,
+        "serve",
+        "tasks",
+        "--data-dir",
+        str(tmp_path),
+        "--until-stdin-closes",
+        *ANY,
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stdout.readline()
+        server.stdin.close()
+        assert server.wait() == 0

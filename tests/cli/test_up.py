@@ -1,0 +1,169 @@
+"""`dovetail up`: both servers as one command, and what becomes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.shell import PROGRAM, Shell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up:
+    """A running `dovetail up`, what it said, and its children."""
+
+    process: subprocess.Popen[str]
+    said: str
+    children: dict[str, psutil.Process]
+
+    def ends(self) -> tuple[int, str]:
+        """Its exit code and what it complained of, once no child is left either."""
+        _, error = self.process.communicate(timeout=60)
+        _, alive = psutil.wait_procs(self.children.values(), timeout=60)
+        assert alive == []
+        return self.process.returncode, error
+
+
+def command(folder: Path, *words: str) -> list[str]:
+    ports = ("--messaging-listen", "127.0.0.1:0", "--tasks-listen", "127.0.0.1:0")
+    return [*PROGRAM, "up", "--data-dir", str(folder), *ports, *words]
+
+
+@contextmanager
+def running(folder: Path, *words: str, last_line: str) -> Generator[Up]:
+    process = subprocess.Popen(
+        command(folder, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    said = ""
+    while last_line not in said:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        said += line
+    children = {child.cmdline()[4]: child for child in psutil.Process(process.pid).children()}
+    assert set(children) == {"messaging", "tasks"}
+    try:
+        with process:
+            yield Up(process=process, said=said, children=children)
+            process.kill()
+    finally:
+        psutil.wait_procs(children.values(), timeout=60)
+
+
+def running_json(folder: Path):
+    return running(folder, "--json", last_line="}\n")
+
+
+def test_it_says_what_runs_and_the_command_it_proposes_works(tmp_path: Path):
+    with running(tmp_path / "data", last_line="Ctrl-C") as up:
+        for part in ("0.1.0", f"sqlite:///{tmp_path}/data/dovetail.db", "fsync", "127.0.0.1:"):
+            assert part in up.said
+        proposed = up.said.partition("in another terminal:\n")[2].splitlines()[0]
+        done = subprocess.run(
+            proposed, shell=True, capture_output=True, text=True, timeout=60, check=True
+        )
+        assert "me → me" in done.stdout
+        assert "Hello, inbox" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_ends_well_at_a_signal_and_leaves_no_child(number: signal.Signals, tmp_path: Path):
+    with running_json(tmp_path) as up:
+        said = json.loads(up.said)
+        shell = Shell(messaging=said["messaging"], tasks=said["tasks"], team="t")
+        assert shell.says("task", "list") == "no tasks\n"
+        assert shell.says("agent", "list") == "no agents\n"
+        up.process.send_signal(number)
+        assert up.ends() == (0, "")
+
+
+def test_what_was_written_is_there_when_it_runs_again(tmp_path: Path):
+    with running_json(tmp_path) as up:
+        said = json.loads(up.said)
+        Shell(messaging=said["messaging"], tasks=said["tasks"], team="t").says(
+            "task", "create", "x"
+        )
+        up.process.terminate()
+        up.ends()
+    with running_json(tmp_path) as up:
+        said = json.loads(up.said)
+        shell = Shell(messaging=said["messaging"], tasks=said["tasks"], team="t")
+        assert [task["title"] for task in shell.json("task", "list")] == ["x"]
+
+
+def test_no_child_outlives_it_even_when_it_is_killed(tmp_path: Path):
+    with running_json(tmp_path) as up:
+        up.process.kill()
+        assert up.ends()[0] == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("service", ["messaging", "tasks"])
+def test_when_a_server_dies_it_stops_the_other_and_says_so(service: str, tmp_path: Path):
+    with running_json(tmp_path) as up:
+        up.children[service].kill()
+        code, error = up.ends()
+    assert code == 1
+    assert f"{service} ended by itself, by signal 9; the other one was stopped" in error
+    assert "Its last words: " in error
+    assert f"log: {tmp_path}/{service}.log" in error
+
+
+def test_a_server_that_cannot_start_is_named_and_the_other_stopped(tmp_path: Path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        done = subprocess.run(
+            command(tmp_path, "--tasks-listen", taken),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"dovetail: tasks cannot start: cannot listen on {taken}")
+    assert "stopped" in (tmp_path / "messaging.log").read_text()
+
+
+def test_the_store_is_not_in_the_command_line_of_a_child(tmp_path: Path):
+    with running(
+        tmp_path, "--json", "--store", f"sqlite:///{tmp_path}/pw.db", last_line="}\n"
+    ) as up:
+        assert all("pw.db" not in " ".join(child.cmdline()) for child in up.children.values())
+        assert json.loads(up.said)["store"] == f"sqlite:///{tmp_path}/pw.db"
+
+
+def test_its_files_are_its_users_alone(tmp_path: Path):
+    folder = tmp_path / "data"
+    with running_json(folder):
+        assert folder.stat().st_mode & 0o077 == 0
+        assert [path.name for path in folder.iterdir() if path.stat().st_mode & 0o077] == []
+
+
+def test_trying_it_out_shows_a_whole_exchange_and_leaves_nothing():
+    # A short path: beside a store with a long one, sockets do not fit.
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [*PROGRAM, "up", "--try"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=os.environ | {"TMPDIR": folder, "XDG_DATA_HOME": f"{folder}/home"},
+        )
+        assert os.listdir(folder) == []
+    assert (done.returncode, done.stderr) == (0, "")
+    steps = ("alice → bob", "Task t1 assigned to bob", "Task t1 completed", "1 completed")
+    positions = [done.stdout.index(step) for step in steps]
+    assert positions == sorted(positions)
