@@ -6,12 +6,15 @@ import base64
 import binascii
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from dovetail.server.checks import PAGE_SIZE, Checks
+from dovetail.server.checks import PAGE_SIZE, Checks, id_fault
 
 PAGE_BYTES = 1024 * 1024
+NUMBER = re.compile("[0-9]{1,18}")
 
 
 class Order(IntEnum):
@@ -34,17 +37,27 @@ class Paging:
         """How many items the page may have."""
         return self.page_size or PAGE_SIZE
 
-    def after(self) -> str | None:
-        """The last item of the page before, None for the first page. Checks size and token."""
-        with Checks() as check:
-            check.page_size(self.page_size)
-            after, fingerprint = _decode(self.page_token) if self.page_token else (None, "")
-            if self.page_token and fingerprint != self._fingerprint():
-                check.refuse(
-                    "page_token",
-                    "must be the next_page_token of a request that was equal in all other fields",
-                )
-        return after
+    def after_id(self, check: Checks) -> str:
+        """The last id of the page before, empty for the first page. Records what is wrong."""
+        return self._after(check, lambda last: id_fault(last) is None)
+
+    def after_number(self, check: Checks) -> int | None:
+        """The last number of the page before, None for the first page. Records what is wrong."""
+        last = self._after(check, lambda last: NUMBER.fullmatch(last) is not None)
+        return int(last) if last else None
+
+    def _after(self, check: Checks, is_item: Callable[[str], bool]) -> str:
+        check.page_size(self.page_size)
+        if not self.page_token:
+            return ""
+        last, fingerprint = _decode(self.page_token)
+        if fingerprint == self._fingerprint() and is_item(last):
+            return last
+        check.refuse(
+            "page_token",
+            "must be the next_page_token of a request that was equal in all other fields",
+        )
+        return ""
 
     def next_token(self, last: str) -> str:
         """The token for the page that begins after an item."""
@@ -55,10 +68,10 @@ class Paging:
         return hashlib.sha256(self.binding).hexdigest()[:16]
 
 
-def _decode(token: str) -> tuple[str | None, str]:
+def _decode(token: str) -> tuple[str, str]:
     try:
         padded = token.encode() + b"=" * (-len(token) % 4)
         after, fingerprint = json.loads(base64.urlsafe_b64decode(padded))
         return str(after), str(fingerprint)
     except (ValueError, TypeError, binascii.Error):
-        return None, "?"
+        return "", "?"

@@ -29,7 +29,7 @@ STATUS_CODES: dict[type[DovetailError], grpc.StatusCode] = {
 # All details travel in trailing metadata, of which peers accept 8 KB in all: above it they vanish.
 MOST_VIOLATIONS = 10
 LONGEST_TEXT = 300
-LONGEST_METADATA = 1_500
+LONGEST_METADATA = 2_100
 
 
 def to_status(error: DovetailError) -> grpc.Status:

@@ -57,7 +57,7 @@ class Directory:
         """A page of agents in order of id, and the token of the next."""
         with Checks() as check:
             check.labels("labels", labels)
-        after = paging.after() or ""
+            after = paging.after_id(check)
         found = await self._store.read(
             caller.team_id,
             lambda s: agents.page(s, caller.team_id, labels, after, paging.most + 1),

@@ -182,13 +182,13 @@ class Inboxes:
             check.enums("states", listing.states, DeliveryState)
             check_filter(check, listing.filter)
             check.enum("order", listing.order, Order)
-        after = paging.after()
+            after = paging.after_number(check)
         asked = messages.ListRequest(
             recipient_id=listing.recipient_id,
             states=listing.states,
             filter=listing.filter,
             newest_first=listing.order == Order.NEWEST_FIRST,
-            after=int(after) if after else None,
+            after=after,
             most=paging.most,
             most_bytes=PAGE_BYTES,
         )

@@ -20,7 +20,7 @@ from dovetail.server.store.records import Delivery, DeliveryState, MessageFilter
 from dovetail.server.store.wakeups import Bell
 
 HEARTBEAT_SECONDS = 30.0
-RESPONSE_BYTES = 32 * 1024  # of content: encoded, with all its ids, a response stays below 64 KiB
+RESPONSE_BYTES = 40 * 1024  # of content: encoded, with its ids, a response stays below 64 KiB
 MOST_OUTSTANDING = 1_000
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 from dovetail.server.errors import NotFoundError, Reason
@@ -25,6 +25,7 @@ from dovetail.server.store.transaction import (
 SEEN_MICROS = 60 * MICROS
 MOST_KNOWN = 2_000
 MOST_SHOWN = 10
+MOST_BYTES = 680  # Of ids in one text of an error: the longest id fits.
 _CHUNK = 500
 
 
@@ -180,17 +181,26 @@ def _agent(row: Row) -> Agent:
 def _not_found(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> NotFoundError:
     query = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == team_id)
     known = [agent_id for (agent_id,) in snapshot.select(query.limit(MOST_KNOWN))]
-    shown = unknown[:MOST_SHOWN]
-    nearest = list(dict.fromkeys(n for u in shown for n in get_close_matches(u, known, n=3)))
+    shown = _readable(unknown)
+    nearest = _readable(
+        list(dict.fromkeys(n for u in shown for n in get_close_matches(u, known, n=3)))
+    )
     names = ", ".join(json.dumps(agent_id, ensure_ascii=False) for agent_id in shown)
     more = f" and {len(unknown) - len(shown)} more" if len(unknown) > len(shown) else ""
-    hint = f"; nearest known: {', '.join(nearest[:MOST_SHOWN])}" if nearest else ""
+    hint = f"; nearest known: {', '.join(nearest)}" if nearest else ""
     return NotFoundError(
         Reason.AGENT_NOT_FOUND,
         f"no agent {names}{more} in team {team_id!r}{hint}",
         metadata={
             "agent_ids": json.dumps(shown, ensure_ascii=False),
             "unknown_count": str(len(unknown)),
-            "nearest_ids": json.dumps(nearest[:MOST_SHOWN], ensure_ascii=False),
+            "nearest_ids": json.dumps(nearest, ensure_ascii=False),
         },
     )
+
+
+def _readable(agent_ids: Sequence[str]) -> list[str]:
+    """The first of these ids: as many as an error can carry without cutting one."""
+    first = agent_ids[:MOST_SHOWN]
+    sizes = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) + 2 for each in first)
+    return [each for each, size in zip(first, sizes, strict=True) if size <= MOST_BYTES]

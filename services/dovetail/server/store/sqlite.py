@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -38,6 +39,8 @@ class SqliteEngine(Engine):
 
     def __init__(self, path: Path) -> None:
         """Open the file at `path`, making it and its folder when they are absent."""
+        if path.name == ":memory:":
+            raise StoreOpenError("a store in memory would lose everything: use sqlite:///PATH")
         path = path.resolve()
         if CySqliteDatabase.server_version < OLDEST:
             raise StoreOpenError(f"SQLite {CySqliteDatabase.server_version} is older than {OLDEST}")
@@ -56,7 +59,8 @@ class SqliteEngine(Engine):
                 cast(Any, database).execute_sql("ROLLBACK")
             self._identity = _identity(path)
         except (OSError, PeeweeException) as error:
-            raise StoreOpenError(f"{self.address} cannot be opened: {error}. {ADVICE}") from error
+            text = _DRIVER_NOISE.sub("", str(error)).rstrip(".")
+            raise StoreOpenError(f"{self.address} cannot be opened: {text}. {ADVICE}") from error
         self._doorbell = Doorbell(path)
 
     def lane(self, team_id: str) -> str:  # noqa: ARG002
@@ -137,6 +141,8 @@ class SqliteEngine(Engine):
                 " put the file back, or restart the server"
             )
 
+
+_DRIVER_NOISE = re.compile(r"error compiling statement: \[.*?\] | \(code=.*?\)")
 
 _OUTAGES = (
     "locked",

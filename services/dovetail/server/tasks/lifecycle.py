@@ -29,6 +29,10 @@ Alter = Callable[[Transaction, Task, int], Task | None]
 """From a task and the time now to the task as it shall be; None: nothing changes."""
 
 
+def _nothing(_: Checks) -> None:
+    """Nothing more to check."""
+
+
 class Lifecycle:
     """Creates, finds and changes tasks."""
 
@@ -74,11 +78,11 @@ class Lifecycle:
         with Checks() as check:
             check_filter(check, listing.filter)
             check.enum("order", listing.order, Order)
-        after = paging.after()
+            after = paging.after_number(check)
         asked = tasks.ListRequest(
             filter=listing.filter,
             newest_first=listing.order == Order.NEWEST_FIRST,
-            after=int(after) if after else None,
+            after=after,
             most=paging.most,
             most_bytes=PAGE_BYTES,
         )
@@ -118,8 +122,6 @@ class Lifecycle:
         self, caller: Caller, task_id: str, assignee_id: str, options: Options
     ) -> Changed:
         """Set the assignee; with force, of a task that somebody works on."""
-        with Checks() as check:
-            check.id("assignee_id", assignee_id)
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task | None:
             _require_assignee(transaction, caller, assignee_id)
@@ -132,7 +134,9 @@ class Lifecycle:
             )
 
         act = Act(caller=caller, verb=Verb.ASSIGN, options=options)
-        return await self._change(act, task_id, alter)
+        return await self._change(
+            act, task_id, alter, lambda check: check.id("assignee_id", assignee_id)
+        )
 
     async def unassign(self, caller: Caller, task_id: str, options: Options) -> Changed:
         """Take the assignee off; with force, off a task that somebody works on."""
@@ -176,21 +180,26 @@ class Lifecycle:
         self, caller: Caller, task_id: str, outcome: Outcome, options: Options
     ) -> Changed:
         """End work well."""
-        with Checks() as check:
-            outcome.check(check, "result.summary", "result.data")
         act = Act(caller=caller, verb=Verb.COMPLETE, options=options)
-        return await self._change(act, task_id, _end(Verb.COMPLETE, outcome))
+        return await self._change(
+            act,
+            task_id,
+            _end(Verb.COMPLETE, outcome),
+            lambda check: outcome.check(check, "result.summary", "result.data"),
+        )
 
     async def fail(
         self, caller: Caller, task_id: str, outcome: Outcome, options: Options
     ) -> Changed:
         """End work badly."""
-        with Checks() as check:
+
+        def check_failure(check: Checks) -> None:
             outcome.check(check, "failure.message", "failure.data")
             if not outcome.text:
                 check.refuse("failure.message", "must say what went wrong")
+
         act = Act(caller=caller, verb=Verb.FAIL, options=options)
-        return await self._change(act, task_id, _end(Verb.FAIL, outcome))
+        return await self._change(act, task_id, _end(Verb.FAIL, outcome), check_failure)
 
     async def cancel(self, caller: Caller, task_id: str, options: Options) -> Changed:
         """Call work off."""
@@ -214,12 +223,15 @@ class Lifecycle:
         act = Act(caller=caller, verb=Verb.REOPEN, options=options)
         return await self._change(act, task_id, alter)
 
-    async def _change(self, act: Act, task_id: str, alter: Alter) -> Changed:
+    async def _change(
+        self, act: Act, task_id: str, alter: Alter, check_more: Callable[[Checks], None] = _nothing
+    ) -> Changed:
         """Change one task: find it, alter it, and write what changed with event and notices."""
         caller, options = act.caller, act.options
         with Checks() as check:
             check.id("task_id", task_id)
             options.check(check)
+            check_more(check)
 
         def unit(transaction: Transaction) -> Changed:
             earlier = _earlier(transaction, caller, options)

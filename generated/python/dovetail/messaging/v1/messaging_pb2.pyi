@@ -1024,8 +1024,9 @@ class SubscribeInboxRequest(_message.Message):
     include_acknowledged: _builtins.bool
     """Send also what was acknowledged already. Default: false."""
     max_outstanding: _builtins.int
-    """How many deliveries may be sent here and still be unacknowledged, whoever acknowledges them: at
-    this limit the server waits. 0 to 1,000; default (0): no limit.
+    """How many deliveries that were sent on this stream may be unacknowledged, whoever acknowledges
+    them: at this limit the server waits. A new stream counts anew. 0 to 1,000; default (0): no
+    limit.
     """
     @_builtins.property
     def filter(self) -> Global___MessageFilter:
