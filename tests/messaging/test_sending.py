@@ -1,22 +1,219 @@
-"""Sending, and what comes of it in the inbox."""
+"""Sending: who gets a message, and what of it."""
 
 from __future__ import annotations
 
+import json
+
+import grpc
+import pytest
+from google.protobuf.struct_pb2 import Struct
+
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from support.pair import Pair, caller
+from dovetail.tasks.v1 import tasks_pb2
+from messaging.talk import Agent, known, refusal, sequences
+from support.pair import Pair, bad_fields, error_info
 
 
 async def test_a_message_arrives_on_an_open_stream(pair: Pair) -> None:
-    await pair.messaging.RegisterAgent(pb.RegisterAgentRequest(), metadata=caller("bob"))
-    stream = pair.messaging.SubscribeInbox(pb.SubscribeInboxRequest(), metadata=caller("bob"))
-    first = await stream.read()
-    assert isinstance(first, pb.SubscribeInboxResponse)
-    assert first.mark == pb.STREAM_MARK_CAUGHT_UP
-    sent = await pair.messaging.SendMessage(
-        pb.SendMessageRequest(recipient_ids=["bob"], body="hello"), metadata=caller("alice")
+    alice, bob = await known(pair, "alice", "bob")
+    async with bob.inbox() as inbox:
+        assert await inbox.backlog() == []
+        sent = await alice.send("bob", body="hello")
+        response = await inbox.next()
+        assert [each.message.message_id for each in response.deliveries] == [sent.message_id]
+        assert response.through_sequence == 1
+
+
+async def test_a_message_keeps_all_that_it_carries(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    data = Struct()
+    data.update(
+        {"n": 1.5, "big": 2**53, "on": True, "no": None, "list": [1, "é", {}], "": {"deep": []}}
     )
-    response = await stream.read()
-    assert isinstance(response, pb.SubscribeInboxResponse)
-    assert [delivery.message.message_id for delivery in response.deliveries] == [sent.message_id]
-    assert response.through_sequence == 1
-    stream.cancel()
+    sent = await alice.send(
+        "bob",
+        subject="  Plan\t1 ",
+        body="line\r\n\n🦊 \u200b\ufeffend ",
+        data=data,
+        importance=pb.IMPORTANCE_HIGH,
+        thread_id="plans",
+        labels={"project": "x", "空": ""},
+    )
+    (delivery,) = await bob.backlog()
+    message = delivery.message
+    assert message == (await bob.read(sent.message_id)).message
+    assert message == pb.Message(
+        message_id=sent.message_id,
+        sender_id="alice",
+        recipient_ids=["bob"],
+        subject="  Plan\t1 ",
+        body="line\r\n\n🦊 \u200b\ufeffend ",
+        data=data,
+        importance=pb.IMPORTANCE_HIGH,
+        thread_id="plans",
+        labels={"project": "x", "空": ""},
+        kind=pb.MESSAGE_KIND_MESSAGE,
+        create_time=sent.create_time,
+    )
+
+
+async def test_a_bare_message_has_defaults_and_a_thread_of_its_own(pair: Pair) -> None:
+    alice, _ = await known(pair, "alice", "bob")
+    sent = await alice.send("bob")
+    message = (await alice.read(sent.message_id)).message
+    assert message.importance == pb.IMPORTANCE_NORMAL
+    assert message.thread_id == sent.thread_id == sent.message_id
+    assert not message.HasField("data")
+    assert not message.HasField("notice")
+
+
+async def test_empty_data_differs_from_no_data(pair: Pair) -> None:
+    alice, _ = await known(pair, "alice", "bob")
+    sent = await alice.send("bob", data=Struct())
+    assert (await alice.read(sent.message_id)).message.HasField("data")
+
+
+async def test_many_recipients_each_get_it_at_the_end_of_their_inbox(pair: Pair) -> None:
+    alice, bob, eve = await known(pair, "alice", "bob", "eve")
+    await alice.send("eve")
+    sent = await alice.send("eve", "bob", body="both")
+    assert [(each.recipient_id, each.sequence) for each in sent.deliveries] == [
+        ("eve", 2),
+        ("bob", 1),
+    ]
+    assert [each.message.body for each in await bob.backlog()] == ["both"]
+    assert sequences(await eve.backlog()) == [1, 2]
+
+
+async def test_a_thousand_recipients_get_one_message_in_one_call(pair: Pair) -> None:
+    alice = Agent(pair.messaging, "alice")
+    names = [f"agent-{number:04}" for number in range(1_000)]
+    await known(pair, *names)
+    sent = await alice.send(*names, body="all")
+    assert [each.recipient_id for each in sent.deliveries] == names
+    assert {each.sequence for each in sent.deliveries} == {1}
+    record = await alice.read(sent.message_id)
+    assert [receipt.recipient_id for receipt in record.receipts] == names
+
+
+async def test_a_recipient_named_twice_gets_it_once(pair: Pair) -> None:
+    alice, bob, _ = await known(pair, "alice", "bob", "eve")
+    sent = await alice.send("bob", "eve", "bob", "eve")
+    assert [each.recipient_id for each in sent.deliveries] == ["bob", "eve"]
+    (delivery,) = await bob.backlog()
+    assert list(delivery.message.recipient_ids) == ["bob", "eve"]
+
+
+async def test_an_agent_may_write_to_itself_and_is_registered_by_it(pair: Pair) -> None:
+    alice = Agent(pair.messaging, "alice")
+    sent = await alice.send("alice", body="note to self")
+    assert [(each.recipient_id, each.sequence) for each in sent.deliveries] == [("alice", 1)]
+    (delivery,) = await alice.backlog()
+    assert (delivery.message.sender_id, delivery.message.body) == ("alice", "note to self")
+
+
+async def test_sending_registers_the_sender(pair: Pair) -> None:
+    await known(pair, "bob")
+    alice = Agent(pair.messaging, "alice")
+    await alice.send("bob")
+    assert (await alice.look()).agent_id == "alice"
+
+
+async def test_a_caller_without_agent_cannot_send(pair: Pair) -> None:
+    await known(pair, "bob")
+    error = await refusal(Agent(pair.messaging).send("bob"))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_info(error).reason == "CALLER_AGENT_REQUIRED"
+
+
+async def test_unknown_recipients_are_all_named_and_nothing_is_written(pair: Pair) -> None:
+    (bob,) = await known(pair, "bob-1")
+    alice = Agent(pair.messaging, "alice")
+    error = await refusal(alice.send("bob-1", "bob-2", "nobody", "bob-2", body="lost"))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    info = error_info(error)
+    assert info.reason == "AGENT_NOT_FOUND"
+    assert json.loads(info.metadata["agent_ids"]) == ["bob-2", "nobody"]
+    assert json.loads(info.metadata["nearest_ids"]) == ["bob-1"]
+    assert info.metadata["unknown_count"] == "2"
+    assert not (await bob.list_messages()).records
+    assert await bob.backlog() == []
+    assert (await refusal(alice.look())).code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_an_answer_stands_in_the_thread_of_its_question(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    question = await alice.send("bob", thread_id="plans")
+    answer = await bob.send("alice", in_reply_to=question.message_id)
+    again = await alice.send("bob", in_reply_to=answer.message_id, thread_id="plans")
+    assert answer.thread_id == again.thread_id == "plans"
+    assert (await bob.read(again.message_id)).message.in_reply_to == answer.message_id
+
+
+async def test_an_answer_to_a_first_message_takes_its_id_as_thread(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    question = await alice.send("bob")
+    answer = await bob.send("alice", in_reply_to=question.message_id)
+    assert answer.thread_id == question.message_id
+
+
+async def test_an_answer_cannot_stand_in_another_thread(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    question = await alice.send("bob", thread_id="plans")
+    error = await refusal(bob.send("alice", in_reply_to=question.message_id, thread_id="other"))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_info(error).reason == "INVALID_FIELDS"
+    assert list(bad_fields(error)) == ["thread_id"]
+    assert await alice.backlog() == []
+
+
+@pytest.mark.parametrize("message_id", ["m999", "m0", "m01", "x", "m", "m1²", "m" + "9" * 100])
+async def test_an_answer_to_an_unknown_message_is_not_sent(pair: Pair, message_id: str) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    await alice.send("bob")
+    error = await refusal(bob.send("alice", in_reply_to=message_id))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert error_info(error).reason == "MESSAGE_NOT_FOUND"
+    assert error_info(error).metadata["message_id"] == message_id
+    assert await alice.backlog() == []
+
+
+async def test_a_message_may_be_about_a_task_that_exists(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    await pair.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task_id="build", title="Build"))
+    sent = await alice.send("bob", task_id="build")
+    (delivery,) = await bob.backlog()
+    assert delivery.message.task_id == "build"
+    assert sent.thread_id == sent.message_id
+
+
+async def test_a_message_about_an_unknown_or_deleted_task_is_not_sent(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    await pair.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task_id="gone", title="Gone"))
+    await pair.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(task_id="gone"))
+    for task_id in ("gone", "never"):
+        error = await refusal(alice.send("bob", task_id=task_id))
+        assert error.code() is grpc.StatusCode.NOT_FOUND
+        assert error_info(error).reason == "TASK_NOT_FOUND"
+        assert error_info(error).metadata["task_id"] == task_id
+    assert await bob.backlog() == []
+
+
+async def test_a_message_of_one_mebibyte_is_the_largest(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    bare = pb.SendMessageRequest(recipient_ids=["bob"], body="x" * 1_000_000)
+    room = 1024 * 1024 - (bare.ByteSize() - 1_000_000)
+    await alice.send("bob", body="x" * room)
+    error = await refusal(alice.send("bob", body="x" * (room + 1)))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert list(bad_fields(error)) == ["body"]
+    (delivery,) = await bob.backlog()
+    assert len(delivery.message.body) == room
+
+
+async def test_times_never_run_backwards_in_an_inbox(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    for _ in range(20):
+        await alice.send("bob")
+    times = [each.message.create_time.ToNanoseconds() for each in await bob.backlog()]
+    assert times == sorted(times)

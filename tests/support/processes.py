@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -56,7 +57,7 @@ class ServerProcess:
             assert self.process.poll() is None, self.log.read_text()
             with grpc.insecure_channel(self.address) as channel:
                 try:
-                    answer = health_pb2_grpc.HealthStub(channel).Check(
+                    answer = cast(Any, health_pb2_grpc.HealthStub(channel)).Check(
                         health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True
                     )
                 except grpc.RpcError:

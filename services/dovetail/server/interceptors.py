@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,6 +48,19 @@ class CallSeam(ServerInterceptor):
     def __init__(self) -> None:
         """Wrap each method once."""
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._door = _Door()
+
+    async def close(self, seconds: float) -> None:
+        """Refuse new calls until none has come for a tenth of this time, or for all of it.
+
+        A call that comes while gRPC itself stops ends as CANCELLED, without a word of ours.
+        """
+        self._door.open = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._door.refused:
+                    self._door.refused = False
+                    await asyncio.sleep(seconds / 10)
 
     async def intercept_service(
         self,
@@ -61,11 +75,28 @@ class CallSeam(ServerInterceptor):
         if handler is None or not method.startswith(OURS):
             return handler
         if method not in self._wrapped:
-            self._wrapped[method] = _wrap(method, handler)
+            self._wrapped[method] = _wrap(method, handler, self._door)
         return self._wrapped[method]
 
 
-def _wrap(method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
+class _Door:
+    """Open until the server stops; then it notes that somebody was refused."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.refused = True
+
+    def pass_through(self) -> None:
+        if not self.open:
+            self.refused = True
+            raise UnavailableError(
+                Reason.SERVER_STOPPING,
+                "the server is stopping: nothing was done; try again",
+                retry_after=0.2,
+            )
+
+
+def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, Any]:
     guard = _guard(handler.request_deserializer)
     if handler.unary_stream:
         # Encoded here: what a slow reader has yet to take waits as bytes, a fraction of the size.
@@ -74,8 +105,9 @@ def _wrap(method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             call = _Call(method, context)
             try:
+                door.pass_through()
                 call.begin(request)
-                async with aclosing(handler.unary_stream(request, context)) as responses:
+                async with contextlib.aclosing(handler.unary_stream(request, context)) as responses:
                     while True:
                         yield encode(await anext(responses))
             except StopAsyncIteration:
@@ -88,6 +120,7 @@ def _wrap(method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
     async def unary(request: Any, context: Context) -> Any:
         call = _Call(method, context)
         try:
+            door.pass_through()
             call.begin(request)
             response = await handler.unary_unary(request, context)
         except Exception as error:  # noqa: BLE001 - the one place where errors become statuses

@@ -65,7 +65,8 @@ async def running(
     store = Store(config.store)
     try:
         service = build(store, config)
-        server = grpc.aio.server(interceptors=(CallSeam(),), options=OPTIONS)
+        seam = CallSeam()
+        server = grpc.aio.server(interceptors=(seam,), options=OPTIONS)
         service.add(server)
         health = Health(server, store, service.name)
         names = (service.name, SERVICE_NAME, reflection.SERVICE_NAME)
@@ -79,6 +80,7 @@ async def running(
             watch.cancel()
             await health.shut_down()
             service.close()
+            await seam.close(config.drain_seconds / 10)
             await server.stop(config.drain_seconds)
     finally:
         await store.close()

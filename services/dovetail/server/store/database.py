@@ -117,6 +117,7 @@ class Store:
         for crew in (self._writers, self._readers, self._scanner):
             crew.close()
         self._stop.set()
+        self._engine.interrupt()
         self._listener.join()
         self._engine.close()
 

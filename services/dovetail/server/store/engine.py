@@ -54,6 +54,10 @@ class Engine(ABC):
     def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
         """Until `stop`, call `ring` with inboxes that changed elsewhere, or None for any inbox."""
 
+    def interrupt(self) -> None:
+        """Have `listen` look at `stop` now; without it, it looks soon."""
+        return
+
     @abstractmethod
     def classify(self, error: BaseException) -> DovetailError | None:
         """What a caller is told about an error of the database; None for a fault of ours."""
@@ -99,18 +103,23 @@ class Engine(ABC):
         internal.__cause__ = error
         return internal
 
+    def begin(self, statement: str) -> None:
+        """Begin a transaction on this thread's connection."""
+        cast(Any, self.database).execute_sql(statement)
+
     @contextmanager
     def span(self, begin: str, commit: str) -> Generator[None]:
         """Run a block between two statements; roll back, or at worst hang up, when it fails."""
         database = cast(Any, self.database)
         database.connect(reuse_if_open=True)
         try:
-            database.execute_sql(begin)
+            self.begin(begin)
             yield
             database.execute_sql(commit)
         except BaseException:
             try:
-                database.execute_sql("ROLLBACK")
+                if not database.is_closed():
+                    database.execute_sql("ROLLBACK")
             except PeeweeException:
                 database.close()
             raise

@@ -78,6 +78,15 @@ class PostgresEngine(Engine):
         with self.span(BEGIN_READ, "COMMIT"):
             yield Snapshot(self.database, POSITION)
 
+    def begin(self, statement: str) -> None:
+        """Begin, on a new connection where the old one died while nobody used it."""
+        try:
+            super().begin(statement)
+        except PeeweeException:
+            self.close_connection()
+            cast(Any, self.database).connect()
+            super().begin(statement)
+
     def announce(self, inboxes: Iterable[Inbox]) -> None:
         """Hand the names to the announcer, which notifies outside of every transaction."""
         self._announcer.add(inboxes)

@@ -103,6 +103,10 @@ class SqliteEngine(Engine):
                     ring(None)
         self.close_connection()
 
+    def interrupt(self) -> None:
+        """Ring the own doorbell."""
+        self._doorbell.ring_here()
+
     def classify(self, error: BaseException) -> DovetailError | None:
         """Tell a full disk and an unreachable file from a fault of ours, by SQLite's own words."""
         text = str(error).lower()

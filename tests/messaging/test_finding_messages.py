@@ -1,0 +1,178 @@
+"""Finding messages: one by id, many by what they are, with what became of them."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from dovetail.messaging.v1 import messaging_pb2 as pb
+from messaging.talk import Agent, bob_with, known, refusal
+from support.pair import Pair, bad_fields, error_info
+
+
+def subjects(answer: pb.ListMessagesResponse) -> list[str]:
+    return [record.message.subject for record in answer.records]
+
+
+async def test_one_message_is_answered_with_the_receipt_of_each_recipient(pair: Pair) -> None:
+    alice, bob, _ = await known(pair, "alice", "bob", "eve")
+    await alice.send("bob")
+    sent = await alice.send("eve", "bob")
+    await bob.acknowledge(sequences=[2])
+    record = await alice.read(sent.message_id)
+    eve_receipt, bob_receipt = record.receipts
+    assert eve_receipt == pb.Receipt(
+        recipient_id="eve", sequence=1, state=pb.DELIVERY_STATE_UNACKNOWLEDGED
+    )
+    assert (bob_receipt.recipient_id, bob_receipt.sequence) == ("bob", 2)
+    assert bob_receipt.state == pb.DELIVERY_STATE_ACKNOWLEDGED
+    assert bob_receipt.acknowledge_time.ToMicroseconds() >= sent.create_time.ToMicroseconds()
+
+
+@pytest.mark.parametrize("message_id", ["m2", "m0", "x1", "M1", "m+1", "m" + "9" * 18])
+async def test_an_unknown_message_is_not_found(pair: Pair, message_id: str) -> None:
+    bob = await bob_with(pair, 1)
+    error = await refusal(bob.read(message_id))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert error_info(error).reason == "MESSAGE_NOT_FOUND"
+    assert error_info(error).metadata["message_id"] == message_id
+
+
+async def test_listing_goes_in_the_order_of_sending_or_against_it(pair: Pair) -> None:
+    bob = await bob_with(pair, 4)
+    assert subjects(await bob.list_messages()) == ["1", "2", "3", "4"]
+    assert subjects(await bob.list_messages(order=pb.ORDER_OLDEST_FIRST)) == ["1", "2", "3", "4"]
+    assert subjects(await bob.list_messages(order=pb.ORDER_NEWEST_FIRST)) == ["4", "3", "2", "1"]
+
+
+@pytest.mark.parametrize("order", [pb.ORDER_OLDEST_FIRST, pb.ORDER_NEWEST_FIRST])
+async def test_pages_join_without_gap_or_repetition(pair: Pair, order: pb.Order.ValueType) -> None:
+    bob = await bob_with(pair, 7)
+    found: list[str] = []
+    answer = await bob.list_messages(order=order, page_size=3)
+    found += subjects(answer)
+    while answer.next_page_token:
+        answer = await bob.list_messages(
+            order=order, page_size=3, page_token=answer.next_page_token
+        )
+        found += subjects(answer)
+    expected = [str(number) for number in range(1, 8)]
+    assert found == (expected if order == pb.ORDER_OLDEST_FIRST else expected[::-1])
+
+
+async def test_what_is_sent_meanwhile_moves_no_page(pair: Pair) -> None:
+    bob = await bob_with(pair, 4)
+    first = await bob.list_messages(order=pb.ORDER_NEWEST_FIRST, page_size=2)
+    await bob.send("bob", subject="late")
+    second = await bob.list_messages(
+        order=pb.ORDER_NEWEST_FIRST, page_size=2, page_token=first.next_page_token
+    )
+    assert subjects(first) + subjects(second) == ["4", "3", "2", "1"]
+
+
+async def test_a_page_ends_at_one_mebibyte(pair: Pair) -> None:
+    bob = await bob_with(pair, 5, body="x" * 400_000)
+    first = await bob.list_messages()
+    assert subjects(first) == ["1", "2"]
+    second = await bob.list_messages(page_token=first.next_page_token)
+    assert subjects(second) == ["3", "4"]
+    third = await bob.list_messages(page_token=second.next_page_token)
+    assert (subjects(third), third.next_page_token) == (["5"], "")
+    assert all(page.ByteSize() <= 1024 * 1024 for page in (first, second, third))
+
+
+async def test_a_page_has_a_message_however_large_it_is(pair: Pair) -> None:
+    bob = await bob_with(pair, 2, body="x" * 1_048_000)
+    first = await bob.list_messages()
+    assert subjects(first) == ["1"]
+    assert subjects(await bob.list_messages(page_token=first.next_page_token)) == ["2"]
+
+
+async def test_page_sizes_are_default_one_or_up_to_a_thousand(pair: Pair) -> None:
+    bob = await bob_with(pair, 51)
+    assert len((await bob.list_messages()).records) == 50
+    assert len((await bob.list_messages(page_size=1)).records) == 1
+    assert len((await bob.list_messages(page_size=1_000)).records) == 51
+
+
+async def test_a_token_is_good_for_the_same_listing_only(pair: Pair) -> None:
+    bob = await bob_with(pair, 3)
+    token = (await bob.list_messages(page_size=1)).next_page_token
+    (stranger,) = await known(pair, "bob", team_id="red")
+    calls = (
+        bob.list_messages(page_token=token, order=pb.ORDER_NEWEST_FIRST),
+        bob.list_messages(page_token=token, recipient_id="bob"),
+        bob.list_messages(page_token=token, states=[pb.DELIVERY_STATE_ACKNOWLEDGED]),
+        bob.list_messages(page_token=token, filter=pb.MessageFilter(thread_id="x")),
+        stranger.list_messages(page_token=token),
+    )
+    for call in calls:
+        error = await refusal(call)
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert list(bad_fields(error)) == ["page_token"]
+
+
+async def test_one_inbox_or_all_of_the_team(pair: Pair) -> None:
+    alice, bob, _ = await known(pair, "alice", "bob", "eve")
+    await alice.send("bob", subject="bob")
+    await alice.send("eve", subject="eve")
+    await alice.send("eve", "bob", subject="both")
+    assert subjects(await bob.list_messages(recipient_id="bob")) == ["bob", "both"]
+    assert subjects(await bob.list_messages(recipient_id="alice")) == []
+    assert subjects(await bob.list_messages()) == ["bob", "eve", "both"]
+
+
+async def test_listing_an_unknown_inbox_is_not_found(pair: Pair) -> None:
+    (bob,) = await known(pair, "bob")
+    error = await refusal(bob.list_messages(recipient_id="bobb"))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert error_info(error).reason == "AGENT_NOT_FOUND"
+
+
+async def test_states_choose_by_deliveries_of_the_inbox_or_of_any(pair: Pair) -> None:
+    alice, bob, _ = await known(pair, "alice", "bob", "eve")
+    await alice.send("bob", "eve", subject="half")
+    await alice.send("bob", subject="done")
+    await alice.send("eve", subject="open")
+    await bob.acknowledge(through_sequence=2)
+    done, waiting = pb.DELIVERY_STATE_ACKNOWLEDGED, pb.DELIVERY_STATE_UNACKNOWLEDGED
+
+    async def found(*states: pb.DeliveryState.ValueType, recipient_id: str = "") -> list[str]:
+        return subjects(await bob.list_messages(states=states, recipient_id=recipient_id))
+
+    assert await found(done) == ["half", "done"]
+    assert await found(waiting) == ["half", "open"]
+    assert await found(done, waiting) == ["half", "done", "open"]
+    assert await found(done, recipient_id="bob") == ["half", "done"]
+    assert await found(waiting, recipient_id="bob") == []
+    assert await found(waiting, recipient_id="eve") == ["half", "open"]
+    assert await found(done, waiting, recipient_id="eve") == ["half", "open"]
+
+
+async def test_a_filter_chooses_by_what_a_message_is(pair: Pair) -> None:
+    alice, bob = await known(pair, "alice", "bob")
+    first = await alice.send("bob", subject="1", thread_id="plans", importance=pb.IMPORTANCE_LOW)
+    await bob.send("alice", subject="2", in_reply_to=first.message_id)
+    last = await alice.send("bob", subject="3", labels={"k": "v"}, importance=pb.IMPORTANCE_HIGH)
+
+    async def found(**conditions: object) -> list[str]:
+        filter = pb.MessageFilter(**conditions)  # type: ignore[arg-type]
+        return subjects(await bob.list_messages(filter=filter))
+
+    assert await found(thread_id="plans") == ["1", "2"]
+    assert await found(sender_ids=["alice"]) == ["1", "3"]
+    assert await found(labels={"k": "v"}) == ["3"]
+    assert await found(minimum_importance=pb.IMPORTANCE_NORMAL) == ["2", "3"]
+    assert await found(minimum_importance=pb.IMPORTANCE_HIGH) == ["3"]
+    assert await found(minimum_importance=pb.IMPORTANCE_UNSPECIFIED) == ["1", "2", "3"]
+    assert await found(create_time_from=last.create_time) == ["3"]
+    assert await found(create_time_until=last.create_time) == ["1", "2"]
+    assert await found(create_time_from=first.create_time, sender_ids=["bob"]) == ["2"]
+    assert await found(thread_id="none") == []
+
+
+async def test_anyone_of_the_team_may_look_without_being_registered(pair: Pair) -> None:
+    await bob_with(pair, 1)
+    nobody = Agent(pair.messaging)
+    assert subjects(await nobody.list_messages()) == ["1"]
+    assert (await nobody.read("m1")).message.sender_id == "alice"

@@ -1,0 +1,80 @@
+"""The first start: both servers find nothing, make the store together, and come up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from statistics import median
+
+import grpc
+import pytest
+
+from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
+from dovetail.messaging.v1 import messaging_pb2_grpc
+from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
+from dovetail.tasks.v1 import tasks_pb2_grpc
+from support.databases import empty_database
+from support.pair import caller
+from support.processes import ServerProcess
+from support.soak import full_or_tenth
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(0)]
+
+TIMES = full_or_tenth(100)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def nothing_yet(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[[int], AbstractContextManager[str]]:
+    """The nth of many stores in which there is nothing yet, on each engine."""
+    if request.param == "sqlite":
+        return lambda number: nullcontext(f"sqlite:///{tmp_path}/{number}/store.db")
+    postgres = str(request.getfixturevalue("postgres"))
+    return lambda _: empty_database(postgres)
+
+
+def test_two_servers_that_start_at_once_on_nothing_both_come_up_every_time(
+    nothing_yet: Callable[[int], AbstractContextManager[str]],
+    tmp_path: Path,
+    report_figures: Callable[[str], None],
+) -> None:
+    seconds: list[float] = []
+    for number in range(TIMES):
+        with nothing_yet(number) as store_url:
+            seconds.append(_start_both(store_url, tmp_path / f"{number}.log"))
+    report_figures(
+        f"{TIMES} of {TIMES} times both came up;"
+        f" until both served: median {median(seconds):.2f} s, longest {max(seconds):.2f} s"
+    )
+
+
+def _start_both(store_url: str, log: Path) -> float:
+    """Start both at once, use both, kill both; how long it took until both served."""
+    messaging = ServerProcess("messaging", store_url, log)
+    tasks = ServerProcess("tasks", store_url, log)
+    begin = time.perf_counter()
+    try:
+        for server in (messaging, tasks):
+            server.start(wait=False)
+        for server in (messaging, tasks):
+            server.wait_until_serving()
+        seconds = time.perf_counter() - begin
+        _use(messaging, tasks)
+    finally:
+        for server in (messaging, tasks):
+            server.__exit__()
+    return seconds
+
+
+def _use(messaging: ServerProcess, tasks: ServerProcess) -> None:
+    """What one server writes the other knows: both made the same store."""
+    with grpc.insecure_channel(messaging.address) as channel:
+        directory = messaging_pb2_grpc.MessagingServiceStub(channel)
+        directory.RegisterAgent(messaging_pb.RegisterAgentRequest(), metadata=caller("alice"))
+    with grpc.insecure_channel(tasks.address) as channel:
+        request = tasks_pb.CreateTaskRequest(title="first", assignee_id="alice")
+        response = tasks_pb2_grpc.TaskServiceStub(channel).CreateTask(request)
+    assert [notice.recipient_id for notice in response.notices] == ["alice"]

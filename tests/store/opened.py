@@ -1,0 +1,84 @@
+"""Opening stores, and making units wait for each other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from dovetail.server.messaging.inbox import Draft
+from dovetail.server.store import agents
+from dovetail.server.store.database import Store, open_engine
+from dovetail.server.store.engine import Engine
+from dovetail.server.store.records import Content
+from dovetail.server.store.transaction import Transaction
+
+TEAM = "default"
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncGenerator[Store]:
+    """A store, closed at the end of the block."""
+    store = Store(url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@contextmanager
+def migrated(url: str) -> Generator[Engine]:
+    """A bare engine over an up-to-date schema, connected in this thread."""
+    engine = open_engine(url)
+    try:
+        engine.migrate()
+        yield engine
+    finally:
+        engine.close_connection()
+        engine.close()
+
+
+@asynccontextmanager
+async def held(store: Store, team_id: str = TEAM) -> AsyncGenerator[None]:
+    """Keep a team's writer busy: what is written inside the block waits together for its end."""
+    started, go = threading.Event(), threading.Event()
+
+    def hold(_: Transaction) -> None:
+        started.set()
+        go.wait()
+
+    holding = asyncio.create_task(store.write(team_id, hold))
+    await asyncio.to_thread(started.wait)
+    try:
+        yield
+    finally:
+        go.set()
+        await holding
+
+
+async def queued(*calls: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
+    """Calls that now stand in the store's queue, in this order."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)  # one turn of the loop: each has come to its first wait
+    return tasks
+
+
+async def known_agents(store: Store, team_id: str = TEAM) -> list[str]:
+    """The ids of all agents of a team."""
+    found = await store.read(team_id, lambda s: agents.page(s, team_id, {}, "", 1_000))
+    return [agent.agent_id for agent in found]
+
+
+def to_bob(body: str) -> Draft:
+    """A message to bob."""
+    return Draft(
+        recipient_ids=["bob"],
+        content=Content(body=body),
+        thread_id="",
+        in_reply_to="",
+        task_id="",
+        size=len(body),
+        repeat=None,
+    )

@@ -1,0 +1,133 @@
+"""What only PostgreSQL has: connections that are lost, and servers out of reach."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+
+from dovetail.server.store.database import READERS, Store
+from dovetail.server.store.engine import StoreOpenError
+from dovetail.server.store.postgres import PostgresEngine
+from messaging.talk import Agent, bob_with, known, sequences
+from store.opened import migrated
+from support.pair import error_info, running_pair
+from support.processes import free_port
+
+
+def hang_up(postgres_url: str) -> int:
+    """End every other connection to this database; answers how many."""
+    with psycopg.connect(postgres_url, autocommit=True) as operator:
+        ended = operator.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return len(ended)
+
+
+async def outcome(call: Awaitable[Any]) -> bool:
+    """Whether a call succeeds; it may fail by an outage only."""
+    (answer,) = await asyncio.gather(call, return_exceptions=True)
+    if isinstance(answer, grpc.aio.AioRpcError):
+        assert answer.code() is grpc.StatusCode.UNAVAILABLE
+        assert error_info(answer).reason == "STORE_UNAVAILABLE"
+    elif isinstance(answer, BaseException):
+        raise answer
+    return not isinstance(answer, BaseException)
+
+
+async def test_lost_connections_cost_each_worker_one_failure(postgres_url: str) -> None:
+    async with running_pair(postgres_url) as pair:
+        alice, bob = await known(pair, "alice", "bob")
+        for turn in range(3):
+            assert hang_up(postgres_url) > 0
+            workers = PostgresEngine.writers
+            sends = [
+                await outcome(alice.send("bob", request_id=f"{turn}/{number}"))
+                for number in range(3 * workers)
+            ]
+            assert sends.count(False) <= workers
+            reads = [await outcome(bob.look()) for _ in range(3 * READERS)]
+            assert reads.count(False) <= READERS
+            lists = [await outcome(bob.list_messages()) for _ in range(3)]
+            assert lists.count(False) <= 1
+            assert all((sends[-1], reads[-1], lists[-1]))
+
+
+async def test_an_outage_loses_nothing_that_was_answered(postgres_url: str) -> None:
+    async with running_pair(postgres_url) as pair:
+        alice, bob = await known(pair, "alice", "bob")
+        for number in range(30):
+            if number % 10 == 5:
+                hang_up(postgres_url)
+            while not await outcome(alice.send("bob", subject=str(number), request_id=f"{number}")):
+                pass
+        while not await outcome(bob.list_messages()):
+            pass
+        records = (await bob.list_messages()).records
+        assert [record.message.subject for record in records] == list(map(str, range(30)))
+
+
+async def test_an_open_stream_outlives_or_ends_by_an_outage_and_resumes(
+    postgres_url: str,
+) -> None:
+    async with running_pair(postgres_url) as pair:
+        bob = await bob_with(pair, 3)
+        async with bob.inbox() as inbox:
+            cursor = (await inbox.backlog())[-1].sequence
+            hang_up(postgres_url)
+            while not await outcome(bob.send("bob", request_id="r")):
+                pass
+            while not await outcome(inbox.take(1)):
+                break
+        while not await outcome(bob.backlog()):
+            pass
+        assert sequences(await bob.backlog(after_sequence=cursor)) == [4]
+
+
+async def test_an_unreachable_database_is_told_without_the_password() -> None:
+    with pytest.raises(StoreOpenError) as caught:
+        Store(f"postgresql://dovetail:s3cret-word@127.0.0.1:{free_port()}/work")
+    assert "cannot be reached" in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://dovetail:s3cret-word@127.0.0.1:port/work",
+        "postgresql://dovetail:s3cret-word@127.0.0.1/work?nonsense=1",
+        "postgresql://dovetail:s3cret-word@[127.0.0.1/work",
+    ],
+)
+async def test_a_wrong_address_is_told_without_the_password(url: str) -> None:
+    with pytest.raises(StoreOpenError) as caught:
+        Store(url)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_the_address_that_people_see_has_no_password(postgres_url: str) -> None:
+    with migrated(postgres_url + "&password=s3cret-word") as engine:
+        assert "s3cret" not in engine.address
+
+
+async def test_a_database_that_cannot_be_written_is_told(postgres_url: str) -> None:
+    read_only = postgres_url + "&options=-c%20default_transaction_read_only%3Don"
+    with pytest.raises(StoreOpenError, match=r"cannot be migrated: .*read-only"):
+        Store(read_only)
+
+
+async def test_an_unknown_kind_of_store_is_told() -> None:
+    with pytest.raises(StoreOpenError, match="no store of the kind 'mysql'"):
+        Store("mysql://s3cret@host/db")
+
+
+async def test_names_of_one_database_are_one_team_for_all_servers(postgres_url: str) -> None:
+    async with running_pair(postgres_url) as one, running_pair(postgres_url) as other:
+        await known(one, "bob")
+        assert (await Agent(other.messaging, "bob").look()).agent_id == "bob"

@@ -1,0 +1,186 @@
+"""Query plans: what runs often finds its rows by an index, never by reading a whole table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+
+import pytest
+
+from dovetail.server.store import agents, deliveries, inboxes, messages, reports, tasks
+from dovetail.server.store.engine import Engine
+from dovetail.server.store.inboxes import PageRequest
+from dovetail.server.store.models import TABLES
+from dovetail.server.store.records import Message, MessageFilter, TaskFilter
+from dovetail.server.store.sqlite import POSITION
+from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
+from store.opened import TEAM, migrated
+
+TABLE_NAMES = {str(table._meta.table_name) for table in TABLES}  # type: ignore[attr-defined]
+
+
+class Explaining(Transaction):
+    """A transaction that notes the plan of every statement that it runs."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine.database, POSITION, LOCK_TEAM)
+        self.plan: list[str] = []
+
+    def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
+        explained = super()._fetch(f"EXPLAIN QUERY PLAN {sql}", bound)
+        self.plan.extend(row[-1] for row in explained)
+        return super()._fetch(sql, bound)
+
+    def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
+        sql, bound = statement.bind(self._database, values)
+        if not sql.startswith("INSERT"):
+            self.plan.extend(row[-1] for row in super()._fetch(f"EXPLAIN QUERY PLAN {sql}", bound))
+        return super()._execute(statement, values)
+
+
+@pytest.fixture
+def engine(sqlite_url: str) -> Generator[Engine]:
+    with migrated(sqlite_url) as engine:
+        yield engine
+
+
+def explained(engine: Engine, work: Callable[[Explaining], object]) -> list[str]:
+    """The plan of all statements of a piece of work, in a team with an agent."""
+    with engine.span("BEGIN IMMEDIATE", "COMMIT"):
+        transaction = Explaining(engine)
+        agents.register(transaction, TEAM, "bob")
+        transaction.plan.clear()
+        work(transaction)
+        return transaction.plan
+
+
+def inbox_page(filter: MessageFilter | None, include_acknowledged: bool) -> PageRequest:
+    return PageRequest(
+        team_id=TEAM,
+        agent_id="bob",
+        after=0,
+        include_acknowledged=include_acknowledged,
+        filter=filter,
+        most=256,
+        most_bytes=65_536,
+    )
+
+
+def message_page(filter: MessageFilter, recipient_id: str = "") -> messages.ListRequest:
+    return messages.ListRequest(
+        recipient_id=recipient_id,
+        states=(1,) if recipient_id else (),
+        filter=filter,
+        newest_first=False,
+        after=7,
+        most=50,
+        most_bytes=1_000_000,
+    )
+
+
+def task_page(filter: TaskFilter) -> tasks.ListRequest:
+    return tasks.ListRequest(
+        filter=filter, newest_first=False, after=7, most=50, most_bytes=1_000_000
+    )
+
+
+MESSAGE = Message(
+    number=1,
+    sender_id="bob",
+    recipient_ids=("bob",),
+    thread_id="m1",
+    in_reply_to="",
+    task_id="",
+    kind=1,
+    create_time=0,
+    content=messages.Content(),
+)
+FILTER = MessageFilter(sender_ids=["alice"], minimum_importance=2)
+
+HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
+    "a page of an inbox": (
+        lambda t: inboxes.page(t, inbox_page(None, False)),
+        "deliveries_unacknowledged",
+    ),
+    "a page of a whole inbox": (
+        lambda t: inboxes.page(t, inbox_page(None, True)),
+        "sqlite_autoindex_deliveries_1",
+    ),
+    "a page of a filtered inbox": (
+        lambda t: inboxes.page(t, inbox_page(FILTER, False)),
+        "deliveries_unacknowledged",
+    ),
+    "receipts": (lambda t: deliveries.receipts(t, TEAM, MESSAGE), "deliveries_message"),
+    "which are unacknowledged": (
+        lambda t: deliveries.unacknowledged(t, TEAM, "bob", [1, 2, 3]),
+        "deliveries",
+    ),
+    "acknowledging": (
+        lambda t: deliveries.acknowledge(t, TEAM, "bob", (1, 9), 1_000),
+        "deliveries",
+    ),
+    "the repeat of a message": (
+        lambda t: messages.find_repeat(t, TEAM, "bob", "r"),
+        "messages_request",
+    ),
+    "the repeat of a change of a task": (
+        lambda t: tasks.find_repeat(t, TEAM, "bob", "r"),
+        "task_events_request",
+    ),
+    "a message": (lambda t: messages.find(t, TEAM, 1), "sqlite_autoindex_messages_1"),
+    "an agent": (lambda t: agents.find(t, TEAM, "bob"), "sqlite_autoindex_agents_1"),
+    "a task": (lambda t: tasks.find(t, TEAM, "t1"), "sqlite_autoindex_tasks_1"),
+    "the history of a task": (lambda t: tasks.events(t, TEAM, "t1"), "task_events_task"),
+    "the heads of inboxes": (
+        lambda t: agents.heads(t, [(TEAM, "bob"), (TEAM, "eve")]),
+        "sqlite_autoindex_agents_1",
+    ),
+    "recipients": (
+        lambda t: agents.last_sequences(t, TEAM, ["bob", "eve"]),
+        "sqlite_autoindex_agents_1",
+    ),
+    "the messages of a thread": (
+        lambda t: messages.page(t, TEAM, message_page(MessageFilter(thread_id="m1"))),
+        "messages_thread",
+    ),
+    "the messages about a task": (
+        lambda t: messages.page(t, TEAM, message_page(MessageFilter(task_id="t1"))),
+        "messages_task",
+    ),
+    "the messages of an inbox": (
+        lambda t: messages.page(t, TEAM, message_page(MessageFilter(), "bob")),
+        "deliveries_unacknowledged",
+    ),
+    "the tasks of an assignee": (
+        lambda t: tasks.page(t, TEAM, task_page(TaskFilter(assignee_ids=["bob"]))),
+        "tasks_assignee_order",
+    ),
+    "the tasks in a state": (
+        lambda t: tasks.page(t, TEAM, task_page(TaskFilter(states=[1]))),
+        "tasks_state",
+    ),
+    "the workload of an assignee": (
+        lambda t: reports.workloads(t, TEAM, TaskFilter(assignee_ids=["bob"])),
+        "tasks_assignee",
+    ),
+}
+
+
+@pytest.mark.parametrize(("work", "index"), HOT.values(), ids=HOT)
+def test_what_runs_often_uses_its_index(
+    engine: Engine, work: Callable[[Explaining], object], index: str
+) -> None:
+    plan = explained(engine, work)
+    scans = [step for step in plan if step.startswith("SCAN") and names_a_table(step)]
+    assert not scans, plan
+    assert any(step.startswith("SEARCH") and index in step for step in plan), plan
+
+
+def names_a_table(step: str) -> bool:
+    """Whether a step of a plan reads a table itself, under its name or Peewee's short one."""
+    target = step.split()[1]
+    return target in TABLE_NAMES or (target[:1] == "t" and target[1:].isdigit())
+
+
+def test_a_whole_table_read_would_be_seen(engine: Engine) -> None:
+    plan = explained(engine, lambda t: t._fetch("SELECT * FROM messages t1", []))
+    assert any(step.startswith("SCAN") and names_a_table(step) for step in plan)

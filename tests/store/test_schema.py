@@ -1,0 +1,129 @@
+"""The schema: models and tables agree, migrations run once, a newer schema is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+from peewee import Model
+
+from dovetail.server.store.database import Store
+from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
+from dovetail.server.store.models import TABLES
+from store.opened import migrated, opened
+
+HISTORY = "schema_migration"
+
+
+def fields(table: type[Model]) -> list[Any]:
+    return cast("list[Any]", table._meta.sorted_fields)  # type: ignore[attr-defined]
+
+
+def name(table: type[Model]) -> str:
+    return str(table._meta.table_name)  # type: ignore[attr-defined]
+
+
+def primary_key(table: type[Model]) -> list[str]:
+    key = cast(Any, table)._meta.primary_key
+    return list(getattr(key, "field_names", None) or [key.name])
+
+
+def test_the_models_name_every_table(store_url: str) -> None:
+    with migrated(store_url) as engine:
+        tables = set(engine.database.get_tables())
+    assert tables - {"sqlite_sequence"} == {*map(name, TABLES), HISTORY}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=name)
+def test_model_and_table_agree_column_by_column(store_url: str, table: type[Model]) -> None:
+    with migrated(store_url) as engine:
+        columns = engine.database.get_columns(name(table))
+        key = engine.database.get_primary_keys(name(table))
+    found = {column.name: column.null for column in columns}
+    assert found == {field.column_name: field.null for field in fields(table)}
+    assert sorted(key) == sorted(primary_key(table))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=name)
+def test_the_team_leads_every_key_and_index(store_url: str, table: type[Model]) -> None:
+    with migrated(store_url) as engine:
+        indexes = engine.database.get_indexes(name(table))
+    assert primary_key(table)[0] == "team_id"
+    assert {index.columns[0] for index in indexes} <= {"team_id"}
+
+
+async def test_a_store_opens_again_as_it_is(store_url: str) -> None:
+    for _ in range(2):
+        async with opened(store_url):
+            pass
+    with migrated(store_url) as engine:
+        applied = engine.database.execute_sql(f"SELECT name FROM {HISTORY}").fetchall()
+    assert [row[0] for row in applied] == sorted(path.stem for path in MIGRATIONS.glob("0*.py"))
+
+
+async def test_a_schema_of_a_newer_release_is_refused(store_url: str) -> None:
+    with migrated(store_url) as engine:
+        engine.database.execute_sql(
+            f"INSERT INTO {HISTORY} (name, applied) VALUES ('9999_later', CURRENT_TIMESTAMP)"
+        )
+    with pytest.raises(StoreOpenError, match=r"newer release .*9999_later.*upgrade"):
+        Store(store_url)
+
+
+@contextmanager
+def migrator() -> Generator[subprocess.Popen[str]]:
+    """A process that migrates the stores it is told to."""
+    program = Path(__file__).with_name("migrator.py")
+    with subprocess.Popen(
+        [sys.executable, str(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+def tell(process: subprocess.Popen[str], url: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(url + "\n")
+    process.stdin.flush()
+
+
+def answer(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    return process.stdout.readline().strip() or process.stderr.read()
+
+
+def migrate_at_once(urls: list[str]) -> None:
+    with ExitStack() as stack:
+        processes = [stack.enter_context(migrator()) for _ in range(2)]
+        for url in urls:
+            for process in processes:
+                tell(process, url)
+            assert [answer(process) for process in processes] == ["migrated"] * 2
+
+
+def test_two_processes_may_make_the_same_file_at_once(tmp_path: Path) -> None:
+    migrate_at_once([f"sqlite:///{tmp_path}/{number}.db" for number in range(10)])
+
+
+def test_two_processes_may_migrate_the_same_database_at_once(postgres: str) -> None:
+    names = [f"test_{uuid.uuid4().hex[:12]}" for _ in range(10)]
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        for each in names:
+            connection.execute(f"CREATE DATABASE {each}".encode())
+        migrate_at_once([postgres.replace("/postgres?", f"/{each}?", 1) for each in names])
+        for each in names:
+            connection.execute(f"DROP DATABASE {each} WITH (FORCE)".encode())

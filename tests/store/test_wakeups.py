@@ -1,0 +1,194 @@
+"""Wake-ups: a commit of one store rings at the others, and a lost ring costs time only."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from dovetail.server.callers import Caller
+from dovetail.server.messaging.inbox import Inboxes
+from dovetail.server.store import agents
+from dovetail.server.store.database import Store
+from dovetail.server.store.doorbell import Doorbell
+from dovetail.server.store.wakeups import Bell
+from messaging.talk import bob_with, sequences
+from store.opened import TEAM, opened, to_bob
+from support.pair import Pair, running_pair
+
+PATIENCE = 30.0
+
+
+@contextmanager
+def watching(store: Store) -> Generator[Bell]:
+    """A bell for bob's inbox."""
+    with store.bells.watch(TEAM, "bob") as bell:
+        yield bell
+
+
+async def settled(bell: Bell) -> None:
+    """Wait for the first comparison of a new watcher, so that only changes ring from now on."""
+    assert await bell.wait(PATIENCE)
+    bell.clear()
+
+
+async def deliver(store: Store) -> None:
+    """Change bob's inbox."""
+    await Inboxes(store).send(Caller(team_id=TEAM, agent_id="alice"), to_bob("ring"))
+
+
+async def with_bob(store: Store) -> None:
+    await store.write(TEAM, lambda t: agents.register(t, TEAM, "bob"))
+
+
+async def test_a_commit_rings_in_its_own_store(store: Store) -> None:
+    await with_bob(store)
+    with watching(store) as bell:
+        await settled(bell)
+        await deliver(store)
+        assert await bell.wait(PATIENCE)
+
+
+async def test_a_commit_of_another_store_rings(two_stores: tuple[Store, Store]) -> None:
+    one, other = two_stores
+    await with_bob(one)
+    with watching(one) as bell:
+        await settled(bell)
+        await deliver(other)
+        assert await bell.wait(PATIENCE)
+
+
+async def test_losing_every_doorbell_still_wakes(sqlite_url: str, tmp_path: Path) -> None:
+    async with opened(sqlite_url) as one, opened(sqlite_url) as other:
+        await with_bob(one)
+        with watching(one) as bell:
+            await settled(bell)
+            for doorbell in (tmp_path / "store.db-bells").iterdir():
+                doorbell.unlink()
+            await deliver(other)
+            assert await bell.wait(PATIENCE)
+
+
+def listeners(connection: psycopg.Connection[Any]) -> set[int]:
+    """The backends of this database that LISTEN."""
+    found = connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND query LIKE 'LISTEN%'"
+    )
+    return {pid for (pid,) in found}
+
+
+async def test_losing_the_listening_connections_still_wakes(postgres_url: str) -> None:
+    async with opened(postgres_url) as one, opened(postgres_url) as other:
+        await with_bob(one)
+        with watching(one) as bell, psycopg.connect(postgres_url, autocommit=True) as operator:
+            await settled(bell)
+            lost: set[int] = set()
+            while len(lost) < 2:
+                lost |= listeners(operator)
+            for pid in lost:
+                operator.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            await deliver(other)
+            assert await bell.wait(PATIENCE)
+            while len(listeners(operator) - lost) < 2:
+                pass
+            bell.clear()
+            await deliver(other)
+            assert await bell.wait(PATIENCE)
+
+
+async def test_a_strange_notification_does_no_harm(postgres_url: str) -> None:
+    async with opened(postgres_url) as one, opened(postgres_url) as other:
+        await with_bob(one)
+        with watching(one) as bell, psycopg.connect(postgres_url, autocommit=True) as stranger:
+            await settled(bell)
+            for payload in ("", "hello", "[]", "{}", '["x", [1]]', '["x", "y"]'):
+                stranger.execute("SELECT pg_notify('dovetail', %s)", (payload,))
+            await deliver(other)
+            assert await bell.wait(PATIENCE)
+            assert one._listener.is_alive()
+
+
+async def test_an_open_stream_hears_of_another_server_without_doorbells(
+    sqlite_pair: Pair, tmp_path: Path
+) -> None:
+    async with running_pair(sqlite_pair.store_url) as second:
+        bob = await bob_with(sqlite_pair, 1)
+        async with bob.inbox() as inbox:
+            await inbox.backlog()
+            for doorbell in (tmp_path / "store.db-bells").iterdir():
+                doorbell.unlink()
+            await deliver(second.messaging_store)
+            assert sequences(await inbox.take(1)) == [2]
+
+
+@pytest.fixture
+def doorbells(tmp_path: Path) -> Iterator[tuple[Doorbell, Doorbell]]:
+    """The doorbells of two processes."""
+    pair = Doorbell(tmp_path / "store.db"), Doorbell(tmp_path / "store.db")
+    yield pair
+    for doorbell in pair:
+        doorbell.close()
+
+
+def test_a_ring_carries_the_names_of_inboxes(doorbells: tuple[Doorbell, Doorbell]) -> None:
+    one, other = doorbells
+    one.ring_others([("team", "bob"), ("team", "лиса 🦊")])
+    assert other.wait(PATIENCE) == [[("team", "bob"), ("team", "лиса 🦊")]]
+    assert one.wait(0) == []
+
+
+def test_more_names_than_fit_are_all_inboxes(doorbells: tuple[Doorbell, Doorbell]) -> None:
+    one, other = doorbells
+    one.ring_others([("team", f"agent-{number}") for number in range(1_000)])
+    assert other.wait(PATIENCE) == [None]
+
+
+def test_rings_that_did_not_fit_make_the_next_one_mean_all(
+    doorbells: tuple[Doorbell, Doorbell],
+) -> None:
+    one, other = doorbells
+    for number in range(1_000):
+        one.ring_others([("team", f"agent-{number}")])
+    heard = other.wait(PATIENCE)
+    assert 0 < len(heard) < 1_000
+    one.ring_others([("team", "bob")])
+    assert other.wait(PATIENCE) == [None]
+    one.ring_others([("team", "bob")])
+    assert other.wait(PATIENCE) == [[("team", "bob")]]
+
+
+@pytest.mark.parametrize("datagram", [b"", b"*", b"{", b"[1]", b"[[1,2,3]]", b"\xff", b"7"])
+def test_a_strange_ring_means_all(
+    doorbells: tuple[Doorbell, Doorbell], tmp_path: Path, datagram: bytes
+) -> None:
+    one, _ = doorbells
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(datagram, str(one._path))
+    assert one.wait(PATIENCE) == [None]
+
+
+def test_the_doorbell_of_a_dead_process_is_taken_down(tmp_path: Path) -> None:
+    living = Doorbell(tmp_path / "store.db")
+    dead = tmp_path / "store.db-bells" / "dead"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as process:
+        process.bind(str(dead))
+    assert dead.exists()
+    living.ring_others([("team", "bob")])
+    assert not dead.exists()
+    living.close()
+
+
+def test_a_store_with_a_long_path_has_doorbells_too(tmp_path: Path) -> None:
+    store = tmp_path.joinpath(*["a-long-folder-name"] * 8, "store.db")
+    store.parent.mkdir(parents=True)
+    one, other = Doorbell(store), Doorbell(store)
+    one.ring_others([("team", "bob")])
+    assert other.wait(PATIENCE) == [[("team", "bob")]]
+    one.close()
+    other.close()

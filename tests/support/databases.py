@@ -1,0 +1,62 @@
+"""PostgreSQL servers of the tests' own, and empty databases in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+SWITCH = Path(__file__).with_name("postgres_switch.py")
+
+
+class Postgres:
+    """A real PostgreSQL server over a folder that is empty at first: start it, stop it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep everything in `folder`."""
+        self._data = folder / "data"
+        self._runtime = folder / "runtime"
+        self._runtime.mkdir(mode=0o700)
+        self.url = ""
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        self.url = self._switch("on")
+
+    def stop(self) -> None:
+        """Stop it; its clients are hung up on."""
+        self._switch("off")
+
+    def _switch(self, way: str) -> str:
+        environment = {**os.environ, "XDG_RUNTIME_DIR": str(self._runtime)}
+        command = [sys.executable, str(SWITCH), way, str(self._data)]
+        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+        return done.stdout.decode().strip()
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Generator[Postgres]:
+    """A PostgreSQL server that runs inside the block."""
+    server = Postgres(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def empty_database(postgres: str) -> Generator[str]:
+    """A new, empty database of a server."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    yield postgres.replace("/postgres?", f"/{name}?", 1)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

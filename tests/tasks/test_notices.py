@@ -1,0 +1,323 @@
+"""Notices: whom a change tells, what it says, and that it stands with the change in one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, product
+from typing import Any
+
+import pytest
+from google.protobuf.struct_pb2 import Struct
+
+from dovetail.messaging.v1 import messaging_pb2
+from dovetail.server.store.records import message_number
+from dovetail.tasks.v1 import tasks_pb2 as pb
+from support.pair import caller
+from tasks.work import IN_PROGRESS, PENDING, Team, Worker
+
+# Whom a change tells, typed by hand from the contract: verb, event, and who is told.
+RULES = """
+    create    TASK_ASSIGNED    assignee
+    assign    TASK_ASSIGNED    assignee former
+    unassign  TASK_UNASSIGNED  former
+    update    TASK_UPDATED     assignee
+    delete    TASK_DELETED     assignee
+    start     -
+    complete  TASK_COMPLETED   assignee creator
+    fail      TASK_FAILED      assignee creator
+    cancel    TASK_CANCELLED   assignee creator
+    reopen    TASK_REOPENED    assignee creator
+"""
+EVENTS = {verb: event for verb, event, *_ in map(str.split, RULES.strip().splitlines())}
+TOLD = {verb: told for verb, _, *told in map(str.split, RULES.strip().splitlines())}
+NOBODY = ""
+PEOPLE = ("ann", "bob", "cat")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Who plays which part in a change; the same agent may play several, nobody some."""
+
+    verb: str
+    creator: str
+    assignee: str
+    actor: str
+    new_assignee: str = ""
+    started: bool = False
+
+    @property
+    def after(self) -> str:
+        """The assignee after the change."""
+        if self.verb == "assign":
+            return self.new_assignee
+        if self.verb == "start":
+            return self.assignee or self.actor
+        return "" if self.verb == "unassign" else self.assignee
+
+    @property
+    def former(self) -> str:
+        """Who lost the task by the change."""
+        return self.assignee if self.assignee != self.after else ""
+
+    @property
+    def told(self) -> set[str]:
+        """Who must get a notice."""
+        parts = {"assignee": self.after, "former": self.former, "creator": self.creator}
+        return {parts[part] for part in TOLD[self.verb]} - {NOBODY, self.actor}
+
+
+def cases(verb: str) -> Iterator[Case]:
+    """Every overlap of the parts that the verb allows."""
+    anybody = (NOBODY, *PEOPLE)
+    for creator, assignee, actor in product(anybody[:2], anybody[:3], anybody):
+        case = Case(verb, creator, assignee, actor)
+        if verb == "create" and creator != actor:
+            continue
+        if verb == "start" and assignee and actor not in (NOBODY, assignee):
+            continue  # refused: assigned to another
+        if verb == "assign":
+            for new, started in product(PEOPLE, (False, True)):
+                if new != assignee or started:  # else nothing changes
+                    yield Case(verb, creator, assignee, actor, new, started)
+        elif verb == "unassign":
+            for started in (False, True):
+                if assignee or started:
+                    yield Case(verb, creator, assignee, actor, started=started)
+        else:
+            yield case
+
+
+async def prepared(team: Team, case: Case) -> pb.Task:
+    """A task in which the parts are played, made without telling anybody."""
+    creator = team.worker(case.creator)
+    task = await creator.made(assignee_id=case.assignee, notify=pb.NOTIFY_NONE, thread_id="talk")
+    holder = team.worker(case.assignee)
+    quiet: dict[str, Any] = {"notify": pb.NOTIFY_NONE}
+    if case.started or case.verb in ("complete", "reopen"):
+        await holder.do("start", task.task_id)
+    if case.verb == "reopen":
+        await holder.do("complete", task.task_id, **quiet)
+    return task
+
+
+async def acted(team: Team, verb: str, **fields: Any) -> list[tuple[Case, str, Any]]:
+    """Make the change in every overlap, side by side: with the task's id and the response."""
+    several = list(cases(verb))
+    answers = await asyncio.gather(*(act(team, case, **fields) for case in several))
+    return [(case, *answer) for case, answer in zip(several, answers, strict=True)]
+
+
+async def act(team: Team, case: Case, **fields: Any) -> tuple[str, Any]:
+    """Prepare and make the change: the id of the task, and the response."""
+    actor = team.worker(case.actor)
+    if case.verb == "create":
+        response = await actor.create(assignee_id=case.assignee, thread_id="talk", **fields)
+        return response.task.task_id, response
+    task = await prepared(team, case)
+    if case.verb == "assign":
+        fields["assignee_id"] = case.new_assignee
+    if case.verb in ("assign", "unassign"):
+        fields["force"] = case.started
+    return task.task_id, await actor.do(case.verb, task.task_id, **fields)
+
+
+def receipts(response: Any) -> list[tuple[str, int, str]]:
+    """The notices that a response lists."""
+    if isinstance(response, pb.StartTaskResponse):
+        return []  # it tells nobody, so it has no such field
+    return [(each.recipient_id, each.sequence, each.message_id) for each in response.notices]
+
+
+@pytest.mark.parametrize("verb", EVENTS)
+async def test_a_change_tells_whom_it_concerns_and_nobody_else(team: Team, verb: str) -> None:
+    await team.known(*PEOPLE)
+    answered = {case: receipts(response) for case, _, response in await acted(team, verb)}
+    told = {case: sorted(agent_id for agent_id, *_ in listed) for case, listed in answered.items()}
+    assert told == {case: sorted(case.told) for case in answered}
+    assert any(told.values()) == bool(TOLD[verb])
+    inboxes = [
+        (agent_id, delivery.sequence, delivery.message.message_id)
+        for agent_id in PEOPLE
+        for delivery in await team.worker(agent_id).inbox()
+    ]
+    assert sorted(inboxes) == sorted(chain.from_iterable(answered.values()))
+
+
+@pytest.mark.parametrize("verb", [verb for verb, event in EVENTS.items() if event != "-"])
+async def test_a_notice_says_what_happened_and_the_event_names_the_notice(
+    team: Team, verb: str
+) -> None:
+    await team.known(*PEOPLE)
+    for case, task_id, response in await acted(team, verb):
+        event = (await team.events(task_id))[-1]
+        if not response.notices:
+            assert event.message_number is None, case
+            continue
+        (message_id,) = {each.message_id for each in response.notices}
+        assert event.message_number == message_number(message_id), case
+        record = await team.message(message_id)
+        message = record.message
+        assert (message.kind, message.sender_id) == (
+            messaging_pb2.MESSAGE_KIND_NOTICE,
+            case.actor,
+        ), case
+        assert (message.task_id, message.thread_id) == (task_id, "talk"), case
+        assert message.create_time.ToMicroseconds() == event.create_time, case
+        assert message.notice == messaging_pb2.Notice(
+            event=messaging_pb2.NoticeEvent.Value(f"NOTICE_EVENT_{EVENTS[verb]}"),
+            task_id=task_id,
+            event_number=event.number,
+            actor_id=case.actor,
+            assignee_id=case.after,
+            former_assignee_id=case.former,
+        ), case
+        assert set(message.recipient_ids) == case.told
+        assert [(each.recipient_id, each.sequence) for each in record.receipts] == [
+            (each.recipient_id, each.sequence) for each in response.notices
+        ], case
+
+
+@pytest.mark.parametrize("verb", [verb for verb, event in EVENTS.items() if event != "-"])
+async def test_a_change_that_notifies_none_writes_no_notice(team: Team, verb: str) -> None:
+    await team.known(*PEOPLE)
+    for _, task_id, response in await acted(team, verb, notify=pb.NOTIFY_NONE):
+        assert response.notices == []
+        assert (await team.events(task_id))[-1].message_number is None
+    assert [agent.last_sequence for agent in await team.agents()] == [0, 0, 0]
+
+
+async def test_a_notice_is_on_an_open_stream_of_the_other_service(team: Team) -> None:
+    _, ann = await team.known("joe", "ann")
+    stream: Any = ann.messaging.SubscribeInbox(
+        messaging_pb2.SubscribeInboxRequest(), metadata=ann.metadata
+    )
+    assert (await stream.read()).mark == messaging_pb2.STREAM_MARK_CAUGHT_UP
+    made = await team.worker("joe").create(assignee_id="ann", title="mend it")
+    (delivery,) = (await stream.read()).deliveries
+    assert (delivery.sequence, delivery.message.message_id) == (1, made.notices[0].message_id)
+    assert delivery.message.notice.task_id == made.task.task_id
+    assert "mend it" in delivery.message.subject
+    stream.cancel()
+
+
+async def test_notices_stand_in_the_thread_of_the_task_in_order(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    task = await joe.made(assignee_id="ann")
+    assert task.thread_id == task.task_id
+    await ann.do("start", task.task_id)
+    await ann.do("complete", task.task_id)
+    await joe.do("reopen", task.task_id, reason="look again")
+    filter = messaging_pb2.MessageFilter(thread_id=task.task_id)
+    listed = await ann.messaging.ListMessages(
+        messaging_pb2.ListMessagesRequest(filter=filter), metadata=ann.metadata
+    )
+    events = [record.message.notice.event for record in listed.records]
+    assert events == [
+        messaging_pb2.NOTICE_EVENT_TASK_ASSIGNED,
+        messaging_pb2.NOTICE_EVENT_TASK_COMPLETED,
+        messaging_pb2.NOTICE_EVENT_TASK_REOPENED,
+    ]
+    assert "look again" in listed.records[-1].message.body
+
+
+async def test_a_notice_of_an_assignment_brings_what_the_work_needs(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    wanted = Struct()
+    wanted.update({"page": 7})
+    await joe.made(
+        assignee_id="ann", description="the tap drips", input=wanted, labels={"room": "kitchen"}
+    )
+    (delivery,) = await ann.inbox()
+    for part in ("the tap drips", '"page"', "kitchen"):
+        assert part in delivery.message.body
+
+
+async def test_a_notice_of_an_end_brings_how_it_ended(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    endings: dict[str, dict[str, Any]] = {
+        "complete": {"result": pb.TaskResult(summary="tight again")},
+        "fail": {"failure": pb.TaskFailure(message="no spanner")},
+        "cancel": {"reason": "house sold"},
+    }
+    for verb, fields in endings.items():
+        task = await joe.made(assignee_id="ann")
+        await ann.do("start", task.task_id)
+        await ann.do(verb, task.task_id, **fields)
+    bodies = [delivery.message.body for delivery in await joe.inbox()]
+    for body, said in zip(bodies, ("tight again", "no spanner", "house sold"), strict=True):
+        assert said in body
+
+
+async def longest_life(ann: Worker, bob: Worker, task_id: str) -> None:
+    """Every change of a task, each with the longest texts that are allowed."""
+    blob = Struct()
+    blob.update({"blob": "\U0001f98a" * 60_000})
+    text = "\U0001f98a" * 16_384
+    longest = {"title": "\u0416" * 512, "description": "\U0001f98a" * 65_536}
+    reason = "\U0001f98a" * 4_096
+    await ann.do("update", task_id, values={**longest, "labels": {"k" * 64: "v" * 256}})
+    await ann.do("assign", task_id, assignee_id=ann.agent_id)
+    await bob.do("assign", task_id, assignee_id=bob.agent_id)
+    await bob.do("start", task_id)
+    await bob.do("complete", task_id, result=pb.TaskResult(summary=text, data=blob))
+    await ann.do("reopen", task_id, reason=reason)
+    await ann.do("unassign", task_id)
+    await ann.do("assign", task_id, assignee_id=bob.agent_id)
+    await bob.do("fail", task_id, failure=pb.TaskFailure(message=text, data=blob))
+    await ann.do("reopen", task_id, reason=reason)
+    await ann.do("cancel", task_id, reason=reason)
+    await ann.do("delete", task_id)
+
+
+async def test_the_longest_texts_are_cut_in_notices_and_fail_no_change(team: Team) -> None:
+    ann, bob = await team.known("ä" * 128, "b" * 128)
+    blob = Struct()
+    blob.update({"blob": "\U0001f98a" * 60_000})
+    made = await ann.create(
+        task_id="\U0001f98a" * 128,
+        title="\U0001f98a" * 512,
+        description="\u0416" * 131_072,
+        assignee_id=bob.agent_id,
+        input=blob,
+        thread_id="z" * 128,
+        labels={f"{n:064}": "v" * 256 for n in range(16)},
+    )
+    await longest_life(ann, bob, made.task.task_id)
+    told = [event for event in await team.events(made.task.task_id) if event.verb != "start"]
+    deliveries = [*await ann.inbox(), *await bob.inbox()]
+    assert len(deliveries) == len(told) == 12
+    for delivery in deliveries:
+        assert 1 <= len(delivery.message.subject) <= 512
+        assert len(delivery.message.body) <= 4_096
+
+
+async def test_a_repeated_change_answers_the_notices_of_the_first(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    first = await joe.create(assignee_id="ann", request_id="r1")
+    assert [each.recipient_id for each in first.notices] == ["ann"]
+    await ann.acknowledge(1)
+    again = await joe.create(assignee_id="ann", request_id="r1")
+    assert again.notices == first.notices
+    assert len(await ann.inbox()) == 1
+
+
+async def test_notices_go_to_the_team_of_the_task_alone(team: Team) -> None:
+    joe, _ = await team.known("joe", "ann")
+    other = Team(team.pair, team.team_id + " too")
+    await other.known("ann", "joe")
+    await joe.create(assignee_id="ann")
+    assert await other.worker("ann").inbox() == []
+    metadata = caller("ann", other.team_id)
+    listed = await team.pair.messaging.ListMessages(
+        messaging_pb2.ListMessagesRequest(), metadata=metadata
+    )
+    assert listed.records == []
+
+
+async def test_states_of_the_prepared_tasks_are_those_that_the_cases_speak_of(team: Team) -> None:
+    await team.known(*PEOPLE)
+    for started, state in ((False, PENDING), (True, IN_PROGRESS)):
+        case = Case("assign", "ann", "bob", "ann", "cat", started)
+        assert (await team.worker().get((await prepared(team, case)).task_id)).state == state

@@ -1,0 +1,307 @@
+"""The table of bad fields: a request with one thing wrong, and the field that must be named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.tasks.v1 import tasks_pb2 as t
+
+Row = tuple[str, Message, str]
+"""The method, the request, the field."""
+
+BAD_IDS = ("x" * 129, "a\tb", "a\0b", " a", "a ", "e\u0301", "\u00a0", "a\u200bb", "\u2028")
+SECOND = Timestamp(seconds=1)
+TEN = Timestamp(seconds=10)
+
+
+def made(kind: Any, fields: dict[str, Any], **usual: Any) -> Any:
+    """A request of a kind with these fields, and the usual ones where they are not given."""
+    return kind(**{**usual, **fields})
+
+
+def send(**fields: Any) -> m.SendMessageRequest:
+    return made(m.SendMessageRequest, fields, recipient_ids=["bob"])
+
+
+def listing(**conditions: Any) -> m.ListMessagesRequest:
+    return m.ListMessagesRequest(filter=m.MessageFilter(**conditions))
+
+
+def subscribing(**conditions: Any) -> m.SubscribeInboxRequest:
+    return m.SubscribeInboxRequest(filter=m.MessageFilter(**conditions))
+
+
+def create(**fields: Any) -> t.CreateTaskRequest:
+    return made(t.CreateTaskRequest, fields, title="T")
+
+
+def tasks(**conditions: Any) -> t.ListTasksRequest:
+    return t.ListTasksRequest(filter=t.TaskFilter(**conditions))
+
+
+def report(**conditions: Any) -> t.GetReportRequest:
+    return t.GetReportRequest(filter=t.TaskFilter(**conditions))
+
+
+def update(*paths: str, **fields: Any) -> t.UpdateTaskRequest:
+    task = made(t.Task, fields, task_id="build")
+    return t.UpdateTaskRequest(task=task, update_mask=FieldMask(paths=paths))
+
+
+def struct(number: float) -> Struct:
+    made = Struct()
+    made["list"] = [1, {"deep": number}]
+    return made
+
+
+def change(kind: Any, **usual: Any) -> Callable[..., Any]:
+    """Makes requests that change the task "build"."""
+    return lambda **fields: made(kind, fields, **{"task_id": "build", **usual})
+
+
+CHANGES: dict[str, Callable[..., Any]] = {
+    "AssignTask": change(t.AssignTaskRequest, assignee_id="bob"),
+    "UnassignTask": change(t.UnassignTaskRequest),
+    "CompleteTask": change(t.CompleteTaskRequest),
+    "FailTask": change(t.FailTaskRequest, failure=t.TaskFailure(message="no")),
+    "CancelTask": change(t.CancelTaskRequest),
+    "ReopenTask": change(t.ReopenTaskRequest),
+}
+SOME_CHANGES = {**CHANGES, "StartTask": change(t.StartTaskRequest)}
+
+REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
+    ("SendMessage", lambda v: send(recipient_ids=["bob", v]), "recipient_ids[1]"),
+    ("GetMessage", lambda v: m.GetMessageRequest(message_id=v), "message_id"),
+    ("ListMessages", lambda v: listing(sender_ids=[v]), "filter.sender_ids[0]"),
+    ("SubscribeInbox", lambda v: subscribing(sender_ids=[v]), "filter.sender_ids[0]"),
+    ("GetTask", lambda v: t.GetTaskRequest(task_id=v), "task_id"),
+    ("DeleteTask", lambda v: t.DeleteTaskRequest(task_id=v), "task_id"),
+    ("UpdateTask", lambda v: update("title", task_id=v, title="T"), "task.task_id"),
+    ("AssignTask", lambda v: CHANGES["AssignTask"](assignee_id=v), "assignee_id"),
+    ("ListTasks", lambda v: tasks(assignee_ids=[v]), "filter.assignee_ids[0]"),
+    ("ListTasks", lambda v: tasks(creator_ids=["a", v]), "filter.creator_ids[1]"),
+    ("GetReport", lambda v: report(assignee_ids=[v]), "filter.assignee_ids[0]"),
+    ("GetReport", lambda v: report(creator_ids=[v]), "filter.creator_ids[0]"),
+    *(
+        (name, lambda v, make=make: make(task_id=v), "task_id")
+        for name, make in SOME_CHANGES.items()
+    ),
+)
+OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
+    ("RegisterAgent", lambda v: m.RegisterAgentRequest(agent_id=v), "agent_id"),
+    ("GetAgent", lambda v: m.GetAgentRequest(agent_id=v), "agent_id"),
+    ("SendMessage", lambda v: send(thread_id=v), "thread_id"),
+    ("SendMessage", lambda v: send(in_reply_to=v), "in_reply_to"),
+    ("SendMessage", lambda v: send(task_id=v), "task_id"),
+    ("SendMessage", lambda v: send(request_id=v), "request_id"),
+    ("SubscribeInbox", lambda v: m.SubscribeInboxRequest(agent_id=v), "agent_id"),
+    ("SubscribeInbox", lambda v: subscribing(thread_id=v), "filter.thread_id"),
+    ("SubscribeInbox", lambda v: subscribing(task_id=v), "filter.task_id"),
+    (
+        "AcknowledgeMessages",
+        lambda v: m.AcknowledgeMessagesRequest(agent_id=v, sequences=[1]),
+        "agent_id",
+    ),
+    ("ListMessages", lambda v: m.ListMessagesRequest(recipient_id=v), "recipient_id"),
+    ("ListMessages", lambda v: listing(thread_id=v), "filter.thread_id"),
+    ("ListMessages", lambda v: listing(task_id=v), "filter.task_id"),
+    ("CreateTask", lambda v: create(task_id=v), "task_id"),
+    ("CreateTask", lambda v: create(assignee_id=v), "assignee_id"),
+    ("CreateTask", lambda v: create(thread_id=v), "thread_id"),
+    ("CreateTask", lambda v: create(request_id=v), "request_id"),
+    *(
+        (name, lambda v, make=make: make(request_id=v), "request_id")
+        for name, make in SOME_CHANGES.items()
+    ),
+)
+
+
+def ids() -> Iterator[Row]:
+    for method, make, field in (*REQUIRED_IDS, *OPTIONAL_IDS):
+        yield from ((method, make(value), field) for value in BAD_IDS)
+    for method, make, field in REQUIRED_IDS:
+        yield method, make(""), field
+
+
+def enums() -> Iterator[Row]:
+    wrong: Any = 99
+    yield "SendMessage", send(importance=wrong), "importance"
+    for method, make in (("ListMessages", listing), ("SubscribeInbox", subscribing)):
+        yield method, make(minimum_importance=wrong), "filter.minimum_importance"
+        yield method, make(kinds=[1, wrong]), "filter.kinds[1]"
+        yield method, make(kinds=[0]), "filter.kinds[0]"
+    for value in (0, 3, wrong, -1):
+        yield "ListMessages", made(m.ListMessagesRequest, {"states": [value]}), "states[0]"
+    yield "ListMessages", m.ListMessagesRequest(order=wrong), "order"
+    yield "SubscribeInbox", m.SubscribeInboxRequest(position=wrong), "position"
+    for method, make in (("ListTasks", tasks), ("GetReport", report)):
+        for value in (0, 3, wrong):
+            yield method, make(states=[1, value]), "filter.states[1]"
+    yield "ListTasks", t.ListTasksRequest(order=wrong), "order"
+    yield "CreateTask", create(notify=wrong), "notify"
+    yield "DeleteTask", t.DeleteTaskRequest(task_id="build", notify=wrong), "notify"
+    for name, make in CHANGES.items():
+        yield name, make(notify=wrong), "notify"
+
+
+def pages() -> Iterator[Row]:
+    lists: tuple[tuple[str, Callable[..., Message]], ...] = (
+        ("ListAgents", m.ListAgentsRequest),
+        ("ListMessages", m.ListMessagesRequest),
+        ("ListTasks", t.ListTasksRequest),
+    )
+    tokens = ("x", "!!!", "AAAA", "WyJhIl0", "bnVsbA", "W10", "é", "\0", "A" * 5_000, "Ww" * 5_000)
+    for method, make in lists:
+        for size in (-1, 1_001, 2**31 - 1, -(2**31)):
+            yield method, make(page_size=size), "page_size"
+        for token in tokens:
+            yield method, make(page_token=token), "page_token"
+
+
+def texts() -> Iterator[Row]:
+    yield "SendMessage", send(subject="x" * 513), "subject"
+    yield "SendMessage", send(subject="a\0b"), "subject"
+    yield "SendMessage", send(body="a\0b"), "body"
+    yield "SendMessage", send(body="x" * (1024 * 1024 + 1)), "body"
+    yield "RegisterAgent", m.RegisterAgentRequest(display_name="x" * 257), "display_name"
+    yield "RegisterAgent", m.RegisterAgentRequest(display_name="\0"), "display_name"
+    yield "CreateTask", create(title=""), "title"
+    yield "CreateTask", create(title="x" * 513), "title"
+    yield "CreateTask", create(title="\0"), "title"
+    yield "CreateTask", create(description="\0"), "description"
+    yield "CreateTask", create(description="x" * (1024 * 1024)), "description"
+    yield "UpdateTask", update("title", title=""), "task.title"
+    yield "UpdateTask", update("title", title="x" * 513), "task.title"
+    yield "UpdateTask", update("description", description="\0"), "task.description"
+    for name in ("CancelTask", "ReopenTask"):
+        yield name, CHANGES[name](reason="x" * 4_097), "reason"
+        yield name, CHANGES[name](reason="\0"), "reason"
+    for name, make in SOME_CHANGES.items():
+        yield name, make(etag="x" * 65), "etag"
+    for summary in ("x" * 65_537, "é" * 32_769, "\0"):
+        result = t.TaskResult(summary=summary)
+        yield "CompleteTask", CHANGES["CompleteTask"](result=result), "result.summary"
+    for message in ("", "x" * 65_537, "\0"):
+        failure = t.TaskFailure(message=message)
+        yield "FailTask", CHANGES["FailTask"](failure=failure), "failure.message"
+    yield "FailTask", t.FailTaskRequest(task_id="build"), "failure.message"
+
+
+def labels() -> Iterator[Row]:
+    def wanted(method: str, make: Callable[..., Message], field: str) -> Iterator[Row]:
+        yield method, make(labels={str(n): "" for n in range(17)}), field
+        for key, value in (("", "v"), ("k" * 65, "v"), ("a\x1fb", "v"), ("k", "a\nb")):
+            yield method, make(labels={key: value}), f"{field}[*]"
+        yield method, make(labels={"k": "v" * 257}), f'{field}["k"]'
+        yield method, make(labels={"k": "\x1e"}), f'{field}["k"]'
+
+    yield from wanted("RegisterAgent", m.RegisterAgentRequest, "labels")
+    yield from wanted("ListAgents", m.ListAgentsRequest, "labels")
+    yield from wanted("SendMessage", send, "labels")
+    yield from wanted("ListMessages", listing, "filter.labels")
+    yield from wanted("SubscribeInbox", subscribing, "filter.labels")
+    yield from wanted("CreateTask", create, "labels")
+    yield from wanted("UpdateTask", lambda labels: update("labels", labels=labels), "task.labels")
+    yield from wanted("ListTasks", tasks, "filter.labels")
+    yield from wanted("GetReport", report, "filter.labels")
+
+
+def structures() -> Iterator[Row]:
+    for number in (float("nan"), float("inf"), float("-inf")):
+        yield "SendMessage", send(data=struct(number)), "data"
+        yield "CreateTask", create(input=struct(number)), "input"
+        result = t.TaskResult(data=struct(number))
+        yield "CompleteTask", CHANGES["CompleteTask"](result=result), "result.data"
+        failure = t.TaskFailure(message="no", data=struct(number))
+        yield "FailTask", CHANGES["FailTask"](failure=failure), "failure.data"
+
+
+def times() -> Iterator[Row]:
+    wrong = (
+        (Timestamp(seconds=-62_135_596_801), "seconds"),
+        (Timestamp(seconds=253_402_300_800), "seconds"),
+        (Timestamp(seconds=2**63 - 1), "seconds"),
+        (Timestamp(nanos=-1), "nanos"),
+        (Timestamp(nanos=10**9), "nanos"),
+    )
+    messages = (("ListMessages", listing), ("SubscribeInbox", subscribing))
+    over_tasks = (("ListTasks", tasks), ("GetReport", report))
+    bounds: list[tuple[str, Callable[..., Message], str]] = [
+        (method, make, f"create_time_{end}")
+        for method, make in (*messages, *over_tasks)
+        for end in ("from", "until")
+    ]
+    bounds += [
+        (method, make, f"end_time_{end}")
+        for method, make in over_tasks
+        for end in ("from", "until")
+    ]
+    for time, part in wrong:
+        for method, make, name in bounds:
+            yield method, make(**{name: time}), f"filter.{name}.{part}"
+        yield "CreateTask", create(due_time=time), f"due_time.{part}"
+        yield "UpdateTask", update("due_time", due_time=time), f"task.due_time.{part}"
+    for method, make, name in bounds:
+        if name.endswith("_from"):
+            until = name.removesuffix("from") + "until"
+            yield method, make(**{name: TEN, until: SECOND}), f"filter.{until}"
+
+
+def numbers() -> Iterator[Row]:
+    acknowledge = m.AcknowledgeMessagesRequest
+    yield "SendMessage", m.SendMessageRequest(), "recipient_ids"
+    for count in (1_001, 10_000):
+        yield "SendMessage", send(recipient_ids=["bob"] * count), "recipient_ids"
+    for sequence in (0, -1, -(2**63)):
+        yield "AcknowledgeMessages", acknowledge(sequences=[1, sequence]), "sequences[1]"
+    yield "AcknowledgeMessages", acknowledge(through_sequence=-1), "through_sequence"
+    yield "AcknowledgeMessages", acknowledge(), "sequences"
+    yield "AcknowledgeMessages", acknowledge(sequences=[1] * 1_001), "sequences"
+    for sequence in (-1, -(2**63)):
+        request = m.SubscribeInboxRequest(after_sequence=sequence)
+        yield "SubscribeInbox", request, "after_sequence"
+    for most in (-1, 1_001):
+        yield "SubscribeInbox", m.SubscribeInboxRequest(max_outstanding=most), "max_outstanding"
+
+
+def masks() -> Iterator[Row]:
+    yield "UpdateTask", update(title="T"), "update_mask"
+    yield "UpdateTask", t.UpdateTaskRequest(task=t.Task(task_id="build")), "update_mask"
+    for path in ("state", "assignee_id", "labels.key", "*", "", "Title", "\0"):
+        yield "UpdateTask", update("title", path, title="T"), "update_mask"
+
+
+def buckets() -> Iterator[Row]:
+    wrong = (
+        Duration(),
+        Duration(seconds=-1),
+        Duration(seconds=1, nanos=500_000_000),
+        Duration(seconds=1, nanos=500),
+        Duration(seconds=2, nanos=-1),
+        Duration(seconds=366 * 24 * 3_600 + 1),
+        Duration(seconds=2**63 - 1),
+    )
+    for bucket in wrong:
+        yield "GetReport", t.GetReportRequest(bucket=bucket), "bucket"
+
+
+TABLES: dict[str, Callable[[], Iterator[Row]]] = {
+    "ids": ids,
+    "enums": enums,
+    "pages": pages,
+    "texts": texts,
+    "labels": labels,
+    "structures": structures,
+    "times": times,
+    "numbers": numbers,
+    "masks": masks,
+    "buckets": buckets,
+}

@@ -1,0 +1,51 @@
+"""Calling with bad requests, and reading the errors."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+from google.protobuf.message import Message
+
+from dovetail.messaging.v1 import messaging_pb2
+from dovetail.tasks.v1 import tasks_pb2
+from messaging.talk import refusal
+from support.pair import Metadata, Pair, caller, error_info
+
+ALICE = caller("alice")
+TRAILERS_LIMIT = 8 * 1024
+
+
+async def error_of(
+    pair: Pair, method: str, request: Message, metadata: Metadata = ALICE
+) -> grpc.aio.AioRpcError:
+    """The error of a call, of either service, with what every error must have."""
+    service = "messaging" if "messaging" in request.DESCRIPTOR.full_name else "tasks"
+    call: Any = getattr(getattr(pair, service), method)(request, metadata=metadata)
+    error = await refusal(call.read() if hasattr(call, "read") else call)
+    assert error_info(error).domain == "dovetail.dev"
+    assert trailers_size(error) < TRAILERS_LIMIT
+    return error
+
+
+def trailers_size(error: grpc.aio.AioRpcError) -> int:
+    """What the details of an error take of a peer's room for them."""
+    trailers = dict(error.trailing_metadata() or ())
+    text = len(quote(str(error.details())))
+    return text + sum(len(key) + len(b64encode(_bytes(trailers[key]))) for key in trailers)
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
+async def everything(pair: Pair) -> tuple[bytes, ...]:
+    """All that the team has."""
+    answers: tuple[Message, ...] = (
+        await pair.messaging.ListAgents(messaging_pb2.ListAgentsRequest()),
+        await pair.messaging.ListMessages(messaging_pb2.ListMessagesRequest()),
+        await pair.tasks.ListTasks(tasks_pb2.ListTasksRequest()),
+    )
+    return tuple(answer.SerializeToString(deterministic=True) for answer in answers)

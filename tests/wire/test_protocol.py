@@ -1,0 +1,83 @@
+"""What a server offers beside its own methods: reflection, health, long quiet connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.messaging.v1 import messaging_pb2_grpc
+from dovetail.server.main import ServerConfig, build, running
+from messaging.talk import Inbox, refusal
+from support.pair import Pair, caller
+from wire.reflected import methods, services
+
+MESSAGING = "dovetail.messaging.v1.MessagingService"
+TASKS = "dovetail.tasks.v1.TaskService"
+COMMON = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+QUIET_SECONDS = 20.0
+PINGING = (
+    ("grpc.keepalive_time_ms", 5_500),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+async def test_reflection_names_the_services_of_each_server(shared: Pair) -> None:
+    assert await services(shared.messaging_channel) == {MESSAGING, *COMMON}
+    assert await services(shared.tasks_channel) == {TASKS, *COMMON}
+
+
+async def test_reflection_describes_every_method(shared: Pair) -> None:
+    described = await methods(shared.messaging_channel)
+    expected = [
+        (f"/{MESSAGING}/{method.name}", method.server_streaming)
+        for method in m.DESCRIPTOR.services_by_name["MessagingService"].methods
+    ]
+    assert described == expected
+
+
+async def test_a_method_of_the_other_service_or_of_none_is_unimplemented(shared: Pair) -> None:
+    channel = shared.messaging_channel
+    for path in (f"/{TASKS}/GetTask", f"/{MESSAGING}/Nonsense", "/nothing/Nothing"):
+        error = await refusal(channel.unary_unary(path)(b""))  # type: ignore[arg-type]
+        assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(("service", "other"), [(MESSAGING, TASKS), (TASKS, MESSAGING)])
+async def test_health_is_told_for_each_service_and_the_whole(
+    shared: Pair, service: str, other: str
+) -> None:
+    channel = shared.messaging_channel if service == MESSAGING else shared.tasks_channel
+    health: Any = cast(Any, health_pb2_grpc).HealthStub(channel)
+    for name in ("", service):
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    for name in (other, "nonsense"):
+        error = await refusal(health.Check(health_pb2.HealthCheckRequest(service=name)))
+        assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_quiet_stream_lives_though_its_client_pings(sqlite_url: str) -> None:
+    config = ServerConfig(service="messaging", store=sqlite_url, listen="127.0.0.1:0")
+    async with (
+        running(config, build) as server,
+        grpc.aio.insecure_channel(server.address, options=PINGING) as channel,
+    ):
+        stub = messaging_pb2_grpc.MessagingServiceStub(channel)
+        call = stub.SubscribeInbox(m.SubscribeInboxRequest(), metadata=caller("bob"))
+        inbox = Inbox(call)
+        assert await inbox.backlog() == []
+        reading = asyncio.create_task(inbox.take(1))
+        done, _ = await asyncio.wait([reading], timeout=QUIET_SECONDS)
+        assert not done
+        await stub.SendMessage(
+            m.SendMessageRequest(recipient_ids=["bob"]), metadata=caller("alice")
+        )
+        assert len(await reading) == 1
+        call.cancel()

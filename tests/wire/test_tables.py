@@ -1,0 +1,87 @@
+"""Tables of the code against the contract: statuses of errors, names and numbers of enums."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from enum import IntEnum
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.server import paging
+from dovetail.server.errors import DovetailError
+from dovetail.server.messaging import subscription
+from dovetail.server.statuses import STATUS_CODES
+from dovetail.server.store import records
+from dovetail.server.tasks import drafts
+from dovetail.tasks.v1 import tasks_pb2 as t
+
+MODULES: tuple[ModuleType, ...] = (records, drafts, paging, subscription)
+
+ENUMS: list[tuple[type[IntEnum], Any]] = [
+    (records.Importance, m.Importance),
+    (records.MessageKind, m.MessageKind),
+    (records.NoticeEvent, m.NoticeEvent),
+    (records.DeliveryState, m.DeliveryState),
+    (records.TaskState, t.TaskState),
+    (drafts.Notify, t.Notify),
+    (paging.Order, m.Order),
+    (paging.Order, t.Order),
+    (subscription.StartPosition, m.StartPosition),
+    (subscription.Mark, m.StreamMark),
+]
+
+
+def kinds_of(error: type[DovetailError]) -> Iterator[type[DovetailError]]:
+    for kind in error.__subclasses__():
+        yield kind
+        yield from kinds_of(kind)
+
+
+def snake(name: str) -> str:
+    return (
+        "".join(f"_{letter}" if letter.isupper() else letter for letter in name).upper().strip("_")
+    )
+
+
+def test_every_error_has_a_status_of_its_own() -> None:
+    assert set(STATUS_CODES) == set(kinds_of(DovetailError))
+    assert len(set(STATUS_CODES.values())) == len(STATUS_CODES)
+
+
+@pytest.mark.parametrize("error", STATUS_CODES)
+def test_an_error_is_named_for_its_status(error: type[DovetailError]) -> None:
+    assert snake(error.__name__.removesuffix("Error")) == STATUS_CODES[error].name
+
+
+@pytest.mark.parametrize(("ours", "contract"), ENUMS, ids=[ours.__name__ for ours, _ in ENUMS])
+def test_an_enum_has_the_names_and_numbers_of_the_contract(
+    ours: type[IntEnum], contract: Any
+) -> None:
+    prefix = snake(contract.DESCRIPTOR.name)
+    expected = {name.removeprefix(f"{prefix}_"): number for name, number in contract.items()}
+    assert expected.pop("UNSPECIFIED") == 0
+    assert {member.name: member.value for member in ours if member.value} == expected
+
+
+def test_no_enum_is_left_out_here() -> None:
+    found = {
+        kind
+        for module in MODULES
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, IntEnum) and kind is not IntEnum
+    }
+    assert found == {ours for ours, _ in ENUMS}
+
+
+def test_every_enum_of_the_contract_is_compared() -> None:
+    named = {
+        enum.full_name
+        for file in (m.DESCRIPTOR, t.DESCRIPTOR)
+        for enum in file.enum_types_by_name.values()
+    }
+    compared = {contract.DESCRIPTOR.full_name for _, contract in ENUMS}
+    assert named - compared == {"dovetail.tasks.v1.ReportBasis"}
