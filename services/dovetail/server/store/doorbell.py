@@ -13,6 +13,7 @@ import os
 import selectors
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 from dovetail.server.store.wakeups import ANY, Inbox, decode_ring, encode_ring
 
 LONGEST_SOCKET_PATH = 100
+SETTLED_NANOS = 100_000_000
 LARGEST_DATAGRAM = 8_000
 
 
@@ -81,7 +83,8 @@ class Doorbell:
     def _others(self) -> list[str]:
         try:
             changed = os.stat(self._folder).st_mtime_ns
-            if changed != self._peers_time:
+            settled = time.time_ns() - changed > SETTLED_NANOS  # two changes may bear one time
+            if changed != self._peers_time or not settled:
                 names = (str(self._folder / name) for name in os.listdir(self._folder))
                 self._peers = [name for name in names if name != str(self._path)]
                 self._peers_time = changed

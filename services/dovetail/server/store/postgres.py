@@ -48,9 +48,9 @@ class PostgresEngine(Engine):
         shown = f"{parts.get('host', 'localhost')}:{parts.get('port', '5432')}"
         self._conninfo = {
             "connect_timeout": str(CONNECT_SECONDS),
-            "options": SETTINGS,
             "application_name": "dovetail",
             **parts,
+            "options": f"{SETTINGS} {parts.get('options', '')}".strip(),
         }
         name = self._conninfo.pop("dbname", "postgres")
         database = PostgresqlDatabase(name, prefer_psycopg3=True, **cast(Any, self._conninfo))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import cast
 from peewee import SQL, Expression, fn
 
 from dovetail.server.store import tasks
-from dovetail.server.store.models import AgentRow, TaskRow
+from dovetail.server.store.models import AgentRow, TaskRow, TeamRow
 from dovetail.server.store.records import DurationSummary, TaskFilter, TaskState, Workload
 from dovetail.server.store.transaction import Snapshot
 
@@ -29,6 +30,13 @@ class Inbox:
 
 
 _NO_INBOX = Inbox(unacknowledged_count=0, average_acknowledge_time=None)
+
+
+def moment(snapshot: Snapshot, team_id: str) -> int:
+    """The time now, not before the last change of the team."""
+    query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == team_id)
+    last_times = [last_time for (last_time,) in snapshot.select(query)]
+    return max([time.time_ns() // 1_000, *last_times])
 
 
 def workloads(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Workload]:

@@ -58,10 +58,10 @@ class SqliteEngine(Engine):
                 cast(Any, database).execute_sql("BEGIN IMMEDIATE")
                 cast(Any, database).execute_sql("ROLLBACK")
             self._identity = _identity(path)
+            self._doorbell = Doorbell(path)
         except (OSError, PeeweeException) as error:
             text = _DRIVER_NOISE.sub("", str(error)).rstrip(".")
             raise StoreOpenError(f"{self.address} cannot be opened: {text}. {ADVICE}") from error
-        self._doorbell = Doorbell(path)
 
     def lane(self, team_id: str) -> str:  # noqa: ARG002
         """One queue for all teams: there is one writer."""

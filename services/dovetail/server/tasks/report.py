@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
 from dovetail.server.errors import InvalidArgumentError, Reason
@@ -39,7 +37,7 @@ class Reports:
                 queue_time=reports.queue_times(snapshot, caller.team_id, filter),
                 workloads=workloads,
                 completions=_completions(snapshot, caller.team_id, filter, bucket),
-                report_time=time.time_ns() // 1_000,
+                report_time=reports.moment(snapshot, caller.team_id),
             )
 
         return await self._store.scan(caller.team_id, query)

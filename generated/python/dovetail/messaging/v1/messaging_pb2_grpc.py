@@ -44,7 +44,7 @@ class MessagingServiceStub(object):
     four the outcome is unknown, and a repeat with the same `request_id` is safe.
 
     Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with every field that was wrong, and google.rpc.RetryInfo where a retry
+    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
     helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.
@@ -117,7 +117,7 @@ class MessagingServiceServicer(object):
     four the outcome is unknown, and a repeat with the same `request_id` is safe.
 
     Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with every field that was wrong, and google.rpc.RetryInfo where a retry
+    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
     helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.
@@ -149,8 +149,9 @@ class MessagingServiceServicer(object):
         """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit, and
         answers each delivery's sequence. The sender is the caller, which must be an agent.
 
-        NOT_FOUND `AGENT_NOT_FOUND` names every unknown recipient, `MESSAGE_NOT_FOUND` an unknown
-        `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is written then. A repeat with the
+        NOT_FOUND `AGENT_NOT_FOUND` names the unknown recipients (ten at most, and how many there are),
+        `MESSAGE_NOT_FOUND` an unknown `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is
+        written then. A repeat with the
         same `request_id` answers the message that the first call sent; with another payload it is
         INVALID_ARGUMENT `REQUEST_ID_REUSED`.
         """
@@ -195,7 +196,7 @@ class MessagingServiceServicer(object):
 
     def ListMessages(self, request, context):
         """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-        the order of sequence in each inbox.
+        the order of sequence in each inbox. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -271,7 +272,7 @@ class MessagingService(object):
     four the outcome is unknown, and a repeat with the same `request_id` is safe.
 
     Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with every field that was wrong, and google.rpc.RetryInfo where a retry
+    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
     helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.

@@ -45,7 +45,7 @@ class MessagingServiceStub:
     four the outcome is unknown, and a repeat with the same `request_id` is safe.
 
     Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with every field that was wrong, and google.rpc.RetryInfo where a retry
+    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
     helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.
@@ -67,8 +67,9 @@ class MessagingServiceStub:
     """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit, and
     answers each delivery's sequence. The sender is the caller, which must be an agent.
 
-    NOT_FOUND `AGENT_NOT_FOUND` names every unknown recipient, `MESSAGE_NOT_FOUND` an unknown
-    `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is written then. A repeat with the
+    NOT_FOUND `AGENT_NOT_FOUND` names the unknown recipients (ten at most, and how many there are),
+    `MESSAGE_NOT_FOUND` an unknown `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is
+    written then. A repeat with the
     same `request_id` answers the message that the first call sent; with another payload it is
     INVALID_ARGUMENT `REQUEST_ID_REUSED`.
     """
@@ -97,7 +98,7 @@ class MessagingServiceStub:
     """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]
     """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-    the order of sequence in each inbox.
+    the order of sequence in each inbox. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
     """
 
 @_typing.type_check_only
@@ -120,7 +121,7 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     four the outcome is unknown, and a repeat with the same `request_id` is safe.
 
     Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with every field that was wrong, and google.rpc.RetryInfo where a retry
+    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
     helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.
@@ -139,8 +140,9 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit, and
     answers each delivery's sequence. The sender is the caller, which must be an agent.
 
-    NOT_FOUND `AGENT_NOT_FOUND` names every unknown recipient, `MESSAGE_NOT_FOUND` an unknown
-    `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is written then. A repeat with the
+    NOT_FOUND `AGENT_NOT_FOUND` names the unknown recipients (ten at most, and how many there are),
+    `MESSAGE_NOT_FOUND` an unknown `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is
+    written then. A repeat with the
     same `request_id` answers the message that the first call sent; with another payload it is
     INVALID_ARGUMENT `REQUEST_ID_REUSED`.
     """
@@ -169,7 +171,7 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-    the order of sequence in each inbox.
+    the order of sequence in each inbox. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
     """
 
 class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -191,7 +193,7 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     four the outcome is unknown, and a repeat with the same `request_id` is safe.
 
     Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with every field that was wrong, and google.rpc.RetryInfo where a retry
+    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
     helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.
@@ -232,8 +234,9 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit, and
         answers each delivery's sequence. The sender is the caller, which must be an agent.
 
-        NOT_FOUND `AGENT_NOT_FOUND` names every unknown recipient, `MESSAGE_NOT_FOUND` an unknown
-        `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is written then. A repeat with the
+        NOT_FOUND `AGENT_NOT_FOUND` names the unknown recipients (ten at most, and how many there are),
+        `MESSAGE_NOT_FOUND` an unknown `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is
+        written then. A repeat with the
         same `request_id` answers the message that the first call sent; with another payload it is
         INVALID_ARGUMENT `REQUEST_ID_REUSED`.
         """
@@ -286,7 +289,7 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.ListMessagesResponse, _abc.Awaitable[_messaging_pb2.ListMessagesResponse]]:
         """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-        the order of sequence in each inbox.
+        the order of sequence in each inbox. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
         """
 
 def add_MessagingServiceServicer_to_server(servicer: MessagingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
