@@ -14,6 +14,7 @@ from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
 from dovetail.server.messaging.directory import Directory
 from dovetail.server.messaging.inbox import Inboxes
+from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.subscription import Subscriptions
 from dovetail.server.runtime import Service, running, serve
@@ -56,14 +57,20 @@ def build(store: Store, config: ServerConfig) -> Service:
 
 
 def _messaging(store: Store, config: ServerConfig) -> Service:
-    subscriptions = Subscriptions(store, config.heartbeat_seconds)
-    servicer = MessagingServicer(Directory(store), Inboxes(store), subscriptions)
+    directory, inboxes = Directory(store), Inboxes(store)
+    subscriptions = Subscriptions(store, directory, config.heartbeat_seconds)
+    receiver = Receiver(store, directory, inboxes)
+    servicer = MessagingServicer(directory, inboxes, subscriptions, receiver)
 
     def add(server: grpc.aio.Server) -> None:
         messaging_pb2_grpc.add_MessagingServiceServicer_to_server(servicer, server)
 
+    def close() -> None:
+        subscriptions.close()
+        receiver.close()
+
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Service(name=name, add=add, close=subscriptions.close)
+    return Service(name=name, add=add, close=close)
 
 
 def _tasks(store: Store, config: ServerConfig) -> Service:  # noqa: ARG001

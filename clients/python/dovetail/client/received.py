@@ -15,7 +15,7 @@ Acknowledge = Callable[[int], Awaitable[object]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReceivedMessage:
+class InboxMessage:
     """One delivery. `data` and `notice` are None where the message has none."""
 
     sequence: int
@@ -37,6 +37,12 @@ class ReceivedMessage:
     """Whether it was acknowledged already when it was sent here."""
     delivery: pb.Delivery = field(repr=False)
     """The delivery as the contract has it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceivedMessage(InboxMessage):
+    """A delivery that can be acknowledged."""
+
     _acknowledge: Acknowledge = field(repr=False, compare=False)
 
     async def acknowledge(self) -> None:

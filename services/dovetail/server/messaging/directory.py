@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
+from dovetail.server.errors import ResourceExhaustedError
 from dovetail.server.paging import Paging
 from dovetail.server.store import agents
 from dovetail.server.store.agents import Agent
@@ -50,6 +52,14 @@ class Directory:
         return await self._store.read(
             caller.team_id, lambda s: agents.get(s, caller.team_id, agent_id)
         )
+
+    async def opened(self, caller: Caller, agent_id: str) -> Agent:
+        """The agent whose inbox is opened. The caller's own is registered, if the disk allows."""
+        team_id = caller.team_id
+        if agent_id == caller.agent_id:
+            with contextlib.suppress(ResourceExhaustedError):
+                await self._store.write(team_id, lambda t: agents.touch(t, team_id, agent_id))
+        return await self._store.read(team_id, lambda s: agents.get(s, team_id, agent_id))
 
     async def page(
         self, caller: Caller, labels: Mapping[str, str], paging: Paging

@@ -49,11 +49,15 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Acknowledgement:
-    """Which deliveries of an inbox are acknowledged: these, and all through one."""
+    """Which deliveries of an inbox are acknowledged: these, and all through one.
+
+    `prefix` is what the names of its fields begin with in the request that it came from.
+    """
 
     agent_id: str
     sequences: Sequence[int]
     through_sequence: int
+    prefix: str = ""
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """The sequences as runs without gaps, and then the rest through one."""
@@ -247,16 +251,17 @@ def _check_draft(draft: Draft) -> None:
 
 
 def _check_acknowledgement(agent_id: str, wanted: Acknowledgement) -> None:
+    sequences, through = f"{wanted.prefix}sequences", f"{wanted.prefix}through_sequence"
     with Checks() as check:
         check.id("agent_id", agent_id)
         if not wanted.sequences and not wanted.through_sequence:
-            check.refuse("sequences", "must not be empty unless through_sequence is set")
+            check.refuse(sequences, f"must not be empty unless {through} is set")
         if len(wanted.sequences) > MOST_SEQUENCES:
             count = len(wanted.sequences)
-            check.refuse("sequences", f"must have at most {MOST_SEQUENCES:,}, has {count:,}")
+            check.refuse(sequences, f"must have at most {MOST_SEQUENCES:,}, has {count:,}")
         for index, sequence in enumerate(wanted.sequences[:MOST_SEQUENCES]):
-            check.number(f"sequences[{index}]", sequence, 1, LARGEST_SEQUENCE)
-        check.number("through_sequence", wanted.through_sequence, 0, LARGEST_SEQUENCE)
+            check.number(f"{sequences}[{index}]", sequence, 1, LARGEST_SEQUENCE)
+        check.number(through, wanted.through_sequence, 0, LARGEST_SEQUENCE)
 
 
 def _earlier(transaction: Transaction, caller: Caller, repeat: Repeat) -> Sent | None:

@@ -11,6 +11,7 @@ from grpc.aio import ServicerContext
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc as pb_grpc
 from dovetail.server.callers import Caller, current_caller
+from dovetail.server.messaging import receiving
 from dovetail.server.messaging.directory import Directory
 from dovetail.server.messaging.inbox import Acknowledgement, Draft, Inboxes, Listing, Record
 from dovetail.server.messaging.subscription import Response, Subscriptions, Wish
@@ -28,6 +29,7 @@ from dovetail.server.store.records import (
 )
 from dovetail.server.wire import (
     binding,
+    duration_micros,
     micros,
     optional_struct,
     optional_timestamp,
@@ -43,9 +45,14 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
     """Translates between the contract and the rules of messaging."""
 
     def __init__(
-        self, directory: Directory, inboxes: Inboxes, subscriptions: Subscriptions
+        self,
+        directory: Directory,
+        inboxes: Inboxes,
+        subscriptions: Subscriptions,
+        receiver: receiving.Receiver,
     ) -> None:
         """Answer by these rules."""
+        self._receiver = receiver
         self._directory = directory
         self._inboxes = inboxes
         self._subscriptions = subscriptions
@@ -97,6 +104,28 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         async with aclosing(stream):
             while True:  # no name holds what a slow reader has yet to take
                 yield _response(await anext(stream))
+
+    async def ReceiveMessages(
+        self, request: pb.ReceiveMessagesRequest, context: Context
+    ) -> pb.ReceiveMessagesResponse:
+        """Acknowledge, then answer what waits."""
+        wanted = receiving.Request(
+            acknowledgement=Acknowledgement(
+                agent_id=request.agent_id,
+                sequences=list(request.acknowledge_sequences),
+                through_sequence=request.acknowledge_through_sequence,
+                prefix="acknowledge_",
+            ),
+            wait=duration_micros("wait", request.wait),
+            max_messages=request.max_messages,
+            filter=_filter(request.filter) if request.HasField("filter") else None,
+        )
+        received = await self._receiver.receive(current_caller.get(), wanted)
+        return pb.ReceiveMessagesResponse(
+            deliveries=map(_delivery, received.deliveries),
+            acknowledged_count=received.acknowledged_count,
+            unacknowledged_count=received.unacknowledged_count,
+        )
 
     async def AcknowledgeMessages(
         self, request: pb.AcknowledgeMessagesRequest, context: Context

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
-from dovetail.server.errors import Reason, ResourceExhaustedError, UnavailableError
+from dovetail.server.errors import Reason, UnavailableError
+from dovetail.server.messaging.directory import Directory
 from dovetail.server.messaging.inbox import LARGEST_SEQUENCE, check_filter, check_reached
-from dovetail.server.store import agents, deliveries, inboxes
-from dovetail.server.store.agents import Agent
+from dovetail.server.store import deliveries, inboxes
 from dovetail.server.store.database import Store
 from dovetail.server.store.inboxes import PageRequest
 from dovetail.server.store.records import Delivery, DeliveryState, MessageFilter
@@ -64,9 +63,12 @@ class Response:
 class Subscriptions:
     """Opens streams of inboxes, and closes them all when the server stops."""
 
-    def __init__(self, store: Store, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, heartbeat_seconds: float = HEARTBEAT_SECONDS
+    ) -> None:
         """Stream from `store`."""
         self._store = store
+        self._directory = directory
         self._heartbeat = heartbeat_seconds
         self._closing = asyncio.Event()
 
@@ -79,7 +81,7 @@ class Subscriptions:
         """The stream: backlog, a mark, then what arrives. It ends by UnavailableError alone."""
         agent_id = wish.agent_id or caller.require_agent("a subscription without an agent_id")
         _check(agent_id, wish)
-        agent = await self._agent(caller, agent_id)
+        agent = await self._directory.opened(caller, agent_id)
         cursor = _start(wish, agent.last_sequence)
         with self._store.bells.watch(caller.team_id, agent_id) as bell:
             stream = _Stream(self._store, caller.team_id, agent_id, wish, cursor)
@@ -101,14 +103,6 @@ class Subscriptions:
 
     async def _wait(self, bell: Bell) -> bool:
         return self._closing.is_set() or await bell.wait(self._heartbeat)
-
-    async def _agent(self, caller: Caller, agent_id: str) -> Agent:
-        """The agent. One that opens its own inbox is registered and seen, if the disk allows."""
-        team_id = caller.team_id
-        if agent_id == caller.agent_id:
-            with contextlib.suppress(ResourceExhaustedError):
-                await self._store.write(team_id, lambda t: agents.touch(t, team_id, agent_id))
-        return await self._store.read(team_id, lambda s: agents.get(s, team_id, agent_id))
 
 
 class _Stream:

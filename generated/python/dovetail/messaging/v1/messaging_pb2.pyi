@@ -5,6 +5,7 @@ The contract of Dovetail's messaging: a durable inbox per agent."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -1083,6 +1084,86 @@ class SubscribeInboxResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscribeInboxResponse: _TypeAlias = SubscribeInboxResponse  # noqa: Y015
+
+@_typing.final
+class ReceiveMessagesRequest(_message.Message):
+    """ReceiveMessagesRequest asks for what waits in one inbox."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_THROUGH_SEQUENCE_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    MAX_MESSAGES_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """Whose inbox. Default: the caller's."""
+    acknowledge_through_sequence: _builtins.int
+    """Acknowledge first all up to and with this one. 0: none."""
+    max_messages: _builtins.int
+    """1 to 1,000; default (0): 50. An answer also ends at 1 MiB, or one delivery."""
+    @_builtins.property
+    def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Acknowledge these first: 0 to 1,000 sequences."""
+
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait when there is nothing: 0 to 50 s. Default: not at all."""
+
+    @_builtins.property
+    def filter(self) -> Global___MessageFilter:
+        """Only these messages. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
+        acknowledge_through_sequence: _builtins.int = ...,
+        wait: _duration_pb2.Duration | None = ...,
+        max_messages: _builtins.int = ...,
+        filter: Global___MessageFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "acknowledge_through_sequence", b"acknowledge_through_sequence", "agent_id", b"agent_id", "filter", b"filter", "max_messages", b"max_messages", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiveMessagesRequest: _TypeAlias = ReceiveMessagesRequest  # noqa: Y015
+
+@_typing.final
+class ReceiveMessagesResponse(_message.Message):
+    """ReceiveMessagesResponse is what waited."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
+    acknowledged_count: _builtins.int
+    """How many deliveries this call acknowledged, not counting those that were already."""
+    unacknowledged_count: _builtins.int
+    """How many stay unacknowledged in the inbox, those of this answer among them."""
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
+        """In order of sequence, each unacknowledged."""
+
+    def __init__(
+        self,
+        *,
+        deliveries: _abc.Iterable[Global___Delivery] | None = ...,
+        acknowledged_count: _builtins.int = ...,
+        unacknowledged_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_count", b"acknowledged_count", "deliveries", b"deliveries", "unacknowledged_count", b"unacknowledged_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiveMessagesResponse: _TypeAlias = ReceiveMessagesResponse  # noqa: Y015
 
 @_typing.final
 class AcknowledgeMessagesRequest(_message.Message):

@@ -81,6 +81,11 @@ class MessagingServiceStub(object):
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SubscribeInboxRequest.SerializeToString,
                 response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SubscribeInboxResponse.FromString,
                 _registered_method=True)
+        self.ReceiveMessages = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/ReceiveMessages',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ReceiveMessagesRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ReceiveMessagesResponse.FromString,
+                _registered_method=True)
         self.AcknowledgeMessages = channel.unary_unary(
                 '/dovetail.messaging.v1.MessagingService/AcknowledgeMessages',
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesRequest.SerializeToString,
@@ -174,6 +179,20 @@ class MessagingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReceiveMessages(self, request, context):
+        """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
+        told to, then answers what is not acknowledged, in order of sequence; if there is nothing, it
+        waits, woken by what arrives. What it answers stays unacknowledged, so the next call answers it
+        again unless it acknowledges it: a repeat is harmless, and nothing is lost with a lost answer.
+        A caller that receives from its own inbox is registered.
+
+        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
+        is acknowledged then. An answer without deliveries is no error: nothing came in time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcknowledgeMessages(self, request, context):
         """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
         through a sequence, or both. Committed before the answer; acknowledging again changes nothing, so
@@ -229,6 +248,11 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     servicer.SubscribeInbox,
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SubscribeInboxRequest.FromString,
                     response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SubscribeInboxResponse.SerializeToString,
+            ),
+            'ReceiveMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReceiveMessages,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ReceiveMessagesRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ReceiveMessagesResponse.SerializeToString,
             ),
             'AcknowledgeMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.AcknowledgeMessages,
@@ -403,6 +427,33 @@ class MessagingService(object):
             '/dovetail.messaging.v1.MessagingService/SubscribeInbox',
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SubscribeInboxRequest.SerializeToString,
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SubscribeInboxResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReceiveMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/ReceiveMessages',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ReceiveMessagesRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ReceiveMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

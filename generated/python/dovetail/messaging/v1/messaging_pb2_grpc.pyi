@@ -84,6 +84,16 @@ class MessagingServiceStub:
 
     NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range.
     """
+    ReceiveMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]
+    """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
+    told to, then answers what is not acknowledged, in order of sequence; if there is nothing, it
+    waits, woken by what arrives. What it answers stays unacknowledged, so the next call answers it
+    again unless it acknowledges it: a repeat is harmless, and nothing is lost with a lost answer.
+    A caller that receives from its own inbox is registered.
+
+    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
+    is acknowledged then. An answer without deliveries is no error: nothing came in time.
+    """
     AcknowledgeMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]
     """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
     through a sequence, or both. Committed before the answer; acknowledging again changes nothing, so
@@ -156,6 +166,16 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
 
     NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range.
+    """
+    ReceiveMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]  # type: ignore[assignment]
+    """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
+    told to, then answers what is not acknowledged, in order of sequence; if there is nothing, it
+    waits, woken by what arrives. What it answers stays unacknowledged, so the next call answers it
+    again unless it acknowledges it: a repeat is harmless, and nothing is lost with a lost answer.
+    A caller that receives from its own inbox is registered.
+
+    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
+    is acknowledged then. An answer without deliveries is no error: nothing came in time.
     """
     AcknowledgeMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]  # type: ignore[assignment]
     """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
@@ -256,6 +276,22 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
 
         NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range.
+        """
+
+    @_abc_1.abstractmethod
+    def ReceiveMessages(
+        self,
+        request: _messaging_pb2.ReceiveMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.ReceiveMessagesResponse, _abc.Awaitable[_messaging_pb2.ReceiveMessagesResponse]]:
+        """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
+        told to, then answers what is not acknowledged, in order of sequence; if there is nothing, it
+        waits, woken by what arrives. What it answers stays unacknowledged, so the next call answers it
+        again unless it acknowledges it: a repeat is harmless, and nothing is lost with a lost answer.
+        A caller that receives from its own inbox is registered.
+
+        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
+        is acknowledged then. An answer without deliveries is no error: nothing came in time.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,212 @@
+"""The same client for code without asyncio: every call waits for its answer.
+
+    with connect("alice") as alice:
+        alice.send("bob", "hello")
+        for message in alice.inbox():
+            message.acknowledge()
+
+There is no second implementation: all blocking clients of a process run on one event loop in a
+thread of its own (gRPC bears no second one), and every method here is a method of `dovetail.client`
+that is waited for. Not for use inside a coroutine: there, use `dovetail.client`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    contextmanager,
+)
+from dataclasses import dataclass, field, fields
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
+
+from dovetail import client
+from dovetail.client.received import InboxMessage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="dovetail", daemon=True).start()
+
+    def run(self, awaitable: Awaitable[T]) -> T:
+        """Wait for an answer. An interrupt of the one who waits cancels the call."""
+
+        async def answer() -> T:
+            return await awaitable
+
+        future = asyncio.run_coroutine_threadsafe(answer(), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def waiting(self, method: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+        """The method, waited for."""
+
+        @wraps(method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            return self.run(method(*args, **kwargs))
+
+        return call
+
+    def iterating(self, method: Callable[P, AsyncIterator[T]]) -> Callable[P, Iterator[T]]:
+        """The asynchronous iterator that the method makes, waited for item by item."""
+
+        @wraps(method)
+        def iterate(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+            return self.each(method(*args, **kwargs))
+
+        return iterate
+
+    def each(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """Item by item."""
+
+        async def next_item() -> T | _End:
+            return await anext(items, _END)
+
+        while not isinstance(item := self.run(next_item()), _End):
+            yield item
+
+
+class _End:
+    """Stands for the end of an iterator."""
+
+
+_END = _End()
+
+
+@cache
+def _loop() -> _Loop:
+    return _Loop()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceivedMessage(InboxMessage):
+    """A delivery that can be acknowledged."""
+
+    _acknowledge: Callable[[], None] = field(repr=False, compare=False)
+
+    def acknowledge(self) -> None:
+        """Say that this inbox is done with it. When this returns, that is on the server's disk."""
+        self._acknowledge()
+
+
+class Inbox:
+    """The messages of one inbox, in order, each once; to be closed, best by `with`.
+
+    As `dovetail.client.Inbox`, it resumes by itself and has no end of its own.
+    """
+
+    def __init__(self, loop: _Loop, inbox: client.Inbox) -> None:
+        """Use `Agent.inbox`."""
+        self._loop = loop
+        self._inbox = inbox
+        self.close = loop.waiting(inbox.aclose)
+
+    @property
+    def through_sequence(self) -> int:
+        """The cursor: all up to it came here, or is not what was asked for."""
+        return self._inbox.through_sequence
+
+    def __iter__(self) -> Iterator[ReceivedMessage]:
+        """Iterate over messages as they come."""
+        return (self._message(each) for each in self._loop.each(self._inbox))
+
+    def backlog(self) -> Iterator[ReceivedMessage]:
+        """What was there when it opened and was not taken yet; it does not wait for more."""
+        return (self._message(each) for each in self._loop.each(self._inbox.backlog()))
+
+    def __enter__(self) -> Inbox:
+        """Close it at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _message(self, received: client.ReceivedMessage) -> ReceivedMessage:
+        content = {each.name: getattr(received, each.name) for each in fields(InboxMessage)}
+        return ReceivedMessage(**content, _acknowledge=self._loop.waiting(received.acknowledge))
+
+
+class Tasks:
+    """The tasks of a team: the methods of `dovetail.client.Tasks`, waited for."""
+
+    def __init__(self, loop: _Loop, tasks: client.Tasks) -> None:
+        """Use `connect`."""
+        self.create = loop.waiting(tasks.create)
+        self.get = loop.waiting(tasks.get)
+        self.list = loop.iterating(tasks.list)
+        self.update = loop.waiting(tasks.update)
+        self.delete = loop.waiting(tasks.delete)
+        self.assign = loop.waiting(tasks.assign)
+        self.unassign = loop.waiting(tasks.unassign)
+        self.start = loop.waiting(tasks.start)
+        self.complete = loop.waiting(tasks.complete)
+        self.fail = loop.waiting(tasks.fail)
+        self.cancel = loop.waiting(tasks.cancel)
+        self.reopen = loop.waiting(tasks.reopen)
+        self.report = loop.waiting(tasks.report)
+
+
+class Agent:
+    """A participant of a team: the methods of `dovetail.client.Agent`, waited for."""
+
+    def __init__(self, loop: _Loop, agent: client.Agent) -> None:
+        """Use `connect`."""
+        self.agent_id = agent.agent_id
+        self.tasks = Tasks(loop, agent.tasks)
+        self.register = loop.waiting(agent.register)
+        self.agent = loop.waiting(agent.agent)
+        self.agents = loop.iterating(agent.agents)
+        self.send = loop.waiting(agent.send)
+        self.inbox = _opening(loop, agent.inbox)
+        self.acknowledge = loop.waiting(agent.acknowledge)
+        self.message = loop.waiting(agent.message)
+        self.messages = loop.iterating(agent.messages)
+
+
+def _opening(loop: _Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbox]:
+    async def made(*args: P.args, **kwargs: P.kwargs) -> client.Inbox:
+        return method(*args, **kwargs)
+
+    @wraps(method)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Inbox:
+        return Inbox(loop, loop.run(made(*args, **kwargs)))
+
+    return make
+
+
+def _connecting(
+    method: Callable[P, AbstractAsyncContextManager[client.Agent]],
+) -> Callable[P, AbstractContextManager[Agent]]:
+    @wraps(method)
+    @contextmanager
+    def connect(*args: P.args, **kwargs: P.kwargs) -> Generator[Agent]:
+        loop, stack = _loop(), AsyncExitStack()
+
+        async def enter() -> client.Agent:
+            return await stack.enter_async_context(method(*args, **kwargs))
+
+        agent = loop.run(enter())
+        try:
+            yield Agent(loop, agent)
+        finally:
+            loop.run(stack.aclose())
+
+    return connect
+
+
+connect = _connecting(client.connect)

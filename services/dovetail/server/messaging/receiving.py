@@ -1,0 +1,109 @@
+"""Receiving: what waits in one inbox, for callers that cannot hold a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dovetail.server.callers import Caller
+from dovetail.server.checks import LARGEST_PAGE, PAGE_SIZE, Checks
+from dovetail.server.messaging.directory import Directory
+from dovetail.server.messaging.inbox import Acknowledgement, Inboxes, check_filter
+from dovetail.server.paging import PAGE_BYTES
+from dovetail.server.store import agents, inboxes
+from dovetail.server.store.database import Store
+from dovetail.server.store.inboxes import PageRequest
+from dovetail.server.store.records import Delivery, MessageFilter
+from dovetail.server.store.transaction import MICROS, Snapshot
+
+LONGEST_WAIT_SECONDS = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What a caller wants of an inbox. `wait` is in microseconds, `max_messages` 0 for 50."""
+
+    acknowledgement: Acknowledgement
+    wait: int
+    max_messages: int
+    filter: MessageFilter | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """What waited, and how the inbox stands."""
+
+    deliveries: Sequence[Delivery]
+    acknowledged_count: int
+    unacknowledged_count: int
+
+
+class Receiver:
+    """Answers what waits in an inbox, and waits for it."""
+
+    def __init__(self, store: Store, directory: Directory, inboxes: Inboxes) -> None:
+        """Receive from `store`."""
+        self._store = store
+        self._directory = directory
+        self._inboxes = inboxes
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Answer at once all that wait."""
+        self._closing.set()
+        self._store.bells.ring_all()
+
+    async def receive(self, caller: Caller, request: Request) -> Received:
+        """Acknowledge, then answer what is not acknowledged, waiting for the first of it."""
+        acknowledgement = request.acknowledgement
+        agent_id = acknowledgement.agent_id or caller.require_agent("a request without an agent_id")
+        _check(agent_id, request)
+        await self._directory.opened(caller, agent_id)
+        acknowledged = 0
+        if acknowledgement.sequences or acknowledgement.through_sequence:
+            acknowledged, _ = await self._inboxes.acknowledge(caller, acknowledgement)
+        deliveries, left = await self._wait(caller, agent_id, request)
+        return Received(
+            deliveries=deliveries, acknowledged_count=acknowledged, unacknowledged_count=left
+        )
+
+    async def _wait(
+        self, caller: Caller, agent_id: str, request: Request
+    ) -> tuple[Sequence[Delivery], int]:
+        """What is not acknowledged, as soon as there is something or the time has passed."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + request.wait / MICROS
+        page = PageRequest(
+            team_id=caller.team_id,
+            agent_id=agent_id,
+            after=0,
+            include_acknowledged=False,
+            filter=request.filter,
+            most=request.max_messages or PAGE_SIZE,
+            most_bytes=PAGE_BYTES,
+        )
+
+        def query(snapshot: Snapshot) -> tuple[Sequence[Delivery], int]:
+            deliveries = inboxes.page(snapshot, page).deliveries
+            agent = agents.get(snapshot, caller.team_id, agent_id)
+            return deliveries, agent.unacknowledged_count
+
+        with self._store.bells.watch(caller.team_id, agent_id) as bell:
+            while True:
+                bell.clear()
+                deliveries, left = await self._store.read(caller.team_id, query)
+                if deliveries or clock() >= end or self._closing.is_set():
+                    return deliveries, left
+                await bell.wait(end - clock())
+
+
+def _check(agent_id: str, request: Request) -> None:
+    with Checks() as check:
+        check.id("agent_id", agent_id)
+        if not 0 <= request.wait <= LONGEST_WAIT_SECONDS * MICROS:
+            seconds = request.wait / MICROS
+            check.refuse("wait", f"must be 0 to {LONGEST_WAIT_SECONDS} s, is {seconds:g} s")
+        check.number("max_messages", request.max_messages, 0, LARGEST_PAGE)
+        if request.filter:
+            check_filter(check, request.filter)

@@ -1,0 +1,106 @@
+"""The blocking face: the same client for code without asyncio.
+
+It runs in a process of its own: gRPC bears one event loop in a process, and the tests have one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from dovetail import client
+from dovetail.client import blocking
+from support.processes import ServerProcess
+
+
+@pytest.fixture
+def addresses(sqlite_url: str, tmp_path: Path) -> Generator[str]:
+    with (
+        ServerProcess("messaging", sqlite_url, tmp_path / "messaging.log") as messaging,
+        ServerProcess("tasks", sqlite_url, tmp_path / "tasks.log") as tasks,
+    ):
+        yield f"messaging={messaging.address!r}, tasks={tasks.address!r}"
+
+
+def run(script: str, addresses: str, tmp_path: Path) -> list[str]:
+    file = tmp_path / "script.py"
+    head = (
+        "from dovetail.client import DovetailError\nfrom dovetail.client.blocking import connect\n"
+    )
+    file.write_text(head + script.replace("ADDRESSES", addresses))
+    done = subprocess.run(
+        [sys.executable, str(file)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_whole_life_without_asyncio(addresses: str, tmp_path: Path) -> None:
+    script = """
+with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
+    bob.register()
+    alice.send("bob", "hello", data={"n": 1})
+    task = alice.tasks.create("Work", assignee_id="bob")
+    with bob.inbox() as inbox:
+        for message in inbox:
+            text = message.body or message.subject
+            print(message.sequence, message.sender_id, text, message.data)
+            message.acknowledge()
+            if message.task_id:
+                break
+        print(inbox.through_sequence, list(inbox.backlog()))
+    bob.tasks.start(task.task_id)
+    bob.tasks.complete(task.task_id, "done")
+    print([each.agent_id for each in alice.agents()], [t.title for t in bob.tasks.list()])
+    print(alice.tasks.report().completed_tasks, bob.agent().unacknowledged_count)
+"""
+    assert run(script, addresses, tmp_path) == [
+        "1 alice hello {'n': 1.0}",
+        "2 alice Task t1 assigned to bob: Work None",
+        "2 []",
+        "['alice', 'bob'] ['Work']",
+        "1 0",
+    ]
+
+
+def test_errors_are_the_typed_ones(addresses: str, tmp_path: Path) -> None:
+    script = """
+with connect("alice", ADDRESSES) as alice:
+    try:
+        alice.send("nobody", "hello")
+    except DovetailError as error:
+        print(type(error).__name__, error.reason)
+"""
+    assert run(script, addresses, tmp_path) == ["NotFoundError AGENT_NOT_FOUND"]
+
+
+def test_threads_share_the_one_loop(addresses: str, tmp_path: Path) -> None:
+    script = """
+import threading
+def work(number):
+    with connect(f"agent{number}", ADDRESSES) as agent:
+        agent.register()
+        for _ in range(20):
+            agent.send(agent.agent_id, "note")
+threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+with connect(ADDRESSES) as anyone:
+    print(sum(agent.last_sequence for agent in anyone.agents()))
+"""
+    assert run(script, addresses, tmp_path) == ["160"]
+
+
+@pytest.mark.parametrize("name", ["Agent", "Tasks", "Inbox"])
+def test_it_has_every_method_that_the_client_has(name: str) -> None:
+    source = inspect.getsource(getattr(blocking, name))
+    renamed = {"aclose": "close"}
+    for method, _ in inspect.getmembers(getattr(client, name), inspect.isfunction):
+        if not method.startswith("_"):
+            assert f".{method}" in source or renamed.get(method, method) in source, method
