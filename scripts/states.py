@@ -61,7 +61,7 @@ def _verbs() -> Iterator[str]:
         ]
         yield f"| {verb.value} | " + " | ".join(cells) + " |"
     yield ""
-    yield "Refused is FAILED_PRECONDITION `TASK_STATE`, with the state and the verbs that it allows."
+    yield "Refused: FAILED_PRECONDITION `TASK_STATE`, with the state and the verbs that it allows."
 
 
 def _notices() -> Iterator[str]:

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.store.database import Store
 from dovetail.tasks.v1 import tasks_pb2
 from support.pair import Pair, bad_fields, caller, error_info
 
@@ -27,6 +28,11 @@ async def sent(pair: Pair, *bodies: str) -> None:
 
 def bodies(response: pb.ReceiveMessagesResponse) -> list[str]:
     return [delivery.message.body for delivery in response.deliveries]
+
+
+async def until_watched(store: Store) -> None:
+    while not store.bells.watched():  # noqa: ASYNC110 - nobody announces it
+        await asyncio.sleep(0)
 
 
 async def receive(pair: Pair, **fields: object) -> pb.ReceiveMessagesResponse:
@@ -50,8 +56,7 @@ async def test_it_answers_what_is_not_acknowledged_until_it_is(pair: Pair) -> No
 async def test_it_waits_and_is_woken_by_what_arrives(pair: Pair) -> None:
     await sent(pair)
     waiting = asyncio.ensure_future(receive(pair, wait=Duration(seconds=50)))
-    while ("default", "bob") not in pair.messaging_store.bells.watched():
-        await asyncio.sleep(0)
+    await until_watched(pair.messaging_store)
     assert not waiting.done()
     await sent(pair, "news")
     assert bodies(await waiting) == ["news"]
@@ -135,6 +140,5 @@ async def test_a_stopping_server_answers_those_who_wait(sqlite_url: str) -> None
             stub = messaging_pb2_grpc.MessagingServiceStub(channel)
             request = pb.ReceiveMessagesRequest(wait=Duration(seconds=50))
             waiting = asyncio.ensure_future(stub.ReceiveMessages(request, metadata=BOB))
-            while not server.store.bells.watched():
-                await asyncio.sleep(0)
+            await until_watched(server.store)
         assert bodies(await waiting) == []
