@@ -20,7 +20,7 @@ from support.pair import caller
 from support.processes import ServerProcess
 from support.soak import full_or_tenth
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(0)]
+pytestmark = pytest.mark.soak
 
 TIMES = full_or_tenth(100)
 

@@ -91,7 +91,7 @@ async def test_an_open_stream_outlives_or_ends_by_an_outage_and_resumes(
 
 async def test_an_unreachable_database_is_told_without_the_password() -> None:
     with pytest.raises(StoreOpenError) as caught:
-        Store(f"postgresql://dovetail:s3cret-word@127.0.0.1:{free_port()}/work")
+        Store(f"postgresql://dovetail:s3cret-word@127.0.0.1:{free_port()}/team")
     assert "cannot be reached" in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
     assert "s3cret" not in str(caught.value)
@@ -100,9 +100,9 @@ async def test_an_unreachable_database_is_told_without_the_password() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://dovetail:s3cret-word@127.0.0.1:port/work",
-        "postgresql://dovetail:s3cret-word@127.0.0.1/work?nonsense=1",
-        "postgresql://dovetail:s3cret-word@[127.0.0.1/work",
+        "postgresql://dovetail:s3cret-word@127.0.0.1:port/team",
+        "postgresql://dovetail:s3cret-word@127.0.0.1/team?nonsense=1",
+        "postgresql://dovetail:s3cret-word@[127.0.0.1/team",
     ],
 )
 async def test_a_wrong_address_is_told_without_the_password(url: str) -> None:

@@ -19,7 +19,7 @@ from dovetail.server.store.records import Delivery, DeliveryState, MessageFilter
 from dovetail.server.store.wakeups import Bell
 
 HEARTBEAT_SECONDS = 30.0
-RESPONSE_BYTES = 40 * 1024  # of content: encoded, with its ids, a response stays below 64 KiB
+RESPONSE_BYTES = 56 * 1024  # a response stays below 64 KiB, and gRPC's own window is that large
 MOST_OUTSTANDING = 1_000
 
 

@@ -28,7 +28,8 @@ from dovetail.server.store.transaction import Row, Snapshot, Statement, Transact
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
-# What a receipt adds to a message in a listing, beside the recipient's id.
+# What a message has in an answer beside its content and ids, and a receipt beside its recipient's.
+ENVELOPE_BYTES = 128
 RECEIPT_BYTES = 32
 
 COLUMNS = (
@@ -113,7 +114,7 @@ def append(
         importance=int(content.importance),
         labels=labels_text.encode(content.labels),
         notice=json.dumps(asdict(content.notice)) if content.notice else None,
-        size=new.size + RECEIPT_BYTES * len(new.recipient_ids),
+        size=_answered_size(new, thread_id),
         request_id=repeat and repeat.request_id,
         request_hash=repeat and repeat.request_hash,
     )
@@ -241,3 +242,10 @@ def _delivered(team_id: str, recipient_id: str, states: Sequence[int]) -> Expres
         DeliveryRow.team_id == team_id, *conditions
     )
     return MessageRow.number.in_(matching)
+
+
+def _answered_size(new: NewMessage, thread_id: str) -> int:
+    """At most this many bytes are in an answer that holds the message and its receipts."""
+    ids = (new.sender_id, thread_id, new.in_reply_to, new.task_id, *new.recipient_ids)
+    receipts = RECEIPT_BYTES * len(new.recipient_ids)
+    return new.size + ENVELOPE_BYTES + receipts + sum(len(each.encode()) for each in ids)
