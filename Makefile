@@ -6,8 +6,8 @@ STAMP := .venv/.complete
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types format generate states generated-check breaking \
-	lock soak build clean
+.PHONY: help setup up demo test check lint types format generate states reference generated-check \
+	breaking lock soak bench profile build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ lint: setup generated-check breaking  ## style, layers, structure, contract, gen
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/structure.py
 	$(BIN)/python scripts/states.py --check
+	$(BIN)/python scripts/reference.py --check
 	$(BIN)/buf lint protos
 	$(BIN)/buf format protos --diff --exit-code
 
@@ -56,6 +57,9 @@ generate: setup  ## write generated/ from protos/
 states: setup  ## write docs/states.md from the tables in the code
 	$(BIN)/python scripts/states.py
 
+reference: setup  ## write docs/reference/ from protos/ and the command line
+	$(BIN)/python scripts/reference.py
+
 generated-check: setup  ## prove that generated/ is what protos/ say
 	$(BIN)/python scripts/generate.py --check
 
@@ -69,9 +73,15 @@ lock: setup  ## compile requirements.lock anew (to newer releases: ARGS=--upgrad
 soak: setup  ## run the heavy scenarios at full size, and print their figures
 	DOVETAIL_SOAK=1 $(BIN)/pytest -m soak --timeout=0 $(ARGS)
 
+bench: setup  ## measure beside a bare echo server (shorter: ARGS='--quick --only send,report')
+	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
+profile: setup  ## show where the time of SendMessage goes (ARGS='--callers 1 --engine postgres')
+	PYTHONPATH=tests $(BIN)/python -m bench.profile $(ARGS)
+
 build: setup  ## build the wheel and the sdist into dist/
 	$(BIN)/hatchling build --clean
 
 clean:  ## remove .venv and everything built
-	rm -rf .venv dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -93,7 +93,8 @@ def test_every_command_has_help_and_the_version_is_told(shell: Shell):
     assert shell.says("--version") == f"dovetail, version {version('dovetail')}\n"
     assert "Exit codes" in shell.says("-h")
     for words in (
-        *((name,) for name in ("serve", "up", "send", "inbox", "acknowledge", "report")),
+        *((name,) for name in ("serve", "up", "demo", "send", "inbox", "acknowledge", "thread")),
+        *((name,) for name in ("report", "status", "doctor", "completion")),
         *(("task", name) for name in ("create", "list")),
     ):
         assert "Usage: " in shell.says(*words, "--help")

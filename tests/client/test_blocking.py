@@ -6,6 +6,7 @@ It runs in a process of its own: gRPC bears one event loop in a process, and the
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Generator
@@ -97,10 +98,47 @@ with connect(ADDRESSES) as anyone:
     assert run(script, addresses, tmp_path) == ["160"]
 
 
-@pytest.mark.parametrize("name", ["Agent", "Tasks", "Inbox"])
+def test_questions_and_replies_without_asyncio(addresses: str, tmp_path: Path) -> None:
+    script = """
+import threading
+def answer():
+    with connect("bob", ADDRESSES) as bob:
+        (question,) = bob.receive(wait=50)
+        bob.reply(question, "soon", request_id="r")
+        question.reply("soon", request_id="r")
+        (other,) = bob.receive(wait=50, acknowledge=[question.sequence])
+        other.reply("now", subject="done", data={"n": 1})
+        other.acknowledge()
+with connect("alice", ADDRESSES) as alice:
+    alice.register("bob")
+    thread = threading.Thread(target=answer)
+    thread.start()
+    first = alice.ask("bob", "When?")
+    print(first.body)
+    answer = alice.ask("bob", "And this?", thread_id=first.thread_id)
+    print(answer.body, answer.subject, answer.data)
+    thread.join()
+    print(alice.receive(), alice.agent("bob").unacknowledged_count)
+    answer.reply("thanks")
+    try:
+        alice.ask("bob", "More?", timeout=0.1)
+    except DovetailError as error:
+        print(type(error).__name__, error)
+"""
+    assert run(script, addresses, tmp_path) == [
+        "soon",
+        "now done {'n': 1.0}",
+        "[] 0",
+        "DeadlineExceededError no reply to message m6 in 0.1 s",
+    ]
+
+
+@pytest.mark.parametrize("name", ["Agent", "Tasks", "Inbox", "ReceivedMessage"])
 def test_it_has_every_method_that_the_client_has(name: str) -> None:
     source = inspect.getsource(getattr(blocking, name))
     renamed = {"aclose": "close"}
     for method, _ in inspect.getmembers(getattr(client, name), inspect.isfunction):
         if not method.startswith("_"):
-            assert f".{method}" in source or renamed.get(method, method) in source, method
+            here = renamed.get(method, method)
+            made, written = rf"self\.{here} = .*\.{method}\b", rf"def {here}\("
+            assert re.search(f"{made}|{written}", source), method

@@ -71,6 +71,20 @@ async def test_talk_goes_on_through_a_restart_each_message_once_and_in_order(
         assert records == [*map(str, range(MESSAGES)), "last"]
 
 
+async def test_waiting_goes_on_through_a_restart(messaging: ServerProcess):
+    async with (
+        connect("alice", messaging=messaging.address, timeout=60) as alice,
+        connect("bob", messaging=messaging.address, timeout=60) as bob,
+    ):
+        waiting = asyncio.create_task(bob.receive(wait=50))
+        # Who receives is registered.
+        while not [agent async for agent in alice.agents()]:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await restart(messaging, kill=True)
+        await alice.send("bob", "here")
+        assert [message.body for message in await waiting] == ["here"]
+
+
 async def test_work_goes_on_through_a_restart_each_change_once(tasks: ServerProcess):
     async with connect("alice", tasks=tasks.address, timeout=60) as alice:
         created: list[str] = []

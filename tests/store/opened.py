@@ -67,7 +67,8 @@ async def queued(*calls: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
 
 async def known_agents(store: Store, team_id: str = TEAM) -> list[str]:
     """The ids of all agents of a team."""
-    found = await store.read(team_id, lambda s: agents.page(s, team_id, {}, "", 1_000))
+    everybody = agents.ListRequest(labels={}, after="", most=1_000, most_bytes=1_000_000)
+    found, _ = await store.read(team_id, lambda s: agents.page(s, team_id, everybody))
     return [agent.agent_id for agent in found]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 from dovetail.server.errors import FieldViolation, InvalidArgumentError, Reason
@@ -16,6 +16,7 @@ LABEL_VALUE_CHARACTERS = 256
 MESSAGE_BYTES = 1024 * 1024
 PAGE_SIZE = 50
 LARGEST_PAGE = 1_000
+MOST_IN_FILTER = 100
 SHOWN_CHARACTERS = 60
 
 
@@ -77,8 +78,16 @@ class Checks:
         if value:
             self.id(field, value)
 
-    def ids(self, field: str, values: Iterable[str]) -> None:
+    def many(self, field: str, values: Sequence[object], most: int) -> bool:
+        """A list of bounded length; False when it is too long to look into."""
+        if len(values) > most:
+            self.refuse(field, f"must have at most {most:,} entries, has {len(values):,}")
+        return len(values) <= most
+
+    def ids(self, field: str, values: Sequence[str], most: int = MOST_IN_FILTER) -> None:
         """A list of ids."""
+        if not self.many(field, values, most):
+            return
         for index, value in enumerate(values):
             self.id(f"{field}[{index}]", value)
 
@@ -110,8 +119,10 @@ class Checks:
             names = ", ".join(f"{member.name} ({member.value})" for member in kind)
             self.refuse(field, f"{value} is not one of {names}")
 
-    def enums(self, field: str, values: Iterable[int], kind: type[IntEnum]) -> None:
+    def enums(self, field: str, values: Sequence[int], kind: type[IntEnum]) -> None:
         """A list of enum numbers, in which 0 has no meaning."""
+        if not self.many(field, values, MOST_IN_FILTER):
+            return
         for index, value in enumerate(values):
             if value == 0:
                 self.refuse(f"{field}[{index}]", "must not be UNSPECIFIED")

@@ -193,7 +193,9 @@ class _Call:
         else:
             bound = self._log()
             note = bound.warning if isinstance(known, UnavailableError) else bound.info
-            note("refused", status=STATUS_CODES[type(known)].name, reason=known.reason.value)
+            cause = str(known.__cause__) if known.__cause__ else None
+            status = STATUS_CODES[type(known)].name
+            note("refused", status=status, reason=known.reason.value, cause=cause)
         status = to_status(known)
         await self._context.abort(status.code, status.details, cast(Any, status.trailing_metadata))
 

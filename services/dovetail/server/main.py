@@ -19,6 +19,7 @@ from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.subscription import Subscriptions
 from dovetail.server.runtime import Service, running, serve
 from dovetail.server.store.database import Store
+from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engine import StoreOpenError
 from dovetail.server.tasks.lifecycle import Lifecycle
 from dovetail.server.tasks.report import Reports
@@ -30,9 +31,12 @@ __all__ = [
     "LOOPBACK",
     "SERVICES",
     "ConfigError",
+    "Finding",
+    "Level",
     "ServerConfig",
     "StartError",
     "build",
+    "check_store",
     "run",
     "running",
 ]

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
+import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dovetail.cli.exits import CommandError
+from dovetail.cli.serve import store_url
 
+ANY_PORT = "127.0.0.1:0"
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 LAST_WORDS_BYTES = 2_000
@@ -112,6 +116,28 @@ async def serving(plan: Plan) -> AsyncGenerator[Children]:
         yield children
     finally:
         await asyncio.gather(*(child.stop() for child in children.each))
+
+
+@asynccontextmanager
+async def serving_for_now() -> AsyncGenerator[Children]:
+    """Both servers inside the block, over a store and at ports that are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="dovetail-") as folder:
+        plan = Plan(
+            store=store_url(None, Path(folder)),
+            logs=Path(folder),
+            messaging_listen=ANY_PORT,
+            tasks_listen=ANY_PORT,
+        )
+        async with serving(plan) as children:
+            yield children
+
+
+def cancel_on_signals() -> None:
+    """Have this task cancelled by the signals that ask a program to end."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 async def _all_ready(children: Children) -> None:

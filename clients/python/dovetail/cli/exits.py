@@ -6,7 +6,8 @@
 3    something that was named does not exist
 4    refused: the state forbids it, it exists, somebody was first, it is out of range
 5    an argument is wrong
-6    no answer: the server cannot be reached, or not in time
+6    no answer: the server cannot be reached, or not in time, or does not serve
+7    nothing came in the time that was given
 130  stopped by Ctrl-C
 """
 
@@ -24,6 +25,7 @@ NOT_FOUND = 3
 REFUSED = 4
 INVALID = 5
 NO_ANSWER = 6
+NOTHING_CAME = 7
 INTERRUPTED = 130
 
 EXIT_CODES: dict[type[client.DovetailError], int] = {

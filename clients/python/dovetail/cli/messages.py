@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator
 import click
 
 from dovetail.cli import pictures
-from dovetail.cli.exits import NO_ANSWER, CommandError
+from dovetail.cli.exits import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
 from dovetail.cli.options import OBJECT, Session, calls, enum_names, label_option
-from dovetail.client import Inbox, ReceivedMessage
+from dovetail.client import Inbox, NotFoundError, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
 
 MOST_SEQUENCES = 1_000
+LONGEST_WAIT = 50
 IMPORTANCES = enum_names(pb.Importance.keys(), "IMPORTANCE_")
 
 
@@ -66,8 +67,20 @@ async def send(
 @click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
 @click.option("--all", "everything", is_flag=True, help="Also what is acknowledged.")
 @click.option("--after", "after_sequence", type=int, help="Only what comes after this sequence.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many messages.")
+@click.option("--limit", "--max", "limit", type=click.IntRange(1), help="At most so many messages.")
 @click.option("--acknowledge", "--ack", "done", is_flag=True, help="Acknowledge what is printed.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, LONGEST_WAIT),
+    metavar="SECONDS",
+    help="For scripts: print what is there, or wait so long for something; exit code 7: nothing.",
+)
+@click.option(
+    "--ack-through",
+    type=click.IntRange(1),
+    metavar="SEQUENCE",
+    help="With --wait: first acknowledge all up to this one.",
+)
 @calls
 async def inbox(
     session: Session,
@@ -77,9 +90,18 @@ async def inbox(
     after_sequence: int | None,
     limit: int | None,
     done: bool,
+    wait: float | None,
+    ack_through: int | None,
 ) -> None:
     """Show what an inbox holds and is not acknowledged. Default: the inbox of --as."""
+    if wait is not None and (follow or everything or after_sequence is not None):
+        raise click.UsageError("--wait goes with none of --follow, --all and --after")
+    if wait is None and ack_through is not None:
+        raise click.UsageError("--ack-through goes with --wait; or use: dovetail acknowledge")
     owner = (await session.agent.agent(agent_id)).agent_id if agent_id else await _self(session)
+    if wait is not None:
+        await _receive(session, owner, wait, limit or 0, ack_through or 0, done)
+        return
     async with session.agent.inbox(
         owner, include_acknowledged=everything, after_sequence=after_sequence
     ) as stream:
@@ -109,6 +131,19 @@ async def acknowledge(session: Session, sequences: tuple[int, ...], through: int
         raise click.UsageError("say which: SEQUENCE..., or --through SEQUENCE")
     answer = await session.agent.acknowledge(sequences, through=through or 0)
     session.out.item(answer, pictures.acknowledged)
+
+
+@click.command()
+@click.argument("thread_id", metavar="THREAD")
+@calls
+async def thread(session: Session, thread_id: str) -> None:
+    """Show the messages of a thread, or of a message's or task's thread, in order."""
+    posts = await _posts(session, thread_id)
+    posts = posts or await _posts(session, await _thread_id(session, thread_id))
+    for post in posts:
+        session.out.item(post, pictures.post)
+    if not posts:
+        session.out.remark("no messages")
 
 
 @click.group()
@@ -158,6 +193,41 @@ async def list_(
             break
     if not printed:
         session.out.remark("no messages")
+
+
+async def _receive(
+    session: Session, owner: str, wait: float, most: int, through: int, done: bool
+) -> None:
+    """One call: what is there, or else the first that comes."""
+    found = await session.agent.receive(
+        owner, wait=wait, max_messages=most, acknowledge_through=through
+    )
+    if not found:
+        raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)
+    for message in found:
+        session.out.item(message.delivery, pictures.delivery)
+    if done:
+        await session.agent.acknowledge([one.sequence for one in found], agent_id=owner)
+
+
+async def _thread_id(session: Session, known_id: str) -> str:
+    """The thread of a message or a task."""
+    try:
+        return (await session.agent.message(known_id)).message.thread_id
+    except NotFoundError:
+        pass
+    try:
+        return (await session.agent.tasks.get(known_id)).thread_id
+    except NotFoundError:
+        raise CommandError(
+            f"no thread, message or task {known_id!r}. See what there is: dovetail message list",
+            NOT_FOUND,
+        ) from None
+
+
+async def _posts(session: Session, thread_id: str) -> list[pb.MessageRecord]:
+    filter = pb.MessageFilter(thread_id=thread_id)
+    return [record async for record in session.agent.messages(filter=filter, page_size=1_000)]
 
 
 async def _self(session: Session) -> str:

@@ -32,7 +32,31 @@ class Session:
     agent: Agent
     out: Output
     timeout: float
+    team_id: str
+    messaging: str
+    tasks: str
 
+
+_SERVER_OPTIONS = (
+    click.option(
+        "--messaging",
+        metavar="HOST:PORT",
+        envvar="DOVETAIL_MESSAGING",
+        default=MESSAGING,
+        show_default=True,
+        show_envvar=True,
+        help="Where messaging serves.",
+    ),
+    click.option(
+        "--tasks",
+        metavar="HOST:PORT",
+        envvar="DOVETAIL_TASKS",
+        default=TASKS,
+        show_default=True,
+        show_envvar=True,
+        help="Where tasks serves.",
+    ),
+)
 
 _OPTIONS = (
     click.option(
@@ -54,24 +78,7 @@ _OPTIONS = (
         show_envvar=True,
         help="In which team.",
     ),
-    click.option(
-        "--messaging",
-        metavar="HOST:PORT",
-        envvar="DOVETAIL_MESSAGING",
-        default=MESSAGING,
-        show_default=True,
-        show_envvar=True,
-        help="Where messaging serves.",
-    ),
-    click.option(
-        "--tasks",
-        metavar="HOST:PORT",
-        envvar="DOVETAIL_TASKS",
-        default=TASKS,
-        show_default=True,
-        show_envvar=True,
-        help="Where tasks serves.",
-    ),
+    *_SERVER_OPTIONS,
     click.option(
         "--timeout",
         type=click.FloatRange(0.1),
@@ -82,6 +89,11 @@ _OPTIONS = (
     ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object per item."),
 )
+
+
+def server_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where the servers are."""
+    return functools.reduce(lambda made, option: option(made), reversed(_SERVER_OPTIONS), function)
 
 
 def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Callable[..., None]:
@@ -106,7 +118,14 @@ def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Calla
                 timeout=timeout,
                 patience=PATIENCE,
             ) as agent:
-                session = Session(agent=agent, out=Output(as_json), timeout=timeout)
+                session = Session(
+                    agent=agent,
+                    out=Output(as_json),
+                    timeout=timeout,
+                    team_id=team_id,
+                    messaging=messaging,
+                    tasks=tasks,
+                )
                 await function(session, **arguments)  # type: ignore[call-arg]
 
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -18,10 +19,20 @@ M = TypeVar("M", bound=Message)
 PIPE_COLUMNS = 10_000
 
 
+class _Screen(Console):
+    """A console whose reader may leave, as `head` does: that is an error like others, not an exit.
+
+    An exit in the middle of several asyncio tasks is reported as a crash. Click ends silently.
+    """
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console() -> Console:
     """Standard output as people read it. In a pipe no line is broken."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
-    return Console(highlight=False, markup=False, emoji=False, width=wide)
+    return _Screen(highlight=False, markup=False, emoji=False, width=wide)
 
 
 class Output:
@@ -47,6 +58,13 @@ class Output:
             return
         for item in items:
             self.item(item, lambda _: "")
+
+    def facts(self, facts: Mapping[str, Any], shown: Callable[[], RenderableType]) -> None:
+        """Print what is no message of the contract; `shown` makes what people see."""
+        if self.as_json:
+            print(json.dumps(facts), flush=True)
+        else:
+            self.show(shown())
 
     def remark(self, text: str) -> None:
         """Tell people something that is no item."""

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dovetail.cli.charts import columns, merged
 from dovetail.cli.text import harmless, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -23,6 +24,9 @@ STATE_STYLES = {
     work.TASK_STATE_CANCELLED: "dim",
 }
 BAR_COLUMNS = 16
+MOST_BARS = 12
+CHART_COLUMNS = 60
+CHART_ROWS = 4
 
 
 def delivery(item: talk.Delivery) -> Text:
@@ -38,6 +42,15 @@ def record(item: talk.MessageRecord) -> Text:
         for receipt in item.receipts
     ]
     return _lines(_message(item.message, ""), *receipts)
+
+
+def post(item: talk.MessageRecord) -> Text:
+    """A message of a thread; a notice is marked and stands back."""
+    if item.message.kind != talk.MESSAGE_KIND_NOTICE:
+        return record(item)
+    shown = record(item)
+    shown.stylize("dim")
+    return Text.assemble(("notice ", "magenta"), shown)
 
 
 def sent(item: talk.SendMessageResponse) -> Text:
@@ -193,6 +206,9 @@ def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
 
 
 def _completions(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
+    """A bar for each bucket; where there are many, a chart of columns."""
+    if len(buckets) > MOST_BARS:
+        return _chart(buckets)
     table = _table("from", "completed", "#")
     most = max(bucket.completed_tasks for bucket in buckets)
     for bucket in buckets:
@@ -202,6 +218,25 @@ def _completions(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
             str(bucket.completed_tasks),
         )
     return table
+
+
+def _chart(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
+    """Completions over time, the most on top, the first and last bucket below."""
+    counts, together = merged([bucket.completed_tasks for bucket in buckets], CHART_COLUMNS)
+    step = Duration()
+    step.FromTimedelta(
+        together * (buckets[1].start_time.ToDatetime() - buckets[0].start_time.ToDatetime())
+    )
+    most = str(max(counts))
+    lines = [Text(f"completed in each {length(step)}", style="dim")]
+    for row, blocks in enumerate(columns(counts, CHART_ROWS)):
+        label = most if row == 0 else ""
+        lines.append(Text.assemble((f"{label:>{len(most)}} ┤", "dim"), (blocks, "green")))
+    lines.append(Text(f"{0:>{len(most)}} └{'─' * len(counts)}", style="dim"))
+    first, last = local(buckets[0].start_time), local(buckets[-1].start_time)
+    gap = max(3, len(counts) - len(first) - len(last))
+    lines.append(Text(f"{'':>{len(most)}}  {first}{'':>{gap}}{last}", style="dim"))
+    return _lines(*lines)
 
 
 def _message(message: talk.Message, place: str) -> Text:

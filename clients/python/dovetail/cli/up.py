@@ -7,16 +7,21 @@ import asyncio
 import json
 import shlex
 import shutil
-import signal
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 from rich.text import Text
 
-from dovetail.cli.children import Child, Children, Plan, serving
+from dovetail.cli.children import (
+    Child,
+    Children,
+    Plan,
+    cancel_on_signals,
+    serving,
+    serving_for_now,
+)
 from dovetail.cli.exits import CommandError, explained
 from dovetail.cli.options import MESSAGING, TASKS
 from dovetail.cli.output import Output
@@ -30,7 +35,6 @@ from dovetail.cli.serve import (
 from dovetail.cli.trial import trial
 from dovetail.client import DovetailError
 
-ANY_PORT = "127.0.0.1:0"
 DURABILITY = {
     "sqlite": "what is answered is on disk (fsync before each answer)",
     "postgresql": "what is answered is committed by PostgreSQL (its synchronous_commit)",
@@ -93,7 +97,7 @@ def up(
 
 async def _run(plan: Plan, out: Output) -> None:
     """Serve until a signal cancels it; a second signal cancels its patience too."""
-    _cancel_on_signals()
+    cancel_on_signals()
     async with serving(plan) as children:
         if out.as_json:
             print(json.dumps(_facts(plan, children)), flush=True)
@@ -104,19 +108,12 @@ async def _run(plan: Plan, out: Output) -> None:
 
 async def _try_out() -> None:
     """The trial, on servers of its own."""
-    _cancel_on_signals()
-    with tempfile.TemporaryDirectory(prefix="dovetail-") as folder:
-        plan = Plan(
-            store=store_url(None, Path(folder)),
-            logs=Path(folder),
-            messaging_listen=ANY_PORT,
-            tasks_listen=ANY_PORT,
-        )
-        async with serving(plan) as children:
-            try:
-                await trial(children.messaging.address, children.tasks.address, program())
-            except DovetailError as error:
-                raise explained(error) from error
+    cancel_on_signals()
+    async with serving_for_now() as children:
+        try:
+            await trial(children.messaging.address, children.tasks.address, program())
+        except DovetailError as error:
+            raise explained(error) from error
 
 
 def program() -> str:
@@ -126,13 +123,6 @@ def program() -> str:
     if sys.argv[0].endswith("dovetail"):
         return shlex.quote(sys.argv[0])
     return f"{shlex.quote(sys.executable)} -m dovetail.cli"
-
-
-def _cancel_on_signals() -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 def _unexpected(child: Child) -> CommandError:

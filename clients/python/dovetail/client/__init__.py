@@ -3,7 +3,7 @@
     async with connect("bob") as bob:
         async with bob.inbox() as inbox:
             async for message in inbox:
-                await bob.send(message.sender_id, "done", in_reply_to=message.message_id)
+                await message.reply("done")
                 await message.acknowledge()
 
 Calls have a deadline and outlive a restart of the server; inboxes resume by themselves. Requests
@@ -33,7 +33,7 @@ from dovetail.client.errors import (
     from_rpc_error,
 )
 from dovetail.client.inbox import Inbox
-from dovetail.client.received import ReceivedMessage
+from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
 from dovetail.client.tasks import Tasks
 
 __all__ = [
@@ -47,8 +47,10 @@ __all__ = [
     "FailedPreconditionError",
     "FieldViolation",
     "Inbox",
+    "InboxMessage",
     "InternalError",
     "InvalidArgumentError",
+    "MessageContent",
     "NotFoundError",
     "OutOfRangeError",
     "PermissionDeniedError",

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import timedelta
+from functools import partial
+from typing import Any, Unpack
 
-from dovetail.client.connection import Connection, caller_metadata
+from dovetail.client.connection import Addresses, Connection, caller_metadata
+from dovetail.client.errors import DeadlineExceededError
 from dovetail.client.inbox import Inbox
+from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
 from dovetail.client.tasks import Tasks
 from dovetail.client.values import struct
 from dovetail.messaging.v1 import messaging_pb2 as pb
@@ -25,8 +30,8 @@ async def connect(
     agent_id: str = "",
     *,
     team_id: str = "",
-    messaging: str = MESSAGING,
-    tasks: str = TASKS,
+    messaging: Addresses = MESSAGING,
+    tasks: Addresses = TASKS,
     timeout: float = TIMEOUT,  # noqa: ASYNC109 - each call's, not this function's
     patience: float | None = None,
 ) -> AsyncGenerator[Agent]:
@@ -36,6 +41,9 @@ async def connect(
     for `patience` seconds (default: the whole `timeout`); that is safe, for every write is made
     with an id by which the server knows a repeat. Without `agent_id` one may look, and work on
     tasks, but not send. Without `team_id` it is the team "default".
+
+    Either service may have several addresses, of servers over one store: listed, or separated by
+    commas. Calls go to those that are up, in turn.
     """
     caller = caller_metadata(team_id, agent_id)
     patience = timeout if patience is None else patience
@@ -123,6 +131,80 @@ class Agent:
         )
         return await self._call(self._stub.SendMessage, request)
 
+    async def ask(
+        self,
+        to: str,
+        body: str = "",
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the answer, not of this call
+        thread_id: str = "",
+        in_reply_to: str = "",
+        **content: Unpack[MessageContent],
+    ) -> ReceivedMessage:
+        """Send a message and wait for the first reply to it, which is then acknowledged.
+
+        No reply is missed, however early it comes. One that is not there `timeout` seconds after
+        the message was sent (default: as long as a call) is a DeadlineExceededError; it may still
+        come, and asking again with the same `request_id` waits for it without sending again.
+        """
+        sent = await self.send(to, body, thread_id=thread_id, in_reply_to=in_reply_to, **content)
+        timeout = self._connection.timeout if timeout is None else timeout
+        replies = pb.MessageFilter(thread_id=sent.thread_id, create_time_from=sent.create_time)
+        async with self.inbox(include_acknowledged=True, filter=replies) as inbox:
+            try:
+                async with asyncio.timeout(timeout):
+                    reply = await anext(inbox)
+                    while reply.in_reply_to != sent.message_id:
+                        reply = await anext(inbox)
+            except TimeoutError:
+                raise DeadlineExceededError(
+                    f"no reply to message {sent.message_id} in {timeout:g} s",
+                    metadata={"message_id": sent.message_id},
+                ) from None
+        await reply.acknowledge()
+        return reply
+
+    async def reply(
+        self, message: InboxMessage, body: str = "", **content: Unpack[MessageContent]
+    ) -> pb.SendMessageResponse:
+        """Answer the sender of a message, in the same thread. It does not acknowledge."""
+        return await self.send(message.sender_id, body, in_reply_to=message.message_id, **content)
+
+    async def receive(
+        self,
+        agent_id: str = "",
+        *,
+        wait: float = 0.0,
+        max_messages: int = 0,
+        acknowledge: Iterable[int] = (),
+        acknowledge_through: int = 0,
+        filter: pb.MessageFilter | None = None,
+    ) -> list[ReceivedMessage]:
+        """What is not acknowledged in an inbox, by default this agent's: at most `max_messages`.
+
+        When there is nothing, it waits for `wait` seconds (50 at most). First it acknowledges what
+        it is told to: give it the sequences of the last answer, and a loop needs but one call.
+        """
+        request = pb.ReceiveMessagesRequest(
+            agent_id=agent_id,
+            acknowledge_sequences=acknowledge,
+            acknowledge_through_sequence=acknowledge_through,
+            max_messages=max_messages,
+            filter=filter,
+        )
+        clock = asyncio.get_running_loop().time
+        end = clock() + wait
+
+        def receive(
+            request: pb.ReceiveMessagesRequest, **options: Any
+        ) -> Awaitable[pb.ReceiveMessagesResponse]:
+            """A repeat waits for what is left of the time."""
+            request.wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
+            return self._stub.ReceiveMessages(request, **options)
+
+        answer = await self._call(receive, request, wait=wait)
+        return [self._received(agent_id, delivery) for delivery in answer.deliveries]
+
     def inbox(
         self,
         agent_id: str = "",
@@ -148,11 +230,9 @@ class Agent:
             request.after_sequence = after_sequence
         else:
             request.position = position
-
-        async def acknowledge(sequence: int) -> None:
-            await self.acknowledge((sequence,), agent_id=owner)
-
-        return Inbox(self._connection, self._stub.SubscribeInbox, request, acknowledge)
+        return Inbox(
+            self._connection, self._stub.SubscribeInbox, request, partial(self._received, owner)
+        )
 
     async def acknowledge(
         self, sequences: Iterable[int] = (), *, through: int = 0, agent_id: str = ""
@@ -192,3 +272,11 @@ class Agent:
             request.page_token = page.next_page_token
             if not request.page_token:
                 return
+
+    def _received(self, agent_id: str, delivery: pb.Delivery) -> ReceivedMessage:
+        """A delivery of an agent's inbox, which this agent answers."""
+
+        async def acknowledge(sequence: int) -> None:
+            await self.acknowledge((sequence,), agent_id=agent_id)
+
+        return received(delivery, acknowledge, self.reply)

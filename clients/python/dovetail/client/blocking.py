@@ -1,9 +1,19 @@
 """The same client for code without asyncio: every call waits for its answer.
 
-    with connect("alice") as alice:
-        alice.send("bob", "hello")
-        for message in alice.inbox():
+    from dovetail.client.blocking import connect
+
+    with connect("alice") as alice, connect("bob") as bob:
+        bob.register()
+        alice.send("bob", "Can you look at the parser?")
+        for message in bob.receive():
+            print(message.sender_id, message.body)
             message.acknowledge()
+        task = alice.tasks.create("Fix the parser")
+        alice.tasks.assign(task.task_id, "bob")
+        bob.tasks.start(task.task_id)
+        bob.tasks.complete(task.task_id, "Fixed: it now reads trailing commas")
+        report = alice.tasks.report()
+        print(report.completed_tasks, report.average_task_time.ToTimedelta())
 
 There is no second implementation: all blocking clients of a process run on one event loop in a
 thread of its own (gRPC bears no second one), and every method here is a method of `dovetail.client`
@@ -14,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -23,13 +33,15 @@ from contextlib import (
 )
 from dataclasses import dataclass, field, fields
 from functools import cache, wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, Unpack
 
 from dovetail import client
-from dovetail.client.received import InboxMessage
+from dovetail.client import InboxMessage, MessageContent
+from dovetail.messaging.v1 import messaging_pb2 as pb
 
 P = ParamSpec("P")
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class _Loop:
@@ -79,6 +91,19 @@ class _Loop:
         while not isinstance(item := self.run(next_item()), _End):
             yield item
 
+    def message(self, received: client.ReceivedMessage) -> ReceivedMessage:
+        """The message, whose methods are waited for."""
+        content = {each.name: getattr(received, each.name) for each in fields(InboxMessage)}
+        return ReceivedMessage(
+            **content,
+            _acknowledge=self.waiting(received.acknowledge),
+            _reply=self.waiting(received.reply),
+        )
+
+    def messages(self, received: Iterable[client.ReceivedMessage]) -> list[ReceivedMessage]:
+        """Each message."""
+        return list(map(self.message, received))
+
 
 class _End:
     """Stands for the end of an iterator."""
@@ -94,13 +119,18 @@ def _loop() -> _Loop:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReceivedMessage(InboxMessage):
-    """A delivery that can be acknowledged."""
+    """A delivery that can be acknowledged and answered."""
 
     _acknowledge: Callable[[], None] = field(repr=False, compare=False)
+    _reply: Callable[..., pb.SendMessageResponse] = field(repr=False, compare=False)
 
     def acknowledge(self) -> None:
         """Say that this inbox is done with it. When this returns, that is on the server's disk."""
         self._acknowledge()
+
+    def reply(self, body: str = "", **content: Unpack[MessageContent]) -> pb.SendMessageResponse:
+        """Answer the sender, in the same thread. It does not acknowledge."""
+        return self._reply(body, **content)
 
 
 class Inbox:
@@ -122,11 +152,11 @@ class Inbox:
 
     def __iter__(self) -> Iterator[ReceivedMessage]:
         """Iterate over messages as they come."""
-        return (self._message(each) for each in self._loop.each(self._inbox))
+        return map(self._loop.message, self._loop.each(self._inbox))
 
     def backlog(self) -> Iterator[ReceivedMessage]:
         """What was there when it opened and was not taken yet; it does not wait for more."""
-        return (self._message(each) for each in self._loop.each(self._inbox.backlog()))
+        return map(self._loop.message, self._loop.each(self._inbox.backlog()))
 
     def __enter__(self) -> Inbox:
         """Close it at the end of the block."""
@@ -135,10 +165,6 @@ class Inbox:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
-
-    def _message(self, received: client.ReceivedMessage) -> ReceivedMessage:
-        content = {each.name: getattr(received, each.name) for each in fields(InboxMessage)}
-        return ReceivedMessage(**content, _acknowledge=self._loop.waiting(received.acknowledge))
 
 
 class Tasks:
@@ -172,10 +198,23 @@ class Agent:
         self.agent = loop.waiting(agent.agent)
         self.agents = loop.iterating(agent.agents)
         self.send = loop.waiting(agent.send)
+        self.ask = _then(loop.waiting(agent.ask), loop.message)
+        self.reply = loop.waiting(agent.reply)
+        self.receive = _then(loop.waiting(agent.receive), loop.messages)
         self.inbox = _opening(loop, agent.inbox)
         self.acknowledge = loop.waiting(agent.acknowledge)
         self.message = loop.waiting(agent.message)
         self.messages = loop.iterating(agent.messages)
+
+
+def _then(method: Callable[P, T], convert: Callable[[T], U]) -> Callable[P, U]:
+    """The method, its answer converted."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> U:
+        return convert(method(*args, **kwargs))
+
+    return call
 
 
 def _opening(loop: _Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbox]:

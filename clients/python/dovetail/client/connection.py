@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import json
 import random
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Concatenate, TypeVar
 
 import grpc
 
@@ -37,6 +39,23 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
+SEVERAL = (
+    *OPTIONS,
+    # Each call to the next server that is up and says that it is healthy.
+    (
+        "grpc.service_config",
+        json.dumps(
+            {
+                "loadBalancingConfig": [{"round_robin": {}}],
+                "healthCheckConfig": {"serviceName": ""},
+            }
+        ),
+    ),
+)
+
+Addresses = str | Iterable[str]
+"""One address, or those of several servers over one store: listed, or separated by commas."""
+
 PASSING = (UnavailableError, CallCancelledError)
 """Errors after which the same call may be made again: every write is safe to repeat."""
 
@@ -45,6 +64,35 @@ def caller_metadata(team_id: str, agent_id: str) -> tuple[tuple[str, bytes], ...
     """Who calls, as servers read it. The binary keys carry every id, ASCII or not."""
     pairs = (("dovetail-team-bin", team_id), ("dovetail-agent-bin", agent_id))
     return tuple((key, value.encode()) for key, value in pairs if value)
+
+
+def listed(addresses: Addresses) -> tuple[str, ...]:
+    """The addresses, each by itself."""
+    each = addresses.split(",") if isinstance(addresses, str) else addresses
+    return tuple(address.strip() for address in each if address.strip())
+
+
+def target(addresses: tuple[str, ...]) -> str:
+    """What gRPC calls these addresses. A name it resolves only where it stands alone."""
+    if not addresses:
+        raise ValueError("a server's address is missing")
+    if len(addresses) == 1:
+        return addresses[0]
+    versions = {_ip_version(address) for address in addresses}
+    if len(versions) > 1:
+        raise ValueError(f"several addresses must be all IPv4 or all IPv6: {', '.join(addresses)}")
+    return f"ipv{versions.pop()}:{','.join(addresses)}"
+
+
+def _ip_version(address: str) -> int:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).version
+    except ValueError:
+        raise ValueError(
+            f"of several addresses each must be an IP address and a port, not {address!r};"
+            " a name must stand alone, and may have several addresses"
+        ) from None
 
 
 def pauses() -> Iterator[float]:
@@ -56,43 +104,56 @@ def pauses() -> Iterator[float]:
 
 
 class Connection:
-    """A channel to one server. It connects at the first call and again whenever it must.
+    """A channel to one server, or to several over one store, of which those that are up take turns.
 
-    A call takes at most `timeout` seconds. While the server cannot be reached, calls are repeated
-    for `patience` seconds at most.
+    It connects at the first call and again whenever it must. A call takes at most `timeout`
+    seconds. While no server can be reached, calls are repeated for `patience` seconds at most.
     """
 
     def __init__(
-        self, address: str, caller: tuple[tuple[str, bytes], ...], timeout: float, patience: float
+        self,
+        addresses: Addresses,
+        caller: tuple[tuple[str, bytes], ...],
+        timeout: float,
+        patience: float,
     ) -> None:
-        """Prepare to call the server at `address`."""
-        self.address = address
+        """Prepare to call the servers at `addresses`."""
+        each = listed(addresses)
+        self.address = ",".join(each)
         self.caller = caller
-        self.channel: grpc.aio.Channel = grpc.aio.insecure_channel(address, options=OPTIONS)
-        self._timeout = timeout
+        self.channel: grpc.aio.Channel = grpc.aio.insecure_channel(
+            target(each), options=SEVERAL if len(each) > 1 else OPTIONS
+        )
+        self.timeout = timeout
         self._patience = min(patience, timeout)
 
     async def call(
-        self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request
+        self,
+        method: Callable[Concatenate[Request, ...], Awaitable[Response]],
+        request: Request,
+        *,
+        wait: float = 0.0,
     ) -> Response:
-        """Make a call that is safe to repeat. Raises a DovetailError."""
+        """Make a call that is safe to repeat. Raises a DovetailError.
+
+        `wait` is how long the server may take on purpose; the deadline comes so much later.
+        """
         clock = asyncio.get_running_loop().time
-        begin = clock()
+        end = clock() + wait + self.timeout
+        give_up = clock() + (self._patience and wait + self._patience)
         for pause in pauses():
             try:
-                return await method(
-                    request, timeout=begin + self._timeout - clock(), metadata=self.caller
-                )
+                return await method(request, timeout=end - clock(), metadata=self.caller)
             except grpc.aio.AioRpcError as error:
                 failure = self.failure(error)
                 pause = max(pause, failure.retry_after or 0.0)
-                if not isinstance(failure, PASSING) or clock() + pause > begin + self._patience:
+                if not isinstance(failure, PASSING) or clock() + pause > give_up:
                     raise failure from error
             await asyncio.sleep(pause)
         raise AssertionError("pauses never end")
 
     def failure(self, error: grpc.aio.AioRpcError) -> DovetailError:
-        """The typed error of a call to this server."""
+        """The typed error of a call."""
         failure = from_rpc_error(error)
         failure.address = self.address
         return failure

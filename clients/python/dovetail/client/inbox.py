@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import grpc
 from grpc.aio import EOF
 
 from dovetail.client.connection import PASSING, Connection, pauses
-from dovetail.client.received import Acknowledge, ReceivedMessage, received
+from dovetail.client.received import ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
 
 Subscribe = grpc.aio.UnaryStreamMultiCallable[pb.SubscribeInboxRequest, pb.SubscribeInboxResponse]
@@ -30,13 +30,13 @@ class Inbox:
         connection: Connection,
         subscribe: Subscribe,
         request: pb.SubscribeInboxRequest,
-        acknowledge: Acknowledge,
+        received: Callable[[pb.Delivery], ReceivedMessage],
     ) -> None:
         """Stream what `request` asks for, from the first `anext` on."""
         self._connection = connection
         self._subscribe = subscribe
         self._request = request
-        self._acknowledge = acknowledge
+        self._received = received
         self._ready: deque[ReceivedMessage] = deque()
         self._caught_up = False
         self._closed = False
@@ -114,9 +114,7 @@ class Inbox:
         self._pauses, self._pause = pauses(), 0.0
         self._request.after_sequence = response.through_sequence
         self._caught_up |= response.mark == pb.STREAM_MARK_CAUGHT_UP
-        self._ready.extend(
-            received(delivery, self._acknowledge) for delivery in response.deliveries
-        )
+        self._ready.extend(map(self._received, response.deliveries))
 
 
 class _Stream:

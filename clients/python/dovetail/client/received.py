@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypedDict, Unpack
 
 from google.protobuf import json_format
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 
 Acknowledge = Callable[[int], Awaitable[object]]
+
+
+class MessageContent(TypedDict, total=False):
+    """What may be said beside the body, as in `Agent.send`."""
+
+    subject: str
+    data: Mapping[str, Any] | None
+    importance: pb.Importance.ValueType
+    task_id: str
+    labels: Mapping[str, str] | None
+    request_id: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,17 +52,34 @@ class InboxMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReceivedMessage(InboxMessage):
-    """A delivery that can be acknowledged."""
+    """A delivery that can be acknowledged and answered."""
 
     _acknowledge: Acknowledge = field(repr=False, compare=False)
+    _reply: Reply = field(repr=False, compare=False)
 
     async def acknowledge(self) -> None:
         """Say that this inbox is done with it. When this returns, that is on the server's disk."""
         await self._acknowledge(self.sequence)
 
+    async def reply(
+        self, body: str = "", **content: Unpack[MessageContent]
+    ) -> pb.SendMessageResponse:
+        """Answer the sender, in the same thread. It does not acknowledge."""
+        return await self._reply(self, body, **content)
 
-def received(delivery: pb.Delivery, acknowledge: Acknowledge) -> ReceivedMessage:
-    """A delivery as a value that can acknowledge itself."""
+
+class Reply(Protocol):
+    """`Agent.reply`, as a message knows it."""
+
+    def __call__(
+        self, message: InboxMessage, body: str = "", **content: Unpack[MessageContent]
+    ) -> Awaitable[pb.SendMessageResponse]:
+        """Answer a message."""
+        ...
+
+
+def received(delivery: pb.Delivery, acknowledge: Acknowledge, reply: Reply) -> ReceivedMessage:
+    """A delivery as a value that can acknowledge itself and be answered."""
     message = delivery.message
     return ReceivedMessage(
         sequence=delivery.sequence,
@@ -72,4 +100,5 @@ def received(delivery: pb.Delivery, acknowledge: Acknowledge) -> ReceivedMessage
         acknowledged=delivery.state == pb.DELIVERY_STATE_ACKNOWLEDGED,
         delivery=delivery,
         _acknowledge=acknowledge,
+        _reply=reply,
     )

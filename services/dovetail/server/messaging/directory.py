@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
 from dovetail.server.errors import ResourceExhaustedError
-from dovetail.server.paging import Paging
+from dovetail.server.paging import PAGE_BYTES, Paging
 from dovetail.server.store import agents
 from dovetail.server.store.agents import Agent
 from dovetail.server.store.database import Store
@@ -68,10 +68,10 @@ class Directory:
         with Checks() as check:
             check.labels("labels", labels)
             after = paging.after_id(check)
-        found = await self._store.read(
-            caller.team_id,
-            lambda s: agents.page(s, caller.team_id, labels, after, paging.most + 1),
+        asked = agents.ListRequest(
+            labels=labels, after=after, most=paging.most, most_bytes=PAGE_BYTES
         )
-        page = found[: paging.most]
-        more = len(found) > len(page)
+        page, more = await self._store.read(
+            caller.team_id, lambda s: agents.page(s, caller.team_id, asked)
+        )
         return page, paging.next_token(page[-1].agent_id) if more else ""

@@ -201,9 +201,8 @@ class Inboxes:
             if listing.recipient_id:
                 agents.require(snapshot, caller.team_id, [listing.recipient_id])
             found, more = messages.page(snapshot, caller.team_id, asked)
-            records: list[Record] = [
-                (m, deliveries.receipts(snapshot, caller.team_id, m)) for m in found
-            ]
+            receipts = deliveries.receipts_of(snapshot, caller.team_id, found)
+            records: list[Record] = [(each, receipts[each.number]) for each in found]
             return records, paging.next_token(str(found[-1].number)) if more else ""
 
         return await self._store.scan(caller.team_id, query)
@@ -236,7 +235,7 @@ def _check_draft(draft: Draft) -> None:
         if not 1 <= count <= MOST_RECIPIENTS:
             check.refuse("recipient_ids", f"must have 1 to {MOST_RECIPIENTS:,} ids, has {count:,}")
         else:
-            check.ids("recipient_ids", draft.recipient_ids)
+            check.ids("recipient_ids", draft.recipient_ids, MOST_RECIPIENTS)
         content = draft.content
         check.text("subject", content.subject, SUBJECT_CHARACTERS)
         if "\0" in content.body:

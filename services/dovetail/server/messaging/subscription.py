@@ -16,7 +16,6 @@ from dovetail.server.store import deliveries, inboxes
 from dovetail.server.store.database import Store
 from dovetail.server.store.inboxes import PageRequest
 from dovetail.server.store.records import Delivery, DeliveryState, MessageFilter
-from dovetail.server.store.wakeups import Bell
 
 HEARTBEAT_SECONDS = 30.0
 RESPONSE_BYTES = 56 * 1024  # a response stays below 64 KiB, and gRPC's own window is that large
@@ -85,24 +84,25 @@ class Subscriptions:
         cursor = _start(wish, agent.last_sequence)
         with self._store.bells.watch(caller.team_id, agent_id) as bell:
             stream = _Stream(self._store, caller.team_id, agent_id, wish, cursor)
-            target = agent.last_sequence
+            target, clock = agent.last_sequence, asyncio.get_running_loop().time
+            due = clock() + self._heartbeat
             while not self._closing.is_set():
                 bell.clear()
                 ready, more = await stream.next(target)
+                if not ready and clock() >= due:
+                    ready.append(stream.mark(Mark.HEARTBEAT))
                 if ready:
-                    target = target if ready[0].mark is Mark.NONE else LARGEST_SEQUENCE
+                    target = LARGEST_SEQUENCE if ready[0].mark is Mark.CAUGHT_UP else target
                     yield ready.pop()  # kept nowhere here: a slow reader would hold it for long
-                if not more and not await self._wait(bell):
-                    yield stream.mark(Mark.HEARTBEAT)
+                    due = clock() + self._heartbeat
+                if not more and not self._closing.is_set():
+                    await bell.wait(due - clock())
             yield stream.mark(Mark.CLOSING)
         raise UnavailableError(
             Reason.SERVER_STOPPING,
             "the server is stopping: resume after through_sequence",
             retry_after=0.2,
         )
-
-    async def _wait(self, bell: Bell) -> bool:
-        return self._closing.is_set() or await bell.wait(self._heartbeat)
 
 
 class _Stream:

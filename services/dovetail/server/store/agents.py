@@ -12,6 +12,7 @@ from typing import Any
 from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import AgentRow
+from dovetail.server.store.pages import fitting
 from dovetail.server.store.transaction import (
     MICROS,
     Row,
@@ -23,8 +24,11 @@ from dovetail.server.store.transaction import (
 )
 
 SEEN_MICROS = 60 * MICROS
-MOST_KNOWN = 2_000
 MOST_SHOWN = 10
+NEIGHBOURS = 20
+MOST_COMPARED = 3
+COMPARED = 40
+ENVELOPE_BYTES = 64
 MOST_BYTES = 680  # Of ids in one text of an error: the longest id fits.
 _CHUNK = 500
 
@@ -40,6 +44,16 @@ class Agent:
     last_seen_time: int
     last_sequence: int
     unacknowledged_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRequest:
+    """A page of agents: which ones, after which id."""
+
+    labels: Mapping[str, str]
+    after: str
+    most: int
+    most_bytes: int
 
 
 _COLUMNS = (
@@ -80,6 +94,11 @@ def get(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent:
     if agent is None:
         raise _not_found(snapshot, team_id, [agent_id])
     return agent
+
+
+def any_at_all(snapshot: Snapshot) -> bool:
+    """Whether there is an agent in any team: a look at the store itself."""
+    return bool(snapshot.select(AgentRow.select(AgentRow.agent_id).limit(1)))
 
 
 def register(
@@ -142,16 +161,16 @@ def require(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[
     return found
 
 
-def page(
-    snapshot: Snapshot, team_id: str, labels: Mapping[str, str], after: str, limit: int
-) -> list[Agent]:
-    """Agents in order of id, after one."""
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Agent], bool]:
+    """A page of at most `most` agents and `most_bytes`, or one; and whether more follow."""
     query = AgentRow.select(*_COLUMNS).where(
         AgentRow.team_id == team_id,
-        AgentRow.agent_id > after,
-        *labels_text.conditions(snapshot, AgentRow.labels, labels),
+        AgentRow.agent_id > asked.after,
+        *labels_text.conditions(snapshot, AgentRow.labels, asked.labels),
     )
-    return [_agent(row) for row in snapshot.select(query.order_by(AgentRow.agent_id).limit(limit))]
+    rows = snapshot.select(query.order_by(AgentRow.agent_id).limit(asked.most + 1))
+    chosen = fitting(((row, _size(row)) for row in rows[: asked.most]), asked.most_bytes)
+    return [_agent(row) for row in chosen], len(chosen) < len(rows)
 
 
 def heads(
@@ -172,19 +191,38 @@ def heads(
     return found
 
 
+def _size(row: Row) -> int:
+    return sum(len(text.encode()) for text in row[:3]) + ENVELOPE_BYTES
+
+
 def _agent(row: Row) -> Agent:
     values: dict[str, Any] = dict(zip((column.name for column in _COLUMNS), row, strict=True))
     values["labels"] = labels_text.decode(values["labels"])
     return Agent(**values)
 
 
+def _neighbours(snapshot: Snapshot, team_id: str, agent_id: str) -> list[str]:
+    """The known ids that stand beside an unknown one in the order of ids: cheap in any team."""
+    ids = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == team_id)
+    below = ids.where(AgentRow.agent_id < agent_id).order_by(AgentRow.agent_id.desc())
+    above = ids.where(AgentRow.agent_id > agent_id).order_by(AgentRow.agent_id)
+    rows = [row for side in (below, above) for row in snapshot.select(side.limit(NEIGHBOURS))]
+    return [each for (each,) in rows]
+
+
+def _nearest(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> list[str]:
+    """Known ids like the unknown ones. Bounded work, for it is done where writers wait."""
+    found: dict[str, None] = {}
+    for agent_id in unknown[:MOST_COMPARED]:
+        begun = {each[:COMPARED]: each for each in _neighbours(snapshot, team_id, agent_id)}
+        alike = get_close_matches(agent_id[:COMPARED], begun, n=3)
+        found.update((begun[each], None) for each in alike)
+    return list(found)
+
+
 def _not_found(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> NotFoundError:
-    query = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == team_id)
-    known = [agent_id for (agent_id,) in snapshot.select(query.limit(MOST_KNOWN))]
     shown = _readable(unknown)
-    nearest = _readable(
-        list(dict.fromkeys(n for u in shown for n in get_close_matches(u, known, n=3)))
-    )
+    nearest = _readable(_nearest(snapshot, team_id, unknown))
     names = ", ".join(json.dumps(agent_id, ensure_ascii=False) for agent_id in shown)
     more = f" and {len(unknown) - len(shown)} more" if len(unknown) > len(shown) else ""
     hint = f"; nearest known: {', '.join(nearest)}" if nearest else ""

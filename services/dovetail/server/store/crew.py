@@ -169,7 +169,7 @@ class Crew:
 
 
 def busy(message: str) -> DovetailError:
-    """Too much waits; nothing was written."""
+    """Too much waits, or for too long. What a crew has begun by then may still be done."""
     return UnavailableError(Reason.STORE_BUSY, message, retry_after=0.5)
 
 

@@ -28,6 +28,7 @@ _Run = Callable[[list[Job]], None]
 LARGEST_GROUP = 128
 READERS = 3
 LARGEST_READ = 16
+SCANNERS = 2
 RETRY_SECONDS = 0.5
 
 
@@ -58,6 +59,10 @@ class _RefusedLateError(Exception):
         self.refusal = refusal
 
 
+class _NothingWrittenError(Exception):
+    """No unit of a group wrote: the transaction is rolled back, with the row of a new team."""
+
+
 class Store:
     """One store as one process uses it. To be used on one event loop, and closed at the end."""
 
@@ -77,7 +82,7 @@ class Store:
         end = self._engine.close_connection
         self._writers = Crew("writer", self._engine.writers, LARGEST_GROUP, self._write_group, end)
         self._readers = Crew("reader", READERS, LARGEST_READ, self._read_group, end)
-        self._scanner = Crew("scanner", 1, 1, self._read_group, end)
+        self._scanners = Crew("scanner", SCANNERS, 1, self._read_group, end)
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._comparing: asyncio.Task[None] | None = None
@@ -101,11 +106,12 @@ class Store:
 
     async def scan(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a long query, out of the way of short ones."""
-        return cast(T, await self._scanner.do("", team_id, query))
+        lane = str(next(self._turn) % SCANNERS)
+        return cast(T, await self._scanners.do(lane, team_id, query))
 
     async def ping(self) -> None:
         """Find out whether the store answers."""
-        await self.read("", lambda _: None)
+        await self.read("", agents.any_at_all)
 
     async def close(self) -> None:
         """Finish what waits and close the connections."""
@@ -114,7 +120,7 @@ class Store:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        for crew in (self._writers, self._readers, self._scanner):
+        for crew in (self._writers, self._readers, self._scanners):
             crew.close()
         self._stop.set()
         self._engine.interrupt()
@@ -134,12 +140,15 @@ class Store:
                 self._ring_here(rings)
 
     def _commit(self, jobs: list[Job]) -> set[Inbox]:
-        with self._engine.write() as transaction:
+        with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
             for job in jobs:
                 if not job.abandoned:
                     self._run_unit(transaction, job)
+            if not transaction.writes:
+                raise _NothingWrittenError
             transaction.flush()
-        return transaction.rings
+            return transaction.rings
+        return set()
 
     def _run_unit(self, transaction: Transaction, job: Job) -> None:
         transaction.team(job.team_id)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from peewee import Expression
 
 from dovetail.server.store.models import AgentRow, DeliveryRow
 from dovetail.server.store.records import DeliveryState, Message, Receipt
-from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
 _ADD = Statement(
     DeliveryRow.insert(
@@ -87,12 +88,26 @@ def add(
 def receipts(snapshot: Snapshot, team_id: str, message: Message) -> list[Receipt]:
     """What became of a message, in the order of its recipients."""
     rows = snapshot.rows(_RECEIPTS, team_id=team_id, message_number=message.number)
-    place = {agent_id: index for index, agent_id in enumerate(message.recipient_ids)}
-    found = [
-        Receipt(recipient_id=agent_id, sequence=sequence, acknowledge_time=time)
-        for agent_id, sequence, time in rows
-    ]
-    return sorted(found, key=lambda receipt: place[receipt.recipient_id])
+    return _in_order(message, rows)
+
+
+def receipts_of(
+    snapshot: Snapshot, team_id: str, messages: Sequence[Message]
+) -> dict[int, list[Receipt]]:
+    """What became of several messages, by their numbers."""
+    query = DeliveryRow.select(
+        DeliveryRow.message_number,
+        DeliveryRow.agent_id,
+        DeliveryRow.sequence,
+        DeliveryRow.acknowledge_time,
+    ).where(
+        DeliveryRow.team_id == team_id,
+        DeliveryRow.message_number.in_([message.number for message in messages]),
+    )
+    rows: dict[int, list[Row]] = defaultdict(list)
+    for number, *row in snapshot.select(query):
+        rows[number].append(tuple(row))
+    return {message.number: _in_order(message, rows[message.number]) for message in messages}
 
 
 def acknowledge(
@@ -123,6 +138,15 @@ def unacknowledged(
         _UNACKNOWLEDGED,
     )
     return {sequence for (sequence,) in snapshot.select(query)}
+
+
+def _in_order(message: Message, rows: Iterable[Row]) -> list[Receipt]:
+    place = {agent_id: index for index, agent_id in enumerate(message.recipient_ids)}
+    found = [
+        Receipt(recipient_id=agent_id, sequence=sequence, acknowledge_time=time)
+        for agent_id, sequence, time in rows
+    ]
+    return sorted(found, key=lambda receipt: place[receipt.recipient_id])
 
 
 def in_states(states: Sequence[int]) -> list[Expression]:

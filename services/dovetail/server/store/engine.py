@@ -68,20 +68,21 @@ class Engine(ABC):
 
     def migrate(self) -> None:
         """Bring the schema up to date, or refuse one that is newer than this code."""
-        with self.migration_lock():
-            runner = cast(Any, Runner(self.database, str(MIGRATIONS)))
-            unknown: list[str] = [
-                migration.name for migration in runner.status() if migration.path is None
-            ]
-            if unknown:
-                raise StoreOpenError(
-                    f"{self.address} was made by a newer release (it has {', '.join(unknown)}):"
-                    " upgrade this one, or use another store"
-                )
-            try:
-                runner.up()
-            except PeeweeException as error:
-                raise StoreOpenError(f"{self.address} cannot be migrated: {error}") from error
+        try:
+            with self.migration_lock():
+                self._migrate()
+        except PeeweeException as error:
+            raise StoreOpenError(f"{self.address} cannot be migrated: {error}") from error
+
+    def _migrate(self) -> None:
+        runner = cast(Any, Runner(self.database, str(MIGRATIONS)))
+        unknown: list[str] = [each.name for each in runner.status() if each.path is None]
+        if unknown:
+            raise StoreOpenError(
+                f"{self.address} was made by a newer release (it has {', '.join(unknown)}):"
+                " upgrade this one, or use another store"
+            )
+        runner.up()
 
     def close_connection(self) -> None:
         """Close this thread's connection."""
@@ -98,6 +99,7 @@ class Engine(ABC):
         for link in _chain(error):
             known = self.classify(link)
             if known is not None:
+                known.__cause__ = link
                 return known
         internal = InternalError(Reason.INTERNAL, "an internal error")
         internal.__cause__ = error

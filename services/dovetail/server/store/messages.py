@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from peewee import SQL, Expression
 from dovetail.server.store import deliveries
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import DeliveryRow, MessageRow
+from dovetail.server.store.pages import fitting
 from dovetail.server.store.records import (
     Content,
     Message,
@@ -168,24 +169,12 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Mes
         MessageRow.team_id == team_id, *wanted
     )
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
-    numbers = fitting(sizes[: asked.most], asked.most_bytes)
+    numbers = fitting(((number, size) for number, size in sizes[: asked.most]), asked.most_bytes)
     chosen = MessageRow.select(*COLUMNS).where(
         MessageRow.team_id == team_id, MessageRow.number.in_(numbers)
     )
     found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
     return found, len(numbers) < len(sizes)
-
-
-def fitting(sizes: Iterable[Row], most_bytes: int) -> list[int]:
-    """Of pairs of number and size, the first numbers that together fit; at least one."""
-    numbers: list[int] = []
-    total = 0
-    for number, size in sizes:
-        total += size
-        if numbers and total > most_bytes:
-            break
-        numbers.append(number)
-    return numbers
 
 
 def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
@@ -246,6 +235,9 @@ def _delivered(team_id: str, recipient_id: str, states: Sequence[int]) -> Expres
 
 def _answered_size(new: NewMessage, thread_id: str) -> int:
     """At most this many bytes are in an answer that holds the message and its receipts."""
-    ids = (new.sender_id, thread_id, new.in_reply_to, new.task_id, *new.recipient_ids)
+    ids = [new.sender_id, thread_id, new.in_reply_to, new.task_id, *new.recipient_ids]
+    notice = new.content.notice
+    if notice:
+        ids += [notice.task_id, notice.actor_id, notice.assignee_id, notice.former_assignee_id]
     receipts = RECEIPT_BYTES * len(new.recipient_ids)
     return new.size + ENVELOPE_BYTES + receipts + sum(len(each.encode()) for each in ids)

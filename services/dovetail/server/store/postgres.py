@@ -113,7 +113,7 @@ class PostgresEngine(Engine):
             )
         lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         if lost or state[:2] in _OUTAGES:
-            return unavailable(f"{self.address}: {str(error).strip()}")
+            return unavailable(f"{self.address} cannot be reached, or was interrupted")
         return None
 
     @contextmanager
@@ -121,6 +121,7 @@ class PostgresEngine(Engine):
         """A lock of this session, which the server frees when the session ends."""
         database = cast(Any, self.database)
         database.connect(reuse_if_open=True)
+        database.execute_sql("SET lock_timeout = 0")  # another's migration may take long
         database.execute_sql("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         try:
             yield
@@ -178,7 +179,8 @@ class _Announcer:
             with contextlib.suppress(psycopg.Error), self._connect() as connection:
                 while not self._stopping:
                     self._send(connection)
-            time.sleep(COALESCE_SECONDS)
+            if not self._stopping:
+                time.sleep(RETRY_SECONDS)
 
     def _send(self, connection: psycopg.Connection[Any]) -> None:
         self._news.wait()

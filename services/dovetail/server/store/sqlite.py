@@ -114,9 +114,10 @@ class SqliteEngine(Engine):
             return ResourceExhaustedError(
                 Reason.STORE_FULL, f"the disk of {self.address} is full: nothing was written"
             )
-        database_error = isinstance(error, (OSError, DatabaseError, cysqlite.DatabaseError))
-        if database_error and any(word in text for word in _OUTAGES):
-            return unavailable(f"{self.address}: {error}")
+        if isinstance(error, (OSError, DatabaseError, cysqlite.DatabaseError)):
+            for words, meaning in _OUTAGES.items():
+                if any(word in text for word in words):
+                    return unavailable(f"{self.address} {meaning}")
         return None
 
     @contextmanager
@@ -148,15 +149,13 @@ class SqliteEngine(Engine):
 
 _DRIVER_NOISE = re.compile(r"error compiling statement: \[.*?\] | \(code=.*?\)")
 
-_OUTAGES = (
-    "locked",
-    "busy",
-    "i/o error",
-    "unable to open",
-    "readonly",
-    "not a database",
-    "malformed",
-)
+# What SQLite says, and what callers are told; the log has SQLite's own words.
+_OUTAGES = {
+    ("locked", "busy"): "is locked by another program",
+    ("i/o error", "unable to open"): "cannot be read or written: look at its disk",
+    ("readonly",): "cannot be written: look at the rights of the file and its folder",
+    ("not a database", "malformed"): "is damaged: stop the servers and restore a copy",
+}
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -8,8 +8,8 @@ from typing import Any
 from peewee import Expression, Value, fn
 
 from dovetail.server.store import labels as labels_text
-from dovetail.server.store.messages import fitting
 from dovetail.server.store.models import TaskEventRow, TaskRow
+from dovetail.server.store.pages import fitting
 from dovetail.server.store.records import Repeat, Task, TaskEvent, TaskFilter, TaskState
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
@@ -76,13 +76,19 @@ _EVENTS = Statement(
 
 
 _TEXTS = (
+    TaskRow.task_id,
+    TaskRow.assignee_id,
+    TaskRow.creator_id,
+    TaskRow.thread_id,
+    TaskRow.labels,
     TaskRow.title,
     TaskRow.description,
     TaskRow.input,
     TaskRow.outcome_text,
     TaskRow.outcome_data,
 )
-_SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(0))
+_ENVELOPE_BYTES = 128
+_SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +169,7 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Tas
     order = TaskRow.number.desc() if asked.newest_first else TaskRow.number
     query = TaskRow.select(TaskRow.number, _SIZE).where(*wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
-    numbers = fitting(sizes[: asked.most], asked.most_bytes)
+    numbers = fitting(((number, size) for number, size in sizes[: asked.most]), asked.most_bytes)
     chosen = TaskRow.select(*_COLUMNS).where(
         TaskRow.team_id == team_id, TaskRow.number.in_(numbers)
     )

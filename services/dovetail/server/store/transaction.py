@@ -188,8 +188,6 @@ class Transaction(Snapshot):
 
     def flush(self) -> None:
         """Write the counters back; the last thing before the commit."""
-        if not self.writes:
-            return
         for team in self._teams.values():
             team.last_time = team.now
             self._execute(

@@ -1,0 +1,1 @@
+"""Measures Dovetail beside a bare echo server: rates and times as ratios, never as tests."""

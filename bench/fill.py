@@ -1,0 +1,86 @@
+"""Fills stores through the Store itself, much faster than calls would."""
+
+from __future__ import annotations
+
+from dovetail.server.store import agents, messages, tasks
+from dovetail.server.store.database import Store
+from dovetail.server.store.records import Content, MessageKind, NewMessage, Task, TaskState
+from dovetail.server.store.transaction import MICROS, Transaction
+
+TEAM = "default"
+AT_ONCE = 1_000
+ASSIGNEES = 20
+ENDED = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
+STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, *[TaskState.COMPLETED] * 6, *ENDED[1:])
+
+
+async def backlog(store_url: str, agent_id: str, body: str, count: int) -> None:
+    """Put so many messages into an agent's inbox."""
+    new = NewMessage(
+        sender_id=agent_id,
+        recipient_ids=[agent_id],
+        kind=MessageKind.MESSAGE,
+        content=Content(body=body),
+        size=len(body),
+    )
+
+    def unit(transaction: Transaction) -> None:
+        agents.touch(transaction, TEAM, agent_id)
+        for _ in range(AT_ONCE):
+            last = agents.last_sequences(transaction, TEAM, [agent_id])
+            messages.append(transaction, TEAM, new, last)
+
+    store = Store(store_url)
+    try:
+        for _ in range(count // AT_ONCE):
+            await store.write(TEAM, unit)
+    finally:
+        await store.close()
+
+
+async def team_with_tasks(store_url: str, team_id: str, count: int) -> None:
+    """Make a team with so many tasks: most completed, over twenty assignees."""
+
+    def unit(transaction: Transaction) -> None:
+        for _ in range(AT_ONCE):
+            task = _task(transaction.team(team_id).next_task(), transaction.team(team_id).now)
+            tasks.insert(transaction, team_id, task)
+
+    store = Store(store_url)
+    try:
+        for _ in range(count // AT_ONCE):
+            await store.write(team_id, unit)
+    finally:
+        await store.close()
+
+
+def _task(number: int, now: int) -> Task:
+    """A task that began somewhere in the last day, by its number."""
+    state = STATES[number % len(STATES)]
+    created = now - (number * 7_919 % 86_400) * MICROS
+    started = None if state is TaskState.PENDING else created + (number % 600) * MICROS
+    ended = (started or created) + (number * 31 % 3_600) * MICROS if state in ENDED else None
+    return Task(
+        task_id=f"t{number}",
+        number=number,
+        version=1,
+        title=f"Task {number}",
+        description="",
+        state=state,
+        assignee_id=f"worker-{number % ASSIGNEES}",
+        creator_id="planner",
+        priority=0,
+        labels={},
+        thread_id=f"t{number}",
+        input_json=None,
+        outcome_text="",
+        outcome_json=None,
+        attempt=1 if started else 0,
+        create_time=created,
+        update_time=created,
+        assign_time=created,
+        start_time=started,
+        end_time=ended,
+        due_time=None,
+        delete_time=None,
+    )

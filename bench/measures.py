@@ -1,0 +1,251 @@
+"""What is measured: a function for each measure, which makes its cases over the servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any
+
+from bench import fill
+from bench.echo import TIMES_KEY
+from bench.place import Place
+from bench.trials import ECHO, Case, Trial, closed_loop
+from dovetail.messaging.v1 import messaging_pb2 as talk
+from dovetail.tasks.v1 import tasks_pb2 as work
+from support.servers import Servers
+
+BODY = "x" * 200
+Metadata = tuple[tuple[str, str], ...]
+Call = Callable[[int], Awaitable[object]]
+_numbers = count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How long a run takes, and how much is in the stores."""
+
+    rounds: int
+    seconds: float
+    callers: tuple[int, ...]
+    backlog: int
+    tasks: tuple[int, ...]
+
+
+QUICK = Size(rounds=3, seconds=0.4, callers=(1, 16, 64, 256), backlog=5_000, tasks=(1_000, 10_000))
+FULL = Size(
+    rounds=7,
+    seconds=1.0,
+    callers=(1, 16, 64, 256),
+    backlog=20_000,
+    tasks=(1_000, 10_000, 100_000),
+)
+
+
+async def send(place: Place, size: Size) -> list[Case]:
+    """SendMessage from many callers: as many calls a second as they get answered."""
+    for servers in place.engines.values():
+        await servers.register(*(f"caller-{number}" for number in range(max(size.callers))))
+    calls = {engine: partial(_send, servers) for engine, servers in place.engines.items()}
+    return [
+        Case(
+            measure="send",
+            name=f"{callers} callers" if callers > 1 else "1 caller",
+            unit="messages",
+            targets={
+                target: partial(closed_loop, callers, size.seconds, call)
+                for target, call in {ECHO: partial(_echo, place), **calls}.items()
+            },
+        )
+        for callers in size.callers
+    ]
+
+
+async def deliver(place: Place, size: Size) -> list[Case]:
+    """From the call to the message on an open stream: in one process, and across the two."""
+    for servers in place.engines.values():
+        await servers.register("sender", "reader")
+    names = {"SendMessage to stream": _begin_send, "task assigned to stream": _begin_task}
+    return [
+        Case(
+            measure="deliver",
+            name=name,
+            unit="messages",
+            targets={
+                ECHO: partial(closed_loop, 1, size.seconds, partial(_echo, place)),
+                **{
+                    engine: partial(_until_delivered, servers, size.seconds, begin)
+                    for engine, servers in place.engines.items()
+                },
+            },
+        )
+        for name, begin in names.items()
+    ]
+
+
+async def backlog(place: Place, size: Size) -> list[Case]:
+    """How fast a subscriber has what waits in its inbox; beside it, the same bytes from memory."""
+    page = talk.SubscribeInboxResponse()
+    for servers in place.engines.values():
+        await fill.backlog(servers.store_url, "collector", BODY, size.backlog)
+        page = await anext(aiter(_open(servers, "collector", talk.START_POSITION_BEGINNING)))
+    return [
+        Case(
+            measure="backlog",
+            name=f"{size.backlog:,} messages",
+            unit="messages",
+            targets={
+                ECHO: partial(_read_copies, place, page, size.backlog),
+                **{
+                    engine: partial(_read_backlog, servers, "collector")
+                    for engine, servers in place.engines.items()
+                },
+            },
+        )
+    ]
+
+
+async def life(place: Place, size: Size) -> list[Case]:
+    """CreateTask, StartTask, CompleteTask, one after another; beside it, three calls of echo."""
+
+    async def three_echoes(number: int) -> None:
+        for _ in range(3):
+            await _echo(place, number)
+
+    calls: dict[str, Call] = {engine: partial(_live, s) for engine, s in place.engines.items()}
+    return [
+        Case(
+            measure="life",
+            name=f"{callers} callers" if callers > 1 else "1 caller",
+            unit="tasks",
+            targets={
+                target: partial(closed_loop, callers, size.seconds, call)
+                for target, call in {ECHO: three_echoes, **calls}.items()
+            },
+        )
+        for callers in (1, 64)
+    ]
+
+
+async def report(place: Place, size: Size) -> list[Case]:
+    """GetReport over a whole team, one call at a time."""
+    for servers in place.engines.values():
+        for tasks in size.tasks:
+            await fill.team_with_tasks(servers.store_url, f"team-{tasks}", tasks)
+    return [
+        Case(
+            measure="report",
+            name=f"{tasks:,} tasks",
+            unit="reports",
+            targets={
+                ECHO: partial(closed_loop, 1, size.seconds, partial(_echo, place)),
+                **{
+                    engine: partial(closed_loop, 1, size.seconds, partial(_report, servers, tasks))
+                    for engine, servers in place.engines.items()
+                },
+            },
+        )
+        for tasks in size.tasks
+    ]
+
+
+MEASURES = {each.__name__: each for each in (send, deliver, backlog, life, report)}
+
+
+def message(recipient_id: str) -> talk.SendMessageRequest:
+    """A message as the Python client sends it."""
+    return talk.SendMessageRequest(
+        recipient_ids=[recipient_id], body=BODY, request_id=f"request-{next(_numbers)}"
+    )
+
+
+def as_agent(agent_id: str) -> Metadata:
+    """The metadata of a caller."""
+    return (("dovetail-agent", agent_id),)
+
+
+async def _echo(place: Place, number: int) -> None:
+    agent_id = f"caller-{number}"
+    await place.echo.Echo(message(agent_id), metadata=as_agent(agent_id))
+
+
+async def _send(servers: Servers, number: int) -> None:
+    agent_id = f"caller-{number}"
+    await servers.messaging_stub.SendMessage(message(agent_id), metadata=as_agent(agent_id))
+
+
+async def _live(servers: Servers, number: int) -> None:
+    stub, metadata = servers.tasks_stub, as_agent(f"caller-{number}")
+
+    def request_id() -> str:
+        return f"request-{next(_numbers)}"
+
+    create = work.CreateTaskRequest(title="A task", request_id=request_id())
+    task_id = (await stub.CreateTask(create, metadata=metadata)).task.task_id
+    start = work.StartTaskRequest(task_id=task_id, request_id=request_id())
+    await stub.StartTask(start, metadata=metadata)
+    complete = work.CompleteTaskRequest(task_id=task_id, request_id=request_id())
+    await stub.CompleteTask(complete, metadata=metadata)
+
+
+async def _report(servers: Servers, tasks: int, _: int) -> None:
+    metadata = (("dovetail-team", f"team-{tasks}"),)
+    response = await servers.tasks_stub.GetReport(work.GetReportRequest(), metadata=metadata)
+    if response.report.total_tasks != tasks:
+        raise RuntimeError(f"a report of {response.report.total_tasks} tasks, not {tasks}")
+
+
+def _begin_send(servers: Servers) -> Awaitable[object]:
+    return servers.messaging_stub.SendMessage(message("reader"), metadata=as_agent("sender"))
+
+
+def _begin_task(servers: Servers) -> Awaitable[object]:
+    request = work.CreateTaskRequest(title="A task", assignee_id="reader")
+    return servers.tasks_stub.CreateTask(request, metadata=as_agent("sender"))
+
+
+def _open(servers: Servers, agent_id: str, position: Any) -> Any:
+    request = talk.SubscribeInboxRequest(agent_id=agent_id, position=position)
+    return servers.messaging_stub.SubscribeInbox(request, metadata=as_agent(agent_id))
+
+
+async def _until_delivered(
+    servers: Servers, seconds: float, begin: Callable[[Servers], Awaitable[object]]
+) -> Trial:
+    stream = _open(servers, "reader", talk.START_POSITION_NOW)
+    while (await stream.read()).mark != talk.STREAM_MARK_CAUGHT_UP:
+        pass
+    taken: list[float] = []
+    start = time.perf_counter()
+    while (before := time.perf_counter()) < start + seconds:
+        call = begin(servers)
+        while not (await stream.read()).deliveries:
+            pass
+        taken.append(time.perf_counter() - before)
+        await call
+    elapsed = time.perf_counter() - start
+    stream.cancel()
+    return Trial.of(elapsed, taken)
+
+
+async def _read_backlog(servers: Servers, agent_id: str) -> Trial:
+    stream = _open(servers, agent_id, talk.START_POSITION_BEGINNING)
+    trial = await _read(stream)
+    stream.cancel()
+    return trial
+
+
+async def _read_copies(place: Place, page: talk.SubscribeInboxResponse, messages: int) -> Trial:
+    times = -(-messages // len(page.deliveries))
+    return await _read(place.echo.Repeat(page, metadata=((TIMES_KEY, str(times)),)))
+
+
+async def _read(stream: AsyncIterator[talk.SubscribeInboxResponse]) -> Trial:
+    messages, begin = 0, time.perf_counter()
+    async for response in stream:
+        messages += len(response.deliveries)
+        if response.mark == talk.STREAM_MARK_CAUGHT_UP:
+            break
+    return Trial(rate=messages / (time.perf_counter() - begin))

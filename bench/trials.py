@@ -1,0 +1,117 @@
+"""Trials: one short run against one server. Cases: the same run against several, in turns."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+ECHO = "echo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What one run saw: how many a second, and how long each took, in milliseconds."""
+
+    rate: float
+    p50: float | None = None
+    p99: float | None = None
+
+    @classmethod
+    def of(cls, elapsed: float, seconds: Sequence[float]) -> Trial:
+        """From the length of a run and of each thing done in it."""
+        found = sorted(seconds)
+        return cls(
+            rate=len(found) / elapsed,
+            p50=found[len(found) // 2] * 1_000,
+            p99=found[len(found) * 99 // 100] * 1_000,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One thing that is measured, on each target. The others are compared with its target ECHO."""
+
+    measure: str
+    name: str
+    unit: str
+    targets: Mapping[str, Callable[[], Awaitable[Trial]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """What a case comes to on one target: medians. A ratio is that to echo in the same round."""
+
+    measure: str
+    name: str
+    unit: str
+    target: str
+    rate: float
+    p50: float | None
+    p99: float | None
+    rate_ratio: float | None
+    p50_ratio: float | None
+    p99_ratio: float | None
+
+
+async def in_rounds(
+    cases: Sequence[Case], rounds: int, advance: Callable[[str], None]
+) -> list[Figure]:
+    """Run every case in every round, its targets forth and back, and take the medians."""
+    seen: dict[tuple[int, str], list[Trial]] = {}
+    for number in range(rounds):
+        for index, case in enumerate(cases):
+            targets = list(case.targets.items())
+            for target, run in targets if number % 2 == 0 else reversed(targets):
+                advance(f"{case.measure}: {case.name}, {target}")
+                seen.setdefault((index, target), []).append(await run())
+    return [
+        _figure(case, target, seen[index, target], seen[index, ECHO])
+        for index, case in enumerate(cases)
+        for target in case.targets
+    ]
+
+
+async def closed_loop(
+    callers: int, seconds: float, call: Callable[[int], Awaitable[object]]
+) -> Trial:
+    """So many callers, each of which calls again as soon as it has its answer."""
+    taken: list[float] = []
+    begin = time.perf_counter()
+
+    async def repeat(number: int) -> None:
+        before = time.perf_counter()
+        while before < begin + seconds:
+            await call(number)
+            after = time.perf_counter()
+            taken.append(after - before)
+            before = after
+
+    await asyncio.gather(*map(repeat, range(callers)))
+    return Trial.of(time.perf_counter() - begin, taken)
+
+
+def _figure(case: Case, target: str, trials: list[Trial], echo: list[Trial]) -> Figure:
+    return Figure(
+        measure=case.measure,
+        name=case.name,
+        unit=case.unit,
+        target=target,
+        rate=median(trial.rate for trial in trials),
+        p50=_median(trial.p50 for trial in trials),
+        p99=_median(trial.p99 for trial in trials),
+        rate_ratio=_ratio([t.rate for t in trials], [t.rate for t in echo]),
+        p50_ratio=_ratio([t.p50 for t in trials], [t.p50 for t in echo]),
+        p99_ratio=_ratio([t.p99 for t in trials], [t.p99 for t in echo]),
+    )
+
+
+def _median(values: Iterator[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _ratio(values: Sequence[float | None], base: Sequence[float | None]) -> float | None:
+    return _median(v / b if v and b else None for v, b in zip(values, base, strict=True))

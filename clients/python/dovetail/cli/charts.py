@@ -1,0 +1,26 @@
+"""Columns of blocks: a small chart for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+FULL = len(EIGHTHS) - 1
+
+
+def columns(values: Sequence[int], rows: int) -> list[str]:
+    """A column for each value, as lines from top to bottom; what is not nothing is seen."""
+    most = max(values, default=0) or 1
+    heights = [ceil(value * rows * FULL / most) for value in values]
+    return [
+        "".join(EIGHTHS[min(max(height - row * FULL, 0), FULL)] for height in heights)
+        for row in reversed(range(rows))
+    ]
+
+
+def merged(values: Sequence[int], most: int) -> tuple[list[int], int]:
+    """At most so many values, each the sum of as many neighbours; and how many these are."""
+    width = max(1, ceil(len(values) / most))
+    starts = range(0, len(values), width)
+    return [sum(values[start : start + width]) for start in starts], width

@@ -1,0 +1,1 @@
+"""`dovetail demo`: a small team works, for you to watch."""

@@ -1,0 +1,135 @@
+"""`dovetail demo`: the command."""
+# ruff: noqa: PLR0913 - one parameter per option
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import click
+from click.core import ParameterSource
+from rich.text import Text
+
+from dovetail.cli.children import cancel_on_signals, serving_for_now
+from dovetail.cli.demo import story
+from dovetail.cli.demo.stage import Stage
+from dovetail.cli.demo.team import ROLES, Member, Pace, Planner
+from dovetail.cli.exits import INTERRUPTED, explained
+from dovetail.cli.options import PATIENCE, server_options
+from dovetail.cli.output import Output
+from dovetail.client import Agent, DovetailError, connect
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the team works."""
+
+    messaging: str
+    tasks: str
+    team_id: str
+    lasting: bool
+
+
+@click.command()
+@click.option("--here", is_flag=True, help="Use the running servers, in a new team.")
+@server_options
+@click.option(
+    "--speed",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="2 is twice as fast, 0 has no pauses.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per event, then the report."
+)
+@click.pass_context
+def demo(
+    context: click.Context, here: bool, messaging: str, tasks: str, speed: float, as_json: bool
+) -> None:
+    """Watch a small team of agents work.
+
+    A planner, two coders, a reviewer and a writer talk and work for half a minute, on servers and a
+    store of their own that are gone afterwards. With --here, --messaging or --tasks they work on
+    running ones.
+    """
+    named = {context.get_parameter_source(name) for name in ("messaging", "tasks")}
+    here = here or ParameterSource.COMMANDLINE in named
+    place = Place(
+        messaging=messaging, tasks=tasks, team_id=f"demo-{uuid.uuid4().hex[:8]}", lasting=True
+    )
+    stage, pace = Stage(Output(as_json)), Pace(speed=speed)
+    try:
+        asyncio.run(_play(place, stage, pace) if here else _play_apart(stage, pace))
+    except DovetailError as error:
+        raise explained(error) from error
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+
+
+async def _play_apart(stage: Stage, pace: Pace) -> None:
+    """Play on servers of its own."""
+    async with serving_for_now() as children:
+        place = Place(
+            messaging=children.messaging.address,
+            tasks=children.tasks.address,
+            team_id="demo",
+            lasting=False,
+        )
+        await _play(place, stage, pace)
+
+
+async def _play(place: Place, stage: Stage, pace: Pace) -> None:
+    """Bring the team together, let it work, show the report."""
+    cancel_on_signals()
+    async with _together(place) as agents:
+        planner = Planner(agents[story.PLANNER], stage, pace)
+        members = [role(agents[name], stage, pace) for name, role in ROLES.items()]
+        stage.remark(Text.assemble((story.AIM, "bold"), "\nFive agents see to it:\n"))
+        with stage.open():
+            await _all_at_once((*members, planner))
+        stage.report(await planner.report())
+    stage.remark(Text(f"\n{_goodbye(place)}"))
+
+
+async def _all_at_once(members: tuple[Member, ...]) -> None:
+    """Let each live its own life. If one fails, the others stop."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for member in members:
+                group.create_task(member.run())
+    except BaseExceptionGroup as failures:
+        first = cast("BaseException", failures)
+        while isinstance(first, BaseExceptionGroup):
+            first = cast("BaseException", first.exceptions[0])
+        raise first from failures
+
+
+@asynccontextmanager
+async def _together(place: Place) -> AsyncGenerator[dict[str, Agent]]:
+    """All agents, connected and known to each other."""
+    async with AsyncExitStack() as stack:
+        agents: dict[str, Agent] = {}
+        for name, role in story.NAMES.items():
+            agents[name] = await stack.enter_async_context(
+                connect(
+                    name,
+                    team_id=place.team_id,
+                    messaging=place.messaging,
+                    tasks=place.tasks,
+                    patience=PATIENCE,
+                )
+            )
+            await agents[name].register(display_name=role)
+        yield agents
+
+
+def _goodbye(place: Place) -> str:
+    if not place.lasting:
+        return "Every line was on disk before it was answered. Now yours: dovetail up"
+    return f"All of it is kept. Look again: dovetail thread --team {place.team_id} load-test"

@@ -1,0 +1,118 @@
+"""What one sees of the demo: a line for all that happens and, on a terminal, a board of tasks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from dovetail.cli import pictures
+from dovetail.cli.demo import story
+from dovetail.cli.output import Output, console
+from dovetail.cli.text import harmless
+from dovetail.tasks.v1 import tasks_pb2 as work
+
+COLOURS = {
+    story.PLANNER: "bright_cyan",
+    story.ADA: "bright_green",
+    story.BEN: "bright_yellow",
+    story.REVIEWER: "magenta",
+    story.WRITER: "bright_blue",
+}
+MARKS = {
+    "create": ("+", "yellow"),
+    "assign": ("⇄", "bold yellow"),
+    "start": ("▶", "blue"),
+    "complete": ("✔", "bold green"),
+    "fail": ("✘", "bold red"),
+    "reopen": ("↻", "bold yellow"),
+    "send": ("→", ""),
+    "arrive": ("←", "dim"),
+}
+WIDEST = max(map(len, story.NAMES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that an agent did, or that came to it."""
+
+    agent_id: str
+    event: str
+    text: str
+    task_id: str = ""
+
+
+class Stage:
+    """Where the demo is shown, line by line; with `--json` an object for each event."""
+
+    def __init__(self, out: Output) -> None:
+        """Show the demo where `out` prints."""
+        self._out = out
+        self._screen = console()
+        self._begin = time.monotonic()
+        self._tasks: dict[str, work.Task] = {}
+        self._live: Live | None = None
+
+    @contextmanager
+    def open(self) -> Generator[None]:
+        """Inside the block the board stands below the lines, where the terminal has one."""
+        self._begin = time.monotonic()
+        if self._out.as_json or not self._screen.is_terminal:
+            yield
+            return
+        with Live(console=self._screen, transient=True, refresh_per_second=8) as self._live:
+            yield
+        self._live = None
+
+    def remark(self, text: Text) -> None:
+        """Say something that no agent did."""
+        if not self._out.as_json:
+            self._screen.print(text, soft_wrap=True)
+
+    def show(self, event: Event) -> None:
+        """Show what happened."""
+        seconds = time.monotonic() - self._begin
+        if self._out.as_json:
+            print(json.dumps({"seconds": round(seconds, 3), **asdict(event)}), flush=True)
+            return
+        mark, style = MARKS[event.event]
+        line = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+        line.add_column(width=7, justify="right")
+        line.add_column(width=WIDEST)
+        line.add_row(
+            Text(f"{seconds:.1f} s", style="dim"),
+            Text(event.agent_id, style=COLOURS[event.agent_id]),
+            Text(mark, style=style),
+            Text(harmless(" ".join(event.text.split())), style=style if mark == "←" else ""),
+        )
+        self._screen.print(line)
+
+    def task(self, agent_id: str, event: str, task: work.Task, text: str) -> None:
+        """Show that an agent changed a task, and how the task now stands."""
+        self._tasks[task.task_id] = task
+        if self._live:
+            self._live.update(self._board())
+        self.show(Event(agent_id=agent_id, event=event, task_id=task.task_id, text=text))
+
+    def report(self, report: work.Report) -> None:
+        """Show the report, at the end."""
+        self.remark(Text("\nThe report:\n", style="bold"))
+        self._out.item(report, pictures.report)
+
+    def _board(self) -> Group:
+        table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+        for task in self._tasks.values():
+            table.add_row(
+                Text(task.task_id, style="bold"),
+                pictures.state(task.state),
+                Text(task.assignee_id, style=COLOURS.get(task.assignee_id, "")),
+                Text(task.title, style="dim", overflow="ellipsis", no_wrap=True),
+            )
+        return Group(Text(), table)

@@ -1,0 +1,110 @@
+"""`dovetail doctor`: what is wrong on this machine, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from dovetail.cli.exits import CommandError, explained
+from dovetail.cli.options import PATIENCE, server_options
+from dovetail.cli.output import Output
+from dovetail.cli.probe import EXPLANATIONS, Health, Probe, is_here, probe_all
+from dovetail.cli.serve import data_dir_option, store_option, store_url
+from dovetail.cli.text import harmless
+from dovetail.client import Agent, DovetailError, connect
+
+if TYPE_CHECKING:
+    from dovetail.server.main import Finding
+
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+ELSEWHERE = "Stop what listens there, or choose another port: dovetail up --{}-listen HOST:PORT"
+
+
+@click.command()
+@store_option
+@data_dir_option
+@server_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
+def doctor(
+    store: str | None, data_dir: Path | None, messaging: str, tasks: str, as_json: bool
+) -> None:
+    """Check the store, its disk, the ports, and the way to the servers.
+
+    Nothing is changed; servers may go on running. Ends with exit code 1 when something fails.
+    """
+    from dovetail.server.main import check_store  # heavy: only who needs it loads it
+
+    out = Output(as_json)
+    findings = check_store(store_url(store, data_dir))
+    findings += asyncio.run(_servers(messaging, tasks))
+    for finding in findings:
+        out.facts(asdict(finding), lambda finding=finding: _picture(finding))
+    failed = [finding.check for finding in findings if finding.level == "fail"]
+    if failed:
+        raise CommandError(f"{len(failed)} failed: {', '.join(failed)}")
+
+
+def _picture(finding: Finding) -> Text:
+    text = Text.assemble(
+        (f"{finding.level:<5}", STYLES[finding.level]),
+        (f"{finding.check:<16}", "bold"),
+        harmless(" ".join(finding.text.split())),
+    )
+    return text.append(f"\n     {finding.advice}", style="cyan") if finding.advice else text
+
+
+async def _servers(messaging: str, tasks: str) -> list[Finding]:
+    findings: list[Finding] = []
+    for probe in await probe_all(messaging, tasks):
+        findings.append(_port(probe))
+        if probe.health is Health.SERVING:
+            findings.append(await _call(probe))
+    return findings
+
+
+def _port(probe: Probe) -> Finding:
+    """What an address is used for."""
+    from dovetail.server.main import Finding, Level
+
+    check, address = f"{probe.service} port", probe.address
+    if probe.health is Health.SERVING:
+        return Finding(check=check, level=Level.OK, text=f"{address}: Dovetail serves there")
+    if probe.health is Health.NOBODY and is_here(address):
+        return Finding(check=check, level=Level.OK, text=f"{address}: free, nothing runs there")
+    text = f"{address}: {probe.health}: {EXPLANATIONS[probe.health]}"
+    advice = {
+        Health.NOT_SERVING: "See its log, and the findings about the store",
+        Health.ANOTHER: ELSEWHERE.format(probe.service),
+    }.get(probe.health, f"Is the address right? Set it: --{probe.service} HOST:PORT")
+    return Finding(check=check, level=Level.FAIL, text=text, advice=advice)
+
+
+async def _call(probe: Probe) -> Finding:
+    """Whether a call is answered that reads the store."""
+    from dovetail.server.main import Finding, Level
+
+    check = f"{probe.service} call"
+    clock = asyncio.get_running_loop().time
+    address = probe.address
+    async with connect(messaging=address, tasks=address, timeout=5, patience=PATIENCE) as agent:
+        begin = clock()
+        try:
+            async for _ in _first_page(agent, probe.service):
+                break
+        except DovetailError as error:
+            text = explained(error).message
+            return Finding(
+                check=check, level=Level.FAIL, text=text, advice="The server's log says more"
+            )
+        took = 1_000 * (clock() - begin)
+    return Finding(check=check, level=Level.OK, text=f"answered in {took:.1f} ms")
+
+
+def _first_page(agent: Agent, service: str) -> AsyncIterator[object]:
+    return agent.agents(page_size=1) if service == "messaging" else agent.tasks.list(page_size=1)

@@ -1,0 +1,109 @@
+"""Whether a server answers at an address, and whether it is the one that is looked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from dovetail.messaging.v1 import messaging_pb2
+from dovetail.tasks.v1 import tasks_pb2
+
+SECONDS = 3.0
+SERVICES = {
+    "messaging": messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name,
+    "tasks": tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
+}
+
+
+class Health(StrEnum):
+    """What is found at an address."""
+
+    SERVING = "serving"
+    NOT_SERVING = "not serving"
+    ANOTHER = "another program"
+    NOBODY = "nobody"
+    UNREACHABLE = "unreachable"
+
+
+EXPLANATIONS = {
+    Health.SERVING: "",
+    Health.NOT_SERVING: "its store does not answer, or it is stopping: its log says more",
+    Health.ANOTHER: "something else answers there, or the other service",
+    Health.NOBODY: "nothing listens there. Start it with: dovetail up",
+    Health.UNREACHABLE: "there is no way to this address",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What was found, and how long the answer took."""
+
+    service: str
+    address: str
+    health: Health
+    seconds: float
+
+
+async def probe(service: str, address: str) -> Probe:
+    """Ask for the health of a service at an address."""
+    begin = time.perf_counter()
+    health = await _health(SERVICES[service], address)
+    seconds = time.perf_counter() - begin
+    return Probe(service=service, address=address, health=health, seconds=seconds)
+
+
+async def probe_all(messaging: str, tasks: str) -> list[Probe]:
+    """Ask at every address of both services; several stand between commas."""
+    probes = [
+        probe(service, address.strip())
+        for service, addresses in (("messaging", messaging), ("tasks", tasks))
+        for address in addresses.split(",")
+    ]
+    return await asyncio.gather(*probes)
+
+
+async def _health(name: str, address: str) -> Health:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = cast(Any, health_pb2_grpc.HealthStub(channel))
+        request = health_pb2.HealthCheckRequest(service=name)
+        try:
+            answer = await stub.Check(request, timeout=SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return await _listener(address)
+            return Health.ANOTHER
+    serving = answer.status == health_pb2.HealthCheckResponse.SERVING
+    return Health.SERVING if serving else Health.NOT_SERVING
+
+
+async def _listener(address: str) -> Health:
+    """Why gRPC got no answer: does anything take connections there?"""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(SECONDS):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except ConnectionRefusedError:
+        return Health.NOBODY
+    except (OSError, ValueError, TimeoutError):
+        return Health.UNREACHABLE
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return Health.ANOTHER
+
+
+def is_here(address: str) -> bool:
+    """Whether an address can only be this machine's."""
+    host = address.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(OSError, ValueError):
+        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+    return host == "::1" or address.startswith("unix:")

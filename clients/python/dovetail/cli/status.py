@@ -1,0 +1,96 @@
+"""`dovetail status`: whether both services serve, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dovetail.cli.exits import NO_ANSWER, CommandError, explained
+from dovetail.cli.options import Session, calls
+from dovetail.cli.pictures import state
+from dovetail.cli.probe import EXPLANATIONS, Health, Probe, probe_all
+from dovetail.cli.text import harmless
+from dovetail.client import DovetailError
+from dovetail.tasks.v1 import tasks_pb2 as work
+
+
+@click.command()
+@calls
+async def status(session: Session) -> None:
+    """Show whether both services serve, and what the team has.
+
+    Ends with exit code 6 when one of them does not serve.
+    """
+    probes = await probe_all(session.messaging, session.tasks)
+    up = {probe.service for probe in probes if probe.health is Health.SERVING}
+    faults = [
+        f"{probe.service} at {probe.address}: {EXPLANATIONS[probe.health]}"
+        for probe in probes
+        if probe.health is not Health.SERVING
+    ]
+    counts: dict[str, Any] = {}
+    try:
+        if "messaging" in up:
+            counts |= await _talk(session)
+        if "tasks" in up:
+            counts |= await _work(session)
+    except DovetailError as error:
+        faults.append(explained(error).message)
+    facts = {"version": version("dovetail"), "team_id": session.team_id}
+    facts |= {"servers": [asdict(probe) for probe in probes], **counts}
+    session.out.facts(facts, lambda: _picture(session.team_id, probes, counts))
+    if faults:
+        raise CommandError("; ".join(faults), NO_ANSWER)
+
+
+async def _talk(session: Session) -> dict[str, Any]:
+    found = [agent async for agent in session.agent.agents(page_size=1_000)]
+    return {
+        "agents": len(found),
+        "unacknowledged": sum(agent.unacknowledged_count for agent in found),
+    }
+
+
+async def _work(session: Session) -> dict[str, Any]:
+    report = await session.agent.tasks.report()
+    states = {work.TaskState.Name(count.state): count.count for count in report.states}
+    return {"total_tasks": report.total_tasks, "states": states}
+
+
+def _picture(team_id: str, probes: Sequence[Probe], counts: dict[str, Any]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+    for probe in probes:
+        serving = probe.health is Health.SERVING
+        table.add_row(
+            Text(probe.service, style="bold"),
+            Text(str(probe.health), style="green" if serving else "red"),
+            Text(harmless(probe.address)),
+            Text(f"{1_000 * probe.seconds:.0f} ms" if serving else "", style="dim"),
+        )
+    head = Text(f"Dovetail {version('dovetail')}, team {harmless(team_id)}\n")
+    return Group(head, table, *_sums(counts))
+
+
+def _sums(counts: dict[str, Any]) -> list[Text]:
+    lines: list[Text] = []
+    if "agents" in counts:
+        agents = _count(counts["agents"], "agent")
+        unread = _count(counts["unacknowledged"], "unacknowledged message")
+        lines.append(Text(f"\n{agents}   {unread}"))
+    if "states" in counts:
+        line = Text(_count(counts["total_tasks"], "task"))
+        for name, count in counts["states"].items():
+            line.append(f"   {count} ").append_text(state(work.TaskState.Value(name)))
+        lines.append(line)
+    return lines
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"

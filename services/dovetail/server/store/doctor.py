@@ -1,0 +1,258 @@
+"""A look at a store and what it stands on, for people in doubt. What is stored stays as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+
+import cysqlite
+from peewee import Database, PeeweeException
+from playhouse.cysqlite_ext import CySqliteDatabase
+from playhouse.migrations import Runner
+
+from dovetail.server.store.database import open_engine
+from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
+from dovetail.server.store.sqlite import BUSY_SECONDS, OLDEST
+
+SCARCE_BYTES = 1024**3
+TOO_FEW_BYTES = 64 * 1024**2
+SLOW_FSYNC_SECONDS = 0.02
+FSYNCS = 11
+BLOCK = b"\0" * 4_096
+OLDEST_POSTGRES = 140_000
+MOST_NAMED = 3
+BEGIN_READ = {"sqlite": "BEGIN", "postgres": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+
+RECOVER = "Stop the servers, copy the file with its -wal and -shm, and restore a copy that is whole"
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What one check found, and what to do about it where something is to be done."""
+
+    check: str
+    level: Level
+    text: str
+    advice: str = ""
+
+
+def check_store(url: str) -> list[Finding]:
+    """Check the store of a URL, and the disk or server that it is on."""
+    if url.startswith("sqlite:///"):
+        return list(_sqlite(Path(url.removeprefix("sqlite:///")).absolute()))
+    return list(_engine(url))
+
+
+def _sqlite(path: Path) -> Iterator[Finding]:
+    yield _library()
+    yield from _folder(path.parent)
+    if not path.exists():
+        yield _ok("store", f"there is none at {path} yet: the first server to start makes it")
+        return
+    if CySqliteDatabase.server_version < OLDEST:
+        return
+    database = CySqliteDatabase(str(path), rank_functions=False, timeout=BUSY_SECONDS)
+    try:
+        cast(Any, database).connect()
+        with closing(cast(Any, database)):
+            yield from _file(database)
+    except (OSError, PeeweeException, cysqlite.DatabaseError) as error:
+        yield _fail("store", f"{path} cannot be read: {error}", RECOVER)
+
+
+def _library() -> Finding:
+    version = ".".join(map(str, CySqliteDatabase.server_version))
+    if CySqliteDatabase.server_version >= OLDEST:
+        return _ok("SQLite", f"version {version}")
+    oldest = ".".join(map(str, OLDEST))
+    return _fail("SQLite", f"version {version} can corrupt a store", f"Use {oldest} or newer")
+
+
+def _folder(folder: Path) -> Iterator[Finding]:
+    """The disk: may we write, is there room, how long does it take."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        yield _fail("folder", f"{place} cannot be written", "Name another: --data-dir DIR")
+        return
+    yield _ok("folder", f"{folder}{'' if place == folder else ' will be made'}")
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1024**3:.1f} GiB free"
+    if free < TOO_FEW_BYTES:
+        yield _fail("disk", text, "Make room: writes will soon be refused")
+    elif free < SCARCE_BYTES:
+        yield _warn("disk", text, "Make room soon")
+    else:
+        yield _ok("disk", text)
+    yield _fsync(place)
+
+
+def _fsync(folder: Path) -> Finding:
+    """How long a commit waits for the disk, at the least."""
+    try:
+        seconds = _fsync_seconds(folder)
+    except OSError as error:
+        return _fail("fsync", f"a write fails: {error}", "Is the disk full, or about to break?")
+    text = f"{1_000 * seconds:.2f} ms, the median of {FSYNCS}"
+    if seconds > SLOW_FSYNC_SECONDS:
+        return _warn("fsync", text, "Each commit waits as long: put the store on a faster disk")
+    return _ok("fsync", text)
+
+
+def _fsync_seconds(folder: Path) -> float:
+    times: list[float] = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(FSYNCS):
+            begin = time.perf_counter()
+            file.write(BLOCK)
+            file.flush()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def _file(database: Database) -> Iterator[Finding]:
+    """What SQLite itself can tell of its file, then what we can."""
+    faults = [str(row[0]) for row in _rows(database, "PRAGMA quick_check") if row[0] != "ok"]
+    if faults:
+        yield _fail("integrity", "; ".join(faults[:MOST_NAMED]), RECOVER)
+        return
+    yield _ok("integrity", "quick_check finds no fault")
+    orphans = {str(row[0]) for row in _rows(database, "PRAGMA foreign_key_check")}
+    if orphans:
+        tables = ", ".join(sorted(orphans))
+        yield _fail("references", f"rows of {tables} belong to rows that are not there", RECOVER)
+    else:
+        yield _ok("references", "every row has what it refers to")
+    (mode,) = _rows(database, "PRAGMA journal_mode")[0]
+    if mode == "wal":
+        yield _ok("journal", "wal")
+    else:
+        yield _warn("journal", f"{mode}, not wal", "A server sets it to wal when it starts")
+    yield from _content(database, BEGIN_READ["sqlite"])
+
+
+def _engine(url: str) -> Iterator[Finding]:
+    """A store behind a server: PostgreSQL."""
+    try:
+        engine = open_engine(url)
+    except StoreOpenError as error:
+        yield _fail("store", str(error), "Does it run, and are address and credentials right?")
+        return
+    try:
+        yield _ok("store", f"{engine.address} answers")
+        yield from _settings(engine.database)
+        yield from _content(engine.database, BEGIN_READ["postgres"])
+    except PeeweeException as error:
+        yield _fail("store", f"{engine.address}: {error}", "Its own log says more")
+    finally:
+        engine.close_connection()
+        engine.close()
+
+
+def _settings(database: Database) -> Iterator[Finding]:
+    """Whether an answered write survives a loss of power."""
+    version, number, fsync, commit = (
+        str(_rows(database, f"SHOW {name}")[0][0])
+        for name in ("server_version", "server_version_num", "fsync", "synchronous_commit")
+    )
+    if int(number) < OLDEST_POSTGRES:
+        yield _warn("PostgreSQL", f"version {version} is old", "Use 14 or newer")
+    else:
+        yield _ok("PostgreSQL", f"version {version}")
+    for name, value in (("fsync", fsync), ("synchronous_commit", commit)):
+        if value == "off":
+            yield _fail(name, "off: answered writes can be lost", f"Set {name} = on")
+        else:
+            yield _ok(name, value)
+
+
+def _content(database: Database, begin: str) -> Iterator[Finding]:
+    """The schema and, where it is ours, whether the counters agree with the rows."""
+    schema = _schema(database)
+    yield schema
+    if schema.level is not Level.OK:
+        return
+    _rows(database, begin)
+    try:
+        for check, query in COUNTERS.items():
+            yield _counters(check, [":".join(map(str, row)) for row in _rows(database, query)])
+    finally:
+        cast(Any, database).execute_sql("ROLLBACK")
+
+
+def _schema(database: Database) -> Finding:
+    migrations = cast(Any, Runner(database, str(MIGRATIONS))).status()
+    unknown = [migration.name for migration in migrations if migration.path is None]
+    waiting = [migration.name for migration in migrations if not migration.applied]
+    if unknown:
+        return _fail("schema", f"newer than this release: {', '.join(unknown)}", "Upgrade Dovetail")
+    if waiting:
+        text = f"not yet there: {', '.join(waiting)}"
+        return _warn("schema", text, "The next server to start brings it up to date")
+    return _ok("schema", str(migrations[-1].name))
+
+
+def _counters(check: str, wrong: list[str]) -> Finding:
+    if not wrong:
+        return _ok(check, "agree with the rows")
+    named = ", ".join(wrong[:MOST_NAMED]) + (" and more" if len(wrong) > MOST_NAMED else "")
+    return _fail(check, f"do not agree with the rows of {named}", f"Please report it. {RECOVER}")
+
+
+COUNTERS = {
+    "inbox counters": f"""
+        SELECT a.team_id, a.agent_id FROM agents a LEFT JOIN (
+            SELECT team_id, agent_id, MAX(sequence) AS last_sequence,
+                COUNT(*) AS deliveries, COUNT(acknowledge_time) AS acknowledged
+            FROM deliveries GROUP BY team_id, agent_id
+        ) d ON d.team_id = a.team_id AND d.agent_id = a.agent_id
+        WHERE a.last_sequence <> COALESCE(d.last_sequence, 0)
+            OR a.last_sequence <> COALESCE(d.deliveries, 0)
+            OR a.acknowledged_count <> COALESCE(d.acknowledged, 0)
+            OR a.unacknowledged_count <> COALESCE(d.deliveries - d.acknowledged, 0)
+        LIMIT {MOST_NAMED + 1}""",
+    "team counters": f"""
+        SELECT t.team_id FROM teams t
+        WHERE t.last_message <
+                COALESCE((SELECT MAX(number) FROM messages m WHERE m.team_id = t.team_id), 0)
+            OR t.last_task <
+                COALESCE((SELECT MAX(number) FROM tasks k WHERE k.team_id = t.team_id), 0)
+            OR t.last_event <
+                COALESCE((SELECT MAX(number) FROM task_events e WHERE e.team_id = t.team_id), 0)
+        LIMIT {MOST_NAMED + 1}""",
+}
+"""Queries that name the rows whose counters are wrong. Inboxes have no gaps, so all must agree."""
+
+
+def _rows(database: Database, query: str) -> list[tuple[Any, ...]]:
+    cursor = cast(Any, database).execute_sql(query)
+    return cursor.fetchall() if cursor.description else []
+
+
+def _ok(check: str, text: str) -> Finding:
+    return Finding(check=check, level=Level.OK, text=text)
+
+
+def _warn(check: str, text: str, advice: str) -> Finding:
+    return Finding(check=check, level=Level.WARN, text=text, advice=advice)
+
+
+def _fail(check: str, text: str, advice: str) -> Finding:
+    return Finding(check=check, level=Level.FAIL, text=text, advice=advice)

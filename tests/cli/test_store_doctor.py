@@ -1,0 +1,156 @@
+"""`check_store`: what it finds in a store of each engine, and that it finds what was broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dovetail.server.main import Finding, Level, check_store
+from dovetail.server.store import doctor
+from store.opened import migrated
+
+ROWS = (
+    "INSERT INTO teams VALUES ('t', 0, 0, 0, 0)",
+    "INSERT INTO agents VALUES ('t', 'bob', '', '{}', 0, 0, 0, 0, 0, 0)",
+)
+
+
+def run(url: str, *statements: str) -> None:
+    """Make a store where there is none, and change it behind our back."""
+    with migrated(url) as engine:
+        for statement in statements:
+            cast(Any, engine.database).execute_sql(statement)
+
+
+def found(url: str, level: Level) -> dict[str, Finding]:
+    return {one.check: one for one in check_store(url) if one.level is level}
+
+
+def fault(url: str) -> Finding:
+    """The one thing that fails; it says what to do."""
+    ((_, finding),) = found(url, Level.FAIL).items()
+    assert finding.advice
+    return finding
+
+
+def test_a_good_store_has_nothing_to_complain_of(store_url: str):
+    run(store_url, *ROWS)
+    findings = check_store(store_url)
+    assert [one for one in findings if one.level is not Level.OK] == []
+    checks = {one.check for one in findings}
+    assert {"schema", "inbox counters", "team counters"} < checks
+
+
+def test_counters_that_do_not_agree_with_the_rows_are_named(store_url: str):
+    run(store_url, *ROWS, "UPDATE agents SET unacknowledged_count = 3")
+    assert fault(store_url).check == "inbox counters"
+    assert "t:bob" in fault(store_url).text
+    run(
+        store_url, "UPDATE agents SET unacknowledged_count = 0", "UPDATE agents SET last_sequence=1"
+    )
+    assert fault(store_url).check == "inbox counters"
+
+
+def test_a_team_that_would_give_a_number_twice_is_named(store_url: str):
+    run(
+        store_url,
+        *ROWS,
+        "INSERT INTO messages VALUES ('t', 7, 'bob', '[]', '', '', NULL, 2, 1, 'm7', '', '', '{}',"
+        " NULL, 0, 0, NULL, NULL)",
+    )
+    assert (fault(store_url).check, "of t" in fault(store_url).text) == ("team counters", True)
+
+
+def test_many_wrong_counters_are_not_all_named(store_url: str):
+    agents = (
+        f"INSERT INTO agents VALUES ('t', 'a{number}', '', '{{}}', 0, 0, 1, 0, 0, 0)"
+        for number in range(9)
+    )
+    run(store_url, *ROWS, *agents)
+    assert fault(store_url).text.endswith("and more")
+
+
+def test_a_newer_schema_fails_and_an_older_one_waits(store_url: str):
+    run(store_url)
+    run(store_url, "DELETE FROM schema_migration")
+    assert list(found(store_url, Level.WARN)) == ["schema"]
+
+
+def test_a_schema_of_a_newer_release_fails(store_url: str):
+    run(store_url, "INSERT INTO schema_migration (name, applied) VALUES ('9999_x', '2030-01-01')")
+    assert "9999_x" in fault(store_url).text
+
+
+def test_a_postgres_that_may_lose_what_it_answered_fails(postgres_url: str):
+    run(postgres_url)
+    careless = f"{postgres_url}&options=-csynchronous_commit%3Doff"
+    assert fault(careless).check == "synchronous_commit"
+
+
+def test_a_postgres_that_does_not_answer_fails_without_its_password():
+    finding = fault("postgresql://user:secret@127.0.0.1:1/nothing")
+    assert "cannot be reached" in finding.text
+    assert "secret" not in str(finding)
+
+
+def test_a_broken_file_fails(sqlite_url: str):
+    run(sqlite_url, *ROWS)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4_096] + b"\xff" * 8_192 + whole[12_288:])
+    assert fault(sqlite_url).check in {"integrity", "store"}
+
+
+def test_rows_without_what_they_refer_to_fail(sqlite_url: str):
+    run(
+        sqlite_url,
+        "PRAGMA foreign_keys = 0",
+        "INSERT INTO agents VALUES ('lost', 'bob', '', '{}', 0, 0, 0, 0, 0, 0)",
+    )
+    assert (fault(sqlite_url).check, "agents" in fault(sqlite_url).text) == ("references", True)
+
+
+def test_a_file_without_a_write_ahead_log_is_told(sqlite_url: str):
+    run(sqlite_url, "PRAGMA journal_mode = delete")
+    assert list(found(sqlite_url, Level.WARN)) == ["journal"]
+
+
+def test_an_old_sqlite_fails(sqlite_url: str, monkeypatch: pytest.MonkeyPatch):
+    run(sqlite_url)
+    monkeypatch.setattr(doctor, "OLDEST", (99, 0, 0))
+    assert (fault(sqlite_url).check, "99.0.0" in fault(sqlite_url).advice) == ("SQLite", True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "check", "level"),
+    [
+        ("SCARCE_BYTES", 2**70, "disk", Level.WARN),
+        ("TOO_FEW_BYTES", 2**70, "disk", Level.FAIL),
+        ("SLOW_FSYNC_SECONDS", 0.0, "fsync", Level.WARN),
+    ],
+)
+def test_a_disk_beyond_the_limits_is_told(  # noqa: PLR0913
+    sqlite_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: float,
+    check: str,
+    level: Level,
+):
+    monkeypatch.setattr(doctor, limit, value)
+    assert list(found(sqlite_url, level)) == [check]
+    assert found(sqlite_url, level)[check].advice
+
+
+def test_looking_changes_nothing(sqlite_url: str):
+    run(sqlite_url, *ROWS)
+    folder = Path(sqlite_url.removeprefix("sqlite:///")).parent
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    before = content()
+    check_store(sqlite_url)
+    assert content() == before

@@ -1,0 +1,48 @@
+"""A program of somebody who installed Dovetail: its types are checked, it is not run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from dovetail.client import Agent, DovetailError, NotFoundError, ReceivedMessage, blocking, connect
+from dovetail.messaging.v1 import messaging_pb2
+from dovetail.tasks.v1 import tasks_pb2
+
+
+async def work(agent: Agent, name: str) -> list[tuple[int, str]]:
+    """Everything that an agent does."""
+    await agent.register(labels={"role": "worker"})
+    sent = await agent.send([name], "hello", importance=messaging_pb2.IMPORTANCE_HIGH)
+    answer = await agent.ask(name, "How many?", timeout=5, data={"n": 1})
+    await answer.reply("thanks", subject=sent.message_id)
+    messages: list[ReceivedMessage] = await agent.receive(wait=1.5, acknowledge=[answer.sequence])
+    task = await agent.tasks.create("work", assignee_id=name)
+    await agent.tasks.start(task.task_id)
+    done = await agent.tasks.complete(task.task_id, "done", data={"n": [1, 2]})
+    assert done.state == tasks_pb2.TASK_STATE_COMPLETED
+    report = await agent.tasks.report(bucket=timedelta(hours=1))
+    async with agent.inbox() as inbox:
+        async for message in inbox:
+            await message.acknowledge()
+            break
+    return [(message.sequence, message.body) for message in messages[: report.total_tasks]]
+
+
+async def main() -> None:
+    """Asynchronous."""
+    async with connect("alice", messaging=["127.0.0.1:1", "127.0.0.1:2"]) as alice:
+        try:
+            await work(alice, "bob")
+        except NotFoundError as error:
+            print(error.reason, error.metadata["nearest_ids"], error.retry_after)
+
+
+def wait() -> str:
+    """Blocking."""
+    with blocking.connect("alice") as alice, alice.inbox() as inbox:
+        try:
+            answer = alice.ask("bob", "How many?", timeout=5)
+            answer.reply("thanks")
+        except DovetailError as error:
+            return str(error)
+        return " ".join(message.body for message in inbox)

@@ -1,0 +1,62 @@
+"""What the wheel holds, and what an environment has of it."""
+
+from __future__ import annotations
+
+from configparser import ConfigParser
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from support.environments import Environment
+
+PROTOS = Path(__file__).parents[2] / "protos"
+
+
+@pytest.fixture
+def names(wheel: Path) -> list[str]:
+    with ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def test_it_puts_no_name_but_dovetail_at_the_top(names: list[str]) -> None:
+    tops = {name.split("/")[0] for name in names}
+    (info,) = (top for top in tops if top.endswith(".dist-info"))
+    assert tops == {"dovetail", info}
+    assert "dovetail/__init__.py" not in names
+
+
+def test_every_package_says_that_it_is_typed(names: list[str]) -> None:
+    packages = {name.split("/")[1] for name in names if name.startswith("dovetail/")}
+    assert packages == {"cli", "client", "messaging", "server", "tasks"}
+    assert {f"dovetail/{package}/py.typed" for package in packages} <= set(names)
+
+
+def test_the_protos_stand_beside_the_code_made_from_them(names: list[str]) -> None:
+    protos = [path.relative_to(PROTOS) for path in PROTOS.rglob("*.proto")]
+    assert len(protos) == 2
+    for proto in protos:
+        assert str(proto) in names
+        for ending in ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi"):
+            assert f"{proto.with_suffix('')}{ending}" in names
+
+
+def test_it_offers_the_command_dovetail(wheel: Path, names: list[str]) -> None:
+    (listing,) = (name for name in names if name.endswith("entry_points.txt"))
+    scripts = ConfigParser()
+    with ZipFile(wheel) as archive:
+        scripts.read_string(archive.read(listing).decode())
+    assert dict(scripts["console_scripts"]) == {"dovetail": "dovetail.cli.main:main"}
+
+
+def test_what_is_installed_is_whole(installed: Environment) -> None:
+    modules = "dovetail.client.blocking, dovetail.server.main, dovetail.cli.main"
+    files = installed.run(
+        "python", "-W", "error", "-c", f"import {modules}; print(*dovetail.__path__)"
+    ).split()
+    assert len(files) == 1
+    assert Path(files[0]).is_relative_to(installed.folder)
+
+
+def test_its_command_runs(installed: Environment) -> None:
+    assert "serve" in installed.run("dovetail", "--help")
