@@ -26,7 +26,7 @@ up: setup  ## start both services on this machine
 	$(BIN)/dovetail up $(ARGS)
 
 demo: setup  ## start both services and try them out
-	$(BIN)/dovetail up --try $(ARGS)
+	$(BIN)/dovetail demo $(ARGS)
 
 test: setup  ## run the tests (some of them: ARGS='-k inbox')
 	$(BIN)/pytest -n auto --dist loadfile $(ARGS)

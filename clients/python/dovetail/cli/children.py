@@ -54,7 +54,8 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(max(self.log_start, self.log.stat().st_size - LAST_WORDS_BYTES))
             lines = log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("dovetail: ") if lines else "it said nothing"
+        words = [line.removeprefix("dovetail: ") for line in lines if line.startswith("dovetail: ")]
+        return words[-1] if words else f"none; its log is {self.log}"
 
     async def ready(self) -> None:
         """Wait until it says where it serves, and a health check agrees."""

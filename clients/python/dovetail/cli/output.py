@@ -46,7 +46,9 @@ class Output:
     def item(self, item: M, shown: Callable[[M], RenderableType]) -> None:
         """Print an item; `shown` makes of it what people see."""
         if self.as_json:
-            fields = MessageToDict(item, preserving_proto_field_name=True)
+            fields = MessageToDict(
+                item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            )
             print(json.dumps(fields), flush=True)
         else:
             self.show(shown(item))

@@ -39,6 +39,7 @@ DURABILITY = {
     "sqlite": "what is answered is on disk (fsync before each answer)",
     "postgresql": "what is answered is committed by PostgreSQL (its synchronous_commit)",
 }
+DURABILITY["postgres"] = DURABILITY["postgresql"]
 
 
 @click.command()
@@ -140,7 +141,7 @@ def _facts(plan: Plan, children: Children) -> dict[str, str]:
         "messaging": children.messaging.address,
         "tasks": children.tasks.address,
         "store": children.messaging.store,
-        "durability": DURABILITY[plan.store.partition(":")[0].replace("postgres:", "postgresql:")],
+        "durability": DURABILITY[plan.store.partition(":")[0]],
         "data_dir": str(plan.logs),
     }
 

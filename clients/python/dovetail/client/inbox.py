@@ -85,6 +85,8 @@ class Inbox:
     async def _receive(self) -> None:
         """Take one response; after a loss, hang up, so that the next turn connects anew."""
         stream = self._stream or await self._connect()
+        if stream is None:
+            return
         try:
             response = await stream.next()
         except grpc.aio.AioRpcError as error:
@@ -99,8 +101,11 @@ class Inbox:
             return
         self._take(response)
 
-    async def _connect(self) -> _Stream:
+    async def _connect(self) -> _Stream | None:
+        """A new stream; none when the inbox was closed meanwhile."""
         await asyncio.sleep(self._pause)
+        if self._closed:
+            return None
         self._pause = next(self._pauses)
         self._stream = _Stream(self._subscribe(self._request, metadata=self._connection.caller))
         return self._stream
