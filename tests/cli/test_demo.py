@@ -57,7 +57,7 @@ def test_on_running_servers_all_of_it_is_there_afterwards(shell: Shell):
     assert {task["state"] for task in tasks} == {"TASK_STATE_COMPLETED"}
     assert {task["task_id"]: task["assignee_id"] for task in tasks}["resume"] == "coder-ben"
     agents = shell.json("agent", "list", "--team", team)
-    assert [agent.get("unacknowledged_count", 0) for agent in agents] == [0] * 5
+    assert [agent["unacknowledged_count"] for agent in agents] == ["0"] * 5
     thread = shell.says("thread", "--team", team, "load-test")
     parts = ("load-test failed", "Compare checksums", "I will try that", "load-test completed")
     positions = [thread.index(part) for part in parts]

@@ -80,7 +80,7 @@ def test_an_inbox_shows_what_is_not_acknowledged(shell: Shell):
     ]
     assert bodies(shell.json("inbox", "bob")) == ["one", "three"]
     answer = shell.json("acknowledge", "--as", "bob", "--through", "3")
-    assert answer == [{"acknowledged_count": "2"}]
+    assert answer == [{"acknowledged_count": "2", "unacknowledged_count": "0"}]
     assert "nothing unacknowledged" in shell.says("inbox", "--as", "bob")
     assert shell.json("inbox", "--as", "bob") == []
 

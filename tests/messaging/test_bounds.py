@@ -63,8 +63,8 @@ async def test_a_page_of_agents_ends_at_a_mebibyte(sqlite_pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("filter", "field"),
     [
-        (pb.MessageFilter(sender_ids=["a"] * 101), "filter.sender_ids"),
-        (pb.MessageFilter(kinds=[pb.MESSAGE_KIND_NOTICE] * 101), "filter.kinds"),
+        (pb.MessageFilter(sender_ids=["a"] * 1_001), "filter.sender_ids"),
+        (pb.MessageFilter(kinds=[pb.MESSAGE_KIND_NOTICE] * 1_001), "filter.kinds"),
     ],
 )
 async def test_a_filter_with_too_many_entries_is_refused(

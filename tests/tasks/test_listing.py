@@ -185,9 +185,9 @@ async def test_what_is_wrong_with_a_listing_is_named(
     assert await faults(team.worker().page(**fields)) == {field}
 
 
-async def test_a_filter_may_name_very_many_agents(team: Team) -> None:
+async def test_a_filter_may_name_a_thousand_agents(team: Team) -> None:
     await filled(team)
-    names = [f"a{number}" for number in range(40_000)]
+    names = [f"a{number}" for number in range(999)]
     for field in ("assignee_ids", "creator_ids"):
         listed = await team.worker().page(filter={field: [*names, "ann"]})
         assert len(listed.tasks) == 2

@@ -604,11 +604,11 @@ class MessageFilter(_message.Message):
     """At least this important. UNSPECIFIED: any."""
     @_builtins.property
     def sender_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Sent by any of these agents. Empty: by anyone. At most 100."""
+        """Sent by any of these agents. Empty: by anyone. At most 1,000."""
 
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___MessageKind.ValueType]:
-        """Of any of these kinds. Empty: of any. At most 100."""
+        """Of any of these kinds. Empty: of any. At most 1,000."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -1292,7 +1292,7 @@ class ListMessagesRequest(_message.Message):
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___DeliveryState.ValueType]:
         """Only messages with a delivery (in the inbox of `recipient_id`, if that is set) in any of these
-        states. Empty: in any. At most 100.
+        states. Empty: in any. At most 1,000.
         """
 
     @_builtins.property

@@ -407,17 +407,17 @@ class TaskFilter(_message.Message):
     """Assigned to nobody; together with `assignee_ids`, either."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskState.ValueType]:
-        """In any of these states. Empty: in any. At most 100."""
+        """In any of these states. Empty: in any. At most 1,000."""
 
     @_builtins.property
     def assignee_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Assigned to any of these agents. Empty: no condition, unless `unassigned` is set. At
-        most 100.
+        most 1,000.
         """
 
     @_builtins.property
     def creator_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Created by any of these agents. Empty: by anyone. At most 100."""
+        """Created by any of these agents. Empty: by anyone. At most 1,000."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
