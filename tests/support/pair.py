@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.main import ServerConfig, build, running
 from dovetail.server.store.database import Store
@@ -20,10 +22,15 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 @dataclass(kw_only=True)
 class Pair:
-    """Stubs of both services, and the stores behind them."""
+    """Stubs of both services, and the stores behind them.
+
+    `admin` is served by the messaging server, `other_admin` by the task server.
+    """
 
     messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
     tasks: tasks_pb2_grpc.TaskServiceAsyncStub
+    admin: admin_pb2_grpc.AdminServiceAsyncStub
+    other_admin: admin_pb2_grpc.AdminServiceAsyncStub
     messaging_channel: grpc.aio.Channel
     tasks_channel: grpc.aio.Channel
     messaging_store: Store
@@ -32,8 +39,13 @@ class Pair:
 
 
 @asynccontextmanager
-async def running_pair(store_url: str, heartbeat_seconds: float = 30.0) -> AsyncGenerator[Pair]:
-    """Run both services, each with a store of its own over the same database."""
+async def running_pair(
+    store_url: str, heartbeat_seconds: float = 30.0, **settings: Any
+) -> AsyncGenerator[Pair]:
+    """Run both services, each with a store of its own over the same database.
+
+    `settings` are more fields of ServerConfig.
+    """
 
     def config(service: str) -> ServerConfig:
         return ServerConfig(
@@ -42,6 +54,7 @@ async def running_pair(store_url: str, heartbeat_seconds: float = 30.0) -> Async
             listen="127.0.0.1:0",
             drain_seconds=2.0,
             heartbeat_seconds=heartbeat_seconds,
+            **settings,
         )
 
     async with (
@@ -53,6 +66,8 @@ async def running_pair(store_url: str, heartbeat_seconds: float = 30.0) -> Async
         yield Pair(
             messaging=messaging_pb2_grpc.MessagingServiceStub(messaging_channel),
             tasks=tasks_pb2_grpc.TaskServiceStub(tasks_channel),
+            admin=admin_pb2_grpc.AdminServiceStub(messaging_channel),
+            other_admin=admin_pb2_grpc.AdminServiceStub(tasks_channel),
             messaging_channel=messaging_channel,
             tasks_channel=tasks_channel,
             messaging_store=messaging.store,

@@ -1,78 +1,77 @@
-"""Who makes a call: the one seam that turns a call's metadata into a Caller."""
+"""Who makes a call, and how far the caller may reach in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
-from dovetail.server.checks import id_fault
-from dovetail.server.errors import InvalidArgumentError, Reason
+from dovetail.server.errors import (
+    InvalidArgumentError,
+    PermissionDeniedError,
+    Reason,
+    UnauthenticatedError,
+)
+from dovetail.server.rights import Reach
+from dovetail.server.store.records import Role
 
-TEAM_KEY = "dovetail-team"
 AGENT_KEY = "dovetail-agent"
-DEFAULT_TEAM = "default"
 
 
-class Role(StrEnum):
-    """What a caller may do. Where no credentials are asked for, every caller is an operator."""
-
-    OPERATOR = "operator"
+def _lives() -> None:
+    """Callers without a credential have none that could end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who makes a call. `agent_id` is empty for a caller without an agent."""
+    """Who makes a call. `agent_id` is empty for a caller without an agent.
+
+    `reach` is what the table of rights gives the caller's role in this call. `credential_id` is
+    empty where no credential was asked for. `check_live` is for calls that wait: it raises
+    UnauthenticatedError when the credential has ended since the call began.
+    """
 
     team_id: str
     agent_id: str
     role: Role = Role.OPERATOR
+    reach: Reach = Reach.ALL
+    credential_id: str = ""
+    check_live: Callable[[], None] = field(default=_lives, compare=False)
 
     def require_agent(self, purpose: str) -> str:
         """The caller's agent, or an error that says how to name one."""
         if not self.agent_id:
+            how = (
+                "use the token of an agent"
+                if self.credential_id
+                else f"set the metadata {AGENT_KEY} (command line: --as AGENT)"
+            )
             raise InvalidArgumentError(
-                Reason.CALLER_AGENT_REQUIRED,
-                f"{purpose} needs a caller with an agent: set the metadata {AGENT_KEY}"
-                " (command line: --as AGENT)",
+                Reason.CALLER_AGENT_REQUIRED, f"{purpose} needs a caller with an agent: {how}"
             )
         return self.agent_id
 
+    def reaches(self, *owner_ids: str) -> bool:
+        """Whether the caller may act on what these agents own."""
+        return self.reach is Reach.ALL or (bool(self.agent_id) and self.agent_id in owner_ids)
+
+    def require_own(self, what: str, *owner_ids: str) -> None:
+        """Refuse what is another's, where the caller may only act on its own."""
+        if not self.reaches(*owner_ids):
+            raise PermissionDeniedError(
+                Reason.NOT_YOURS,
+                f"{what} is not {self.agent_id!r}'s: the role {self.role.name} may do this to its"
+                " own alone",
+                metadata={"role": self.role.name},
+            )
+
+
+def credential_ended() -> UnauthenticatedError:
+    """The answer to a token that was good once."""
+    return UnauthenticatedError(
+        Reason.CREDENTIAL_ENDED,
+        "the token was revoked or has expired: ask an admin for a new one",
+    )
+
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller")
-
-
-def caller_from_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> Caller:
-    """Make a Caller of `dovetail-team` and `dovetail-agent`, or of their `-bin` forms in UTF-8.
-
-    Raises InvalidArgumentError `INVALID_CALLER` for an id that is no id, is not UTF-8, or is given
-    twice with different values.
-    """
-    found: dict[str, str] = {}
-    for key, value in metadata:
-        name = key.removesuffix("-bin")
-        if name in (TEAM_KEY, AGENT_KEY):
-            text = _text(key, value)
-            if found.setdefault(name, text) != text:
-                raise _invalid(name, f"is given twice, as {found[name]!r} and {text!r}")
-    team_id = found.get(TEAM_KEY, "") or DEFAULT_TEAM
-    agent_id = found.get(AGENT_KEY, "")
-    for name, value in ((TEAM_KEY, team_id), (AGENT_KEY, agent_id)):
-        fault = value and id_fault(value)
-        if fault:
-            raise _invalid(name, fault)
-    return Caller(team_id=team_id, agent_id=agent_id)
-
-
-def _text(key: str, value: str | bytes) -> str:
-    try:
-        return value if isinstance(value, str) else value.decode()
-    except UnicodeDecodeError as error:
-        raise _invalid(key, "is not UTF-8") from error
-
-
-def _invalid(key: str, fault: str) -> InvalidArgumentError:
-    return InvalidArgumentError(
-        Reason.INVALID_CALLER, f"metadata {key}: {fault}", metadata={"field": key}
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORTS = {"messaging": 50051, "tasks": 50052}
@@ -15,16 +16,26 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerConfig:
-    """One server: which service, over which store, at which address.
+    """One server: which service, over which store, at which address, for whom.
 
     `listen` is HOST:PORT (port 0: any free one) or unix:PATH. `store` is sqlite:///PATH or
-    postgresql://…. `drain_seconds` is how long calls may take to finish when the server stops.
+    postgresql://…. `credentials` has every caller prove itself by a token; `admin_token_file` is
+    where the first admin's stands, or shall stand. `tls_client_ca` has clients show a certificate
+    that it signed. Certificates are read again whenever their files change. `audit_log` is a file
+    for changes of rights and for refusals (default: the log). `drain_seconds` is how long calls may
+    take to finish when the server stops.
     """
 
     service: str
     store: str
     listen: str
     insecure: bool = False
+    credentials: bool = False
+    admin_token_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    audit_log: Path | None = None
     drain_seconds: float = 10.0
     heartbeat_seconds: float = 30.0
 
@@ -32,15 +43,36 @@ class ServerConfig:
         """Refuse what cannot work."""
         if self.service not in DEFAULT_PORTS:
             raise ConfigError(f"no service {self.service!r}: use messaging or tasks")
+        self._check_together()
         if not self.listen.startswith("unix:"):
             host, _, port = self.listen.rpartition(":")
             if not host or not port.isdecimal() or int(port) > 65_535:
                 raise ConfigError(f"--listen {self.listen!r} is not HOST:PORT or unix:PATH")
-            if not self.insecure and not is_loopback(host):
-                raise ConfigError(
-                    f"--listen {self.listen} can be reached from other machines, and this server"
-                    " asks for no credentials: listen on 127.0.0.1, or say --insecure"
-                )
+            if not is_loopback(host):
+                self._check_reachable()
+
+    def _check_together(self) -> None:
+        """Refuse settings that mean nothing without others."""
+        if bool(self.tls_cert) != bool(self.tls_key):
+            given, missing = ("cert", "key") if self.tls_cert else ("key", "cert")
+            raise ConfigError(f"--tls-{given} needs --tls-{missing} beside it")
+        if self.tls_client_ca and not self.tls_cert:
+            raise ConfigError("--tls-client-ca needs --tls-cert and --tls-key")
+        if self.admin_token_file and not self.credentials:
+            raise ConfigError("--admin-token-file needs --credentials: nobody is asked for a token")
+
+    def _check_reachable(self) -> None:
+        """Refuse to be reached by everybody, or to have tokens read on their way."""
+        missing = [
+            *(["TLS (--tls-cert and --tls-key)"] if not self.tls_cert else []),
+            *(["credentials (--credentials)"] if not self.credentials else []),
+        ]
+        if missing and not self.insecure:
+            raise ConfigError(
+                f"--listen {self.listen} can be reached from other machines. Either add"
+                f" {' and '.join(missing)}, or say --insecure where the network itself keeps"
+                " strangers out; 127.0.0.1 needs neither"
+            )
 
 
 def is_loopback(host: str) -> bool:

@@ -4,6 +4,8 @@ DovetailError
 ├── InvalidArgumentError     the request is wrong, whatever the state
 ├── NotFoundError            something it names does not exist
 ├── AlreadyExistsError       something it makes exists
+├── UnauthenticatedError     nobody knows who calls
+├── PermissionDeniedError    the caller may not
 ├── FailedPreconditionError  the state refuses it
 ├── AbortedError             somebody else was first
 ├── OutOfRangeError          a position beyond the legal range
@@ -30,6 +32,15 @@ class Reason(StrEnum):
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     INVALID_CALLER = "INVALID_CALLER"
     CALLER_AGENT_REQUIRED = "CALLER_AGENT_REQUIRED"
+    CREDENTIAL_REQUIRED = "CREDENTIAL_REQUIRED"
+    CREDENTIAL_UNKNOWN = "CREDENTIAL_UNKNOWN"
+    CREDENTIAL_ENDED = "CREDENTIAL_ENDED"
+    CALLER_MISMATCH = "CALLER_MISMATCH"
+    ROLE_REFUSED = "ROLE_REFUSED"
+    NOT_YOURS = "NOT_YOURS"
+    TEAM_NOT_FOUND = "TEAM_NOT_FOUND"
+    CREDENTIAL_NOT_FOUND = "CREDENTIAL_NOT_FOUND"
+    CREDENTIAL_HAS_ENDED = "CREDENTIAL_HAS_ENDED"
     AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
     MESSAGE_NOT_FOUND = "MESSAGE_NOT_FOUND"
     TASK_NOT_FOUND = "TASK_NOT_FOUND"
@@ -85,6 +96,14 @@ class NotFoundError(DovetailError):
 
 class AlreadyExistsError(DovetailError):
     """Something that the request makes exists already."""
+
+
+class UnauthenticatedError(DovetailError):
+    """Nobody knows who calls: a token is missing, unknown, or has ended."""
+
+
+class PermissionDeniedError(DovetailError):
+    """The caller is known, and may not do this."""
 
 
 class FailedPreconditionError(DovetailError):

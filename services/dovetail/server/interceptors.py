@@ -16,14 +16,18 @@ import grpc
 import structlog
 from grpc.aio import ServerInterceptor, ServicerContext
 
-from dovetail.server.callers import Caller, caller_from_metadata, current_caller
+from dovetail.server.audit import Audit
+from dovetail.server.callers import Caller, current_caller
 from dovetail.server.errors import (
     DovetailError,
     InternalError,
     InvalidArgumentError,
+    PermissionDeniedError,
     Reason,
+    UnauthenticatedError,
     UnavailableError,
 )
+from dovetail.server.gate import Gate
 from dovetail.server.statuses import STATUS_CODES, to_status
 
 OURS = "/dovetail."
@@ -45,10 +49,10 @@ class Unreadable:
 class CallSeam(ServerInterceptor):
     """Makes the caller, guards the request, maps errors, and logs, for Dovetail's own services."""
 
-    def __init__(self) -> None:
-        """Wrap each method once."""
+    def __init__(self, gate: Gate, audit: Audit) -> None:
+        """Wrap each method once; `gate` says who calls, `audit` is told of refusals."""
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        self._door = _Door()
+        self._door = _Door(gate, audit)
 
     async def close(self, seconds: float) -> None:
         """Refuse new calls until none has come for a tenth of this time, or for all of it.
@@ -82,7 +86,9 @@ class CallSeam(ServerInterceptor):
 class _Door:
     """Open until the server stops; then it notes that somebody was refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, gate: Gate, audit: Audit) -> None:
+        self.gate = gate
+        self.audit = audit
         self.open = True
         self.refused = True
 
@@ -103,10 +109,9 @@ def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, 
         encode = handler.response_serializer
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            call = _Call(method, context)
+            call = _Call(method, context, door)
             try:
-                door.pass_through()
-                call.begin(request)
+                await call.begin(request)
                 async with contextlib.aclosing(handler.unary_stream(request, context)) as responses:
                     while True:
                         yield encode(await anext(responses))
@@ -118,10 +123,9 @@ def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, 
         return grpc.unary_stream_rpc_method_handler(cast(Any, stream), guard, None)
 
     async def unary(request: Any, context: Context) -> Any:
-        call = _Call(method, context)
+        call = _Call(method, context, door)
         try:
-            door.pass_through()
-            call.begin(request)
+            await call.begin(request)
             response = await handler.unary_unary(request, context)
         except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
             return await call.fail(error)
@@ -160,19 +164,22 @@ def _guard(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 class _Call:
     """One call: its caller, its end. Its id is made when somebody needs it."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, door: _Door) -> None:
         self._method = method
         self._context = context
+        self._door = door
         self._started = time.monotonic()
         self._metadata = cast("tuple[tuple[str, Any], ...]", context.invocation_metadata() or ())
         self._caller: Caller | None = None
 
-    def begin(self, request: object) -> None:
-        """Make the caller known; refuse what could not be read."""
+    async def begin(self, request: object) -> None:
+        """Make the caller known; refuse who may not call, and what could not be read."""
+        self._door.pass_through()
+        gate, method, metadata = self._door.gate, self._method, self._metadata
+        self._caller = gate.admit_now(method, metadata) or await gate.admit(method, metadata)
+        current_caller.set(self._caller)
         if isinstance(request, Unreadable):
             raise request.error
-        self._caller = caller_from_metadata(self._metadata)
-        current_caller.set(self._caller)
 
     def end(self) -> None:
         """Log an answer."""
@@ -196,8 +203,23 @@ class _Call:
             cause = str(known.__cause__) if known.__cause__ else None
             status = STATUS_CODES[type(known)].name
             note("refused", status=status, reason=known.reason.value, cause=cause)
+            if isinstance(known, (UnauthenticatedError, PermissionDeniedError)):
+                self._tell(known)
         status = to_status(known)
         await self._context.abort(status.code, status.details, cast(Any, status.trailing_metadata))
+
+    def _tell(self, refusal: DovetailError) -> None:
+        """Have a refusal on record: who was refused what, and from where."""
+        caller = self._caller
+        self._door.audit.note(
+            "refused",
+            method=self._method,
+            reason=refusal.reason.value,
+            peer=self._context.peer(),
+            credential_id=caller.credential_id if caller else "",
+            team_id=caller.team_id if caller else "",
+            agent_id=caller.agent_id if caller else "",
+        )
 
     def _call_id(self) -> str:
         given = next((value for key, value in self._metadata if key == CALL_ID_KEY), "")

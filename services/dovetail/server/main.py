@@ -6,12 +6,21 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import structlog
 
+from dovetail.admin.v1 import admin_pb2, admin_pb2_grpc
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
+from dovetail.server.admin.credentials import Credentials
+from dovetail.server.admin.first import token_in
+from dovetail.server.admin.servicer import AdminServicer
+from dovetail.server.admin.teams import Teams
+from dovetail.server.audit import Audit
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
+from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.directory import Directory
 from dovetail.server.messaging.inbox import Inboxes
 from dovetail.server.messaging.receiving import Receiver
@@ -55,12 +64,41 @@ def run(config: ServerConfig, ready: Callable[[str, str], None]) -> None:
         raise StartError(str(error)) from error
 
 
-def build(store: Store, config: ServerConfig) -> Service:
-    """The service that a config names, over a store."""
-    return SERVICES[config.service](store, config)
+def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
+    """What a config names, over a store: one of the services, and administration beside it."""
+    wing = SERVICES[config.service](store, config)
+    credentials = Credentials(store, audit)
+    administration = AdminServicer(Teams(store, audit), credentials)
+
+    async def begin() -> None:
+        if config.admin_token_file:
+            await _first_admin(credentials, config.admin_token_file)
+
+    def add(server: grpc.aio.Server) -> None:
+        wing.add(server)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(administration, server)
+
+    admin = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+    return Service(names=(wing.name, admin), begin=begin, add=add, close=wing.close)
 
 
-def _messaging(store: Store, config: ServerConfig) -> Service:
+async def _first_admin(credentials: Credentials, path: Path) -> None:
+    try:
+        await credentials.begin(lambda: token_in(path))
+    except DovetailError as error:
+        raise ConfigError(f"--admin-token-file {path}: {error.message}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wing:
+    """One of the two services: its full name, how it is added to a server, how its calls end."""
+
+    name: str
+    add: Callable[[grpc.aio.Server], None]
+    close: Callable[[], None]
+
+
+def _messaging(store: Store, config: ServerConfig) -> Wing:
     directory, inboxes = Directory(store), Inboxes(store)
     subscriptions = Subscriptions(store, directory, config.heartbeat_seconds)
     receiver = Receiver(store, directory, inboxes)
@@ -74,17 +112,17 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
         receiver.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Service(name=name, add=add, close=close)
+    return Wing(name=name, add=add, close=close)
 
 
-def _tasks(store: Store, config: ServerConfig) -> Service:  # noqa: ARG001
+def _tasks(store: Store, config: ServerConfig) -> Wing:  # noqa: ARG001
     servicer = TaskServicer(Lifecycle(store), Reports(store))
 
     def add(server: grpc.aio.Server) -> None:
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
 
     name = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
-    return Service(name=name, add=add, close=lambda: None)
+    return Wing(name=name, add=add, close=lambda: None)
 
 
 SERVICES = {"messaging": _messaging, "tasks": _tasks}
@@ -93,7 +131,9 @@ SERVICES = {"messaging": _messaging, "tasks": _tasks}
 def _configure_log() -> None:
     """Structured lines on standard error: for people on a terminal, else JSON."""
     people = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    # Tracebacks without the values of variables: those may be anybody's words or tokens.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = console if people else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,10 +13,13 @@ import grpc
 import structlog
 from grpc_reflection.v1alpha import reflection
 
+from dovetail.server.audit import Audit
 from dovetail.server.config import ConfigError, ServerConfig
+from dovetail.server.gate import CredentialGate, OpenGate
 from dovetail.server.health import SERVICE_NAME, Health
 from dovetail.server.interceptors import CallSeam
 from dovetail.server.store.database import Store
+from dovetail.server.tls import server_credentials
 
 RECEIVE_LIMIT = 16 * 1024 * 1024
 
@@ -38,9 +41,10 @@ log = structlog.get_logger("dovetail.server")
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A service to be served: its full name, how it is added, how its streams are ended."""
+    """What is served: its full names, its own first, and how it is begun, added and ended."""
 
-    name: str
+    names: tuple[str, ...]
+    begin: Callable[[], Awaitable[None]]
     add: Callable[[grpc.aio.Server], None]
     close: Callable[[], None]
 
@@ -56,39 +60,50 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    config: ServerConfig, build: Callable[[Store, ServerConfig], Service]
+    config: ServerConfig, build: Callable[[Store, ServerConfig, Audit], Service]
 ) -> AsyncGenerator[Running]:
     """Serve inside the block; drain at its end: calls finish, streams end with their cursor.
 
     Raises StoreOpenError or ConfigError when it cannot start.
     """
+    audit = Audit(config.audit_log)
     store = Store(config.store)
     try:
-        service = build(store, config)
-        seam = CallSeam()
-        server = grpc.aio.server(interceptors=(seam,), options=OPTIONS)
-        service.add(server)
-        health = Health(server, store, service.name)
-        names = (service.name, SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
-        address = _bind(server, config.listen)
-        await server.start()
-        watch = asyncio.create_task(health.watch())
-        try:
-            yield Running(server=server, store=store, address=address)
-        finally:
-            watch.cancel()
-            await health.shut_down()
-            service.close()
-            await seam.close(config.drain_seconds / 10)
-            await server.stop(config.drain_seconds)
+        with audit.open():
+            service = build(store, config, audit)
+            await service.begin()
+            gate = CredentialGate(store) if config.credentials else OpenGate()
+            async with gate.open(), _serving(config, service, store, CallSeam(gate, audit)) as each:
+                yield each
     finally:
         await store.close()
 
 
+@asynccontextmanager
+async def _serving(
+    config: ServerConfig, service: Service, store: Store, seam: CallSeam
+) -> AsyncGenerator[Running]:
+    server = grpc.aio.server(interceptors=(seam,), options=OPTIONS)
+    service.add(server)
+    health = Health(server, store, service.names[0])
+    names = (*service.names, SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    address = _bind(server, config)
+    await server.start()
+    watch = asyncio.create_task(health.watch())
+    try:
+        yield Running(server=server, store=store, address=address)
+    finally:
+        watch.cancel()
+        await health.shut_down()
+        service.close()
+        await seam.close(config.drain_seconds / 10)
+        await server.stop(config.drain_seconds)
+
+
 async def serve(
     config: ServerConfig,
-    build: Callable[[Store, ServerConfig], Service],
+    build: Callable[[Store, ServerConfig, Audit], Service],
     ready: Callable[[str, str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends at once. `ready` gets address and store."""
@@ -112,9 +127,13 @@ async def serve(
     log.info("stopped", service=config.service)
 
 
-def _bind(server: grpc.aio.Server, listen: str) -> str:
+def _bind(server: grpc.aio.Server, config: ServerConfig) -> str:
+    credentials, listen = server_credentials(config), config.listen
     try:
-        port = server.add_insecure_port(listen)
+        if credentials:
+            port = server.add_secure_port(listen, credentials)
+        else:
+            port = server.add_insecure_port(listen)
     except RuntimeError as error:
         raise ConfigError(
             f"cannot listen on {listen}: the address is in use or is not this machine's."

@@ -33,6 +33,7 @@ class Directory:
             check.id("agent_id", agent_id)
             check.text("display_name", display_name, DISPLAY_NAME_CHARACTERS)
             check.labels("labels", labels)
+        caller.require_own(f"agent {agent_id!r}", agent_id)
 
         def unit(transaction: Transaction) -> tuple[Agent, bool]:
             team_id = caller.team_id
@@ -55,6 +56,7 @@ class Directory:
 
     async def opened(self, caller: Caller, agent_id: str) -> Agent:
         """The agent whose inbox is opened. The caller's own is registered, if the disk allows."""
+        caller.require_own(f"the inbox of {agent_id!r}", agent_id)
         team_id = caller.team_id
         if agent_id == caller.agent_id:
             with contextlib.suppress(ResourceExhaustedError):

@@ -108,7 +108,7 @@ class Inboxes:
                     return earlier
             others = [agent_id for agent_id in recipient_ids if agent_id != sender_id]
             last_sequences = agents.require(transaction, caller.team_id, others)
-            thread_id = _thread(transaction, caller.team_id, draft)
+            thread_id = _thread(transaction, caller, draft)
             if draft.task_id and not tasks.exists(transaction, caller.team_id, draft.task_id):
                 raise NotFoundError(
                     Reason.TASK_NOT_FOUND,
@@ -141,6 +141,7 @@ class Inboxes:
         """
         agent_id = wanted.agent_id or caller.require_agent("a request without an agent_id")
         _check_acknowledgement(agent_id, wanted)
+        caller.require_own(f"the inbox of {agent_id!r}", agent_id)
 
         def bite(transaction: Transaction) -> tuple[int, int]:
             last = agents.require(transaction, caller.team_id, [agent_id])[agent_id]
@@ -171,9 +172,10 @@ class Inboxes:
         def query(snapshot: Snapshot) -> Record:
             number = message_number(message_id)
             message = number and messages.find(snapshot, caller.team_id, number)
-            if not message:
+            if not message or not _reaches(caller, message):
                 raise _no_message("message_id", message_id)
-            return message, deliveries.receipts(snapshot, caller.team_id, message)
+            receipts = deliveries.receipts(snapshot, caller.team_id, message)
+            return message, _shown_receipts(caller, message, receipts)
 
         return await self._store.read(caller.team_id, query)
 
@@ -187,7 +189,11 @@ class Inboxes:
             check_filter(check, listing.filter)
             check.enum("order", listing.order, Order)
             after = paging.after_number(check)
+        own = listing.recipient_id
+        if own:
+            caller.require_own(f"the inbox of {own!r}", own)
         asked = messages.ListRequest(
+            party_id="" if own or caller.reaches() else caller.agent_id,
             recipient_id=listing.recipient_id,
             states=listing.states,
             filter=listing.filter,
@@ -202,7 +208,9 @@ class Inboxes:
                 agents.require(snapshot, caller.team_id, [listing.recipient_id])
             found, more = messages.page(snapshot, caller.team_id, asked)
             receipts = deliveries.receipts_of(snapshot, caller.team_id, found)
-            records: list[Record] = [(each, receipts[each.number]) for each in found]
+            records: list[Record] = [
+                (each, _shown_receipts(caller, each, receipts[each.number])) for each in found
+            ]
             return records, paging.next_token(str(found[-1].number)) if more else ""
 
         return await self._store.scan(caller.team_id, query)
@@ -272,13 +280,28 @@ def _earlier(transaction: Transaction, caller: Caller, repeat: Repeat) -> Sent |
     return sent
 
 
-def _thread(transaction: Transaction, team_id: str, draft: Draft) -> str:
+def _reaches(caller: Caller, message: Message) -> bool:
+    """Whether the caller may read a message: an agent, one that it sent or received."""
+    return caller.reaches(message.sender_id, *message.recipient_ids)
+
+
+def _shown_receipts(
+    caller: Caller, message: Message, receipts: Sequence[Receipt]
+) -> Sequence[Receipt]:
+    """What became of a message: its sender sees it all, another agent its own part."""
+    if caller.reaches(message.sender_id):
+        return receipts
+    return [receipt for receipt in receipts if receipt.recipient_id == caller.agent_id]
+
+
+def _thread(transaction: Transaction, caller: Caller, draft: Draft) -> str:
     if not draft.in_reply_to:
         return draft.thread_id
     number = message_number(draft.in_reply_to)
-    thread_id = number and messages.thread_of(transaction, team_id, number)
-    if not thread_id:
+    found = number and messages.thread_of(transaction, caller.team_id, number)
+    if not found or not caller.reaches(*found.party_ids):
         raise _no_message("in_reply_to", draft.in_reply_to)
+    thread_id = found.thread_id
     if draft.thread_id not in ("", thread_id):
         with Checks() as check:
             check.refuse(

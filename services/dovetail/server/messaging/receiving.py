@@ -93,6 +93,7 @@ class Receiver:
             while True:
                 bell.clear()
                 deliveries, left = await self._store.read(caller.team_id, query)
+                caller.check_live()
                 if deliveries or clock() >= end or self._closing.is_set():
                     return deliveries, left
                 await bell.wait(end - clock())

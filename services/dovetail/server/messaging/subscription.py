@@ -89,6 +89,7 @@ class Subscriptions:
             while not self._closing.is_set():
                 bell.clear()
                 ready, more = await stream.next(target)
+                caller.check_live()
                 if not ready and clock() >= due:
                     ready.append(stream.mark(Mark.HEARTBEAT))
                 if ready:

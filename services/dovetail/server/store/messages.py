@@ -62,7 +62,9 @@ _ADD = Statement(
 )
 _ONE = (MessageRow.team_id == param("team_id")) & (MessageRow.number == param("number"))
 _FIND = Statement(MessageRow.select(*COLUMNS).where(_ONE))
-_THREAD = Statement(MessageRow.select(MessageRow.thread_id).where(_ONE))
+_THREAD = Statement(
+    MessageRow.select(MessageRow.thread_id, MessageRow.sender_id, MessageRow.recipients).where(_ONE)
+)
 _FIND_REPEAT = Statement(
     MessageRow.select(*COLUMNS, MessageRow.request_hash).where(
         MessageRow.team_id == param("team_id"),
@@ -75,9 +77,21 @@ _ABOUT_A_TASK = MessageRow.task_id != SQL("''")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ListRequest:
-    """A page of messages: which ones, in which order, after which number."""
+class Thread:
+    """In which thread a message stands, and who may know of it: its sender and its recipients."""
 
+    thread_id: str
+    party_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRequest:
+    """A page of messages: which ones, in which order, after which number.
+
+    `party_id`: only those that this agent sent or received; empty: all.
+    """
+
+    party_id: str
     recipient_id: str
     states: Sequence[int]
     filter: MessageFilter
@@ -150,10 +164,13 @@ def find(snapshot: Snapshot, team_id: str, number: int) -> Message | None:
     return from_row(row) if row else None
 
 
-def thread_of(snapshot: Snapshot, team_id: str, number: int) -> str | None:
+def thread_of(snapshot: Snapshot, team_id: str, number: int) -> Thread | None:
     """The thread of a message, or None where there is no such message."""
     row = snapshot.row(_THREAD, team_id=team_id, number=number)
-    return row[0] if row else None
+    if row is None:
+        return None
+    thread_id, sender_id, recipients = row
+    return Thread(thread_id=thread_id, party_ids=(sender_id, *json.loads(recipients)))
 
 
 def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Message], bool]:
@@ -161,6 +178,9 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Mes
     wanted = conditions(snapshot, asked.filter)
     if asked.recipient_id or asked.states:
         wanted.append(_delivered(team_id, asked.recipient_id, asked.states))
+    if asked.party_id:
+        sent = MessageRow.sender_id == asked.party_id
+        wanted.append(sent | _delivered(team_id, asked.party_id, ()))
     if asked.after is not None:
         newest, number = asked.newest_first, asked.after
         wanted.append(MessageRow.number < number if newest else MessageRow.number > number)

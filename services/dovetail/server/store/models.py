@@ -1,8 +1,9 @@
 """The tables, as Peewee models. `migrations/` makes them; a test proves that both agree.
 
-`team_id` leads every primary key and index, so that teams can be spread over machines. The one
-exception is the table of applied migrations. Times are integer microseconds since 1970 UTC, absent
-ids are empty strings, enums are the numbers of the contract, labels and data are JSON text.
+`team_id` leads every primary key and index, so that teams can be spread over machines. The
+exceptions are credentials, by which a caller's team is found, and the table of applied migrations.
+Times are integer microseconds since 1970 UTC, absent ids are empty strings, enums are the numbers
+of the contract, labels and data are JSON text.
 """
 
 from __future__ import annotations
@@ -11,16 +12,43 @@ from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, Model
 
 
 class TeamRow(Model):
-    """A team's counters. On PostgreSQL this row is the lock that makes a team's writes serial."""
+    """A team's counters. On PostgreSQL this row is the lock that makes a team's writes serial.
+
+    The row of the empty id is no team's: it counts the changes of teams and credentials.
+    """
 
     team_id = TextField(primary_key=True)
     last_message = BigIntegerField()
     last_task = BigIntegerField()
     last_event = BigIntegerField()
     last_time = BigIntegerField()
+    create_time = BigIntegerField(null=True)
 
     class Meta:
         table_name = "teams"
+
+
+class CredentialRow(Model):
+    """Who a token proves to be. `change_number` grows with each change, visible in order."""
+
+    credential_id = TextField(primary_key=True)
+    number = BigIntegerField(unique=True)
+    change_number = BigIntegerField()
+    team_id = TextField()
+    agent_id = TextField()
+    role = IntegerField()
+    token_hash = BlobField(unique=True)
+    description = TextField()
+    create_time = BigIntegerField()
+    lifetime = BigIntegerField(null=True)
+    expire_time = BigIntegerField(null=True)
+    revoke_time = BigIntegerField(null=True)
+    creator_id = TextField()
+    revoker_id = TextField()
+    rotated_id = TextField()
+
+    class Meta:
+        table_name = "credentials"
 
 
 class AgentRow(Model):
@@ -141,6 +169,7 @@ class TaskEventRow(Model):
 
 TABLES: tuple[type[Model], ...] = (
     TeamRow,
+    CredentialRow,
     AgentRow,
     MessageRow,
     DeliveryRow,

@@ -98,8 +98,9 @@ _TEAM_FIELDS = (
     TeamRow.last_event,
     TeamRow.last_time,
 )
+_NEW_TEAM = (*_TEAM_FIELDS, TeamRow.create_time)
 _LOCK_TEAM = TeamRow.select(*_TEAM_FIELDS[1:]).where(TeamRow.team_id == param("team_id"))
-_ADD_TEAM = Statement(TeamRow.insert(params(*_TEAM_FIELDS)).on_conflict_ignore())
+_ADD_TEAM = Statement(TeamRow.insert(params(*_NEW_TEAM)).on_conflict_ignore())
 _SAVE_TEAM = Statement(
     TeamRow.update(params(*_TEAM_FIELDS[1:])).where(TeamRow.team_id == param("team_id"))
 )
@@ -152,8 +153,7 @@ class Transaction(Snapshot):
         if team_id not in self._teams:
             row = self.row(self._lock_team, team_id=team_id)
             if row is None:
-                zero = dict.fromkeys(("last_message", "last_task", "last_event", "last_time"), 0)
-                self._execute(_ADD_TEAM, {"team_id": team_id, **zero})
+                self._add_team(team_id)
                 row = self.row(self._lock_team, team_id=team_id)
             message, task, event, last_time = cast(Row, row)
             self._teams[team_id] = Team(
@@ -165,6 +165,11 @@ class Transaction(Snapshot):
                 now=max(time.time_ns() // 1_000, last_time),
             )
         return self._teams[team_id]
+
+    def add_team(self, team_id: str) -> None:
+        """Have a team exist though nothing is written in it."""
+        self.writes += 1
+        self._add_team(team_id)
 
     def write(self, statement: Statement, **values: object) -> int:
         """Run a statement that writes; answers how many rows it changed."""
@@ -194,6 +199,11 @@ class Transaction(Snapshot):
                 _SAVE_TEAM,
                 {field.name: getattr(team, field.name) for field in _TEAM_FIELDS},
             )
+
+    def _add_team(self, team_id: str) -> None:
+        zero = dict.fromkeys(("last_message", "last_task", "last_event", "last_time"), 0)
+        now = time.time_ns() // 1_000
+        self._execute(_ADD_TEAM, {"team_id": team_id, "create_time": now, **zero})
 
     def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
         sql, bound = statement.bind(self._database, values)

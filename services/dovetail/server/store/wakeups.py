@@ -77,6 +77,10 @@ class Bells:
         self.ring(inbox for inbox, head in heads.items() if self._heads.get(inbox) != head)
         self._heads = {inbox: head for inbox, head in heads.items() if inbox in self._watched}
 
+    def ring_team(self, team_id: str) -> None:
+        """Wake who watches any inbox of a team."""
+        self.ring([inbox for inbox in self._watched if inbox[0] == team_id])
+
     def ring_all(self) -> None:
         """Wake everybody: the server is stopping."""
         self.ring(self.watched())

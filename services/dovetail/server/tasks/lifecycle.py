@@ -23,7 +23,7 @@ from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import record
 from dovetail.server.tasks.drafts import Draft, Listing, Options, Outcome, Update, check_filter
 from dovetail.server.tasks.record import Act, Changed
-from dovetail.server.tasks.states import Verb, next_state
+from dovetail.server.tasks.states import Verb, next_state, owners
 
 Alter = Callable[[Transaction, Task, int], Task | None]
 """From a task and the time now to the task as it shall be; None: nothing changes."""
@@ -239,8 +239,10 @@ class Lifecycle:
                 return earlier
             found = tasks.find(transaction, caller.team_id, task_id)
             if found and found.delete_time and act.verb is Verb.DELETE:
+                _check_own(caller, act.verb, found)
                 return Changed(task=found)
             task = _existing(transaction, caller.team_id, task_id)
+            _check_own(caller, act.verb, task)
             _check_etag(task, options.etag)
             altered = alter(transaction, task, transaction.team(caller.team_id).now)
             if altered is None:
@@ -314,6 +316,12 @@ def _require_assignee(transaction: Transaction, caller: Caller, assignee_id: str
     """An assignee must be known; the caller becomes known by this very call."""
     if assignee_id not in ("", caller.agent_id):
         agents.require(transaction, caller.team_id, [assignee_id])
+
+
+def _check_own(caller: Caller, verb: Verb, task: Task) -> None:
+    owner_ids = owners(verb, task)
+    if owner_ids is not None:
+        caller.require_own(f"task {task.task_id!r}", *owner_ids)
 
 
 def _check_etag(task: Task, expected: str) -> None:

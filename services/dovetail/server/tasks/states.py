@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from dovetail.server.errors import FailedPreconditionError, Reason
 from dovetail.server.store.records import Task, TaskState
@@ -49,6 +49,42 @@ FORCED: dict[Verb, dict[TaskState, TaskState]] = {
     Verb.ASSIGN: {IN_PROGRESS: PENDING},
     Verb.UNASSIGN: {IN_PROGRESS: PENDING},
 }
+
+
+class Part(Enum):
+    """A part that an agent can have in a task."""
+
+    CREATOR = "creator"
+    ASSIGNEE = "assignee"
+
+
+CREATOR, ASSIGNEE = (Part.CREATOR,), (Part.ASSIGNEE,)
+
+# Whose own a task is for a verb, where that matters: the parts that an agent must have one of.
+PARTS: dict[Verb, dict[TaskState, tuple[Part, ...]]] = {
+    **{
+        verb: dict.fromkeys(TaskState, CREATOR)
+        for verb in (
+            *(Verb.UPDATE, Verb.DELETE, Verb.ASSIGN, Verb.UNASSIGN),
+            *(Verb.CANCEL, Verb.REOPEN),
+        )
+    },
+    Verb.COMPLETE: dict.fromkeys(TaskState, CREATOR + ASSIGNEE),
+    Verb.FAIL: {
+        **dict.fromkeys(TaskState, CREATOR + ASSIGNEE),
+        PENDING: CREATOR,
+        IN_PROGRESS: ASSIGNEE,
+    },
+}
+
+
+def owners(verb: Verb, task: Task) -> tuple[str, ...] | None:
+    """The agents whose own the task is for a verb; None where it is anybody's."""
+    parts = PARTS.get(verb, {}).get(task.state)
+    if parts is None:
+        return None
+    agents = {Part.CREATOR: task.creator_id, Part.ASSIGNEE: task.assignee_id}
+    return tuple(agents[part] for part in parts)
 
 
 def next_state(verb: Verb, task: Task, *, force: bool = False) -> TaskState:

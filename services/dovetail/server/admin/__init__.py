@@ -1,0 +1,1 @@
+"""The administration of both servers: teams and credentials. It knows nothing of the wings."""

@@ -1,0 +1,257 @@
+"""Credentials: how they are made, rotated and revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dovetail.server.audit import Audit
+from dovetail.server.callers import Caller
+from dovetail.server.checks import Checks
+from dovetail.server.errors import FailedPreconditionError, NotFoundError, Reason
+from dovetail.server.paging import Paging
+from dovetail.server.store import agents, credentials
+from dovetail.server.store.credentials import SERVERS, ListRequest
+from dovetail.server.store.database import Store
+from dovetail.server.store.records import Credential, Role
+from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
+from dovetail.server.tokens import new_token, token_hash
+
+DESCRIPTION_CHARACTERS = 256
+DAY = 24 * 60 * 60 * MICROS
+LONGEST_LIFETIME = 3_650 * DAY
+LONGEST_GRACE = 30 * DAY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A credential to be made. `lifetime` is in microseconds, None: until it is revoked."""
+
+    team_id: str
+    agent_id: str
+    role: int
+    description: str
+    lifetime: int | None
+
+    def check(self) -> None:
+        """Refuse what does not fit together."""
+        with Checks() as check:
+            check.optional_id("team_id", self.team_id)
+            check.optional_id("agent_id", self.agent_id)
+            check.enum("role", self.role, Role)
+            check.text("description", self.description, DESCRIPTION_CHARACTERS)
+            _check_lifetime(check, self.lifetime)
+            if not self.role:
+                check.refuse("role", "must be set: AGENT, OPERATOR, OBSERVER or ADMIN")
+            elif self.role == Role.ADMIN:
+                if self.team_id or self.agent_id:
+                    check.refuse("team_id", "must be empty for ADMIN, and so must agent_id")
+            elif not self.team_id:
+                check.refuse("team_id", "must be set")
+            if self.role == Role.AGENT and not self.agent_id:
+                check.refuse("agent_id", "must be set for AGENT")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """Which credentials to list."""
+
+    team_id: str
+    agent_id: str
+    role: int
+    include_ended: bool
+
+
+class Credentials:
+    """Makes credentials and ends them."""
+
+    def __init__(self, store: Store, audit: Audit) -> None:
+        """Keep credentials in `store`, and tell `audit` of every change."""
+        self._store = store
+        self._audit = audit
+
+    async def create(self, caller: Caller, draft: Draft) -> tuple[Credential, str]:
+        """A new credential and its token."""
+        draft.check()
+        token = new_token()
+
+        def unit(transaction: Transaction) -> Credential:
+            if draft.team_id and credentials.find_team(transaction, draft.team_id) is None:
+                raise NotFoundError(
+                    Reason.TEAM_NOT_FOUND,
+                    f"team_id: no team {draft.team_id!r}: make it first",
+                    metadata={"team_id": draft.team_id},
+                )
+            credential = _new(transaction, draft, caller.credential_id)
+            if draft.agent_id:
+                agents.touch(transaction, draft.team_id, draft.agent_id)
+            credentials.insert(transaction, credential, token_hash(token))
+            return credential
+
+        made = await self._store.write(SERVERS, unit)
+        self._tell("credential created", made, caller)
+        return made, token
+
+    async def page(self, listing: Listing, paging: Paging) -> tuple[list[Credential], str]:
+        """A page of credentials in order of creation, and the token of the next."""
+        with Checks() as check:
+            check.optional_id("team_id", listing.team_id)
+            check.optional_id("agent_id", listing.agent_id)
+            check.enum("role", listing.role, Role)
+            after = paging.after_number(check)
+        asked = ListRequest(
+            team_id=listing.team_id,
+            agent_id=listing.agent_id,
+            role=listing.role,
+            include_ended=listing.include_ended,
+            now=time.time_ns() // 1_000,
+            after=after or 0,
+            most=paging.most,
+        )
+        page, more = await self._store.scan(SERVERS, lambda s: credentials.page(s, asked))
+        return page, paging.next_token(str(page[-1].number)) if more else ""
+
+    async def rotate(
+        self, caller: Caller, credential_id: str, grace: int, lifetime: int | None
+    ) -> tuple[Credential, str]:
+        """Another credential in the place of one, which lives on for `grace`; and its token."""
+        with Checks() as check:
+            check.id("credential_id", credential_id)
+            _check_lifetime(check, lifetime)
+            if not 0 <= grace <= LONGEST_GRACE:
+                check.refuse("grace", f"must be 0 to 30 days, is {grace / MICROS:g} s")
+        token = new_token()
+
+        def unit(transaction: Transaction) -> Credential:
+            old = _existing(transaction, credential_id)
+            now = transaction.team(SERVERS).now
+            if old.ended(now):
+                raise FailedPreconditionError(
+                    Reason.CREDENTIAL_HAS_ENDED,
+                    f"credential_id: {credential_id} has ended: make a new one",
+                    metadata={"credential_id": credential_id},
+                )
+            new = _successor(transaction, old, lifetime, caller.credential_id)
+            ends = min(old.expire_time or now + grace, now + grace)
+            _change(transaction, replace(old, expire_time=ends, revoker_id=caller.credential_id))
+            credentials.insert(transaction, new, token_hash(token))
+            return new
+
+        made = await self._store.write(SERVERS, unit)
+        self._tell("credential rotated", made, caller, in_place_of=credential_id)
+        return made, token
+
+    async def revoke(self, caller: Caller, credential_id: str) -> Credential:
+        """End a credential."""
+        with Checks() as check:
+            check.id("credential_id", credential_id)
+
+        def unit(transaction: Transaction) -> tuple[Credential, bool]:
+            old = _existing(transaction, credential_id)
+            if old.revoke_time is not None:
+                return old, False
+            now = transaction.team(SERVERS).now
+            new = replace(old, revoke_time=now, revoker_id=caller.credential_id)
+            return _change(transaction, new), True
+
+        credential, changed = await self._store.write(SERVERS, unit)
+        if changed:
+            self._tell("credential revoked", credential, caller)
+        return credential
+
+    async def begin(self, read_token: Callable[[], str]) -> None:
+        """Have an admin, if there is none that lives: the one whose token `read_token` gives."""
+
+        def none_yet(snapshot: Snapshot) -> bool:
+            return not credentials.any_admin(snapshot, time.time_ns() // 1_000)
+
+        if not await self._store.read(SERVERS, none_yet):
+            return
+        hashed = token_hash(await asyncio.to_thread(read_token))
+
+        def unit(transaction: Transaction) -> Credential | None:
+            if not none_yet(transaction):
+                return None
+            if credentials.find_token(transaction, hashed):
+                raise FailedPreconditionError(
+                    Reason.CREDENTIAL_HAS_ENDED, "its token was an admin's, and has ended"
+                )
+            draft = Draft(
+                team_id="", agent_id="", role=Role.ADMIN, description="first", lifetime=None
+            )
+            credential = _new(transaction, draft, "")
+            credentials.insert(transaction, credential, hashed)
+            return credential
+
+        made = await self._store.write(SERVERS, unit)
+        if made:
+            self._audit.note("first admin", credential_id=made.credential_id)
+
+    def _tell(self, event: str, credential: Credential, caller: Caller, **more: str) -> None:
+        self._audit.note(
+            event,
+            credential_id=credential.credential_id,
+            team_id=credential.team_id,
+            agent_id=credential.agent_id,
+            role=credential.role.name,
+            by=caller.credential_id,
+            **more,
+        )
+
+
+def _check_lifetime(check: Checks, lifetime: int | None) -> None:
+    if lifetime is not None and not MICROS <= lifetime <= LONGEST_LIFETIME:
+        check.refuse("lifetime", f"must be 1 s to 3,650 days, is {lifetime / MICROS:g} s")
+
+
+def _existing(snapshot: Snapshot, credential_id: str) -> Credential:
+    credential = credentials.find(snapshot, credential_id)
+    if credential is None:
+        raise NotFoundError(
+            Reason.CREDENTIAL_NOT_FOUND,
+            f"credential_id: no credential {credential_id!r}",
+            metadata={"credential_id": credential_id},
+        )
+    return credential
+
+
+def _new(transaction: Transaction, draft: Draft, creator_id: str) -> Credential:
+    servers = transaction.team(SERVERS)
+    number, lifetime = servers.next_event(), draft.lifetime
+    return Credential(
+        credential_id=f"c{number}",
+        number=number,
+        change_number=number,
+        team_id=draft.team_id,
+        agent_id=draft.agent_id,
+        role=Role(draft.role),
+        description=draft.description,
+        create_time=servers.now,
+        lifetime=lifetime,
+        expire_time=None if lifetime is None else servers.now + lifetime,
+        revoke_time=None,
+        creator_id=creator_id,
+        revoker_id="",
+        rotated_id="",
+    )
+
+
+def _successor(
+    transaction: Transaction, old: Credential, lifetime: int | None, creator_id: str
+) -> Credential:
+    draft = Draft(
+        team_id=old.team_id,
+        agent_id=old.agent_id,
+        role=old.role,
+        description=old.description,
+        lifetime=old.lifetime if lifetime is None else lifetime,
+    )
+    return replace(_new(transaction, draft, creator_id), rotated_id=old.credential_id)
+
+
+def _change(transaction: Transaction, credential: Credential) -> Credential:
+    changed = replace(credential, change_number=transaction.team(SERVERS).next_event())
+    credentials.change(transaction, changed)
+    return changed

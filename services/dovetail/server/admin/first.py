@@ -1,0 +1,54 @@
+"""The first admin's token, in a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from dovetail.server.config import ConfigError
+from dovetail.server.tokens import is_token, new_token
+
+
+def token_in(path: Path) -> str:
+    """The token in a file, which is made, for its owner alone, where there is none.
+
+    Two servers that start at once may both come here: the file appears whole, for both the same.
+    """
+    try:
+        if not path.exists():
+            _make(path)
+        return _read(path)
+    except OSError as error:
+        raise ConfigError(f"--admin-token-file {path}: {error.strerror or error}") from error
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(number, "w") as file:
+            file.write(new_token() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def _read(path: Path) -> str:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise ConfigError(
+            f"--admin-token-file {path} has mode {mode:04o}: others can read it. chmod 600 {path}"
+        )
+    token = path.read_text().strip()
+    if not is_token(token):
+        raise ConfigError(
+            f"--admin-token-file {path} holds no token: name a file that does not exist yet,"
+            " and it is made"
+        )
+    return token

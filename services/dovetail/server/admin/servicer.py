@@ -1,0 +1,116 @@
+"""AdminService on the wire: protobuf in, protobuf out, no rules."""
+
+from __future__ import annotations
+
+from grpc.aio import ServicerContext
+
+from dovetail.admin.v1 import admin_pb2 as pb
+from dovetail.admin.v1 import admin_pb2_grpc as pb_grpc
+from dovetail.server.admin.credentials import Credentials, Draft, Listing
+from dovetail.server.admin.teams import Teams
+from dovetail.server.callers import current_caller
+from dovetail.server.paging import Paging
+from dovetail.server.store.records import Credential, Team
+from dovetail.server.wire import binding, duration_micros, optional_timestamp, timestamp
+
+Context = ServicerContext[object, object]
+
+
+class AdminServicer(pb_grpc.AdminServiceServicer):
+    """Translates between the contract and the rules of administration."""
+
+    def __init__(self, teams: Teams, credentials: Credentials) -> None:
+        """Answer by these rules."""
+        self._teams = teams
+        self._credentials = credentials
+
+    async def CreateTeam(
+        self, request: pb.CreateTeamRequest, context: Context
+    ) -> pb.CreateTeamResponse:
+        """Make a team."""
+        team, created = await self._teams.create(current_caller.get(), request.team_id)
+        return pb.CreateTeamResponse(team=_team(team), created=created)
+
+    async def ListTeams(
+        self, request: pb.ListTeamsRequest, context: Context
+    ) -> pb.ListTeamsResponse:
+        """Answer a page of teams."""
+        page, token = await self._teams.page(_paging(request))
+        return pb.ListTeamsResponse(teams=map(_team, page), next_page_token=token)
+
+    async def CreateCredential(
+        self, request: pb.CreateCredentialRequest, context: Context
+    ) -> pb.CreateCredentialResponse:
+        """Make a credential."""
+        draft = Draft(
+            team_id=request.team_id,
+            agent_id=request.agent_id,
+            role=request.role,
+            description=request.description,
+            lifetime=_lifetime(request),
+        )
+        credential, token = await self._credentials.create(current_caller.get(), draft)
+        return pb.CreateCredentialResponse(credential=_credential(credential), token=token)
+
+    async def ListCredentials(
+        self, request: pb.ListCredentialsRequest, context: Context
+    ) -> pb.ListCredentialsResponse:
+        """Answer a page of credentials."""
+        listing = Listing(
+            team_id=request.team_id,
+            agent_id=request.agent_id,
+            role=request.role,
+            include_ended=request.include_ended,
+        )
+        page, token = await self._credentials.page(listing, _paging(request))
+        return pb.ListCredentialsResponse(credentials=map(_credential, page), next_page_token=token)
+
+    async def RotateCredential(
+        self, request: pb.RotateCredentialRequest, context: Context
+    ) -> pb.RotateCredentialResponse:
+        """Put another credential in the place of one."""
+        grace = duration_micros("grace", request.grace)
+        credential, token = await self._credentials.rotate(
+            current_caller.get(), request.credential_id, grace, _lifetime(request)
+        )
+        return pb.RotateCredentialResponse(credential=_credential(credential), token=token)
+
+    async def RevokeCredential(
+        self, request: pb.RevokeCredentialRequest, context: Context
+    ) -> pb.RevokeCredentialResponse:
+        """End a credential."""
+        credential = await self._credentials.revoke(current_caller.get(), request.credential_id)
+        return pb.RevokeCredentialResponse(credential=_credential(credential))
+
+
+def _paging(request: pb.ListTeamsRequest | pb.ListCredentialsRequest) -> Paging:
+    return Paging(
+        page_size=request.page_size,
+        page_token=request.page_token,
+        binding=binding("", request),
+    )
+
+
+def _lifetime(request: pb.CreateCredentialRequest | pb.RotateCredentialRequest) -> int | None:
+    given = request.HasField("lifetime")
+    return duration_micros("lifetime", request.lifetime) if given else None
+
+
+def _team(team: Team) -> pb.Team:
+    return pb.Team(team_id=team.team_id, create_time=optional_timestamp(team.create_time))
+
+
+def _credential(credential: Credential) -> pb.Credential:
+    return pb.Credential(
+        credential_id=credential.credential_id,
+        team_id=credential.team_id,
+        agent_id=credential.agent_id,
+        role=pb.Role.ValueType(credential.role),
+        description=credential.description,
+        create_time=timestamp(credential.create_time),
+        expire_time=optional_timestamp(credential.expire_time),
+        revoke_time=optional_timestamp(credential.revoke_time),
+        creator_credential_id=credential.creator_id,
+        revoker_credential_id=credential.revoker_id,
+        rotated_credential_id=credential.rotated_id,
+    )

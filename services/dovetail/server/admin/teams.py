@@ -1,0 +1,45 @@
+"""Teams: which there are."""
+
+from __future__ import annotations
+
+from dovetail.server.audit import Audit
+from dovetail.server.callers import Caller
+from dovetail.server.checks import Checks
+from dovetail.server.paging import Paging
+from dovetail.server.store import credentials
+from dovetail.server.store.credentials import SERVERS
+from dovetail.server.store.database import Store
+from dovetail.server.store.records import Team
+from dovetail.server.store.transaction import Transaction
+
+
+class Teams:
+    """Makes teams and lists them."""
+
+    def __init__(self, store: Store, audit: Audit) -> None:
+        """Keep teams in `store`."""
+        self._store = store
+        self._audit = audit
+
+    async def create(self, caller: Caller, team_id: str) -> tuple[Team, bool]:
+        """The team, and whether this call made it."""
+        with Checks() as check:
+            check.id("team_id", team_id)
+
+        def unit(transaction: Transaction) -> tuple[Team, bool]:
+            team = credentials.find_team(transaction, team_id)
+            return (team, False) if team else (credentials.add_team(transaction, team_id), True)
+
+        team, created = await self._store.write(SERVERS, unit)
+        if created:
+            self._audit.note("team created", team_id=team_id, by=caller.credential_id)
+        return team, created
+
+    async def page(self, paging: Paging) -> tuple[list[Team], str]:
+        """A page of teams in order of id, and the token of the next."""
+        with Checks() as check:
+            after = paging.after_id(check)
+        page, more = await self._store.read(
+            SERVERS, lambda s: credentials.teams(s, after, paging.most)
+        )
+        return page, paging.next_token(page[-1].team_id) if more else ""

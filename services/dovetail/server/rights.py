@@ -1,0 +1,96 @@
+"""Who may do what: one table of RPC by role, which the seam, the docs and the tests read.
+
+What is a caller's own is said here in words and decided by the rules of each service, which know
+the agents that own a thing: `Caller.require_own`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dovetail.server.store.records import Role
+
+
+class Reach(StrEnum):
+    """How far a role reaches in an RPC."""
+
+    NONE = "no"
+    OWN = "own"
+    ALL = "yes"
+
+
+NO, OWN, YES = Reach.NONE, Reach.OWN, Reach.ALL
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Right:
+    """Who may make a call: how far each role reaches, and what is an agent's own."""
+
+    agent: Reach = NO
+    operator: Reach = NO
+    observer: Reach = NO
+    admin: Reach = NO
+    own: str = ""
+
+    def of(self, role: Role) -> Reach:
+        """How far a role reaches."""
+        reach: Reach = getattr(self, role.name.lower())
+        return reach
+
+
+_EVERYBODY = Right(agent=YES, operator=YES, observer=YES)
+_WORKERS = Right(agent=YES, operator=YES)
+_ADMINS = Right(admin=YES)
+
+
+def _own(what: str) -> Right:
+    return Right(agent=OWN, operator=YES, own=what)
+
+
+_CREATOR = _own("a task that it created")
+
+_MESSAGING = {
+    "RegisterAgent": _own("itself"),
+    "GetAgent": _EVERYBODY,
+    "ListAgents": _EVERYBODY,
+    "SendMessage": _own("what is no reply, or replies to what it sent or received"),
+    "SubscribeInbox": _own("its inbox"),
+    "ReceiveMessages": _own("its inbox"),
+    "AcknowledgeMessages": _own("its inbox"),
+    "GetMessage": _own("a message that it sent or received; others are NOT_FOUND"),
+    "ListMessages": _own("messages that it sent or received; others are left out"),
+}
+_TASKS = {
+    "CreateTask": _WORKERS,
+    "GetTask": _EVERYBODY,
+    "ListTasks": _EVERYBODY,
+    "GetReport": _EVERYBODY,
+    "UpdateTask": _CREATOR,
+    "DeleteTask": _CREATOR,
+    "AssignTask": _CREATOR,
+    "UnassignTask": _CREATOR,
+    "CancelTask": _CREATOR,
+    "ReopenTask": _CREATOR,
+    "StartTask": _WORKERS,
+    "CompleteTask": _own("a task that is assigned to it, or that it created"),
+    "FailTask": _own("a task that is assigned to it and in progress, or that it created, pending"),
+}
+_ADMIN = {
+    "CreateTeam": _ADMINS,
+    "ListTeams": _ADMINS,
+    "CreateCredential": _ADMINS,
+    "ListCredentials": _ADMINS,
+    "RotateCredential": _ADMINS,
+    "RevokeCredential": _ADMINS,
+}
+
+RIGHTS: dict[str, Right] = {
+    f"/{service}/{rpc}": right
+    for service, rights in (
+        ("dovetail.messaging.v1.MessagingService", _MESSAGING),
+        ("dovetail.tasks.v1.TaskService", _TASKS),
+        ("dovetail.admin.v1.AdminService", _ADMIN),
+    )
+    for rpc, right in rights.items()
+}

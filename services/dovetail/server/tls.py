@@ -1,0 +1,130 @@
+"""The server's certificate: read from files, and read again whenever they change."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+import structlog
+
+from dovetail.server.config import ConfigError, ServerConfig
+
+Contents = tuple[bytes | str, ...]
+"""What each file holds, or in words why it cannot be read."""
+
+log = structlog.get_logger("dovetail.server")
+
+
+def server_credentials(config: ServerConfig) -> grpc.ServerCredentials | None:
+    """How a server proves itself, and has clients prove themselves; None: no TLS.
+
+    Raises ConfigError for files that cannot be used.
+    """
+    if not (config.tls_cert and config.tls_key):
+        return None
+    certificates = Certificates(config.tls_cert, config.tls_key, config.tls_client_ca)
+    _warn_of_an_open_key(config.tls_key)
+    return grpc.dynamic_ssl_server_credentials(
+        certificates.configuration(),
+        cast(Any, certificates.renewed),  # The stubs forget that it may say None.
+        require_client_authentication=config.tls_client_ca is not None,
+    )
+
+
+class Certificates:
+    """A certificate, its key, and who signs for clients. What is served of them is always whole.
+
+    They are renewed file by file, and not always by rename: until a certificate and a key stand
+    there that belong together, the old ones are served. The files are small, and a handshake is a
+    hundred times as dear: so they are read at every new connection, and compared. No clock of a
+    file system can hide a change.
+    """
+
+    def __init__(self, cert: Path, key: Path, client_ca: Path | None) -> None:
+        """Read the files. Raises ConfigError for what cannot be used."""
+        self._cert, self._key = cert, key
+        self._files = {"--tls-cert": cert, "--tls-key": key}
+        if client_ca:
+            self._files["--tls-client-ca"] = client_ca
+        self._seen, fault = self._look()
+        if fault:
+            raise ConfigError(fault)
+
+    def configuration(self) -> grpc.ServerCertificateConfiguration:
+        """What was seen, for gRPC."""
+        cert, key, *client_ca = cast("tuple[bytes, ...]", self._seen)
+        return grpc.ssl_server_certificate_configuration(
+            [(key, cert)], root_certificates=client_ca[0] if client_ca else None
+        )
+
+    def renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """What gRPC asks before each handshake: a new configuration; None: go on with the old."""
+        if self._read() == self._seen:
+            return None
+        self._seen, fault = self._look()
+        if fault:
+            log.warning("keeping the old certificate", fault=fault)
+            return None
+        log.info("serving a new certificate", cert=str(self._cert))
+        return self.configuration()
+
+    def _look(self) -> tuple[Contents, str]:
+        """The contents, and what is wrong with them: both of a moment when nobody wrote."""
+        while True:
+            contents = self._read()
+            fault = self._fault(contents)
+            if self._read() == contents:
+                return contents, fault
+
+    def _read(self) -> Contents:
+        return tuple(map(_content, self._files.values()))
+
+    def _fault(self, contents: Contents) -> str:
+        for (flag, path), content in zip(self._files.items(), contents, strict=True):
+            fault = content if isinstance(content, str) else _fault_alone(flag, content)
+            if fault:
+                return f"{flag} {path}: {fault}"
+        return self._fault_together()
+
+    def _fault_together(self) -> str:
+        """Python's ssl takes a key by its path alone, so these are read once more here."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self._cert, self._key, password="")  # Or it would ask for one.
+        except OSError as error:
+            why = getattr(error, "reason", None) or error.strerror
+            return f"--tls-key {self._key}: it is not the key of --tls-cert {self._cert} ({why})"
+        return ""
+
+
+def _fault_alone(flag: str, content: bytes) -> str:
+    """What is wrong with a file by itself."""
+    if flag == "--tls-key":
+        if b"PRIVATE KEY" not in content:
+            return "there is no private key in it (PEM)"
+        encrypted = b"ENCRYPTED" in content
+        return "it is encrypted, and a server cannot ask for a passphrase" if encrypted else ""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
+            cadata=content.decode("ascii", "replace")
+        )
+    except (ssl.SSLError, ValueError):
+        return "there is no certificate in it (PEM)"
+    return ""
+
+
+def _content(path: Path) -> bytes | str:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _warn_of_an_open_key(key: Path) -> None:
+    mode = key.stat().st_mode & 0o777
+    if mode & 0o077:
+        log.warning(
+            "others on this machine may read the private key", key=str(key), mode=f"{mode:04o}"
+        )
