@@ -23,7 +23,8 @@ class ServerConfig:
     where the first admin's stands, or shall stand. `tls_client_ca` has clients show a certificate
     that it signed. Certificates are read again whenever their files change. `audit_log` is a file
     for changes of rights and for refusals (default: the log). `drain_seconds` is how long calls may
-    take to finish when the server stops.
+    take to finish when the server stops. `shortest_lease_seconds` is what a lease of a task must be
+    at least.
     """
 
     service: str
@@ -38,6 +39,7 @@ class ServerConfig:
     audit_log: Path | None = None
     drain_seconds: float = 10.0
     heartbeat_seconds: float = 30.0
+    shortest_lease_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

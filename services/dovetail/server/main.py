@@ -30,9 +30,13 @@ from dovetail.server.runtime import Service, running, serve
 from dovetail.server.store.database import Store
 from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engine import StoreOpenError
+from dovetail.server.store.transaction import MICROS
+from dovetail.server.tasks.claims import Claims
+from dovetail.server.tasks.keeper import Keeper
 from dovetail.server.tasks.lifecycle import Lifecycle
 from dovetail.server.tasks.report import Reports
 from dovetail.server.tasks.servicer import TaskServicer
+from dovetail.server.tasks.work import Work
 from dovetail.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 
 __all__ = [
@@ -73,6 +77,7 @@ def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
     async def begin() -> None:
         if config.admin_token_file:
             await _first_admin(credentials, config.admin_token_file)
+        wing.begin()
 
     def add(server: grpc.aio.Server) -> None:
         wing.add(server)
@@ -91,9 +96,10 @@ async def _first_admin(credentials: Credentials, path: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Wing:
-    """One of the two services: its full name, how it is added to a server, how its calls end."""
+    """One of the two services: its full name, how it begins, is added to a server, and ends."""
 
     name: str
+    begin: Callable[[], None]
     add: Callable[[grpc.aio.Server], None]
     close: Callable[[], None]
 
@@ -112,17 +118,24 @@ def _messaging(store: Store, config: ServerConfig) -> Wing:
         receiver.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Wing(name=name, add=add, close=close)
+    return Wing(name=name, begin=lambda: None, add=add, close=close)
 
 
-def _tasks(store: Store, config: ServerConfig) -> Wing:  # noqa: ARG001
-    servicer = TaskServicer(Lifecycle(store), Reports(store))
+def _tasks(store: Store, config: ServerConfig) -> Wing:
+    shortest = round(config.shortest_lease_seconds * MICROS)
+    claims, keeper = Claims(store, shortest), Keeper(store)
+    servicer = TaskServicer(Lifecycle(store), Work(store, shortest), claims, Reports(store))
 
     def add(server: grpc.aio.Server) -> None:
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
 
     name = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
-    return Wing(name=name, add=add, close=lambda: None)
+
+    def close() -> None:
+        claims.close()
+        keeper.close()
+
+    return Wing(name=name, begin=keeper.start, add=add, close=close)
 
 
 SERVICES = {"messaging": _messaging, "tasks": _tasks}

@@ -63,6 +63,8 @@ _MESSAGING = {
 }
 _TASKS = {
     "CreateTask": _WORKERS,
+    "BatchCreateTasks": _WORKERS,
+    "ClaimTask": _WORKERS,
     "GetTask": _EVERYBODY,
     "ListTasks": _EVERYBODY,
     "GetReport": _EVERYBODY,
@@ -73,8 +75,13 @@ _TASKS = {
     "CancelTask": _CREATOR,
     "ReopenTask": _CREATOR,
     "StartTask": _WORKERS,
+    "HeartbeatTask": _own("a task that is assigned to it"),
+    "ReleaseTask": _own("a task that is assigned to it"),
+    "RequestInput": _own("a task that is assigned to it"),
+    "ProvideInput": _own("a question that was put to it"),
+    "BatchCompleteTasks": _own("as for CompleteTask; another's is refused by itself"),
     "CompleteTask": _own("a task that is assigned to it, or that it created"),
-    "FailTask": _own("a task that is assigned to it and in progress, or that it created, pending"),
+    "FailTask": _own("a task that is assigned to it and begun, or that it created, pending"),
 }
 _ADMIN = {
     "CreateTeam": _ADMINS,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks, shown
-from dovetail.server.errors import NotFoundError, OutOfRangeError, Reason
+from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.paging import PAGE_BYTES, Order, Paging
+from dovetail.server.positions import check_reached
 from dovetail.server.repeats import check_repeat
 from dovetail.server.store import agents, deliveries, messages, tasks
 from dovetail.server.store.database import Store
@@ -61,16 +62,7 @@ class Acknowledgement:
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """The sequences as runs without gaps, and then the rest through one."""
-        run: tuple[int, int] | None = None
-        for sequence in sorted(set(self.sequences)):
-            if run and sequence == run[1] + 1:
-                run = run[0], sequence
-                continue
-            if run:
-                yield run
-            run = sequence, sequence
-        if run:
-            yield run
+        yield from deliveries.spans(self.sequences)
         if self.through_sequence:
             yield 1, self.through_sequence
 
@@ -225,16 +217,6 @@ def check_filter(check: Checks, filter: MessageFilter) -> None:
     check.enum("filter.minimum_importance", filter.minimum_importance, Importance)
     check.labels("filter.labels", filter.labels)
     check.span("filter.create_time", filter.create_time_from, filter.create_time_until)
-
-
-def check_reached(sequence: int, last: int) -> None:
-    """Refuse a position that the inbox has not reached."""
-    if sequence > last:
-        raise OutOfRangeError(
-            Reason.CURSOR_IN_FUTURE,
-            f"sequence {sequence:,} lies beyond the end of the inbox: 0 to {last:,} are legal",
-            metadata={"sequence": str(sequence), "first": "0", "last": str(last)},
-        )
 
 
 def _check_draft(draft: Draft) -> None:

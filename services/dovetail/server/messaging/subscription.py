@@ -11,7 +11,8 @@ from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
 from dovetail.server.errors import Reason, UnavailableError
 from dovetail.server.messaging.directory import Directory
-from dovetail.server.messaging.inbox import LARGEST_SEQUENCE, check_filter, check_reached
+from dovetail.server.messaging.inbox import LARGEST_SEQUENCE, check_filter
+from dovetail.server.positions import check_reached
 from dovetail.server.store import deliveries, inboxes
 from dovetail.server.store.database import Store
 from dovetail.server.store.inboxes import PageRequest

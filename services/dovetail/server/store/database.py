@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from dovetail.server.errors import DovetailError, InternalError
-from dovetail.server.store import agents
+from dovetail.server.store import agents, queues
 from dovetail.server.store.crew import Crew, Job
 from dovetail.server.store.engine import Engine, Inbox, StoreOpenError
 from dovetail.server.store.transaction import Snapshot, Transaction
-from dovetail.server.store.wakeups import Bells
+from dovetail.server.store.wakeups import QUEUE, Bells, Heads
 
 T = TypeVar("T")
 _Run = Callable[[list[Job]], None]
@@ -49,6 +49,16 @@ def open_engine(url: str) -> Engine:
     raise StoreOpenError(
         f"no store of the kind {url.partition(':')[0]!r}: use sqlite:///PATH or postgresql://…"
     )
+
+
+def _heads(snapshot: Snapshot, watched: Iterable[Inbox]) -> Heads:
+    """What changes whenever there may be something new in an inbox, or in a queue of a team."""
+    names = list(watched)
+    in_queues = [each for each in names if each[1].startswith(QUEUE)]
+    inboxes = [each for each in names if not each[1].startswith(QUEUE)]
+    teams = queues.heads(snapshot, sorted({team_id for team_id, _ in in_queues}))
+    waiting = {each: (teams[each[0]],) for each in in_queues if each[0] in teams}
+    return {**agents.heads(snapshot, inboxes), **waiting}
 
 
 class _RefusedLateError(Exception):
@@ -206,7 +216,7 @@ class Store:
         while self._compare_again and (watched := self.bells.watched()):
             self._compare_again = False
             try:
-                heads = await self.read("", lambda s: agents.heads(s, watched))
+                heads = await self.read("", lambda s: _heads(s, watched))
             except DovetailError:
                 self._compare_again = True
                 await asyncio.sleep(RETRY_SECONDS)

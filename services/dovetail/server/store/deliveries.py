@@ -127,6 +127,27 @@ def acknowledge(
     return len(rows)
 
 
+def acknowledge_each(
+    transaction: Transaction, team_id: str, agent_id: str, sequences: Sequence[int]
+) -> int:
+    """Acknowledge deliveries of one inbox; answers how many were not acknowledged before."""
+    return sum(
+        acknowledge(transaction, team_id, agent_id, span, span[1] - span[0] + 1)
+        for span in spans(sequences)
+    )
+
+
+def spans(sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """Sequences as runs without gaps: pairs of first and last."""
+    runs: list[tuple[int, int]] = []
+    for sequence in sorted(set(sequences)):
+        if runs and sequence == runs[-1][1] + 1:
+            runs[-1] = runs[-1][0], sequence
+        else:
+            runs.append((sequence, sequence))
+    return runs
+
+
 def unacknowledged(
     snapshot: Snapshot, team_id: str, agent_id: str, sequences: Sequence[int]
 ) -> set[int]:

@@ -113,7 +113,11 @@ class DeliveryRow(Model):
 
 
 class TaskRow(Model):
-    """A task as it now is. The outcome is a result, a failure or a reason, as the state says."""
+    """A task as it now is. The outcome is a result, a failure or a reason, as the state says.
+
+    `waiting_for` counts the dependencies that are not COMPLETED. `lease_count` grows with every
+    heartbeat: by it the servers see that a holder lives.
+    """
 
     team_id = TextField()
     task_id = TextField()
@@ -138,10 +142,47 @@ class TaskRow(Model):
     end_time = BigIntegerField(null=True)
     due_time = BigIntegerField(null=True)
     delete_time = BigIntegerField(null=True)
+    depends_on = TextField()
+    parent_task_id = TextField()
+    waiting_for = IntegerField()
+    pooled = IntegerField()
+    schedule_time = BigIntegerField(null=True)
+    max_attempts = IntegerField()
+    failed_attempts = IntegerField()
+    backoff = BigIntegerField()
+    lease_token = TextField()
+    lease_length = BigIntegerField()
+    lease_count = BigIntegerField()
+    lease_expire_time = BigIntegerField(null=True)
+    lease_event = BigIntegerField()
+    progress_percent = IntegerField(null=True)
+    progress_note = TextField()
+    asked_id = TextField()
+    question_agent_id = TextField()
+    question_text = TextField()
+    question_data = TextField(null=True)
+    ask_time = BigIntegerField(null=True)
+    answered = IntegerField()
+    answer_text = TextField()
+    answer_data = TextField(null=True)
+    input_wait = BigIntegerField()
+    overdue_told = IntegerField()
 
     class Meta:
         table_name = "tasks"
         primary_key = CompositeKey("team_id", "task_id")
+
+
+class TaskDependencyRow(Model):
+    """One task waits for another. `tasks.depends_on` has the same, to be read with the task."""
+
+    team_id = TextField()
+    task_id = TextField()
+    depends_on_id = TextField()
+
+    class Meta:
+        table_name = "task_dependencies"
+        primary_key = CompositeKey("team_id", "task_id", "depends_on_id")
 
 
 class TaskEventRow(Model):
@@ -174,5 +215,6 @@ TABLES: tuple[type[Model], ...] = (
     MessageRow,
     DeliveryRow,
     TaskRow,
+    TaskDependencyRow,
     TaskEventRow,
 )

@@ -83,6 +83,13 @@ class NoticeEvent(IntEnum):
     TASK_CANCELLED = 6
     TASK_REOPENED = 7
     TASK_DELETED = 8
+    TASK_RETRIED = 9
+    TASK_LEASE_LOST = 10
+    TASK_QUESTION = 11
+    TASK_ANSWER = 12
+    TASK_READY = 13
+    TASK_DEPENDENCY_FAILED = 14
+    TASK_OVERDUE = 15
 
 
 class DeliveryState(IntEnum):
@@ -222,9 +229,13 @@ class TaskState(IntEnum):
 
     PENDING = 1
     IN_PROGRESS = 2
+    INPUT_REQUIRED = 3
     COMPLETED = 4
     FAILED = 5
     CANCELLED = 6
+
+
+OPEN_STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,7 +243,12 @@ class Task:
     """A task as it now is.
 
     The outcome is the result of a completed task, the failure of a failed one, the reason of a
-    cancelled one. `number` is the order of creation, `version` the order of changes.
+    cancelled one. `number` is the order of creation, `version` the order of changes. `waiting_for`
+    counts dependencies that are not COMPLETED. A task with a `lease_token` is held since the event
+    `lease_event`; `lease_count` counts heartbeats. `pooled`: it goes back to the pool when it
+    becomes PENDING again. `asked_id` is who must answer the open question, `question_agent_id` who
+    was asked last. `input_wait` is for how long it waited for answers. Lengths of time are in
+    microseconds.
     """
 
     task_id: str
@@ -256,7 +272,37 @@ class Task:
     start_time: int | None
     end_time: int | None
     due_time: int | None
-    delete_time: int | None
+    delete_time: int | None = None
+    depends_on: tuple[str, ...] = ()
+    parent_task_id: str = ""
+    waiting_for: int = 0
+    pooled: bool = False
+    schedule_time: int | None = None
+    max_attempts: int = 5
+    failed_attempts: int = 0
+    backoff: int = 1_000_000
+    lease_token: str = ""
+    lease_length: int = 0
+    lease_count: int = 0
+    lease_expire_time: int | None = None
+    lease_event: int = 0
+    progress_percent: int | None = None
+    progress_note: str = ""
+    asked_id: str = ""
+    question_agent_id: str = ""
+    question_text: str = ""
+    question_json: str | None = None
+    ask_time: int | None = None
+    answered: bool = False
+    answer_text: str = ""
+    answer_json: str | None = None
+    input_wait: int = 0
+    overdue_told: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its work is over."""
+        return self.state not in OPEN_STATES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -290,6 +336,7 @@ class TaskFilter:
     create_time_until: int | None = None
     end_time_from: int | None = None
     end_time_until: int | None = None
+    parent_task_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -321,6 +368,7 @@ class Report:
     states: Mapping[TaskState, int]
     task_time: DurationSummary
     queue_time: DurationSummary
+    input_wait: DurationSummary
     workloads: Sequence[Workload]
     completions: Sequence[tuple[int, int]]
     report_time: int

@@ -12,10 +12,15 @@ from peewee import SQL, Expression, fn
 
 from dovetail.server.store import tasks
 from dovetail.server.store.models import AgentRow, TaskRow, TeamRow
-from dovetail.server.store.records import DurationSummary, TaskFilter, TaskState, Workload
+from dovetail.server.store.records import (
+    OPEN_STATES,
+    DurationSummary,
+    TaskFilter,
+    TaskState,
+    Workload,
+)
 from dovetail.server.store.transaction import Snapshot
 
-OPEN_STATES = (TaskState.PENDING, TaskState.IN_PROGRESS)
 _TASK_TIME = TaskRow.end_time - TaskRow.start_time
 _QUEUE_TIME = TaskRow.start_time - TaskRow.create_time
 _CHUNK = 500
@@ -86,6 +91,13 @@ def queue_times(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> Duratio
     """From creation to start, of tasks that were started."""
     started = TaskRow.start_time.is_null(False)
     return _summary(snapshot, _QUEUE_TIME, [*tasks.conditions(snapshot, team_id, filter), started])
+
+
+def input_waits(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> DurationSummary:
+    """The time waiting for answers, of tasks that got one."""
+    waited = TaskRow.input_wait > 0
+    wanted = [*tasks.conditions(snapshot, team_id, filter), waited]
+    return _summary(snapshot, cast(Expression, TaskRow.input_wait), wanted)
 
 
 def completion_span(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> tuple[int, int] | None:

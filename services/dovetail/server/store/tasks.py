@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import Expression, Value, fn
+from peewee import SQL, Expression, Value, fn
 
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import TaskEventRow, TaskRow
@@ -13,7 +15,7 @@ from dovetail.server.store.pages import fitting
 from dovetail.server.store.records import Repeat, Task, TaskEvent, TaskFilter, TaskState
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
-_COLUMNS = (
+COLUMNS = (
     TaskRow.task_id,
     TaskRow.number,
     TaskRow.version,
@@ -36,14 +38,47 @@ _COLUMNS = (
     TaskRow.end_time,
     TaskRow.due_time,
     TaskRow.delete_time,
+    TaskRow.depends_on,
+    TaskRow.parent_task_id,
+    TaskRow.waiting_for,
+    TaskRow.pooled,
+    TaskRow.schedule_time,
+    TaskRow.max_attempts,
+    TaskRow.failed_attempts,
+    TaskRow.backoff,
+    TaskRow.lease_token,
+    TaskRow.lease_length,
+    TaskRow.lease_count,
+    TaskRow.lease_expire_time,
+    TaskRow.lease_event,
+    TaskRow.progress_percent,
+    TaskRow.progress_note,
+    TaskRow.asked_id,
+    TaskRow.question_agent_id,
+    TaskRow.question_text,
+    TaskRow.question_data,
+    TaskRow.ask_time,
+    TaskRow.answered,
+    TaskRow.answer_text,
+    TaskRow.answer_data,
+    TaskRow.input_wait,
+    TaskRow.overdue_told,
 )
-_RENAMED = {"input": "input_json", "outcome_data": "outcome_json"}
-_NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in _COLUMNS)
+_RENAMED = {
+    "input": "input_json",
+    "outcome_data": "outcome_json",
+    "question_data": "question_json",
+    "answer_data": "answer_json",
+}
+_NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
+_CHUNK = 500
+_FLAGS = ("pooled", "answered", "overdue_told")
+_NUMBERS = ("state", *_FLAGS)
 _KEYS = ("task_id", "number", "creator_id", "create_time")
 _ONE = (TaskRow.team_id == param("team_id")) & (TaskRow.task_id == param("task_id"))
-_FIND = Statement(TaskRow.select(*_COLUMNS).where(_ONE))
-_ADD = Statement(TaskRow.insert(params(TaskRow.team_id, *_COLUMNS)))
-_SAVE = Statement(TaskRow.update(params(*(c for c in _COLUMNS if c.name not in _KEYS))).where(_ONE))
+_FIND = Statement(TaskRow.select(*COLUMNS).where(_ONE))
+_ADD = Statement(TaskRow.insert(params(TaskRow.team_id, *COLUMNS)))
+_SAVE = Statement(TaskRow.update(params(*(c for c in COLUMNS if c.name not in _KEYS))).where(_ONE))
 _EVENT_COLUMNS = (
     TaskEventRow.number,
     TaskEventRow.task_id,
@@ -86,8 +121,18 @@ _TEXTS = (
     TaskRow.input,
     TaskRow.outcome_text,
     TaskRow.outcome_data,
+    TaskRow.depends_on,
+    TaskRow.parent_task_id,
+    TaskRow.progress_note,
+    TaskRow.asked_id,
+    TaskRow.question_text,
+    TaskRow.question_data,
+    TaskRow.answer_text,
+    TaskRow.answer_data,
 )
-_ENVELOPE_BYTES = 128
+# In the words of the index on sub-tasks, without which SQLite does not use it.
+_A_PART = TaskRow.parent_task_id != SQL("''")
+_ENVELOPE_BYTES = 192
 _SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 
 
@@ -105,7 +150,7 @@ class ListRequest:
 def find(snapshot: Snapshot, team_id: str, task_id: str) -> Task | None:
     """One task, deleted or not, or None."""
     row = snapshot.row(_FIND, team_id=team_id, task_id=task_id)
-    return _task(row) if row else None
+    return from_row(row) if row else None
 
 
 def exists(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
@@ -160,6 +205,40 @@ def events(snapshot: Snapshot, team_id: str, task_id: str) -> list[TaskEvent]:
     return [_event(row) for row in snapshot.rows(_EVENTS, team_id=team_id, task_id=task_id)]
 
 
+def last_event(snapshot: Snapshot, team_id: str, task_id: str) -> TaskEvent:
+    """The last change of a task."""
+    query = TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == team_id, TaskEventRow.task_id == task_id
+    )
+    return _event(snapshot.select(query.order_by(TaskEventRow.number.desc()).limit(1))[0])
+
+
+def between(snapshot: Snapshot, team_id: str, first: int, count: int) -> list[Task]:
+    """The tasks of so many consecutive events, as they now are, in order."""
+    events = TaskEventRow.select(TaskEventRow.task_id).where(
+        TaskEventRow.team_id == team_id,
+        TaskEventRow.number >= first,
+        TaskEventRow.number < first + count,
+    )
+    query = TaskRow.select(*COLUMNS).where(TaskRow.team_id == team_id, TaskRow.task_id.in_(events))
+    return [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
+
+
+def open_parts(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[Task]:
+    """The sub-tasks of these tasks that have not ended."""
+    found: list[Task] = []
+    for start in range(0, len(task_ids), _CHUNK):
+        query = TaskRow.select(*COLUMNS).where(
+            TaskRow.team_id == team_id,
+            TaskRow.parent_task_id.in_(list(task_ids[start : start + _CHUNK])),
+            _A_PART,
+            TaskRow.end_time.is_null(),
+            TaskRow.delete_time.is_null(),
+        )
+        found += [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
+    return found
+
+
 def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Task], bool]:
     """A page of at most `most` tasks and about `most_bytes`, or one; and whether more follow."""
     wanted = conditions(snapshot, team_id, asked.filter)
@@ -170,10 +249,8 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Tas
     query = TaskRow.select(TaskRow.number, _SIZE).where(*wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
     numbers = fitting(((number, size) for number, size in sizes[: asked.most]), asked.most_bytes)
-    chosen = TaskRow.select(*_COLUMNS).where(
-        TaskRow.team_id == team_id, TaskRow.number.in_(numbers)
-    )
-    found = [_task(row) for row in snapshot.select(chosen.order_by(order))]
+    chosen = TaskRow.select(*COLUMNS).where(TaskRow.team_id == team_id, TaskRow.number.in_(numbers))
+    found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
     return found, len(numbers) < len(sizes)
 
 
@@ -188,6 +265,7 @@ def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Exp
         (filter.create_time_until is not None, TaskRow.create_time < filter.create_time_until),
         (filter.end_time_from is not None, TaskRow.end_time >= filter.end_time_from),
         (filter.end_time_until is not None, TaskRow.end_time < filter.end_time_until),
+        (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _A_PART),
     )
     return [
         TaskRow.team_id == team_id,
@@ -197,19 +275,21 @@ def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Exp
     ]
 
 
-def _values(task: Task) -> dict[str, object]:
-    values = {
-        str(column.name): getattr(task, name) for column, name in zip(_COLUMNS, _NAMES, strict=True)
+def _values(task: Task) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        str(column.name): getattr(task, name) for column, name in zip(COLUMNS, _NAMES, strict=True)
     }
     values["labels"] = labels_text.encode(task.labels)
-    values["state"] = int(task.state)
-    return values
+    values["depends_on"] = json.dumps(task.depends_on, ensure_ascii=False)
+    return values | {name: int(values[name]) for name in _NUMBERS}
 
 
-def _task(row: Row) -> Task:
-    values = dict(zip(_NAMES, row, strict=True))
+def from_row(row: Row) -> Task:
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
     values["labels"] = labels_text.decode(values["labels"])
+    values["depends_on"] = tuple(json.loads(values["depends_on"]))
     values["state"] = TaskState(values["state"])
+    values.update({name: bool(values[name]) for name in _FLAGS})
     return Task(**values)
 
 

@@ -13,6 +13,11 @@ from contextlib import contextmanager
 from typing import cast
 
 Inbox = tuple[str, str]
+"""A team, and the name of an inbox or of a queue of tasks."""
+
+QUEUE = "\0"
+"""What the name of a queue begins with: no agent's id does."""
+
 Heads = dict[Inbox, tuple[int, ...]]
 
 
@@ -50,9 +55,9 @@ class Bells:
         self._heads: Heads = {}
 
     @contextmanager
-    def watch(self, team_id: str, agent_id: str) -> Generator[Bell]:
-        """A bell for one inbox, for as long as the block lasts."""
-        inbox, bell = (team_id, agent_id), Bell()
+    def watch(self, team_id: str, name: str, bell: Bell | None = None) -> Generator[Bell]:
+        """A bell for one inbox or queue, for as long as the block lasts."""
+        inbox, bell = (team_id, name), bell or Bell()
         self._watched.setdefault(inbox, set()).add(bell)
         try:
             yield bell

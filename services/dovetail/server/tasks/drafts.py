@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from dovetail.server.checks import Checks, shown
 from dovetail.server.store.records import Repeat, Task, TaskFilter, TaskState
+from dovetail.server.store.transaction import MICROS
 
 TITLE_CHARACTERS = 512
 TEXT_BYTES = 64 * 1024
 CONTENT_BYTES = 256 * 1024
 REASON_CHARACTERS = 4_096
 ETAG_CHARACTERS = 64
-UPDATABLE = ("title", "description", "priority", "labels", "due_time")
+TOKEN_CHARACTERS = 64
+UPDATABLE = (
+    *("title", "description", "priority", "labels", "due_time"),
+    *("schedule_time", "max_attempts", "backoff", "depends_on"),
+)
+NOTE_CHARACTERS = 4_096
+MOST_DEPENDENCIES = 100
+MOST_ATTEMPTS = 1_000
+DEFAULT_ATTEMPTS = 5
+DEFAULT_BACKOFF = MICROS
+LONGEST_BACKOFF = 24 * 3600 * MICROS
+DEFAULT_LEASE = 60 * MICROS
+LONGEST_LEASE = 3600 * MICROS
+MOST_ACKNOWLEDGED = 1_000
+LARGEST_SEQUENCE = 2**63 - 1
 
 
 class Notify(IntEnum):
@@ -37,24 +52,84 @@ class Draft:
     input_json: str | None
     due_time: int | None
     thread_id: str
+    depends_on: tuple[str, ...] = ()
+    parent_task_id: str = ""
+    schedule_time: int | None = None
+    max_attempts: int = 0
+    backoff: int | None = None
+
+    def check(self, check: Checks, prefix: str = "") -> None:
+        """Record what is wrong; the fields are named after `prefix`."""
+        check.optional_id(f"{prefix}task_id", self.task_id)
+        check.text(f"{prefix}title", self.title, TITLE_CHARACTERS, least=1)
+        check.content(f"{prefix}description", self.description, CONTENT_BYTES)
+        check.optional_id(f"{prefix}assignee_id", self.assignee_id)
+        check.labels(f"{prefix}labels", self.labels)
+        check.content(f"{prefix}input", self.input_json or "", CONTENT_BYTES)
+        check.optional_id(f"{prefix}thread_id", self.thread_id)
+        check.optional_id(f"{prefix}parent_task_id", self.parent_task_id)
+        check_dependencies(check, f"{prefix}depends_on", self.depends_on)
+        check.number(f"{prefix}max_attempts", self.max_attempts, 0, MOST_ATTEMPTS)
+        check_backoff(check, f"{prefix}backoff", self.backoff or 0)
+
+
+def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> None:
+    """Record what is wrong with ids of dependencies."""
+    check.ids(field, task_ids, MOST_DEPENDENCIES)
+    if len(set(task_ids)) < len(task_ids):
+        check.refuse(field, "must name each task once")
+
+
+def check_backoff(check: Checks, field: str, backoff: int) -> None:
+    """Record what is wrong with a pause, in microseconds."""
+    if not 0 <= backoff <= LONGEST_BACKOFF:
+        check.refuse(field, f"must be 0 to 1 day, is {backoff / MICROS:g} s")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """A lease to be given: its token, and its length in microseconds."""
+
+    token: str
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far work is."""
+
+    percent: int
+    note: str
 
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
-        check.optional_id("task_id", self.task_id)
-        check.text("title", self.title, TITLE_CHARACTERS, least=1)
-        check.content("description", self.description, CONTENT_BYTES)
-        check.optional_id("assignee_id", self.assignee_id)
-        check.labels("labels", self.labels)
-        check.content("input", self.input_json or "", CONTENT_BYTES)
-        check.optional_id("thread_id", self.thread_id)
+        check.number("progress.percent", self.percent, 0, 100)
+        check.text("progress.note", self.note, NOTE_CHARACTERS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """A question or an answer: `text` for people, `data_json` for programs."""
+
+    text: str
+    data_json: str | None
+
+    def check(self, check: Checks) -> None:
+        """Record what is wrong."""
+        check.content("text", self.text, TEXT_BYTES)
+        check.content("data", self.data_json or "", CONTENT_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a task ended: `text` for people, `data_json` for programs."""
+    """How a task ended: `text` for people, `data_json` for programs.
+
+    A `retryable` failure may go better another time.
+    """
 
     text: str
     data_json: str | None = None
+    retryable: bool = False
 
     def check(self, check: Checks, text_field: str, data_field: str) -> None:
         """Record what is wrong."""
@@ -72,6 +147,10 @@ class Update:
     priority: int
     labels: Mapping[str, str]
     due_time: int | None
+    schedule_time: int | None = None
+    max_attempts: int = 0
+    backoff: int = 0
+    depends_on: tuple[str, ...] = ()
 
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
@@ -87,24 +166,39 @@ class Update:
             check.content("task.description", self.description, CONTENT_BYTES)
         if "labels" in self.paths:
             check.labels("task.labels", self.labels)
+        if "max_attempts" in self.paths:
+            check.number("task.max_attempts", self.max_attempts, 1, MOST_ATTEMPTS)
+        if "backoff" in self.paths:
+            check_backoff(check, "task.backoff", self.backoff)
+        if "depends_on" in self.paths:
+            check_dependencies(check, "task.depends_on", self.depends_on)
 
     def apply(self, task: Task) -> Task:
         """The task with its new values."""
-        return replace(task, **{path: getattr(self, path) for path in self.paths})
+        changed = replace(task, **{path: getattr(self, path) for path in self.paths})
+        moved = changed.due_time != task.due_time
+        return replace(changed, overdue_told=False) if moved else changed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What every change of a task takes."""
+    """What every change of a task takes. `acknowledge` are sequences in the caller's inbox."""
 
     etag: str = ""
     notify: int = Notify.ALL
     repeat: Repeat | None = None
     force: bool = False
+    cascade: bool = False
     reason: str = ""
+    lease_token: str = ""
+    acknowledge: Sequence[int] = ()
 
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
+        check.text("lease_token", self.lease_token, TOKEN_CHARACTERS)
+        if check.many("acknowledge_sequences", self.acknowledge, MOST_ACKNOWLEDGED):
+            for index, sequence in enumerate(self.acknowledge):
+                check.number(f"acknowledge_sequences[{index}]", sequence, 1, LARGEST_SEQUENCE)
         check.text("etag", self.etag, ETAG_CHARACTERS)
         check.enum("notify", self.notify, Notify)
         check.text("reason", self.reason, REASON_CHARACTERS)
@@ -127,3 +221,10 @@ def check_filter(check: Checks, filter: TaskFilter) -> None:
     check.labels("filter.labels", filter.labels)
     check.span("filter.create_time", filter.create_time_from, filter.create_time_until)
     check.span("filter.end_time", filter.end_time_from, filter.end_time_until)
+    check.optional_id("filter.parent_task_id", filter.parent_task_id)
+
+
+def check_lease(check: Checks, length: int, shortest: int) -> None:
+    """Record what is wrong with the length of a lease, in microseconds."""
+    if not shortest <= length <= LONGEST_LEASE:
+        check.refuse("lease", f"must be {shortest / MICROS:g} s to 1 h, is {length / MICROS:g} s")

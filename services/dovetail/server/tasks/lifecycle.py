@@ -1,36 +1,37 @@
-"""The life of a task: every change is the task, its event and its notices in one commit."""
+"""The life of a task as its creator shapes it: make, find, update, assign, cancel, reopen, delete.
+
+Every change is the task, its event and its notices in one commit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
-from dovetail.server.errors import (
-    AbortedError,
-    AlreadyExistsError,
-    FailedPreconditionError,
-    NotFoundError,
-    Reason,
-)
+from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExhaustedError
 from dovetail.server.paging import PAGE_BYTES, Order, Paging
-from dovetail.server.repeats import check_repeat
-from dovetail.server.store import agents, tasks
+from dovetail.server.store import dependencies, tasks
 from dovetail.server.store.database import Store
 from dovetail.server.store.records import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
-from dovetail.server.tasks import record
+from dovetail.server.tasks import moves, record
+from dovetail.server.tasks.changing import (
+    Change,
+    change,
+    existing,
+    no_task,
+    repeated,
+    require_agent,
+)
 from dovetail.server.tasks.drafts import Draft, Listing, Options, Outcome, Update, check_filter
+from dovetail.server.tasks.making import MOST_TASKS, Making, cycle
 from dovetail.server.tasks.record import Act, Changed
-from dovetail.server.tasks.states import Verb, next_state, owners
+from dovetail.server.tasks.states import Verb, next_state
 
-Alter = Callable[[Transaction, Task, int], Task | None]
-"""From a task and the time now to the task as it shall be; None: nothing changes."""
-
-
-def _nothing(_: Checks) -> None:
-    """Nothing more to check."""
+MOST_CANCELLED = 10_000
+_HELD = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
 
 
 class Lifecycle:
@@ -42,24 +43,36 @@ class Lifecycle:
 
     async def create(self, caller: Caller, draft: Draft, options: Options) -> Changed:
         """Make a task, PENDING."""
+        making = Making(caller, [draft], [""])
         with Checks() as check:
-            draft.check(check)
+            making.check(check)
             options.check(check)
 
         def unit(transaction: Transaction) -> Changed:
-            earlier = _earlier(transaction, caller, options)
-            if earlier:
-                return earlier
-            if draft.task_id and tasks.find(transaction, caller.team_id, draft.task_id):
-                raise AlreadyExistsError(
-                    Reason.TASK_EXISTS,
-                    f"task_id: {draft.task_id!r} is or was taken; task ids are never reused",
-                    metadata={"task_id": draft.task_id},
-                )
-            _require_assignee(transaction, caller, draft.assignee_id)
-            task = _new_task(transaction, caller, draft)
-            act = Act(caller=caller, verb=Verb.CREATE, options=options)
-            return record.write(transaction, act, None, task)
+            earlier = repeated(transaction, caller, options)
+            return earlier or making.write(transaction, options)[0]
+
+        return await self._store.write(caller.team_id, unit)
+
+    async def create_all(
+        self, caller: Caller, drafts: Sequence[Draft], options: Options
+    ) -> list[Changed]:
+        """Make many tasks, all or none."""
+        making = Making(caller, drafts, [f"tasks[{index}]." for index in range(len(drafts))])
+        with Checks() as check:
+            if not 1 <= len(drafts) <= MOST_TASKS:
+                check.refuse("tasks", f"must have 1 to {MOST_TASKS:,} tasks, has {len(drafts):,}")
+            else:
+                making.check(check)
+            options.check(check)
+
+        def unit(transaction: Transaction) -> list[Changed]:
+            first = repeated(transaction, caller, options)
+            if first is None:
+                return making.write(transaction, options)
+            numbers = first.event_number, len(drafts)
+            found = tasks.between(transaction, caller.team_id, *numbers)
+            return [first, *(Changed(task=task) for task in found[1:])]
 
         return await self._store.write(caller.team_id, unit)
 
@@ -68,7 +81,7 @@ class Lifecycle:
         with Checks() as check:
             check.id("task_id", task_id)
         return await self._store.read(
-            caller.team_id, lambda s: _existing(s, caller.team_id, task_id)
+            caller.team_id, lambda s: existing(s, caller.team_id, task_id)
         )
 
     async def page(
@@ -100,23 +113,32 @@ class Lifecycle:
             update.check(check)
             options.check(check)
 
-        def alter(_: Transaction, task: Task, __: int) -> Task | None:
+        def alter(transaction: Transaction, task: Task, _: int) -> Task | None:
             next_state(Verb.UPDATE, task)
             changed = update.apply(task)
+            if changed.depends_on != task.depends_on:
+                changed = _rewired(transaction, caller.team_id, task, changed)
             return None if changed == task else changed
 
+        def then(transaction: Transaction, _: Act, changed: Changed) -> Changed:
+            if "depends_on" in update.paths:
+                dependencies.replace(transaction, caller.team_id, changed.task)
+            return changed
+
         act = Act(caller=caller, verb=Verb.UPDATE, options=options)
-        return await self._change(act, task_id, alter)
+        wanted = Change(act=act, task_id=task_id, alter=alter, then=then)
+        return await change(self._store, wanted)
 
     async def delete(self, caller: Caller, task_id: str, options: Options) -> Changed:
         """Remove a task that nobody holds."""
 
-        def alter(_: Transaction, task: Task, now: int) -> Task:
+        def alter(transaction: Transaction, task: Task, now: int) -> Task:
             next_state(Verb.DELETE, task)
+            _check_free(transaction, caller.team_id, task)
             return replace(task, delete_time=now)
 
         act = Act(caller=caller, verb=Verb.DELETE, options=options)
-        return await self._change(act, task_id, alter)
+        return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
 
     async def assign(
         self, caller: Caller, task_id: str, assignee_id: str, options: Options
@@ -124,225 +146,109 @@ class Lifecycle:
         """Set the assignee; with force, of a task that somebody works on."""
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task | None:
-            _require_assignee(transaction, caller, assignee_id)
-            stays = task.state is TaskState.IN_PROGRESS and not options.force
+            require_agent(transaction, caller, assignee_id)
+            stays = task.state in _HELD and not options.force
             if task.assignee_id == assignee_id and (stays or task.state is TaskState.PENDING):
                 return None
             state = next_state(Verb.ASSIGN, task, force=options.force)
-            return replace(
-                task, state=state, assignee_id=assignee_id, assign_time=now, start_time=None
-            )
+            back = moves.waiting(replace(task, pooled=False), state)
+            return replace(back, assignee_id=assignee_id, assign_time=now)
 
         act = Act(caller=caller, verb=Verb.ASSIGN, options=options)
-        return await self._change(
-            act, task_id, alter, lambda check: check.id("assignee_id", assignee_id)
+        wanted = Change(
+            act=act,
+            task_id=task_id,
+            alter=alter,
+            check=lambda check: check.id("assignee_id", assignee_id),
         )
+        return await change(self._store, wanted)
 
     async def unassign(self, caller: Caller, task_id: str, options: Options) -> Changed:
         """Take the assignee off; with force, off a task that somebody works on."""
 
         def alter(_: Transaction, task: Task, __: int) -> Task | None:
-            stays = task.state is TaskState.IN_PROGRESS and not options.force
+            stays = task.state in _HELD and not options.force
             if not task.assignee_id and (stays or task.state is TaskState.PENDING):
                 return None
             state = next_state(Verb.UNASSIGN, task, force=options.force)
-            return replace(task, state=state, assignee_id="", assign_time=None, start_time=None)
+            return moves.unassigned(moves.waiting(task, state))
 
         act = Act(caller=caller, verb=Verb.UNASSIGN, options=options)
-        return await self._change(act, task_id, alter)
-
-    async def start(self, caller: Caller, task_id: str, options: Options) -> Changed:
-        """Begin work on a task that is the caller's or nobody's."""
-
-        def alter(_: Transaction, task: Task, now: int) -> Task:
-            state = next_state(Verb.START, task)
-            if caller.agent_id and task.assignee_id not in ("", caller.agent_id):
-                raise FailedPreconditionError(
-                    Reason.ASSIGNED_TO_ANOTHER,
-                    f"task {task.task_id!r} is assigned to {task.assignee_id!r}:"
-                    f" assign it to {caller.agent_id!r} first",
-                    metadata={"task_id": task.task_id, "assignee_id": task.assignee_id},
-                )
-            assignee_id = task.assignee_id or caller.agent_id
-            return replace(
-                task,
-                state=state,
-                assignee_id=assignee_id,
-                assign_time=(task.assign_time or now) if assignee_id else None,
-                start_time=now,
-                attempt=task.attempt + 1,
-            )
-
-        act = Act(caller=caller, verb=Verb.START, options=options)
-        return await self._change(act, task_id, alter)
-
-    async def complete(
-        self, caller: Caller, task_id: str, outcome: Outcome, options: Options
-    ) -> Changed:
-        """End work well."""
-        act = Act(caller=caller, verb=Verb.COMPLETE, options=options)
-        return await self._change(
-            act,
-            task_id,
-            _end(Verb.COMPLETE, outcome),
-            lambda check: outcome.check(check, "result.summary", "result.data"),
-        )
-
-    async def fail(
-        self, caller: Caller, task_id: str, outcome: Outcome, options: Options
-    ) -> Changed:
-        """End work badly."""
-
-        def check_failure(check: Checks) -> None:
-            outcome.check(check, "failure.message", "failure.data")
-            if not outcome.text:
-                check.refuse("failure.message", "must say what went wrong")
-
-        act = Act(caller=caller, verb=Verb.FAIL, options=options)
-        return await self._change(act, task_id, _end(Verb.FAIL, outcome), check_failure)
+        return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
 
     async def cancel(self, caller: Caller, task_id: str, options: Options) -> Changed:
-        """Call work off."""
+        """Call work off; with cascade, its parts too."""
+        parts: list[Task] = []
+
+        def alter(transaction: Transaction, task: Task, now: int) -> Task:
+            state = next_state(Verb.CANCEL, task)
+            parts[:] = _parts(transaction, caller.team_id, task) if options.cascade else []
+            return moves.ended(task, state, Outcome(text=options.reason), now)
+
+        def then(transaction: Transaction, act: Act, changed: Changed) -> Changed:
+            notices = changed.notices
+            own = replace(options, repeat=None, acknowledge=())
+            for part in parts:
+                # Read anew: what was cancelled before it may have touched it.
+                task = existing(transaction, caller.team_id, part.task_id)
+                outcome, now = Outcome(text=options.reason), changed.task.update_time
+                after = moves.ended(task, TaskState.CANCELLED, outcome, now)
+                notices += record.write(transaction, replace(act, options=own), task, after).notices
+            return replace(changed, notices=notices)
+
         act = Act(caller=caller, verb=Verb.CANCEL, options=options)
-        return await self._change(act, task_id, _end(Verb.CANCEL, Outcome(text=options.reason)))
+        wanted = Change(act=act, task_id=task_id, alter=alter, then=then)
+        return await change(self._store, wanted)
 
     async def reopen(self, caller: Caller, task_id: str, options: Options) -> Changed:
         """Make an ended task PENDING again."""
-
-        def alter(_: Transaction, task: Task, __: int) -> Task:
-            return replace(
-                task,
-                state=next_state(Verb.REOPEN, task),
-                outcome_text="",
-                outcome_json=None,
-                attempt=0,
-                start_time=None,
-                end_time=None,
-            )
-
         act = Act(caller=caller, verb=Verb.REOPEN, options=options)
-        return await self._change(act, task_id, alter)
-
-    async def _change(
-        self, act: Act, task_id: str, alter: Alter, check_more: Callable[[Checks], None] = _nothing
-    ) -> Changed:
-        """Change one task: find it, alter it, and write what changed with event and notices."""
-        caller, options = act.caller, act.options
-        with Checks() as check:
-            check.id("task_id", task_id)
-            options.check(check)
-            check_more(check)
-
-        def unit(transaction: Transaction) -> Changed:
-            earlier = _earlier(transaction, caller, options)
-            if earlier:
-                return earlier
-            found = tasks.find(transaction, caller.team_id, task_id)
-            if found and found.delete_time and act.verb is Verb.DELETE:
-                _check_own(caller, act.verb, found)
-                return Changed(task=found)
-            task = _existing(transaction, caller.team_id, task_id)
-            _check_own(caller, act.verb, task)
-            _check_etag(task, options.etag)
-            altered = alter(transaction, task, transaction.team(caller.team_id).now)
-            if altered is None:
-                return Changed(task=task)
-            return record.write(transaction, act, task, altered)
-
-        return await self._store.write(caller.team_id, unit)
+        wanted = Change(act=act, task_id=task_id, alter=lambda _, task, __: moves.reopened(task))
+        return await change(self._store, wanted)
 
 
-def etag(task: Task) -> str:
-    """The etag of a task: another one after every change."""
-    return f"v{task.version}"
+def _parts(snapshot: Snapshot, team_id: str, task: Task) -> list[Task]:
+    """All that is part of a task and has not ended, and the parts of that; of ended parts too."""
+    found: list[Task] = []
+    frontier = [task.task_id]
+    while frontier:
+        parts = tasks.open_parts(snapshot, team_id, frontier)
+        found += parts
+        if len(found) > MOST_CANCELLED:
+            raise ResourceExhaustedError(
+                Reason.TOO_MANY_TASKS,
+                f"cascade: more than {MOST_CANCELLED:,} tasks are part of it: cancel those first",
+                metadata={"most": str(MOST_CANCELLED)},
+            )
+        frontier = [part.task_id for part in parts]
+    return found
 
 
-def _end(verb: Verb, outcome: Outcome) -> Alter:
-    def alter(_: Transaction, task: Task, now: int) -> Task:
-        return replace(
-            task,
-            state=next_state(verb, task),
-            outcome_text=outcome.text,
-            outcome_json=outcome.data_json,
-            end_time=now,
+def _rewired(snapshot: Snapshot, team_id: str, task: Task, changed: Task) -> Task:
+    """The task with other dependencies, which must be known and must not come back to it."""
+    field, wanted = "task.depends_on", changed.depends_on
+    if task.state is not TaskState.PENDING:
+        raise FailedPreconditionError(
+            Reason.TASK_STATE,
+            f"{field}: of a task that is {task.state.name} it cannot change, only while PENDING",
+            metadata={"task_id": task.task_id, "state": task.state.name},
         )
-
-    return alter
-
-
-def _new_task(transaction: Transaction, caller: Caller, draft: Draft) -> Task:
-    team = transaction.team(caller.team_id)
-    number = team.next_task()
-    task_id = draft.task_id or tasks.new_id(transaction, caller.team_id, number)
-    return Task(
-        task_id=task_id,
-        number=number,
-        version=0,
-        title=draft.title,
-        description=draft.description,
-        state=TaskState.PENDING,
-        assignee_id=draft.assignee_id,
-        creator_id=caller.agent_id,
-        priority=draft.priority,
-        labels=draft.labels,
-        thread_id=draft.thread_id or task_id,
-        input_json=draft.input_json,
-        outcome_text="",
-        outcome_json=None,
-        attempt=0,
-        create_time=team.now,
-        update_time=team.now,
-        assign_time=team.now if draft.assignee_id else None,
-        start_time=None,
-        end_time=None,
-        due_time=draft.due_time,
-        delete_time=None,
-    )
+    unknown = dependencies.unknown(snapshot, team_id, wanted)
+    if unknown:
+        raise no_task(field, unknown[0])
+    path = dependencies.path(snapshot, team_id, wanted, task.task_id)
+    if path:
+        raise cycle(field, [task.task_id, *path])
+    return replace(changed, waiting_for=dependencies.count_open(snapshot, team_id, wanted))
 
 
-def _existing(snapshot: Snapshot, team_id: str, task_id: str) -> Task:
-    task = tasks.find(snapshot, team_id, task_id)
-    if task is None or task.delete_time is not None:
-        deleted = "true" if task else "false"
-        raise NotFoundError(
-            Reason.TASK_NOT_FOUND,
-            f"task_id: no task {task_id!r}" + (", it was deleted" if task else ""),
-            metadata={"task_id": task_id, "deleted": deleted},
+def _check_free(snapshot: Snapshot, team_id: str, task: Task) -> None:
+    """Refuse to delete what others wait for."""
+    waiting = dependencies.dependents(snapshot, team_id, task.task_id)
+    if waiting:
+        raise FailedPreconditionError(
+            Reason.TASK_DEPENDED_ON,
+            f"task {task.task_id!r} cannot be deleted: {len(waiting)} open tasks depend on it,"
+            f" {waiting[0].task_id!r} among them",
+            metadata={"task_id": task.task_id, "dependent_id": waiting[0].task_id},
         )
-    return task
-
-
-def _require_assignee(transaction: Transaction, caller: Caller, assignee_id: str) -> None:
-    """An assignee must be known; the caller becomes known by this very call."""
-    if assignee_id not in ("", caller.agent_id):
-        agents.require(transaction, caller.team_id, [assignee_id])
-
-
-def _check_own(caller: Caller, verb: Verb, task: Task) -> None:
-    owner_ids = owners(verb, task)
-    if owner_ids is not None:
-        caller.require_own(f"task {task.task_id!r}", *owner_ids)
-
-
-def _check_etag(task: Task, expected: str) -> None:
-    if expected and expected != etag(task):
-        raise AbortedError(
-            Reason.ETAG_MISMATCH,
-            f"etag: task {task.task_id!r} has changed: its etag is {etag(task)!r},"
-            f" not {expected!r}; read it again",
-            metadata={"task_id": task.task_id, "etag": etag(task)},
-        )
-
-
-def _earlier(transaction: Transaction, caller: Caller, options: Options) -> Changed | None:
-    """What an earlier request with this id did, with the task as it is now."""
-    if options.repeat is None:
-        return None
-    event = tasks.find_repeat(
-        transaction, caller.team_id, caller.agent_id, options.repeat.request_id
-    )
-    if event is None or event.repeat is None:
-        return None
-    check_repeat(options.repeat, event.repeat.request_hash)
-    task = _existing(transaction, caller.team_id, event.task_id)
-    return Changed(task=task, notices=record.notices_of(transaction, caller.team_id, event))

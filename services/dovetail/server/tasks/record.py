@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dovetail.server.callers import Caller
-from dovetail.server.store import agents, deliveries, messages, tasks
-from dovetail.server.store.records import Receipt, Task, TaskEvent
+from dovetail.server.store import agents, deliveries, dependencies, messages, queues, tasks
+from dovetail.server.store.records import Receipt, Task, TaskEvent, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import notices
 from dovetail.server.tasks.drafts import Notify, Options
@@ -34,18 +34,29 @@ class NoticeReceipt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
-    """A task as it now is, and the notices that the change wrote."""
+    """A task as it now is, the notices that the change wrote, and the number of its event."""
 
     task: Task
     notices: tuple[NoticeReceipt, ...] = ()
+    event_number: int = 0
 
 
 def write(transaction: Transaction, act: Act, before: Task | None, after: Task) -> Changed:
-    """Write a new task (`before` is None) or a changed one, with its event and notices."""
+    """Write a new task (`before` is None) or a changed one, with its event and notices.
+
+    What follows for the tasks that wait for it is part of the same commit.
+    """
     team_id = act.caller.team_id
     team = transaction.team(team_id)
     agents.touch(transaction, team_id, act.caller.agent_id)
+    if act.options.acknowledge:
+        deliveries.acknowledge_each(
+            transaction, team_id, act.caller.agent_id, act.options.acknowledge
+        )
+    event_number = team.next_event()
     task = replace(after, version=after.version + 1, update_time=team.now)
+    if before and after.lease_token != before.lease_token:
+        task = replace(task, lease_event=event_number)
     if before is None:
         tasks.insert(transaction, team_id, task)
     else:
@@ -58,7 +69,6 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
         actor_id=act.caller.agent_id,
         reason=act.options.reason,
     )
-    event_number = team.next_event()
     written = _notify(transaction, act, change, event_number)
     event = TaskEvent(
         number=event_number,
@@ -75,7 +85,41 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
         repeat=act.options.repeat,
     )
     tasks.append_event(transaction, team_id, event)
-    return Changed(task=task, notices=written)
+    if task.state is TaskState.PENDING and not task.waiting_for:
+        transaction.ring(team_id, queues.name(task.assignee_id))
+    followed = _follow(transaction, act, before, task)
+    return Changed(task=task, notices=(*written, *followed), event_number=event_number)
+
+
+def _follow(
+    transaction: Transaction, act: Act, before: Task | None, after: Task
+) -> tuple[NoticeReceipt, ...]:
+    """What a change means for the tasks that wait for this one: a count, an event, a notice."""
+    team_id, task_id = act.caller.team_id, after.task_id
+    was, now = before.state if before else after.state, after.state
+    if was is now or not dependencies.any_dependents(transaction, team_id, task_id):
+        return ()
+    completed = int(now is TaskState.COMPLETED) - int(was is TaskState.COMPLETED)
+    if completed:
+        dependencies.shift(transaction, team_id, task_id, -completed)
+    verb = _FOLLOWS.get(now)
+    if verb is None:
+        return ()
+    befalls = Act(caller=act.caller, verb=verb, options=Options(notify=act.options.notify))
+    return tuple(
+        notice
+        for task in dependencies.dependents(transaction, team_id, task_id)
+        if verb is Verb.LOSE_DEPENDENCY
+        or (task.state is TaskState.PENDING and not task.waiting_for)
+        for notice in write(transaction, befalls, task, task).notices
+    )
+
+
+_FOLLOWS = {
+    TaskState.COMPLETED: Verb.BECOME_READY,
+    TaskState.FAILED: Verb.LOSE_DEPENDENCY,
+    TaskState.CANCELLED: Verb.LOSE_DEPENDENCY,
+}
 
 
 def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[NoticeReceipt, ...]:

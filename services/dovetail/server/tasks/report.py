@@ -35,6 +35,7 @@ class Reports:
                 states={state: _count(workloads, state) for state in TaskState},
                 task_time=reports.task_times(snapshot, caller.team_id, filter),
                 queue_time=reports.queue_times(snapshot, caller.team_id, filter),
+                input_wait=reports.input_waits(snapshot, caller.team_id, filter),
                 workloads=workloads,
                 completions=_completions(snapshot, caller.team_id, filter, bucket),
                 report_time=reports.moment(snapshot, caller.team_id),

@@ -97,8 +97,22 @@ class _NoticeEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeEve
     NOTICE_EVENT_TASK_REOPENED: _NoticeEvent.ValueType  # 7
     """An ended task was opened again; sent to assignee and creator."""
     NOTICE_EVENT_TASK_DELETED: _NoticeEvent.ValueType  # 8
-    """A task was deleted; sent to the assignee.
-    9 to 19 are kept for leases, questions, readiness and due times.
+    """A task was deleted; sent to the assignee."""
+    NOTICE_EVENT_TASK_RETRIED: _NoticeEvent.ValueType  # 9
+    """A task failed and will be tried again; sent to the creator."""
+    NOTICE_EVENT_TASK_LEASE_LOST: _NoticeEvent.ValueType  # 10
+    """A holder lost its lease, and the task waits again or has failed; sent to the holder and the creator."""
+    NOTICE_EVENT_TASK_QUESTION: _NoticeEvent.ValueType  # 11
+    """The work needs an answer; sent to the agent that is asked."""
+    NOTICE_EVENT_TASK_ANSWER: _NoticeEvent.ValueType  # 12
+    """The answer; sent to the assignee."""
+    NOTICE_EVENT_TASK_READY: _NoticeEvent.ValueType  # 13
+    """All that a task depends on was completed; sent to the assignee."""
+    NOTICE_EVENT_TASK_DEPENDENCY_FAILED: _NoticeEvent.ValueType  # 14
+    """What a task depends on failed or was cancelled; sent to the creator."""
+    NOTICE_EVENT_TASK_OVERDUE: _NoticeEvent.ValueType  # 15
+    """A task's due time has passed, and it has not ended; sent to assignee and creator, once.
+    16 to 19 are kept for withdrawal.
     """
 
 class NoticeEvent(_NoticeEvent, metaclass=_NoticeEventEnumTypeWrapper):
@@ -121,8 +135,22 @@ NOTICE_EVENT_TASK_CANCELLED: NoticeEvent.ValueType  # 6
 NOTICE_EVENT_TASK_REOPENED: NoticeEvent.ValueType  # 7
 """An ended task was opened again; sent to assignee and creator."""
 NOTICE_EVENT_TASK_DELETED: NoticeEvent.ValueType  # 8
-"""A task was deleted; sent to the assignee.
-9 to 19 are kept for leases, questions, readiness and due times.
+"""A task was deleted; sent to the assignee."""
+NOTICE_EVENT_TASK_RETRIED: NoticeEvent.ValueType  # 9
+"""A task failed and will be tried again; sent to the creator."""
+NOTICE_EVENT_TASK_LEASE_LOST: NoticeEvent.ValueType  # 10
+"""A holder lost its lease, and the task waits again or has failed; sent to the holder and the creator."""
+NOTICE_EVENT_TASK_QUESTION: NoticeEvent.ValueType  # 11
+"""The work needs an answer; sent to the agent that is asked."""
+NOTICE_EVENT_TASK_ANSWER: NoticeEvent.ValueType  # 12
+"""The answer; sent to the assignee."""
+NOTICE_EVENT_TASK_READY: NoticeEvent.ValueType  # 13
+"""All that a task depends on was completed; sent to the assignee."""
+NOTICE_EVENT_TASK_DEPENDENCY_FAILED: NoticeEvent.ValueType  # 14
+"""What a task depends on failed or was cancelled; sent to the creator."""
+NOTICE_EVENT_TASK_OVERDUE: NoticeEvent.ValueType  # 15
+"""A task's due time has passed, and it has not ended; sent to assignee and creator, once.
+16 to 19 are kept for withdrawal.
 """
 Global___NoticeEvent: _TypeAlias = NoticeEvent  # noqa: Y015
 

@@ -34,9 +34,9 @@ class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.V
     TASK_STATE_PENDING: _TaskState.ValueType  # 1
     """Waiting to be started, assigned or not."""
     TASK_STATE_IN_PROGRESS: _TaskState.ValueType  # 2
-    """Being worked on.
-    3 is kept for INPUT_REQUIRED.
-    """
+    """Being worked on."""
+    TASK_STATE_INPUT_REQUIRED: _TaskState.ValueType  # 3
+    """Waiting for an answer."""
     TASK_STATE_COMPLETED: _TaskState.ValueType  # 4
     """Ended well."""
     TASK_STATE_FAILED: _TaskState.ValueType  # 5
@@ -52,9 +52,9 @@ TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
 TASK_STATE_PENDING: TaskState.ValueType  # 1
 """Waiting to be started, assigned or not."""
 TASK_STATE_IN_PROGRESS: TaskState.ValueType  # 2
-"""Being worked on.
-3 is kept for INPUT_REQUIRED.
-"""
+"""Being worked on."""
+TASK_STATE_INPUT_REQUIRED: TaskState.ValueType  # 3
+"""Waiting for an answer."""
 TASK_STATE_COMPLETED: TaskState.ValueType  # 4
 """Ended well."""
 TASK_STATE_FAILED: TaskState.ValueType  # 5
@@ -182,6 +182,18 @@ class Task(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     DUE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    POOLED_FIELD_NUMBER: _builtins.int
+    DEPENDS_ON_FIELD_NUMBER: _builtins.int
+    PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_FIELD_NUMBER: _builtins.int
+    SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    BACKOFF_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """Chosen by the caller or made by the server ("t1", "t2", …); unique in the team for ever."""
     title: _builtins.str
@@ -203,10 +215,17 @@ class Task(_message.Message):
     attempt: _builtins.int
     """How often it was started since it was created or reopened. Set by the server."""
     etag: _builtins.str
-    """Changes with every change of the task; opaque. Set by the server.
-    22 to 29 are kept for progress and questions, 30 to 39 for leases, 40 to 49 for dependencies and
-    sub-tasks, 50 to 59 for schedules and retries.
-    """
+    """Changes with every change of the task; opaque. Set by the server."""
+    pooled: _builtins.bool
+    """Whether it goes back to the pool when it becomes PENDING again. Set by the server."""
+    parent_task_id: _builtins.str
+    """The task of which it is a part, or empty."""
+    waiting_for: _builtins.int
+    """How many of `depends_on` are not COMPLETED. Set by the server."""
+    max_attempts: _builtins.int
+    """How many attempts may fail, by retryable failures and lost leases: 1 to 1,000. Default: 5."""
+    failed_attempts: _builtins.int
+    """How many did since it was created or reopened. Set by the server."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free labels."""
@@ -247,6 +266,38 @@ class Task(_message.Message):
     def due_time(self) -> _timestamp_pb2.Timestamp:
         """When it should have ended, or unset."""
 
+    @_builtins.property
+    def progress(self) -> Global___TaskProgress:
+        """How far the work is, as its holder last said; unset before. Set by HeartbeatTask."""
+
+    @_builtins.property
+    def question(self) -> Global___TaskQuestion:
+        """What was last asked; set once something was. Set by RequestInput."""
+
+    @_builtins.property
+    def answer(self) -> Global___TaskAnswer:
+        """What was last answered; unset while a question is open. Set by ProvideInput."""
+
+    @_builtins.property
+    def lease(self) -> Global___Lease:
+        """The hold on it; unset without one. Set by the server."""
+
+    @_builtins.property
+    def depends_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tasks that must be COMPLETED before it may start; at most 100."""
+
+    @_builtins.property
+    def schedule_time(self) -> _timestamp_pb2.Timestamp:
+        """Before this time it may not start; unset: at once. A retry sets it to the end of the backoff."""
+
+    @_builtins.property
+    def backoff(self) -> _duration_pb2.Duration:
+        """How long a retry waits after the first failure; it doubles with each further one, up to a day.
+        0 to 1 day. Default: 1 s. A lost lease is retried at once.
+        25 to 29 are kept for questions, 32 to 39 for leases, 43 to 49 for dependencies, 54 to 59 for
+        retries.
+        """
+
     def __init__(
         self,
         *,
@@ -271,14 +322,150 @@ class Task(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         due_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        progress: Global___TaskProgress | None = ...,
+        question: Global___TaskQuestion | None = ...,
+        answer: Global___TaskAnswer | None = ...,
+        lease: Global___Lease | None = ...,
+        pooled: _builtins.bool = ...,
+        depends_on: _abc.Iterable[_builtins.str] | None = ...,
+        parent_task_id: _builtins.str = ...,
+        waiting_for: _builtins.int = ...,
+        schedule_time: _timestamp_pb2.Timestamp | None = ...,
+        max_attempts: _builtins.int = ...,
+        failed_attempts: _builtins.int = ...,
+        backoff: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assign_time", b"assign_time", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "failure", b"failure", "input", b"input", "result", b"result", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "backoff", b"backoff", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "failure", b"failure", "input", b"input", "lease", b"lease", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failure", b"failure", "input", b"input", "labels", b"labels", "priority", b"priority", "result", b"result", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "backoff", b"backoff", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "input", b"input", "labels", b"labels", "lease", b"lease", "max_attempts", b"max_attempts", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "update_time", b"update_time", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class Lease(_message.Message):
+    """Lease is a hold on a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LENGTH_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def length(self) -> _duration_pb2.Duration:
+        """For how long each heartbeat makes it last."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it would be lost without another heartbeat: a hint, by the clock of the server that wrote it.
+        Unset while INPUT_REQUIRED: its clock is stopped.
+        """
+
+    def __init__(
+        self,
+        *,
+        length: _duration_pb2.Duration | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "length", b"length"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "length", b"length"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lease: _TypeAlias = Lease  # noqa: Y015
+
+@_typing.final
+class TaskProgress(_message.Message):
+    """TaskProgress is how far the work is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERCENT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    percent: _builtins.int
+    """0 to 100."""
+    note: _builtins.str
+    """For people: 0 to 4,096 characters."""
+    def __init__(
+        self,
+        *,
+        percent: _builtins.int = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "percent", b"percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskProgress: _TypeAlias = TaskProgress  # noqa: Y015
+
+@_typing.final
+class TaskQuestion(_message.Message):
+    """TaskQuestion is what the holder needs to know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    ASK_TIME_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """Who shall answer."""
+    text: _builtins.str
+    """For people: 1 byte to 64 KiB of text."""
+    @_builtins.property
+    def data(self) -> _struct_pb2.Struct:
+        """For programs, or unset: at most 256 KiB as JSON."""
+
+    @_builtins.property
+    def ask_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked. Set by the server."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        data: _struct_pb2.Struct | None = ...,
+        ask_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ask_time", b"ask_time", "data", b"data", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskQuestion: _TypeAlias = TaskQuestion  # noqa: Y015
+
+@_typing.final
+class TaskAnswer(_message.Message):
+    """TaskAnswer is the answer to a question."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """For people: 0 to 64 KiB of text."""
+    @_builtins.property
+    def data(self) -> _struct_pb2.Struct:
+        """For programs, or unset: at most 256 KiB as JSON."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        data: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskAnswer: _TypeAlias = TaskAnswer  # noqa: Y015
 
 @_typing.final
 class TaskResult(_message.Message):
@@ -316,23 +503,27 @@ class TaskFailure(_message.Message):
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    RETRYABLE_FIELD_NUMBER: _builtins.int
     message: _builtins.str
     """For people: 1 byte to 64 KiB of text."""
+    retryable: _builtins.bool
+    """Whether another attempt may do better; see FailTask. Default: no.
+    4 to 9 are kept for retries.
+    """
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep.
-        3 to 9 are kept for retries.
-        """
+        """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
 
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
         data: _struct_pb2.Struct | None = ...,
+        retryable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "message", b"message", "retryable", b"retryable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -403,8 +594,11 @@ class TaskFilter(_message.Message):
     CREATE_TIME_UNTIL_FIELD_NUMBER: _builtins.int
     END_TIME_FROM_FIELD_NUMBER: _builtins.int
     END_TIME_UNTIL_FIELD_NUMBER: _builtins.int
+    PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
     unassigned: _builtins.bool
     """Assigned to nobody; together with `assignee_ids`, either."""
+    parent_task_id: _builtins.str
+    """Parts of this task. Empty: no condition."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskState.ValueType]:
         """In any of these states. Empty: in any. At most 1,000."""
@@ -451,10 +645,11 @@ class TaskFilter(_message.Message):
         create_time_until: _timestamp_pb2.Timestamp | None = ...,
         end_time_from: _timestamp_pb2.Timestamp | None = ...,
         end_time_until: _timestamp_pb2.Timestamp | None = ...,
+        parent_task_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "end_time_from", b"end_time_from", "end_time_until", b"end_time_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_ids", b"assignee_ids", "create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "creator_ids", b"creator_ids", "end_time_from", b"end_time_from", "end_time_until", b"end_time_until", "labels", b"labels", "states", b"states", "unassigned", b"unassigned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_ids", b"assignee_ids", "create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "creator_ids", b"creator_ids", "end_time_from", b"end_time_from", "end_time_until", b"end_time_until", "labels", b"labels", "parent_task_id", b"parent_task_id", "states", b"states", "unassigned", b"unassigned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -497,6 +692,12 @@ class CreateTaskRequest(_message.Message):
     THREAD_ID_FIELD_NUMBER: _builtins.int
     NOTIFY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
+    DEPENDS_ON_FIELD_NUMBER: _builtins.int
+    PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
+    SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    BACKOFF_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """An id of the caller's choice. Default: made by the server."""
     title: _builtins.str
@@ -512,9 +713,11 @@ class CreateTaskRequest(_message.Message):
     notify: Global___Notify.ValueType
     """Default: ALL."""
     request_id: _builtins.str
-    """Makes a repeat safe: an id chosen by the caller, remembered for the caller.
-    12 to 19 are kept for acknowledging with the act, 40 to 59 as in Task.
-    """
+    """Makes a repeat safe: an id chosen by the caller, remembered for the caller."""
+    parent_task_id: _builtins.str
+    """The task of which it is a part: a known id, or empty."""
+    max_attempts: _builtins.int
+    """How many attempts may fail: 1 to 1,000; default (0): 5."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free labels."""
@@ -526,6 +729,22 @@ class CreateTaskRequest(_message.Message):
     @_builtins.property
     def due_time(self) -> _timestamp_pb2.Timestamp:
         """When it should have ended."""
+
+    @_builtins.property
+    def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Deliveries in the caller's inbox that this call acknowledges too: 0 to 1,000 sequences."""
+
+    @_builtins.property
+    def depends_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tasks that must be COMPLETED before it may start: 0 to 100 known ids."""
+
+    @_builtins.property
+    def schedule_time(self) -> _timestamp_pb2.Timestamp:
+        """Before this time it may not start. Default: at once."""
+
+    @_builtins.property
+    def backoff(self) -> _duration_pb2.Duration:
+        """How long a retry waits after the first failure: 0 to 1 day. Default: 1 s."""
 
     def __init__(
         self,
@@ -541,10 +760,16 @@ class CreateTaskRequest(_message.Message):
         thread_id: _builtins.str = ...,
         notify: Global___Notify.ValueType = ...,
         request_id: _builtins.str = ...,
+        acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
+        depends_on: _abc.Iterable[_builtins.str] | None = ...,
+        parent_task_id: _builtins.str = ...,
+        schedule_time: _timestamp_pb2.Timestamp | None = ...,
+        max_attempts: _builtins.int = ...,
+        backoff: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "input", b"input"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "due_time", b"due_time", "input", b"input", "schedule_time", b"schedule_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "description", b"description", "due_time", b"due_time", "input", b"input", "labels", b"labels", "notify", b"notify", "priority", b"priority", "request_id", b"request_id", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "backoff", b"backoff", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "input", b"input", "labels", b"labels", "max_attempts", b"max_attempts", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,6 +804,72 @@ class CreateTaskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateTaskResponse: _TypeAlias = CreateTaskResponse  # noqa: Y015
+
+@_typing.final
+class BatchCreateTasksRequest(_message.Message):
+    """BatchCreateTasksRequest is tasks to be made together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat of the whole safe."""
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateTaskRequest]:
+        """1 to 1,000 tasks, in the order in which they are made. Their own `request_id` must be empty, and
+        `acknowledge_sequences` too.
+        """
+
+    @_builtins.property
+    def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Deliveries in the caller's inbox that this call acknowledges too: 0 to 1,000 sequences."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___CreateTaskRequest] | None = ...,
+        request_id: _builtins.str = ...,
+        acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "request_id", b"request_id", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateTasksRequest: _TypeAlias = BatchCreateTasksRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateTasksResponse(_message.Message):
+    """BatchCreateTasksResponse answers the tasks as they now are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
+        """In the order of the request."""
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+        """The notices that the call wrote; in the answer of a repeat, those of the first task alone."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___Task] | None = ...,
+        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateTasksResponse: _TypeAlias = BatchCreateTasksResponse  # noqa: Y015
 
 @_typing.final
 class GetTaskRequest(_message.Message):
@@ -715,7 +1006,9 @@ class UpdateTaskRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """One or more of: title, description, priority, labels, due_time."""
+        """One or more of: title, description, priority, labels, due_time, schedule_time, max_attempts,
+        backoff, depends_on.
+        """
 
     def __init__(
         self,
@@ -959,6 +1252,98 @@ class UnassignTaskResponse(_message.Message):
 Global___UnassignTaskResponse: _TypeAlias = UnassignTaskResponse  # noqa: Y015
 
 @_typing.final
+class ClaimTaskRequest(_message.Message):
+    """ClaimTaskRequest says what the caller wants to work on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAIT_FIELD_NUMBER: _builtins.int
+    MAX_TASKS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    max_tasks: _builtins.int
+    """How many tasks at most: 1 to 100; default (0): 1. Fewer may be ready."""
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait when nothing is ready: 0 to 50 s. Default: not at all."""
+
+    @_builtins.property
+    def filter(self) -> Global___TaskFilter:
+        """Only tasks that it chooses; `states`, `assignee_ids` and `unassigned` must be empty. Default: all."""
+
+    @_builtins.property
+    def lease(self) -> _duration_pb2.Duration:
+        """The length of each task's lease: 10 s to 1 h. Default: 60 s."""
+
+    def __init__(
+        self,
+        *,
+        wait: _duration_pb2.Duration | None = ...,
+        max_tasks: _builtins.int = ...,
+        filter: Global___TaskFilter | None = ...,
+        lease: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease", b"lease", "wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease", b"lease", "max_tasks", b"max_tasks", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimTaskRequest: _TypeAlias = ClaimTaskRequest  # noqa: Y015
+
+@_typing.final
+class ClaimTaskResponse(_message.Message):
+    """ClaimTaskResponse answers what was claimed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimedTask]:
+        """The tasks, now IN_PROGRESS and the caller's; none: nothing was ready in time."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___ClaimedTask] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimTaskResponse: _TypeAlias = ClaimTaskResponse  # noqa: Y015
+
+@_typing.final
+class ClaimedTask(_message.Message):
+    """ClaimedTask is a task, and the proof that the caller holds it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    lease_token: _builtins.str
+    """The token of its lease."""
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        lease_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_token", b"lease_token", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimedTask: _TypeAlias = ClaimedTask  # noqa: Y015
+
+@_typing.final
 class StartTaskRequest(_message.Message):
     """StartTaskRequest names a task to begin."""
 
@@ -967,24 +1352,28 @@ class StartTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     etag: _builtins.str
     """The etag that the task must have. Empty: any."""
     request_id: _builtins.str
-    """Makes a repeat safe.
-    30 to 39 are kept for leases.
-    """
+    """Makes a repeat safe."""
+    @_builtins.property
+    def lease(self) -> _duration_pb2.Duration:
+        """Start it under a lease of this length: 10 s to 1 h. Default: without a lease."""
+
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        lease: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "lease", b"lease", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -993,6 +1382,138 @@ Global___StartTaskRequest: _TypeAlias = StartTaskRequest  # noqa: Y015
 @_typing.final
 class StartTaskResponse(_message.Message):
     """StartTaskResponse answers the task as it now is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    lease_token: _builtins.str
+    """The token of its lease; empty without one. A repeat answers the same token for as long as the
+    lease lasts.
+    """
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        lease_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_token", b"lease_token", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartTaskResponse: _TypeAlias = StartTaskResponse  # noqa: Y015
+
+@_typing.final
+class HeartbeatTaskRequest(_message.Message):
+    """HeartbeatTaskRequest says that the holder is alive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    lease_token: _builtins.str
+    """The token of its lease; empty for a task without one."""
+    @_builtins.property
+    def progress(self) -> Global___TaskProgress:
+        """How far it is. Default: as before."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        progress: Global___TaskProgress | None = ...,
+        lease_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_token", b"lease_token", "progress", b"progress", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeartbeatTaskRequest: _TypeAlias = HeartbeatTaskRequest  # noqa: Y015
+
+@_typing.final
+class HeartbeatTaskResponse(_message.Message):
+    """HeartbeatTaskResponse tells the holder how things stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
+    state: Global___TaskState.ValueType
+    """IN_PROGRESS or INPUT_REQUIRED."""
+    unacknowledged_count: _builtins.int
+    """How many deliveries in the caller's inbox are not acknowledged; 0 for a caller without an agent."""
+    @_builtins.property
+    def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the lease would now be lost: a hint. Unset without one, and while INPUT_REQUIRED."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___TaskState.ValueType = ...,
+        lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        unacknowledged_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_expire_time", b"lease_expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_expire_time", b"lease_expire_time", "state", b"state", "unacknowledged_count", b"unacknowledged_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeartbeatTaskResponse: _TypeAlias = HeartbeatTaskResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseTaskRequest(_message.Message):
+    """ReleaseTaskRequest names a task to give back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    reason: _builtins.str
+    """Why, for the history: 0 to 4,096 characters."""
+    etag: _builtins.str
+    """The etag that the task must have. Empty: any."""
+    request_id: _builtins.str
+    """Makes a repeat safe."""
+    lease_token: _builtins.str
+    """The token of its lease; empty for a task without one."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        lease_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "lease_token", b"lease_token", "reason", b"reason", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseTaskRequest: _TypeAlias = ReleaseTaskRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseTaskResponse(_message.Message):
+    """ReleaseTaskResponse answers the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1012,7 +1533,161 @@ class StartTaskResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StartTaskResponse: _TypeAlias = StartTaskResponse  # noqa: Y015
+Global___ReleaseTaskResponse: _TypeAlias = ReleaseTaskResponse  # noqa: Y015
+
+@_typing.final
+class RequestInputRequest(_message.Message):
+    """RequestInputRequest is a question about a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    agent_id: _builtins.str
+    """Who shall answer: a known agent other than the caller. Default: the task's creator."""
+    text: _builtins.str
+    """For people: 1 byte to 64 KiB of text."""
+    etag: _builtins.str
+    """The etag that the task must have. Empty: any."""
+    request_id: _builtins.str
+    """Makes a repeat safe."""
+    lease_token: _builtins.str
+    """The token of its lease; empty for a task without one."""
+    @_builtins.property
+    def data(self) -> _struct_pb2.Struct:
+        """For programs: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        data: _struct_pb2.Struct | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        lease_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "data", b"data", "etag", b"etag", "lease_token", b"lease_token", "request_id", b"request_id", "task_id", b"task_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestInputRequest: _TypeAlias = RequestInputRequest  # noqa: Y015
+
+@_typing.final
+class RequestInputResponse(_message.Message):
+    """RequestInputResponse answers the task as it now is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task."""
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+        """The question, as a notice."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestInputResponse: _TypeAlias = RequestInputResponse  # noqa: Y015
+
+@_typing.final
+class ProvideInputRequest(_message.Message):
+    """ProvideInputRequest is the answer to a question."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    text: _builtins.str
+    """For people: 0 to 64 KiB of text. This or `data` must be given."""
+    etag: _builtins.str
+    """The etag that the task must have. Empty: any."""
+    request_id: _builtins.str
+    """Makes a repeat safe."""
+    @_builtins.property
+    def data(self) -> _struct_pb2.Struct:
+        """For programs: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
+
+    @_builtins.property
+    def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Deliveries in the caller's inbox that this call acknowledges too: 0 to 1,000 sequences."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        data: _struct_pb2.Struct | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "data", b"data", "etag", b"etag", "request_id", b"request_id", "task_id", b"task_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProvideInputRequest: _TypeAlias = ProvideInputRequest  # noqa: Y015
+
+@_typing.final
+class ProvideInputResponse(_message.Message):
+    """ProvideInputResponse answers the task as it now is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task."""
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+        """The answer, as a notice."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProvideInputResponse: _TypeAlias = ProvideInputResponse  # noqa: Y015
 
 @_typing.final
 class CompleteTaskRequest(_message.Message):
@@ -1025,6 +1700,8 @@ class CompleteTaskRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     NOTIFY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
+    LEASE_TOKEN_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     etag: _builtins.str
@@ -1032,12 +1709,16 @@ class CompleteTaskRequest(_message.Message):
     notify: Global___Notify.ValueType
     """Default: ALL."""
     request_id: _builtins.str
-    """Makes a repeat safe.
-    12 to 19 are kept for acknowledging with the act, 30 to 39 for leases.
-    """
+    """Makes a repeat safe."""
+    lease_token: _builtins.str
+    """The token of its lease; empty for a task without one."""
     @_builtins.property
     def result(self) -> Global___TaskResult:
         """What the work gave. Default: nothing."""
+
+    @_builtins.property
+    def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Deliveries in the caller's inbox that this call acknowledges too: 0 to 1,000 sequences."""
 
     def __init__(
         self,
@@ -1047,10 +1728,12 @@ class CompleteTaskRequest(_message.Message):
         etag: _builtins.str = ...,
         notify: Global___Notify.ValueType = ...,
         request_id: _builtins.str = ...,
+        acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
+        lease_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "notify", b"notify", "request_id", b"request_id", "result", b"result", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "etag", b"etag", "lease_token", b"lease_token", "notify", b"notify", "request_id", b"request_id", "result", b"result", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1087,6 +1770,148 @@ class CompleteTaskResponse(_message.Message):
 Global___CompleteTaskResponse: _TypeAlias = CompleteTaskResponse  # noqa: Y015
 
 @_typing.final
+class BatchCompleteTasksRequest(_message.Message):
+    """BatchCompleteTasksRequest ends many tasks well."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompleteTaskRequest]:
+        """1 to 1,000, each as for CompleteTask, with a `request_id` of its own to make a repeat safe."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___CompleteTaskRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCompleteTasksRequest: _TypeAlias = BatchCompleteTasksRequest  # noqa: Y015
+
+@_typing.final
+class BatchCompleteTasksResponse(_message.Message):
+    """BatchCompleteTasksResponse answers what became of each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompletionOutcome]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[Global___CompletionOutcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCompleteTasksResponse: _TypeAlias = BatchCompleteTasksResponse  # noqa: Y015
+
+@_typing.final
+class CompletionOutcome(_message.Message):
+    """CompletionOutcome is what became of one completion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task, COMPLETED."""
+
+    @_builtins.property
+    def refusal(self) -> Global___Refusal:
+        """What CompleteTask would have answered."""
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+        """The notices that the completion wrote."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        refusal: Global___Refusal | None = ...,
+        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "refusal", b"refusal", "task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices", "outcome", b"outcome", "refusal", b"refusal", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["task", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___CompletionOutcome: _TypeAlias = CompletionOutcome  # noqa: Y015
+
+@_typing.final
+class Refusal(_message.Message):
+    """Refusal is an error about one of several."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The number of the gRPC status."""
+    reason: _builtins.str
+    """One of the documented reasons."""
+    message: _builtins.str
+    """A sentence."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Details for programs, as in google.rpc.ErrorInfo."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "metadata", b"metadata", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
+
+@_typing.final
 class FailTaskRequest(_message.Message):
     """FailTaskRequest ends a task badly."""
 
@@ -1097,6 +1922,8 @@ class FailTaskRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     NOTIFY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
+    LEASE_TOKEN_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     etag: _builtins.str
@@ -1104,12 +1931,16 @@ class FailTaskRequest(_message.Message):
     notify: Global___Notify.ValueType
     """Default: ALL."""
     request_id: _builtins.str
-    """Makes a repeat safe.
-    12 to 19 are kept for acknowledging with the act, 30 to 39 for leases.
-    """
+    """Makes a repeat safe."""
+    lease_token: _builtins.str
+    """The token of its lease; empty for a task without one."""
     @_builtins.property
     def failure(self) -> Global___TaskFailure:
         """What went wrong. Its message is required."""
+
+    @_builtins.property
+    def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Deliveries in the caller's inbox that this call acknowledges too: 0 to 1,000 sequences."""
 
     def __init__(
         self,
@@ -1119,10 +1950,12 @@ class FailTaskRequest(_message.Message):
         etag: _builtins.str = ...,
         notify: Global___Notify.ValueType = ...,
         request_id: _builtins.str = ...,
+        acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
+        lease_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "failure", b"failure", "notify", b"notify", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "etag", b"etag", "failure", b"failure", "lease_token", b"lease_token", "notify", b"notify", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1169,6 +2002,7 @@ class CancelTaskRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     NOTIFY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CASCADE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     reason: _builtins.str
@@ -1179,6 +2013,8 @@ class CancelTaskRequest(_message.Message):
     """Default: ALL."""
     request_id: _builtins.str
     """Makes a repeat safe."""
+    cascade: _builtins.bool
+    """Its sub-tasks that have not ended, and theirs, too: up to 10,000."""
     def __init__(
         self,
         *,
@@ -1187,10 +2023,11 @@ class CancelTaskRequest(_message.Message):
         etag: _builtins.str = ...,
         notify: Global___Notify.ValueType = ...,
         request_id: _builtins.str = ...,
+        cascade: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "notify", b"notify", "reason", b"reason", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "etag", b"etag", "notify", b"notify", "reason", b"reason", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1362,6 +2199,7 @@ class Report(_message.Message):
     AVERAGE_TASK_TIME_FIELD_NUMBER: _builtins.int
     TASK_TIME_FIELD_NUMBER: _builtins.int
     QUEUE_TIME_FIELD_NUMBER: _builtins.int
+    INPUT_WAIT_TIME_FIELD_NUMBER: _builtins.int
     ASSIGNEES_FIELD_NUMBER: _builtins.int
     COMPLETIONS_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
@@ -1386,9 +2224,11 @@ class Report(_message.Message):
 
     @_builtins.property
     def queue_time(self) -> Global___DurationSummary:
-        """From creation to start, of tasks that were started.
-        7 is kept for the time waiting for input.
-        """
+        """From creation to start, of tasks that were started."""
+
+    @_builtins.property
+    def input_wait_time(self) -> Global___DurationSummary:
+        """How long tasks waited for answers, of tasks that got one."""
 
     @_builtins.property
     def assignees(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssigneeWorkload]:
@@ -1415,14 +2255,15 @@ class Report(_message.Message):
         average_task_time: _duration_pb2.Duration | None = ...,
         task_time: Global___DurationSummary | None = ...,
         queue_time: Global___DurationSummary | None = ...,
+        input_wait_time: Global___DurationSummary | None = ...,
         assignees: _abc.Iterable[Global___AssigneeWorkload] | None = ...,
         completions: _abc.Iterable[Global___CompletionBucket] | None = ...,
         basis: Global___ReportBasis.ValueType = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_tasks", b"total_tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_tasks", b"total_tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1516,7 +2357,7 @@ class AssigneeWorkload(_message.Message):
     total_tasks: _builtins.int
     """How many tasks."""
     open_tasks: _builtins.int
-    """How many have not ended: PENDING and IN_PROGRESS."""
+    """How many have not ended: PENDING, IN_PROGRESS and INPUT_REQUIRED."""
     in_progress_tasks: _builtins.int
     """How many are IN_PROGRESS."""
     completed_tasks: _builtins.int

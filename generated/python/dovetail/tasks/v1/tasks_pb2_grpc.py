@@ -47,6 +47,31 @@ class TaskServiceStub(object):
     unassign                         the former assignee
     update, delete                   the assignee
     complete, fail, cancel, reopen   the assignee and the creator
+    lease lost                       the holder and the creator
+    question                         the agent that is asked
+    answer                           the assignee
+    overdue, once                    the assignee and the creator
+    ready                            the assignee, when the last dependency was completed
+    dependency ended badly           the creator of what depends on it
+
+    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
+    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
+    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
+    after an outage every holder has one whole length more. A lease is lost when that is committed, not
+    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
+    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
+    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
+    cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+
+    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
+
+    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
+    same commit, deliveries in the caller's own inbox: those that caused the act.
     """
 
     def __init__(self, channel):
@@ -59,6 +84,11 @@ class TaskServiceStub(object):
                 '/dovetail.tasks.v1.TaskService/CreateTask',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CreateTaskRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CreateTaskResponse.FromString,
+                _registered_method=True)
+        self.BatchCreateTasks = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/BatchCreateTasks',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCreateTasksRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCreateTasksResponse.FromString,
                 _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/GetTask',
@@ -90,15 +120,45 @@ class TaskServiceStub(object):
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.UnassignTaskRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.UnassignTaskResponse.FromString,
                 _registered_method=True)
+        self.ClaimTask = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/ClaimTask',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ClaimTaskRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ClaimTaskResponse.FromString,
+                _registered_method=True)
         self.StartTask = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/StartTask',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.StartTaskRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.StartTaskResponse.FromString,
                 _registered_method=True)
+        self.HeartbeatTask = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/HeartbeatTask',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.HeartbeatTaskRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.HeartbeatTaskResponse.FromString,
+                _registered_method=True)
+        self.ReleaseTask = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/ReleaseTask',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskResponse.FromString,
+                _registered_method=True)
+        self.RequestInput = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/RequestInput',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputResponse.FromString,
+                _registered_method=True)
+        self.ProvideInput = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/ProvideInput',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputResponse.FromString,
+                _registered_method=True)
         self.CompleteTask = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/CompleteTask',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CompleteTaskRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CompleteTaskResponse.FromString,
+                _registered_method=True)
+        self.BatchCompleteTasks = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/BatchCompleteTasks',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCompleteTasksRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCompleteTasksResponse.FromString,
                 _registered_method=True)
         self.FailTask = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/FailTask',
@@ -144,11 +204,46 @@ class TaskServiceServicer(object):
     unassign                         the former assignee
     update, delete                   the assignee
     complete, fail, cancel, reopen   the assignee and the creator
+    lease lost                       the holder and the creator
+    question                         the agent that is asked
+    answer                           the assignee
+    overdue, once                    the assignee and the creator
+    ready                            the assignee, when the last dependency was completed
+    dependency ended badly           the creator of what depends on it
+
+    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
+    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
+    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
+    after an outage every holder has one whole length more. A lease is lost when that is committed, not
+    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
+    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
+    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
+    cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+
+    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
+
+    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
+    same commit, deliveries in the caller's own inbox: those that caused the act.
     """
 
     def CreateTask(self, request, context):
         """CreateTask makes a task, PENDING, assigned or not. ALREADY_EXISTS `TASK_EXISTS` for a `task_id`
         that is or was taken. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateTasks(self, request, context):
+        """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
+        and be sub-tasks of each other, by the ids that the caller chose, in any order. INVALID_ARGUMENT
+        `DEPENDENCY_CYCLE` with the path of a cycle; otherwise as CreateTask, the fields named
+        `tasks[INDEX].…`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,24 +265,26 @@ class TaskServiceServicer(object):
 
     def UpdateTask(self, request, context):
         """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-        due_time. Refused once the task has ended. When nothing changes it writes nothing, so it repeats
-        harmlessly.
+        due_time, schedule_time, max_attempts, backoff, and, while PENDING, depends_on. Refused once the
+        task has ended. When nothing changes it writes nothing, so it repeats harmlessly. NOT_FOUND
+        `TASK_NOT_FOUND` for an unknown dependency, INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTask(self, request, context):
-        """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS. Its history stays, and its
-        id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
+        """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
+        with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
+        history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AssignTask(self, request, context):
-        """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS, which goes
-        back to PENDING. To the present assignee of a task that stays as it is: OK, and nothing is
+        """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
+        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task that stays as it is: OK, and nothing is
         written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -195,18 +292,64 @@ class TaskServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UnassignTask(self, request, context):
-        """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS, which
-        goes back to PENDING. Of a task without assignee that stays as it is: OK, and nothing is written.
+        """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
+        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that stays as it is: OK, and nothing is written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimTask(self, request, context):
+        """ClaimTask finds ready tasks for the caller and starts them under a lease: first those assigned to
+        it, then the pool; by priority, high first, then by due time, then by age. With nothing ready it
+        waits, woken by what becomes ready, and answers no tasks when `wait` has passed: no error. Of any
+        number of claimers, in any number of processes, exactly one gets a task. Waiting claims are served
+        in order of arrival. The caller must be an agent.
+
+        A caller that left before the answer gets nothing, or what it got is released at once. An answer
+        that is lost on its way leaves the tasks under a lease that nobody keeps, which then is lost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StartTask(self, request, context):
-        """StartTask begins work: PENDING to IN_PROGRESS. An unassigned task becomes the caller's, or starts
-        unassigned when the caller has no agent. A task assigned to another agent than the caller is
-        refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a caller without an agent may start it for
-        its assignee.
+        """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
+        unassigned task becomes the caller's, or starts unassigned when the caller has no agent. A task
+        assigned to another agent than the caller is refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a
+        caller without an agent may start it for its assignee.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HeartbeatTask(self, request, context):
+        """HeartbeatTask says that the holder is alive and how far it is; the lease lasts for its length
+        again. It writes no event and leaves the etag. IN_PROGRESS or INPUT_REQUIRED. Repeats harmlessly.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseTask(self, request, context):
+        """ReleaseTask gives work back: IN_PROGRESS or INPUT_REQUIRED to PENDING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestInput(self, request, context):
+        """RequestInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
+        INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. The lease's
+        clock stops; its token stays good. NOT_FOUND `AGENT_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProvideInput(self, request, context):
+        """ProvideInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the same
+        token. The answer is a message in the assignee's inbox, in the task's thread.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -219,15 +362,26 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCompleteTasks(self, request, context):
+        """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: what is refused for
+        one leaves the others. The answer has an outcome for each, in order. Wrong fields refuse the whole.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FailTask(self, request, context):
-        """FailTask ends work badly: PENDING or IN_PROGRESS to FAILED, with the failure.
+        """FailTask ends work badly, with the failure: IN_PROGRESS to FAILED, or, where the failure is
+        retryable and `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING
+        and INPUT_REQUIRED to FAILED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """CancelTask calls work off: PENDING or IN_PROGRESS to CANCELLED.
+        """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
+        its sub-tasks that have not ended, and theirs, are cancelled in the same commit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,6 +410,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.CreateTask,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CreateTaskRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CreateTaskResponse.SerializeToString,
+            ),
+            'BatchCreateTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateTasks,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCreateTasksRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCreateTasksResponse.SerializeToString,
             ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
@@ -287,15 +446,45 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.UnassignTaskRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.UnassignTaskResponse.SerializeToString,
             ),
+            'ClaimTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimTask,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ClaimTaskRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ClaimTaskResponse.SerializeToString,
+            ),
             'StartTask': grpc.unary_unary_rpc_method_handler(
                     servicer.StartTask,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.StartTaskRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.StartTaskResponse.SerializeToString,
             ),
+            'HeartbeatTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.HeartbeatTask,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.HeartbeatTaskRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.HeartbeatTaskResponse.SerializeToString,
+            ),
+            'ReleaseTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseTask,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskResponse.SerializeToString,
+            ),
+            'RequestInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestInput,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputResponse.SerializeToString,
+            ),
+            'ProvideInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProvideInput,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputResponse.SerializeToString,
+            ),
             'CompleteTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteTask,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CompleteTaskRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CompleteTaskResponse.SerializeToString,
+            ),
+            'BatchCompleteTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCompleteTasks,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCompleteTasksRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCompleteTasksResponse.SerializeToString,
             ),
             'FailTask': grpc.unary_unary_rpc_method_handler(
                     servicer.FailTask,
@@ -347,6 +536,31 @@ class TaskService(object):
     unassign                         the former assignee
     update, delete                   the assignee
     complete, fail, cancel, reopen   the assignee and the creator
+    lease lost                       the holder and the creator
+    question                         the agent that is asked
+    answer                           the assignee
+    overdue, once                    the assignee and the creator
+    ready                            the assignee, when the last dependency was completed
+    dependency ended badly           the creator of what depends on it
+
+    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
+    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
+    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
+    after an outage every holder has one whole length more. A lease is lost when that is committed, not
+    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
+    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
+    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
+    cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+
+    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
+
+    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
+    same commit, deliveries in the caller's own inbox: those that caused the act.
     """
 
     @staticmethod
@@ -366,6 +580,33 @@ class TaskService(object):
             '/dovetail.tasks.v1.TaskService/CreateTask',
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CreateTaskRequest.SerializeToString,
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CreateTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/BatchCreateTasks',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCreateTasksRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCreateTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -539,6 +780,33 @@ class TaskService(object):
             _registered_method=True)
 
     @staticmethod
+    def ClaimTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/ClaimTask',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ClaimTaskRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ClaimTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def StartTask(request,
             target,
             options=(),
@@ -566,6 +834,114 @@ class TaskService(object):
             _registered_method=True)
 
     @staticmethod
+    def HeartbeatTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/HeartbeatTask',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.HeartbeatTaskRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.HeartbeatTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/ReleaseTask',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/RequestInput',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProvideInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/ProvideInput',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CompleteTask(request,
             target,
             options=(),
@@ -582,6 +958,33 @@ class TaskService(object):
             '/dovetail.tasks.v1.TaskService/CompleteTask',
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CompleteTaskRequest.SerializeToString,
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.CompleteTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCompleteTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/BatchCompleteTasks',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCompleteTasksRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.BatchCompleteTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

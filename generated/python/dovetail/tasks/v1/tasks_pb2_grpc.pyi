@@ -48,6 +48,31 @@ class TaskServiceStub:
       unassign                         the former assignee
       update, delete                   the assignee
       complete, fail, cancel, reopen   the assignee and the creator
+      lease lost                       the holder and the creator
+      question                         the agent that is asked
+      answer                           the assignee
+      overdue, once                    the assignee and the creator
+      ready                            the assignee, when the last dependency was completed
+      dependency ended badly           the creator of what depends on it
+
+    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
+    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
+    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
+    after an outage every holder has one whole length more. A lease is lost when that is committed, not
+    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
+    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
+    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
+    cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+
+    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
+
+    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
+    same commit, deliveries in the caller's own inbox: those that caused the act.
     """
 
     @_typing.overload
@@ -58,40 +83,82 @@ class TaskServiceStub:
     """CreateTask makes a task, PENDING, assigned or not. ALREADY_EXISTS `TASK_EXISTS` for a `task_id`
     that is or was taken. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
     """
+    BatchCreateTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.BatchCreateTasksRequest, _tasks_pb2.BatchCreateTasksResponse]
+    """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
+    and be sub-tasks of each other, by the ids that the caller chose, in any order. INVALID_ARGUMENT
+    `DEPENDENCY_CYCLE` with the path of a cycle; otherwise as CreateTask, the fields named
+    `tasks[INDEX].…`.
+    """
     GetTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.GetTaskResponse]
     """GetTask answers one task. NOT_FOUND `TASK_NOT_FOUND`."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]
     """ListTasks answers tasks in order of creation, page by page."""
     UpdateTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.UpdateTaskResponse]
     """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-    due_time. Refused once the task has ended. When nothing changes it writes nothing, so it repeats
-    harmlessly.
+    due_time, schedule_time, max_attempts, backoff, and, while PENDING, depends_on. Refused once the
+    task has ended. When nothing changes it writes nothing, so it repeats harmlessly. NOT_FOUND
+    `TASK_NOT_FOUND` for an unknown dependency, INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path.
     """
     DeleteTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]
-    """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS. Its history stays, and its
-    id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
+    """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
+    with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
+    history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
     """
     AssignTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.AssignTaskRequest, _tasks_pb2.AssignTaskResponse]
-    """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS, which goes
-    back to PENDING. To the present assignee of a task that stays as it is: OK, and nothing is
+    """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
+    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task that stays as it is: OK, and nothing is
     written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
     """
     UnassignTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.UnassignTaskRequest, _tasks_pb2.UnassignTaskResponse]
-    """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS, which
-    goes back to PENDING. Of a task without assignee that stays as it is: OK, and nothing is written.
+    """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
+    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that stays as it is: OK, and nothing is written.
+    """
+    ClaimTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ClaimTaskRequest, _tasks_pb2.ClaimTaskResponse]
+    """ClaimTask finds ready tasks for the caller and starts them under a lease: first those assigned to
+    it, then the pool; by priority, high first, then by due time, then by age. With nothing ready it
+    waits, woken by what becomes ready, and answers no tasks when `wait` has passed: no error. Of any
+    number of claimers, in any number of processes, exactly one gets a task. Waiting claims are served
+    in order of arrival. The caller must be an agent.
+
+    A caller that left before the answer gets nothing, or what it got is released at once. An answer
+    that is lost on its way leaves the tasks under a lease that nobody keeps, which then is lost.
     """
     StartTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.StartTaskRequest, _tasks_pb2.StartTaskResponse]
-    """StartTask begins work: PENDING to IN_PROGRESS. An unassigned task becomes the caller's, or starts
-    unassigned when the caller has no agent. A task assigned to another agent than the caller is
-    refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a caller without an agent may start it for
-    its assignee.
+    """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
+    unassigned task becomes the caller's, or starts unassigned when the caller has no agent. A task
+    assigned to another agent than the caller is refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a
+    caller without an agent may start it for its assignee.
+    """
+    HeartbeatTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.HeartbeatTaskRequest, _tasks_pb2.HeartbeatTaskResponse]
+    """HeartbeatTask says that the holder is alive and how far it is; the lease lasts for its length
+    again. It writes no event and leaves the etag. IN_PROGRESS or INPUT_REQUIRED. Repeats harmlessly.
+    """
+    ReleaseTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ReleaseTaskRequest, _tasks_pb2.ReleaseTaskResponse]
+    """ReleaseTask gives work back: IN_PROGRESS or INPUT_REQUIRED to PENDING."""
+    RequestInput: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.RequestInputRequest, _tasks_pb2.RequestInputResponse]
+    """RequestInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
+    INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. The lease's
+    clock stops; its token stays good. NOT_FOUND `AGENT_NOT_FOUND`.
+    """
+    ProvideInput: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ProvideInputRequest, _tasks_pb2.ProvideInputResponse]
+    """ProvideInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the same
+    token. The answer is a message in the assignee's inbox, in the task's thread.
     """
     CompleteTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CompleteTaskRequest, _tasks_pb2.CompleteTaskResponse]
     """CompleteTask ends work well: IN_PROGRESS to COMPLETED, with a result."""
+    BatchCompleteTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.BatchCompleteTasksRequest, _tasks_pb2.BatchCompleteTasksResponse]
+    """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: what is refused for
+    one leaves the others. The answer has an outcome for each, in order. Wrong fields refuse the whole.
+    """
     FailTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.FailTaskRequest, _tasks_pb2.FailTaskResponse]
-    """FailTask ends work badly: PENDING or IN_PROGRESS to FAILED, with the failure."""
+    """FailTask ends work badly, with the failure: IN_PROGRESS to FAILED, or, where the failure is
+    retryable and `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING
+    and INPUT_REQUIRED to FAILED.
+    """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.CancelTaskResponse]
-    """CancelTask calls work off: PENDING or IN_PROGRESS to CANCELLED."""
+    """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
+    its sub-tasks that have not ended, and theirs, are cancelled in the same commit.
+    """
     ReopenTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ReopenTaskRequest, _tasks_pb2.ReopenTaskResponse]
     """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason and
     attempts are cleared; the assignee stays.
@@ -124,6 +191,31 @@ class TaskServiceAsyncStub(TaskServiceStub):
       unassign                         the former assignee
       update, delete                   the assignee
       complete, fail, cancel, reopen   the assignee and the creator
+      lease lost                       the holder and the creator
+      question                         the agent that is asked
+      answer                           the assignee
+      overdue, once                    the assignee and the creator
+      ready                            the assignee, when the last dependency was completed
+      dependency ended badly           the creator of what depends on it
+
+    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
+    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
+    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
+    after an outage every holder has one whole length more. A lease is lost when that is committed, not
+    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
+    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
+    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
+    cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+
+    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
+
+    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
+    same commit, deliveries in the caller's own inbox: those that caused the act.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -131,40 +223,82 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """CreateTask makes a task, PENDING, assigned or not. ALREADY_EXISTS `TASK_EXISTS` for a `task_id`
     that is or was taken. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
     """
+    BatchCreateTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.BatchCreateTasksRequest, _tasks_pb2.BatchCreateTasksResponse]  # type: ignore[assignment]
+    """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
+    and be sub-tasks of each other, by the ids that the caller chose, in any order. INVALID_ARGUMENT
+    `DEPENDENCY_CYCLE` with the path of a cycle; otherwise as CreateTask, the fields named
+    `tasks[INDEX].…`.
+    """
     GetTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.GetTaskResponse]  # type: ignore[assignment]
     """GetTask answers one task. NOT_FOUND `TASK_NOT_FOUND`."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]  # type: ignore[assignment]
     """ListTasks answers tasks in order of creation, page by page."""
     UpdateTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.UpdateTaskResponse]  # type: ignore[assignment]
     """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-    due_time. Refused once the task has ended. When nothing changes it writes nothing, so it repeats
-    harmlessly.
+    due_time, schedule_time, max_attempts, backoff, and, while PENDING, depends_on. Refused once the
+    task has ended. When nothing changes it writes nothing, so it repeats harmlessly. NOT_FOUND
+    `TASK_NOT_FOUND` for an unknown dependency, INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path.
     """
     DeleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]  # type: ignore[assignment]
-    """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS. Its history stays, and its
-    id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
+    """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
+    with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
+    history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
     """
     AssignTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.AssignTaskRequest, _tasks_pb2.AssignTaskResponse]  # type: ignore[assignment]
-    """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS, which goes
-    back to PENDING. To the present assignee of a task that stays as it is: OK, and nothing is
+    """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
+    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task that stays as it is: OK, and nothing is
     written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
     """
     UnassignTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.UnassignTaskRequest, _tasks_pb2.UnassignTaskResponse]  # type: ignore[assignment]
-    """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS, which
-    goes back to PENDING. Of a task without assignee that stays as it is: OK, and nothing is written.
+    """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
+    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that stays as it is: OK, and nothing is written.
+    """
+    ClaimTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ClaimTaskRequest, _tasks_pb2.ClaimTaskResponse]  # type: ignore[assignment]
+    """ClaimTask finds ready tasks for the caller and starts them under a lease: first those assigned to
+    it, then the pool; by priority, high first, then by due time, then by age. With nothing ready it
+    waits, woken by what becomes ready, and answers no tasks when `wait` has passed: no error. Of any
+    number of claimers, in any number of processes, exactly one gets a task. Waiting claims are served
+    in order of arrival. The caller must be an agent.
+
+    A caller that left before the answer gets nothing, or what it got is released at once. An answer
+    that is lost on its way leaves the tasks under a lease that nobody keeps, which then is lost.
     """
     StartTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.StartTaskRequest, _tasks_pb2.StartTaskResponse]  # type: ignore[assignment]
-    """StartTask begins work: PENDING to IN_PROGRESS. An unassigned task becomes the caller's, or starts
-    unassigned when the caller has no agent. A task assigned to another agent than the caller is
-    refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a caller without an agent may start it for
-    its assignee.
+    """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
+    unassigned task becomes the caller's, or starts unassigned when the caller has no agent. A task
+    assigned to another agent than the caller is refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a
+    caller without an agent may start it for its assignee.
+    """
+    HeartbeatTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.HeartbeatTaskRequest, _tasks_pb2.HeartbeatTaskResponse]  # type: ignore[assignment]
+    """HeartbeatTask says that the holder is alive and how far it is; the lease lasts for its length
+    again. It writes no event and leaves the etag. IN_PROGRESS or INPUT_REQUIRED. Repeats harmlessly.
+    """
+    ReleaseTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ReleaseTaskRequest, _tasks_pb2.ReleaseTaskResponse]  # type: ignore[assignment]
+    """ReleaseTask gives work back: IN_PROGRESS or INPUT_REQUIRED to PENDING."""
+    RequestInput: _aio.UnaryUnaryMultiCallable[_tasks_pb2.RequestInputRequest, _tasks_pb2.RequestInputResponse]  # type: ignore[assignment]
+    """RequestInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
+    INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. The lease's
+    clock stops; its token stays good. NOT_FOUND `AGENT_NOT_FOUND`.
+    """
+    ProvideInput: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ProvideInputRequest, _tasks_pb2.ProvideInputResponse]  # type: ignore[assignment]
+    """ProvideInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the same
+    token. The answer is a message in the assignee's inbox, in the task's thread.
     """
     CompleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CompleteTaskRequest, _tasks_pb2.CompleteTaskResponse]  # type: ignore[assignment]
     """CompleteTask ends work well: IN_PROGRESS to COMPLETED, with a result."""
+    BatchCompleteTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.BatchCompleteTasksRequest, _tasks_pb2.BatchCompleteTasksResponse]  # type: ignore[assignment]
+    """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: what is refused for
+    one leaves the others. The answer has an outcome for each, in order. Wrong fields refuse the whole.
+    """
     FailTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.FailTaskRequest, _tasks_pb2.FailTaskResponse]  # type: ignore[assignment]
-    """FailTask ends work badly: PENDING or IN_PROGRESS to FAILED, with the failure."""
+    """FailTask ends work badly, with the failure: IN_PROGRESS to FAILED, or, where the failure is
+    retryable and `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING
+    and INPUT_REQUIRED to FAILED.
+    """
     CancelTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.CancelTaskResponse]  # type: ignore[assignment]
-    """CancelTask calls work off: PENDING or IN_PROGRESS to CANCELLED."""
+    """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
+    its sub-tasks that have not ended, and theirs, are cancelled in the same commit.
+    """
     ReopenTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ReopenTaskRequest, _tasks_pb2.ReopenTaskResponse]  # type: ignore[assignment]
     """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason and
     attempts are cleared; the assignee stays.
@@ -196,6 +330,31 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
       unassign                         the former assignee
       update, delete                   the assignee
       complete, fail, cancel, reopen   the assignee and the creator
+      lease lost                       the holder and the creator
+      question                         the agent that is asked
+      answer                           the assignee
+      overdue, once                    the assignee and the creator
+      ready                            the assignee, when the last dependency was completed
+      dependency ended badly           the creator of what depends on it
+
+    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
+    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
+    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
+    after an outage every holder has one whole length more. A lease is lost when that is committed, not
+    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
+    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
+    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
+    cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+
+    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
+
+    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
+    same commit, deliveries in the caller's own inbox: those that caused the act.
     """
 
     @_abc_1.abstractmethod
@@ -206,6 +365,18 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tasks_pb2.CreateTaskResponse, _abc.Awaitable[_tasks_pb2.CreateTaskResponse]]:
         """CreateTask makes a task, PENDING, assigned or not. ALREADY_EXISTS `TASK_EXISTS` for a `task_id`
         that is or was taken. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateTasks(
+        self,
+        request: _tasks_pb2.BatchCreateTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.BatchCreateTasksResponse, _abc.Awaitable[_tasks_pb2.BatchCreateTasksResponse]]:
+        """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
+        and be sub-tasks of each other, by the ids that the caller chose, in any order. INVALID_ARGUMENT
+        `DEPENDENCY_CYCLE` with the path of a cycle; otherwise as CreateTask, the fields named
+        `tasks[INDEX].…`.
         """
 
     @_abc_1.abstractmethod
@@ -231,8 +402,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.UpdateTaskResponse, _abc.Awaitable[_tasks_pb2.UpdateTaskResponse]]:
         """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-        due_time. Refused once the task has ended. When nothing changes it writes nothing, so it repeats
-        harmlessly.
+        due_time, schedule_time, max_attempts, backoff, and, while PENDING, depends_on. Refused once the
+        task has ended. When nothing changes it writes nothing, so it repeats harmlessly. NOT_FOUND
+        `TASK_NOT_FOUND` for an unknown dependency, INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path.
         """
 
     @_abc_1.abstractmethod
@@ -241,8 +413,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.DeleteTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.DeleteTaskResponse, _abc.Awaitable[_tasks_pb2.DeleteTaskResponse]]:
-        """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS. Its history stays, and its
-        id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
+        """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
+        with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
+        history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
         """
 
     @_abc_1.abstractmethod
@@ -251,8 +424,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.AssignTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.AssignTaskResponse, _abc.Awaitable[_tasks_pb2.AssignTaskResponse]]:
-        """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS, which goes
-        back to PENDING. To the present assignee of a task that stays as it is: OK, and nothing is
+        """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
+        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task that stays as it is: OK, and nothing is
         written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
         """
 
@@ -262,8 +435,24 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.UnassignTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.UnassignTaskResponse, _abc.Awaitable[_tasks_pb2.UnassignTaskResponse]]:
-        """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS, which
-        goes back to PENDING. Of a task without assignee that stays as it is: OK, and nothing is written.
+        """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
+        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that stays as it is: OK, and nothing is written.
+        """
+
+    @_abc_1.abstractmethod
+    def ClaimTask(
+        self,
+        request: _tasks_pb2.ClaimTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.ClaimTaskResponse, _abc.Awaitable[_tasks_pb2.ClaimTaskResponse]]:
+        """ClaimTask finds ready tasks for the caller and starts them under a lease: first those assigned to
+        it, then the pool; by priority, high first, then by due time, then by age. With nothing ready it
+        waits, woken by what becomes ready, and answers no tasks when `wait` has passed: no error. Of any
+        number of claimers, in any number of processes, exactly one gets a task. Waiting claims are served
+        in order of arrival. The caller must be an agent.
+
+        A caller that left before the answer gets nothing, or what it got is released at once. An answer
+        that is lost on its way leaves the tasks under a lease that nobody keeps, which then is lost.
         """
 
     @_abc_1.abstractmethod
@@ -272,10 +461,49 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.StartTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.StartTaskResponse, _abc.Awaitable[_tasks_pb2.StartTaskResponse]]:
-        """StartTask begins work: PENDING to IN_PROGRESS. An unassigned task becomes the caller's, or starts
-        unassigned when the caller has no agent. A task assigned to another agent than the caller is
-        refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a caller without an agent may start it for
-        its assignee.
+        """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
+        unassigned task becomes the caller's, or starts unassigned when the caller has no agent. A task
+        assigned to another agent than the caller is refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a
+        caller without an agent may start it for its assignee.
+        """
+
+    @_abc_1.abstractmethod
+    def HeartbeatTask(
+        self,
+        request: _tasks_pb2.HeartbeatTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.HeartbeatTaskResponse, _abc.Awaitable[_tasks_pb2.HeartbeatTaskResponse]]:
+        """HeartbeatTask says that the holder is alive and how far it is; the lease lasts for its length
+        again. It writes no event and leaves the etag. IN_PROGRESS or INPUT_REQUIRED. Repeats harmlessly.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseTask(
+        self,
+        request: _tasks_pb2.ReleaseTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.ReleaseTaskResponse, _abc.Awaitable[_tasks_pb2.ReleaseTaskResponse]]:
+        """ReleaseTask gives work back: IN_PROGRESS or INPUT_REQUIRED to PENDING."""
+
+    @_abc_1.abstractmethod
+    def RequestInput(
+        self,
+        request: _tasks_pb2.RequestInputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.RequestInputResponse, _abc.Awaitable[_tasks_pb2.RequestInputResponse]]:
+        """RequestInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
+        INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. The lease's
+        clock stops; its token stays good. NOT_FOUND `AGENT_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def ProvideInput(
+        self,
+        request: _tasks_pb2.ProvideInputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.ProvideInputResponse, _abc.Awaitable[_tasks_pb2.ProvideInputResponse]]:
+        """ProvideInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the same
+        token. The answer is a message in the assignee's inbox, in the task's thread.
         """
 
     @_abc_1.abstractmethod
@@ -287,12 +515,25 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """CompleteTask ends work well: IN_PROGRESS to COMPLETED, with a result."""
 
     @_abc_1.abstractmethod
+    def BatchCompleteTasks(
+        self,
+        request: _tasks_pb2.BatchCompleteTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.BatchCompleteTasksResponse, _abc.Awaitable[_tasks_pb2.BatchCompleteTasksResponse]]:
+        """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: what is refused for
+        one leaves the others. The answer has an outcome for each, in order. Wrong fields refuse the whole.
+        """
+
+    @_abc_1.abstractmethod
     def FailTask(
         self,
         request: _tasks_pb2.FailTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.FailTaskResponse, _abc.Awaitable[_tasks_pb2.FailTaskResponse]]:
-        """FailTask ends work badly: PENDING or IN_PROGRESS to FAILED, with the failure."""
+        """FailTask ends work badly, with the failure: IN_PROGRESS to FAILED, or, where the failure is
+        retryable and `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING
+        and INPUT_REQUIRED to FAILED.
+        """
 
     @_abc_1.abstractmethod
     def CancelTask(
@@ -300,7 +541,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.CancelTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.CancelTaskResponse, _abc.Awaitable[_tasks_pb2.CancelTaskResponse]]:
-        """CancelTask calls work off: PENDING or IN_PROGRESS to CANCELLED."""
+        """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
+        its sub-tasks that have not ended, and theirs, are cancelled in the same commit.
+        """
 
     @_abc_1.abstractmethod
     def ReopenTask(

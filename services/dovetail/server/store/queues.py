@@ -1,0 +1,93 @@
+"""Queues: the tasks that are ready to be claimed, in the order in which they are given out.
+
+A queue is the tasks of one assignee; that of the empty id is the pool. Who waits at a queue watches
+the bell of its name, which no agent's inbox can have.
+"""
+
+from __future__ import annotations
+
+from peewee import SQL, Expression, fn
+
+from dovetail.server.store import tasks
+from dovetail.server.store.models import TaskRow, TeamRow
+from dovetail.server.store.records import Task, TaskFilter
+from dovetail.server.store.transaction import Snapshot
+from dovetail.server.store.wakeups import QUEUE
+
+POOL = ""
+_LAST = SQL("9223372036854775807")
+# In the words of the indexes on ready tasks, without which SQLite does not use them.
+_READY = (
+    (TaskRow.state == SQL("1")) & (TaskRow.waiting_for == SQL("0")) & TaskRow.delete_time.is_null()
+)
+_ORDER = (TaskRow.priority.desc(), fn.COALESCE(TaskRow.due_time, _LAST), TaskRow.number)
+
+
+def name(assignee_id: str) -> str:
+    """What the bell of a queue is called."""
+    return QUEUE + assignee_id
+
+
+def ready(
+    snapshot: Snapshot,
+    team_id: str,
+    assignee_id: str,
+    filter: TaskFilter | None,
+    limit: tuple[int, int],
+) -> list[Task]:
+    """The first ready tasks of a queue; `limit` is the time now, and how many at most."""
+    now, most = limit
+    query = TaskRow.select(*tasks.COLUMNS).where(
+        *_waiting(team_id, assignee_id, now), *_chosen(snapshot, team_id, filter)
+    )
+    return [tasks.from_row(row) for row in snapshot.select(query.order_by(*_ORDER).limit(most))]
+
+
+def any_ready(
+    snapshot: Snapshot, team_id: str, assignee_id: str, filter: TaskFilter | None, now: int
+) -> bool:
+    """Whether a queue has a ready task."""
+    query = TaskRow.select(TaskRow.number).where(
+        *_waiting(team_id, assignee_id, now), *_chosen(snapshot, team_id, filter)
+    )
+    return bool(snapshot.select(query.limit(1)))
+
+
+def next_time(snapshot: Snapshot, team_id: str, now: int) -> int | None:
+    """When the next scheduled task of a team becomes ready, or None."""
+    query = TaskRow.select(fn.MIN(TaskRow.schedule_time)).where(
+        TaskRow.team_id == team_id, _READY, TaskRow.schedule_time > now
+    )
+    ((found,),) = snapshot.select(query)
+    return found
+
+
+def due(snapshot: Snapshot, team_id: str, since: int, until: int) -> list[str]:
+    """The queues in which a scheduled task became ready in a span of time."""
+    query = TaskRow.select(TaskRow.assignee_id).where(
+        TaskRow.team_id == team_id,
+        _READY,
+        TaskRow.schedule_time >= since,
+        TaskRow.schedule_time <= until,
+    )
+    return [assignee_id for (assignee_id,) in snapshot.select(query.distinct())]
+
+
+def heads(snapshot: Snapshot, team_ids: list[str]) -> dict[str, int]:
+    """What changes with every change of a task, for each of these teams."""
+    query = TeamRow.select(TeamRow.team_id, TeamRow.last_event).where(TeamRow.team_id.in_(team_ids))
+    rows: list[tuple[str, int]] = [(row[0], row[1]) for row in snapshot.select(query)]
+    return dict(rows)
+
+
+def _waiting(team_id: str, assignee_id: str, now: int) -> list[Expression]:
+    return [
+        TaskRow.team_id == team_id,
+        TaskRow.assignee_id == assignee_id,
+        _READY,
+        TaskRow.schedule_time.is_null() | (TaskRow.schedule_time <= now),
+    ]
+
+
+def _chosen(snapshot: Snapshot, team_id: str, filter: TaskFilter | None) -> list[Expression]:
+    return tasks.conditions(snapshot, team_id, filter) if filter else []

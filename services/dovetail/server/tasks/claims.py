@@ -1,0 +1,366 @@
+"""Claims: ready tasks are given to those who wait for work, one team at a time.
+
+All claims that a process has for a team go through one matcher, in order of arrival. It sleeps
+until a bell rings, a claim comes, or a scheduled task is due; then one read decides whether there
+is anything to give, and one unit gives it. What that costs follows from what rang and from what is
+given out, not from how many wait. Other processes do the same at the same time; the order of writes
+in the store gives each task to one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from dovetail.server.callers import Caller
+from dovetail.server.checks import Checks
+from dovetail.server.errors import DovetailError
+from dovetail.server.store import queues
+from dovetail.server.store.database import Store
+from dovetail.server.store.queues import POOL
+from dovetail.server.store.records import Task, TaskFilter
+from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
+from dovetail.server.store.wakeups import Bell
+from dovetail.server.tasks import moves, record
+from dovetail.server.tasks.changing import Change, change, new_lease
+from dovetail.server.tasks.drafts import Options, check_filter, check_lease
+from dovetail.server.tasks.record import Act
+from dovetail.server.tasks.states import Verb, next_state
+
+MOST_TASKS = 100
+LONGEST_WAIT = 50 * MICROS
+MOST_GIVEN = 200
+"""Tasks given out in one commit at most: other writers wait for it."""
+
+LONGEST_SLEEP = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What a caller wants to work on. `wait` and `lease` are in microseconds; `most` 0 for one."""
+
+    wait: int
+    most: int
+    filter: TaskFilter | None
+    lease: int
+
+
+@dataclass(eq=False, kw_only=True)
+class Claim:
+    """One who waits for work. `fresh`: nobody has looked yet whether there is some."""
+
+    caller: Caller
+    wish: Wish
+    end: float
+    answer: asyncio.Future[list[Task]]
+    watch: ExitStack = field(default_factory=ExitStack)
+    fresh: bool = True
+
+    @property
+    def kind(self) -> str:
+        """Claims of one kind want the same of the pool."""
+        return repr(self.wish.filter)
+
+    def resolve(self, tasks: list[Task]) -> bool:
+        """Answer; False where nobody waits for the answer any more."""
+        if self.answer.done():
+            return False
+        self.answer.set_result(tasks)
+        return True
+
+    def refuse(self, error: DovetailError) -> None:
+        """Answer an error, where somebody waits."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What came of a look: whether there is something, or what was given; when to look again."""
+
+    given: Sequence[tuple[Claim, list[Task]]] = ()
+    anything: bool = False
+    next_time: int | None = None
+
+
+class Claims:
+    """Gives ready tasks to those who ask for them."""
+
+    def __init__(self, store: Store, shortest_lease: int) -> None:
+        """Give out tasks of `store`; no lease is shorter than so many microseconds."""
+        self._store = store
+        self._shortest_lease = shortest_lease
+        self._matchers: dict[str, _Matcher] = {}
+
+    def close(self) -> None:
+        """Answer at once all that wait."""
+        for matcher in self._matchers.values():
+            matcher.close()
+
+    async def claim(self, caller: Caller, wish: Wish) -> list[Task]:
+        """Tasks that are now the caller's and in progress; none when nothing came in time."""
+        caller.require_agent("claiming")
+        with Checks() as check:
+            _check(check, wish, self._shortest_lease)
+        matcher = self._matchers.get(caller.team_id)
+        if matcher is None or matcher.ended:
+            matcher = self._matchers[caller.team_id] = _Matcher(self._store, caller.team_id)
+        claim = matcher.add(caller, wish)
+        try:
+            return await claim.answer
+        except asyncio.CancelledError:
+            if claim.answer.done() and not claim.answer.cancelled():
+                matcher.give_back(claim.caller, claim.answer.result())
+            raise
+        finally:
+            matcher.leave(claim)
+
+
+class _QueueBell(Bell):
+    """Tells a matcher which queue rang."""
+
+    def __init__(self, matcher: _Matcher, assignee_id: str) -> None:
+        super().__init__()
+        self._matcher = matcher
+        self._assignee_id = assignee_id
+
+    def ring(self) -> None:
+        self._matcher.look_at([self._assignee_id])
+
+
+class _Matcher:
+    """Those who wait for work in one team."""
+
+    def __init__(self, store: Store, team_id: str) -> None:
+        self._store = store
+        self._team_id = team_id
+        self._waiting: dict[Claim, None] = {}
+        self._rung: set[str] = set()
+        self._awake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._looked = 0
+        self._next_time: int | None = None
+        self._plenty = False
+        self._given_back: set[asyncio.Task[None]] = set()
+        self._task = self._loop.create_task(self._run())
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has gone, since nobody waited."""
+        return self._task.done()
+
+    def add(self, caller: Caller, wish: Wish) -> Claim:
+        """Have somebody wait."""
+        end = self._loop.time() + wish.wait / MICROS
+        claim = Claim(caller=caller, wish=wish, end=end, answer=self._loop.create_future())
+        bell = _QueueBell(self, caller.agent_id)
+        bells, name = self._store.bells, queues.name(caller.agent_id)
+        claim.watch.enter_context(bells.watch(self._team_id, name, bell))
+        self._waiting[claim] = None
+        self._awake.set()
+        return claim
+
+    def leave(self, claim: Claim) -> None:
+        """Have somebody wait no more."""
+        claim.watch.close()
+        self._waiting.pop(claim, None)
+
+    def look_at(self, assignee_ids: Iterable[str]) -> None:
+        """There may be something new in these queues."""
+        self._rung.update(assignee_ids)
+        self._awake.set()
+
+    def give_back(self, caller: Caller, tasks: list[Task]) -> None:
+        """Release what was given to one who had left."""
+        if tasks:
+            releasing = self._loop.create_task(self._release(caller, tasks))
+            self._given_back.add(releasing)
+            releasing.add_done_callback(self._given_back.discard)
+
+    def close(self) -> None:
+        """Answer all that wait."""
+        for claim in self._waiting:
+            claim.resolve([])
+        self._awake.set()
+
+    async def _run(self) -> None:
+        """Look whenever there may be something, for as long as somebody waits."""
+        with self._store.bells.watch(self._team_id, queues.name(POOL), _QueueBell(self, POOL)):
+            while self._waiting:
+                self._awake.clear()
+                await self._look()
+                self._send_away()
+                if self._waiting:
+                    await self._sleep()
+
+    async def _look(self) -> None:
+        """Look where it rang and for who is new; give what is there."""
+        rung, self._rung = self._rung, set()
+        claims = [
+            claim
+            for claim in self._waiting
+            if claim.fresh or POOL in rung or claim.caller.agent_id in rung
+        ]
+        if not claims or not (claims := self._living(claims)):
+            return
+        try:
+            found = await self._match(claims, rung)
+        except DovetailError as error:
+            for claim in claims:
+                claim.refuse(error)
+            return
+        for claim in claims:
+            claim.fresh = False
+        for claim, tasks in found.given:
+            self._waiting.pop(claim, None)
+            if not claim.resolve(tasks):
+                self.give_back(claim.caller, tasks)
+        self._next_time = found.next_time
+
+    async def _match(self, claims: Sequence[Claim], rung: set[str]) -> Found:
+        """A read decides whether a unit is run; while there is plenty, it need not."""
+        if not self._plenty:
+            found = await self._store.read(self._team_id, lambda s: _anything(s, claims, rung))
+            if not found.anything:
+                return found
+        found = await self._store.write(self._team_id, lambda t: _give(t, claims, rung))
+        self._plenty = found.anything
+        if found.anything:
+            self.look_at(rung)
+        return found
+
+    def _living(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Those whose credential has not ended; the others are told."""
+        living: list[Claim] = []
+        for claim in claims:
+            try:
+                claim.caller.check_live()
+                living.append(claim)
+            except DovetailError as error:
+                claim.refuse(error)
+        return living
+
+    def _send_away(self) -> None:
+        """Answer those who have waited for as long as they wished; forget who left."""
+        now = self._loop.time()
+        for claim in list(self._waiting):
+            if claim.end <= now and not claim.fresh:
+                claim.resolve([])
+            if claim.answer.done():
+                del self._waiting[claim]
+
+    async def _sleep(self) -> None:
+        """Until something rings, somebody comes or has waited enough, or a task is due."""
+        until = min(claim.end for claim in self._waiting)
+        pause = min(until - self._loop.time(), LONGEST_SLEEP)
+        scheduled = self._next_time
+        if scheduled is not None:
+            pause = min(pause, (scheduled - _now()) / MICROS)
+        try:
+            async with asyncio.timeout(max(0, pause)):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+        if scheduled is not None and scheduled <= _now():
+            await self._ring_scheduled(scheduled)
+
+    async def _ring_scheduled(self, since: int) -> None:
+        """Look at the queues of what has become due."""
+        try:
+            due = await self._store.read(
+                self._team_id, lambda s: queues.due(s, self._team_id, since, _now())
+            )
+        except DovetailError:
+            due = [POOL, *(claim.caller.agent_id for claim in self._waiting)]
+        self.look_at(due)
+
+    async def _release(self, caller: Caller, tasks: list[Task]) -> None:
+        for task in tasks:
+            options = Options(lease_token=task.lease_token, reason="the claimer had left")
+            act = Act(caller=caller, verb=Verb.RELEASE, options=options)
+            wanted = Change(act=act, task_id=task.task_id, alter=_released)
+            try:
+                await change(self._store, wanted)
+            except DovetailError:
+                return  # the lease will be lost
+
+
+def _anything(snapshot: Snapshot, claims: Sequence[Claim], rung: set[str]) -> Found:
+    """Whether there is something for any of these claims."""
+    now, team_id = _now(), claims[0].caller.team_id
+    places = {
+        (assignee_id, claim.kind): claim.wish.filter
+        for claim in claims
+        for assignee_id in _places(claim, rung)
+    }
+    return Found(
+        anything=any(
+            queues.any_ready(snapshot, team_id, assignee_id, filter, now)
+            for (assignee_id, _), filter in places.items()
+        ),
+        next_time=queues.next_time(snapshot, team_id, now),
+    )
+
+
+def _give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> Found:
+    """Give what is ready, in order of arrival. What one kind of claim leaves empty stays so."""
+    team_id = claims[0].caller.team_id
+    now = transaction.team(team_id).now
+    given: list[tuple[Claim, list[Task]]] = []
+    empty: set[tuple[str, str]] = set()
+    count = 0
+    for claim in claims:
+        if claim.answer.done() or count >= MOST_GIVEN:
+            continue
+        found: list[Task] = []
+        for place in _places(claim, rung):
+            wanted = (claim.wish.most or 1) - len(found)
+            if wanted and (place, claim.kind) not in empty:
+                ready = queues.ready(transaction, team_id, place, claim.wish.filter, (now, wanted))
+                found += ready
+                if len(ready) < wanted:
+                    empty.add((place, claim.kind))
+        if found:
+            given.append((claim, [_begin(transaction, claim, task, now) for task in found]))
+            count += len(found)
+    return Found(
+        given=given,
+        anything=count >= MOST_GIVEN,
+        next_time=queues.next_time(transaction, team_id, now),
+    )
+
+
+def _places(claim: Claim, rung: set[str]) -> list[str]:
+    """The queues in which to look for a claim: its own first."""
+    mine = claim.caller.agent_id
+    return [place for place in (mine, POOL) if claim.fresh or place in rung]
+
+
+def _begin(transaction: Transaction, claim: Claim, task: Task, now: int) -> Task:
+    act = Act(caller=claim.caller, verb=Verb.CLAIM, options=Options())
+    lease = new_lease(claim.wish.lease)
+    after = moves.started(task, Verb.CLAIM, claim.caller.agent_id, lease, now)
+    return record.write(transaction, act, task, after).task
+
+
+def _released(_: Transaction, task: Task, __: int) -> Task:
+    return moves.waiting(task, next_state(Verb.RELEASE, task))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
+def _check(check: Checks, wish: Wish, shortest_lease: int) -> None:
+    if not 0 <= wish.wait <= LONGEST_WAIT:
+        check.refuse("wait", f"must be 0 to 50 s, is {wish.wait / MICROS:g} s")
+    check.number("max_tasks", wish.most, 0, MOST_TASKS)
+    check_lease(check, wish.lease, shortest_lease)
+    if wish.filter:
+        check_filter(check, wish.filter)
+        for field in ("states", "assignee_ids", "unassigned"):
+            if getattr(wish.filter, field):
+                check.refuse(f"filter.{field}", "must be empty: a claim takes what is ready")

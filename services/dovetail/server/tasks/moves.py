@@ -1,0 +1,141 @@
+"""Moves: a task as it shall be after a change. From values to values, without a store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dovetail.server.errors import FailedPreconditionError, Reason
+from dovetail.server.store.records import Task, TaskState
+from dovetail.server.tasks.drafts import LONGEST_BACKOFF, Lease, Outcome
+from dovetail.server.tasks.states import RETRIED, Verb, next_state
+
+LEASE_LOST = "the holder's lease was lost, and no attempts are left"
+
+
+def is_ready(task: Task, now: int) -> bool:
+    """Whether it may be started."""
+    due = task.schedule_time is None or task.schedule_time <= now
+    return task.state is TaskState.PENDING and not task.waiting_for and due
+
+
+def require_ready(task: Task, now: int) -> None:
+    """Refuse to start what waits: for other tasks, or for its time."""
+    if is_ready(task, now):
+        return
+    waits = [
+        *([f"{task.waiting_for} of what it depends on"] if task.waiting_for else []),
+        *(["its schedule_time"] if (task.schedule_time or 0) > now else []),
+    ]
+    raise FailedPreconditionError(
+        Reason.TASK_NOT_READY,
+        f"task {task.task_id!r} is not ready: it waits for {' and '.join(waits)}",
+        metadata={
+            "task_id": task.task_id,
+            "waiting_for": str(task.waiting_for),
+            "schedule_time_micros": str(task.schedule_time or 0),
+        },
+    )
+
+
+def started(task: Task, verb: Verb, agent_id: str, lease: Lease | None, now: int) -> Task:
+    """In progress, its assignee's or the caller's, held by a lease or not."""
+    pooled = task.pooled or not task.assignee_id
+    assignee_id = task.assignee_id or agent_id
+    begun = replace(
+        task,
+        state=next_state(verb, task),
+        assignee_id=assignee_id,
+        assign_time=(task.assign_time or now) if assignee_id else None,
+        pooled=pooled and bool(assignee_id),
+        start_time=now,
+        attempt=task.attempt + 1,
+        progress_percent=None,
+        progress_note="",
+    )
+    return leased(begun, lease, now) if lease else begun
+
+
+def leased(task: Task, lease: Lease, now: int) -> Task:
+    """Held by a new lease."""
+    return replace(
+        task,
+        lease_token=lease.token,
+        lease_length=lease.length,
+        lease_count=task.lease_count + 1,
+        lease_expire_time=now + lease.length,
+    )
+
+
+def beaten(task: Task, now: int) -> Task:
+    """Held for its lease's length again; while the clock is stopped it has no end."""
+    runs = bool(task.lease_token) and task.state is TaskState.IN_PROGRESS
+    return replace(
+        task,
+        lease_count=task.lease_count + 1,
+        lease_expire_time=now + task.lease_length if runs else None,
+    )
+
+
+def freed(task: Task) -> Task:
+    """Held by nobody, with no question open."""
+    return replace(task, lease_token="", lease_length=0, lease_expire_time=None, asked_id="")
+
+
+def waiting(task: Task, state: TaskState) -> Task:
+    """Pending again; back in the pool if it came from there."""
+    returned = replace(freed(task), state=state, start_time=None)
+    return unassigned(returned) if task.pooled else returned
+
+
+def unassigned(task: Task) -> Task:
+    """In the pool."""
+    return replace(task, assignee_id="", assign_time=None, pooled=False)
+
+
+def ended(task: Task, state: TaskState, outcome: Outcome, now: int) -> Task:
+    """Over, with how it ended."""
+    return replace(
+        freed(task),
+        state=state,
+        outcome_text=outcome.text,
+        outcome_json=outcome.data_json,
+        end_time=now,
+    )
+
+
+def failed(task: Task, verb: Verb, outcome: Outcome, now: int) -> Task:
+    """One attempt less: to be tried again while some are left, otherwise over."""
+    state = next_state(verb, task)
+    again = RETRIED[verb].get(task.state) if outcome.retryable else None
+    counted = replace(task, failed_attempts=task.failed_attempts + bool(outcome.retryable))
+    if again is None or counted.failed_attempts >= task.max_attempts:
+        return ended(counted, state, outcome, now)
+    retried = waiting(counted, again)
+    pause = backoff(counted) if verb is Verb.FAIL else 0
+    return replace(retried, schedule_time=now + pause) if pause else retried
+
+
+def backoff(task: Task) -> int:
+    """How long the next attempt waits, in microseconds: doubling, up to a day."""
+    doublings = min(task.failed_attempts - 1, 40)
+    return min(task.backoff << doublings, LONGEST_BACKOFF)
+
+
+def reopened(task: Task) -> Task:
+    """Pending, as if it had never been begun."""
+    return replace(
+        waiting(task, next_state(Verb.REOPEN, task)),
+        outcome_text="",
+        outcome_json=None,
+        attempt=0,
+        failed_attempts=0,
+        end_time=None,
+        progress_percent=None,
+        progress_note="",
+        overdue_told=False,
+    )
+
+
+def overdue(task: Task) -> Task:
+    """Late, and told so."""
+    return replace(task, overdue_told=True)
