@@ -17,7 +17,6 @@ from io import TextIOWrapper
 from logging.handlers import QueueHandler, QueueListener, WatchedFileHandler
 from pathlib import Path
 from queue import SimpleQueue
-from typing import cast
 
 from dovetail.server.config import ConfigError
 
@@ -58,7 +57,7 @@ class _OwnFile(WatchedFileHandler):
         def opener(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return cast(TextIOWrapper, Path(self.baseFilename).open("a", opener=opener))
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=opener)
 
 
 def _handler(path: Path | None) -> logging.Handler:
