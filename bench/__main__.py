@@ -58,7 +58,7 @@ async def _measure(
         Progress(*columns, console=console, transient=True) as progress,
     ):
         bar = progress.add_task("starting servers", total=len(only))
-        async with servers(Path(folder), engines) as place:
+        async with servers(Path(folder), engines, "guard" in only) as place:
             for done, name in enumerate(only):
                 progress.update(bar, description=f"{name}: filling stores", completed=done)
                 cases = await MEASURES[name](place, size)

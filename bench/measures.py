@@ -11,8 +11,9 @@ from typing import Any
 
 from bench import fill
 from bench.echo import TIMES_KEY
-from bench.place import Place
-from bench.trials import ECHO, Case, Trial, closed_loop
+from bench.place import Guarded, Place
+from bench.trials import ECHO, GUARDED, OPEN, Case, Trial, closed_loop
+from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
 from support.servers import Servers
@@ -151,7 +152,32 @@ async def report(place: Place, size: Size) -> list[Case]:
     ]
 
 
-MEASURES = {each.__name__: each for each in (send, deliver, backlog, life, report)}
+async def guard(place: Place, size: Size) -> list[Case]:
+    """SendMessage with credentials and TLS; beside it, without. Each caller has its own token."""
+    callers, cases = 64, list[Case]()
+    for engine, servers in place.engines.items():
+        guarded = place.guarded[engine]
+        await servers.register(*(f"caller-{number}" for number in range(callers)))
+        calls: dict[str, Call] = {
+            OPEN: partial(_send, servers),
+            GUARDED: partial(_send_guarded, guarded, await _tokens(guarded, callers)),
+        }
+        cases.append(
+            Case(
+                measure="guard",
+                name=f"{callers} callers, {engine}",
+                unit="messages",
+                targets={
+                    target: partial(closed_loop, callers, size.seconds, call)
+                    for target, call in calls.items()
+                },
+                base=OPEN,
+            )
+        )
+    return cases
+
+
+MEASURES = {each.__name__: each for each in (send, deliver, backlog, life, report, guard)}
 
 
 def message(recipient_id: str) -> talk.SendMessageRequest:
@@ -174,6 +200,24 @@ async def _echo(place: Place, number: int) -> None:
 async def _send(servers: Servers, number: int) -> None:
     agent_id = f"caller-{number}"
     await servers.messaging_stub.SendMessage(message(agent_id), metadata=as_agent(agent_id))
+
+
+async def _tokens(guarded: Guarded, callers: int) -> list[Metadata]:
+    """The metadata of so many callers of a new team."""
+    call, team_id = guarded.administration, "team"
+    await call.CreateTeam(admin.CreateTeamRequest(team_id=team_id), metadata=guarded.admin)
+    made: list[Metadata] = []
+    for number in range(callers):
+        request = admin.CreateCredentialRequest(
+            team_id=team_id, agent_id=f"caller-{number}", role=admin.ROLE_AGENT
+        )
+        answer = await call.CreateCredential(request, metadata=guarded.admin)
+        made.append((("authorization", f"Bearer {answer.token}"),))
+    return made
+
+
+async def _send_guarded(guarded: Guarded, tokens: list[Metadata], number: int) -> None:
+    await guarded.messaging.SendMessage(message(f"caller-{number}"), metadata=tokens[number])
 
 
 async def _live(servers: Servers, number: int) -> None:

@@ -16,17 +16,24 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.trials import ECHO, Figure
+from bench.trials import ECHO, GUARDED, OPEN, Figure
 
 BAR_COLUMNS = 40
 WIDTH = 100
-COLOURS = {ECHO: "bright_black", "sqlite": "green", "postgres": "blue"}
+COLOURS = {
+    ECHO: "bright_black",
+    OPEN: "bright_black",
+    GUARDED: "yellow",
+    "sqlite": "green",
+    "postgres": "blue",
+}
 TITLES = {
     "send": "SendMessage, 200 bytes, beside an echo of the same request",
     "deliver": "From the call to the message on an open stream, beside one echo",
     "backlog": "Reading a backlog on a stream, beside the same bytes from memory",
     "life": "A task created, started, completed, beside three echoes",
     "report": "GetReport of a whole team, beside one echo",
+    "guard": "SendMessage with credentials and TLS, beside without",
 }
 
 
@@ -44,7 +51,7 @@ def write(folder: Path, figures: Sequence[Figure]) -> list[Path]:
     data.write_text(json.dumps(content, indent=2) + "\n")
     paper = Console(record=True, width=WIDTH, file=io.StringIO())
     paper.print(bars(figures))
-    paper.save_svg(str(plot), title="Rates, and their ratio to echo")
+    paper.save_svg(str(plot), title="Rates, and what they are of the first in each group")
     return [data, plot]
 
 
@@ -71,7 +78,7 @@ def bars(figures: Sequence[Figure]) -> RenderableType:
 
 def _bar(figure: Figure, longest: float) -> Text:
     filled = max(1, round(BAR_COLUMNS * figure.rate / longest))
-    ratio = f"  {figure.rate_ratio:.2f} of echo" if figure.target != ECHO else ""
+    ratio = f"  {figure.rate_ratio:.2f} of {figure.base}" if figure.target != figure.base else ""
     return Text.assemble(
         f"  {figure.target:<9}",
         ("█" * filled, COLOURS[figure.target]),
@@ -86,7 +93,7 @@ def _table(title: str, figures: Sequence[Figure]) -> Table:
     table.add_column("on")
     for heading in (f"{figures[0].unit}/s", "p50 ms", "p99 ms"):
         table.add_column(heading, justify="right")
-        table.add_column("to echo", justify="right", style="dim")
+        table.add_column(f"to {figures[0].base}", justify="right", style="dim")
     for name, group in groupby(figures, key=lambda figure: figure.name):
         for index, figure in enumerate(group):
             table.add_row("" if index else name, figure.target, *_cells(figure))
@@ -97,7 +104,7 @@ def _table(title: str, figures: Sequence[Figure]) -> Table:
 def _cells(figure: Figure) -> list[str]:
     values = (figure.rate, figure.p50, figure.p99)
     ratios = (figure.rate_ratio, figure.p50_ratio, figure.p99_ratio)
-    if figure.target == ECHO:
+    if figure.target == figure.base:
         ratios = (None, None, None)
     return [_number(each) for pair in zip(values, ratios, strict=True) for each in pair]
 

@@ -13,8 +13,14 @@ from pathlib import Path
 import grpc
 
 from bench.echo import EchoStub
+from dovetail.admin.v1 import admin_pb2_grpc
+from dovetail.client.security import channel_credentials
+from dovetail.messaging.v1 import messaging_pb2_grpc
+from support.certificates import Authority
 from support.databases import empty_database, running_postgres
-from support.processes import free_port
+from support.guarded import bearer
+from support.pair import Metadata
+from support.processes import ServerProcess, free_port
 from support.servers import Servers, serving
 
 ENGINES = ("sqlite", "postgres")
@@ -23,15 +29,25 @@ START_SECONDS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Stubs of the echo server, and of both services over each engine."""
+    """Stubs of the echo server, of both services over each engine, and of guarded messaging."""
 
     echo: EchoStub
     engines: dict[str, Servers]
+    guarded: dict[str, Guarded]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guarded:
+    """Messaging over TLS, which asks for credentials. `admin` is the first admin's metadata."""
+
+    messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
+    administration: admin_pb2_grpc.AdminServiceAsyncStub
+    admin: Metadata
 
 
 @asynccontextmanager
-async def servers(folder: Path, engines: Sequence[str]) -> AsyncGenerator[Place]:
-    """Run them all, over empty stores in `folder`."""
+async def servers(folder: Path, engines: Sequence[str], guarded: bool) -> AsyncGenerator[Place]:
+    """Run them all, over empty stores in `folder`; those that are `guarded` only if asked to."""
     async with AsyncExitStack() as stack:
         echo = await stack.enter_async_context(running_echo())
         running: dict[str, Servers] = {}
@@ -40,7 +56,33 @@ async def servers(folder: Path, engines: Sequence[str]) -> AsyncGenerator[Place]
             logs = folder / engine
             logs.mkdir()
             running[engine] = await stack.enter_async_context(serving(url, logs))
-        yield Place(echo=echo, engines=running)
+        kept: dict[str, Guarded] = {}
+        for engine in engines if guarded else ():
+            home = folder / f"{engine}-guarded"
+            home.mkdir(mode=0o711)
+            kept[engine] = await stack.enter_async_context(_guarded(engine, home))
+        yield Place(echo=echo, engines=running, guarded=kept)
+
+
+@asynccontextmanager
+async def _guarded(engine: str, folder: Path) -> AsyncGenerator[Guarded]:
+    """Run messaging over a store of its own, with all that keeps strangers out."""
+    authority, token = Authority(folder=folder / "authority"), folder / "admin.token"
+    pair, trusting = authority.server(), channel_credentials(authority.tls)
+    options = ("--credentials", "--admin-token-file", str(token))
+    options += ("--tls-cert", str(pair.cert), "--tls-key", str(pair.key))
+    with (
+        empty_store(engine, folder) as url,
+        ServerProcess(
+            "messaging", url, folder / "log", options=options, credentials=trusting
+        ) as server,
+    ):
+        async with grpc.aio.secure_channel(server.address, trusting) as channel:
+            yield Guarded(
+                messaging=messaging_pb2_grpc.MessagingServiceStub(channel),
+                administration=admin_pb2_grpc.AdminServiceStub(channel),
+                admin=bearer(token.read_text().strip()),
+            )
 
 
 @contextmanager

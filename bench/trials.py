@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 ECHO = "echo"
+OPEN, GUARDED = "open", "guarded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +33,24 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One thing that is measured, on each target. The others are compared with its target ECHO."""
+    """One thing that is measured, on each target. All are compared with its target `base`."""
 
     measure: str
     name: str
     unit: str
     targets: Mapping[str, Callable[[], Awaitable[Trial]]]
+    base: str = ECHO
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """What a case comes to on one target: medians. A ratio is that to echo in the same round."""
+    """What a case comes to on one target: medians. A ratio is that to `base` in the same round."""
 
     measure: str
     name: str
     unit: str
     target: str
+    base: str
     rate: float
     p50: float | None
     p99: float | None
@@ -68,7 +71,7 @@ async def in_rounds(
                 advance(f"{case.measure}: {case.name}, {target}")
                 seen.setdefault((index, target), []).append(await run())
     return [
-        _figure(case, target, seen[index, target], seen[index, ECHO])
+        _figure(case, target, seen[index, target], seen[index, case.base])
         for index, case in enumerate(cases)
         for target in case.targets
     ]
@@ -93,18 +96,19 @@ async def closed_loop(
     return Trial.of(time.perf_counter() - begin, taken)
 
 
-def _figure(case: Case, target: str, trials: list[Trial], echo: list[Trial]) -> Figure:
+def _figure(case: Case, target: str, trials: list[Trial], base: list[Trial]) -> Figure:
     return Figure(
         measure=case.measure,
         name=case.name,
         unit=case.unit,
         target=target,
+        base=case.base,
         rate=median(trial.rate for trial in trials),
         p50=_median(trial.p50 for trial in trials),
         p99=_median(trial.p99 for trial in trials),
-        rate_ratio=_ratio([t.rate for t in trials], [t.rate for t in echo]),
-        p50_ratio=_ratio([t.p50 for t in trials], [t.p50 for t in echo]),
-        p99_ratio=_ratio([t.p99 for t in trials], [t.p99 for t in echo]),
+        rate_ratio=_ratio([t.rate for t in trials], [t.rate for t in base]),
+        p50_ratio=_ratio([t.p50 for t in trials], [t.p50 for t in base]),
+        p99_ratio=_ratio([t.p99 for t in trials], [t.p99 for t in base]),
     )
 
 

@@ -1,4 +1,7 @@
-"""Writes docs/reference from protos/ and the command line; with --check, proves it up to date."""
+"""Writes docs/reference from protos/, the command line and the table of rights.
+
+With --check it proves the pages up to date.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import click
+import rights
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -23,6 +27,7 @@ from grpc_tools import protoc
 
 from dovetail.cli import exits
 from dovetail.cli.main import main as program
+from dovetail.cli.settings import CLIENT, CONFIG, SETTINGS
 
 ROOT = Path(__file__).parent.parent
 PROTOS = ROOT / "protos"
@@ -30,9 +35,13 @@ PAGES = ROOT / "docs" / "reference"
 SOURCES = {
     "messaging.md": "dovetail/messaging/v1/messaging.proto",
     "tasks.md": "dovetail/tasks/v1/tasks.proto",
+    "admin.md": "dovetail/admin/v1/admin.proto",
 }
 MADE = """This page is written by `make reference` from {};
 `make lint` fails when it is out of date."""
+
+CALLER = CLIENT["agent"].key
+"""The option by which commands are known that call servers."""
 
 MESSAGES, ENUMS, SERVICES, MEMBERS = 4, 5, 6, 2
 """Numbers of fields in descriptor.proto: comments are found by a path of such numbers."""
@@ -42,6 +51,7 @@ def main() -> int:
     """Write the pages, or compare them."""
     pages = {name: _lines(Contract(_compiled(source))) for name, source in SOURCES.items()}
     pages["command-line.md"] = _lines(CommandLine(program))
+    pages["rights.md"] = _lines(rights.page(MADE))
     if "--check" not in sys.argv:
         for name, text in pages.items():
             (PAGES / name).write_text(text)
@@ -206,9 +216,7 @@ class CommandLine:
 
     def _shared(self) -> dict[str, click.Option]:
         """The options that every command has which calls servers, as such a command has them."""
-        calling = [
-            each for each in self._commands if any(o.name == "caller_id" for o in options(each))
-        ]
+        calling = [each for each in self._commands if any(o.name == CALLER for o in options(each))]
         by_flags = [{_flags(option): option for option in options(each)} for each in calling]
         everywhere = set(by_flags[0]).intersection(*by_flags)
         return {flags: option for flags, option in by_flags[0].items() if flags in everywhere}
@@ -235,7 +243,7 @@ class CommandLine:
             yield "And the [options of every call](#options-of-every-call)."
 
     def _is_common(self, context: click.Context, option: click.Option) -> bool:
-        calls = any(each.name == "caller_id" for each in options(context))
+        calls = any(each.name == CALLER for each in options(context))
         return calls and _flags(option) in self._common
 
     def _common_options(self) -> Iterator[str]:
@@ -250,13 +258,16 @@ class CommandLine:
         yield ""
         yield "## Settings"
         yield ""
-        yield "An option that is given goes before the environment variable."
+        yield "An option goes before the environment variable, and that before the file:"
+        yield "see [Configure it](../how-to/configuration.md)."
         yield ""
-        yield "| environment variable | option | meaning |"
-        yield "|---|---|---|"
-        found = {option.envvar: option for each in self._commands for option in options(each)}
-        for variable, option in sorted((str(key), value) for key, value in found.items() if key):
-            yield f"| `{variable}` | `{_flags(option)}` | {_cell(_meaning(option))} |"
+        yield "| environment variable | key in the file | option | meaning | default |"
+        yield "|---|---|---|---|---|"
+        for setting in (CONFIG, *SETTINGS):
+            key = f"`{setting.section}.{setting.key}`" if setting.in_file else ""
+            flag = f"`{setting.flag}`" if setting.flag else ""
+            cells = (key, flag, _cell(setting.help), setting.default_words)
+            yield f"| `{setting.variable}` | {' | '.join(cells)} |"
         yield ""
         yield "`XDG_DATA_HOME` moves the data folder; `NO_COLOR` turns colours off."
 
@@ -299,6 +310,8 @@ def _meaning(option: click.Option) -> str:
 
 def _default(option: click.Option) -> str:
     """The default as help shows it: a value, or what the text of the help says."""
+    if isinstance(option.show_default, str):
+        return option.show_default
     told = (option.help or "").partition("[default: ")[2].removesuffix("]")
     return told or (f"`{option.default}`" if option.show_default else "")
 

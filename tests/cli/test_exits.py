@@ -65,6 +65,7 @@ def test_a_value_that_cannot_be_sent_is_an_invalid_argument(shell: Shell, words:
         (client.AbortedError, 4),
         (client.OutOfRangeError, 4),
         (client.PermissionDeniedError, 4),
+        (client.UnauthenticatedError, 4),
         (client.InvalidArgumentError, 5),
         (client.UnavailableError, 6),
         (client.DeadlineExceededError, 6),

@@ -12,7 +12,7 @@ from dovetail.server.store import doctor
 from store.opened import migrated
 
 ROWS = (
-    "INSERT INTO teams VALUES ('t', 0, 0, 0, 0)",
+    "INSERT INTO teams VALUES ('t', 0, 0, 0, 0, NULL)",
     "INSERT INTO agents VALUES ('t', 'bob', '', '{}', 0, 0, 0, 0, 0, 0)",
 )
 

@@ -77,6 +77,61 @@ def test_it_says_what_runs_and_the_command_it_proposes_works(tmp_path: Path):
         assert "Hello, inbox" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority, and a server's certificate that it signs."""
+    folder = tmp_path_factory.mktemp("certificates")
+    subprocess.run([*PROGRAM, "tls", "dev", "--dir", str(folder)], check=True, timeout=60)
+    return folder
+
+
+def locked(folder: Path, certificates: Path):
+    """Servers that speak TLS alone and ask for tokens."""
+    files = ("--tls-cert", f"{certificates}/server.pem", "--tls-key", f"{certificates}/server.key")
+    admin = ("--credentials", "--admin-token-file", str(folder / "admin.token"))
+    return running(folder / "data", *files, *admin, last_line="Ctrl-C")
+
+
+def test_what_it_proposes_works_with_tls_and_credentials_too(tmp_path: Path, certificates: Path):
+    with locked(tmp_path, certificates) as up:
+        proposed = up.said.partition("in another terminal:\n")[2].splitlines()[:2]
+        done = subprocess.run(
+            "\n".join(("set -e", *proposed)),
+            shell=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert "Hello, inbox" in done.stdout
+    with locked(tmp_path, certificates) as up:
+        proposed = up.said.partition("in another terminal:\n")[2].splitlines()[:2]
+        assert ["token create" in line for line in proposed] == [False, False]
+
+
+def test_status_and_doctor_say_what_is_missing_before_locked_servers(
+    tmp_path: Path, certificates: Path
+):
+    with locked(tmp_path, certificates) as up:
+        there = dict(line.split() for line in up.said.splitlines()[2:4])
+        shell = Shell(**there, team="")
+        store = ("--data-dir", str(tmp_path / "data"))
+        for words, says in (
+            ((), "it speaks TLS: say whom to trust, with --tls-ca FILE or --tls"),
+            (("--tls",), "this side does not trust its certificate"),
+            (("--tls-ca", f"{certificates}/ca.pem"), "--token-file FILE"),
+            (
+                ("--tls-ca", f"{certificates}/ca.pem", "--token-file", f"{tmp_path}/admin.token"),
+                "[ROLE_REFUSED]",
+            ),
+        ):
+            done = shell.run("status", *words)
+            assert done.exit_code in (4, 6)
+            assert says in done.error
+            done = shell.run("doctor", *words, *store)
+            assert (done.exit_code, says in done.out) == (1, True), done
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_ends_well_at_a_signal_and_leaves_no_child(number: signal.Signals, tmp_path: Path):
     with running_json(tmp_path) as up:

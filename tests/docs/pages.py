@@ -12,6 +12,8 @@ DOCS = ROOT / "docs"
 FENCED = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 RUN = ("console", "console fails", "python")
+READ = ("toml",)
+"""Configuration files."""
 SHOWN = ("text", "mermaid", "json", "yaml", "proto", "output")
 """What is only looked at; `output` is what the example before it prints."""
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.pages import PAGES, ROOT, RUN, SHOWN, Example, examples, fenced, pages_with
+from docs.pages import PAGES, READ, ROOT, RUN, SHOWN, Example, examples, fenced, pages_with
+from dovetail.cli.config_file import read_config
 from support.processes import ServerProcess
 
 PROGRAM = Path(__file__).with_name("program.py")
@@ -147,7 +148,15 @@ def test_the_program_in_the_readme_tells_of_the_message_the_task_and_the_report(
 def test_every_block_is_either_run_or_only_shown() -> None:
     for page in PAGES:
         kinds = {kind for kind, _ in fenced(page)}
-        assert kinds <= {*RUN, *SHOWN}, page.name
+        assert kinds <= {*RUN, *READ, *SHOWN}, page.name
+
+
+@pytest.mark.parametrize("page", pages_with(*READ))
+def test_every_configuration_file_is_one(page: str, tmp_path: Path) -> None:
+    for example in examples(ROOT / page, *READ):
+        file = tmp_path / "config.toml"
+        file.write_text(example.text)
+        assert read_config(file).values
 
 
 def test_every_make_target_that_the_docs_name_exists() -> None:

@@ -10,11 +10,18 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor
 
 from docs.pages import DOCS, PAGES, ROOT
+from dovetail.admin.v1 import admin_pb2
 from dovetail.cli.main import main
+from dovetail.cli.settings import CONFIG, SETTINGS
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.errors import Reason
 from dovetail.tasks.v1 import tasks_pb2
 
+CONTRACTS = {
+    "messaging.md": messaging_pb2.DESCRIPTOR,
+    "tasks.md": tasks_pb2.DESCRIPTOR,
+    "admin.md": admin_pb2.DESCRIPTOR,
+}
 SOURCES = ("services", "clients/python")
 SETTING = re.compile(r"\bDOVETAIL_[A-Z_]+")
 
@@ -27,11 +34,7 @@ def section(page: str, heading: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize(
-    ("page", "file"),
-    [("messaging.md", messaging_pb2.DESCRIPTOR), ("tasks.md", tasks_pb2.DESCRIPTOR)],
-    ids=["messaging", "tasks"],
-)
+@pytest.mark.parametrize(("page", "file"), CONTRACTS.items(), ids=CONTRACTS)
 def test_every_rpc_is_documented_with_every_field(page: str, file: FileDescriptor) -> None:
     (service,) = file.services_by_name.values()
     for method in service.methods:
@@ -40,11 +43,7 @@ def test_every_rpc_is_documented_with_every_field(page: str, file: FileDescripto
             assert f"| `{field.name}` |" in text, f"{method.name}: {field.name}"
 
 
-@pytest.mark.parametrize(
-    ("page", "file"),
-    [("messaging.md", messaging_pb2.DESCRIPTOR), ("tasks.md", tasks_pb2.DESCRIPTOR)],
-    ids=["messaging", "tasks"],
-)
+@pytest.mark.parametrize(("page", "file"), CONTRACTS.items(), ids=CONTRACTS)
 def test_every_message_and_every_enum_is_documented(page: str, file: FileDescriptor) -> None:
     (service,) = file.services_by_name.values()
     sides = {each for method in service.methods for each in (method.input_type, method.output_type)}
@@ -86,7 +85,9 @@ def test_every_command_that_a_page_names_in_passing_exists() -> None:
 
 def test_every_setting_is_documented_and_no_other() -> None:
     files = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")]
-    read = {name for path in files for name in SETTING.findall(path.read_text())}
+    named = {name for path in files for name in SETTING.findall(path.read_text())}
+    read = {setting.variable for setting in (*SETTINGS, CONFIG)}
+    assert named <= read
     documented = re.findall(r"^\| `(\w+)` \|", section("command-line.md", "Settings"), re.MULTILINE)
     assert set(documented) == read
     everywhere = {name for page in PAGES for name in SETTING.findall(page.read_text())}

@@ -16,10 +16,12 @@ from peewee import Model
 
 from dovetail.server.store.database import Store
 from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
-from dovetail.server.store.models import TABLES
+from dovetail.server.store.models import TABLES, CredentialRow
 from store.opened import migrated, opened
 
 HISTORY = "schema_migration"
+OF_TEAMS = [table for table in TABLES if table is not CredentialRow]
+"""A credential is how a caller's team is found: no team leads to it."""
 
 
 def fields(table: type[Model]) -> list[Any]:
@@ -51,7 +53,7 @@ def test_model_and_table_agree_column_by_column(store_url: str, table: type[Mode
     assert sorted(key) == sorted(primary_key(table))
 
 
-@pytest.mark.parametrize("table", TABLES, ids=name)
+@pytest.mark.parametrize("table", OF_TEAMS, ids=name)
 def test_the_team_leads_every_key_and_index(store_url: str, table: type[Model]) -> None:
     with migrated(store_url) as engine:
         indexes = engine.database.get_indexes(name(table))

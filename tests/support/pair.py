@@ -33,6 +33,8 @@ class Pair:
     other_admin: admin_pb2_grpc.AdminServiceAsyncStub
     messaging_channel: grpc.aio.Channel
     tasks_channel: grpc.aio.Channel
+    messaging_address: str
+    tasks_address: str
     messaging_store: Store
     tasks_store: Store
     store_url: str
@@ -70,6 +72,8 @@ async def running_pair(
             other_admin=admin_pb2_grpc.AdminServiceStub(tasks_channel),
             messaging_channel=messaging_channel,
             tasks_channel=tasks_channel,
+            messaging_address=messaging.address,
+            tasks_address=tasks.address,
             messaging_store=messaging.store,
             tasks_store=tasks.store,
             store_url=store_url,

@@ -25,13 +25,18 @@ def free_port() -> int:
 
 @dataclass
 class ServerProcess:
-    """One `dovetail serve`: start it, kill it, start it again on the same port."""
+    """One `dovetail serve`: start it, kill it, start it again on the same port.
+
+    `options` are more words of its command line; with `credentials` it is called over TLS.
+    """
 
     service: str
     store_url: str
     log: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    options: tuple[str, ...] = ()
+    credentials: grpc.ChannelCredentials | None = None
 
     @property
     def address(self) -> str:
@@ -41,7 +46,7 @@ class ServerProcess:
     def start(self, wait: bool = True) -> None:
         """Start it, and wait until it says that it serves."""
         command = [sys.executable, "-m", "dovetail.cli", "serve", self.service]
-        command += ["--store", self.store_url, "--listen", self.address]
+        command += ["--store", self.store_url, "--listen", self.address, *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ.copy()
@@ -55,7 +60,7 @@ class ServerProcess:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
-            with grpc.insecure_channel(self.address) as channel:
+            with self._channel() as channel:
                 try:
                     answer = cast(Any, health_pb2_grpc.HealthStub(channel)).Check(
                         health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True
@@ -65,6 +70,11 @@ class ServerProcess:
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
         raise AssertionError(f"{self.service} did not come up:\n{self.log.read_text()}")
+
+    def _channel(self) -> grpc.Channel:
+        if self.credentials:
+            return grpc.secure_channel(self.address, self.credentials)
+        return grpc.insecure_channel(self.address)
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""

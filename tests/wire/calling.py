@@ -17,6 +17,16 @@ from support.pair import Metadata, Pair, caller, error_info
 ALICE = caller("alice")
 TRAILERS_LIMIT = 8 * 1024
 
+GARBAGE = {
+    "no message": b"\xff\xff\xff\xff",
+    "cut off": b"\x0a\x7fabc",
+    "text that is not UTF-8": b"\x0a\x02\xff\xfe\x12\x02\xff\xfe",
+    "an endless number": b"\x08" + b"\xff" * 20,
+    "field number zero": b"\x00\x01",
+    "a group that does not end": b"\x0b",
+}
+LARGE = b"\xfa\xff\xff\x7f\x80\x80\xc0\x02" + b"x" * (5 * 1024 * 1024)
+
 
 async def error_of(
     pair: Pair, method: str, request: Message, metadata: Metadata = ALICE
@@ -28,6 +38,20 @@ async def error_of(
     assert error_info(error).domain == "dovetail.dev"
     assert trailers_size(error) < TRAILERS_LIMIT
     return error
+
+
+async def answer_to(
+    channel: grpc.aio.Channel, path: str, stream: bool, payload: bytes, metadata: Metadata = ()
+) -> grpc.aio.AioRpcError:
+    """The error with which a method answers these bytes."""
+
+    def same(content: bytes) -> bytes:
+        return content
+
+    if stream:
+        call: Any = channel.unary_stream(path, same, same)(payload, metadata=metadata)
+        return await refusal(call.read())
+    return await refusal(channel.unary_unary(path, same, same)(payload, metadata=metadata))
 
 
 def trailers_size(error: grpc.aio.AioRpcError) -> int:

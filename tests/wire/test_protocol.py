@@ -9,16 +9,19 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.main import ServerConfig, build, running
+from dovetail.tasks.v1 import tasks_pb2 as t
 from messaging.talk import Inbox, refusal
 from support.pair import Pair, caller
 from wire.reflected import methods, services
 
 MESSAGING = "dovetail.messaging.v1.MessagingService"
 TASKS = "dovetail.tasks.v1.TaskService"
-COMMON = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+ADMIN = "dovetail.admin.v1.AdminService"
+COMMON = {ADMIN, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 QUIET_SECONDS = 20.0
 PINGING = (
@@ -34,12 +37,17 @@ async def test_reflection_names_the_services_of_each_server(shared: Pair) -> Non
 
 
 async def test_reflection_describes_every_method(shared: Pair) -> None:
-    described = await methods(shared.messaging_channel)
-    expected = [
-        (f"/{MESSAGING}/{method.name}", method.server_streaming)
-        for method in m.DESCRIPTOR.services_by_name["MessagingService"].methods
-    ]
-    assert described == expected
+    for channel, file in (
+        (shared.messaging_channel, m.DESCRIPTOR),
+        (shared.tasks_channel, t.DESCRIPTOR),
+    ):
+        expected = [
+            (f"/{service.full_name}/{method.name}", method.server_streaming)
+            for each in (file, a.DESCRIPTOR)
+            for service in each.services_by_name.values()
+            for method in service.methods
+        ]
+        assert sorted(await methods(channel)) == sorted(expected)
 
 
 async def test_a_method_of_the_other_service_or_of_none_is_unimplemented(shared: Pair) -> None:

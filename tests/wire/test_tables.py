@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server import paging
 from dovetail.server.errors import DovetailError
@@ -22,6 +23,7 @@ from dovetail.tasks.v1 import tasks_pb2 as t
 MODULES: tuple[ModuleType, ...] = (records, drafts, paging, subscription)
 
 ENUMS: list[tuple[type[IntEnum], Any]] = [
+    (records.Role, a.Role),
     (records.Importance, m.Importance),
     (records.MessageKind, m.MessageKind),
     (records.NoticeEvent, m.NoticeEvent),
@@ -80,7 +82,7 @@ def test_no_enum_is_left_out_here() -> None:
 def test_every_enum_of_the_contract_is_compared() -> None:
     named = {
         enum.full_name
-        for file in (m.DESCRIPTOR, t.DESCRIPTOR)
+        for file in (m.DESCRIPTOR, t.DESCRIPTOR, a.DESCRIPTOR)
         for enum in file.enum_types_by_name.values()
     }
     compared = {contract.DESCRIPTOR.full_name for _, contract in ENUMS}

@@ -60,8 +60,8 @@ class Caller:
         if not self.reaches(*owner_ids):
             raise PermissionDeniedError(
                 Reason.NOT_YOURS,
-                f"{what} is not {self.agent_id!r}'s: the role {self.role.name} may do this to its"
-                " own alone",
+                f"{what} does not belong to {self.agent_id!r}: the role {self.role.name} may do"
+                " this to its own alone",
                 metadata={"role": self.role.name},
             )
 

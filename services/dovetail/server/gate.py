@@ -29,6 +29,7 @@ from dovetail.server.rights import RIGHTS, Reach, Right
 from dovetail.server.store import credentials
 from dovetail.server.store.credentials import SERVERS
 from dovetail.server.store.database import Store
+from dovetail.server.store.engine import StoreOpenError
 from dovetail.server.store.records import Credential, Role
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tokens import is_token, token_hash
@@ -105,12 +106,16 @@ class CredentialGate(Gate):
         self._lately: dict[bytes, _Pass] = {}
         # Every pass that somebody holds, an open stream for one, whether it was used lately or not.
         self._passes: WeakValueDictionary[str, _Pass] = WeakValueDictionary()
-        self._seen = 0
+        self._seen: int | None = None
         self._asked = -TRUST_SECONDS
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
-        """Follow the changes of credentials."""
+        """Follow the changes of credentials, from before the first call on."""
+        try:
+            await self._refresh()
+        except DovetailError as error:
+            raise StoreOpenError(error.message) from error
         following = asyncio.create_task(self._follow())
         try:
             yield
@@ -185,7 +190,7 @@ class CredentialGate(Gate):
         asked, after = time.monotonic(), self._seen
 
         def query(snapshot: Snapshot) -> tuple[int, list[Credential]]:
-            changed = credentials.changed(snapshot, after) if after else []
+            changed = [] if after is None else credentials.changed(snapshot, after)
             return credentials.last_change(snapshot), changed
 
         self._seen, changed = await self._store.read(SERVERS, query)

@@ -54,7 +54,9 @@ _MESSAGING = {
     "RegisterAgent": _own("itself"),
     "GetAgent": _EVERYBODY,
     "ListAgents": _EVERYBODY,
-    "SendMessage": _own("what is no reply, or replies to what it sent or received"),
+    "SendMessage": _own(
+        "what is no reply, or replies to what it sent or received; others are NOT_FOUND"
+    ),
     "SubscribeInbox": _own("its inbox"),
     "ReceiveMessages": _own("its inbox"),
     "AcknowledgeMessages": _own("its inbox"),

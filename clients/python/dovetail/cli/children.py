@@ -9,33 +9,52 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-from dovetail.cli.exits import CommandError
+from dovetail.cli.exits import FAILED, CommandError
 from dovetail.cli.serve import store_url
+from dovetail.cli.settings import CLIENT, CONFIG, PREFIX, SERVER, SERVING
 
 ANY_PORT = "127.0.0.1:0"
 START_SECONDS = 60.0
-STOP_SECONDS = 15.0
+STOP_SECONDS = 5.0
+"""How long a server may take to end, beside the time that it gives to calls."""
+
 LAST_WORDS_BYTES = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to start: over which store, where to listen, where the logs go."""
+    """What to start: over which store, where to listen, where the logs go.
+
+    `settings` are those of `SERVING` that both servers are told by flags, by their keys.
+    """
 
     store: str
     logs: Path
     messaging_listen: str
     tasks_listen: str
-    insecure: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def stop_seconds(self) -> float:
+        """After how long a server that was asked to end is made to."""
+        name = "drain-seconds"
+        return STOP_SECONDS + self.settings.get(SERVER[name].key, SERVER[name].default)
+
+    @property
+    def flags(self) -> list[str]:
+        """The settings as a command line; no secret is among them."""
+        flags: list[str] = []
+        for setting in SERVING:
+            value = self.settings.get(setting.key)
+            if value is not None and value is not False:
+                flags += [setting.flag] if setting.is_switch else [setting.flag, str(value)]
+        return flags
 
 
 @dataclass(kw_only=True)
@@ -46,6 +65,7 @@ class Child:
     process: asyncio.subprocess.Process
     log: Path
     log_start: int
+    stop_seconds: float
     address: str = ""
     store: str = ""
 
@@ -55,27 +75,27 @@ class Child:
             log.seek(max(self.log_start, self.log.stat().st_size - LAST_WORDS_BYTES))
             lines = log.read().decode(errors="replace").strip().splitlines()
         words = [line.removeprefix("dovetail: ") for line in lines if line.startswith("dovetail: ")]
-        return words[-1] if words else f"none; its log is {self.log}"
+        # What it calls --listen has another name in the command that started it.
+        own = SERVER[f"{self.service}-listen"].flag
+        said = words[-1].replace(SERVER["listen"].flag, own) if words else ""
+        return said or f"none; its log is {self.log}"
 
     async def ready(self) -> None:
-        """Wait until it says where it serves, and a health check agrees."""
+        """Wait until it says where it serves."""
         assert self.process.stdout is not None
         line = await self.process.stdout.readline()
         if not line:
-            await self.process.wait()
-            raise CommandError(self.last_words())
+            code = await self.process.wait()
+            raise CommandError(self.last_words(), code if code > 0 else FAILED)
         said = json.loads(line)
         self.address, self.store = said["address"], said["store"]
-        async with grpc.aio.insecure_channel(self.address) as channel:
-            stub = cast(Any, health_pb2_grpc.HealthStub(channel))
-            await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
 
     async def stop(self) -> None:
         """Ask it to finish what it has begun and end; insist when it takes too long."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(self.stop_seconds):
                 await self.process.wait()
         except (TimeoutError, asyncio.CancelledError):
             with contextlib.suppress(ProcessLookupError):
@@ -121,7 +141,12 @@ async def serving(plan: Plan) -> AsyncGenerator[Children]:
 
 @asynccontextmanager
 async def serving_for_now() -> AsyncGenerator[Children]:
-    """Both servers inside the block, over a store and at ports that are gone afterwards."""
+    """Both servers inside the block, over a store and at ports that are gone afterwards.
+
+    What the environment says to clients is meant for other servers: it is forgotten.
+    """
+    for setting in CLIENT.values():
+        os.environ.pop(setting.variable, None)
     with tempfile.TemporaryDirectory(prefix="dovetail-") as folder:
         plan = Plan(
             store=store_url(None, Path(folder)),
@@ -157,7 +182,7 @@ async def _start(plan: Plan, service: str, listen: str) -> Child:
     """Start one server, in a session of its own: Ctrl-C at the terminal is for us alone."""
     command = [sys.executable, "-m", "dovetail.cli", "serve", service, "--json"]
     command += ["--until-stdin-closes", "--listen", listen]
-    command += ["--insecure"] if plan.insecure else []
+    command += plan.flags
     log = plan.logs / f"{service}.log"
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as errors:
         process = await asyncio.create_subprocess_exec(
@@ -166,9 +191,21 @@ async def _start(plan: Plan, service: str, listen: str) -> Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
-            env={
-                **os.environ,
-                "DOVETAIL_STORE": plan.store,
-            },  # not for all to see: it may hold a password
+            env=_environment(plan),
         )
-        return Child(service=service, process=process, log=log, log_start=errors.tell())
+        return Child(
+            service=service,
+            process=process,
+            log=log,
+            log_start=errors.tell(),
+            stop_seconds=plan.stop_seconds,
+        )
+
+
+def _environment(plan: Plan) -> dict[str, str]:
+    """Ours, without the settings in it: what a server is to know, the plan says.
+
+    The store is not for all to see: it may hold a password.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return kept | {CONFIG.variable: os.devnull, SERVER["store"].variable: plan.store}

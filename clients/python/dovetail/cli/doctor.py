@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
-from dovetail.cli.exits import CommandError, explained
-from dovetail.cli.options import PATIENCE, server_options
+from dovetail.cli.exits import NEXT_STEPS, CommandError, described
+from dovetail.cli.options import Servers, failures_explained, server_options
 from dovetail.cli.output import Output
 from dovetail.cli.probe import EXPLANATIONS, Health, Probe, is_here, probe_all
-from dovetail.cli.serve import data_dir_option, store_option, store_url
+from dovetail.cli.serve import store_url
+from dovetail.cli.settings import SERVER, with_settings
 from dovetail.cli.text import harmless
-from dovetail.client import Agent, DovetailError, connect
+from dovetail.client import Agent, DovetailError
 
 if TYPE_CHECKING:
     from dovetail.server.main import Finding
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+CALL_SECONDS = 5
 ELSEWHERE = "Stop what listens there, or choose another port: dovetail up --{}-listen HOST:PORT"
 
 
 @click.command()
-@store_option
-@data_dir_option
+@with_settings(SERVER["store"], SERVER["data-dir"])
 @server_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
-def doctor(
-    store: str | None, data_dir: Path | None, messaging: str, tasks: str, as_json: bool
-) -> None:
+def doctor(servers: Servers, store: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Check the store, its disk, the ports, and the way to the servers.
 
     Nothing is changed; servers may go on running. Ends with exit code 1 when something fails.
@@ -42,7 +41,8 @@ def doctor(
 
     out = Output(as_json)
     findings = check_store(store_url(store, data_dir))
-    findings += asyncio.run(_servers(messaging, tasks))
+    with failures_explained():
+        findings += asyncio.run(_servers(servers))
     for finding in findings:
         out.facts(asdict(finding), lambda finding=finding: _picture(finding))
     failed = [finding.check for finding in findings if finding.level == "fail"]
@@ -59,12 +59,12 @@ def _picture(finding: Finding) -> Text:
     return text.append(f"\n     {finding.advice}", style="cyan") if finding.advice else text
 
 
-async def _servers(messaging: str, tasks: str) -> list[Finding]:
+async def _servers(servers: Servers) -> list[Finding]:
     findings: list[Finding] = []
-    for probe in await probe_all(messaging, tasks):
+    for probe in await probe_all(servers):
         findings.append(_port(probe))
         if probe.health is Health.SERVING:
-            findings.append(await _call(probe))
+            findings.append(await _call(servers, probe))
     return findings
 
 
@@ -81,27 +81,27 @@ def _port(probe: Probe) -> Finding:
     advice = {
         Health.NOT_SERVING: "See its log, and the findings about the store",
         Health.ANOTHER: ELSEWHERE.format(probe.service),
+        Health.ENCRYPTED: "Name the CA of its certificate: --tls-ca FILE",
+        Health.UNTRUSTED: "See which files are used: dovetail config",
     }.get(probe.health, f"Is the address right? Set it: --{probe.service} HOST:PORT")
     return Finding(check=check, level=Level.FAIL, text=text, advice=advice)
 
 
-async def _call(probe: Probe) -> Finding:
+async def _call(servers: Servers, probe: Probe) -> Finding:
     """Whether a call is answered that reads the store."""
     from dovetail.server.main import Finding, Level
 
     check = f"{probe.service} call"
     clock = asyncio.get_running_loop().time
-    address = probe.address
-    async with connect(messaging=address, tasks=address, timeout=5, patience=PATIENCE) as agent:
+    one = replace(servers, messaging=probe.address, tasks=probe.address)
+    async with one.connect(seconds=CALL_SECONDS) as agent:
         begin = clock()
         try:
             async for _ in _first_page(agent, probe.service):
                 break
         except DovetailError as error:
-            text = explained(error).message
-            return Finding(
-                check=check, level=Level.FAIL, text=text, advice="The server's log says more"
-            )
+            advice = NEXT_STEPS.get(error.reason, NEXT_STEPS["INTERNAL"])
+            return Finding(check=check, level=Level.FAIL, text=described(error), advice=advice)
         took = 1_000 * (clock() - begin)
     return Finding(check=check, level=Level.OK, text=f"answered in {took:.1f} ms")
 

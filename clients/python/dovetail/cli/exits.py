@@ -2,9 +2,9 @@
 
 0    done
 1    failed, or a server could not start
-2    the command line is wrong
+2    the command line, a setting or the configuration file is wrong
 3    something that was named does not exist
-4    refused: the state forbids it, it exists, somebody was first, it is out of range
+4    refused: the state or your rights forbid it, it exists, somebody was first, it is out of range
 5    an argument is wrong
 6    no answer: the server cannot be reached, or not in time, or does not serve
 7    nothing came in the time that was given
@@ -21,6 +21,7 @@ from dovetail import client
 from dovetail.cli.text import harmless
 
 FAILED = 1
+MISUSED = 2
 NOT_FOUND = 3
 REFUSED = 4
 INVALID = 5
@@ -35,6 +36,7 @@ EXIT_CODES: dict[type[client.DovetailError], int] = {
     client.AbortedError: REFUSED,
     client.OutOfRangeError: REFUSED,
     client.PermissionDeniedError: REFUSED,
+    client.UnauthenticatedError: REFUSED,
     client.InvalidArgumentError: INVALID,
     client.UnavailableError: NO_ANSWER,
     client.DeadlineExceededError: NO_ANSWER,
@@ -53,6 +55,15 @@ NEXT_STEPS = {
     "ASSIGNED_TO_ANOTHER": "Give it to another: dovetail task assign",
     "REQUEST_ID_REUSED": "Use a new --request-id for what is new",
     "STORE_FULL": "Make room on the server's disk; nothing was written",
+    "CREDENTIAL_REQUIRED": "Name the file of your token: --token-file FILE, or DOVETAIL_TOKEN_FILE",
+    "CREDENTIAL_UNKNOWN": "See which token is used: dovetail config. Ask an admin for another",
+    "CREDENTIAL_ENDED": "Ask an admin for another: dovetail token create, or dovetail token rotate",
+    "CALLER_MISMATCH": "Leave out --as and --team (see dovetail config): the token says who calls",
+    "ROLE_REFUSED": "Use a token of another role: --token-file FILE. An admin makes one",
+    "NOT_YOURS": "Use the token of whose it is, or of an operator: --token-file FILE",
+    "TEAM_NOT_FOUND": "See which there are: dovetail team list. Add one: dovetail team create",
+    "CREDENTIAL_NOT_FOUND": "See which there are: dovetail token list",
+    "CREDENTIAL_HAS_ENDED": "Make another: dovetail token create",
     "INTERNAL": "The server's log says more",
 }
 
@@ -73,10 +84,12 @@ class CommandError(click.ClickException):
 def explained(error: client.DovetailError) -> CommandError:
     """What a person at a terminal is told of a failed call."""
     code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
-    return CommandError(_sentence(error), code)
+    step = NEXT_STEPS.get(error.reason, "")
+    return CommandError(f"{described(error)}{step and '. ' + step}", code)
 
 
-def _sentence(error: client.DovetailError) -> str:
+def described(error: client.DovetailError) -> str:
+    """What went wrong in a call."""
     if not error.reason and isinstance(error, client.UnavailableError):
         why = str(error).rpartition(": ")[2]
         return f"no answer from {error.address} ({why}): is it running? Start it with: dovetail up"
@@ -88,5 +101,4 @@ def _sentence(error: client.DovetailError) -> str:
     wrong = "; ".join(f"{fault.field}: {fault.description}" for fault in error.violations)
     what = wrong or str(error)
     reason = error.reason or type(error).__name__
-    step = NEXT_STEPS.get(error.reason, "")
-    return f"{what} [{reason}]{step and '. ' + step}"
+    return f"{what} [{reason}]"

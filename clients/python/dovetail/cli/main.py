@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, cast
 
 import click
 
 from dovetail.cli.agents import agent
 from dovetail.cli.completion import completion
+from dovetail.cli.config import config
+from dovetail.cli.config_file import read_config
 from dovetail.cli.demo.command import demo
 from dovetail.cli.doctor import doctor
 from dovetail.cli.messages import acknowledge, inbox, message, send, thread
 from dovetail.cli.serve import serve
+from dovetail.cli.settings import CONFIG, with_settings
 from dovetail.cli.status import status
 from dovetail.cli.tasks import report, task
+from dovetail.cli.teams import team
+from dovetail.cli.tls import tls
+from dovetail.cli.tokens import token
 from dovetail.cli.up import up
 
 
@@ -25,16 +32,21 @@ from dovetail.cli.up import up
     "6 no answer, 7 nothing came.",
 )
 @click.version_option(version("dovetail"), prog_name="dovetail")
-def main() -> None:
+@with_settings(CONFIG)
+@click.pass_context
+def main(context: click.Context, config: Path | None) -> None:
     """Messages and tasks for teams of LLM agents."""
     # A terminal that lacks a character shows its number.
     cast(Any, sys.stdout).reconfigure(errors="backslashreplace")
+    context.obj = read_config(config)
+    context.default_map = context.obj.defaults(context.command)
 
 
 for command in (
     *(up, demo, serve),
     *(send, inbox, acknowledge, message, thread, agent),
     *(task, report),
-    *(status, doctor, completion),
+    *(team, token),
+    *(status, doctor, config, tls, completion),
 ):
     main.add_command(command)

@@ -12,7 +12,14 @@ import click
 
 from dovetail.cli import pictures
 from dovetail.cli.exits import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
-from dovetail.cli.options import OBJECT, Session, calls, enum_names, label_option
+from dovetail.cli.options import (
+    OBJECT,
+    Session,
+    calls,
+    enum_names,
+    failures_explained,
+    label_option,
+)
 from dovetail.client import Inbox, NotFoundError, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
 
@@ -21,15 +28,27 @@ LONGEST_WAIT = 50
 IMPORTANCES = enum_names(pb.Importance.keys(), "IMPORTANCE_")
 
 
+def _typed(context: click.Context, parameter: click.Parameter, text: str) -> str:  # noqa: ARG001
+    """TEXT, or standard input. It is read before the event loop runs: Ctrl-C ends it at once."""
+    with failures_explained():
+        return sys.stdin.read() if text == "-" and not context.resilient_parsing else text
+
+
 @click.command()
 @click.argument("recipients", metavar="TO...", nargs=-1, required=True)
-@click.argument("body", metavar="TEXT")
+@click.argument("body", metavar="TEXT", callback=_typed)
 @click.option("--subject", default="", help="A line above the text.")
 @click.option("--data", type=OBJECT, help="Structured content beside the text.")
 @click.option("--thread", "thread_id", default="", help="The thread it belongs to.")
 @click.option("--reply-to", "in_reply_to", default="", help="The message that it answers.")
 @click.option("--task", "task_id", default="", help="The task that it is about.")
-@click.option("--importance", type=click.Choice(IMPORTANCES), default="normal", show_default=True)
+@click.option(
+    "--importance",
+    type=click.Choice(IMPORTANCES),
+    default="normal",
+    show_default=True,
+    help="How much it matters.",
+)
 @click.option("--request-id", default="", help="Makes it safe to send again: it is sent once.")
 @label_option
 @calls
@@ -49,7 +68,7 @@ async def send(
     """Send TEXT to one agent or to several. TEXT - is read from standard input."""
     answer = await session.agent.send(
         recipients,
-        sys.stdin.read() if body == "-" else body,
+        body,
         subject=subject,
         data=data,
         thread_id=thread_id,
@@ -232,7 +251,7 @@ async def _posts(session: Session, thread_id: str) -> list[pb.MessageRecord]:
 
 async def _self(session: Session) -> str:
     """The caller's own id. It is registered here, where a server that is away is soon noticed."""
-    if not session.agent.agent_id:
+    if not (session.agent.agent_id or session.servers.has_token):
         raise click.UsageError("whose inbox? Name it, or say who you are: --as AGENT")
     return (await session.agent.register()).agent_id
 

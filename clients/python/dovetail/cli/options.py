@@ -5,24 +5,65 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
+import re
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, cast
 
 import click
+from click.core import ParameterSource
 
-from dovetail.cli.exits import INTERRUPTED, INVALID, CommandError, explained
+from dovetail.cli.exits import INTERRUPTED, INVALID, MISUSED, CommandError, explained
 from dovetail.cli.output import Output
-from dovetail.client import Agent, DovetailError, connect
+from dovetail.cli.settings import CLIENT, SERVERS, with_settings
+from dovetail.client import Agent, ConfigurationError, DovetailError, Tls, connect
+from dovetail.client.agent import TIMEOUT
 
 P = ParamSpec("P")
 
-MESSAGING = "127.0.0.1:50051"
-TASKS = "127.0.0.1:50052"
 PATIENCE = 1.0
 """Seconds for which a command tries to reach a server: a person waits for it."""
+
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+_TLS_FILES = {"ca": "ca", "cert": "client_cert", "key": "client_key"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """Where the servers are, and how they are reached."""
+
+    messaging: str
+    tasks: str
+    token_file: Path | None = None
+    tls: Tls | None = None
+    insecure: bool = False
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token says who calls."""
+        return bool(self.token_file or os.environ.get(CLIENT["token"].variable))
+
+    def connect(
+        self, agent_id: str = "", team_id: str = "", seconds: float = TIMEOUT
+    ) -> AbstractAsyncContextManager[Agent]:
+        """A connection to them; a call takes `seconds` at most."""
+        return connect(
+            agent_id,
+            team_id=team_id,
+            messaging=self.messaging,
+            tasks=self.tasks,
+            timeout=seconds,
+            patience=PATIENCE,
+            token_file=self.token_file,
+            tls=self.tls,
+            insecure=self.insecure,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,111 +74,83 @@ class Session:
     out: Output
     timeout: float
     team_id: str
-    messaging: str
-    tasks: str
+    servers: Servers
 
 
-_SERVER_OPTIONS = (
-    click.option(
-        "--messaging",
-        metavar="HOST:PORT",
-        envvar="DOVETAIL_MESSAGING",
-        default=MESSAGING,
-        show_default=True,
-        show_envvar=True,
-        help="Where messaging serves.",
-    ),
-    click.option(
-        "--tasks",
-        metavar="HOST:PORT",
-        envvar="DOVETAIL_TASKS",
-        default=TASKS,
-        show_default=True,
-        show_envvar=True,
-        help="Where tasks serves.",
-    ),
-)
+def server_options(function: Callable[Concatenate[Servers, P], None]) -> Callable[..., None]:
+    """Give a command the options that say where the servers are, and how they are reached."""
 
-_OPTIONS = (
-    click.option(
-        "--as",
-        "caller_id",
-        metavar="AGENT",
-        envvar="DOVETAIL_AGENT",
-        default="",
-        show_envvar=True,
-        help="Who calls.",
-    ),
-    click.option(
-        "--team",
-        "team_id",
-        metavar="TEAM",
-        envvar="DOVETAIL_TEAM",
-        default="default",
-        show_default=True,
-        show_envvar=True,
-        help="In which team.",
-    ),
-    *_SERVER_OPTIONS,
-    click.option(
-        "--timeout",
-        type=click.FloatRange(0.1),
-        metavar="SECONDS",
-        default=30.0,
-        show_default=True,
-        help="How long a call may take.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object per item."),
-)
+    @with_settings(*SERVERS)
+    @click.pass_context
+    @functools.wraps(function)
+    def command(context: click.Context, /, **arguments: Any) -> None:
+        servers = _servers(context, {one.key: arguments.pop(one.key) for one in SERVERS})
+        function(servers, **arguments)  # type: ignore[call-arg]
 
-
-def server_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The options that say where the servers are."""
-    return functools.reduce(lambda made, option: option(made), reversed(_SERVER_OPTIONS), function)
+    return command
 
 
 def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Callable[..., None]:
     """Make a command of a coroutine function that calls servers."""
 
+    @with_settings(*(CLIENT[name] for name in ("agent", "team", "timeout")))
+    @server_options
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per item.")
     @functools.wraps(function)
-    def command(  # noqa: PLR0913 - one parameter per option
-        caller_id: str,
-        team_id: str,
-        messaging: str,
-        tasks: str,
-        timeout: float,
-        as_json: bool,
-        **arguments: Any,
+    def command(
+        servers: Servers, agent: str, team: str, timeout: float, as_json: bool, **arguments: Any
     ) -> None:
         async def call() -> None:
-            async with connect(
-                caller_id,
-                team_id=team_id,
-                messaging=messaging,
-                tasks=tasks,
-                timeout=timeout,
-                patience=PATIENCE,
-            ) as agent:
+            async with servers.connect(agent, team, timeout) as caller:
                 session = Session(
-                    agent=agent,
+                    agent=caller,
                     out=Output(as_json),
                     timeout=timeout,
-                    team_id=team_id,
-                    messaging=messaging,
-                    tasks=tasks,
+                    team_id=team,
+                    servers=servers,
                 )
                 await function(session, **arguments)  # type: ignore[call-arg]
 
-        try:
+        with failures_explained():
             asyncio.run(call())
-        except DovetailError as error:
-            raise explained(error) from error
-        except ValueError as error:
-            raise CommandError(f"a value cannot be sent: {error}", INVALID) from error
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
 
-    return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), command)
+    return command
+
+
+@contextmanager
+def failures_explained() -> Generator[None]:
+    """End the command as it is documented when what is in the block fails."""
+    try:
+        yield
+    except DovetailError as error:
+        raise explained(error) from error
+    except ConfigurationError as error:
+        raise CommandError(str(error), MISUSED) from error
+    except ValueError as error:
+        raise CommandError(f"a value cannot be sent: {error}", INVALID) from error
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
+    files = {part: given[f"tls_{key}"] for part, key in _TLS_FILES.items()}
+    return Servers(
+        messaging=given["messaging"],
+        tasks=given["tasks"],
+        token_file=_token_file(context, given["token_file"]),
+        tls=Tls(**files) if given["tls"] or any(files.values()) else None,
+        insecure=given["insecure"],
+    )
+
+
+def _token_file(context: click.Context, file: Path | None) -> Path | None:
+    """The file that is meant; none where the client is to take the token of the environment.
+
+    Where the environment names both, the client refuses.
+    """
+    source = context.get_parameter_source(CLIENT["token-file"].key)
+    given = source is ParameterSource.COMMANDLINE
+    return file if given or not os.environ.get(CLIENT["token"].variable) else None
 
 
 class _Label(click.ParamType[tuple[str, str]]):
@@ -160,6 +173,19 @@ class _Time(click.ParamType[datetime]):
             self.fail(f"{value!r} is no time: write 2026-11-30T17:00 or 2026-11-30", param, ctx)
 
 
+class _Length(click.ParamType[timedelta]):
+    name = "LENGTH"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
+        match = re.fullmatch(r"(\d+)([smhdw])", str(value))
+        if not match:
+            self.fail(f"{value!r} is no length of time: write 90s, 30m, 12h or 7d", param, ctx)
+        try:
+            return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+        except OverflowError:
+            self.fail(f"{value!r} is too long", param, ctx)
+
+
 class _Object(click.ParamType[dict[str, Any]]):
     name = "JSON"
 
@@ -175,6 +201,7 @@ class _Object(click.ParamType[dict[str, Any]]):
 
 LABEL = _Label()
 TIME = _Time()
+LENGTH = _Length()
 OBJECT = _Object()
 
 label_option = click.option(

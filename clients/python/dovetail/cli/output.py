@@ -35,6 +35,13 @@ def console() -> Console:
     return _Screen(highlight=False, markup=False, emoji=False, width=wide)
 
 
+def fields(item: Message) -> dict[str, Any]:
+    """A message as JSON has it, with the contract's field names."""
+    return MessageToDict(
+        item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
 class Output:
     """Prints items one by one."""
 
@@ -46,10 +53,7 @@ class Output:
     def item(self, item: M, shown: Callable[[M], RenderableType]) -> None:
         """Print an item; `shown` makes of it what people see."""
         if self.as_json:
-            fields = MessageToDict(
-                item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            )
-            print(json.dumps(fields), flush=True)
+            print(json.dumps(fields(item)), flush=True)
         else:
             self.show(shown(item))
 

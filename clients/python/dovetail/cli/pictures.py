@@ -1,4 +1,4 @@
-"""How agents, messages, tasks and reports look to people."""
+"""How what the servers answer looks to people."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.cli.charts import columns, merged
 from dovetail.cli.text import harmless, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
@@ -134,6 +135,47 @@ def state(value: work.TaskState.ValueType) -> Text:
     """A state, in its colour."""
     name = work.TaskState.Name(value).removeprefix("TASK_STATE_").lower().replace("_", " ")
     return Text(name, style=STATE_STYLES.get(value, ""))
+
+
+def teams(items: Sequence[admin.Team]) -> RenderableType:
+    """Teams as a table."""
+    table = _table("team", "created")
+    for team in items:
+        table.add_row(Text(harmless(team.team_id), style="cyan"), _time(team, "create_time"))
+    return table if items else Text("no teams")
+
+
+def credentials(items: Sequence[admin.Credential]) -> RenderableType:
+    """Credentials as a table."""
+    table = _table("credential", "role", "team", "agent", "created", "ends", "note")
+    for each in items:
+        table.add_row(
+            Text(each.credential_id, style="bold"),
+            _role(each),
+            Text(harmless(each.team_id) or "-"),
+            Text(harmless(each.agent_id) or "-", style="cyan"),
+            _time(each, "create_time"),
+            _end(each),
+            Text(harmless(each.description)),
+        )
+    return table if items else Text("no credentials")
+
+
+def credential(item: admin.Credential) -> str:
+    """One credential in a line."""
+    words = (_role(item), item.agent_id, item.team_id and f"of team {item.team_id}")
+    return harmless(f"{item.credential_id}: {' '.join(filter(None, words))}, ends: {_end(item)}")
+
+
+def _role(item: admin.Credential) -> str:
+    return admin.Role.Name(item.role).removeprefix("ROLE_").lower()
+
+
+def _end(item: admin.Credential) -> str:
+    """When a credential ends, or why it did."""
+    if item.HasField("revoke_time"):
+        return f"revoked {_time(item, 'revoke_time')}"
+    return _time(item, "expire_time") or "when revoked"
 
 
 def _totals(item: work.Report) -> Text:

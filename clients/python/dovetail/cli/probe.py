@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,9 @@ from typing import Any, cast
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from dovetail.cli.options import Servers
+from dovetail.client import Tls
+from dovetail.client.security import open_channel
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2
 
@@ -30,6 +34,8 @@ class Health(StrEnum):
     SERVING = "serving"
     NOT_SERVING = "not serving"
     ANOTHER = "another program"
+    ENCRYPTED = "speaks TLS"
+    UNTRUSTED = "not trusted"
     NOBODY = "nobody"
     UNREACHABLE = "unreachable"
 
@@ -37,7 +43,10 @@ class Health(StrEnum):
 EXPLANATIONS = {
     Health.SERVING: "",
     Health.NOT_SERVING: "its store does not answer, or it is stopping: its log says more",
-    Health.ANOTHER: "something else answers there, or the other service",
+    Health.ANOTHER: "something else answers there, the other service, or one without TLS",
+    Health.ENCRYPTED: "it speaks TLS: say whom to trust, with --tls-ca FILE or --tls",
+    Health.UNTRUSTED: "it speaks TLS, but this side does not trust its certificate (--tls-ca), or"
+    " it wants to see one (--tls-client-cert)",
     Health.NOBODY: "nothing listens there. Start it with: dovetail up",
     Health.UNREACHABLE: "there is no way to this address",
 }
@@ -53,52 +62,68 @@ class Probe:
     seconds: float
 
 
-async def probe(service: str, address: str) -> Probe:
+async def probe(service: str, address: str, tls: Tls | None) -> Probe:
     """Ask for the health of a service at an address."""
     begin = time.perf_counter()
-    health = await _health(SERVICES[service], address)
+    health = await _health(SERVICES[service], address, tls)
     seconds = time.perf_counter() - begin
     return Probe(service=service, address=address, health=health, seconds=seconds)
 
 
-async def probe_all(messaging: str, tasks: str) -> list[Probe]:
+async def probe_all(servers: Servers) -> list[Probe]:
     """Ask at every address of both services; several stand between commas."""
     probes = [
-        probe(service, address.strip())
-        for service, addresses in (("messaging", messaging), ("tasks", tasks))
+        probe(service, address.strip(), servers.tls)
+        for service, addresses in (("messaging", servers.messaging), ("tasks", servers.tasks))
         for address in addresses.split(",")
     ]
     return await asyncio.gather(*probes)
 
 
-async def _health(name: str, address: str) -> Health:
-    async with grpc.aio.insecure_channel(address) as channel:
+async def _health(name: str, address: str, tls: Tls | None) -> Health:
+    async with open_channel(address, tls) as channel:
         stub = cast(Any, health_pb2_grpc.HealthStub(channel))
         request = health_pb2.HealthCheckRequest(service=name)
         try:
             answer = await stub.Check(request, timeout=SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                return await _listener(address)
+                return await _listener(address, tls)
             return Health.ANOTHER
     serving = answer.status == health_pb2.HealthCheckResponse.SERVING
     return Health.SERVING if serving else Health.NOT_SERVING
 
 
-async def _listener(address: str) -> Health:
-    """Why gRPC got no answer: does anything take connections there?"""
+async def _listener(address: str, tls: Tls | None) -> Health:
+    """Why gRPC got no answer: does anything take connections there, and with TLS?"""
     host, _, port = address.rpartition(":")
+    place = host.strip("[]")
     try:
-        async with asyncio.timeout(SECONDS):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        await _connect(place, int(port))
     except ConnectionRefusedError:
         return Health.NOBODY
-    except (OSError, ValueError, TimeoutError):
+    except (OSError, ValueError):
         return Health.UNREACHABLE
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return Health.ANOTHER
+    try:
+        await _connect(place, int(port), ssl=_trust_anybody(), server_hostname=place)
+    except OSError:
+        return Health.ANOTHER
+    return Health.UNTRUSTED if tls else Health.ENCRYPTED
+
+
+async def _connect(host: str, port: int, **how: Any) -> None:
+    """See whether a connection can be made, and hang up. TimeoutError is an OSError too."""
+    async with asyncio.timeout(SECONDS):
+        _, writer = await asyncio.open_connection(host, port, **how)
+    writer.transport.abort()
+
+
+def _trust_anybody() -> ssl.SSLContext:
+    """Enough to see whether TLS is spoken; nothing is told to whoever speaks it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 def is_here(address: str) -> bool:

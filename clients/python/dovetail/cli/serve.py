@@ -8,10 +8,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
-from dovetail.cli.exits import CommandError
+from dovetail.cli.exits import MISUSED, CommandError
+from dovetail.cli.settings import SERVER, SERVING, with_settings
 
 
 def data_folder() -> Path:
@@ -25,46 +27,17 @@ def store_url(store: str | None, data_dir: Path | None) -> str:
     return store or f"sqlite:///{(data_dir or data_folder()).absolute()}/dovetail.db"
 
 
-store_option = click.option(
-    "--store",
-    metavar="URL",
-    envvar="DOVETAIL_STORE",
-    help="sqlite:///PATH or postgresql://…  [default: dovetail.db in the data folder]",
-)
-data_dir_option = click.option(
-    "--data-dir",
-    metavar="DIR",
-    envvar="DOVETAIL_DATA_DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The data folder.  [default: dovetail in XDG_DATA_HOME or ~/.local/share]",
-)
-insecure_option = click.option(
-    "--insecure",
-    is_flag=True,
-    help="Allow an address that other machines can reach. Whoever reaches it may do anything.",
-)
-
-
 @click.command()
 @click.argument("service", type=click.Choice(["messaging", "tasks"]))
-@store_option
-@data_dir_option
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    help="Where to listen; port 0: any free one.  [default: 127.0.0.1:50051 (messaging), :50052]",
-)
-@insecure_option
+@with_settings(SERVER["listen"], *SERVING)
 @click.option("--json", "as_json", is_flag=True, help="Say where it serves as one JSON object.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when its parent ends.")
-def serve(  # noqa: PLR0913 - one parameter per option
+def serve(
     service: str,
-    store: str | None,
-    data_dir: Path | None,
     listen: str | None,
-    insecure: bool,
     as_json: bool,
     until_stdin_closes: bool,
+    **settings: Any,
 ) -> None:
     """Run one server: `messaging` or `tasks`.
 
@@ -82,12 +55,12 @@ def serve(  # noqa: PLR0913 - one parameter per option
     try:
         config = server.ServerConfig(
             service=service,
-            store=store_url(store, data_dir),
+            store=store_url(settings.pop("store"), settings.pop("data_dir")),
             listen=listen or f"{server.LOOPBACK}:{server.DEFAULT_PORTS[service]}",
-            insecure=insecure,
+            **settings,
         )
     except server.ConfigError as error:
-        raise click.UsageError(str(error)) from error
+        raise CommandError(str(error), MISUSED) from error
     if until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     try:

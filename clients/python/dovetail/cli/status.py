@@ -28,7 +28,7 @@ async def status(session: Session) -> None:
 
     Ends with exit code 6 when one of them does not serve.
     """
-    probes = await probe_all(session.messaging, session.tasks)
+    probes = await probe_all(session.servers)
     up = {probe.service for probe in probes if probe.health is Health.SERVING}
     faults = [
         f"{probe.service} at {probe.address}: {EXPLANATIONS[probe.health]}"
@@ -43,9 +43,10 @@ async def status(session: Session) -> None:
             counts |= await _work(session)
     except DovetailError as error:
         faults.append(explained(error).message)
-    facts = {"version": version("dovetail"), "team_id": session.team_id}
+    team_id = session.team_id or ("" if session.servers.has_token else "default")
+    facts = {"version": version("dovetail"), "team_id": team_id}
     facts |= {"servers": [asdict(probe) for probe in probes], **counts}
-    session.out.facts(facts, lambda: _picture(session.team_id, probes, counts))
+    session.out.facts(facts, lambda: _picture(team_id, probes, counts))
     if faults:
         raise CommandError("; ".join(faults), NO_ANSWER)
 
@@ -74,7 +75,8 @@ def _picture(team_id: str, probes: Sequence[Probe], counts: dict[str, Any]) -> R
             Text(harmless(probe.address)),
             Text(f"{1_000 * probe.seconds:.0f} ms" if serving else "", style="dim"),
         )
-    head = Text(f"Dovetail {version('dovetail')}, team {harmless(team_id)}\n")
+    team = f"team {harmless(team_id)}" if team_id else "the team of the token"
+    head = Text(f"Dovetail {version('dovetail')}, {team}\n")
     return Group(head, table, *_sums(counts))
 
 

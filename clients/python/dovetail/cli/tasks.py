@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,11 +11,19 @@ import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.cli import pictures
-from dovetail.cli.options import LABEL, OBJECT, TIME, Session, calls, enum_names, label_option
+from dovetail.cli.options import (
+    LABEL,
+    LENGTH,
+    OBJECT,
+    TIME,
+    Session,
+    calls,
+    enum_names,
+    label_option,
+)
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 STATES = enum_names(pb.TaskState.keys(), "TASK_STATE_")
-UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -38,7 +45,13 @@ def filters(function: Callable[..., None]) -> Callable[..., None]:
     """The options that choose tasks."""
     for option in reversed(
         (
-            click.option("--state", "states", type=click.Choice(STATES), multiple=True),
+            click.option(
+                "--state",
+                "states",
+                type=click.Choice(STATES),
+                multiple=True,
+                help="In this state.",
+            ),
             click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
             click.option("--unassigned", is_flag=True, help="Assigned to nobody."),
             click.option("--creator", "creators", multiple=True, help="Created by this agent."),
@@ -116,9 +129,9 @@ async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any
 
 @task.command()
 @click.argument("task_id", metavar="TASK")
-@click.option("--title")
-@click.option("--description")
-@click.option("--priority", type=int)
+@click.option("--title", help="A new title.")
+@click.option("--description", help="What is to be done, at length.")
+@click.option("--priority", type=int, help="Higher is more urgent.")
 @click.option("--label", "labels", type=LABEL, multiple=True, help="All its labels from now on.")
 @due_option
 @etag_option
@@ -248,21 +261,9 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
     session.out.item(await session.agent.tasks.reopen(task_id, reason, **options), pictures.task)
 
 
-def _bucket(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
-    if value is None:
-        return None
-    match = re.fullmatch(r"(\d+)([smhdw])", value)
-    if not match:
-        raise click.BadParameter(f"{value!r} is no length of time: write 30m, 1h or 7d")
-    try:
-        return timedelta(seconds=int(match[1]) * UNITS[match[2]])
-    except OverflowError as error:
-        raise click.BadParameter(f"{value!r} is too long") from error
-
-
 @click.command()
 @filters
-@click.option("--bucket", metavar="LENGTH", callback=_bucket, help="Completions per 1h, 1d, …")
+@click.option("--bucket", type=LENGTH, help="Completions per 1h, 1d, …")
 @calls
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
     """Totals, times and workload over all tasks, or those chosen."""

@@ -1,5 +1,4 @@
 """`dovetail up`: both servers on this machine, as one command."""
-# ruff: noqa: PLR0913 - one parameter per option
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ import shlex
 import shutil
 import sys
 from importlib.metadata import version
-from pathlib import Path
+from typing import Any
 
 import click
 from rich.text import Text
@@ -23,18 +22,13 @@ from dovetail.cli.children import (
     serving_for_now,
 )
 from dovetail.cli.exits import CommandError, explained
-from dovetail.cli.options import MESSAGING, TASKS
 from dovetail.cli.output import Output
-from dovetail.cli.serve import (
-    data_dir_option,
-    data_folder,
-    insecure_option,
-    store_option,
-    store_url,
-)
+from dovetail.cli.serve import data_folder, store_url
+from dovetail.cli.settings import CLIENT, MESSAGING, SERVER, SERVING, TASKS, with_settings
 from dovetail.cli.trial import trial
 from dovetail.client import DovetailError
 
+TOKEN_FILE = CLIENT["token-file"].flag
 DURABILITY = {
     "sqlite": "what is answered is on disk (fsync before each answer)",
     "postgresql": "what is answered is committed by PostgreSQL (its synchronous_commit)",
@@ -43,23 +37,7 @@ DURABILITY["postgres"] = DURABILITY["postgresql"]
 
 
 @click.command()
-@store_option
-@data_dir_option
-@click.option(
-    "--messaging-listen",
-    metavar="HOST:PORT",
-    default=MESSAGING,
-    show_default=True,
-    help="Where messaging listens; port 0: any free one.",
-)
-@click.option(
-    "--tasks-listen",
-    metavar="HOST:PORT",
-    default=TASKS,
-    show_default=True,
-    help="Where tasks listens; port 0: any free one.",
-)
-@insecure_option
+@with_settings(SERVER["messaging-listen"], SERVER["tasks-listen"], *SERVING)
 @click.option("--json", "as_json", is_flag=True, help="Say what runs as one JSON object.")
 @click.option(
     "--try",
@@ -68,26 +46,20 @@ DURABILITY["postgres"] = DURABILITY["postgresql"]
     help="Show a first exchange instead, on a store and ports that are gone afterwards.",
 )
 def up(
-    store: str | None,
-    data_dir: Path | None,
-    messaging_listen: str,
-    tasks_listen: str,
-    insecure: bool,
-    as_json: bool,
-    try_out: bool,
+    messaging_listen: str, tasks_listen: str, as_json: bool, try_out: bool, **settings: Any
 ) -> None:
     """Run both servers on this machine, until Ctrl-C or SIGTERM.
 
     They stop once the calls they have begun are answered, and whenever this command ends, however
     it ends. If one of them ends by itself, this command stops the other and fails.
     """
-    folder = (data_dir or data_folder()).absolute()
+    folder = (settings.pop("data_dir") or data_folder()).absolute()
     plan = Plan(
-        store=store_url(store, folder),
+        store=store_url(settings.pop("store"), folder),
         logs=folder,
         messaging_listen=messaging_listen,
         tasks_listen=tasks_listen,
-        insecure=insecure,
+        settings=settings,
     )
     try:
         asyncio.run(_try_out() if try_out else _run(plan, Output(as_json)))
@@ -153,16 +125,54 @@ def _welcome(plan: Plan, children: Children) -> Text:
     facts["data and logs"] = facts.pop("data_dir")
     for name, fact in facts.items():
         text.append(f"  {name:<14}", style="dim").append(f"{fact}\n")
-    text.append("\n  Next, in another terminal:\n").append(f"  {_next(facts)}\n", style="green")
+    text.append("\n  Next, in another terminal:\n")
+    for line in _next(plan, facts):
+        text.append(f"  {line}\n", style="green")
     return text.append("\n  Ctrl-C stops both.")
 
 
-def _next(facts: dict[str, str]) -> str:
-    """One command to paste; it names the servers where they are not at their usual places."""
-    elsewhere = "".join(
-        f" --{service} {facts[service]}"
+def _next(plan: Plan, facts: dict[str, str]) -> list[str]:
+    """Commands to paste, with the options that reach these servers."""
+    reach = "".join(_elsewhere(facts) + _trust(plan))
+    if not plan.settings["credentials"]:
+        return [_hello(f"--as me{reach}")]
+    admin = plan.settings["admin_token_file"]
+    if not admin:
+        return [_hello(f"--as me {TOKEN_FILE} FILE{reach}")]
+    own = plan.logs / "me.token"
+    hello = _hello(f"--as me {TOKEN_FILE} {shlex.quote(str(own))}{reach}")
+    if own.exists():
+        return [hello]
+    admins = f"{TOKEN_FILE} {shlex.quote(str(admin))}{reach}"
+    make = f"token create --agent me --out {shlex.quote(str(own))} {admins}"
+    return [f"{program()} team create default {admins} && {program()} {make}", hello]
+
+
+def _hello(options: str) -> str:
+    return f"{program()} send {options} me 'Hello, inbox' && {program()} inbox {options}"
+
+
+def _elsewhere(facts: dict[str, str]) -> list[str]:
+    """The options that name the servers where they are not at their usual places."""
+    return [
+        f" {CLIENT[service].flag} {shlex.quote(_near(facts[service]))}"
         for service, usual in (("messaging", MESSAGING), ("tasks", TASKS))
         if facts[service] != usual
-    )
-    me = f"--as me{elsewhere}"
-    return f"{program()} send {me} me 'Hello, inbox' && {program()} inbox {me}"
+    ]
+
+
+def _near(address: str) -> str:
+    """An address at which this machine reaches what listens on all of its addresses."""
+    host, _, port = address.rpartition(":")
+    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address
+
+
+def _trust(plan: Plan) -> list[str]:
+    """The options without which a client does not trust these servers, nor they it."""
+    certificate = plan.settings["tls_cert"]
+    if not certificate:
+        return []
+    flags = [f" {CLIENT['tls-ca'].flag} {shlex.quote(str(certificate))}"]
+    if plan.settings["tls_client_ca"]:
+        flags += [f" {CLIENT[f'tls-client-{part}'].flag} FILE" for part in ("cert", "key")]
+    return flags

@@ -34,6 +34,7 @@ from dovetail.client.errors import (
 )
 from dovetail.client.inbox import Inbox
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
+from dovetail.client.security import ConfigurationError, Tls
 from dovetail.client.tasks import Tasks
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Agent",
     "AlreadyExistsError",
     "CallCancelledError",
+    "ConfigurationError",
     "DataLossError",
     "DeadlineExceededError",
     "DovetailError",
@@ -57,6 +59,7 @@ __all__ = [
     "ReceivedMessage",
     "ResourceExhaustedError",
     "Tasks",
+    "Tls",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",

@@ -9,12 +9,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, 
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Unpack
 
-from dovetail.client.connection import Addresses, Connection, caller_metadata
+from dovetail.client.connection import Access, Addresses, Connection, caller_metadata
 from dovetail.client.errors import DeadlineExceededError
 from dovetail.client.inbox import Inbox
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
+from dovetail.client.security import Tls, Token, tls_or_default
 from dovetail.client.tasks import Tasks
 from dovetail.client.values import struct
 from dovetail.messaging.v1 import messaging_pb2 as pb
@@ -34,6 +36,10 @@ async def connect(
     tasks: Addresses = TASKS,
     timeout: float = TIMEOUT,  # noqa: ASYNC109 - each call's, not this function's
     patience: float | None = None,
+    token: str = "",
+    token_file: Path | str | None = None,
+    tls: Tls | None = None,
+    insecure: bool = False,
 ) -> AsyncGenerator[Agent]:
     """Be an agent of a team, at the servers of these addresses. Nothing is called yet.
 
@@ -44,11 +50,22 @@ async def connect(
 
     Either service may have several addresses, of servers over one store: listed, or separated by
     commas. Calls go to those that are up, in turn.
+
+    Servers that ask for credentials get `token`, or that of `token_file` (mode 0600; read again
+    when a server refuses the old one), or that of DOVETAIL_TOKEN or DOVETAIL_TOKEN_FILE. It says
+    who calls: the ids may be left out. `tls` (default: DOVETAIL_TLS_CA) encrypts; a token goes to
+    another machine in the clear only when `insecure` says so. Raises ConfigurationError.
     """
-    caller = caller_metadata(team_id, agent_id)
-    patience = timeout if patience is None else patience
-    talk = Connection(messaging, caller, timeout, patience)
-    work = Connection(tasks, caller, timeout, patience)
+    access = Access(
+        ids=caller_metadata(team_id, agent_id),
+        token=Token(token, token_file),
+        tls=tls_or_default(tls),
+        insecure=insecure,
+        timeout=timeout,
+        patience=timeout if patience is None else patience,
+    )
+    talk = Connection(messaging, access)
+    work = Connection(tasks, access)
     try:
         yield Agent(agent_id, talk, Tasks(work))
     finally:

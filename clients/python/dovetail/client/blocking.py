@@ -36,7 +36,7 @@ from functools import cache, wraps
 from typing import ParamSpec, TypeVar, Unpack
 
 from dovetail import client
-from dovetail.client import InboxMessage, MessageContent
+from dovetail.client import InboxMessage, MessageContent, admin
 from dovetail.messaging.v1 import messaging_pb2 as pb
 
 P = ParamSpec("P")
@@ -207,6 +207,19 @@ class Agent:
         self.messages = loop.iterating(agent.messages)
 
 
+class Admin:
+    """Makes teams and credentials: the methods of `dovetail.client.admin.Admin`, waited for."""
+
+    def __init__(self, loop: _Loop, admin: admin.Admin) -> None:
+        """Use `connect_admin`."""
+        self.create_team = loop.waiting(admin.create_team)
+        self.teams = loop.iterating(admin.teams)
+        self.create_token = loop.waiting(admin.create_token)
+        self.credentials = loop.iterating(admin.credentials)
+        self.rotate = loop.waiting(admin.rotate)
+        self.revoke = loop.waiting(admin.revoke)
+
+
 def _then(method: Callable[P, T], convert: Callable[[T], U]) -> Callable[P, U]:
     """The method, its answer converted."""
 
@@ -229,23 +242,24 @@ def _opening(loop: _Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbo
 
 
 def _connecting(
-    method: Callable[P, AbstractAsyncContextManager[client.Agent]],
-) -> Callable[P, AbstractContextManager[Agent]]:
+    method: Callable[P, AbstractAsyncContextManager[T]], face: Callable[[_Loop, T], U]
+) -> Callable[P, AbstractContextManager[U]]:
     @wraps(method)
     @contextmanager
-    def connect(*args: P.args, **kwargs: P.kwargs) -> Generator[Agent]:
+    def connect(*args: P.args, **kwargs: P.kwargs) -> Generator[U]:
         loop, stack = _loop(), AsyncExitStack()
 
-        async def enter() -> client.Agent:
+        async def enter() -> T:
             return await stack.enter_async_context(method(*args, **kwargs))
 
-        agent = loop.run(enter())
+        connected = loop.run(enter())
         try:
-            yield Agent(loop, agent)
+            yield face(loop, connected)
         finally:
             loop.run(stack.aclose())
 
     return connect
 
 
-connect = _connecting(client.connect)
+connect = _connecting(client.connect, Agent)
+connect_admin = _connecting(admin.connect_admin, Admin)

@@ -7,7 +7,8 @@ import ipaddress
 import json
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Concatenate, TypeVar
+from dataclasses import dataclass
+from typing import Any, Concatenate, TypeVar
 
 import grpc
 
@@ -16,6 +17,16 @@ from dovetail.client.errors import (
     DovetailError,
     UnavailableError,
     from_rpc_error,
+)
+from dovetail.client.security import (
+    ConfigurationError,
+    Metadata,
+    Tls,
+    Token,
+    is_local,
+    open_channel,
+    refuse_clear_text,
+    tls_fault,
 )
 
 Request = TypeVar("Request")
@@ -53,6 +64,9 @@ SEVERAL = (
     ),
 )
 
+AT_HOME = ("grpc.enable_http_proxy", 0)
+"""What is on this machine is not looked for by way of a proxy, which would see the token."""
+
 Addresses = str | Iterable[str]
 """One address, or those of several servers over one store: listed, or separated by commas."""
 
@@ -60,7 +74,7 @@ PASSING = (UnavailableError, CallCancelledError)
 """Errors after which the same call may be made again: every write is safe to repeat."""
 
 
-def caller_metadata(team_id: str, agent_id: str) -> tuple[tuple[str, bytes], ...]:
+def caller_metadata(team_id: str, agent_id: str) -> Metadata:
     """Who calls, as servers read it. The binary keys carry every id, ASCII or not."""
     pairs = (("dovetail-team-bin", team_id), ("dovetail-agent-bin", agent_id))
     return tuple((key, value.encode()) for key, value in pairs if value)
@@ -95,12 +109,50 @@ def _ip_version(address: str) -> int:
         ) from None
 
 
+def _options(addresses: tuple[str, ...], tls: Tls | None) -> tuple[tuple[str, Any], ...]:
+    """The options of a channel to these addresses."""
+    server_name = tls.server_name if tls else ""
+    if tls and len(addresses) > 1:
+        server_name = server_name or _common_host(addresses)
+    return (
+        *(SEVERAL if len(addresses) > 1 else OPTIONS),
+        *([AT_HOME] if all(map(is_local, addresses)) else []),
+        *([("grpc.default_authority", server_name)] if server_name else []),
+    )
+
+
+def _common_host(addresses: tuple[str, ...]) -> str:
+    """The host of all: of several addresses gRPC checks certificates for one name alone."""
+    hosts = {address.rpartition(":")[0] for address in addresses}
+    if len(hosts) > 1:
+        raise ConfigurationError(
+            "servers on several hosts need one name that is in the certificate of each:"
+            " Tls(server_name=…)"
+        )
+    return hosts.pop()
+
+
 def pauses() -> Iterator[float]:
     """How long to wait before each attempt: doubling, up to a limit, never in step with others."""
     pause = SHORTEST_PAUSE
     while True:
         yield pause * random.uniform(0.5, 1.0)
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """How every server is called: by whom, on what kind of channel, how persistently.
+
+    `insecure` lets a token go to another machine in the clear.
+    """
+
+    ids: Metadata
+    token: Token
+    tls: Tls | None
+    insecure: bool
+    timeout: float
+    patience: float
 
 
 class Connection:
@@ -110,22 +162,23 @@ class Connection:
     seconds. While no server can be reached, calls are repeated for `patience` seconds at most.
     """
 
-    def __init__(
-        self,
-        addresses: Addresses,
-        caller: tuple[tuple[str, bytes], ...],
-        timeout: float,
-        patience: float,
-    ) -> None:
+    def __init__(self, addresses: Addresses, access: Access) -> None:
         """Prepare to call the servers at `addresses`."""
         each = listed(addresses)
+        if access.token.metadata and not (access.tls or access.insecure):
+            refuse_clear_text(each)
         self.address = ",".join(each)
-        self.caller = caller
-        self.channel: grpc.aio.Channel = grpc.aio.insecure_channel(
-            target(each), options=SEVERAL if len(each) > 1 else OPTIONS
-        )
-        self.timeout = timeout
-        self._patience = min(patience, timeout)
+        self.channel = open_channel(target(each), access.tls, _options(each, access.tls))
+        self.timeout = access.timeout
+        self._patience = min(access.patience, access.timeout)
+        self._ids = access.ids
+        self._token = access.token
+        self._tls = access.tls
+
+    @property
+    def metadata(self) -> Metadata:
+        """Who calls, and the proof of it as far as it is known now."""
+        return (*self._ids, *self._token.metadata)
 
     async def call(
         self,
@@ -143,7 +196,7 @@ class Connection:
         give_up = clock() + (self._patience and wait + self._patience)
         for pause in pauses():
             try:
-                return await method(request, timeout=end - clock(), metadata=self.caller)
+                return await self._attempt(method, request, end)
             except grpc.aio.AioRpcError as error:
                 failure = self.failure(error)
                 pause = max(pause, failure.retry_after or 0.0)
@@ -152,10 +205,39 @@ class Connection:
             await asyncio.sleep(pause)
         raise AssertionError("pauses never end")
 
+    async def _attempt(
+        self,
+        method: Callable[Concatenate[Request, ...], Awaitable[Response]],
+        request: Request,
+        end: float,
+    ) -> Response:
+        """Make a call; one that is refused for its token once more, if there is another now."""
+        clock = asyncio.get_running_loop().time
+        used = self.metadata
+        try:
+            return await method(request, timeout=end - clock(), metadata=used)
+        except grpc.aio.AioRpcError as error:
+            if not self.renewed(error, used):
+                raise
+        return await method(request, timeout=end - clock(), metadata=self.metadata)
+
+    def renewed(self, error: grpc.aio.AioRpcError, used: Metadata) -> bool:
+        """Whether a caller that was refused has another token by now, in its file."""
+        if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+            return False
+        try:
+            self._token.read_again()
+        except ConfigurationError as fault:
+            error.add_note(str(fault))
+        return self.metadata != used
+
     def failure(self, error: grpc.aio.AioRpcError) -> DovetailError:
         """The typed error of a call."""
         failure = from_rpc_error(error)
         failure.address = self.address
+        if isinstance(failure, UnavailableError) and not failure.reason:
+            fault = tls_fault(str(failure), self._tls)
+            failure.args = (f"{failure}: {fault}",) if fault else failure.args
         return failure
 
     async def close(self) -> None:

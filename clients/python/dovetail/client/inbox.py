@@ -12,6 +12,7 @@ from grpc.aio import EOF
 
 from dovetail.client.connection import PASSING, Connection, pauses
 from dovetail.client.received import ReceivedMessage
+from dovetail.client.security import Metadata
 from dovetail.messaging.v1 import messaging_pb2 as pb
 
 Subscribe = grpc.aio.UnaryStreamMultiCallable[pb.SubscribeInboxRequest, pb.SubscribeInboxResponse]
@@ -91,6 +92,9 @@ class Inbox:
             response = await stream.next()
         except grpc.aio.AioRpcError as error:
             await self._hang_up()
+            if self._connection.renewed(error, stream.metadata):
+                self._pause = 0.0
+                return
             failure = self._connection.failure(error)
             if not isinstance(failure, PASSING):
                 raise failure from error
@@ -107,7 +111,8 @@ class Inbox:
         if self._closed:
             return None
         self._pause = next(self._pauses)
-        self._stream = _Stream(self._subscribe(self._request, metadata=self._connection.caller))
+        metadata = self._connection.metadata
+        self._stream = _Stream(self._subscribe(self._request, metadata=metadata), metadata)
         return self._stream
 
     async def _hang_up(self) -> None:
@@ -130,8 +135,11 @@ class _Stream:
     """
 
     def __init__(
-        self, call: grpc.aio.UnaryStreamCall[pb.SubscribeInboxRequest, pb.SubscribeInboxResponse]
+        self,
+        call: grpc.aio.UnaryStreamCall[pb.SubscribeInboxRequest, pb.SubscribeInboxResponse],
+        metadata: Metadata,
     ) -> None:
+        self.metadata = metadata
         self._call = call
         self._read: asyncio.Task[Any] | None = None
 

@@ -46,10 +46,11 @@ class Draft:
             if not self.role:
                 check.refuse("role", "must be set: AGENT, OPERATOR, OBSERVER or ADMIN")
             elif self.role == Role.ADMIN:
-                if self.team_id or self.agent_id:
-                    check.refuse("team_id", "must be empty for ADMIN, and so must agent_id")
+                for field, given in (("team_id", self.team_id), ("agent_id", self.agent_id)):
+                    if given:
+                        check.refuse(field, "must be empty for ADMIN, which is of no team")
             elif not self.team_id:
-                check.refuse("team_id", "must be set")
+                check.refuse("team_id", "must be set, but for ADMIN")
             if self.role == Role.AGENT and not self.agent_id:
                 check.refuse("agent_id", "must be set for AGENT")
 
@@ -176,7 +177,9 @@ class Credentials:
                 return None
             if credentials.find_token(transaction, hashed):
                 raise FailedPreconditionError(
-                    Reason.CREDENTIAL_HAS_ENDED, "its token was an admin's, and has ended"
+                    Reason.CREDENTIAL_HAS_ENDED,
+                    "its token was given out before, and is no living admin's: name a file that"
+                    " does not exist yet, and it is made",
                 )
             draft = Draft(
                 team_id="", agent_id="", role=Role.ADMIN, description="first", lifetime=None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,17 +27,12 @@ def token_in(path: Path) -> str:
 
 def _make(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(number, "w") as file:
-            file.write(new_token() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.") as draft:
+        draft.write(new_token() + "\n")
+        draft.flush()
+        os.fsync(draft.fileno())
         with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
+            os.link(draft.name, path)
 
 
 def _read(path: Path) -> str:
@@ -45,7 +41,7 @@ def _read(path: Path) -> str:
         raise ConfigError(
             f"--admin-token-file {path} has mode {mode:04o}: others can read it. chmod 600 {path}"
         )
-    token = path.read_text().strip()
+    token = path.read_bytes().decode(errors="replace").strip()
     if not is_token(token):
         raise ConfigError(
             f"--admin-token-file {path} holds no token: name a file that does not exist yet,"

@@ -97,6 +97,8 @@ class Engine(ABC):
         if isinstance(error, DovetailError):
             return error
         for link in _chain(error):
+            link.args = tuple(map(_first_line, link.args))
+        for link in _chain(error):
             known = self.classify(link)
             if known is not None:
                 known.__cause__ = link
@@ -125,6 +127,11 @@ class Engine(ABC):
             except PeeweeException:
                 database.close()
             raise
+
+
+def _first_line(said: object) -> object:
+    """What an error says, fit for a log: below its first line a database may tell a whole row."""
+    return said.partition("\n")[0] if isinstance(said, str) else said
 
 
 def unavailable(message: str) -> UnavailableError:

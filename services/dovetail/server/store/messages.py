@@ -179,8 +179,9 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Mes
     if asked.recipient_id or asked.states:
         wanted.append(_delivered(team_id, asked.recipient_id, asked.states))
     if asked.party_id:
+        # A recipient is told of its own delivery alone, by what the states choose as well.
         sent = MessageRow.sender_id == asked.party_id
-        wanted.append(sent | _delivered(team_id, asked.party_id, ()))
+        wanted.append(sent | _delivered(team_id, asked.party_id, asked.states))
     if asked.after is not None:
         newest, number = asked.newest_first, asked.after
         wanted.append(MessageRow.number < number if newest else MessageRow.number > number)

@@ -1,5 +1,4 @@
 """`dovetail demo`: the command."""
-# ruff: noqa: PLR0913 - one parameter per option
 
 from __future__ import annotations
 
@@ -19,18 +18,17 @@ from dovetail.cli.children import cancel_on_signals, serving_for_now
 from dovetail.cli.demo import story
 from dovetail.cli.demo.stage import Stage
 from dovetail.cli.demo.team import ROLES, Member, Pace, Planner
-from dovetail.cli.exits import INTERRUPTED, explained
-from dovetail.cli.options import PATIENCE, server_options
+from dovetail.cli.exits import INTERRUPTED
+from dovetail.cli.options import Servers, failures_explained, server_options
 from dovetail.cli.output import Output
-from dovetail.client import Agent, DovetailError, connect
+from dovetail.client import Agent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where the team works."""
 
-    messaging: str
-    tasks: str
+    servers: Servers
     team_id: str
     lasting: bool
 
@@ -49,9 +47,7 @@ class Place:
     "--json", "as_json", is_flag=True, help="Print one JSON object per event, then the report."
 )
 @click.pass_context
-def demo(
-    context: click.Context, here: bool, messaging: str, tasks: str, speed: float, as_json: bool
-) -> None:
+def demo(context: click.Context, servers: Servers, here: bool, speed: float, as_json: bool) -> None:
     """Watch a small team of agents work.
 
     A planner, two coders, a reviewer and a writer talk and work for half a minute, on servers and a
@@ -60,28 +56,20 @@ def demo(
     """
     named = {context.get_parameter_source(name) for name in ("messaging", "tasks")}
     here = here or ParameterSource.COMMANDLINE in named
-    place = Place(
-        messaging=messaging, tasks=tasks, team_id=f"demo-{uuid.uuid4().hex[:8]}", lasting=True
-    )
+    place = Place(servers=servers, team_id=f"demo-{uuid.uuid4().hex[:8]}", lasting=True)
     stage, pace = Stage(Output(as_json)), Pace(speed=speed)
     try:
-        asyncio.run(_play(place, stage, pace) if here else _play_apart(stage, pace))
-    except DovetailError as error:
-        raise explained(error) from error
-    except (asyncio.CancelledError, KeyboardInterrupt):
+        with failures_explained():
+            asyncio.run(_play(place, stage, pace) if here else _play_apart(stage, pace))
+    except asyncio.CancelledError:
         sys.exit(INTERRUPTED)
 
 
 async def _play_apart(stage: Stage, pace: Pace) -> None:
     """Play on servers of its own."""
     async with serving_for_now() as children:
-        place = Place(
-            messaging=children.messaging.address,
-            tasks=children.tasks.address,
-            team_id="demo",
-            lasting=False,
-        )
-        await _play(place, stage, pace)
+        servers = Servers(messaging=children.messaging.address, tasks=children.tasks.address)
+        await _play(Place(servers=servers, team_id="demo", lasting=False), stage, pace)
 
 
 async def _play(place: Place, stage: Stage, pace: Pace) -> None:
@@ -116,15 +104,8 @@ async def _together(place: Place) -> AsyncGenerator[dict[str, Agent]]:
     async with AsyncExitStack() as stack:
         agents: dict[str, Agent] = {}
         for name, role in story.NAMES.items():
-            agents[name] = await stack.enter_async_context(
-                connect(
-                    name,
-                    team_id=place.team_id,
-                    messaging=place.messaging,
-                    tasks=place.tasks,
-                    patience=PATIENCE,
-                )
-            )
+            connection = place.servers.connect(name, place.team_id)
+            agents[name] = await stack.enter_async_context(connection)
             await agents[name].register(display_name=role)
         yield agents
 

@@ -1,0 +1,55 @@
+"""What the commands of admins have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec
+
+import click
+
+from dovetail.cli.options import PATIENCE, Servers, failures_explained, server_options
+from dovetail.cli.output import Output
+from dovetail.cli.settings import CLIENT, with_settings
+from dovetail.client.admin import Admin, connect_admin
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Administration:
+    """A command's connection as an admin, and where it writes."""
+
+    admin: Admin
+    out: Output
+
+
+def administers(
+    function: Callable[Concatenate[Administration, P], Awaitable[None]],
+) -> Callable[..., None]:
+    """Make a command of a coroutine function that administers: the token alone says who calls."""
+
+    @with_settings(CLIENT["timeout"])
+    @server_options
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per item.")
+    @functools.wraps(function)
+    def command(servers: Servers, timeout: float, as_json: bool, **arguments: Any) -> None:
+        async def call() -> None:
+            async with connect_admin(
+                messaging=servers.messaging,
+                tasks=servers.tasks,
+                timeout=timeout,
+                patience=PATIENCE,
+                token_file=servers.token_file,
+                tls=servers.tls,
+                insecure=servers.insecure,
+            ) as admin:
+                session = Administration(admin=admin, out=Output(as_json))
+                await function(session, **arguments)  # type: ignore[call-arg]
+
+        with failures_explained():
+            asyncio.run(call())
+
+    return command

@@ -1,0 +1,183 @@
+"""`dovetail config`: what every setting is, and where that comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dovetail.cli.config_file import ConfigFile, nearest
+from dovetail.cli.output import Output
+from dovetail.cli.settings import (
+    CONFIG,
+    PREFIX,
+    SETTINGS,
+    Setting,
+    option,
+    without_password,
+)
+from dovetail.cli.text import harmless
+
+NOT_SHOWN = "(set, not shown)"
+SOURCES = {
+    ParameterSource.COMMANDLINE: "flag",
+    ParameterSource.ENVIRONMENT: "environment",
+    ParameterSource.DEFAULT_MAP: "file",
+    ParameterSource.DEFAULT: "default",
+}
+HEAD = """\
+# Dovetail's settings. A flag goes before an environment variable, and that before this file.
+# To set one, take the # off the line of its key. What stands there now is its default, or in
+# capitals what belongs there. Relative paths begin at the folder of this file.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effective:
+    """One setting as it is now."""
+
+    section: str
+    key: str
+    variable: str
+    option: str
+    value: Any
+    source: str
+
+
+def _flags() -> dict[str, Setting]:
+    """A flag for each setting; where two have the same, the second has its section before it."""
+    flags: dict[str, Setting] = {}
+    for setting in filter(lambda one: one.flag, SETTINGS):
+        taken = setting.flag in flags
+        flags[f"--{setting.section}-{setting.name}" if taken else setting.flag] = setting
+    return flags
+
+
+def _with_all_settings(function: Callable[..., None]) -> Callable[..., None]:
+    for flag, setting in reversed(_flags().items()):
+        function = option(setting, flag, _parameter(setting))(function)
+    return function
+
+
+def _parameter(setting: Setting) -> str:
+    return f"{setting.section}_{setting.key}"
+
+
+@click.command()
+@_with_all_settings
+@click.option("--template", is_flag=True, help="Print a file with every key instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per setting.")
+@click.pass_context
+def config(context: click.Context, template: bool, as_json: bool, **_: object) -> None:
+    """Show every setting, and where it comes from: flag, environment, file or default.
+
+    With the flags of another command it shows what that command would work with. It warns of
+    environment variables that look like settings and are none.
+    """
+    if template:
+        click.echo(_template(), nl=False)
+        return
+    file: ConfigFile = context.obj
+    effective = [_effective(context, setting) for setting in SETTINGS]
+    out = Output(as_json)
+    if as_json:
+        for each in effective:
+            out.facts(asdict(each), str)
+    else:
+        out.show(_picture(file, effective))
+    for warning in _strangers():
+        click.echo(f"dovetail: {warning}", err=True)
+
+
+def _effective(context: click.Context, setting: Setting) -> Effective:
+    value, source = _found(context, setting)
+    if isinstance(value, Path):
+        value = str(value)
+    return Effective(
+        section=setting.section,
+        key=setting.key,
+        variable=setting.variable,
+        option=setting.flag,
+        value=without_password(value) if setting.name == "store" and value else value,
+        source=source,
+    )
+
+
+def _found(context: click.Context, setting: Setting) -> tuple[Any, str]:
+    """A setting's value, and where that comes from. A secret's value goes no further than here."""
+    if setting.environment_only:
+        given = bool(os.environ.get(setting.variable))
+        return (NOT_SHOWN, "environment") if given else (None, "default")
+    name = _parameter(setting)
+    source = context.get_parameter_source(name) or ParameterSource.DEFAULT
+    return context.params[name], SOURCES[source]
+
+
+def _picture(file: ConfigFile, effective: list[Effective]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    for head in ("setting", "value", "from"):
+        table.add_column(head, header_style="dim", overflow="fold")
+    for setting, each in zip(SETTINGS, effective, strict=True):
+        default = each.source == "default"
+        table.add_row(
+            f"{each.section}.{each.key}",
+            Text(_words(setting, each.value), style="dim" if default else ""),
+            Text(_origin(each), style="dim" if default else "bold"),
+        )
+    there = "" if file.exists else " (there is none)"
+    return Group(Text(f"file: {harmless(str(file.path))}{there}\n"), table)
+
+
+def _words(setting: Setting, value: Any) -> str:
+    if value is None or value == "":
+        return setting.default_words or "none"
+    if setting.is_switch:
+        return "on" if value else "off"
+    return harmless(str(value))
+
+
+def _origin(each: Effective) -> str:
+    named = {"flag": each.option, "environment": each.variable}.get(each.source)
+    return f"{each.source} {named}" if named else each.source
+
+
+def _strangers() -> Iterator[str]:
+    """What to say of variables that look like settings and are none."""
+    known = {setting.variable.removeprefix(PREFIX) for setting in (*SETTINGS, CONFIG)}
+    for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
+        own = name.removeprefix(PREFIX)
+        if own not in known:
+            hint = nearest(own, known, PREFIX)
+            yield f"{harmless(name)} is in the environment and no setting{hint}"
+
+
+def _template() -> str:
+    """A file that sets nothing until a # is taken off."""
+    lines = [HEAD]
+    for section, settings in groupby(SETTINGS, lambda setting: setting.section):
+        lines += [f"[{section}]", ""]
+        for setting in filter(lambda one: one.in_file, settings):
+            lines += [_comment(setting), f"#{setting.key} = {_literal(setting)}", ""]
+    return "\n".join(lines)
+
+
+def _comment(setting: Setting) -> str:
+    default = f" Default: {setting.told}." if setting.told else ""
+    help_ = setting.help if setting.help.endswith(".") else f"{setting.help}."
+    return f"# {help_}{default}\n# Also {setting.flag}, {setting.variable}."
+
+
+def _literal(setting: Setting) -> str:
+    """The default as TOML; where there is none, what belongs there."""
+    value = setting.metavar if setting.default in (None, "") else setting.default
+    return json.dumps(value)

@@ -1,0 +1,29 @@
+"""`dovetail team`: which teams there are."""
+
+from __future__ import annotations
+
+import click
+
+from dovetail.cli import pictures
+from dovetail.cli.admins import Administration, administers
+
+
+@click.group()
+def team() -> None:
+    """Make and see teams, with an admin's token."""
+
+
+@team.command()
+@click.argument("team_id", metavar="TEAM")
+@administers
+async def create(session: Administration, team_id: str) -> None:
+    """Make a team; one that exists stays as it is."""
+    session.out.items([await session.admin.create_team(team_id)], pictures.teams)
+
+
+@team.command("list")
+@administers
+async def list_(session: Administration) -> None:
+    """List all teams."""
+    found = [team async for team in session.admin.teams(page_size=1_000)]
+    session.out.items(found, pictures.teams)

@@ -1,0 +1,148 @@
+"""`dovetail tls dev`: an authority and certificates to develop with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dovetail.cli.exits import CommandError
+from dovetail.cli.serve import data_folder
+from dovetail.cli.settings import SERVER, with_settings
+
+if TYPE_CHECKING:
+    import trustme
+
+HOSTS = ("localhost", "127.0.0.1", "::1")
+ORGANIZATION = "Dovetail development"
+CA, CA_KEY = "ca.pem", "ca.key"
+
+
+class _Name(click.ParamType[str]):
+    name = "NAME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(value)):
+            self.fail(f"{value!r} names a file: use letters, digits, '.', '_', '-'", param, ctx)
+        return str(value)
+
+
+@click.group()
+def tls() -> None:
+    """Make certificates."""
+
+
+@tls.command()
+@with_settings(SERVER["data-dir"])
+@click.option(
+    "--dir",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the files are written.  [default: tls in the data folder]",
+)
+@click.option(
+    "--host",
+    "hosts",
+    metavar="NAME_OR_IP",
+    multiple=True,
+    help="What clients call the server, beside localhost; may be given several times.",
+)
+@click.option(
+    "--client",
+    "clients",
+    type=_Name(),
+    multiple=True,
+    help="Make a client's certificate too; may be given several times.",
+)
+def dev(
+    data_dir: Path | None, folder: Path | None, hosts: tuple[str, ...], clients: tuple[str, ...]
+) -> None:
+    """Make an authority, and certificates that it signs, to develop with.
+
+    An authority that is there already is used again, so that clients go on trusting it. The
+    certificates are made anew; servers that run take them over by themselves.
+    """
+    folder = (folder or (data_dir or data_folder()) / "tls").absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        authority = _authority(folder)
+        _write_pair(folder / "server", _issue(authority, *dict.fromkeys((*HOSTS, *hosts))))
+        for name in clients:
+            leaf = authority.issue_cert(common_name=name, organization_name=ORGANIZATION)
+            _write_pair(folder / f"client-{name}", leaf)
+    except OSError as error:
+        raise CommandError(f"{error.filename or folder}: {error.strerror}") from error
+    click.echo(_next_steps(folder, clients))
+
+
+def _authority(folder: Path) -> trustme.CA:
+    """The authority of the folder; a new one where there is none."""
+    try:
+        import trustme  # an extra, and heavy
+    except ImportError as error:
+        raise CommandError(
+            f"certificates are made by trustme: pip install 'dovetail[tls]' ({error})"
+        ) from error
+    cert, key = folder / CA, folder / CA_KEY
+    if cert.exists() or key.exists():
+        try:
+            return trustme.CA.from_pem(cert.read_bytes(), key.read_bytes())
+        except (ValueError, OSError) as error:
+            raise CommandError(
+                f"{cert} and {key} are no authority with its key: move them away for a new one"
+            ) from error
+    made = trustme.CA(organization_name=ORGANIZATION)
+    _write(key, made.private_key_pem.bytes(), 0o600)
+    _write(cert, made.cert_pem.bytes(), 0o644)
+    return made
+
+
+def _issue(authority: trustme.CA, *hosts: str) -> trustme.LeafCert:
+    try:
+        return authority.issue_cert(*hosts, organization_name=ORGANIZATION)
+    except ValueError as error:
+        raise click.UsageError(f"--host: a name or an address is not one: {error}") from error
+
+
+def _write_pair(path: Path, leaf: trustme.LeafCert) -> None:
+    """A certificate with its chain, and its key. A server waits until both are new."""
+    chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
+    _write(path.with_name(f"{path.name}.key"), leaf.private_key_pem.bytes(), 0o600)
+    _write(path.with_name(f"{path.name}.pem"), chain, 0o644)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Replace a file at one blow: who reads it finds the old one or the new one."""
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    os.chmod(made, mode)
+    os.replace(made, path)
+
+
+def _next_steps(folder: Path, clients: tuple[str, ...]) -> str:
+    def flag(name: str, file: str) -> str:
+        return f" --{name} {shlex.quote(str(folder / file))}"
+
+    pair = flag("tls-cert", "server.pem") + flag("tls-key", "server.key")
+    lines = [
+        f"Certificates are in {folder}. They are for development: keep {CA_KEY} to yourself.",
+        "",
+        "Servers:",
+        f"  dovetail up{pair}",
+    ]
+    if clients:
+        lines += ["  or, to admit clients with a certificate alone:"]
+        lines += [f"  dovetail up{pair}{flag('tls-client-ca', CA)}"]
+    lines += ["", "Clients:", f"  dovetail status{flag('tls-ca', CA)}"]
+    for name in clients:
+        shown = flag("tls-client-cert", f"client-{name}.pem")
+        shown += flag("tls-client-key", f"client-{name}.key")
+        lines += [f"  dovetail status{flag('tls-ca', CA)}{shown}"]
+    return "\n".join(lines)

@@ -1,0 +1,179 @@
+"""`dovetail token`: who may call, and as whom."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from click.core import ParameterSource
+
+from dovetail.admin.v1 import admin_pb2 as pb
+from dovetail.cli import pictures
+from dovetail.cli.admins import Administration, administers
+from dovetail.cli.exits import REFUSED, CommandError
+from dovetail.cli.options import LENGTH, enum_names
+from dovetail.cli.output import fields
+from dovetail.cli.settings import CLIENT, FILE, with_settings
+
+ROLE = click.Choice(enum_names(pb.Role.keys(), "ROLE_"))
+TEAM = CLIENT["team"]
+DEFAULT_TEAM = "default"
+
+Made = tuple[pb.Credential, str]
+
+
+@click.group()
+def token() -> None:
+    """Make, see and end credentials, with an admin's token."""
+
+
+expires_option = click.option(
+    "--expires", "lifetime", type=LENGTH, help="After 90s, 12h, 30d, … it ends by itself."
+)
+out_option = click.option(
+    "--out",
+    type=FILE,
+    help="Write the token to this file, for you alone (mode 0600). Default: standard output.",
+)
+
+
+@token.command()
+@with_settings(TEAM)
+@click.option("--agent", "agent_id", default="", help="Who calls with it.")
+@click.option("--role", type=ROLE, help="What it allows; with --agent alone: agent.")
+@expires_option
+@click.option("--note", "description", default="", help="A note for people.")
+@out_option
+@administers
+async def create(
+    session: Administration,
+    team: str,
+    agent_id: str,
+    role: str | None,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    """Make a credential, and give its token, which is told this once.
+
+    The token alone goes to standard output, or with --out to a new file. An admin has no team.
+    """
+    if not (role or agent_id):
+        raise click.UsageError("say whose it is: --agent AGENT, or --role operator, …")
+    make = partial(
+        session.admin.create_token,
+        role=_role(role or "agent"),
+        team_id=_team(role, team),
+        agent_id=agent_id,
+        **options,
+    )
+    await _hand_over(session, make, out, draft=out)
+
+
+@token.command("list")
+@click.option("--team", "team_id", default="", help="Those of this team alone.")
+@click.option("--agent", "agent_id", default="", help="Those of this agent alone.")
+@click.option("--role", type=ROLE, help="Those of this role alone.")
+@click.option("--all", "include_ended", is_flag=True, help="Also those that have ended.")
+@administers
+async def list_(session: Administration, role: str | None, **chosen: Any) -> None:
+    """List credentials, the oldest first; never their tokens."""
+    found = session.admin.credentials(
+        role=_role(role) if role else pb.ROLE_UNSPECIFIED, page_size=1_000, **chosen
+    )
+    session.out.items([each async for each in found], pictures.credentials)
+
+
+@token.command()
+@click.argument("credential_id", metavar="ID")
+@click.option("--grace", type=LENGTH, help="The old one lives so long beside it.  [default: 0s]")
+@expires_option
+@out_option
+@administers
+async def rotate(
+    session: Administration, credential_id: str, out: Path | None, **options: Any
+) -> None:
+    """Make a credential in the place of another, and give its token, which is told this once.
+
+    The token alone goes to standard output, or with --out to a file, in the place of what is there.
+    Without --expires it lives as long as the old one was given.
+    """
+    make = partial(session.admin.rotate, credential_id, **options)
+    draft = out and out.with_name(f".{out.name}.{os.getpid()}")
+    await _hand_over(session, make, out, draft=draft)
+
+
+@token.command()
+@click.argument("credential_id", metavar="ID")
+@administers
+async def revoke(session: Administration, credential_id: str) -> None:
+    """End a credential, and within 5 s whatever is open with it."""
+    session.out.items([await session.admin.revoke(credential_id)], pictures.credentials)
+
+
+def _role(name: str) -> pb.Role.ValueType:
+    return pb.Role.Value(f"ROLE_{name.upper()}")
+
+
+def _team(role: str | None, team: str) -> str:
+    """The team that is meant. One that is only set somewhere is not meant for an admin."""
+    if role != "admin":
+        return team or DEFAULT_TEAM
+    source = click.get_current_context().get_parameter_source(TEAM.key)
+    return team if source is ParameterSource.COMMANDLINE else ""
+
+
+async def _hand_over(
+    session: Administration,
+    make: Callable[[], Awaitable[Made]],
+    out: Path | None,
+    *,
+    draft: Path | None,
+) -> None:
+    """Make a token and give it away. A file for it is there before: nobody is told it twice."""
+    if not (out and draft):
+        _print(session, *await make())
+        return
+    with _private(draft, out) as file:
+        credential, token = await make()
+        try:
+            file.write(token + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise CommandError(
+                f"the token of {credential.credential_id} could not be written to {out}"
+                f" ({error.strerror}) and is lost: revoke it and make another"
+            ) from error
+    session.out.items([credential], pictures.credentials)
+
+
+def _print(session: Administration, credential: pb.Credential, token: str) -> None:
+    """The token alone on standard output, so that a shell can take it from there."""
+    session.out.facts({**fields(credential), "token": token}, lambda: token)
+    if not session.out.as_json:
+        click.echo(pictures.credential(credential), err=True)
+
+
+@contextmanager
+def _private(draft: Path, path: Path) -> Generator[IO[str]]:
+    """A new file for its owner alone, which stands at `path` once the block has ended well."""
+    try:
+        number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise CommandError(
+            f"--out {draft} is there already: name another file, or remove it", REFUSED
+        ) from error
+    except OSError as error:
+        raise CommandError(f"--out {path} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(number, "w") as file:
+            yield file
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

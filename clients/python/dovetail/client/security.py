@@ -1,0 +1,218 @@
+"""What keeps strangers out, on the client's side: the caller's token, the channel's TLS."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shlex
+import ssl
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+TOKEN_VARIABLE = "DOVETAIL_TOKEN"
+TOKEN_FILE_VARIABLE = "DOVETAIL_TOKEN_FILE"
+CA_VARIABLE = "DOVETAIL_TLS_CA"
+LARGEST_TOKEN_FILE = 4096
+
+_SIGNS = {
+    "WRONG_VERSION_NUMBER": "the server speaks no TLS",
+    "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not by an authority that is trusted"
+    " here, or is out of date",
+    "Hostname Verification": "the server's certificate is for another host name",
+}
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+class ConfigurationError(ValueError):
+    """What `connect` was given cannot work. Nothing was sent; the text says what would be right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """How a channel is encrypted, as paths of PEM files.
+
+    `ca` is who must have signed the server's certificate (default: whom the system trusts). `cert`
+    and `key` are shown to servers that want to see a client's certificate. `server_name` is what
+    the server's certificate must be for (default: the host of the address); servers on several
+    hosts have such a name in common.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str = ""
+
+
+class Token:
+    """A caller's bearer token, if it has one. That of a file may be replaced while it is used."""
+
+    def __init__(self, text: str = "", file: Path | str | None = None) -> None:
+        """Take a token, or that of a file, or that which the environment names."""
+        if not (text or file):
+            text = os.environ.get(TOKEN_VARIABLE, "")
+            file = os.environ.get(TOKEN_FILE_VARIABLE, "")
+        if text and file:
+            raise ConfigurationError(
+                "there is a token and a token file, and only one can be meant"
+                f" ({TOKEN_VARIABLE} and {TOKEN_FILE_VARIABLE} in the environment)"
+            )
+        self._file = Path(file) if file else None
+        self._text = read_token(self._file) if self._file else text and _token(text, "the token")
+
+    @property
+    def metadata(self) -> Metadata:
+        """The token as servers read it."""
+        return (("authorization", f"Bearer {self._text}"),) if self._text else ()
+
+    def read_again(self) -> None:
+        """Take what the file says now. Raises ConfigurationError, and keeps the token it had."""
+        if self._file:
+            self._text = read_token(self._file)
+
+
+def read_token(path: Path) -> str:
+    """The token of a file that nobody else can read. No error ever shows its content."""
+    try:
+        # Looked at once it is open, so that it is this file that was looked at; a pipe never waits.
+        with open(path, "rb", opener=_without_waiting) as file:
+            _refuse_exposed(path, os.fstat(file.fileno()))
+            content = file.read(LARGEST_TOKEN_FILE + 1)
+    except OSError as error:
+        raise ConfigurationError(f"token file {path}: {error.strerror}") from None
+    if len(content) > LARGEST_TOKEN_FILE:
+        raise ConfigurationError(f"token file {path}: it is too long for a token")
+    return _token(content.decode("utf-8", "replace").strip(), f"token file {path}")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _refuse_exposed(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f"token file {path}: it is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise ConfigurationError(
+            f"token file {path}: it belongs to another user (uid {status.st_uid}), who may change"
+            " it: copy it to a file of your own"
+        )
+    if status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        raise ConfigurationError(
+            f"token file {path}: others may open it (mode {mode:04o}). Close it to them:"
+            f" chmod 600 {shlex.quote(str(path))}"
+        )
+
+
+def _token(text: str, where: str) -> str:
+    """A text that can be a token. An error does not show it, for it may hold half of one."""
+    if not text:
+        raise ConfigurationError(f"{where}: it is empty")
+    if len(text.splitlines()) > 1:
+        raise ConfigurationError(f"{where}: it has several lines, a token is one")
+    if not all("!" <= character <= "~" for character in text):
+        raise ConfigurationError(f"{where}: it has characters that no token has")
+    return text
+
+
+def tls_or_default(tls: Tls | None) -> Tls | None:
+    """What is given, or what the environment names; None: no TLS."""
+    ca = os.environ.get(CA_VARIABLE)
+    return tls or (Tls(ca=Path(ca)) if ca else None)
+
+
+def open_channel(
+    target: str, tls: Tls | None, options: Sequence[tuple[str, Any]] = ()
+) -> grpc.aio.Channel:
+    """A channel as `tls` says; in the clear without. Raises ConfigurationError for a bad file."""
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, channel_credentials(tls), options=options)
+
+
+def channel_credentials(tls: Tls) -> grpc.ChannelCredentials:
+    """The credentials of a channel, from files that are read now. Raises ConfigurationError."""
+    if bool(tls.cert) != bool(tls.key):
+        raise ConfigurationError("a client certificate needs both: cert and key")
+    _check_authorities(tls.ca)
+    _check_pair(tls.cert, tls.key)
+    return grpc.ssl_channel_credentials(
+        root_certificates=_content(tls.ca or _trusted_by_the_system()),
+        private_key=_content(tls.key),
+        certificate_chain=_content(tls.cert),
+    )
+
+
+def _check_authorities(ca: Path | None) -> None:
+    if content := _content(ca):
+        try:
+            ssl.create_default_context(cadata=content.decode("ascii", "replace"))
+        except (ssl.SSLError, ValueError):
+            raise ConfigurationError(f"{ca}: there is no certificate in it (PEM)") from None
+
+
+def _check_pair(cert: Path | None, key: Path | None) -> None:
+    """Refuse what gRPC would only answer with a failed handshake."""
+    if not (cert and key):
+        return
+    if b"ENCRYPTED" in (_content(key) or b""):
+        raise ConfigurationError(f"{key}: it is encrypted; only a key without passphrase works")
+    _check_authorities(cert)
+    try:
+        ssl.create_default_context().load_cert_chain(cert, key, password="")
+    except (ssl.SSLError, OSError):
+        raise ConfigurationError(f"{key}: it is not the private key of {cert} (PEM)") from None
+
+
+def _content(path: Path | None) -> bytes | None:
+    try:
+        return path.read_bytes() if path else None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+
+
+def _trusted_by_the_system() -> Path | None:
+    """Whom OpenSSL trusts here (or SSL_CERT_FILE says); None: gRPC has a list of its own."""
+    file = ssl.get_default_verify_paths().cafile
+    return Path(file) if file else None
+
+
+def tls_fault(details: str, tls: Tls | None) -> str:
+    """What gRPC's words for a lost connection mean, where TLS may be the cause."""
+    for sign, meaning in _SIGNS.items():
+        if sign in details:
+            return meaning
+    if details.endswith("Socket closed"):
+        if tls is None:
+            return "the connection was closed; if the server asks for TLS, use TLS"
+        if tls.cert is None:
+            return "the connection was closed; the server may ask for a client's certificate"
+    return ""
+
+
+def refuse_clear_text(addresses: Iterable[str]) -> None:
+    """Refuse to send a token to another machine where all between could read it."""
+    for address in addresses:
+        if not is_local(address):
+            raise ConfigurationError(
+                f"{address} may be another machine, and without TLS everyone on the way there can"
+                " read the token. Use TLS (tls=Tls(…), command line: --tls-ca FILE), or say"
+                " insecure where the network itself keeps strangers out"
+            )
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is certain to be this machine's."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

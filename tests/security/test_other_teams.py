@@ -1,0 +1,277 @@
+"""Other teams do not exist: whatever of theirs a call names, it is answered as what never was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+from google.protobuf.symbol_database import Default
+
+from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.server.rights import RIGHTS
+from dovetail.tasks.v1 import tasks_pb2 as t
+from security.cells import OK, SERVERS, STAGES, World, outcome
+from support.guarded import Guarded, bearer
+from support.pair import bad_fields, error_info
+from wire.reflected import methods
+
+BLUE = "azure"
+"""All that the blue team has is called so, and nothing that the red team has."""
+
+# Fields of requests that name something, and what they name.
+KINDS = {
+    "agent_id": "agent",
+    "recipient_id": "agent",
+    "recipient_ids": "agent",
+    "sender_ids": "agent",
+    "assignee_id": "agent",
+    "assignee_ids": "agent",
+    "creator_id": "agent",
+    "creator_ids": "agent",
+    "task_id": "task",
+    "message_id": "message",
+    "in_reply_to": "message",
+    "thread_id": "thread",
+    "request_id": "request",
+    "page_token": "page",
+    "credential_id": "credential",
+    "team_id": "team",
+}
+# Fields that hold words: they name nothing.
+WORDS = {
+    *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
+    *("summary", "message", "etag"),
+}
+NEVER = {
+    "agent": "ochre agent",
+    "task": "ochre task",
+    "message": "m9999",
+    "thread": "ochre thread",
+    "request": "ochre request",
+    "page": "WyI5IiwgIjAiXQ",
+    "credential": "c999999",
+    "team": "ochre team",
+}
+"""What never was, of each kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A field of a request, at a server, by which a role of the red team tries to reach blue."""
+
+    server: str
+    path: str
+    field: str
+    role: str
+
+    @property
+    def rpc(self) -> str:
+        """The name of the RPC."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def kind(self) -> str:
+        """What the field names."""
+        return KINDS[self.field.rpartition(".")[2]]
+
+    def __str__(self) -> str:
+        """What it is called among tests."""
+        return f"{self.server}-{self.rpc}-{self.field}-{self.role}"
+
+
+def request_of(path: str) -> Descriptor:
+    """What a method is asked with."""
+    _, service, rpc = path.split("/")
+    pool = cast(Any, Default()).pool
+    return pool.FindServiceByName(service).methods_by_name[rpc].input_type
+
+
+def names(request: Descriptor) -> Iterator[str]:
+    """The fields of a request that name something. A string that nobody knows is an error."""
+    for field in request.fields:
+        inner = field.message_type
+        if inner is not None:
+            if inner.full_name.startswith("dovetail.") and not inner.GetOptions().map_entry:
+                yield from (f"{field.name}.{name}" for name in names(inner))
+        elif field.type == FieldDescriptor.TYPE_STRING and field.name not in WORDS:
+            assert field.name in KINDS, f"{field.full_name}: add it to KINDS or WORDS"
+            yield field.name
+
+
+def probes() -> list[Probe]:
+    """Every field of every RPC, for those who belong to a team."""
+    return [
+        Probe(server=server, path=path, field=field, role=role)
+        for server, services in SERVERS.items()
+        for path in RIGHTS
+        if path.split("/")[1] in services
+        for field in names(request_of(path))
+        for role in ("agent", "operator")
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blue:
+    """The other team, and what it has of each kind."""
+
+    world: World
+    things: dict[str, str]
+
+    async def value(self, probe: Probe, request: Message) -> str:
+        """Blue's thing for a field; a page token is one for the very same request."""
+        if probe.kind != "page":
+            return self.things[probe.kind]
+        admin = self.world.guarded.admin
+        metadata = admin if "Admin" in probe.path else self.world.boss
+        page = await self.world.call(probe.server, probe.path, request, metadata)
+        assert page.next_page_token
+        return page.next_page_token
+
+
+@pytest.fixture(scope="module")
+async def blue(shared: Guarded) -> Blue:
+    """A team with agents, messages, tasks and credentials."""
+    await shared.team(f"{BLUE} team")
+    boss = await shared.token("operator", f"{BLUE} team")
+    made = await shared.made("agent", f"{BLUE} team", f"{BLUE} agent")
+    agents = {"alice": await shared.agent("alice", f"{BLUE} team"), BLUE: bearer(made.token)}
+    world = World(guarded=shared, team_id=f"{BLUE} team", boss=boss, agents=agents)
+    await world.tasks.CreateTask(
+        t.CreateTaskRequest(task_id=f"{BLUE} task", title=BLUE, assignee_id=f"{BLUE} agent"),
+        metadata=agents["alice"],
+    )
+    for number in range(30):
+        await shared.pair.messaging.SendMessage(
+            m.SendMessageRequest(
+                recipient_ids=["alice", f"{BLUE} agent"],
+                subject=BLUE,
+                body=BLUE,
+                thread_id=f"{BLUE} thread",
+                request_id=f"{BLUE} request" if number == 0 else "",
+            ),
+            metadata=agents["alice"],
+        )
+    await world.tasks.CreateTask(
+        t.CreateTaskRequest(title=BLUE, request_id=f"{BLUE} request"), metadata=agents["alice"]
+    )
+    things = {kind: f"{BLUE} {kind}" for kind in NEVER if kind != "page"}
+    things |= {"message": "m30", "credential": made.credential.credential_id}
+    return Blue(world=world, things=things)
+
+
+async def asked(probe: Probe, red: World) -> Message:
+    """A request about red's own things, which is answered well where the role allows it."""
+    if probe.rpc == "SendMessage":
+        return m.SendMessageRequest(recipient_ids=["bob"], body="hello")
+    request = (await STAGES[probe.rpc](red, "alice")).request
+    if probe.kind == "page":
+        cast(Any, request).page_size = 1
+    return request
+
+
+def put(request: Message, field: str, value: str) -> Message:
+    """The request with something else in a field."""
+    changed = type(request)()
+    changed.CopyFrom(request)
+    *parents, name = field.split(".")
+    target: Any = changed
+    for parent in parents:
+        target = getattr(target, parent)
+    if isinstance(getattr(target, name), str):
+        setattr(target, name, value)
+    else:
+        getattr(target, name)[:] = [value]
+    return changed
+
+
+def said(answer: Any, value: str) -> str:
+    """All that an answer or an error says, without the named thing and without numbers."""
+    if isinstance(answer, grpc.aio.AioRpcError):
+        info = MessageToJson(error_info(answer), ensure_ascii=False)
+        text = f"{answer.details()} {info} {bad_fields(answer)}"
+    else:
+        text = MessageToJson(answer, ensure_ascii=False)
+    return re.sub(r"\d[\d.:TZ-]*", "0", text.replace(value, "THE THING"))
+
+
+async def test_every_rpc_is_tried_with_every_field_that_names_something(shared: Guarded) -> None:
+    served = {
+        (path, field)
+        for server in SERVERS
+        for path, _ in await methods(getattr(shared.pair, f"{server}_channel"))
+        for field in names(request_of(path))
+    }
+    assert served == {(probe.path, probe.field) for probe in probes()}
+    assert {probe.kind for probe in probes()} == set(NEVER) == set(KINDS.values())
+
+
+@pytest.mark.parametrize("probe", probes(), ids=str)
+async def test_a_thing_of_another_team_is_answered_as_one_that_never_was(
+    shared: Guarded, blue: Blue, probe: Probe
+) -> None:
+    before = await blue.world.everything()
+    answers: list[tuple[Any, str]] = []
+    for reaching in (False, True):
+        red = await World.make(shared)
+        request = await asked(probe, red)
+        value = await blue.value(probe, request) if reaching else NEVER[probe.kind]
+        caller = await red.caller(probe.role)
+        call = red.call(probe.server, probe.path, put(request, probe.field, value), caller)
+        found, answer = await outcome(call)
+        answers.append((found, said(answer, value)))
+        told = await red.guarded.pair.messaging.ListMessages(
+            m.ListMessagesRequest(), metadata=red.boss
+        )
+        assert BLUE not in said(told, value)
+    assert answers[0] == answers[1]
+    assert BLUE not in answers[1][1]
+    after = await blue.world.everything()
+    assert after[:3] == before[:3]
+    assert after[4] == before[4]
+
+
+async def test_what_both_teams_name_alike_is_each_teams_own(shared: Guarded, blue: Blue) -> None:
+    red = await World.make(shared)
+    name = f"{BLUE} task"
+    new = t.CreateTaskRequest(task_id=name, title="red work", request_id=f"{BLUE} request")
+    await red.tasks.CreateTask(new, metadata=red.agents["alice"])
+    got = await red.tasks.GetTask(t.GetTaskRequest(task_id=name), metadata=red.boss)
+    assert got.task.title == "red work"
+    await red.tasks.DeleteTask(t.DeleteTaskRequest(task_id=name), metadata=red.boss)
+    got = await blue.world.tasks.GetTask(t.GetTaskRequest(task_id=name), metadata=blue.world.boss)
+    assert got.task.title == BLUE
+
+
+@pytest.mark.parametrize("role", ["agent", "operator", "observer"])
+async def test_who_says_to_be_of_another_team_learns_nothing(
+    shared: Guarded, blue: Blue, role: str
+) -> None:
+    red = await World.make(shared)
+    caller = await red.caller(role)
+    answers: set[tuple[Any, str]] = set()
+    for team_id in (blue.world.team_id, NEVER["team"]):
+        metadata = (*caller, ("dovetail-team", team_id))
+        found, error = await outcome(red.tasks.ListTasks(t.ListTasksRequest(), metadata=metadata))
+        answers.add((found, said(error, team_id)))
+    assert [found for found, _ in answers] == [("PERMISSION_DENIED", "CALLER_MISMATCH")]
+
+
+async def test_lists_reports_and_streams_hold_what_is_of_the_own_team_alone(
+    shared: Guarded, blue: Blue
+) -> None:
+    red = await World.make(shared)
+    for path in (path for path in RIGHTS if "Admin" not in path):
+        server = "messaging" if "Messaging" in path else "tasks"
+        scene = await STAGES[path.rpartition("/")[2]](red, "alice")
+        caller = await red.caller("agent")
+        found, answer = await outcome(red.call(server, path, scene.request, caller))
+        assert found == OK, path
+        assert BLUE not in str(answer), path
+    assert blue.things
