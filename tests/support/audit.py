@@ -10,6 +10,7 @@ import cysqlite
 import psycopg
 
 NOTICE = 2
+PENDING = 1
 
 # Each of these must answer no row.
 FAULTS = {
@@ -75,8 +76,8 @@ MESSAGES = """
     FROM messages AS m LEFT JOIN deliveries AS d
         ON d.team_id = m.team_id AND d.message_number = m.number"""
 EVENTS = """
-    SELECT e.team_id, e.number, e.verb, e.actor_id, e.assignee_id, e.former_assignee_id,
-        t.creator_id, d.agent_id
+    SELECT e.team_id, e.number, e.verb, e.to_state, e.actor_id, e.assignee_id,
+        e.former_assignee_id, t.creator_id, d.agent_id
     FROM task_events AS e JOIN tasks AS t USING (team_id, task_id)
     LEFT JOIN deliveries AS d ON d.team_id = e.team_id AND d.message_number = e.message_number"""
 
@@ -118,20 +119,31 @@ def _incomplete_messages(store_url: str) -> list[object]:
 def _untold_events(store_url: str) -> list[object]:
     wanted: Recipients = {}
     told: Recipients = {}
-    for team_id, number, verb, actor, assignee, former, creator, agent_id in rows(
-        store_url, EVENTS
-    ):
-        concerned = {
-            "create": {assignee},
-            "assign": {assignee, former},
-            "unassign": {former},
-            "start": set[str](),
-            "update": {assignee},
-            "delete": {assignee},
-        }.get(verb, {assignee, creator})
-        wanted[team_id, number] = concerned - {actor, ""}
+    for team_id, number, verb, state, actor, *agents, agent_id in rows(store_url, EVENTS):
         told.setdefault((team_id, number), set()).update({agent_id or ""} - {""})
+        if verb != "request-input":  # No event says who was asked.
+            again = verb == "fail" and state == PENDING
+            wanted[team_id, number] = _concerned("retry" if again else verb, *agents) - {actor, ""}
     return _differing(wanted, told)
+
+
+def _concerned(verb: str, assignee: str, former: str, creator: str) -> set[str]:
+    """Whom a change concerns."""
+    return {
+        "create": {assignee},
+        "assign": {assignee, former},
+        "unassign": {former},
+        "claim": set[str](),
+        "start": set[str](),
+        "release": set[str](),
+        "update": {assignee},
+        "delete": {assignee},
+        "provide-input": {assignee},
+        "become-ready": {assignee},
+        "lose-dependency": {creator},
+        "lose-lease": {assignee, former, creator},
+        "retry": {creator},
+    }.get(verb, {assignee, creator})
 
 
 def _differing(wanted: Recipients, found: Recipients) -> list[object]:

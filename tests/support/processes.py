@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +28,8 @@ def free_port() -> int:
 class ServerProcess:
     """One `dovetail serve`: start it, kill it, start it again on the same port.
 
-    `options` are more words of its command line; with `credentials` it is called over TLS.
+    `options` are more words of its command line, `environment` more of its variables; with
+    `credentials` it is called over TLS.
     """
 
     service: str
@@ -36,6 +38,7 @@ class ServerProcess:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     credentials: grpc.ChannelCredentials | None = None
 
     @property
@@ -47,9 +50,10 @@ class ServerProcess:
         """Start it, and wait until it says that it serves."""
         command = [sys.executable, "-m", "dovetail.cli", "serve", self.service]
         command += ["--store", self.store_url, "--listen", self.address, *self.options]
+        environment = {**os.environ, **self.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ.copy()
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
         if wait:
             self.wait_until_serving()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +55,20 @@ class Servers:
 
 
 @asynccontextmanager
-async def serving(store_url: str, logs: Path) -> AsyncGenerator[Servers]:
-    """Run both services as processes, and kill them at the end if they still run."""
-    messaging = ServerProcess("messaging", store_url, logs / "messaging.log")
-    tasks = ServerProcess("tasks", store_url, logs / "tasks.log")
+async def serving(
+    store_url: str,
+    logs: Path,
+    options: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> AsyncGenerator[Servers]:
+    """Run both services as processes, and kill them at the end if they still run.
+
+    `options` are told to both; `environment` is more of that of tasks.
+    """
+    messaging = ServerProcess("messaging", store_url, logs / "messaging.log", options=options)
+    tasks = ServerProcess(
+        "tasks", store_url, logs / "tasks.log", options=options, environment=environment or {}
+    )
     try:
         for server in (messaging, tasks):
             server.start(wait=False)

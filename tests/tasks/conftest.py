@@ -26,8 +26,8 @@ def shared_url(
 
 @pytest.fixture(scope="module")
 async def shared_pair(shared_url: str) -> AsyncGenerator[Pair]:
-    """Both services, for all tests of a file."""
-    async with running_pair(shared_url) as pair:
+    """Both services, for all tests of a file. Leases may be short, so that their end is seen."""
+    async with running_pair(shared_url, shortest_lease_seconds=0.5) as pair:
         yield pair
 
 

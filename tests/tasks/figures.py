@@ -11,7 +11,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from tasks.work import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, PENDING, STATES
+from tasks.work import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    INPUT_REQUIRED,
+    PENDING,
+    STATES,
+)
 
 MICROS = 1_000_000
 
@@ -46,14 +54,26 @@ def matches(task: pb.Task, filter: pb.TaskFilter) -> bool:
         (not filter.states or task.state in filter.states)
         and (anyone or assigned or unassigned)
         and (not filter.creator_ids or task.creator_id in filter.creator_ids)
+        and (not filter.parent_task_id or task.parent_task_id == filter.parent_task_id)
         and dict(filter.labels).items() <= dict(task.labels).items()
         and _within(task, filter, "create_time")
         and _within(task, filter, "end_time")
     )
 
 
-def report(tasks: Sequence[pb.Task], inboxes: dict[str, Load], bucket: int | None) -> pb.Report:
+@dataclass(kw_only=True)
+class Besides:
+    """What a report tells besides its tasks: message loads by agent, and by task the microseconds
+    that it waited for answers, where it got one.
+    """
+
+    loads: dict[str, Load]
+    input_waits: dict[str, int]
+
+
+def report(tasks: Sequence[pb.Task], besides: Besides, bucket: int | None) -> pb.Report:
     """The report over these tasks; `bucket` is in seconds, or None."""
+    waits = besides.input_waits
     completed = [task for task in tasks if task.state == COMPLETED]
     started = [task for task in tasks if task.HasField("start_time")]
     return pb.Report(
@@ -63,8 +83,9 @@ def report(tasks: Sequence[pb.Task], inboxes: dict[str, Load], bucket: int | Non
         average_task_time=mean(times(completed)),
         task_time=summary(times(completed)),
         queue_time=summary([at(t.start_time) - at(t.create_time) for t in started]),
+        input_wait_time=summary([waits[t.task_id] for t in tasks if t.task_id in waits]),
         assignees=[
-            workload(agent_id, [t for t in tasks if t.assignee_id == agent_id], inboxes)
+            workload(agent_id, [t for t in tasks if t.assignee_id == agent_id], besides.loads)
             for agent_id in sorted({task.assignee_id for task in tasks})
         ],
         completions=buckets([at(task.end_time) for task in completed], bucket),
@@ -76,7 +97,8 @@ def workload(
     agent_id: str, tasks: Sequence[pb.Task], inboxes: dict[str, Load]
 ) -> pb.AssigneeWorkload:
     """The row of one assignee."""
-    open_since = [at(task.create_time) for task in tasks if task.state in (PENDING, IN_PROGRESS)]
+    open_states = (PENDING, IN_PROGRESS, INPUT_REQUIRED)
+    open_since = [at(task.create_time) for task in tasks if task.state in open_states]
     load = inboxes.get(agent_id, Load())
     return pb.AssigneeWorkload(
         assignee_id=agent_id,

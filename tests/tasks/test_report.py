@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.store import agents, tasks
-from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.records import OPEN_STATES, Task, TaskState
 from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from tasks import figures
@@ -33,21 +33,28 @@ async def random_life(team: Team, chance: random.Random) -> None:
     callers = [team.worker(agent_id) for agent_id in ("", *PEOPLE)]
     task_ids: list[str] = []
     verbs = ("start", "start", "complete", "complete", "fail", "cancel", "reopen", "unassign")
+    words = ("request-input", "provide-input", "provide-input")
     for _ in range(120):
         caller = chance.choice(callers)
         if chance.random() < 0.4 or not task_ids:
             assignee_id = chance.choice(("", *PEOPLE))
-            labels = chance.choice(LABELS)
-            task_ids.append((await caller.made(assignee_id=assignee_id, labels=labels)).task_id)
+            fields: dict[str, Any] = {"labels": chance.choice(LABELS), "assignee_id": assignee_id}
+            if task_ids and chance.random() < 0.3:
+                fields["parent_task_id"] = task_ids[0]
+            task_ids.append((await caller.made(**fields)).task_id)
             continue
-        verb = chance.choice((*verbs, "assign", "delete"))
-        fields: dict[str, Any] = {}
+        verb = chance.choice((*verbs, *words, "assign", "delete"))
+        fields = {}
         if verb in ("assign", "unassign"):
             fields["force"] = chance.random() < 0.3
+        if verb == "request-input":
+            fields["agent_id"] = chance.choice([each for each in PEOPLE if each != caller.agent_id])
         if verb == "assign":
             fields["assignee_id"] = chance.choice(PEOPLE)
+        # The first task stays, for others to be part of.
+        chosen = task_ids[1:] if verb == "delete" and task_ids[1:] else task_ids
         try:
-            await caller.do(verb, chance.choice(task_ids), **fields)
+            await caller.do(verb, chance.choice(chosen), **fields)
         except grpc.aio.AioRpcError as error:
             if error.code() not in (
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -86,13 +93,12 @@ async def random_past(
 def past_task(number: int, chance: random.Random, most: int, states: Sequence[TaskState]) -> Task:
     """One task of the past."""
     state = chance.choice(states)
-    started = state in (TaskState.IN_PROGRESS, TaskState.COMPLETED) or (
-        state is not TaskState.PENDING and chance.random() < 0.5
-    )
+    begun = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED, TaskState.COMPLETED)
+    started = state in begun or (state is not TaskState.PENDING and chance.random() < 0.5)
     create_time = BEGIN + chance.randrange(most)
     start_time = create_time + chance.choice((0, 1, chance.randrange(most)))
     last = start_time if started else create_time
-    ended = state > TaskState.IN_PROGRESS
+    ended = state not in OPEN_STATES
     assignee_id = chance.choice(("", *PEOPLE))
     return Task(
         task_id=f"past {number}",
@@ -117,6 +123,8 @@ def past_task(number: int, chance: random.Random, most: int, states: Sequence[Ta
         end_time=last + chance.choice((0, 1, chance.randrange(most))) if ended else None,
         due_time=None,
         delete_time=None,
+        parent_task_id=chance.choice(("", "past 1")),
+        input_wait=chance.choice((0, 1, chance.randrange(most))) if started else 0,
     )
 
 
@@ -135,6 +143,7 @@ def filters(all_tasks: list[pb.Task], chance: random.Random) -> Iterator[pb.Task
         "unassigned": True,
         "creator_ids": chance.sample(PEOPLE, 2),
         "labels": {"room": "hall"},
+        "parent_task_id": all_tasks[0].task_id,
         "create_time_from": first.create_time,
         "create_time_until": second.create_time,
         "end_time_from": third.end_time,
@@ -148,13 +157,15 @@ def filters(all_tasks: list[pb.Task], chance: random.Random) -> Iterator[pb.Task
         yield pb.TaskFilter(**{name: conditions[name] for name in names})
 
 
-async def loads(team: Team) -> dict[str, figures.Load]:
-    """The message load of everybody."""
+async def besides(team: Team) -> figures.Besides:
+    """The message load of everybody, and how long each task waited for answers."""
     worker = team.worker()
     request = messaging_pb2.ListMessagesRequest(page_size=1_000)
     listed = await worker.messaging.ListMessages(request, metadata=worker.metadata)
     assert not listed.next_page_token
-    return figures.loads(listed.records)
+    rows = [await team.row(task.task_id) for task in await worker.all(page_size=1_000)]
+    waits = {row.task_id: row.input_wait for row in rows if row and row.input_wait}
+    return figures.Besides(loads=figures.loads(listed.records), input_waits=waits)
 
 
 async def check(team: Team, filter: pb.TaskFilter, bucket: int | None) -> pb.Report:
@@ -169,7 +180,7 @@ async def check(team: Team, filter: pb.TaskFilter, bucket: int | None) -> pb.Rep
     answered = pb.Report()
     answered.CopyFrom(report)
     answered.ClearField("report_time")
-    assert answered == figures.report(listed, await loads(team), bucket)
+    assert answered == figures.report(listed, await besides(team), bucket)
     return report
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message as Proto
 
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
-from dovetail.server.store import tasks
+from dovetail.server.store import queues, tasks
 from dovetail.server.store.records import Task, TaskEvent
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.pair import Metadata, Pair, bad_fields, caller, error_info
 
-PENDING, IN_PROGRESS = pb.TASK_STATE_PENDING, pb.TASK_STATE_IN_PROGRESS
+PENDING, IN_PROGRESS, INPUT_REQUIRED = (
+    pb.TASK_STATE_PENDING,
+    pb.TASK_STATE_IN_PROGRESS,
+    pb.TASK_STATE_INPUT_REQUIRED,
+)
 COMPLETED, FAILED, CANCELLED = (
     pb.TASK_STATE_COMPLETED,
     pb.TASK_STATE_FAILED,
@@ -27,6 +33,7 @@ COMPLETED, FAILED, CANCELLED = (
 STATES = {
     "PENDING": PENDING,
     "IN_PROGRESS": IN_PROGRESS,
+    "INPUT_REQUIRED": INPUT_REQUIRED,
     "COMPLETED": COMPLETED,
     "FAILED": FAILED,
     "CANCELLED": CANCELLED,
@@ -37,6 +44,10 @@ REQUESTS: dict[str, Any] = {
     "assign": pb.AssignTaskRequest,
     "unassign": pb.UnassignTaskRequest,
     "start": pb.StartTaskRequest,
+    "heartbeat": pb.HeartbeatTaskRequest,
+    "release": pb.ReleaseTaskRequest,
+    "request-input": pb.RequestInputRequest,
+    "provide-input": pb.ProvideInputRequest,
     "complete": pb.CompleteTaskRequest,
     "fail": pb.FailTaskRequest,
     "cancel": pb.CancelTaskRequest,
@@ -46,6 +57,7 @@ REQUESTS: dict[str, Any] = {
 STEPS = {
     PENDING: (),
     IN_PROGRESS: ("start",),
+    INPUT_REQUIRED: ("start", "request-input"),
     COMPLETED: ("start", "complete"),
     FAILED: ("start", "fail"),
     CANCELLED: ("cancel",),
@@ -60,6 +72,8 @@ def request(verb: str, task_id: str, **fields: Any) -> Any:
         return pb.UpdateTaskRequest(task=task, update_mask=FieldMask(paths=values), **fields)
     if verb == "fail":
         fields.setdefault("failure", pb.TaskFailure(message="it broke"))
+    if verb in ("request-input", "provide-input"):
+        fields.setdefault("text", "which one?" if verb == "request-input" else "this one")
     return REQUESTS[verb](task_id=task_id, **fields)
 
 
@@ -71,11 +85,12 @@ class Worker:
     messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
     agent_id: str
     team_id: str
+    credential: Metadata = ()
 
     @property
     def metadata(self) -> Metadata:
         """What tells the server who calls."""
-        return caller(self.agent_id, self.team_id)
+        return self.credential or caller(self.agent_id, self.team_id)
 
     def send(self, request: Proto) -> Coroutine[Any, Any, Any]:
         """Make the call that a request of the tasks' contract is for."""
@@ -97,6 +112,18 @@ class Worker:
     async def did(self, verb: str, task_id: str, **fields: Any) -> pb.Task:
         """The task, after something was done to it."""
         return (await self.do(verb, task_id, **fields)).task
+
+    async def claim(
+        self, wait: float = 0, lease: float | None = None, **fields: Any
+    ) -> list[pb.ClaimedTask]:
+        """What the caller may work on now, or within so many seconds."""
+        length = None if lease is None else seconds(lease)
+        asked = pb.ClaimTaskRequest(wait=seconds(wait), lease=length, **fields)
+        return list((await self.send(asked)).tasks)
+
+    async def held(self, task_id: str, lease: float = 3_600) -> str:
+        """The token of a lease under which the caller now holds a task."""
+        return (await self.do("start", task_id, lease=seconds(lease))).lease_token
 
     async def bring(self, task_id: str, state: pb.TaskState.ValueType) -> pb.Task:
         """Bring a new task into a state, and answer it."""
@@ -163,6 +190,15 @@ class Team:
             )
         return [self.worker(agent_id) for agent_id in agent_ids]
 
+    async def waiting(self, worker: Worker, **fields: Any) -> asyncio.Task[list[pb.ClaimedTask]]:
+        """A claim that waits at the server."""
+        claim = asyncio.create_task(worker.claim(**{"wait": 30, **fields}))
+        queue = (worker.team_id, queues.name(worker.agent_id))
+        while queue not in self.pair.tasks_store.bells.watched():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await worker.page(page_size=1)  # by then it has looked once
+        return claim
+
     async def agents(self) -> list[messaging_pb2.Agent]:
         """Everybody who is known."""
         request = messaging_pb2.ListAgentsRequest(page_size=1_000)
@@ -185,10 +221,27 @@ class Team:
         store, team_id = self.pair.tasks_store, self.team_id
         return await store.read(team_id, lambda s: tasks.find(s, team_id, task_id))
 
+    async def verbs(self, task_id: str) -> list[str]:
+        """What was done to a task, and what befell it, in order."""
+        return [event.verb for event in await self.events(task_id)]
+
     async def picture(self, task_id: str) -> tuple[Any, ...]:
         """All that a change of a task could change: task, history, agents with their inboxes."""
         agents = [agent.SerializeToString(deterministic=True) for agent in await self.agents()]
         return await self.row(task_id), await self.events(task_id), agents
+
+
+def seconds(number: float) -> Duration:
+    """A length of time."""
+    made = Duration()
+    made.FromMicroseconds(round(number * 1_000_000))
+    return made
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something that nobody announces."""
+    while not await condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
 
 
 async def refusal(call: Any) -> tuple[grpc.StatusCode, str, dict[str, str]]:

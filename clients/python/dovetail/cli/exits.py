@@ -50,6 +50,13 @@ NEXT_STEPS = {
     "TASK_NOT_FOUND": "See what there is: dovetail task list",
     "TASK_EXISTS": "Choose another --id, or leave it out",
     "TASK_STATE": "See how it stands: dovetail task show",
+    "TASK_NOT_READY": "See what it waits for: dovetail task graph",
+    "TASK_DEPENDED_ON": "See what waits for it: dovetail task graph. Or: dovetail task cancel",
+    "DEPENDENCY_CYCLE": "Leave out one --depends-on of that path",
+    "LEASE_TOKEN_REQUIRED": "Only its holder may: --lease-token, or DOVETAIL_LEASE_TOKEN. To take"
+    " it away: dovetail task assign --force, or unassign --force",
+    "LEASE_LOST": "Work on it no more. See how it stands: dovetail task show",
+    "TOO_MANY_TASKS": "Cancel its parts by themselves first: dovetail task cancel --cascade",
     "ETAG_MISMATCH": "Read it again: dovetail task show",
     "TOO_MANY_BUCKETS": "Use a longer --bucket",
     "ASSIGNED_TO_ANOTHER": "Give it to another: dovetail task assign",

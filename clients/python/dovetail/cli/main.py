@@ -15,6 +15,7 @@ from dovetail.cli.config import config
 from dovetail.cli.config_file import read_config
 from dovetail.cli.demo.command import demo
 from dovetail.cli.doctor import doctor
+from dovetail.cli.graph import graph
 from dovetail.cli.messages import acknowledge, inbox, message, send, thread
 from dovetail.cli.serve import serve
 from dovetail.cli.settings import CONFIG, with_settings
@@ -24,6 +25,8 @@ from dovetail.cli.teams import team
 from dovetail.cli.tls import tls
 from dovetail.cli.tokens import token
 from dovetail.cli.up import up
+from dovetail.cli.work import COMMANDS as WORK
+from dovetail.cli.worker import worker
 
 
 @click.group(
@@ -42,10 +45,13 @@ def main(context: click.Context, config: Path | None) -> None:
     context.default_map = context.obj.defaults(context.command)
 
 
+for command in (*WORK, graph):
+    task.add_command(command)
+
 for command in (
     *(up, demo, serve),
     *(send, inbox, acknowledge, message, thread, agent),
-    *(task, report),
+    *(task, worker, report),
     *(team, token),
     *(status, doctor, config, tls, completion),
 ):

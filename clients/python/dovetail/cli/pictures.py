@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -20,6 +22,7 @@ from dovetail.tasks.v1 import tasks_pb2 as work
 STATE_STYLES = {
     work.TASK_STATE_PENDING: "yellow",
     work.TASK_STATE_IN_PROGRESS: "blue",
+    work.TASK_STATE_INPUT_REQUIRED: "magenta",
     work.TASK_STATE_COMPLETED: "green",
     work.TASK_STATE_FAILED: "red",
     work.TASK_STATE_CANCELLED: "dim",
@@ -107,7 +110,15 @@ def task(item: work.Task) -> Text:
         "creator": item.creator_id,
         "priority": str(item.priority or ""),
         "labels": _labels(item.labels),
+        "part of": item.parent_task_id,
+        "depends on": _dependencies(item),
+        "not before": _time(item, "schedule_time"),
         "due": _time(item, "due_time"),
+        "attempts": _attempts(item),
+        "lease": _lease(item),
+        "progress": _progress(item),
+        "question": _question(item),
+        "answer": item.answer.text,
         "created": _time(item, "create_time"),
         "started": _time(item, "start_time"),
         "ended": _time(item, "end_time"),
@@ -119,6 +130,34 @@ def task(item: work.Task) -> Text:
     }
     rows = [_fact(name, fact) for name, fact in facts.items() if fact]
     return _lines(head, *rows)
+
+
+def claimed(item: work.ClaimedTask) -> Text:
+    """A task that the caller now holds, and what to do with it."""
+    task_id = shlex.quote(harmless(item.task.task_id))
+    return _lines(
+        task(item.task),
+        Text("While you work, the token of the lease proves that it is yours:"),
+        Text(f"  export DOVETAIL_LEASE_TOKEN={item.lease_token}"),
+        Text(f"  dovetail task heartbeat {task_id}     before the lease has passed, each time"),
+        Text(f"  dovetail task complete {task_id}      or: fail, ask, release"),
+    )
+
+
+def held(item: work.HeartbeatTaskResponse) -> Text:
+    """What a holder is told."""
+    until = _time(item, "lease_expire_time")
+    lease = f", the lease lasts until {until}" if until else ""
+    unread = f", {item.unacknowledged_count} unacknowledged messages"
+    return Text.assemble(state(item.state), lease, unread if item.unacknowledged_count else "")
+
+
+def is_ready(item: work.Task) -> bool:
+    """Whether it may be started, by this machine's clock."""
+    waits = item.HasField("schedule_time") and item.schedule_time.ToDatetime(UTC) > datetime.now(
+        UTC
+    )
+    return item.state == work.TASK_STATE_PENDING and not item.waiting_for and not waits
 
 
 def report(item: work.Report) -> RenderableType:
@@ -135,6 +174,35 @@ def state(value: work.TaskState.ValueType) -> Text:
     """A state, in its colour."""
     name = work.TaskState.Name(value).removeprefix("TASK_STATE_").lower().replace("_", " ")
     return Text(name, style=STATE_STYLES.get(value, ""))
+
+
+def _dependencies(item: work.Task) -> str:
+    left = f" ({item.waiting_for} not completed)" if item.waiting_for else ""
+    return ", ".join(item.depends_on) + left
+
+
+def _attempts(item: work.Task) -> str:
+    """How often it was started, and how often that went wrong; nothing while there is no news."""
+    if not item.failed_attempts and item.attempt < 2:
+        return ""
+    return f"{item.attempt}, of which {item.failed_attempts} failed; {item.max_attempts} may"
+
+
+def _lease(item: work.Task) -> str:
+    if not item.HasField("lease"):
+        return ""
+    until = _time(item.lease, "expire_time")
+    return f"{length(item.lease.length)}, " + (f"until {until}" if until else "stopped")
+
+
+def _progress(item: work.Task) -> str:
+    if not item.HasField("progress"):
+        return ""
+    return " ".join(filter(None, (f"{item.progress.percent} %", item.progress.note)))
+
+
+def _question(item: work.Task) -> str:
+    return f"to {item.question.agent_id}: {item.question.text}" if item.HasField("question") else ""
 
 
 def teams(items: Sequence[admin.Team]) -> RenderableType:
@@ -187,7 +255,12 @@ def _totals(item: work.Report) -> Text:
 
 def _times(item: work.Report) -> RenderableType:
     table = _table("time", "#samples", "#average", "#median", "#p95")
-    for name, summary in (("start to end", item.task_time), ("creation to start", item.queue_time)):
+    summaries = {
+        "start to end": item.task_time,
+        "creation to start": item.queue_time,
+        "waiting for answers": item.input_wait_time,
+    }
+    for name, summary in summaries.items():
         table.add_row(
             name,
             str(summary.sample_count),

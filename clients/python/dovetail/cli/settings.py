@@ -153,6 +153,13 @@ SETTINGS = (
         type=click.FloatRange(0.1),
         default=30.0,
     ),
+    _server(
+        "shortest-lease-seconds",
+        "The shortest lease that a task may be held under: how soon a dead worker can be noticed.",
+        metavar="SECONDS",
+        type=click.FloatRange(0.5, 60),
+        default=10.0,
+    ),
     _client("agent", "Who calls.", metavar="AGENT", default="", as_flag="--as"),
     _client(
         "team", "In which team.", metavar="TEAM", default="", told="default, or that of the token"

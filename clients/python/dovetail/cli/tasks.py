@@ -1,4 +1,4 @@
-"""`dovetail task` and `dovetail report`: the work."""
+"""`dovetail task` and `dovetail report`: making tasks, and seeing to them. Doing them: `work`."""
 # ruff: noqa: PLR0913 - one parameter per option
 
 from __future__ import annotations
@@ -39,6 +39,16 @@ quiet_option = click.option(
 force_option = click.option("--force", is_flag=True, help="Also while somebody works on it.")
 request_id_option = click.option("--request-id", default="", help="Makes a repeat change nothing.")
 due_option = click.option("--due", "due_time", type=TIME, help="When it should have ended.")
+depends_option = click.option(
+    "--depends-on", multiple=True, metavar="TASK", help="A task that must be completed before it."
+)
+at_option = click.option("--at", "schedule_time", type=TIME, help="It may not start before.")
+attempts_option = click.option(
+    "--max-attempts", type=click.IntRange(1), help="How many attempts may fail.  [default: 5]"
+)
+backoff_option = click.option(
+    "--backoff", type=LENGTH, help="How long a retry waits; doubles each time.  [default: 1s]"
+)
 
 
 def filters(function: Callable[..., None]) -> Callable[..., None]:
@@ -92,14 +102,22 @@ def task() -> None:
 @click.option("--priority", type=int, default=0, help="Higher is more urgent.")
 @click.option("--input", type=OBJECT, help="What the work starts from.")
 @click.option("--thread", "thread_id", default="", help="The thread of its notices.")
+@depends_option
+@click.option("--parent", "parent_task_id", default="", help="The task of which it is a part.")
+@at_option
 @due_option
+@attempts_option
+@backoff_option
 @label_option
 @quiet_option
 @request_id_option
 @calls
-async def create(session: Session, title: str, labels: Labels, **fields: Any) -> None:
+async def create(
+    session: Session, title: str, labels: Labels, max_attempts: int | None, **fields: Any
+) -> None:
     """Make a task; its assignee is told in the same commit."""
-    made = await session.agent.tasks.create(title, labels=dict(labels), **fields)
+    fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
+    made = await session.agent.tasks.create(title, **fields)
     session.out.item(made, pictures.task)
 
 
@@ -133,7 +151,13 @@ async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any
 @click.option("--description", help="What is to be done, at length.")
 @click.option("--priority", type=int, help="Higher is more urgent.")
 @click.option("--label", "labels", type=LABEL, multiple=True, help="All its labels from now on.")
+@click.option(
+    "--depends-on", multiple=True, metavar="TASK", help="All that it waits for from now on."
+)
+@at_option
 @due_option
+@click.option("--max-attempts", type=click.IntRange(1), help="How many attempts may fail.")
+@click.option("--backoff", type=LENGTH, help="How long a retry waits; doubles each time.")
 @etag_option
 @quiet_option
 @request_id_option
@@ -145,7 +169,11 @@ async def update(
     description: str | None,
     priority: int | None,
     labels: Labels,
+    depends_on: tuple[str, ...],
+    schedule_time: datetime | None,
     due_time: datetime | None,
+    max_attempts: int | None,
+    backoff: timedelta | None,
     **options: Any,
 ) -> None:
     """Change what a task says. What is not named stays."""
@@ -154,7 +182,11 @@ async def update(
         "description": description,
         "priority": priority,
         "labels": dict(labels) or None,
+        "depends_on": depends_on or None,
+        "schedule_time": schedule_time and _timestamp(schedule_time),
         "due_time": due_time and _timestamp(due_time),
+        "max_attempts": max_attempts,
+        "backoff": backoff,
     }
     changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not changes:
@@ -202,44 +234,8 @@ async def unassign(session: Session, task_id: str, **options: Any) -> None:
 
 @task.command()
 @click.argument("task_id", metavar="TASK")
-@etag_option
-@request_id_option
-@calls
-async def start(session: Session, task_id: str, **options: Any) -> None:
-    """Begin work on a task; one without assignee becomes yours."""
-    session.out.item(await session.agent.tasks.start(task_id, **options), pictures.task)
-
-
-@task.command()
-@click.argument("task_id", metavar="TASK")
-@click.argument("summary", default="")
-@click.option("--data", type=OBJECT, help="The result for programs.")
-@etag_option
-@quiet_option
-@request_id_option
-@calls
-async def complete(session: Session, task_id: str, summary: str, **options: Any) -> None:
-    """End work well; SUMMARY says what it gave."""
-    changed = await session.agent.tasks.complete(task_id, summary, **options)
-    session.out.item(changed, pictures.task)
-
-
-@task.command()
-@click.argument("task_id", metavar="TASK")
-@click.argument("message")
-@click.option("--data", type=OBJECT, help="The failure for programs.")
-@etag_option
-@quiet_option
-@request_id_option
-@calls
-async def fail(session: Session, task_id: str, message: str, **options: Any) -> None:
-    """End work badly; MESSAGE says what went wrong."""
-    session.out.item(await session.agent.tasks.fail(task_id, message, **options), pictures.task)
-
-
-@task.command()
-@click.argument("task_id", metavar="TASK")
 @click.argument("reason", default="")
+@click.option("--cascade", is_flag=True, help="Its parts that have not ended, too.")
 @etag_option
 @quiet_option
 @request_id_option

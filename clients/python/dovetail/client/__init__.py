@@ -5,12 +5,16 @@
             async for message in inbox:
                 await message.reply("done")
                 await message.acknowledge()
+        async with bob.claim() as task:
+            task.result("done")
 
 Calls have a deadline and outlive a restart of the server; inboxes resume by themselves. Requests
 and answers are the messages of `dovetail.messaging.v1` and `dovetail.tasks.v1`.
 """
 
 from dovetail.client.agent import Agent, connect
+from dovetail.client.claims import WorkFailedError
+from dovetail.client.drafts import completion, draft
 from dovetail.client.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -22,6 +26,7 @@ from dovetail.client.errors import (
     FieldViolation,
     InternalError,
     InvalidArgumentError,
+    LeaseLostError,
     NotFoundError,
     OutOfRangeError,
     PermissionDeniedError,
@@ -32,10 +37,12 @@ from dovetail.client.errors import (
     UnknownError,
     from_rpc_error,
 )
+from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
 from dovetail.client.security import ConfigurationError, Tls
 from dovetail.client.tasks import Tasks
+from dovetail.client.worker import WorkOptions
 
 __all__ = [
     "AbortedError",
@@ -48,10 +55,12 @@ __all__ = [
     "DovetailError",
     "FailedPreconditionError",
     "FieldViolation",
+    "HeldTask",
     "Inbox",
     "InboxMessage",
     "InternalError",
     "InvalidArgumentError",
+    "LeaseLostError",
     "MessageContent",
     "NotFoundError",
     "OutOfRangeError",
@@ -64,6 +73,10 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
     "UnknownError",
+    "WorkFailedError",
+    "WorkOptions",
+    "completion",
     "connect",
+    "draft",
     "from_rpc_error",
 ]

@@ -6,21 +6,25 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
+from dovetail.client.claims import Wish, claiming
 from dovetail.client.connection import Access, Addresses, Connection, caller_metadata
 from dovetail.client.errors import DeadlineExceededError
+from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
 from dovetail.client.security import Tls, Token, tls_or_default
 from dovetail.client.tasks import Tasks
 from dovetail.client.values import struct
+from dovetail.client.worker import Handler, Worker, WorkOptions
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
+from dovetail.tasks.v1 import tasks_pb2
 
 MESSAGING = "127.0.0.1:50051"
 TASKS = "127.0.0.1:50052"
@@ -289,6 +293,37 @@ class Agent:
             request.page_token = page.next_page_token
             if not request.page_token:
                 return
+
+    def claim(
+        self,
+        *,
+        filter: tasks_pb2.TaskFilter | None = None,
+        lease: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[HeldTask]:
+        """Wait for a ready task, and hold it for the length of the block.
+
+            async with agent.claim() as task:
+                task.result(do(task.input))
+
+        Heartbeats go out by themselves, through outages of any length. The end of the block
+        completes the task; an exception fails it, to be tried again unless it is a WorkFailedError
+        that says otherwise; cancelling releases it. When the lease is lost, or the task cancelled
+        or taken away, the block is cancelled and raises LeaseLostError.
+
+        Without a task after `timeout` seconds (default: it waits on) it raises
+        DeadlineExceededError.
+        """
+        return claiming(self.tasks, Wish(filter=filter, lease=lease), timeout)
+
+    async def work(self, handler: Handler, **options: Unpack[WorkOptions]) -> None:
+        """Run `handler(task)` on each task that is ready; see WorkOptions.
+
+        What it answers (a str, a Mapping or nothing) is the task's result; otherwise tasks end as
+        in `claim`. A handler that is no coroutine function runs in threads. Cancel it to stop: what
+        it holds then is finished or released.
+        """
+        await Worker(self.tasks, handler, **options).run()
 
     def _received(self, agent_id: str, delivery: pb.Delivery) -> ReceivedMessage:
         """A delivery of an agent's inbox, which this agent answers."""

@@ -10,8 +10,8 @@
             message.acknowledge()
         task = alice.tasks.create("Fix the parser")
         alice.tasks.assign(task.task_id, "bob")
-        bob.tasks.start(task.task_id)
-        bob.tasks.complete(task.task_id, "Fixed: it now reads trailing commas")
+        with bob.claim() as task:
+            task.result("Fixed: it now reads trailing commas")
         report = alice.tasks.report()
         print(report.completed_tasks, report.average_task_time.ToTimedelta())
 
@@ -24,7 +24,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -33,11 +42,13 @@ from contextlib import (
 )
 from dataclasses import dataclass, field, fields
 from functools import cache, wraps
-from typing import ParamSpec, TypeVar, Unpack
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 from dovetail import client
-from dovetail.client import InboxMessage, MessageContent, admin
+from dovetail.client import InboxMessage, MessageContent, WorkOptions, admin
+from dovetail.client.worker import Result
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +102,44 @@ class _Loop:
         while not isinstance(item := self.run(next_item()), _End):
             yield item
 
+    @contextmanager
+    def entered(self, context: AbstractAsyncContextManager[T]) -> Generator[T]:
+        """The block of a context that is entered and left on the loop."""
+
+        async def enter() -> T:
+            return await context.__aenter__()
+
+        async def leave(error: BaseException | None) -> bool | None:
+            trace = error.__traceback__ if error else None
+            # There an interrupt is a cancellation. Raised as it is it would end the loop.
+            told = asyncio.CancelledError() if _interrupts(error) else error
+            return await context.__aexit__(told and type(told), told, trace)
+
+        value = self.run(enter())
+        try:
+            yield value
+        except BaseException as error:
+            if not self.run(leave(error)):
+                raise
+        else:
+            self.run(leave(None))
+
+    def to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Wait for the end. An interrupt of the one who waits cancels it, and waits for that."""
+
+        async def begin() -> asyncio.Task[None]:
+            return asyncio.create_task(coroutine)
+
+        async def follow() -> None:
+            await running
+
+        running = self.run(begin())
+        try:
+            self.run(follow())
+        except BaseException:
+            self.run(asyncio.wait((running,)))
+            raise
+
     def message(self, received: client.ReceivedMessage) -> ReceivedMessage:
         """The message, whose methods are waited for."""
         content = {each.name: getattr(received, each.name) for each in fields(InboxMessage)}
@@ -103,6 +152,10 @@ class _Loop:
     def messages(self, received: Iterable[client.ReceivedMessage]) -> list[ReceivedMessage]:
         """Each message."""
         return list(map(self.message, received))
+
+
+def _interrupts(error: BaseException | None) -> bool:
+    return not isinstance(error, Exception | None)
 
 
 class _End:
@@ -167,20 +220,78 @@ class Inbox:
         self.close()
 
 
+class HeldTask:
+    """A task that this agent holds: the methods of `dovetail.client.HeldTask`, waited for.
+
+    A thread cannot be cancelled: where the task is lost, every method raises LeaseLostError, and so
+    does the end of the block.
+    """
+
+    def __init__(self, loop: _Loop, task: client.HeldTask) -> None:
+        """Use `Agent.claim` or `Agent.work`."""
+        self._held = task
+        self.progress = task.progress
+        self.result = task.result
+        self.check = task.check
+        self.heartbeat = loop.waiting(task.heartbeat)
+        self.ask = loop.waiting(task.ask)
+        self.complete = loop.waiting(task.complete)
+        self.fail = loop.waiting(task.fail)
+        self.release = loop.waiting(task.release)
+
+    @property
+    def task(self) -> tasks_pb.Task:
+        """The task as it was when it was last answered."""
+        return self._held.task
+
+    @property
+    def lost(self) -> client.DovetailError | None:
+        """Why the task is not this holder's any more, once that is known."""
+        return self._held.lost
+
+    @property
+    def task_id(self) -> str:
+        """Which task."""
+        return self._held.task_id
+
+    @property
+    def title(self) -> str:
+        """What is to be done, in a line."""
+        return self._held.title
+
+    @property
+    def description(self) -> str:
+        """What is to be done, at length."""
+        return self._held.description
+
+    @property
+    def input(self) -> Mapping[str, Any] | None:
+        """What the work starts from, or None."""
+        return self._held.input
+
+
 class Tasks:
     """The tasks of a team: the methods of `dovetail.client.Tasks`, waited for."""
 
     def __init__(self, loop: _Loop, tasks: client.Tasks) -> None:
         """Use `connect`."""
         self.create = loop.waiting(tasks.create)
+        self.create_many = loop.waiting(tasks.create_many)
         self.get = loop.waiting(tasks.get)
         self.list = loop.iterating(tasks.list)
         self.update = loop.waiting(tasks.update)
         self.delete = loop.waiting(tasks.delete)
         self.assign = loop.waiting(tasks.assign)
         self.unassign = loop.waiting(tasks.unassign)
+        self.claim = loop.waiting(tasks.claim)
         self.start = loop.waiting(tasks.start)
+        self.start_leased = loop.waiting(tasks.start_leased)
+        self.heartbeat = loop.waiting(tasks.heartbeat)
+        self.release = loop.waiting(tasks.release)
+        self.ask = loop.waiting(tasks.ask)
+        self.answer = loop.waiting(tasks.answer)
         self.complete = loop.waiting(tasks.complete)
+        self.complete_many = loop.waiting(tasks.complete_many)
         self.fail = loop.waiting(tasks.fail)
         self.cancel = loop.waiting(tasks.cancel)
         self.reopen = loop.waiting(tasks.reopen)
@@ -205,6 +316,17 @@ class Agent:
         self.acknowledge = loop.waiting(agent.acknowledge)
         self.message = loop.waiting(agent.message)
         self.messages = loop.iterating(agent.messages)
+        self.claim = _holding(loop, agent.claim)
+        self._loop = loop
+        self._agent = agent
+
+    def work(self, handler: Callable[[HeldTask], Result], **options: Unpack[WorkOptions]) -> None:
+        """Run `handler(task)` in threads on each task that is ready, until it is interrupted."""
+
+        def handle(task: client.HeldTask) -> Result:
+            return handler(HeldTask(self._loop, task))
+
+        self._loop.to_the_end(self._agent.work(handle, **options))
 
 
 class Admin:
@@ -239,6 +361,18 @@ def _opening(loop: _Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbo
         return Inbox(loop, loop.run(made(*args, **kwargs)))
 
     return make
+
+
+def _holding(
+    loop: _Loop, method: Callable[P, AbstractAsyncContextManager[client.HeldTask]]
+) -> Callable[P, AbstractContextManager[HeldTask]]:
+    @wraps(method)
+    @contextmanager
+    def hold(*args: P.args, **kwargs: P.kwargs) -> Generator[HeldTask]:
+        with loop.entered(method(*args, **kwargs)) as task:
+            yield HeldTask(loop, task)
+
+    return hold
 
 
 def _connecting(

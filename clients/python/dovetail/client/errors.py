@@ -8,6 +8,7 @@ DovetailError
 ├── PermissionDeniedError    the caller may not
 ├── FailedPreconditionError  the state refuses it
 ├── AbortedError             somebody else was first
+│   └── LeaseLostError       the task is not, or no longer, this holder's
 ├── OutOfRangeError          a position beyond the legal range
 ├── ResourceExhaustedError   a limit or the disk is full
 ├── UnimplementedError       the server does not know the method
@@ -95,6 +96,10 @@ class AbortedError(DovetailError):
     """Somebody else was first."""
 
 
+class LeaseLostError(AbortedError):
+    """The task is not, or no longer, this holder's: `metadata` tells its state and by whom."""
+
+
 class OutOfRangeError(DovetailError):
     """A position lies beyond the legal range."""
 
@@ -150,12 +155,26 @@ CLASSES: dict[grpc.StatusCode, type[DovetailError]] = {
     grpc.StatusCode.DATA_LOSS: DataLossError,
 }
 
+BY_REASON: dict[str, type[DovetailError]] = {"LEASE_LOST": LeaseLostError}
+"""Reasons that have a class of their own below that of their status."""
+
+BY_NUMBER = {code.value[0]: kind for code, kind in CLASSES.items()}
+
+
+def from_status(
+    number: int, message: str, *, reason: str, metadata: Mapping[str, str]
+) -> DovetailError:
+    """The typed error of an outcome that is told by the number of a status."""
+    kind = BY_REASON.get(reason) or BY_NUMBER[number]
+    return kind(message, reason=reason, metadata=metadata)
+
 
 def from_rpc_error(error: grpc.RpcError) -> DovetailError:
     """The typed error of a failed gRPC call, of grpc or of grpc.aio."""
     call = cast(Any, error)
     details = _Details(call.trailing_metadata() or ())
-    return CLASSES[call.code()](
+    kind = BY_REASON.get(details.info.reason) or CLASSES[call.code()]
+    return kind(
         call.details() or call.code().name,
         reason=details.info.reason,
         metadata=details.info.metadata,

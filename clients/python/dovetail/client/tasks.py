@@ -1,17 +1,31 @@
-"""An agent's side of the work: a task's life, and the report over many."""
-# ruff: noqa: PLR0913 - a keyword for each field of the contract
+"""An agent's side of the work: a task's life, and the report over many.
+
+These are the calls as the contract has them. To work on what is ready, `Agent.claim` and
+`Agent.work` are nearer at hand: they keep the lease by themselves.
+"""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Unpack
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from dovetail.client.connection import Connection
-from dovetail.client.values import duration, struct, timestamp
+from dovetail.client.drafts import (
+    ChangeOptions,
+    HolderOptions,
+    Repeatable,
+    TaskFields,
+    completion,
+    draft,
+    new_id,
+    repeatable,
+)
+from dovetail.client.errors import DovetailError, from_status
+from dovetail.client.values import duration, struct
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 
@@ -20,8 +34,9 @@ class Tasks:
     """The tasks of a team, as one caller sees and changes them.
 
     Every change answers the task as it then is. `etag` makes it conditional; `notify` says whether
-    others are told; `request_id` makes it safe to repeat beyond the repeats of one call. Every call
-    raises DovetailError.
+    others are told; `request_id` makes it safe to repeat beyond the repeats of one call;
+    `lease_token` proves that the caller holds a task that has a lease; `acknowledge` has deliveries
+    of the caller's inbox acknowledged in the same commit. Every call raises DovetailError.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -33,32 +48,28 @@ class Tasks:
         self,
         title: str,
         *,
-        task_id: str = "",
-        description: str = "",
-        assignee_id: str = "",
-        priority: int = 0,
-        labels: Mapping[str, str] | None = None,
-        input: Mapping[str, Any] | None = None,  # noqa: A002 - a word of the contract
-        due_time: datetime | None = None,
-        thread_id: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
+        acknowledge: Iterable[int] = (),
         request_id: str = "",
+        **fields: Unpack[TaskFields],
     ) -> pb.Task:
-        """Make a task, assigned or not."""
-        request = pb.CreateTaskRequest(
-            task_id=task_id,
-            title=title,
-            description=description,
-            assignee_id=assignee_id,
-            priority=priority,
-            labels=labels,
-            input=struct(input),
-            due_time=timestamp(due_time),
-            thread_id=thread_id,
-            notify=notify,
-            request_id=_id(request_id),
-        )
+        """Make a task, assigned or not; ready at once, or after others, or from a time on."""
+        request = draft(title, **fields)
+        request.acknowledge_sequences.extend(acknowledge)
+        request.request_id = request_id or new_id()
         return (await self._call(self._stub.CreateTask, request)).task
+
+    async def create_many(
+        self,
+        drafts: Iterable[pb.CreateTaskRequest],
+        *,
+        acknowledge: Iterable[int] = (),
+        request_id: str = "",
+    ) -> list[pb.Task]:
+        """Make up to 1,000 tasks, all or none; see `draft`. They may depend on each other."""
+        request = pb.BatchCreateTasksRequest(
+            tasks=drafts, acknowledge_sequences=acknowledge, request_id=request_id or new_id()
+        )
+        return list((await self._call(self._stub.BatchCreateTasks, request)).tasks)
 
     async def get(self, task_id: str) -> pb.Task:
         """One task."""
@@ -82,21 +93,11 @@ class Tasks:
                 return
 
     async def update(
-        self,
-        task: pb.Task,
-        fields: Iterable[str],
-        *,
-        etag: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
-        request_id: str = "",
+        self, task: pb.Task, fields: Iterable[str], **options: Unpack[ChangeOptions]
     ) -> pb.Task:
         """Set the named fields of the task `task.task_id` to the values that `task` has."""
         request = pb.UpdateTaskRequest(
-            task=task,
-            update_mask=FieldMask(paths=fields),
-            etag=etag,
-            notify=notify,
-            request_id=_id(request_id),
+            task=task, update_mask=FieldMask(paths=fields), **repeatable(options)
         )
         return (await self._call(self._stub.UpdateTask, request)).task
 
@@ -107,7 +108,7 @@ class Tasks:
         etag: str = "",
         notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
     ) -> None:
-        """Remove a task that nobody works on. Its id stays taken."""
+        """Remove a task that nobody works on, or waits for. Its id stays taken."""
         request = pb.DeleteTaskRequest(task_id=task_id, etag=etag, notify=notify)
         await self._call(self._stub.DeleteTask, request)
 
@@ -117,40 +118,120 @@ class Tasks:
         assignee_id: str,
         *,
         force: bool = False,
-        etag: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
-        request_id: str = "",
+        **options: Unpack[ChangeOptions],
     ) -> pb.Task:
         """Give a task to an agent; with `force` also one that another is working on."""
         request = pb.AssignTaskRequest(
-            task_id=task_id,
-            assignee_id=assignee_id,
-            force=force,
-            etag=etag,
-            notify=notify,
-            request_id=_id(request_id),
+            task_id=task_id, assignee_id=assignee_id, force=force, **repeatable(options)
         )
         return (await self._call(self._stub.AssignTask, request)).task
 
     async def unassign(
-        self,
-        task_id: str,
-        *,
-        force: bool = False,
-        etag: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
-        request_id: str = "",
+        self, task_id: str, *, force: bool = False, **options: Unpack[ChangeOptions]
     ) -> pb.Task:
         """Take the assignee off a task; with `force` also one who is working on it."""
-        request = pb.UnassignTaskRequest(
-            task_id=task_id, force=force, etag=etag, notify=notify, request_id=_id(request_id)
-        )
+        request = pb.UnassignTaskRequest(task_id=task_id, force=force, **repeatable(options))
         return (await self._call(self._stub.UnassignTask, request)).task
 
-    async def start(self, task_id: str, *, etag: str = "", request_id: str = "") -> pb.Task:
-        """Begin work on a task; an unassigned one becomes the caller's."""
-        request = pb.StartTaskRequest(task_id=task_id, etag=etag, request_id=_id(request_id))
+    async def claim(
+        self,
+        *,
+        wait: float = 0.0,
+        max_tasks: int = 0,
+        filter: pb.TaskFilter | None = None,
+        lease: timedelta | None = None,
+    ) -> list[pb.ClaimedTask]:
+        """Start what is ready, under a lease (default: 60 s): at most `max_tasks` (default: 1).
+
+        When nothing is ready, it waits for `wait` seconds (50 at most); then there are none. Each
+        comes with the `lease_token` that proves the hold. Keeping it is the caller's: `heartbeat`.
+        """
+        request = pb.ClaimTaskRequest(max_tasks=max_tasks, filter=filter, lease=duration(lease))
+        clock = asyncio.get_running_loop().time
+        end = clock() + wait
+
+        def claim(request: pb.ClaimTaskRequest, **options: Any) -> Awaitable[pb.ClaimTaskResponse]:
+            """A repeat waits for what is left of the time."""
+            request.wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
+            return self._stub.ClaimTask(request, **options)
+
+        return list((await self._call(claim, request, wait=wait)).tasks)
+
+    async def start(self, task_id: str, **options: Unpack[Repeatable]) -> pb.Task:
+        """Begin work on a ready task, without a lease; an unassigned one becomes the caller's."""
+        request = pb.StartTaskRequest(task_id=task_id, **repeatable(options))
         return (await self._call(self._stub.StartTask, request)).task
+
+    async def start_leased(
+        self, task_id: str, lease: timedelta, **options: Unpack[Repeatable]
+    ) -> pb.ClaimedTask:
+        """Begin work on a ready task under a lease of this length, as `claim` does."""
+        request = pb.StartTaskRequest(task_id=task_id, lease=duration(lease), **repeatable(options))
+        started = await self._call(self._stub.StartTask, request)
+        return pb.ClaimedTask(task=started.task, lease_token=started.lease_token)
+
+    async def heartbeat(
+        self, task_id: str, *, progress: pb.TaskProgress | None = None, lease_token: str = ""
+    ) -> pb.HeartbeatTaskResponse:
+        """Say that the holder is alive, and how far it is: the lease lasts for its length again."""
+        request = pb.HeartbeatTaskRequest(
+            task_id=task_id, progress=progress, lease_token=lease_token
+        )
+        return await self._call(self._stub.HeartbeatTask, request)
+
+    async def release(
+        self,
+        task_id: str,
+        reason: str = "",
+        *,
+        lease_token: str = "",
+        **options: Unpack[Repeatable],
+    ) -> pb.Task:
+        """Give work back: the task waits again."""
+        request = pb.ReleaseTaskRequest(
+            task_id=task_id, reason=reason, lease_token=lease_token, **repeatable(options)
+        )
+        return (await self._call(self._stub.ReleaseTask, request)).task
+
+    async def ask(
+        self,
+        task_id: str,
+        text: str,
+        *,
+        agent_id: str = "",
+        data: Mapping[str, Any] | None = None,
+        lease_token: str = "",
+        **options: Unpack[Repeatable],
+    ) -> pb.Task:
+        """Ask an agent, by default the task's creator, for what the work needs (RequestInput)."""
+        request = pb.RequestInputRequest(
+            task_id=task_id,
+            agent_id=agent_id,
+            text=text,
+            data=struct(data),
+            lease_token=lease_token,
+            **repeatable(options),
+        )
+        return (await self._call(self._stub.RequestInput, request)).task
+
+    async def answer(
+        self,
+        task_id: str,
+        text: str = "",
+        *,
+        data: Mapping[str, Any] | None = None,
+        acknowledge: Iterable[int] = (),
+        **options: Unpack[Repeatable],
+    ) -> pb.Task:
+        """Answer what was asked: the work goes on (ProvideInput)."""
+        request = pb.ProvideInputRequest(
+            task_id=task_id,
+            text=text,
+            data=struct(data),
+            acknowledge_sequences=acknowledge,
+            **repeatable(options),
+        )
+        return (await self._call(self._stub.ProvideInput, request)).task
 
     async def complete(
         self,
@@ -158,19 +239,26 @@ class Tasks:
         summary: str = "",
         *,
         data: Mapping[str, Any] | None = None,
-        etag: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
-        request_id: str = "",
+        acknowledge: Iterable[int] = (),
+        **options: Unpack[HolderOptions],
     ) -> pb.Task:
         """End work well, with a result for people (`summary`) and for programs (`data`)."""
-        request = pb.CompleteTaskRequest(
-            task_id=task_id,
-            result=pb.TaskResult(summary=summary, data=struct(data)),
-            etag=etag,
-            notify=notify,
-            request_id=_id(request_id),
-        )
+        request = completion(task_id, summary, data=data, acknowledge=acknowledge, **options)
         return (await self._call(self._stub.CompleteTask, request)).task
+
+    async def complete_many(
+        self, completions: Iterable[pb.CompleteTaskRequest]
+    ) -> list[pb.Task | DovetailError]:
+        """End up to 1,000 tasks well in one commit, each by itself; see `completion`.
+
+        Each answer, in order, is the task, or the error by which that one was refused.
+        """
+        request = pb.BatchCompleteTasksRequest(tasks=completions)
+        answer = await self._call(self._stub.BatchCompleteTasks, request)
+        return [
+            _refused(each.refusal) if each.HasField("refusal") else each.task
+            for each in answer.outcomes
+        ]
 
     async def fail(
         self,
@@ -178,17 +266,16 @@ class Tasks:
         message: str,
         *,
         data: Mapping[str, Any] | None = None,
-        etag: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
-        request_id: str = "",
+        retryable: bool = False,
+        acknowledge: Iterable[int] = (),
+        **options: Unpack[HolderOptions],
     ) -> pb.Task:
-        """End work badly, saying what went wrong."""
+        """End work badly, saying what went wrong; `retryable`: it may be tried again."""
         request = pb.FailTaskRequest(
             task_id=task_id,
-            failure=pb.TaskFailure(message=message, data=struct(data)),
-            etag=etag,
-            notify=notify,
-            request_id=_id(request_id),
+            failure=pb.TaskFailure(message=message, data=struct(data), retryable=retryable),
+            acknowledge_sequences=acknowledge,
+            **repeatable(options),
         )
         return (await self._call(self._stub.FailTask, request)).task
 
@@ -197,29 +284,20 @@ class Tasks:
         task_id: str,
         reason: str = "",
         *,
-        etag: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
-        request_id: str = "",
+        cascade: bool = False,
+        **options: Unpack[ChangeOptions],
     ) -> pb.Task:
-        """Call work off."""
+        """Call work off; with `cascade` its sub-tasks, and theirs, too."""
         request = pb.CancelTaskRequest(
-            task_id=task_id, reason=reason, etag=etag, notify=notify, request_id=_id(request_id)
+            task_id=task_id, reason=reason, cascade=cascade, **repeatable(options)
         )
         return (await self._call(self._stub.CancelTask, request)).task
 
     async def reopen(
-        self,
-        task_id: str,
-        reason: str = "",
-        *,
-        etag: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
-        request_id: str = "",
+        self, task_id: str, reason: str = "", **options: Unpack[ChangeOptions]
     ) -> pb.Task:
         """Make an ended task PENDING again."""
-        request = pb.ReopenTaskRequest(
-            task_id=task_id, reason=reason, etag=etag, notify=notify, request_id=_id(request_id)
-        )
+        request = pb.ReopenTaskRequest(task_id=task_id, reason=reason, **repeatable(options))
         return (await self._call(self._stub.ReopenTask, request)).task
 
     async def report(
@@ -230,6 +308,7 @@ class Tasks:
         return (await self._call(self._stub.GetReport, request)).report
 
 
-def _id(request_id: str) -> str:
-    """The caller's id for a change, or a new one: it makes the repeats of one call safe."""
-    return request_id or str(uuid.uuid4())
+def _refused(refusal: pb.Refusal) -> DovetailError:
+    return from_status(
+        refusal.code, refusal.message, reason=refusal.reason, metadata=refusal.metadata
+    )

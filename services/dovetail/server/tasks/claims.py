@@ -229,7 +229,7 @@ class _Matcher:
         found = await self._store.write(self._team_id, lambda t: _give(t, claims, rung))
         self._plenty = found.anything
         if found.anything:
-            self.look_at(rung)
+            self.look_at([POOL, *(claim.caller.agent_id for claim in claims)])
         return found
 
     def _living(self, claims: Sequence[Claim]) -> list[Claim]:

@@ -124,7 +124,7 @@ def owners(verb: Verb, task: Task) -> tuple[str, ...] | None:
     agents = {
         Part.CREATOR: task.creator_id,
         Part.ASSIGNEE: task.assignee_id,
-        Part.ASKED: task.asked_id,
+        Part.ASKED: task.question_agent_id,
     }
     return tuple(agents[part] for part in parts)
 

@@ -137,7 +137,7 @@ Global___ReportBasis: _TypeAlias = ReportBasis  # noqa: Y015
 
 @_typing.final
 class Task(_message.Message):
-    """Task is one piece of work. It is at most 1 MiB in all."""
+    """Task is one piece of work. It is at most 2 MiB in all."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -276,7 +276,8 @@ class TaskServiceServicer(object):
     def DeleteTask(self, request, context):
         """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
         with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
-        history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
+        history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats
+        harmlessly.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -284,8 +285,9 @@ class TaskServiceServicer(object):
 
     def AssignTask(self, request, context):
         """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
-        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task that stays as it is: OK, and nothing is
-        written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
+        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task
+        that stays as it is: OK, and nothing is written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown
+        assignee, with the nearest ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -293,7 +295,8 @@ class TaskServiceServicer(object):
 
     def UnassignTask(self, request, context):
         """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
-        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that stays as it is: OK, and nothing is written.
+        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that
+        stays as it is: OK, and nothing is written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -102,16 +102,19 @@ class TaskServiceStub:
     DeleteTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]
     """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
     with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
-    history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
+    history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats
+    harmlessly.
     """
     AssignTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.AssignTaskRequest, _tasks_pb2.AssignTaskResponse]
     """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
-    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task that stays as it is: OK, and nothing is
-    written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
+    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task
+    that stays as it is: OK, and nothing is written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown
+    assignee, with the nearest ids.
     """
     UnassignTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.UnassignTaskRequest, _tasks_pb2.UnassignTaskResponse]
     """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
-    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that stays as it is: OK, and nothing is written.
+    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that
+    stays as it is: OK, and nothing is written.
     """
     ClaimTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ClaimTaskRequest, _tasks_pb2.ClaimTaskResponse]
     """ClaimTask finds ready tasks for the caller and starts them under a lease: first those assigned to
@@ -242,16 +245,19 @@ class TaskServiceAsyncStub(TaskServiceStub):
     DeleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]  # type: ignore[assignment]
     """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
     with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
-    history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
+    history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats
+    harmlessly.
     """
     AssignTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.AssignTaskRequest, _tasks_pb2.AssignTaskResponse]  # type: ignore[assignment]
     """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
-    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task that stays as it is: OK, and nothing is
-    written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
+    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task
+    that stays as it is: OK, and nothing is written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown
+    assignee, with the nearest ids.
     """
     UnassignTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.UnassignTaskRequest, _tasks_pb2.UnassignTaskResponse]  # type: ignore[assignment]
     """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
-    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that stays as it is: OK, and nothing is written.
+    INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that
+    stays as it is: OK, and nothing is written.
     """
     ClaimTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ClaimTaskRequest, _tasks_pb2.ClaimTaskResponse]  # type: ignore[assignment]
     """ClaimTask finds ready tasks for the caller and starts them under a lease: first those assigned to
@@ -415,7 +421,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tasks_pb2.DeleteTaskResponse, _abc.Awaitable[_tasks_pb2.DeleteTaskResponse]]:
         """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
         with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
-        history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats harmlessly.
+        history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats
+        harmlessly.
         """
 
     @_abc_1.abstractmethod
@@ -425,8 +432,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.AssignTaskResponse, _abc.Awaitable[_tasks_pb2.AssignTaskResponse]]:
         """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
-        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task that stays as it is: OK, and nothing is
-        written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
+        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task
+        that stays as it is: OK, and nothing is written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown
+        assignee, with the nearest ids.
         """
 
     @_abc_1.abstractmethod
@@ -436,7 +444,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.UnassignTaskResponse, _abc.Awaitable[_tasks_pb2.UnassignTaskResponse]]:
         """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
-        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that stays as it is: OK, and nothing is written.
+        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that
+        stays as it is: OK, and nothing is written.
         """
 
     @_abc_1.abstractmethod

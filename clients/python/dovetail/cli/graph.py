@@ -1,0 +1,353 @@
+"""`dovetail task graph`: which tasks wait for which, drawn; nothing is changed here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from dovetail.cli.options import Session, calls, label_option
+from dovetail.cli.output import console
+from dovetail.cli.pictures import STATE_STYLES, is_ready, state
+from dovetail.cli.text import harmless
+from dovetail.client import DovetailError
+from dovetail.tasks.v1 import tasks_pb2 as work
+
+MOST_IN_A_TREE = 40
+"""More tasks than so many are drawn layer by layer: a tree of them would fit no screen."""
+
+BAR_COLUMNS = 40
+LAYER_COLUMNS = 20
+PAUSE_SECONDS = 0.5
+PAGE = 1_000
+
+MARKS = {
+    work.TASK_STATE_PENDING: "·",
+    work.TASK_STATE_IN_PROGRESS: "▶",
+    work.TASK_STATE_INPUT_REQUIRED: "?",
+    work.TASK_STATE_COMPLETED: "✔",
+    work.TASK_STATE_FAILED: "✘",
+    work.TASK_STATE_CANCELLED: "-",
+}
+READY = "○"
+ENDED = (work.TASK_STATE_COMPLETED, work.TASK_STATE_FAILED, work.TASK_STATE_CANCELLED)
+TOLD = (work.TASK_STATE_FAILED, work.TASK_STATE_INPUT_REQUIRED, work.TASK_STATE_IN_PROGRESS)
+"""What of a layer is told task by task, in this order."""
+
+DOT_COLOURS = {
+    work.TASK_STATE_PENDING: "lightyellow",
+    work.TASK_STATE_IN_PROGRESS: "lightblue",
+    work.TASK_STATE_INPUT_REQUIRED: "plum",
+    work.TASK_STATE_COMPLETED: "palegreen",
+    work.TASK_STATE_FAILED: "lightsalmon",
+    work.TASK_STATE_CANCELLED: "lightgrey",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Tasks by id, and in layers: each waits only for tasks of layers before its own."""
+
+    tasks: Mapping[str, work.Task]
+    layers: Sequence[Sequence[work.Task]]
+
+    @property
+    def states(self) -> Counter[work.TaskState.ValueType]:
+        """How many are in each state."""
+        return Counter(task.state for task in self.tasks.values())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to be done."""
+        return all(task.state in ENDED for task in self.tasks.values())
+
+    def waits_for(self, task: work.Task) -> list[work.Task]:
+        """What it depends on, as far as it is here."""
+        return [self.tasks[each] for each in task.depends_on if each in self.tasks]
+
+
+@click.command()
+@click.argument("task_ids", metavar="[TASK]...", nargs=-1)
+@label_option
+@click.option("--watch", is_flag=True, help="Draw it again as work goes on, until all has ended.")
+@click.option("--dot", is_flag=True, help="Print it in the language of Graphviz.")
+@calls
+async def graph(
+    session: Session,
+    task_ids: tuple[str, ...],
+    labels: tuple[tuple[str, str], ...],
+    watch: bool,
+    dot: bool,
+) -> None:
+    """Draw which tasks wait for which, and how far the work is.
+
+    Those that are named, with all they wait for and all that waits for them; by default all tasks.
+    With --json a line for each task, and with --watch another for each that changes.
+    """
+    if dot and (watch or session.out.as_json):
+        raise click.UsageError("--dot goes with neither --watch nor --json")
+    reader = _Reader(session, task_ids, work.TaskFilter(labels=dict(labels)))
+    found = await reader.read()
+    if dot:
+        print("\n".join(dot_lines(found)))
+    elif session.out.as_json:
+        await _print_changes(reader, found, watch)
+    elif not watch:
+        session.out.show(drawn(found))
+    elif console().is_terminal:
+        await _redraw(reader, found)
+    else:
+        session.out.show(drawn(found))
+        await _tell_changes(session, reader, found)
+
+
+def arranged(tasks: Iterable[work.Task]) -> Graph:
+    """Tasks in layers. Raises CycleError."""
+    by_id = {task.task_id: task for task in tasks}
+    waits = {
+        task_id: [each for each in task.depends_on if each in by_id]
+        for task_id, task in by_id.items()
+    }
+    depths: dict[str, int] = {}
+    for task_id in TopologicalSorter(waits).static_order():
+        depths[task_id] = max((depths[each] + 1 for each in waits[task_id]), default=0)
+    layers: list[list[work.Task]] = [[] for _ in range(max(depths.values(), default=-1) + 1)]
+    for task_id, task in by_id.items():
+        layers[depths[task_id]].append(task)
+    return Graph(tasks=by_id, layers=layers)
+
+
+def around(tasks: Sequence[work.Task], task_ids: Iterable[str]) -> list[work.Task]:
+    """The named tasks, with all that they wait for and all that waits for them."""
+    before = {task.task_id: list(task.depends_on) for task in tasks}
+    after: dict[str, list[str]] = {}
+    for task in tasks:
+        for each in task.depends_on:
+            after.setdefault(each, []).append(task.task_id)
+    chosen = _reached(task_ids, before) | _reached(task_ids, after)
+    return [task for task in tasks if task.task_id in chosen]
+
+
+def _reached(task_ids: Iterable[str], steps: Mapping[str, Sequence[str]]) -> set[str]:
+    reached, left = set[str](), list(task_ids)
+    while left:
+        task_id = left.pop()
+        if task_id not in reached:
+            reached.add(task_id)
+            left += steps.get(task_id, ())
+    return reached
+
+
+def drawn(graph: Graph, mode: str = "") -> RenderableType:
+    """The whole picture: the sum of it, then a tree, or layers where there are many tasks."""
+    if not graph.tasks:
+        return Text("no tasks")
+    few = len(graph.tasks) <= MOST_IN_A_TREE
+    return Group(_summary(graph), Text(mode), _tree(graph) if few else _layers(graph))
+
+
+def _summary(graph: Graph) -> Text:
+    """A bar of all tasks, with a part for each state, and the counts."""
+    counts, total = graph.states, len(graph.tasks)
+    line = Text.assemble(_bar(counts, BAR_COLUMNS), f"  {total} task{'s' * (total != 1)}")
+    for value in MARKS:
+        if counts[value]:
+            line.append(f"   {counts[value]} ").append_text(state(value))
+    return line
+
+
+def _bar(counts: Mapping[work.TaskState.ValueType, int], columns: int) -> Text:
+    """What has ended comes first, what is pending is empty. Rounding leaves the length."""
+    total, end, made = sum(counts.values()), 0, Text()
+    for value in (*ENDED, work.TASK_STATE_INPUT_REQUIRED, work.TASK_STATE_IN_PROGRESS):
+        begin, end = end, end + counts.get(value, 0)
+        length = columns * end // total - columns * begin // total
+        made.append("█" * length, STATE_STYLES.get(value, ""))
+    return made.append("░" * (columns - len(made)), "dim")
+
+
+def _tree(graph: Graph) -> Tree:
+    """Each task once, below the last of those that it waits for; the others are named."""
+    root = Tree("", hide_root=True, guide_style="dim")
+    branches: dict[str, Tree] = {}
+    for layer in graph.layers:
+        for task in layer:
+            others = graph.waits_for(task)
+            last = max(others, key=lambda each: _depth(graph, each), default=None)
+            branch = branches[last.task_id] if last else root
+            more = [each.task_id for each in others if each is not last]
+            branches[task.task_id] = branch.add(_leaf(task, more))
+    return root
+
+
+def _depth(graph: Graph, task: work.Task) -> int:
+    return next(depth for depth, layer in enumerate(graph.layers) if task in layer)
+
+
+def _leaf(task: work.Task, also: Sequence[str]) -> Text:
+    """A task in a line of its own."""
+    line = _cell(task).append(f"  {harmless(task.title)}")
+    notes = [f"waits for {', '.join(also)} too"] if also else []
+    notes += [f"part of {task.parent_task_id}"] if task.parent_task_id else []
+    return line.append(f"  ({harmless('; '.join(notes))})", "dim") if notes else line
+
+
+def _cell(task: work.Task) -> Text:
+    """A task in a few words: its mark, its id, who has it, how far it is."""
+    mark = READY if is_ready(task) else MARKS.get(task.state, "")
+    line = Text.assemble((f"{mark} ", STATE_STYLES.get(task.state, "")))
+    line.append(harmless(task.task_id), "bold")
+    if task.state in (work.TASK_STATE_IN_PROGRESS, work.TASK_STATE_INPUT_REQUIRED):
+        if task.HasField("progress"):
+            line.append(f" {task.progress.percent} %", STATE_STYLES.get(task.state, ""))
+        line.append(f" {harmless(task.assignee_id)}", "cyan")
+    return line
+
+
+def _layers(graph: Graph) -> Table:
+    """A line for each layer; those at the beginning that are all completed are one."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="dim")
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    done = _completed_layers(graph)
+    if done:
+        count = sum(map(len, graph.layers[:done]))
+        name = f"layers 1 to {done}" if done > 1 else "layer 1"
+        table.add_row(name, _layer_bar({ENDED[0]: count}), f"{count} of {count}", Text())
+    for number, layer in enumerate(graph.layers[done:], start=done + 1):
+        counts = Counter(task.state for task in layer)
+        sums = f"{counts[work.TASK_STATE_COMPLETED]} of {len(layer)}"
+        table.add_row(f"layer {number}", _layer_bar(counts), sums, _told(layer))
+    return table
+
+
+def _layer_bar(counts: Mapping[work.TaskState.ValueType, int]) -> Text:
+    return _bar(counts, LAYER_COLUMNS)
+
+
+def _completed_layers(graph: Graph) -> int:
+    """How many layers at the beginning are completed as a whole."""
+    for number, layer in enumerate(graph.layers):
+        if any(task.state != work.TASK_STATE_COMPLETED for task in layer):
+            return number
+    return len(graph.layers)
+
+
+def _told(layer: Sequence[work.Task]) -> Text:
+    """What of a layer one wants to know by name: what went wrong, asks, or is being done."""
+    chosen = [task for value in TOLD for task in layer if task.state == value]
+    return Text("   ").join(map(_cell, chosen))
+
+
+def dot_lines(graph: Graph) -> Iterable[str]:
+    """The graph in the language of Graphviz; arrows lead to what waits."""
+    yield "digraph tasks {"
+    yield "  rankdir=LR; node [shape=box, style=filled];"
+    for task in graph.tasks.values():
+        label = _quoted(f"{task.task_id}\n{task.title}")
+        yield f"  {_quoted(task.task_id)} [label={label}, fillcolor={DOT_COLOURS[task.state]}];"
+    for task in graph.tasks.values():
+        for each in graph.waits_for(task):
+            yield f"  {_quoted(each.task_id)} -> {_quoted(task.task_id)};"
+        if task.parent_task_id in graph.tasks:
+            parent = _quoted(task.parent_task_id)
+            yield f"  {_quoted(task.task_id)} -> {parent} [style=dotted, arrowhead=none];"
+    yield "}"
+
+
+def _quoted(text: str) -> str:
+    """A string of Graphviz: backslashes are doubled, line breaks are its own."""
+    escaped = harmless(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+class _Reader:
+    """Reads the graph that a command is about, again and again."""
+
+    def __init__(
+        self, session: Session, task_ids: tuple[str, ...], chosen: work.TaskFilter
+    ) -> None:
+        self._tasks = session.agent.tasks
+        self._task_ids = task_ids
+        self._filter = chosen
+
+    async def read(self) -> Graph:
+        """How things stand. A cycle can only come of pages read at different times: once more."""
+        while True:
+            tasks = [task async for task in self._tasks.list(self._filter, page_size=PAGE)]
+            missing = set(self._task_ids) - {task.task_id for task in tasks}
+            tasks += [await self._tasks.get(task_id) for task_id in sorted(missing)]
+            try:
+                return arranged(around(tasks, self._task_ids) if self._task_ids else tasks)
+            except CycleError:
+                continue
+
+    async def next(self, last: Graph) -> tuple[Graph, list[work.Task]]:
+        """How things stand after a moment, and what has changed since `last`."""
+        await asyncio.sleep(PAUSE_SECONDS)
+        found = await self.read()
+        changed = [task for key, task in found.tasks.items() if task != last.tasks.get(key)]
+        return found, changed
+
+
+async def _redraw(reader: _Reader, found: Graph) -> None:
+    """The picture, drawn anew below itself, on a terminal."""
+    with Live(drawn(found), console=console(), auto_refresh=False) as live:
+        while not found.has_ended:
+            try:
+                found, changed = await reader.next(found)
+            except DovetailError as error:
+                live.update(drawn(found, f"{error}: this is how it stood"), refresh=True)
+                raise
+            if changed:
+                live.update(drawn(found), refresh=True)
+
+
+async def _tell_changes(session: Session, reader: _Reader, found: Graph) -> None:
+    """A line for each task that changes, where there is no terminal to draw on."""
+    while not found.has_ended:
+        found, changed = await reader.next(found)
+        for task in changed:
+            session.out.show(_cell(task).append("  ").append_text(state(task.state)))
+
+
+async def _print_changes(reader: _Reader, found: Graph, watch: bool) -> None:
+    """A JSON object for each task, and for each that changes."""
+    changed = list(found.tasks.values())
+    while True:
+        layers = {
+            task.task_id: number for number, layer in enumerate(found.layers, 1) for task in layer
+        }
+        for task in changed:
+            print(json.dumps(_facts(task, layers[task.task_id])), flush=True)
+        if not watch or found.has_ended:
+            return
+        found, changed = await reader.next(found)
+
+
+def _facts(task: work.Task, layer: int) -> dict[str, Any]:
+    """A task of the graph for programs; `dovetail task show --json` tells all of it."""
+    return {
+        "task_id": task.task_id,
+        "title": task.title,
+        "layer": layer,
+        "state": work.TaskState.Name(task.state),
+        "is_ready": is_ready(task),
+        "assignee_id": task.assignee_id,
+        "percent": task.progress.percent if task.HasField("progress") else None,
+        "depends_on": list(task.depends_on),
+        "parent_task_id": task.parent_task_id,
+    }

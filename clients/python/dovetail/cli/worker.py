@@ -1,0 +1,295 @@
+"""`dovetail worker`: any program becomes an agent that works on what is ready."""
+# ruff: noqa: PLR0913 - one parameter per option
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.live import Live
+from rich.text import Text
+
+from dovetail.cli import programs
+from dovetail.cli.exits import MISUSED, CommandError, described
+from dovetail.cli.options import LENGTH, Servers, Session, calls, label_option
+from dovetail.cli.output import Output, console
+from dovetail.cli.programs import Program
+from dovetail.cli.settings import CLIENT
+from dovetail.cli.tasks import Labels
+from dovetail.cli.text import harmless
+from dovetail.cli.work import lease_option
+from dovetail.client import (
+    FailedPreconditionError,
+    HeldTask,
+    InvalidArgumentError,
+    LeaseLostError,
+    WorkFailedError,
+)
+from dovetail.tasks.v1 import tasks_pb2 as pb
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+FOR_EVER = 10.0**9
+MARKS = {
+    "claimed": ("▶", "blue"),
+    "completed": ("✔", "green"),
+    "failed": ("✘", "red"),
+    "retried": ("↻", "yellow"),
+    "released": ("○", "yellow"),
+    "lost": ("!", "red"),
+}
+"""What can be told of a task, as people see it."""
+
+SHOWN_CHARACTERS = 200
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("words", metavar="COMMAND [ARG]...", nargs=-1, required=True)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1_000),
+    default=1,
+    show_default=True,
+    help="How many tasks at once.",
+)
+@label_option
+@lease_option
+@click.option("--time-limit", type=LENGTH, help="A program that takes longer is ended.")
+@click.option("--max-tasks", type=click.IntRange(1), help="End after so many tasks.")
+@click.option("--once", "max_tasks", flag_value=1, type=int, help="End after one task.")
+@click.option("--until-idle", type=LENGTH, help="End when nothing was ready for so long.")
+@click.option(
+    "--grace",
+    type=LENGTH,
+    default="10s",
+    show_default=True,
+    help="How long programs may take to finish when the worker is stopped.",
+)
+@calls
+async def worker(
+    session: Session,
+    words: tuple[str, ...],
+    concurrency: int,
+    labels: Labels,
+    lease: timedelta | None,
+    time_limit: timedelta | None,
+    max_tasks: int | None,
+    until_idle: timedelta | None,
+    grace: timedelta,
+) -> None:
+    """Run COMMAND for each task that is ready, and end the task as COMMAND ends.
+
+    COMMAND reads the task as a JSON object from its standard input. What it prints is the result: a
+    JSON object, or text. Exit code 0 completes the task; any other fails it, to be tried again,
+    except 64 to 78 without 75, which fail it for good. The worker keeps the lease, and ends COMMAND
+    when the task is no longer its own.
+
+    SIGTERM and Ctrl-C stop the worker: it claims nothing more, and what is not finished in the time
+    of --grace is given back. A second one gives it back at once.
+    """
+    if shutil.which(words[0]) is None:
+        raise CommandError(f"no program {words[0]!r} can be found", MISUSED)
+    with tempfile.TemporaryDirectory(prefix="dovetail-worker-") as folder:
+        program = Program(
+            words=words,
+            environment=_environment(session),
+            timeout=time_limit.total_seconds() if time_limit else None,
+            folder=Path(folder),
+        )
+        with _Board(session.out).open() as board:
+            working = _Working(program, board, max_tasks)
+            await working.run(
+                session.agent.work(
+                    working.do,
+                    concurrency=min(concurrency, max_tasks or concurrency),
+                    filter=pb.TaskFilter(labels=dict(labels)),
+                    lease=lease,
+                    idle_timeout=until_idle.total_seconds() if until_idle else None,
+                    grace=FOR_EVER,  # How long it really is, signals say.
+                ),
+                grace.total_seconds(),
+            )
+
+
+class _Working:
+    """Has a program do tasks, until signals say that it is enough, or it was enough."""
+
+    def __init__(self, program: Program, board: _Board, most: int | None) -> None:
+        self._program = program
+        self._board = board
+        self._left = most
+        self._stopping = self._hurried = False
+
+    async def run(self, work: Coroutine[Any, Any, None], grace: float) -> None:
+        """Work, with `grace` seconds left to programs after the first signal."""
+        loop = asyncio.get_running_loop()
+        self._work = loop.create_task(work)
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._signalled, grace)
+        try:
+            await self._work
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+
+    async def do(self, task: HeldTask) -> None:
+        """Have the program do a task, and end the task as the program ended."""
+        if not self._wanted():
+            await task.release("the worker has done as many tasks as it was to")
+            return
+        self._board.tell("claimed", task)
+        try:
+            await self._do(task)
+        except asyncio.CancelledError:
+            self._board.tell("lost" if task.lost else "released", task)
+            raise
+        except LeaseLostError as error:
+            self._board.tell("lost", task, str(error))
+            raise
+
+    async def _do(self, task: HeldTask) -> None:
+        try:
+            result = await programs.run(self._program, task)
+            await task.complete(result.summary, data=result.data)
+            self._board.tell("completed", task, result.summary)
+        except WorkFailedError as failure:
+            await self._fail(task, failure)
+        except (InvalidArgumentError, FailedPreconditionError) as refusal:
+            await self._fail(task, WorkFailedError(described(refusal)))
+
+    async def _fail(self, task: HeldTask, failure: WorkFailedError) -> None:
+        said = str(failure)
+        after = await task.fail(said, data=failure.data, retryable=failure.retryable)
+        again = after.state == pb.TASK_STATE_PENDING
+        self._board.tell("retried" if again else "failed", task, said)
+
+    def _wanted(self) -> bool:
+        """Whether a task may be begun; after the last one no more are claimed."""
+        if self._left is None:
+            return True
+        self._left -= 1
+        if self._left == 0:
+            self._stop()
+        return self._left >= 0
+
+    def _signalled(self, grace: float) -> None:
+        """The first time: finish what was begun. The second time: give it back. Then: just end."""
+        loop = asyncio.get_running_loop()
+        if not self._board.stopping:
+            self._board.stopping = True
+            self._stop()
+            loop.call_later(grace, self._hurry)
+            return
+        self._hurry()
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        """Claim no more."""
+        if not self._stopping:
+            self._stopping = True
+            self._work.cancel()
+
+    def _hurry(self) -> None:
+        """Give back what is being worked on."""
+        if not self._hurried:
+            self._hurried = True
+            self._work.cancel()
+
+
+class _Board:
+    """What one sees of a worker: a line for all that happens and, on a terminal, how it stands."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._screen = console()
+        self._begun: dict[str, float] = {}
+        self._counts = Counter[str]()
+        self._live: Live | None = None
+        self.stopping = False
+
+    @contextmanager
+    def open(self) -> Generator[_Board]:
+        """Inside the block one sees how it stands, where there is a terminal."""
+        if self._out.as_json or not self._screen.is_terminal:
+            yield self
+        else:
+            with Live(
+                console=self._screen, transient=True, get_renderable=self._line
+            ) as self._live:
+                yield self
+        self._out.remark(self._line().plain)
+
+    def tell(self, event: str, task: HeldTask, text: str = "") -> None:
+        """Say what happened to a task."""
+        now = time.monotonic()
+        if event == "claimed":
+            self._begun[task.lease_token] = now
+            seconds = 0.0
+        else:
+            seconds = now - self._begun.pop(task.lease_token, now)
+            self._counts[event] += 1
+        if self._out.as_json:
+            facts = {"event": event, "task_id": task.task_id, "title": task.title}
+            facts |= {"attempt": task.task.attempt, "seconds": round(seconds, 3), "text": text}
+            print(json.dumps(facts), flush=True)
+        else:
+            self._screen.print(_told(event, task, seconds, text), soft_wrap=True)
+            sys.stdout.flush()
+
+    def _line(self) -> Text:
+        parts = [f"{len(self._begun)} under way"] if self._live else []
+        parts += [f"{count} {event}" for event, count in self._counts.items()]
+        parts += ["stopping"] if self.stopping else []
+        return Text("   ".join(parts) or "nothing was done", "dim")
+
+
+def _told(event: str, task: HeldTask, seconds: float, text: str) -> Text:
+    mark, style = MARKS[event]
+    line = Text.assemble((f"{mark} ", style), (harmless(task.task_id), "bold"), f"  {event}")
+    if event == "claimed":
+        return line.append(f"  {harmless(task.title)}")
+    line.append(f" after {seconds:.1f} s", "dim")
+    first = " ".join(harmless(text).split())[:SHOWN_CHARACTERS]
+    return line.append(f"  {first}") if first else line
+
+
+def _environment(session: Session) -> dict[str, str]:
+    """What a program is to know of the servers, and of who it is: that of this command."""
+    servers = session.servers
+    given = {
+        "agent": session.agent.agent_id,
+        "team": session.team_id,
+        "messaging": servers.messaging,
+        "tasks": servers.tasks,
+        "insecure": "1" if servers.insecure else "",
+        "token-file": str(servers.token_file.absolute()) if servers.token_file else "",
+        **_tls(servers),
+    }
+    known = {CLIENT[name].variable: value for name, value in given.items() if value}
+    dropped = {CLIENT["token"].variable} if servers.token_file else set[str]()
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return kept | known
+
+
+def _tls(servers: Servers) -> dict[str, str]:
+    if servers.tls is None:
+        return {}
+    files = {
+        "tls-ca": servers.tls.ca,
+        "tls-client-cert": servers.tls.client_cert,
+        "tls-client-key": servers.tls.client_key,
+    }
+    return {"tls": "1"} | {name: str(Path(file).absolute()) for name, file in files.items() if file}

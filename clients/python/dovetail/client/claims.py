@@ -1,0 +1,213 @@
+"""Work that is claimed: a task is held for the length of a block, its lease kept by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from dovetail.client.connection import pauses
+from dovetail.client.errors import (
+    AbortedError,
+    DeadlineExceededError,
+    DovetailError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    LeaseLostError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from dovetail.client.held import HeldTask, through_outages
+from dovetail.client.tasks import Tasks
+from dovetail.tasks.v1 import tasks_pb2 as pb
+
+LONGEST_WAIT = 50.0
+LONGEST_FAILURE = 4_096
+LAST_SECONDS = 5.0
+"""How long a block that is broken off takes to give its task back. A lease that stays is lost."""
+
+REFUSALS = (
+    AbortedError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+"""What ends a hold: another heartbeat would be refused too."""
+
+
+class WorkFailedError(Exception):
+    """Raise it where you work: the task has failed, for good unless it is `retryable`."""
+
+    def __init__(
+        self, message: str, *, data: Mapping[str, Any] | None = None, retryable: bool = False
+    ) -> None:
+        """Say what went wrong: for people, and for programs."""
+        super().__init__(message)
+        self.data = data
+        self.retryable = retryable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What is claimed: at most so many, of those that the filter chooses, for so long a lease."""
+
+    filter: pb.TaskFilter | None = None
+    lease: timedelta | None = None
+    max_tasks: int = 1
+
+
+class Hold:
+    """A block that holds a task: heartbeats while it lasts, and how it ends is how the task ends.
+
+    It completes the task at its end, fails it when an exception leaves it, and releases it when it
+    is cancelled or interrupted. When the task is lost, the block is cancelled, and raises why.
+    """
+
+    def __init__(self, task: HeldTask) -> None:
+        """Hold a task that was claimed just now."""
+        self.task = task
+        self._refusal: DovetailError | None = None
+        self._cancelled = False
+
+    async def __aenter__(self) -> HeldTask:
+        """Begin to send heartbeats."""
+        self._holder = asyncio.current_task()
+        self._cancelling = self._holder.cancelling() if self._holder else 0
+        self._beating = asyncio.create_task(self._beat())
+        return self.task
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the task as the block ended."""
+        self._beating.cancel()
+        if self._refusal is not None:
+            if not self._cancelled_by_others():
+                raise self._refusal from error
+        elif not self.task.over and not isinstance(error, LeaseLostError):
+            self.task.check()
+            await seen_through(self._end(error))
+
+    async def _beat(self) -> None:
+        """A heartbeat each third of the lease's length, through outages of any length."""
+        third = self.task.task.lease.length.ToTimedelta().total_seconds() / 3
+        pause, retries = third, pauses()
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                if not self.task.over:
+                    async with asyncio.timeout(third):
+                        await self.task.heartbeat()
+                pause, retries = third, pauses()
+            except REFUSALS as refusal:
+                if not self.task.over:
+                    self._break_off(refusal)
+                    return
+            except (DovetailError, TimeoutError):
+                pause = next(retries)
+
+    def _break_off(self, refusal: DovetailError) -> None:
+        """Cancel the block. A thread cannot be cancelled: there the end of the block tells."""
+        self._refusal = refusal
+        self.task.lost = refusal
+        self._cancelled = bool(self._holder and self._holder.cancel())
+
+    def _cancelled_by_others(self) -> bool:
+        """Whether the block was cancelled from outside as well: that goes first."""
+        holder = self._holder
+        return bool(self._cancelled and holder and holder.uncancel() > self._cancelling)
+
+    async def _end(self, error: BaseException | None) -> None:
+        if error is None:
+            await self._complete()
+        elif isinstance(error, WorkFailedError):
+            await self.task.fail(_told(error), data=error.data, retryable=error.retryable)
+        elif isinstance(error, Exception):
+            await self.task.fail(_told(error))
+        else:
+            with suppress(DovetailError, TimeoutError):
+                async with asyncio.timeout(LAST_SECONDS):
+                    await self.task.release("the work was broken off")
+
+    async def _complete(self) -> None:
+        """Complete the task; a result that cannot be one, or comes too early, fails it."""
+        try:
+            await self.task.complete()
+        except (InvalidArgumentError, FailedPreconditionError) as refusal:
+            await self.task.fail(_told(refusal))
+            raise
+
+
+async def claimed(
+    tasks: Tasks,
+    wish: Wish,
+    timeout: float | None = None,  # noqa: ASYNC109 - of all its calls
+) -> list[pb.ClaimedTask]:
+    """Tasks, as soon as there are some; none after `timeout` seconds. It lasts through outages."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + (math.inf if timeout is None else timeout)
+    while True:
+        wait = min(LONGEST_WAIT, max(0.0, end - clock()))
+        claim = partial(
+            tasks.claim,
+            wait=wait,
+            max_tasks=wish.max_tasks,
+            filter=wish.filter,
+            lease=wish.lease,
+        )
+        found = await through_outages(claim)
+        if found or clock() >= end:
+            return found
+
+
+@asynccontextmanager
+async def claiming(
+    tasks: Tasks,
+    wish: Wish,
+    timeout: float | None,  # noqa: ASYNC109 - as above
+) -> AsyncGenerator[HeldTask]:
+    """Wait for a task, and hold it for the length of the block."""
+    found = await claimed(tasks, wish, timeout)
+    if not found:
+        raise DeadlineExceededError(f"no task to claim in {timeout:g} s")
+    async with Hold(HeldTask(tasks, found[0], partial(complete_one, tasks))) as task:
+        yield task
+
+
+async def complete_one(tasks: Tasks, completion: pb.CompleteTaskRequest) -> pb.Task:
+    """Complete a task by itself."""
+    (outcome,) = await tasks.complete_many([completion])
+    if isinstance(outcome, DovetailError):
+        raise outcome
+    return outcome
+
+
+async def seen_through(ending: Coroutine[Any, Any, None]) -> None:
+    """Finish what has begun: one who is cancelled meanwhile waits for it a few seconds longer."""
+    task = asyncio.create_task(ending)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,), timeout=LAST_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+def _told(error: Exception) -> str:
+    """What an exception says, as the text of a failure."""
+    kind = "" if isinstance(error, WorkFailedError) else f"{type(error).__name__}: "
+    text = f"{kind}{error}"[:LONGEST_FAILURE].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text.encode(errors="replace").decode() or type(error).__name__

@@ -1,0 +1,93 @@
+"""Tasks to be made, and results of tasks, in Python's values: what several calls send alike."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypedDict, Unpack
+
+from dovetail.client.values import duration, struct, timestamp
+from dovetail.tasks.v1 import tasks_pb2 as pb
+
+
+class TaskFields(TypedDict, total=False):
+    """What may be said of a new task beside its title, as in `CreateTaskRequest`."""
+
+    task_id: str
+    description: str
+    assignee_id: str
+    priority: int
+    labels: Mapping[str, str] | None
+    input: Mapping[str, Any] | None
+    due_time: datetime | None
+    thread_id: str
+    depends_on: Iterable[str]
+    parent_task_id: str
+    schedule_time: datetime | None
+    max_attempts: int
+    backoff: timedelta | None
+    notify: pb.Notify.ValueType
+
+
+class Repeatable(TypedDict, total=False):
+    """What a change of a task takes: it must have this `etag`; a repeat has the same id."""
+
+    etag: str
+    request_id: str
+
+
+class ChangeOptions(Repeatable, total=False):
+    """The same, and who is told."""
+
+    notify: pb.Notify.ValueType
+
+
+class HolderOptions(ChangeOptions, total=False):
+    """The same, with the proof that the caller holds the task."""
+
+    lease_token: str
+
+
+def draft(title: str, **fields: Unpack[TaskFields]) -> pb.CreateTaskRequest:
+    """A task to be made, for `Tasks.create_many`."""
+    values: dict[str, Any] = dict(fields)
+    for name, convert in _CONVERTED.items():
+        if name in values:
+            values[name] = convert(values[name])
+    return pb.CreateTaskRequest(title=title, **values)
+
+
+_CONVERTED = {
+    "input": struct,
+    "due_time": timestamp,
+    "schedule_time": timestamp,
+    "backoff": duration,
+}
+
+
+def completion(
+    task_id: str,
+    summary: str = "",
+    *,
+    data: Mapping[str, Any] | None = None,
+    acknowledge: Iterable[int] = (),
+    **options: Unpack[HolderOptions],
+) -> pb.CompleteTaskRequest:
+    """The end of a task with its result, for `Tasks.complete_many`."""
+    return pb.CompleteTaskRequest(
+        task_id=task_id,
+        result=pb.TaskResult(summary=summary, data=struct(data)),
+        acknowledge_sequences=acknowledge,
+        **repeatable(options),
+    )
+
+
+def repeatable(options: Any) -> dict[str, Any]:
+    """The options of a change, with an id that makes the repeats of one call safe."""
+    return {**options, "request_id": options.get("request_id") or new_id()}
+
+
+def new_id() -> str:
+    """An id for a change: it makes the repeats of one call safe."""
+    return str(uuid.uuid4())

@@ -1,0 +1,210 @@
+"""A task that is held: what its holder can say and do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from google.protobuf import json_format
+
+from dovetail.client.connection import PASSING, pauses
+from dovetail.client.drafts import completion, new_id
+from dovetail.client.errors import DeadlineExceededError, DovetailError, LeaseLostError
+from dovetail.client.tasks import Tasks
+from dovetail.tasks.v1 import tasks_pb2 as pb
+
+T = TypeVar("T")
+
+LONGEST_NOTE = 4_096
+OUTAGES = (*PASSING, DeadlineExceededError)
+
+Complete = Callable[[pb.CompleteTaskRequest], Awaitable[pb.Task]]
+
+log = logging.getLogger("dovetail.client")
+
+
+class HeldTask:
+    """A task that this agent holds. `task` is as it was when it was last answered.
+
+    Its methods last through outages of the servers, and raise LeaseLostError once the task is not
+    this holder's any more. `progress` and `result` may be called from any thread.
+    """
+
+    def __init__(self, tasks: Tasks, claimed: pb.ClaimedTask, complete: Complete) -> None:
+        """Use `Agent.claim` or `Agent.work`."""
+        self.task = claimed.task
+        self.lease_token = claimed.lease_token
+        self.over = False
+        """Whether it was completed, failed or released here, or is about to be."""
+        self.lost: DovetailError | None = None
+        """Why the task is not this holder's any more, once that is known."""
+        self._tasks = tasks
+        self._send_completion = complete
+        self._progress: pb.TaskProgress | None = None
+        self._result = completion(self.task_id, lease_token=self.lease_token)
+
+    @property
+    def task_id(self) -> str:
+        """Which task."""
+        return self.task.task_id
+
+    @property
+    def title(self) -> str:
+        """What is to be done, in a line."""
+        return self.task.title
+
+    @property
+    def description(self) -> str:
+        """What is to be done, at length."""
+        return self.task.description
+
+    @property
+    def input(self) -> Mapping[str, Any] | None:
+        """What the work starts from, or None."""
+        task = self.task
+        return json_format.MessageToDict(task.input) if task.HasField("input") else None
+
+    def progress(self, percent: int, note: str = "") -> None:
+        """Say how far it is (0 to 100): the next heartbeat carries it."""
+        self.check()
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent must be 0 to 100, is {percent}")
+        if len(note) > LONGEST_NOTE or "\0" in note:
+            raise ValueError(f"note must have at most {LONGEST_NOTE:,} characters, and no NUL")
+        self._progress = pb.TaskProgress(percent=percent, note=note)
+
+    def result(
+        self,
+        summary: str = "",
+        *,
+        data: Mapping[str, Any] | None = None,
+        acknowledge: Iterable[int] = (),
+    ) -> None:
+        """Say what the work gave: the end of the block completes the task with it."""
+        self._result = completion(
+            self.task_id,
+            summary,
+            data=data,
+            acknowledge=acknowledge,
+            lease_token=self.lease_token,
+        )
+
+    def check(self) -> None:
+        """Raise LeaseLostError once the task is known not to be this holder's any more."""
+        if self.lost is not None:
+            raise self.lost
+
+    async def heartbeat(self) -> pb.HeartbeatTaskResponse:
+        """Say at once that the holder lives, and how far it is. It happens by itself, too."""
+        return await self._call(self._tasks.heartbeat, progress=self._progress)
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        to: str = "",
+        data: Mapping[str, Any] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the answer, not of this call
+    ) -> pb.TaskAnswer:
+        """Ask an agent, by default the task's creator, and wait for the answer.
+
+        While the question is open the lease's clock stands still. An answer that is not there after
+        `timeout` seconds (default: any time) is a DeadlineExceededError; the question stays open.
+        """
+        self.task = await self._call(
+            self._tasks.ask, question, agent_id=to, data=data, request_id=new_id()
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._answer()
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"no answer to the question about task {self.task_id!r} in {timeout:g} s",
+                metadata={"task_id": self.task_id},
+            ) from None
+
+    async def complete(
+        self,
+        summary: str = "",
+        *,
+        data: Mapping[str, Any] | None = None,
+        acknowledge: Iterable[int] = (),
+    ) -> pb.Task:
+        """End the work well, now: with this, or with what `result` said."""
+        if summary or data is not None or acknowledge:
+            self.result(summary, data=data, acknowledge=acknowledge)
+        return await self._end(partial(self._send_completion, self._result))
+
+    async def fail(
+        self,
+        message: str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        retryable: bool = True,
+        acknowledge: Iterable[int] = (),
+    ) -> pb.Task:
+        """End this attempt badly, now. `retryable`: the task is tried again, if it may be."""
+        fail = self._of_this(
+            self._tasks.fail,
+            message,
+            data=data,
+            retryable=retryable,
+            acknowledge=list(acknowledge),
+            request_id=new_id(),
+        )
+        return await self._end(fail)
+
+    async def release(self, reason: str = "") -> pb.Task:
+        """Give the task back, now, for anybody to take."""
+        return await self._end(self._of_this(self._tasks.release, reason, request_id=new_id()))
+
+    async def _answer(self) -> pb.TaskAnswer:
+        """The answer, when it is there. It rings no bell here, so this looks now and then."""
+        for pause in pauses():
+            await asyncio.sleep(pause)
+            self.task = await through_outages(partial(self._tasks.get, self.task_id))
+            if self.task.state != pb.TASK_STATE_INPUT_REQUIRED:
+                break
+        await self.heartbeat()  # It is refused where the task is not ours any more.
+        return self.task.answer
+
+    def _of_this(
+        self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+    ) -> Callable[[], Awaitable[T]]:
+        """A method of `Tasks` for this task, as its holder calls it."""
+        return partial(method, self.task_id, *args, lease_token=self.lease_token, **kwargs)
+
+    async def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        self.check()
+        try:
+            return await through_outages(self._of_this(method, *args, **kwargs))
+        except LeaseLostError as lost:
+            if not self.over:  # Else it was this holder who ended it meanwhile.
+                self.lost = lost
+            raise
+
+    async def _end(self, call: Callable[[], Awaitable[pb.Task]]) -> pb.Task:
+        self.check()
+        self.over = True
+        try:
+            self.task = await through_outages(call)
+        except BaseException as error:
+            self.over = False
+            if isinstance(error, LeaseLostError):
+                self.lost = error
+            raise
+        return self.task
+
+
+async def through_outages(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call that is safe to repeat until a server answers it, however long that takes."""
+    for pause in pauses():
+        try:
+            return await call()
+        except OUTAGES as outage:
+            log.warning("%s; trying again", outage)
+        await asyncio.sleep(pause)
+    raise AssertionError("pauses never end")

@@ -1,0 +1,471 @@
+"""A block that holds a task: it waits, keeps the lease, and ends the task as it ends itself."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from client.conftest import Connect
+from dovetail.client import (
+    Agent,
+    DeadlineExceededError,
+    HeldTask,
+    InvalidArgumentError,
+    LeaseLostError,
+    UnavailableError,
+    WorkFailedError,
+    connect,
+)
+from dovetail.tasks.v1 import tasks_pb2 as pb
+from support.pair import Pair, running_pair
+from support.processes import ServerProcess
+
+SHORT = timedelta(seconds=0.6)
+LATER = "later"
+
+
+@pytest.fixture
+async def pair(sqlite_url: str) -> AsyncGenerator[Pair]:
+    async with running_pair(sqlite_url, shortest_lease_seconds=0.3) as pair:
+        yield pair
+
+
+@pytest.fixture
+def connected(pair: Pair) -> Connect:
+    return partial(connect, messaging=pair.messaging_address, tasks=pair.tasks_address)
+
+
+async def seen(agent: Agent, task_id: str, condition: Callable[[pb.Task], bool]) -> pb.Task:
+    """The task, once it is as it should be."""
+    while not condition(task := await agent.tasks.get(task_id)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return task
+
+
+def is_in(state: pb.TaskState.ValueType) -> Callable[[pb.Task], bool]:
+    return lambda task: task.state == state
+
+
+async def test_the_end_of_the_block_completes_with_what_was_said_last(alice: Agent, bob: Agent):
+    await alice.tasks.create("title", description="at length", input={"n": 1})
+    async with bob.claim() as task:
+        assert (task.title, task.description, task.input) == ("title", "at length", {"n": 1})
+        assert task.task.state == pb.TASK_STATE_IN_PROGRESS
+        task.result("first")
+        task.result("last", data={"n": 2})
+    done = await alice.tasks.get(task.task_id)
+    assert (done.state, done.assignee_id) == (pb.TASK_STATE_COMPLETED, "bob")
+    assert (done.result.summary, done.result.data["n"]) == ("last", 2)
+    assert task.task == done
+
+
+async def test_a_block_that_says_nothing_completes_with_nothing(alice: Agent, bob: Agent):
+    await alice.tasks.create("x")
+    async with bob.claim() as task:
+        assert task.input is None
+    assert task.task.state == pb.TASK_STATE_COMPLETED
+    assert task.task.result == pb.TaskResult()
+
+
+async def test_what_ends_a_task_in_the_block_is_its_end(alice: Agent, bob: Agent):
+    assigned = await alice.tasks.create("x", assignee_id="bob")
+    (notice,) = await bob.receive()
+    async with bob.claim() as task:
+        done = await task.complete("early", acknowledge=[notice.sequence])
+        assert done.state == pb.TASK_STATE_COMPLETED
+    assert (await alice.tasks.get(assigned.task_id)).result.summary == "early"
+    assert await bob.receive() == []
+
+
+async def test_a_block_waits_for_a_task_that_is_made_later(alice: Agent, bob: Agent):
+    async def work() -> str:
+        async with bob.claim() as task:
+            return task.title
+
+    working = asyncio.create_task(work())
+    while [each.agent_id async for each in alice.agents()] != ["alice", "bob"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await alice.tasks.create("x")
+    assert await working == "x"
+
+
+async def test_a_block_chooses_by_its_filter(alice: Agent, bob: Agent):
+    await alice.tasks.create("other", priority=9)
+    await alice.tasks.create("mine", labels={"kind": "review"})
+    async with bob.claim(filter=pb.TaskFilter(labels={"kind": "review"}), lease=SHORT) as task:
+        assert task.title == "mine"
+        assert task.task.lease.length.ToTimedelta() == SHORT
+
+
+async def test_without_a_task_in_time_the_block_never_begins(bob: Agent):
+    for timeout in (0, 0.1):
+        with pytest.raises(DeadlineExceededError, match=f"no task to claim in {timeout} s"):
+            async with bob.claim(timeout=timeout):
+                raise AssertionError("there was no task")
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "message"),
+    [
+        (ValueError("no \0 disk"), LATER, ""),
+        (WorkFailedError("tomorrow", retryable=True), LATER, ""),
+        (WorkFailedError("never", data={"n": 1}), pb.TASK_STATE_FAILED, "never"),
+    ],
+)
+async def test_an_exception_fails_the_task_to_be_tried_again_unless_it_says_otherwise(
+    alice: Agent, bob: Agent, error: Exception, state: pb.TaskState.ValueType | str, message: str
+):
+    made = await alice.tasks.create("x", backoff=timedelta(hours=1))
+    with pytest.raises(type(error)) as raised:
+        async with bob.claim():
+            raise error
+    assert raised.value is error
+    failed = await alice.tasks.get(made.task_id)
+    retried = failed.state == pb.TASK_STATE_PENDING and failed.HasField("schedule_time")
+    assert (LATER if retried else failed.state) == state
+    assert failed.failed_attempts == (state == LATER)
+    assert failed.failure.message == message
+    assert failed.failure.HasField("data") == bool(message)
+
+
+async def test_the_failure_says_kind_and_text_of_the_exception(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x", max_attempts=1)
+    with pytest.raises(ValueError, match="no"):
+        async with bob.claim():
+            raise ValueError("no \0 disk \ud800" + "x" * 10_000)
+    failure = (await alice.tasks.get(made.task_id)).failure
+    assert failure.message.startswith("ValueError: no \N{REPLACEMENT CHARACTER} disk ?xxx")
+    assert len(failure.message) == 4_096
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_failing_in_the_block_is_its_end(alice: Agent, bob: Agent, retryable: bool):
+    made = await alice.tasks.create("x", backoff=timedelta(hours=1))
+    async with bob.claim() as task:
+        await task.fail("no disk", data={"n": 1}, retryable=retryable)
+    failed = await alice.tasks.get(made.task_id)
+    assert failed.state == (pb.TASK_STATE_PENDING if retryable else pb.TASK_STATE_FAILED)
+
+
+async def test_a_result_that_the_server_refuses_fails_the_task(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x", max_attempts=1)
+    with pytest.raises(InvalidArgumentError):
+        async with bob.claim() as task:
+            task.result("x" * 100_000)
+    failure = (await alice.tasks.get(made.task_id)).failure
+    assert failure.message.startswith("InvalidArgumentError: ")
+
+
+async def test_a_cancelled_block_gives_its_task_back(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+    held = asyncio.Event()
+
+    async def work() -> None:
+        async with bob.claim():
+            held.set()
+            await asyncio.Event().wait()
+
+    working = asyncio.create_task(work())
+    await held.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    task = await alice.tasks.get(made.task_id)
+    assert (task.state, task.assignee_id) == (pb.TASK_STATE_PENDING, "")
+    assert (task.attempt, task.failed_attempts) == (1, 0)
+
+
+async def test_an_interrupted_block_gives_its_task_back(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+    with pytest.raises(KeyboardInterrupt):
+        async with bob.claim():
+            raise KeyboardInterrupt
+    assert (await alice.tasks.get(made.task_id)).state == pb.TASK_STATE_PENDING
+
+
+async def test_releasing_in_the_block_is_its_end(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+    async with bob.claim() as task:
+        await task.release("not for me")
+    assert (await alice.tasks.get(made.task_id)).state == pb.TASK_STATE_PENDING
+
+
+async def test_one_who_waits_and_is_cancelled_takes_no_task(alice: Agent, bob: Agent):
+    async def work() -> None:
+        async with bob.claim():
+            pass
+
+    working = asyncio.create_task(work())
+    while [each.agent_id async for each in alice.agents()] != ["alice", "bob"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    await alice.tasks.create("x")
+    async with alice.claim(timeout=20) as task:
+        assert task.title == "x"
+
+
+async def test_heartbeats_keep_the_lease_beyond_its_length_and_carry_the_progress(
+    alice: Agent, bob: Agent
+):
+    made = await alice.tasks.create("x")
+    async with bob.claim(lease=SHORT) as task:
+        task.progress(40, "half")
+        end = task.task.lease.expire_time.ToDatetime() + 3 * SHORT
+        kept = await seen(
+            alice, made.task_id, lambda task: task.lease.expire_time.ToDatetime() > end
+        )
+        assert (kept.progress.percent, kept.progress.note) == (40, "half")
+        assert (kept.state, kept.attempt) == (pb.TASK_STATE_IN_PROGRESS, 1)
+    assert task.task.state == pb.TASK_STATE_COMPLETED
+
+
+async def test_a_heartbeat_can_be_sent_at_once(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+    async with bob.claim() as task:
+        task.progress(7)
+        assert (await task.heartbeat()).state == pb.TASK_STATE_IN_PROGRESS
+        assert (await alice.tasks.get(made.task_id)).progress.percent == 7
+
+
+async def test_progress_that_is_none_is_refused_at_once(alice: Agent, bob: Agent):
+    await alice.tasks.create("x")
+    async with bob.claim() as task:
+        for percent, note in ((-1, ""), (101, ""), (1, "x" * 4_097), (1, "\0")):
+            with pytest.raises(ValueError, match=r"percent|note"):
+                task.progress(percent, note)
+
+
+async def test_a_block_whose_task_is_cancelled_ends(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+    broken_off = asyncio.Event()
+    with pytest.raises(LeaseLostError) as lost:
+        async with bob.claim(lease=SHORT) as task:
+            await alice.tasks.cancel(made.task_id)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                broken_off.set()
+    assert broken_off.is_set()
+    assert lost.value.metadata["state"] == "CANCELLED"
+    assert lost.value.metadata["last_actor_id"] == "alice"
+    assert task.lost is lost.value
+    assert (await alice.tasks.get(made.task_id)).state == pb.TASK_STATE_CANCELLED
+
+
+async def test_a_block_that_will_not_stop_is_told_at_its_end(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+    with pytest.raises(LeaseLostError):
+        async with bob.claim(lease=SHORT) as task:
+            await alice.tasks.cancel(made.task_id)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                with pytest.raises(LeaseLostError):
+                    task.progress(90)
+    # The cancellation was for the block alone.
+    assert not asyncio.current_task().cancelling()  # type: ignore[union-attr]
+
+
+async def test_what_was_lost_before_the_end_is_told_at_the_end(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+    with pytest.raises(LeaseLostError):
+        async with bob.claim():
+            await alice.tasks.cancel(made.task_id)
+    assert (await alice.tasks.get(made.task_id)).state == pb.TASK_STATE_CANCELLED
+
+
+async def test_a_block_that_is_lost_and_cancelled_from_outside_is_cancelled(
+    alice: Agent, bob: Agent
+):
+    made = await alice.tasks.create("x")
+
+    async def work() -> None:
+        async with bob.claim(lease=SHORT):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                working.cancel()
+                raise
+
+    working = asyncio.create_task(work())
+    await seen(alice, made.task_id, is_in(pb.TASK_STATE_IN_PROGRESS))
+    await alice.tasks.cancel(made.task_id)
+    with pytest.raises(asyncio.CancelledError):
+        await working
+
+
+VERBS: dict[str, Callable[[HeldTask], Awaitable[object]]] = {
+    "heartbeat": lambda task: task.heartbeat(),
+    "ask": lambda task: task.ask("When?"),
+    "complete": lambda task: task.complete("done"),
+    "fail": lambda task: task.fail("no"),
+    "release": lambda task: task.release(),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_every_verb_of_one_who_lost_its_task_is_refused(
+    alice: Agent, bob: Agent, verb: str
+):
+    made = await alice.tasks.create("x")
+    with pytest.raises(LeaseLostError):
+        async with bob.claim() as task:
+            await alice.tasks.assign(made.task_id, "alice", force=True)
+            with pytest.raises(LeaseLostError):
+                await VERBS[verb](task)
+            with pytest.raises(LeaseLostError):
+                task.check()
+    now = await alice.tasks.get(made.task_id)
+    assert (now.state, now.assignee_id) == (pb.TASK_STATE_PENDING, "alice")
+
+
+async def test_a_question_is_answered(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+
+    async def work() -> None:
+        async with bob.claim(lease=SHORT) as task:
+            answer = await task.ask("Which one?", data={"from": [1, 2]})
+            task.result(answer.text, data=dict(answer.data))
+
+    working = asyncio.create_task(work())
+    asked = await seen(alice, made.task_id, is_in(pb.TASK_STATE_INPUT_REQUIRED))
+    assert (asked.question.agent_id, asked.question.text) == ("alice", "Which one?")
+    (notice,) = await alice.receive(wait=20)
+    await alice.tasks.answer(
+        made.task_id, "the second", data={"n": 2}, acknowledge=[notice.sequence]
+    )
+    await working
+    done = await alice.tasks.get(made.task_id)
+    assert (done.result.summary, done.result.data["n"]) == ("the second", 2)
+    assert notice.sequence not in [each.sequence for each in await alice.receive()]
+
+
+async def test_a_question_without_an_answer_in_time_stays_open(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x")
+    async with bob.claim() as task:
+        with pytest.raises(DeadlineExceededError, match="no answer"):
+            await task.ask("Which one?", to="alice", timeout=0.1)
+        assert (await alice.tasks.get(made.task_id)).state == pb.TASK_STATE_INPUT_REQUIRED
+        await task.release()
+
+
+async def test_one_who_waits_for_an_answer_learns_that_the_task_was_cancelled(
+    alice: Agent, bob: Agent
+):
+    made = await alice.tasks.create("x")
+
+    async def work() -> None:
+        async with bob.claim() as task:
+            await task.ask("Which one?")
+
+    working = asyncio.create_task(work())
+    await seen(alice, made.task_id, is_in(pb.TASK_STATE_INPUT_REQUIRED))
+    await alice.tasks.cancel(made.task_id)
+    with pytest.raises(LeaseLostError):
+        await working
+
+
+HOLDER = """
+import asyncio, sys
+from datetime import timedelta
+from dovetail.client import LeaseLostError, connect
+
+async def main():
+    async with connect("bob", messaging=sys.argv[1], tasks=sys.argv[2]) as bob:
+        try:
+            async with bob.claim(lease=timedelta(seconds=0.6)):
+                await asyncio.Event().wait()
+        except LeaseLostError as lost:
+            print(lost.metadata["last_verb"])
+
+asyncio.run(main())
+"""
+
+
+async def test_a_holder_that_stood_still_past_its_lease_learns_that_it_lost(
+    pair: Pair, alice: Agent
+):
+    made = await alice.tasks.create("x", max_attempts=1)
+    words = (sys.executable, "-c", HOLDER, pair.messaging_address, pair.tasks_address)
+    holder = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
+    try:
+        await seen(alice, made.task_id, is_in(pb.TASK_STATE_IN_PROGRESS))
+        holder.send_signal(signal.SIGSTOP)
+        await seen(alice, made.task_id, is_in(pb.TASK_STATE_FAILED))
+        holder.send_signal(signal.SIGCONT)
+        printed, _ = await holder.communicate()
+        assert printed.decode().split() == ["lose-lease"]
+    finally:
+        if holder.returncode is None:
+            holder.kill()
+            await holder.wait()
+
+
+@pytest.fixture
+def server(sqlite_url: str, tmp_path: Path) -> Generator[ServerProcess]:
+    with ServerProcess("tasks", sqlite_url, tmp_path / "tasks.log") as server:
+        yield server
+
+
+async def test_a_block_waits_for_its_task_through_an_outage(server: ServerProcess):
+    async with (
+        connect("alice", tasks=server.address, timeout=60) as alice,
+        connect("bob", tasks=server.address, patience=0) as bob,
+    ):
+        server.kill()
+        with pytest.raises(UnavailableError):
+            async with bob.claim(timeout=0):
+                raise AssertionError("there was no server")
+        working = asyncio.create_task(bob.claim().__aenter__())
+        await asyncio.to_thread(server.start)
+        await alice.tasks.create("x")
+        assert (await working).title == "x"
+
+
+async def test_the_end_of_a_block_waits_for_the_end_of_an_outage(server: ServerProcess):
+    async with (
+        connect("alice", tasks=server.address, timeout=60) as alice,
+        connect("bob", tasks=server.address, patience=0) as bob,
+    ):
+        made = await alice.tasks.create("x")
+        async with bob.claim() as task:
+            server.kill()
+            with pytest.raises(UnavailableError):
+                await bob.tasks.get(made.task_id)
+            task.result("through")
+            starting = asyncio.create_task(asyncio.to_thread(server.start))
+        await starting
+        done = await alice.tasks.get(made.task_id)
+        assert (done.state, done.attempt) == (pb.TASK_STATE_COMPLETED, 1)
+        assert done.result.summary == "through"
+
+
+async def test_a_block_that_is_cancelled_in_an_outage_leaves_its_lease(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dovetail.client.claims.LAST_SECONDS", 0.1)
+    async with connect("bob", tasks=server.address) as bob:
+        await bob.tasks.create("x")
+        held = asyncio.Event()
+
+        async def work() -> None:
+            async with bob.claim():
+                server.kill()
+                held.set()
+                await asyncio.Event().wait()
+
+        working = asyncio.create_task(work())
+        await held.wait()
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working

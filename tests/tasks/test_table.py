@@ -1,0 +1,286 @@
+"""The table of rights: every verb, in every state, leased or not, by everybody.
+
+Over the wire and with credentials. What is refused changes nothing at all; what is allowed leads
+where the table says, in one event. The table is typed by hand: a change of the tables in the code
+is noticed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from dovetail.server.store import agents, queues, tasks
+from dovetail.server.store.records import TaskFilter, TaskState
+from dovetail.server.store.transaction import Snapshot
+from dovetail.server.tasks.states import BEFALLS, Verb
+from dovetail.tasks.v1 import tasks_pb2 as pb
+from support.guarded import guarded_pair
+from support.pair import error_info
+from tasks.work import STATES, Team, Worker, seconds
+
+# Ann is the holder, who bears a token, and the assignee, who bears none; joe created the task; eve
+# is a stranger; the operator has no agent. Columns are the states PENDING, IN_PROGRESS,
+# INPUT_REQUIRED, COMPLETED, FAILED and CANCELLED: first without a lease, where the holder's token is
+# made up; then with one, which is over in all states but IN_PROGRESS and INPUT_REQUIRED. In the state
+# INPUT_REQUIRED joe was asked; in the others nobody was.
+# P I Q C F X: allowed, and leads there; D: allowed, and the task is deleted; 0: no task is claimed.
+TABLE = """
+    update         creator operator          P   I   Q   no  no  no    P   I   Q   no  no  no
+    update         holder assignee stranger  not not not not not not   not not not not not not
+    delete         creator operator          D   no  no  D   D   D     D   no  no  D   D   D
+    delete         holder assignee stranger  not not not not not not   not not not not not not
+    assign         creator operator          P   no  no  no  no  no    P   no  no  no  no  no
+    assign         holder assignee stranger  not not not not not not   not not not not not not
+    assign!        creator operator          P   P   P   no  no  no    P   P   P   no  no  no
+    assign!        holder assignee stranger  not not not not not not   not not not not not not
+    unassign       creator operator          P   no  no  no  no  no    P   no  no  no  no  no
+    unassign       holder assignee stranger  not not not not not not   not not not not not not
+    unassign!      creator operator          P   P   P   no  no  no    P   P   P   no  no  no
+    unassign!      holder assignee stranger  not not not not not not   not not not not not not
+    start          holder assignee operator  I   no  no  no  no  no    I   no  no  no  no  no
+    start          creator stranger          asg no  no  no  no  no    asg no  no  no  no  no
+    claim          holder assignee           I   0   0   0   0   0     I   0   0   0   0   0
+    claim          creator stranger          0   0   0   0   0   0     0   0   0   0   0   0
+    claim          operator                  who who who who who who   who who who who who who
+    heartbeat      holder                    old old old old old old   old I   Q   old old old
+    heartbeat      assignee operator         no  I   Q   no  no  no    no  key key no  no  no
+    heartbeat      creator stranger          not not not not not not   not key key not not not
+    release        holder                    old old old old old old   old P   P   old old old
+    release        assignee operator         no  P   P   no  no  no    no  key key no  no  no
+    release        creator stranger          not not not not not not   not key key not not not
+    request-input  holder                    old old old old old old   old Q   no  old old old
+    request-input  assignee operator         no  Q   no  no  no  no    no  key key no  no  no
+    request-input  creator stranger          not not not not not not   not key key not not not
+    provide-input  creator                   not not I   not not not   not not I   not not not
+    provide-input  operator                  no  no  I   no  no  no    no  no  I   no  no  no
+    provide-input  holder assignee stranger  not not not not not not   not not not not not not
+    complete       holder                    old old old old old old   old C   no  old old old
+    complete       assignee creator operator no  C   no  no  no  no    no  key key no  no  no
+    complete       stranger                  not not not not not not   not key key not not not
+    fail           holder                    old old old old old old   old F   F   old old old
+    fail           assignee                  not F   F   no  no  no    not key key no  no  no
+    fail           creator                   F   not not no  no  no    F   key key no  no  no
+    fail           operator                  F   F   F   no  no  no    F   key key no  no  no
+    fail           stranger                  not not not not not not   not key key not not not
+    fail~          holder                    old old old old old old   old P   F   old old old
+    fail~          assignee                  not P   F   no  no  no    not key key no  no  no
+    fail~          creator                   F   not not no  no  no    F   key key no  no  no
+    fail~          operator                  F   P   F   no  no  no    F   key key no  no  no
+    fail~          stranger                  not not not not not not   not key key not not not
+    cancel         creator operator          X   X   X   no  no  no    X   X   X   no  no  no
+    cancel         holder assignee stranger  not not not not not not   not not not not not not
+    reopen         creator operator          no  no  no  P   P   P     no  no  no  P   P   P
+    reopen         holder assignee stranger  not not not not not not   not not not not not not
+"""
+REFUSALS = {
+    "no": ("FAILED_PRECONDITION", "TASK_STATE"),
+    "asg": ("FAILED_PRECONDITION", "ASSIGNED_TO_ANOTHER"),
+    "key": ("FAILED_PRECONDITION", "LEASE_TOKEN_REQUIRED"),
+    "old": ("ABORTED", "LEASE_LOST"),
+    "not": ("PERMISSION_DENIED", "NOT_YOURS"),
+    "who": ("INVALID_ARGUMENT", "CALLER_AGENT_REQUIRED"),
+}
+LETTERS = dict(zip("PIQCFX", STATES, strict=True))
+PEOPLE = {"holder": "ann", "assignee": "ann", "creator": "joe", "stranger": "eve", "operator": ""}
+HELD = ("heartbeat", "release", "request-input", "complete", "fail")
+COLUMNS = [(leased, state) for leased in (False, True) for state in STATES]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One question to the table, and what must come of it."""
+
+    row: str
+    who: str
+    leased: bool
+    state: str
+    answer: str
+
+    @property
+    def verb(self) -> str:
+        """The verb, without what makes it another row."""
+        return self.row.rstrip("!~")
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing may change."""
+        return self.answer in REFUSALS or self.answer == "0"
+
+    @property
+    def task_id(self) -> str:
+        """The task that is asked for, a new one for each cell."""
+        return f"{self.row} {self.who} {self.state} {'leased' if self.leased else 'unleased'}"
+
+
+def cells() -> list[Cell]:
+    found: list[Cell] = []
+    for line in TABLE.strip().splitlines():
+        row, *words = line.split()
+        everybody, answers = words[:-12], words[-12:]
+        for who in everybody:
+            for (leased, state), answer in zip(COLUMNS, answers, strict=True):
+                found.append(Cell(row=row, who=who, leased=leased, state=state, answer=answer))
+    return found
+
+
+CELLS = cells()
+ROWS = list(dict.fromkeys(cell.row for cell in CELLS))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A team in which everybody has a token."""
+
+    team: Team
+    callers: dict[str, Worker]
+
+    def caller(self, cell: Cell) -> Worker:
+        return self.callers[PEOPLE[cell.who]]
+
+    async def set_up(self, cell: Cell) -> str:
+        """Bring the task of a cell where it must be; answers the token that ann had or has."""
+        ann, joe = self.callers["ann"], self.callers["joe"]
+        lease = seconds(3_600) if cell.leased else None
+        begun = await ann.do("start", cell.task_id, lease=lease)
+        token, path = begun.lease_token, PATHS[cell.state]
+        for verb in path:
+            who = joe if verb == "cancel" else ann
+            await who.do(verb, cell.task_id, **({"lease_token": token} if who is ann else {}))
+        return token or "made up"
+
+    async def act(self, cell: Cell, token: str) -> tuple[str, str] | str:
+        """Make the call of a cell: its refusal, "0" or ""."""
+        caller = self.caller(cell)
+        try:
+            if cell.verb == "claim":
+                mine = pb.TaskFilter(labels={"cell": cell.task_id})
+                return "" if await caller.claim(filter=mine) else "0"
+            await caller.do(cell.verb, cell.task_id, **fields_of(cell, token))
+        except grpc.aio.AioRpcError as error:
+            return error.code().name, error_info(error).reason
+        return ""
+
+    async def everything(self) -> tuple[Any, ...]:
+        """All that any call could change: tasks, and the counts of events and of messages."""
+
+        def query(snapshot: Snapshot) -> tuple[Any, ...]:
+            team_id, agent_ids = self.team.team_id, sorted({*PEOPLE.values()} - {""})
+            rows, _ = tasks.page(snapshot, team_id, EVERY_TASK)
+            heads = agents.heads(snapshot, [(team_id, each) for each in agent_ids])
+            return rows, queues.heads(snapshot, [team_id]), heads
+
+        return await self.team.pair.tasks_store.read(self.team.team_id, query)
+
+
+EVERY_TASK = tasks.ListRequest(
+    filter=TaskFilter(), newest_first=False, after=None, most=1_000, most_bytes=10**9
+)
+PATHS: dict[str, Sequence[str]] = {
+    "PENDING": ("release",),
+    "IN_PROGRESS": (),
+    "INPUT_REQUIRED": ("request-input",),
+    "COMPLETED": ("complete",),
+    "FAILED": ("fail",),
+    "CANCELLED": ("cancel",),
+}
+
+
+def fields_of(cell: Cell, token: str) -> dict[str, Any]:
+    """What the request of a cell carries."""
+    fields: dict[str, Any] = {"force": True} if cell.row.endswith("!") else {}
+    if cell.verb == "assign":
+        fields["assignee_id"] = "eve"
+    if cell.row == "fail~":
+        fields["failure"] = pb.TaskFailure(message="not yet", retryable=True)
+    if cell.who == "holder" and cell.verb in HELD:
+        fields["lease_token"] = token
+    return fields
+
+
+@pytest.fixture(scope="module")
+async def scene(
+    shared_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Scene]:
+    folder: Path = tmp_path_factory.mktemp("table")
+    async with guarded_pair(shared_url, folder) as guarded:
+        team, pair = Team(guarded.pair, "red"), guarded.pair
+        metadata = {name: await guarded.agent(name) for name in ("ann", "joe", "eve")}
+        metadata[""] = await guarded.token("operator", "red")
+        yield Scene(
+            team,
+            {
+                name: Worker(pair.tasks, pair.messaging, name, "red", credential)
+                for name, credential in metadata.items()
+            },
+        )
+
+
+def test_the_table_asks_everything_of_everybody() -> None:
+    verbs = {verb.value for verb in set(Verb) - BEFALLS - {Verb.CREATE}}
+    asked = {(cell.verb, cell.who, cell.leased, cell.state) for cell in CELLS}
+    assert asked == {
+        (verb, who, leased, state)
+        for verb in verbs
+        for who in PEOPLE
+        for leased in (False, True)
+        for state in TaskState.__members__
+    }
+    assert len(CELLS) == len(ROWS) * len(PEOPLE) * len(COLUMNS)
+
+
+@pytest.mark.parametrize("row", ROWS)
+async def test_a_verb_does_in_every_state_for_everybody_what_the_table_says(
+    scene: Scene, row: str
+) -> None:
+    asked = [cell for cell in CELLS if cell.row == row]
+    drafts = [
+        pb.CreateTaskRequest(
+            task_id=cell.task_id, title="t", assignee_id="ann", labels={"cell": cell.task_id}
+        )
+        for cell in asked
+    ]
+    await scene.callers["joe"].send(pb.BatchCreateTasksRequest(tasks=drafts))
+    tokens = await asyncio.gather(*map(scene.set_up, asked))
+    told = dict(zip(asked, tokens, strict=True))
+    await refuse([cell for cell in asked if cell.refused], told, scene)
+    await asyncio.gather(
+        *(allow(cell, told[cell], scene) for cell in asked if not cell.refused)
+    )
+
+
+async def refuse(asked: list[Cell], tokens: dict[Cell, str], scene: Scene) -> None:
+    """Each is refused as the table says, and all together they have changed nothing."""
+    before = await scene.everything()
+    answers = await asyncio.gather(*(scene.act(cell, tokens[cell]) for cell in asked))
+    found = dict(zip(asked, answers, strict=True))
+    assert found == {cell: REFUSALS.get(cell.answer, "0") for cell in asked}
+    assert await scene.everything() == before
+
+
+async def allow(cell: Cell, token: str, scene: Scene) -> None:
+    """It leads where the table says; a change is one event, a heartbeat none."""
+    team = scene.team
+    before, history = await team.row(cell.task_id), await team.events(cell.task_id)
+    assert await scene.act(cell, token) == "", cell
+    after, events = await team.row(cell.task_id), await team.events(cell.task_id)
+    assert before, cell
+    assert after, cell
+    if cell.answer == "D":
+        assert (after.delete_time is not None, after.state) == (True, before.state), cell
+    else:
+        assert after.state.name == LETTERS[cell.answer], cell
+    new = events[len(history) :]
+    assert [(event.verb, event.actor_id) for event in new] == (
+        [] if cell.verb == "heartbeat" else [(cell.verb, PEOPLE[cell.who])]
+    ), cell
+    assert after.version == before.version + len(new), cell
+    holds = cell.verb == "claim" or (cell.leased and cell.verb != "start")
+    runs = after.state in (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
+    assert bool(after.lease_token) == (holds and runs), cell
