@@ -100,7 +100,10 @@ async def answer_of(call: Any) -> tuple[grpc.StatusCode, str]:
 async def until_refused(call: Any) -> None:
     """Wait until a call is refused because its token has ended."""
     async with asyncio.timeout(SECONDS_TO_END):
-        while (answer := await answer_of(call())) == (grpc.StatusCode.OK, ""):
+        while True:
+            answer = await answer_of(call())
+            if answer != (grpc.StatusCode.OK, ""):
+                break
             await asyncio.sleep(0.05)
     assert answer == ENDED
 
