@@ -111,7 +111,8 @@ async def until_refused(call: Any) -> None:
 async def opened(guarded: Guarded, metadata: Any) -> Any:
     """A stream that has caught up."""
     stream = guarded.pair.messaging.SubscribeInbox(m.SubscribeInboxRequest(), metadata=metadata)
-    assert (await stream.read()).mark == m.STREAM_MARK_CAUGHT_UP
+    first: Any = await stream.read()
+    assert first.mark == m.STREAM_MARK_CAUGHT_UP
     return stream
 
 
