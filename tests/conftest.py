@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
@@ -12,6 +13,9 @@ from support.databases import empty_database, running_postgres
 from support.pair import Pair, running_pair
 
 FIGURES = "figures"
+
+# A developer's own configuration file must not decide what is tested.
+os.environ["DOVETAIL_CONFIG"] = os.devnull
 
 
 @pytest.fixture(scope="session")

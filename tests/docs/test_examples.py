@@ -8,16 +8,21 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Generator
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from docs.pages import PAGES, READ, ROOT, RUN, SHOWN, Example, examples, fenced, pages_with
 from dovetail.cli.config_file import read_config
-from support.processes import ServerProcess
+from support.processes import ServerProcess, free_port
 
 PROGRAM = Path(__file__).with_name("program.py")
+GUARDED = "--credentials"
+"""Servers that a page starts with this are the ones that it goes on with."""
+ANY_PORT = "127.0.0.1:0"
+EXPORT = re.compile(r"^export (DOVETAIL_\w+)=(\S*)$", re.MULTILINE)
 SERVER = re.compile(r"^(?:\.venv/bin/)?dovetail (up|serve)\b")
 NOT_RUN = re.compile(r"^make [a-z-]+$")
 """Targets of make are run by CI, and by whoever works here: they do not nest."""
@@ -31,6 +36,7 @@ class Reader:
     tasks: str
     team: str
     folder: Path
+    exported: dict[str, str] = field(default_factory=lambda: {})
 
     def runs(self, example: Example) -> str:
         """Run an example; what it prints."""
@@ -42,23 +48,44 @@ class Reader:
         script = "".join(line for line in commands if not NOT_RUN.match(line.strip()))
         return self._run("bash", "-ec", script, fails=example.kind == "console fails")
 
-    def starts(self, command: str) -> None:
-        """Start servers until they say that they serve, and stop them."""
+    @contextmanager
+    def started(self, command: str) -> Generator[None]:
+        """Start servers, wait until they say that they serve, and stop them after the block."""
         words = [sys.executable, "-m", "dovetail.cli", *shlex.split(command)[1:]]
         words += ["--store", f"sqlite:///{self.folder}/started.db"]
-        listens = ("--messaging-listen", "--tasks-listen") if words[3] == "up" else ("--listen",)
-        for option in listens:  # of options given twice the last one counts
-            words += [option, "127.0.0.1:0"]
+        up = {"--messaging-listen": self.messaging, "--tasks-listen": self.tasks}
+        listens = up if GUARDED in words else dict.fromkeys(up, ANY_PORT)
+        if words[3] == "serve":
+            listens = {"--listen": ANY_PORT}
+        for listen in listens.items():  # of options given twice the last one counts
+            words += listen
         with (self.folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environment
+                words,
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=self._environment,
             )
         assert server.stdout is not None
         first = server.stdout.readline()
-        server.terminate()
-        server.communicate(timeout=60)
+        try:
+            yield
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)
         assert server.returncode == 0, (self.folder / "log").read_text()
         assert re.search("ready|serving", first), first
+
+    def exports(self, example: Example) -> None:
+        """Keep what an example exports for those after it, as a shell does."""
+        self.exported.update(EXPORT.findall(example.text))
+
+    def guarded(self) -> Reader:
+        """The same reader before servers of their own, where a token says which team it is."""
+        addresses = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        return replace(self, messaging=next(addresses), tasks=next(addresses), team="")
 
     def _run(self, *words: str, fails: bool = False) -> str:
         done = subprocess.run(
@@ -83,6 +110,7 @@ class Reader:
             "DOVETAIL_TASKS": self.tasks,
             "DOVETAIL_TEAM": self.team,
             "DOVETAIL_DATA_DIR": str(self.folder),
+            **self.exported,
         }
 
     def _at_home(self, text: str) -> str:
@@ -118,15 +146,22 @@ def reader(
 
 @pytest.mark.parametrize("page", pages_with("console", "console fails"))
 def test_the_commands_of_a_page_run_one_after_the_other(page: str, reader: Reader) -> None:
-    for example in examples(ROOT / page, "console", "console fails"):
-        lines = example.text.splitlines()
-        if started := [line for line in lines if SERVER.match(line)]:
-            assert started == lines, "servers are started in a block of their own"
-            for command in started:
-                reader.starts(command)
-        else:
-            printed = reader.runs(example)
-            assert example.prints(printed), f"{example.output}\n--- is not ---\n{printed}"
+    with ExitStack() as stack:
+        for example in examples(ROOT / page, "console", "console fails"):
+            lines = example.text.splitlines()
+            if started := [line for line in lines if SERVER.match(line)]:
+                assert started == lines, "servers are started in a block of their own"
+                for command in started:
+                    if GUARDED in command:
+                        reader = reader.guarded()
+                        stack.enter_context(reader.started(command))
+                    else:
+                        with reader.started(command):
+                            pass
+            else:
+                printed = reader.runs(example)
+                assert example.prints(printed), f"{example.output}\n--- is not ---\n{printed}"
+                reader.exports(example)
 
 
 @pytest.mark.parametrize("page", pages_with("python"))

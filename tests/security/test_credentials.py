@@ -100,7 +100,10 @@ async def answer_of(call: Any) -> tuple[grpc.StatusCode, str]:
 async def until_refused(call: Any) -> None:
     """Wait until a call is refused because its token has ended."""
     async with asyncio.timeout(SECONDS_TO_END):
-        while (answer := await answer_of(call())) == (grpc.StatusCode.OK, ""):
+        while True:
+            answer = await answer_of(call())
+            if answer != (grpc.StatusCode.OK, ""):
+                break
             await asyncio.sleep(0.05)
     assert answer == ENDED
 
@@ -108,7 +111,8 @@ async def until_refused(call: Any) -> None:
 async def opened(guarded: Guarded, metadata: Any) -> Any:
     """A stream that has caught up."""
     stream = guarded.pair.messaging.SubscribeInbox(m.SubscribeInboxRequest(), metadata=metadata)
-    assert (await stream.read()).mark == m.STREAM_MARK_CAUGHT_UP
+    first: Any = await stream.read()
+    assert first.mark == m.STREAM_MARK_CAUGHT_UP
     return stream
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,7 @@ from security.cells import outcome
 from support.guarded import bearer
 
 ENDED = ("UNAUTHENTICATED", "CREDENTIAL_ENDED")
+SECONDS_TO_END = 5.0
 
 
 @asynccontextmanager
@@ -44,10 +46,10 @@ async def admin_of(
 
 
 async def admins(
-    admin: admin_pb2_grpc.AdminServiceAsyncStub, token: str, **fields: bool
+    admin: admin_pb2_grpc.AdminServiceAsyncStub, token: str, include_ended: bool = False
 ) -> list[a.Credential]:
     """The credentials of all admins, as the one with this token sees them."""
-    request = a.ListCredentialsRequest(role=a.ROLE_ADMIN, **fields)
+    request = a.ListCredentialsRequest(role=a.ROLE_ADMIN, include_ended=include_ended)
     return list((await admin.ListCredentials(request, metadata=bearer(token))).credentials)
 
 
@@ -164,12 +166,21 @@ async def test_a_file_that_will_not_do_is_refused_in_words(
     assert "dovetail_" not in said
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to another user")
+async def test_a_file_of_another_user_is_refused(sqlite_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "admin.token"
+    file.write_text(new_token())
+    file.chmod(0o600)
+    os.chown(file, 12_345, -1)
+    assert "belongs to another user (uid 12345)" in await start_error(sqlite_url, file)
+
+
 async def test_a_file_that_cannot_be_made_is_told_with_its_reason(
     sqlite_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     said = await start_error(sqlite_url, tmp_path / "file" / "admin.token")
-    assert "Not a directory" in said
+    assert f"File exists: '{tmp_path / 'file'}'" in said
 
 
 async def test_when_all_admins_have_ended_a_new_file_makes_another(
@@ -218,3 +229,16 @@ async def test_the_token_of_an_agent_makes_no_admin(store_url: str, tmp_path: Pa
     agents.write_text(made.token)
     agents.chmod(0o600)
     assert "no living admin's" in await start_error(store_url, agents)
+
+
+async def test_a_server_that_began_before_the_first_admin_hears_of_every_revocation(
+    store_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "admin.token"
+    async with admin_of(store_url, None, "tasks") as early, admin_of(store_url, file) as late:
+        token = file.read_text().strip()
+        (first,) = await admins(early, token)
+        await revoke(late, first, token)
+        async with asyncio.timeout(SECONDS_TO_END):
+            while (await outcome(admins(early, token)))[0] != ENDED:
+                pass

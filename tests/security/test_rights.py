@@ -119,6 +119,25 @@ async def test_a_task_is_an_agents_own_by_its_part_in_it(
         assert (await world.everything() != before) == (found == OK)
 
 
+@pytest.mark.parametrize(
+    ("state", "part", "answer"),
+    [
+        ("PENDING", Part.CREATOR, OK),
+        ("PENDING", Part.ASSIGNEE, NOT_YOURS),
+        ("IN_PROGRESS", Part.CREATOR, NOT_YOURS),
+        ("IN_PROGRESS", Part.ASSIGNEE, OK),
+    ],
+    ids=str,
+)
+async def test_a_task_is_given_up_by_its_creator_before_the_work_and_by_its_assignee_within(
+    shared: Guarded, state: str, part: Part, answer: Outcome
+) -> None:
+    world = await World.make(shared)
+    asked = request("fail", await world.task(**agent_with(part), state=state))
+    found, _ = await outcome(world.tasks.FailTask(asked, metadata=world.agents["alice"]))
+    assert found == answer
+
+
 async def test_an_agent_cannot_start_what_is_assigned_to_another(shared: Guarded) -> None:
     world = await World.make(shared)
     asked = request("start", await world.task("alice", "bob"))

@@ -12,15 +12,13 @@ import secrets
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import cysqlite
 import grpc
-import psycopg
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
@@ -33,19 +31,17 @@ from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from security.evidence import Evidence, forms_of_token
+from security.stores import PostgresStore, SqliteStore, Store
 from support.certificates import Authority
-from support.databases import Postgres, running_postgres
+from support.databases import running_postgres
 from support.guarded import bearer
 from support.healths import until_log
 from support.pair import Metadata
 from support.processes import ServerProcess
 
 SEND = "/dovetail.messaging.v1.MessagingService/SendMessage"
-CREATE = "/dovetail.tasks.v1.TaskService/CreateTask"
 MARKER = f"marker-{uuid.uuid4().hex}"
 """Stands in everything that somebody says in a message or a task."""
-
-Call = Callable[[], Awaitable[object]]
 
 
 @dataclass(kw_only=True)
@@ -83,97 +79,6 @@ class Scene:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
             self.evidence.add_error(caught.value)
-
-
-class Store:
-    """A store that can be taken away, and spoiled: whatever is written to a table is refused."""
-
-    url: str
-
-    def files(self) -> list[Path]:
-        """Where it keeps what it holds."""
-        raise NotImplementedError
-
-    def take_away(self) -> None:
-        """Have it answer no more."""
-        raise NotImplementedError
-
-    def bring_back(self) -> None:
-        """Have it answer again."""
-        raise NotImplementedError
-
-    @contextmanager
-    def spoiled(self, table: str) -> Generator[None]:
-        """Refuse what is written to a table, in the block, by a fault that names what it was."""
-        raise NotImplementedError
-        yield
-
-
-class SqliteStore(Store):
-    """A file, moved away."""
-
-    def __init__(self, folder: Path) -> None:
-        """Have it in `folder`."""
-        self._file = folder / "store.db"
-        self.url = f"sqlite:///{self._file}"
-
-    def files(self) -> list[Path]:
-        return [file for file in self._file.parent.glob("store.db*") if file.is_file()]
-
-    def take_away(self) -> None:
-        self._file.rename(f"{self._file}.elsewhere")
-
-    def bring_back(self) -> None:
-        Path(f"{self._file}.elsewhere").rename(self._file)
-
-    @contextmanager
-    def spoiled(self, table: str) -> Generator[None]:
-        """SQLite names no values by itself."""
-        self._run(
-            f"CREATE TRIGGER spoiled BEFORE INSERT ON {table} BEGIN"
-            " SELECT RAISE(ABORT, 'spoiled'); END"
-        )
-        try:
-            yield
-        finally:
-            self._run("DROP TRIGGER spoiled")
-
-    def _run(self, statement: str) -> None:
-        with closing(cast(Any, cysqlite).Connection(str(self._file))) as connection:
-            connection.execute(statement)
-
-
-class PostgresStore(Store):
-    """A server, stopped."""
-
-    def __init__(self, server: Postgres, folder: Path) -> None:
-        """Use a server that nobody else uses, which has everything in `folder`."""
-        self._server = server
-        self._folder = folder
-        self.url = server.url
-
-    def files(self) -> list[Path]:
-        return [file for file in self._folder.rglob("data/*/**/*") if file.is_file()]
-
-    def take_away(self) -> None:
-        self._server.stop()
-
-    def bring_back(self) -> None:
-        self._server.start()
-
-    @contextmanager
-    def spoiled(self, table: str) -> Generator[None]:
-        """PostgreSQL's error for a missing value tells the whole row."""
-        self._run(f"ALTER TABLE {table} ADD COLUMN spoiled int NOT NULL DEFAULT 1")
-        self._run(f"ALTER TABLE {table} ALTER COLUMN spoiled DROP DEFAULT")
-        try:
-            yield
-        finally:
-            self._run(f"ALTER TABLE {table} DROP COLUMN spoiled")
-
-    def _run(self, statement: str) -> None:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement.encode())
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

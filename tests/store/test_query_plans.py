@@ -67,6 +67,7 @@ def inbox_page(filter: MessageFilter | None, include_acknowledged: bool) -> Page
 
 def message_page(filter: MessageFilter, recipient_id: str = "") -> messages.ListRequest:
     return messages.ListRequest(
+        party_id="",
         recipient_id=recipient_id,
         states=(1,) if recipient_id else (),
         filter=filter,

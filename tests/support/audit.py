@@ -41,6 +41,7 @@ FAULTS = {
         HAVING COUNT(number) <> last_message OR COALESCE(MAX(number), 0) <> last_message""",
     "the events of a team are not numbered 1, 2, 3, …": """
         SELECT team_id, last_event, COUNT(number) FROM teams LEFT JOIN task_events USING (team_id)
+        WHERE team_id <> ''
         GROUP BY team_id, last_event
         HAVING COUNT(number) <> last_event OR COALESCE(MAX(number), 0) <> last_event""",
     "the tasks of a team are not numbered 1, 2, 3, …": """

@@ -60,7 +60,11 @@ class Gate(ABC):
 
     @abstractmethod
     async def admit(self, method: str, metadata: Metadata) -> Caller:
-        """The caller. Raises UnauthenticatedError and PermissionDeniedError."""
+        """The caller, of whom `check` says whether it may call. Raises UnauthenticatedError."""
+
+    @abstractmethod
+    def check(self, caller: Caller, method: str, metadata: Metadata) -> None:
+        """Refuse a caller, who is known by now and so can be named, for what it may not."""
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
@@ -77,12 +81,17 @@ class OpenGate(Gate):
         return Caller(
             team_id=said.get(TEAM_KEY, "") or DEFAULT_TEAM,
             agent_id=said.get(AGENT_KEY, ""),
-            reach=_reach(method, Role.OPERATOR, _NOBODY),
+            reach=_reach(method, Role.OPERATOR),
         )
 
     async def admit(self, method: str, metadata: Metadata) -> Caller:
         """The same; nothing is waited for."""
         return self.admit_now(method, metadata)
+
+    def check(self, caller: Caller, method: str, metadata: Metadata) -> None:
+        """Refuse what is for admins alone: there are none."""
+        del metadata
+        _require_reach(caller, method, _NOBODY)
 
 
 class _Pass:
@@ -125,11 +134,18 @@ class CredentialGate(Gate):
     def admit_now(self, method: str, metadata: Metadata) -> Caller | None:
         """The caller, by a token that was used here lately."""
         known = self._lately.get(token_hash(_token(metadata))) if self._trusted else None
-        return self._caller(known, method, metadata) if known else None
+        return self._caller(known, method) if known else None
 
     async def admit(self, method: str, metadata: Metadata) -> Caller:
         """The caller, by a token that the store knows."""
-        return self._caller(await self._find(token_hash(_token(metadata))), method, metadata)
+        return self._caller(await self._find(token_hash(_token(metadata))), method)
+
+    def check(self, caller: Caller, method: str, metadata: Metadata) -> None:
+        """Refuse an ended token, a caller that says it is another, and what its role may not."""
+        if self._passes[caller.credential_id].ended:  # the caller holds it
+            raise credential_ended()
+        _compare(caller, claimed(metadata))
+        _require_reach(caller, method)
 
     @property
     def _trusted(self) -> bool:
@@ -153,11 +169,8 @@ class CredentialGate(Gate):
         self._lately[hashed] = kept
         return kept
 
-    def _caller(self, known: _Pass, method: str, metadata: Metadata) -> Caller:
+    def _caller(self, known: _Pass, method: str) -> Caller:
         credential = known.credential
-        if known.ended:
-            raise credential_ended()
-        _compare(credential, claimed(metadata))
         return Caller(
             team_id=credential.team_id,
             agent_id=credential.agent_id,
@@ -249,21 +262,23 @@ def _token(metadata: Metadata) -> str:
     return token
 
 
-def _reach(method: str, role: Role, hint: str = "") -> Reach:
-    reach = RIGHTS.get(method, Right()).of(role)
-    if reach is Reach.NONE:
+def _reach(method: str, role: Role) -> Reach:
+    return RIGHTS.get(method, Right()).of(role)
+
+
+def _require_reach(caller: Caller, method: str, hint: str = "") -> None:
+    if caller.reach is Reach.NONE:
         name = method.rpartition("/")[2]
         raise PermissionDeniedError(
             Reason.ROLE_REFUSED,
-            f"the role {role.name} may not call {name}{hint}",
-            metadata={"role": role.name},
+            f"the role {caller.role.name} may not call {name}{hint}",
+            metadata={"role": caller.role.name},
         )
-    return reach
 
 
-def _compare(credential: Credential, said: dict[str, str]) -> None:
+def _compare(caller: Caller, said: dict[str, str]) -> None:
     """Refuse a caller that says it is somebody else than its credential says."""
-    truth = {TEAM_KEY: credential.team_id, AGENT_KEY: credential.agent_id}
+    truth = {TEAM_KEY: caller.team_id, AGENT_KEY: caller.agent_id}
     for name, value in said.items():
         if value and value != truth[name]:
             raise PermissionDeniedError(

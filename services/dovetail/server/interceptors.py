@@ -177,6 +177,7 @@ class _Call:
         self._door.pass_through()
         gate, method, metadata = self._door.gate, self._method, self._metadata
         self._caller = gate.admit_now(method, metadata) or await gate.admit(method, metadata)
+        gate.check(self._caller, method, metadata)
         current_caller.set(self._caller)
         if isinstance(request, Unreadable):
             raise request.error

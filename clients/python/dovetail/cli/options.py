@@ -31,7 +31,12 @@ PATIENCE = 1.0
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
-_TLS_FILES = {"ca": "ca", "cert": "client_cert", "key": "client_key"}
+_TLS = {
+    "ca": "tls_ca",
+    "cert": "tls_client_cert",
+    "key": "tls_client_key",
+    "server_name": "tls_server_name",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +138,12 @@ def failures_explained() -> Generator[None]:
 
 
 def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
-    files = {part: given[f"tls_{key}"] for part, key in _TLS_FILES.items()}
+    tls = {part: given[key] for part, key in _TLS.items()}
     return Servers(
         messaging=given["messaging"],
         tasks=given["tasks"],
         token_file=_token_file(context, given["token_file"]),
-        tls=Tls(**files) if given["tls"] or any(files.values()) else None,
+        tls=Tls(**tls) if given["tls"] or any(tls.values()) else None,
         insecure=given["insecure"],
     )
 

@@ -181,6 +181,13 @@ SETTINGS = (
     _client("token-file", "Where the token stands; a file of yours alone (mode 0600).", **_FILE),
     _client("tls", "Use TLS, and trust the authorities that this system trusts.", **_SWITCH),
     _client("tls-ca", "Use TLS, and trust these authorities alone (PEM).", **_FILE),
+    _client(
+        "tls-server-name",
+        "What the server's certificate must be for; servers on several hosts have it in common.",
+        metavar="NAME",
+        default="",
+        told="the host of the address",
+    ),
     _client("tls-client-cert", "The certificate to show to a server that asks (PEM).", **_FILE),
     _client("tls-client-key", "The key of --tls-client-cert (PEM).", **_FILE),
     _client(

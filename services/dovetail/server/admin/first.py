@@ -22,7 +22,7 @@ def token_in(path: Path) -> str:
             _make(path)
         return _read(path)
     except OSError as error:
-        raise ConfigError(f"--admin-token-file {path}: {error.strerror or error}") from error
+        raise ConfigError(f"--admin-token-file {path}: {error}") from error
 
 
 def _make(path: Path) -> None:
@@ -36,7 +36,13 @@ def _make(path: Path) -> None:
 
 
 def _read(path: Path) -> str:
-    mode = stat.S_IMODE(path.stat().st_mode)
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.geteuid():
+        raise ConfigError(
+            f"--admin-token-file {path} belongs to another user (uid {status.st_uid}), who would"
+            " choose who is admin: copy it to a file of your own"
+        )
     if mode & 0o077:
         raise ConfigError(
             f"--admin-token-file {path} has mode {mode:04o}: others can read it. chmod 600 {path}"

@@ -29,10 +29,18 @@ class MessagingServiceStub(object):
     """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
     and in order, until it is acknowledged.
 
-    Caller. Every call is made in a team, by an agent or by none. Where the server asks for no
-    credentials both come from the call's metadata: `dovetail-team` (default "default") and
-    `dovetail-agent` (may be absent), or `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes
-    where the id is not ASCII. Nothing of another team is ever seen. A write registers its caller.
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
+    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
+    `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
+    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
+    another team is ever seen. A write registers its caller.
+
+    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
+    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
+    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
     Times are UTC, stamped by the server, never running backwards within a team.
@@ -107,10 +115,18 @@ class MessagingServiceServicer(object):
     """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
     and in order, until it is acknowledged.
 
-    Caller. Every call is made in a team, by an agent or by none. Where the server asks for no
-    credentials both come from the call's metadata: `dovetail-team` (default "default") and
-    `dovetail-agent` (may be absent), or `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes
-    where the id is not ASCII. Nothing of another team is ever seen. A write registers its caller.
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
+    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
+    `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
+    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
+    another team is ever seen. A write registers its caller.
+
+    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
+    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
+    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
     Times are UTC, stamped by the server, never running backwards within a team.
@@ -206,8 +222,9 @@ class MessagingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetMessage(self, request, context):
-        """GetMessage answers one message with the receipt of each recipient.
-        NOT_FOUND `MESSAGE_NOT_FOUND`.
+        """GetMessage answers one message with the receipt of each recipient; to an agent that is not its
+        sender, with its own receipt alone. NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also where it
+        neither sent nor received the message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,7 +232,8 @@ class MessagingServiceServicer(object):
 
     def ListMessages(self, request, context):
         """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-        the order of sequence in each inbox. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+        the order of sequence in each inbox. An agent is answered what it sent or received, with receipts
+        as for GetMessage. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -281,10 +299,18 @@ class MessagingService(object):
     """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
     and in order, until it is acknowledged.
 
-    Caller. Every call is made in a team, by an agent or by none. Where the server asks for no
-    credentials both come from the call's metadata: `dovetail-team` (default "default") and
-    `dovetail-agent` (may be absent), or `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes
-    where the id is not ASCII. Nothing of another team is ever seen. A write registers its caller.
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
+    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
+    `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
+    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
+    another team is ever seen. A write registers its caller.
+
+    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
+    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
+    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
     Times are UTC, stamped by the server, never running backwards within a team.

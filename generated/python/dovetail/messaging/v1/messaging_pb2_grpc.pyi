@@ -30,10 +30,18 @@ class MessagingServiceStub:
     """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
     and in order, until it is acknowledged.
 
-    Caller. Every call is made in a team, by an agent or by none. Where the server asks for no
-    credentials both come from the call's metadata: `dovetail-team` (default "default") and
-    `dovetail-agent` (may be absent), or `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes
-    where the id is not ASCII. Nothing of another team is ever seen. A write registers its caller.
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
+    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
+    `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
+    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
+    another team is ever seen. A write registers its caller.
+
+    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
+    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
+    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
     Times are UTC, stamped by the server, never running backwards within a team.
@@ -103,12 +111,14 @@ class MessagingServiceStub:
     not reached: nothing is acknowledged then.
     """
     GetMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.GetMessageRequest, _messaging_pb2.GetMessageResponse]
-    """GetMessage answers one message with the receipt of each recipient.
-    NOT_FOUND `MESSAGE_NOT_FOUND`.
+    """GetMessage answers one message with the receipt of each recipient; to an agent that is not its
+    sender, with its own receipt alone. NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also where it
+    neither sent nor received the message.
     """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]
     """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-    the order of sequence in each inbox. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+    the order of sequence in each inbox. An agent is answered what it sent or received, with receipts
+    as for GetMessage. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
     """
 
 @_typing.type_check_only
@@ -116,10 +126,18 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
     and in order, until it is acknowledged.
 
-    Caller. Every call is made in a team, by an agent or by none. Where the server asks for no
-    credentials both come from the call's metadata: `dovetail-team` (default "default") and
-    `dovetail-agent` (may be absent), or `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes
-    where the id is not ASCII. Nothing of another team is ever seen. A write registers its caller.
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
+    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
+    `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
+    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
+    another team is ever seen. A write registers its caller.
+
+    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
+    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
+    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
     Times are UTC, stamped by the server, never running backwards within a team.
@@ -186,22 +204,32 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     not reached: nothing is acknowledged then.
     """
     GetMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.GetMessageRequest, _messaging_pb2.GetMessageResponse]  # type: ignore[assignment]
-    """GetMessage answers one message with the receipt of each recipient.
-    NOT_FOUND `MESSAGE_NOT_FOUND`.
+    """GetMessage answers one message with the receipt of each recipient; to an agent that is not its
+    sender, with its own receipt alone. NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also where it
+    neither sent nor received the message.
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-    the order of sequence in each inbox. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+    the order of sequence in each inbox. An agent is answered what it sent or received, with receipts
+    as for GetMessage. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
     """
 
 class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
     and in order, until it is acknowledged.
 
-    Caller. Every call is made in a team, by an agent or by none. Where the server asks for no
-    credentials both come from the call's metadata: `dovetail-team` (default "default") and
-    `dovetail-agent` (may be absent), or `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes
-    where the id is not ASCII. Nothing of another team is ever seen. A write registers its caller.
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
+    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
+    `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
+    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
+    another team is ever seen. A write registers its caller.
+
+    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
+    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
+    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
     Times are UTC, stamped by the server, never running backwards within a team.
@@ -314,8 +342,9 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.GetMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.GetMessageResponse, _abc.Awaitable[_messaging_pb2.GetMessageResponse]]:
-        """GetMessage answers one message with the receipt of each recipient.
-        NOT_FOUND `MESSAGE_NOT_FOUND`.
+        """GetMessage answers one message with the receipt of each recipient; to an agent that is not its
+        sender, with its own receipt alone. NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also where it
+        neither sent nor received the message.
         """
 
     @_abc_1.abstractmethod
@@ -325,7 +354,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.ListMessagesResponse, _abc.Awaitable[_messaging_pb2.ListMessagesResponse]]:
         """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-        the order of sequence in each inbox. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+        the order of sequence in each inbox. An agent is answered what it sent or received, with receipts
+        as for GetMessage. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
         """
 
 def add_MessagingServiceServicer_to_server(servicer: MessagingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

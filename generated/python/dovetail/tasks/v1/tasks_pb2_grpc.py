@@ -29,7 +29,7 @@ class TaskServiceStub(object):
     """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
     (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
     Changing a task. Every RPC that changes a task takes
@@ -186,7 +186,7 @@ class TaskServiceServicer(object):
     """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
     (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
     Changing a task. Every RPC that changes a task takes
@@ -521,7 +521,7 @@ class TaskService(object):
     """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
     (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
     Changing a task. Every RPC that changes a task takes

@@ -30,7 +30,7 @@ class TaskServiceStub:
     """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
     (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
     Changing a task. Every RPC that changes a task takes
@@ -176,7 +176,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
     (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
     Changing a task. Every RPC that changes a task takes
@@ -318,7 +318,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
     (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
     Changing a task. Every RPC that changes a task takes
