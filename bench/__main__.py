@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import output
-from bench.measures import FULL, MEASURES, QUICK, Size
+from bench.measures import MEASURES
 from bench.place import ENGINES, servers
+from bench.size import FULL, QUICK, Size
 from bench.trials import Figure, in_rounds
 
 FOLDER = Path("build/bench")
@@ -58,7 +59,7 @@ async def _measure(
         Progress(*columns, console=console, transient=True) as progress,
     ):
         bar = progress.add_task("starting servers", total=len(only))
-        async with servers(Path(folder), engines, "guard" in only) as place:
+        async with servers(Path(folder), engines, only) as place:
             for done, name in enumerate(only):
                 progress.update(bar, description=f"{name}: filling stores", completed=done)
                 cases = await MEASURES[name](place, size)

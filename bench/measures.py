@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any
 
 from bench import fill
+from bench.claiming import claim
 from bench.echo import TIMES_KEY
 from bench.place import Guarded, Place
+from bench.size import Size
 from bench.trials import ECHO, GUARDED, OPEN, Case, Trial, closed_loop
 from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.messaging.v1 import messaging_pb2 as talk
@@ -22,27 +23,6 @@ BODY = "x" * 200
 Metadata = tuple[tuple[str, str], ...]
 Call = Callable[[int], Awaitable[object]]
 _numbers = count(1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """How long a run takes, and how much is in the stores."""
-
-    rounds: int
-    seconds: float
-    callers: tuple[int, ...]
-    backlog: int
-    tasks: tuple[int, ...]
-
-
-QUICK = Size(rounds=3, seconds=0.4, callers=(1, 16, 64, 256), backlog=5_000, tasks=(1_000, 10_000))
-FULL = Size(
-    rounds=7,
-    seconds=1.0,
-    callers=(1, 16, 64, 256),
-    backlog=20_000,
-    tasks=(1_000, 10_000, 100_000),
-)
 
 
 async def send(place: Place, size: Size) -> list[Case]:
@@ -177,7 +157,7 @@ async def guard(place: Place, size: Size) -> list[Case]:
     return cases
 
 
-MEASURES = {each.__name__: each for each in (send, deliver, backlog, life, report, guard)}
+MEASURES = {each.__name__: each for each in (send, deliver, backlog, life, claim, report, guard)}
 
 
 def message(recipient_id: str) -> talk.SendMessageRequest:

@@ -26,12 +26,15 @@ COLOURS = {
     GUARDED: "yellow",
     "sqlite": "green",
     "postgres": "blue",
+    "huey": "cyan",
+    "procrastinate": "magenta",
 }
 TITLES = {
     "send": "SendMessage, 200 bytes, beside an echo of the same request",
     "deliver": "From the call to the message on an open stream, beside one echo",
     "backlog": "Reading a backlog on a stream, beside the same bytes from memory",
     "life": "A task created, started, completed, beside three echoes",
+    "claim": "A task claimed and completed, beside two echoes, and beside other queues",
     "report": "GetReport of a whole team, beside one echo",
     "guard": "SendMessage with credentials and TLS, beside without",
 }
@@ -80,7 +83,7 @@ def _bar(figure: Figure, longest: float) -> Text:
     filled = max(1, round(BAR_COLUMNS * figure.rate / longest))
     ratio = f"  {figure.rate_ratio:.2f} of {figure.base}" if figure.target != figure.base else ""
     return Text.assemble(
-        f"  {figure.target:<9}",
+        f"  {figure.target:<13}",
         ("█" * filled, COLOURS[figure.target]),
         " " * (BAR_COLUMNS - filled),
         f" {_number(figure.rate)} {figure.unit}/s{ratio}",

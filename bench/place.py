@@ -24,16 +24,21 @@ from support.processes import ServerProcess, free_port
 from support.servers import Servers, serving
 
 ENGINES = ("sqlite", "postgres")
+RIVALS = {"sqlite": "huey", "postgres": "procrastinate"}
 START_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Stubs of the echo server, of both services over each engine, and of guarded messaging."""
+    """Stubs of the echo server, of both services over each engine, and of guarded messaging.
+
+    `rivals` are the empty stores of other queues, by the name of the queue.
+    """
 
     echo: EchoStub
     engines: dict[str, Servers]
     guarded: dict[str, Guarded]
+    rivals: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +51,10 @@ class Guarded:
 
 
 @asynccontextmanager
-async def servers(folder: Path, engines: Sequence[str], guarded: bool) -> AsyncGenerator[Place]:
-    """Run them all, over empty stores in `folder`; those that are `guarded` only if asked to."""
+async def servers(
+    folder: Path, engines: Sequence[str], measures: Sequence[str]
+) -> AsyncGenerator[Place]:
+    """Run all that these measures need, over empty stores in `folder`."""
     async with AsyncExitStack() as stack:
         echo = await stack.enter_async_context(running_echo())
         running: dict[str, Servers] = {}
@@ -57,11 +64,16 @@ async def servers(folder: Path, engines: Sequence[str], guarded: bool) -> AsyncG
             logs.mkdir()
             running[engine] = await stack.enter_async_context(serving(url, logs))
         kept: dict[str, Guarded] = {}
-        for engine in engines if guarded else ():
+        for engine in engines if "guard" in measures else ():
             home = folder / f"{engine}-guarded"
             home.mkdir(mode=0o711)
             kept[engine] = await stack.enter_async_context(_guarded(engine, home))
-        yield Place(echo=echo, engines=running, guarded=kept)
+        rivals: dict[str, str] = {}
+        for engine in engines if "claim" in measures else ():
+            home = folder / RIVALS[engine]
+            home.mkdir(mode=0o711)
+            rivals[RIVALS[engine]] = stack.enter_context(empty_store(engine, home))
+        yield Place(echo=echo, engines=running, guarded=kept, rivals=rivals)
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from grpc_tools import protoc
 
 from dovetail.cli import exits
 from dovetail.cli.main import main as program
+from dovetail.cli.programs import VARIABLES
 from dovetail.cli.settings import CLIENT, CONFIG, SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -96,6 +97,7 @@ class Contract:
         self._comments = {
             tuple(place.path): place.leading_comments for place in file.source_code_info.location
         }
+        self._rpc_of = {method.input_type: method.name for method in self._service.method}
         self._messages = {
             f".{file.package}.{message.name}": (number, message)
             for number, message in enumerate(file.message_type)
@@ -174,7 +176,9 @@ class Contract:
         if not field.type_name:
             return FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
         name = field.type_name.removeprefix(f".{self._file.package}.")
-        return name.removeprefix(".") if name.startswith(".") else _link(name)
+        if name.startswith("."):
+            return name.removeprefix(".")
+        return _link(name, self._rpc_of.get(field.type_name, name))
 
     def _enums(self) -> Iterator[str]:
         yield "## Enums"
@@ -212,6 +216,7 @@ class CommandLine:
             yield from self._command(context)
         yield from self._common_options()
         yield from self._settings()
+        yield from _variables()
         yield from _exit_codes()
 
     def _shared(self) -> dict[str, click.Option]:
@@ -314,6 +319,20 @@ def _default(option: click.Option) -> str:
         return option.show_default
     told = (option.help or "").partition("[default: ")[2].removesuffix("]")
     return told or (f"`{option.default}`" if option.show_default else "")
+
+
+def _variables() -> Iterator[str]:
+    yield ""
+    yield "## What a worker's program finds"
+    yield ""
+    yield "`dovetail worker` gives these to the program that it runs, beside the settings by which"
+    yield "that can call `dovetail` itself. `dovetail task` takes the token of a lease from there:"
+    yield "for the task that is named there, or for any where none is."
+    yield ""
+    yield "| environment variable | meaning |"
+    yield "|---|---|"
+    for name, meaning in VARIABLES.items():
+        yield f"| `{name}` | {_cell(meaning)} |"
 
 
 def _exit_codes() -> Iterator[str]:

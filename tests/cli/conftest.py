@@ -14,6 +14,8 @@ from dovetail.messaging.v1 import messaging_pb2_grpc
 from support.pair import caller
 from support.processes import ServerProcess
 
+SHORT_LEASES = ("--shortest-lease-seconds", "0.5")
+
 
 @pytest.fixture(scope="session")
 def servers(
@@ -23,7 +25,7 @@ def servers(
     store = f"sqlite:///{folder}/store.db"
     with (
         ServerProcess("messaging", store, folder / "messaging.log") as messaging,
-        ServerProcess("tasks", store, folder / "tasks.log") as tasks,
+        ServerProcess("tasks", store, folder / "tasks.log", options=SHORT_LEASES) as tasks,
     ):
         yield messaging, tasks
 

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 PROGRAM = (sys.executable, "-m", "dovetail.cli")
@@ -28,6 +29,11 @@ class Shell:
     messaging: str
     tasks: str
     team: str
+    more: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def within(self, **variables: str) -> Shell:
+        """The same shell with more variables."""
+        return replace(self, more={**self.more, **variables})
 
     @property
     def environment(self) -> dict[str, str]:
@@ -36,6 +42,7 @@ class Shell:
             "DOVETAIL_MESSAGING": self.messaging,
             "DOVETAIL_TASKS": self.tasks,
             "DOVETAIL_TEAM": self.team,
+            **self.more,
         }
 
     def run(self, *words: str, typed: str = "") -> Finished:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dovetail.cli.charts import columns, merged
 from dovetail.cli.output import console
-from dovetail.cli.pictures import report
+from dovetail.cli.reports import report
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 

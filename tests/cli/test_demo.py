@@ -40,7 +40,7 @@ def test_a_team_works_and_the_report_is_on_the_screen():
         "completes notes",
         "All done",
         "The report:",
-        "6 tasks   0 pending   0 in progress   6 completed",
+        "6 tasks   0 pending   0 in progress   0 input required   6 completed",
         "█",
     )
     positions = [done.stdout.index(part) for part in story]

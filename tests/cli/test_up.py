@@ -114,7 +114,7 @@ def test_status_and_doctor_say_what_is_missing_before_locked_servers(
 ):
     with locked(tmp_path, certificates) as up:
         there = dict(line.split() for line in up.said.splitlines()[2:4])
-        shell = Shell(**there, team="")
+        shell = Shell(messaging=there["messaging"], tasks=there["tasks"], team="")
         store = ("--data-dir", str(tmp_path / "data"))
         for words, says in (
             ((), "it speaks TLS: say whom to trust, with --tls-ca FILE or --tls"),

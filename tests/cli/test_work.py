@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+
 import pytest
 
-from cli.shell import Shell
+from cli.shell import PROGRAM, Shell
 
 
 def test_a_task_is_created_and_its_assignee_told(shell: Shell):
@@ -114,7 +117,9 @@ def test_a_report_counts_times_and_shows_workload(shell: Shell):
     assert (report["total_tasks"], report["completed_tasks"]) == ("4", "1")
     assert [row["completed_tasks"] for row in report["completions"]] == ["1"]
     printed = shell.says("report", "--bucket", "1d")
-    assert "4 tasks   2 pending   1 in progress   1 completed   0 failed" in printed
+    assert (
+        "4 tasks   2 pending   1 in progress   0 input required   1 completed   0 failed" in printed
+    )
     rows = {line.split()[0]: line.split() for line in printed.splitlines() if line.strip()}
     assert rows["start"][:4] == ["start", "to", "end", "1"]
     bars = [line.split() for line in printed.splitlines() if "█" in line]
@@ -162,3 +167,144 @@ def test_a_wrong_command_line_is_explained(shell: Shell, words: tuple[str, ...])
     done = shell.run(*words)
     assert (done.exit_code, done.out) == (2, "")
     assert "Error: " in done.error
+
+
+def claimed(shell: Shell, *words: str) -> tuple[str, str]:
+    """What bob claims: a task and the token of its lease."""
+    (made,) = shell.json("task", "claim", "--as", "bob", *words)
+    return made["task"]["task_id"], made["lease_token"]
+
+
+def test_what_is_ready_is_claimed_kept_and_completed(shell: Shell):
+    shell.says("task", "create", "--as", "alice", "low")
+    shell.says("task", "create", "--as", "alice", "high", "--priority", "5", "--label", "a=b")
+    printed = shell.says("task", "claim", "--as", "bob", "--lease", "30s")
+    for part in ("t2  in progress  high", "bob", "30.0 s, until", "dovetail task heartbeat t2"):
+        assert part in printed
+    token = printed.partition("DOVETAIL_LEASE_TOKEN=")[2].split()[0]
+    code, line = shell.fails("task", "complete", "--as", "bob", "t2")
+    assert (code, "[LEASE_TOKEN_REQUIRED]. Only its holder may" in line) == (4, True)
+    holder = ("t2", "--as", "bob", "--lease-token", token)
+    told = shell.says("task", "heartbeat", *holder, "--percent", "40", "--note", "half of it")
+    assert "in progress, the lease lasts until" in told
+    assert "40 % half of it" in shell.says("task", "show", "t2")
+    assert "completed" in shell.says("task", "complete", *holder, "Done")
+    code, line = shell.fails("task", "heartbeat", *holder)
+    assert (code, "[LEASE_LOST]. Work on it no more" in line) == (4, True)
+
+
+def test_a_claim_chooses_by_label_and_takes_several(shell: Shell):
+    for title in ("one", "two", "three"):
+        shell.says("task", "create", title, "--label", f"kind={title}")
+    assert claimed(shell, "--label", "kind=two")[0] == "t2"
+    both = shell.json("task", "claim", "--as", "bob", "--max", "5")
+    assert [each["task"]["task_id"] for each in both] == ["t1", "t3"]
+
+
+def test_a_claim_that_finds_nothing_says_so(shell: Shell):
+    code, line = shell.fails("task", "claim", "--as", "bob", "--wait", "1s")
+    assert (code, line) == (7, "dovetail: nothing was ready in 1 s\n")
+    assert shell.fails("task", "claim", "--as", "bob")[0] == 7
+
+
+def test_a_waiting_claim_gets_what_is_made_meanwhile(shell: Shell):
+    words = [*PROGRAM, "task", "claim", "--as", "bob", "--wait", "60s", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=shell.environment) as claim:
+        shell.says("task", "create", "x")
+        out, _ = claim.communicate(timeout=60)
+    assert json.loads(out)["task"]["task_id"] == "t1"
+
+
+def test_the_token_of_the_environment_counts_for_the_task_of_the_environment(shell: Shell):
+    for _ in range(2):
+        shell.says("task", "create", "x")
+    task_id, token = claimed(shell)
+    inside = {"DOVETAIL_LEASE_TOKEN": token, "DOVETAIL_TASK_ID": task_id}
+    shell.says("task", "start", "--as", "bob", "t2")
+    within = shell.within(**inside)
+    assert "completed" in within.says("task", "complete", "--as", "bob", "t2")
+    assert "pending" in within.says("task", "release", "--as", "bob", "t1", "not mine")
+
+
+def test_a_task_is_started_under_a_lease_and_released(shell: Shell):
+    shell.says("task", "create", "x")
+    (made,) = shell.json("task", "start", "--as", "bob", "t1", "--lease", "1m")
+    assert made["task"]["lease"]["length"] == "60s"
+    released = shell.says(
+        "task", "release", "--as", "bob", "t1", "--lease-token", made["lease_token"]
+    )
+    assert "t1  pending" in released
+
+
+def test_a_question_is_asked_and_answered(shell: Shell):
+    shell.says("task", "create", "--as", "alice", "x")
+    task_id, token = claimed(shell)
+    asking = (task_id, "Which one?", "--as", "bob", "--lease-token", token)
+    printed = shell.says("task", "ask", *asking, "--data", '{"n": 1}')
+    for part in ("input required", "to alice: Which one?", "stopped"):
+        assert part in printed
+    assert "Which one?" in shell.says("inbox", "--as", "alice")
+    printed = shell.says("task", "answer", "--as", "alice", task_id, "The left one")
+    assert "The left one" in printed
+    assert shell.fails("task", "answer", "--as", "alice", task_id, "Again")[0] == 4
+
+
+def test_who_asks_may_wait_for_the_answer(shell: Shell):
+    shell.says("task", "create", "x")
+    task_id, token = claimed(shell)
+    words = ("task", "ask", task_id, "Which?", "--as", "bob", "--lease-token", token)
+    words += ("--to", "alice", "--wait", "60s")
+    with subprocess.Popen(
+        [*PROGRAM, *words], stdout=subprocess.PIPE, text=True, env=shell.environment
+    ) as asking:
+        shell.says("inbox", "--as", "alice", "--wait", "20")
+        shell.says("task", "answer", "--as", "alice", task_id, "The left one")
+        out, _ = asking.communicate(timeout=60)
+    assert out == "The left one\n"
+
+
+def test_who_waits_in_vain_is_told_why(shell: Shell):
+    shell.says("task", "create", "--as", "alice", "x")
+    task_id, token = claimed(shell)
+    words = ("task", "ask", task_id, "Which?", "--as", "bob", "--lease-token", token)
+    code, line = shell.fails(*words, "--wait", "1s")
+    assert (code, "no answer came in 1 s" in line) == (7, True)
+
+
+def test_a_failed_attempt_is_tried_again_while_some_are_left(shell: Shell):
+    shell.says("task", "create", "x", "--max-attempts", "2", "--backoff", "0s")
+    shell.says("task", "start", "--as", "bob", "t1")
+    again = shell.says("task", "fail", "--as", "bob", "t1", "No network", "--retryable")
+    assert "t1  pending" in again
+    assert "1, of which 1 failed; 2 may" in again
+    shell.says("task", "start", "--as", "bob", "t1")
+    over = shell.says("task", "fail", "--as", "bob", "t1", "No network", "--retryable")
+    assert "t1  failed" in over
+
+
+def test_a_task_waits_for_others_and_for_its_time(shell: Shell):
+    shell.says("task", "create", "first", "--id", "a")
+    shell.says("task", "create", "second", "--id", "b", "--depends-on", "a")
+    assert "a (1 not completed)" in shell.says("task", "show", "b")
+    code, line = shell.fails("task", "start", "--as", "bob", "b")
+    assert code == 4
+    assert "[TASK_NOT_READY]. See what it waits for: dovetail task graph" in line
+    code, line = shell.fails("task", "update", "a", "--depends-on", "b")
+    assert (code, "[DEPENDENCY_CYCLE]" in line) == (5, True)
+    code, line = shell.fails("task", "delete", "a")
+    assert (code, "[TASK_DEPENDED_ON]" in line) == (4, True)
+    shell.says("task", "create", "later", "--id", "c", "--at", "2200-01-01")
+    assert "2200-01-01" in shell.says("task", "show", "c")
+    assert shell.fails("task", "start", "--as", "bob", "c")[0] == 4
+    shell.says(
+        "task", "update", "c", "--at", "2020-01-01", "--backoff", "1m", "--max-attempts", "9"
+    )
+    assert "in progress" in shell.says("task", "start", "--as", "bob", "c")
+
+
+def test_a_cancelled_task_may_take_its_parts_along(shell: Shell):
+    shell.says("task", "create", "whole", "--id", "whole")
+    shell.says("task", "create", "part", "--id", "part", "--parent", "whole")
+    assert "whole" in shell.says("task", "show", "part")
+    shell.says("task", "cancel", "whole", "--cascade")
+    assert "cancelled" in shell.says("task", "show", "part")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from dovetail.client import Agent, connect
 from dovetail.server.main import ServerConfig, build, running
 from dovetail.server.runtime import Running
+from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -19,6 +21,20 @@ async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.005)
 
+
+async def seen(agent: Agent, task_id: str, condition: Callable[[pb.Task], bool]) -> pb.Task:
+    """The task, once it is as it should be."""
+    while not condition(task := await agent.tasks.get(task_id)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return task
+
+
+def is_in(state: pb.TaskState.ValueType) -> Callable[[pb.Task], bool]:
+    return lambda task: task.state == state
+
+
+SHORT_LEASE = timedelta(seconds=0.6)
+"""Of a task that is to be lost, or kept, within the test."""
 
 Connect = Callable[..., AbstractAsyncContextManager[Agent]]
 
@@ -35,7 +51,11 @@ async def messaging(sqlite_url: str) -> AsyncGenerator[Running]:
 @pytest.fixture
 async def tasks(sqlite_url: str) -> AsyncGenerator[Running]:
     config = ServerConfig(
-        service="tasks", store=sqlite_url, listen="127.0.0.1:0", drain_seconds=2.0
+        service="tasks",
+        store=sqlite_url,
+        listen="127.0.0.1:0",
+        drain_seconds=2.0,
+        shortest_lease_seconds=0.3,
     )
     async with running(config, build) as server:
         yield server

@@ -133,7 +133,100 @@ with connect("alice", ADDRESSES) as alice:
     ]
 
 
-@pytest.mark.parametrize("name", ["Agent", "Tasks", "Inbox", "ReceivedMessage"])
+def test_claims_end_as_their_blocks_end(addresses: str, tmp_path: Path) -> None:
+    script = """
+from datetime import timedelta
+from dovetail.client import LeaseLostError, WorkFailedError, draft
+with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
+    later = timedelta(hours=1)
+    alice.tasks.create_many(draft(str(n), input={"n": n}, backoff=later) for n in range(6))
+    with bob.claim() as task:
+        task.progress(50, "half")
+        task.heartbeat()
+        task.result("done", data={"twice": 2 * task.input["n"]})
+    for error in (ValueError("no"), WorkFailedError("never"), KeyboardInterrupt()):
+        try:
+            with bob.claim() as task:
+                raise error
+        except BaseException as raised:
+            print(raised is error, alice.tasks.get(task.task_id).state)
+    with bob.claim() as task:
+        task.complete("early")
+    try:
+        with bob.claim() as task:
+            alice.tasks.cancel(task.task_id)
+    except LeaseLostError as lost:
+        print(lost.metadata["state"], task.lost is lost)
+    with bob.claim() as task:
+        print(task.title, task.description, task.task.attempt, task.input)
+    try:
+        with bob.claim(timeout=0.1) as task:
+            print("a task?")
+    except DovetailError as error:
+        print(type(error).__name__)
+    for task in alice.tasks.list():
+        print(task.title, task.state, task.progress.percent, task.result.summary)
+"""
+    assert run(script, addresses, tmp_path) == [
+        "True 1",
+        "True 5",
+        "True 1",
+        "CANCELLED True",
+        "5  1 {'n': 5.0}",
+        "DeadlineExceededError",
+        "0 4 50 done",
+        "1 1 0 ",
+        "2 5 0 ",
+        "3 4 0 early",
+        "4 6 0 ",
+        "5 4 0 ",
+    ]
+
+
+def test_a_worker_runs_its_handler_in_threads(addresses: str, tmp_path: Path) -> None:
+    script = """
+import threading
+from dovetail.client import draft
+def answer():
+    with connect("alice", ADDRESSES) as alice:
+        (question,) = alice.receive(wait=50)
+        alice.tasks.answer(question.task_id, "blue")
+with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
+    alice.tasks.create_many(draft(str(n)) for n in range(8))
+    together = threading.Barrier(4)
+    def handle(task):
+        together.wait()
+        return task.ask("Which colour?").text if task.title == "3" else task.title
+    answering = threading.Thread(target=answer)
+    answering.start()
+    bob.work(handle, concurrency=4, idle_timeout=0.2)
+    answering.join()
+    print([task.result.summary for task in alice.tasks.list()])
+"""
+    expected = "['0', '1', '2', 'blue', '4', '5', '6', '7']"
+    assert run(script, addresses, tmp_path) == [expected]
+
+
+def test_an_interrupted_worker_gives_back_what_it_holds(addresses: str, tmp_path: Path) -> None:
+    script = """
+import os, signal, threading
+with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
+    alice.tasks.create("x")
+    end = threading.Event()
+    def handle(task):
+        os.kill(os.getpid(), signal.SIGINT)
+        end.wait()
+    try:
+        bob.work(handle)
+    except KeyboardInterrupt:
+        (task,) = alice.tasks.list()
+        print(task.state, task.attempt, task.failed_attempts)
+    end.set()
+"""
+    assert run(script, addresses, tmp_path) == ["1 1 0"]
+
+
+@pytest.mark.parametrize("name", ["Agent", "Tasks", "HeldTask", "Inbox", "ReceivedMessage"])
 def test_it_has_every_method_that_the_client_has(name: str) -> None:
     source = inspect.getsource(getattr(blocking, name))
     renamed = {"aclose": "close"}

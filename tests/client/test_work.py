@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dovetail.client import Agent
+from dovetail.client import (
+    Agent,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    LeaseLostError,
+    NotFoundError,
+    completion,
+    draft,
+)
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
@@ -83,3 +92,147 @@ async def test_a_time_without_a_zone_is_refused_before_it_is_sent(alice: Agent):
     with pytest.raises(ValueError, match="has no time zone"):
         await alice.tasks.create("x", due_time=datetime(2030, 1, 1))
     assert [task async for task in alice.tasks.list()] == []
+
+
+async def test_a_task_waits_for_others_and_for_its_time(alice: Agent, bob: Agent):
+    first = await alice.tasks.create("first")
+    later = datetime(2100, 1, 2, tzinfo=UTC)
+    second = await alice.tasks.create(
+        "second",
+        depends_on=[first.task_id],
+        parent_task_id=first.task_id,
+        schedule_time=later,
+        max_attempts=7,
+        backoff=timedelta(minutes=2),
+    )
+    assert (list(second.depends_on), second.waiting_for) == ([first.task_id], 1)
+    assert second.schedule_time.ToDatetime(UTC) == later
+    assert (second.max_attempts, second.backoff.ToTimedelta()) == (7, timedelta(minutes=2))
+    parts = alice.tasks.list(pb.TaskFilter(parent_task_id=first.task_id))
+    assert [task.title async for task in parts] == ["second"]
+    with pytest.raises(FailedPreconditionError, match="not ready"):
+        await bob.tasks.start(second.task_id)
+
+
+async def test_the_new_fields_can_be_updated(alice: Agent):
+    one, two = await alice.tasks.create("one"), await alice.tasks.create("two")
+    wanted = pb.Task(task_id=two.task_id, depends_on=[one.task_id], max_attempts=2)
+    wanted.backoff.FromTimedelta(timedelta(seconds=9))
+    wanted.schedule_time.FromDatetime(datetime(2100, 1, 2, tzinfo=UTC))
+    fields = ["depends_on", "max_attempts", "backoff", "schedule_time"]
+    changed = await alice.tasks.update(wanted, fields)
+    assert [getattr(changed, field) for field in fields] == [
+        getattr(wanted, field) for field in fields
+    ]
+
+
+async def test_many_tasks_are_made_at_once_all_or_none(alice: Agent):
+    drafts = [
+        draft("roof", task_id="roof", depends_on=["wall"], backoff=timedelta(0)),
+        draft("wall", task_id="wall", input={"n": 1}),
+    ]
+    made = await alice.tasks.create_many(drafts, request_id="r")
+    assert [task.task_id for task in made] == ["roof", "wall"]
+    assert await alice.tasks.create_many(drafts, request_id="r") == made
+    with pytest.raises(InvalidArgumentError) as refused:
+        await alice.tasks.create_many(
+            [draft("a", task_id="a", depends_on=["b"]), draft("b", task_id="b", depends_on=["a"])]
+        )
+    assert refused.value.reason == "DEPENDENCY_CYCLE"
+    assert [task.title async for task in alice.tasks.list()] == ["roof", "wall"]
+
+
+async def test_what_caused_an_act_is_acknowledged_with_it(alice: Agent, bob: Agent):
+    for body in ("one", "two", "three", "four"):
+        await alice.send("bob", body)
+    await bob.tasks.create("one", task_id="t", acknowledge=[1])
+    await bob.tasks.create_many([draft("two")], acknowledge=[2])
+    await bob.tasks.start("t")
+    await bob.tasks.complete("t", acknowledge=[3])
+    await bob.tasks.reopen("t")
+    await bob.tasks.fail("t", "no", acknowledge=[4])
+    assert await bob.receive() == []
+
+
+async def test_tasks_are_claimed_and_held_by_a_token(alice: Agent, bob: Agent):
+    await alice.tasks.create_many([draft("one"), draft("two"), draft("no", labels={"a": "b"})])
+    assert await bob.tasks.claim(filter=pb.TaskFilter(labels={"a": "c"})) == []
+    one, two = await bob.tasks.claim(max_tasks=2, wait=20, lease=timedelta(seconds=30))
+    assert (one.task.title, two.task.title) == ("one", "two")
+    assert one.task.lease.length.ToTimedelta() == timedelta(seconds=30)
+    task_id, token = one.task.task_id, one.lease_token
+    beat = await bob.tasks.heartbeat(
+        task_id, progress=pb.TaskProgress(percent=5, note="begun"), lease_token=token
+    )
+    assert beat.state == pb.TASK_STATE_IN_PROGRESS
+    with pytest.raises(FailedPreconditionError, match="lease"):
+        await bob.tasks.complete(task_id)
+    with pytest.raises(LeaseLostError):
+        await bob.tasks.complete(task_id, lease_token=two.lease_token)
+    done = await bob.tasks.complete(task_id, "done", lease_token=token, request_id="r")
+    again = await bob.tasks.complete(task_id, "done", lease_token=token, request_id="r")
+    assert done == again
+    back = await bob.tasks.release(two.task.task_id, "not mine", lease_token=two.lease_token)
+    assert (back.state, back.assignee_id) == (pb.TASK_STATE_PENDING, "")
+
+
+async def test_a_claim_waits_for_work_that_is_yet_to_come(alice: Agent, bob: Agent):
+    waiting = asyncio.create_task(bob.tasks.claim(wait=50))
+    while len([agent async for agent in alice.agents()]) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await alice.tasks.create("x")
+    (claimed,) = await waiting
+    assert claimed.task.title == "x"
+
+
+async def test_one_task_is_started_under_a_lease(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x", backoff=timedelta(0))
+    started = await bob.tasks.start_leased(made.task_id, timedelta(minutes=1), request_id="r")
+    again = await bob.tasks.start_leased(made.task_id, timedelta(minutes=1), request_id="r")
+    assert started == again
+    assert started.lease_token
+    failed = await bob.tasks.fail(
+        made.task_id, "not today", retryable=True, lease_token=started.lease_token
+    )
+    assert (failed.state, failed.failed_attempts) == (pb.TASK_STATE_PENDING, 1)
+
+
+async def test_a_question_is_asked_and_answered(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x", assignee_id="bob")
+    await bob.tasks.start(made.task_id)
+    asked = await bob.tasks.ask(made.task_id, "Which?", data={"from": 2})
+    assert (asked.question.agent_id, asked.question.data["from"]) == ("alice", 2)
+    (notice,) = await alice.receive()
+    answered = await alice.tasks.answer(
+        made.task_id, "this", data={"n": 1}, acknowledge=[notice.sequence]
+    )
+    assert answered.state == pb.TASK_STATE_IN_PROGRESS
+    assert (answered.answer.text, answered.answer.data["n"]) == ("this", 1)
+    assert await alice.receive() == []
+
+
+async def test_many_are_completed_at_once_each_by_itself(alice: Agent, bob: Agent):
+    await alice.tasks.create_many([draft("one"), draft("two")])
+    one, two = await bob.tasks.claim(max_tasks=2)
+    first, second, third = await bob.tasks.complete_many(
+        [
+            completion(one.task.task_id, "done", data={"n": 1}, lease_token=one.lease_token),
+            completion(two.task.task_id, lease_token=one.lease_token),
+            completion("nothing"),
+        ]
+    )
+    assert isinstance(first, pb.Task)
+    assert (first.state, first.result.data["n"]) == (pb.TASK_STATE_COMPLETED, 1)
+    assert isinstance(second, LeaseLostError)
+    assert (second.reason, second.metadata["state"]) == ("LEASE_LOST", "IN_PROGRESS")
+    assert isinstance(third, NotFoundError)
+
+
+async def test_cancelling_a_task_can_cancel_its_parts(alice: Agent):
+    await alice.tasks.create("whole", task_id="whole")
+    await alice.tasks.create("part", task_id="part", parent_task_id="whole")
+    await alice.tasks.create("alone", task_id="alone")
+    await alice.tasks.cancel("whole", "not needed", cascade=True)
+    states = {task.task_id: task.state async for task in alice.tasks.list()}
+    called_off, pending = pb.TASK_STATE_CANCELLED, pb.TASK_STATE_PENDING
+    assert states == {"whole": called_off, "part": called_off, "alone": pending}

@@ -1,66 +1,58 @@
 """What both services promise, once more and as simply as can be: dictionaries and lists, no times.
 
-It answers the requests of the contract. What the services choose freely (ids that they make, etags)
-it learns from their answers.
+It answers the requests of the contract. What the services choose freely (ids that they make, etags,
+tokens of leases) it learns from their answers.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
-
-PENDING, IN_PROGRESS = work.TASK_STATE_PENDING, work.TASK_STATE_IN_PROGRESS
-COMPLETED, FAILED, CANCELLED = (
-    work.TASK_STATE_COMPLETED,
-    work.TASK_STATE_FAILED,
-    work.TASK_STATE_CANCELLED,
+from model.task import (
+    CANCELLED,
+    COMPLETED,
+    ENDED,
+    HELD,
+    IN_PROGRESS,
+    LEASE_LOST,
+    PENDING,
+    RefusedError,
+    Task,
+    require,
 )
-ENDED = (COMPLETED, FAILED, CANCELLED)
-ENDINGS = {
-    work.CompleteTaskRequest: COMPLETED,
-    work.FailTaskRequest: FAILED,
-    work.CancelTaskRequest: CANCELLED,
+
+Told = tuple[talk.NoticeEvent.ValueType, tuple[str, ...]]
+ASSIGNEE, FORMER, CREATOR, ASKED = "assignee", "former", "creator", "asked"
+TOLD: dict[type, Told] = {
+    work.CreateTaskRequest: (talk.NOTICE_EVENT_TASK_ASSIGNED, (ASSIGNEE,)),
+    work.AssignTaskRequest: (talk.NOTICE_EVENT_TASK_ASSIGNED, (ASSIGNEE, FORMER)),
+    work.UnassignTaskRequest: (talk.NOTICE_EVENT_TASK_UNASSIGNED, (FORMER,)),
+    work.UpdateTaskRequest: (talk.NOTICE_EVENT_TASK_UPDATED, (ASSIGNEE,)),
+    work.DeleteTaskRequest: (talk.NOTICE_EVENT_TASK_DELETED, (ASSIGNEE,)),
+    work.CompleteTaskRequest: (talk.NOTICE_EVENT_TASK_COMPLETED, (ASSIGNEE, CREATOR)),
+    work.FailTaskRequest: (talk.NOTICE_EVENT_TASK_FAILED, (ASSIGNEE, CREATOR)),
+    work.CancelTaskRequest: (talk.NOTICE_EVENT_TASK_CANCELLED, (ASSIGNEE, CREATOR)),
+    work.ReopenTaskRequest: (talk.NOTICE_EVENT_TASK_REOPENED, (ASSIGNEE, CREATOR)),
+    work.RequestInputRequest: (talk.NOTICE_EVENT_TASK_QUESTION, (ASKED,)),
+    work.ProvideInputRequest: (talk.NOTICE_EVENT_TASK_ANSWER, (ASSIGNEE,)),
 }
-EVENTS: dict[type, talk.NoticeEvent.ValueType] = {
-    work.CreateTaskRequest: talk.NOTICE_EVENT_TASK_ASSIGNED,
-    work.AssignTaskRequest: talk.NOTICE_EVENT_TASK_ASSIGNED,
-    work.UnassignTaskRequest: talk.NOTICE_EVENT_TASK_UNASSIGNED,
-    work.UpdateTaskRequest: talk.NOTICE_EVENT_TASK_UPDATED,
-    work.DeleteTaskRequest: talk.NOTICE_EVENT_TASK_DELETED,
-    work.CompleteTaskRequest: talk.NOTICE_EVENT_TASK_COMPLETED,
-    work.FailTaskRequest: talk.NOTICE_EVENT_TASK_FAILED,
-    work.CancelTaskRequest: talk.NOTICE_EVENT_TASK_CANCELLED,
-    work.ReopenTaskRequest: talk.NOTICE_EVENT_TASK_REOPENED,
-}
-CREATOR_TOLD = (*ENDINGS, work.ReopenTaskRequest)
+RETRIED: Told = (talk.NOTICE_EVENT_TASK_RETRIED, (CREATOR,))
+LOST: Told = (talk.NOTICE_EVENT_TASK_LEASE_LOST, (ASSIGNEE, FORMER, CREATOR))
+READY: Told = (talk.NOTICE_EVENT_TASK_READY, (ASSIGNEE,))
+BADLY: Told = (talk.NOTICE_EVENT_TASK_DEPENDENCY_FAILED, (CREATOR,))
+HOLDERS = (
+    work.ReleaseTaskRequest,
+    work.RequestInputRequest,
+    work.CompleteTaskRequest,
+    work.FailTaskRequest,
+)
 
 Receipts = list[tuple[str, int]]
-
-
-class RefusedError(Exception):
-    """A refusal, by its reason."""
-
-
-@dataclass
-class Task:
-    """A task as it is now."""
-
-    task_id: str
-    title: str
-    creator_id: str
-    assignee_id: str
-    priority: int
-    state: int = PENDING
-    attempt: int = 0
-    outcome: str = ""
-    version: int = 0
-    etag: str = ""
-    deleted: bool = False
 
 
 @dataclass
@@ -75,11 +67,18 @@ class Delivery:
 
 @dataclass
 class Answer:
-    """What a request is answered: a task, receipts, or counts."""
+    """What a request is answered: tasks, receipts, or counts.
+
+    `followed` are the receipts of what it meant for other tasks: a repeat does not tell of those.
+    `token` is what the start of a task was answered, once that is learned.
+    """
 
     task: Task | None = None
     receipts: Receipts = field(default_factory=Receipts)
+    followed: Receipts = field(default_factory=Receipts)
     counts: tuple[int, int] | None = None
+    claimed: list[Task] | None = None
+    token: str = ""
 
 
 @dataclass
@@ -101,11 +100,18 @@ class Model:
             first, answer = self.remembered[key]
             require(first == payload, "REQUEST_ID_REUSED")
             require(not answer.task or not answer.task.deleted, "TASK_NOT_FOUND")
-            return answer
+            return replace(answer, followed=[])
         answer, wrote = self._method(type(request))(actor, request)
         if wrote and key[-1]:
             self.remembered[key] = payload, answer
         return answer
+
+    def lose(self, task: Task) -> None:
+        """Take the lease of one who was not heard of."""
+        former, was = task.assignee_id, task.state
+        task.fail(LEASE_LOST, retryable=True)
+        self._written("", LOST, task, former)
+        self._follow("", task, was, silent=False)
 
     def living(self) -> list[Task]:
         """The tasks that are not deleted, in order of creation."""
@@ -125,6 +131,8 @@ class Model:
             talk.SendMessageRequest: self._send,
             talk.AcknowledgeMessagesRequest: self._acknowledge,
             work.CreateTaskRequest: self._create,
+            work.ClaimTaskRequest: self._claim,
+            work.HeartbeatTaskRequest: self._beat,
         }
         return methods.get(kind, self._change)
 
@@ -158,100 +166,190 @@ class Model:
     def _create(self, actor: str, request: Any) -> tuple[Answer, bool]:
         taken = {task.task_id for task in self.tasks}
         require(request.task_id not in taken, "TASK_EXISTS")
-        self._require_assignee(actor, request.assignee_id)
+        self._require_agent(actor, request.assignee_id)
+        self._require_tasks(request.depends_on)
         task = Task(request.task_id, request.title, actor, request.assignee_id, request.priority)
+        task.depends_on = tuple(request.depends_on)
+        task.max_attempts = request.max_attempts or task.max_attempts
         self.tasks.append(task)
-        return self._written(actor, request, task, former=""), True
+        self._count()
+        told = None if request.notify == work.NOTIFY_NONE else TOLD[type(request)]
+        return Answer(task, self._written(actor, told, task, former="")), True
+
+    def _claim(self, actor: str, request: Any) -> tuple[Answer, bool]:
+        """The first ready tasks: the caller's own, then the pool's."""
+        require(bool(actor), "CALLER_AGENT_REQUIRED")
+        ready = [t for t in self.living() if t.state == PENDING and not t.waiting_for]
+        mine = [task for task in ready if task.assignee_id in (actor, "")]
+        mine.sort(key=lambda task: (not task.assignee_id, -task.priority))
+        claimed = mine[: request.max_tasks or 1]
+        for task in claimed:
+            former = task.assignee_id
+            task.start(actor, leased=True)
+            self._written(actor, None, task, former)
+        return Answer(claimed=claimed), True
+
+    def _beat(self, actor: str, request: Any) -> tuple[Answer, bool]:
+        task = self._existing(request.task_id)
+        task.check_lease(request.lease_token)
+        require(task.state in HELD, "TASK_STATE")
+        if request.HasField("progress"):
+            task.progress = request.progress.percent
+        if actor:
+            self.inboxes.setdefault(actor, [])
+        return Answer(counts=(task.state, self.unacknowledged(actor))), True
 
     def _change(self, actor: str, request: Any) -> tuple[Answer, bool]:
-        deletes = isinstance(request, work.DeleteTaskRequest)
         updates = isinstance(request, work.UpdateTaskRequest)
         task_id = request.task.task_id if updates else request.task_id
-        task = next((task for task in self.tasks if task.task_id == task_id), None)
-        if deletes and task and task.deleted:
+        deleted = next((task for task in self.tasks if task.task_id == task_id), None)
+        if isinstance(request, work.DeleteTaskRequest) and deleted and deleted.deleted:
             return Answer(), False
-        if task is None or task.deleted:
-            raise RefusedError("TASK_NOT_FOUND")
+        task = self._existing(task_id)
+        if isinstance(request, HOLDERS):
+            task.check_lease(request.lease_token)
         require(request.etag in ("", task.etag), "ETAG_MISMATCH")
-        former = task.assignee_id
+        former, was = task.assignee_id, task.state
         if not self._alter(actor, request, task):
             return Answer(task), False
-        return self._written(actor, request, task, former), True
+        silent = getattr(request, "notify", 0) == work.NOTIFY_NONE
+        retried = isinstance(request, work.FailTaskRequest) and task.state not in ENDED
+        told = RETRIED if retried else TOLD.get(type(request))
+        receipts = self._written(actor, None if silent else told, task, former)
+        return Answer(task, receipts, self._follow(actor, task, was, silent)), True
 
     def _alter(self, actor: str, request: Any, task: Task) -> bool:
         """Change the task; answers whether there was anything to change."""
         match request:
             case work.UpdateTaskRequest():
-                require(task.state not in ENDED, "TASK_STATE")
-                before = task.priority
-                task.priority = request.task.priority
-                return task.priority != before
+                return self._update(request, task)
             case work.DeleteTaskRequest():
-                require(task.state != IN_PROGRESS, "TASK_STATE")
+                require(task.state not in HELD, "TASK_STATE")
+                require(not self._waiters(task), "TASK_DEPENDED_ON")
                 task.deleted = True
             case work.AssignTaskRequest() | work.UnassignTaskRequest():
                 return self._assign(actor, request, task)
             case work.StartTaskRequest():
-                require(task.state == PENDING, "TASK_STATE")
-                mine = not actor or task.assignee_id in ("", actor)
-                require(mine, "ASSIGNED_TO_ANOTHER")
-                task.state = IN_PROGRESS
-                task.assignee_id = task.assignee_id or actor
-                task.attempt += 1
+                task.start(actor, request.HasField("lease"))
+            case work.ReleaseTaskRequest():
+                require(task.state in HELD, "TASK_STATE")
+                task.wait()
+            case work.RequestInputRequest():
+                require(task.state == IN_PROGRESS, "TASK_STATE")
+                asked_id = request.agent_id or task.creator_id
+                require(asked_id not in ("", actor), "INVALID_FIELDS")
+                self._require_agent(actor, asked_id)
+                task.ask(asked_id)
+            case work.ProvideInputRequest():
+                task.go_on(request.text)
             case work.ReopenTaskRequest():
-                require(task.state in ENDED, "TASK_STATE")
-                task.state, task.attempt, task.outcome = PENDING, 0, ""
+                task.reopen()
             case _:
                 self._end(request, task)
         return True
 
+    def _update(self, request: Any, task: Task) -> bool:
+        require(task.state not in ENDED, "TASK_STATE")
+        if "depends_on" not in request.update_mask.paths:
+            changes = task.priority != request.task.priority
+            task.priority = request.task.priority
+            return changes
+        wanted = tuple(request.task.depends_on)
+        if wanted == task.depends_on:
+            return False
+        require(task.state == PENDING, "TASK_STATE")
+        self._require_tasks(wanted)
+        require(not self._leads(wanted, task.task_id), "DEPENDENCY_CYCLE")
+        task.depends_on = wanted
+        return True
+
     def _assign(self, actor: str, request: Any, task: Task) -> bool:
         assignee_id = getattr(request, "assignee_id", "")
-        self._require_assignee(actor, assignee_id)
-        taken_back = task.state == IN_PROGRESS and request.force
+        self._require_agent(actor, assignee_id)
+        taken_back = task.state in HELD and request.force
         if assignee_id == task.assignee_id and task.state not in ENDED and not taken_back:
             return False
         require(task.state == PENDING or taken_back, "TASK_STATE")
-        task.state, task.assignee_id = PENDING, assignee_id
+        task.wait()
+        task.assign(assignee_id)
         return True
 
     def _end(self, request: Any, task: Task) -> None:
-        from_pending = not isinstance(request, work.CompleteTaskRequest)
-        ready = task.state == IN_PROGRESS or (from_pending and task.state == PENDING)
-        require(ready, "TASK_STATE")
-        task.state = ENDINGS[type(request)]
-        if isinstance(request, work.CompleteTaskRequest):
-            task.outcome = request.result.summary
-        elif isinstance(request, work.FailTaskRequest):
-            task.outcome = request.failure.message
-        else:
-            task.outcome = request.reason
+        match request:
+            case work.CompleteTaskRequest():
+                require(task.state == IN_PROGRESS, "TASK_STATE")
+                task.end(COMPLETED, request.result.summary)
+            case work.FailTaskRequest():
+                require(task.state not in ENDED, "TASK_STATE")
+                task.fail(request.failure.message, request.failure.retryable)
+            case _:
+                require(task.state not in ENDED, "TASK_STATE")
+                task.end(CANCELLED, request.reason)
 
-    def _written(self, actor: str, request: Any, task: Task, former: str) -> Answer:
+    def _written(self, actor: str, told: Told | None, task: Task, former: str) -> Receipts:
         """Count a change, and tell whom it concerns."""
         if actor:
             self.inboxes.setdefault(actor, [])
         self.changes += 1
         task.version += 1
+        task.etag = ""
+        if told is None:
+            return []
+        event, audience = told
         lost = former if former != task.assignee_id else ""
-        told = [task.assignee_id]
-        if isinstance(request, (work.AssignTaskRequest, work.UnassignTaskRequest)):
-            told = [task.assignee_id, lost]
-        if isinstance(request, CREATOR_TOLD):
-            told.append(task.creator_id)
-        recipients = [who for who in dict.fromkeys(told) if who not in ("", actor)]
-        silent = isinstance(request, work.StartTaskRequest) or request.notify == work.NOTIFY_NONE
-        if silent or not recipients:
-            return Answer(task)
+        parts = {
+            ASSIGNEE: task.assignee_id,
+            FORMER: lost,
+            CREATOR: task.creator_id,
+            ASKED: task.asked_id,
+        }
+        recipients = [who for who in dict.fromkeys(parts[part] for part in audience) if who]
         notice = talk.Notice(
-            event=EVENTS[type(request)],
+            event=event,
             task_id=task.task_id,
             event_number=self.changes,
             actor_id=actor,
             assignee_id=task.assignee_id,
             former_assignee_id=lost,
         )
-        return Answer(task, self._deliver(recipients, Delivery(actor, notice=notice)))
+        others = [who for who in recipients if who != actor]
+        return self._deliver(others, Delivery(actor, notice=notice))
+
+    def _follow(self, actor: str, task: Task, was: int, silent: bool) -> Receipts:
+        """What a change means for the tasks that wait for this one."""
+        self._count()
+        if task.state == was or task.state not in ENDED:
+            return []
+        well, told = task.state == COMPLETED, READY if task.state == COMPLETED else BADLY
+        receipts: Receipts = []
+        for waiter in self._waiters(task):
+            if not well or (waiter.state == PENDING and not waiter.waiting_for):
+                told_of = None if silent else told
+                receipts += self._written(actor, told_of, waiter, waiter.assignee_id)
+        return receipts
+
+    def _waiters(self, task: Task) -> list[Task]:
+        """The tasks that wait for one, and have not ended."""
+        return [
+            each
+            for each in self.living()
+            if task.task_id in each.depends_on and each.state not in ENDED
+        ]
+
+    def _count(self) -> None:
+        """Count anew for all tasks what they wait for."""
+        done = {task.task_id for task in self.tasks if task.state == COMPLETED}
+        for task in self.tasks:
+            task.waiting_for = len({*task.depends_on} - done)
+
+    def _leads(self, begin: Iterable[str], end: str) -> bool:
+        """Whether there is a way from some tasks to another, by what they wait for."""
+        edges = {task.task_id: task.depends_on for task in self.tasks}
+        seen, frontier = set[str](), {*begin}
+        while frontier - seen:
+            seen |= frontier
+            frontier = {other for task_id in frontier for other in edges[task_id]}
+        return end in seen
 
     def _deliver(self, recipients: Iterable[str], delivery: Delivery) -> Receipts:
         receipts: Receipts = []
@@ -261,11 +359,15 @@ class Model:
             receipts.append((agent_id, len(self.inboxes[agent_id])))
         return receipts
 
-    def _require_assignee(self, actor: str, assignee_id: str) -> None:
-        require(assignee_id in ("", actor, *self.inboxes), "AGENT_NOT_FOUND")
+    def _existing(self, task_id: str) -> Task:
+        task = next((task for task in self.living() if task.task_id == task_id), None)
+        if task is None:
+            raise RefusedError("TASK_NOT_FOUND")
+        return task
 
+    def _require_tasks(self, task_ids: Iterable[str]) -> None:
+        living = {task.task_id for task in self.living()}
+        require(living.issuperset(task_ids), "TASK_NOT_FOUND")
 
-def require(holds: bool, reason: str) -> None:
-    """Refuse for this reason unless the condition holds."""
-    if not holds:
-        raise RefusedError(reason)
+    def _require_agent(self, actor: str, agent_id: str) -> None:
+        require(agent_id in ("", actor, *self.inboxes), "AGENT_NOT_FOUND")

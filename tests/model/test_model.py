@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import grpc
 import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,87 +22,35 @@ from hypothesis.stateful import (
 )
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
-from dovetail.messaging.v1 import messaging_pb2_grpc as talk_grpc
 from dovetail.server.main import ServerConfig, build, running
 from dovetail.tasks.v1 import tasks_pb2 as work
-from dovetail.tasks.v1 import tasks_pb2_grpc as work_grpc
-from model.model import (
+from model.drawing import (
+    AGENT,
+    ANYBODY,
+    CHANGES,
+    LEASE,
+    LIKELY,
+    NOTIFY,
+    NUMBER,
+    REQUEST_ID,
+    Drawing,
+    dependencies,
+)
+from model.model import Answer, Model
+from model.task import (
     CANCELLED,
     COMPLETED,
-    ENDED,
     FAILED,
+    HELD,
     IN_PROGRESS,
+    NEW_TOKEN,
     PENDING,
-    Answer,
-    Delivery,
-    Model,
     RefusedError,
     Task,
 )
-from support.pair import caller, error_info
-
-AGENTS = ("ann", "bob", "cat", "dan")
-ANYBODY = st.sampled_from((*AGENTS, ""))
-AGENT = st.sampled_from(AGENTS)
-REQUEST_ID = st.sampled_from((*[""] * 12, *(f"r{number}" for number in range(8))))
-NUMBER = st.integers(0, 9)
-CHANGES: tuple[type, ...] = (
-    work.UpdateTaskRequest,
-    work.DeleteTaskRequest,
-    work.AssignTaskRequest,
-    work.UnassignTaskRequest,
-    work.StartTaskRequest,
-    work.StartTaskRequest,
-    work.CompleteTaskRequest,
-    work.FailTaskRequest,
-    work.CancelTaskRequest,
-    work.ReopenTaskRequest,
-)
-# What is likely to be asked of a task, by its state.
-LIKELY: dict[int, tuple[type, ...]] = {
-    PENDING: (work.StartTaskRequest, work.StartTaskRequest, *CHANGES),
-    IN_PROGRESS: (
-        work.CompleteTaskRequest,
-        work.CompleteTaskRequest,
-        work.FailTaskRequest,
-        work.CancelTaskRequest,
-        work.UpdateTaskRequest,
-        work.AssignTaskRequest,
-        work.UnassignTaskRequest,
-    ),
-    **dict.fromkeys(ENDED, (work.ReopenTaskRequest, work.ReopenTaskRequest, *CHANGES)),
-}
-
-
-class Wire:
-    """Both services as a blocking caller sees them."""
-
-    def __init__(self, messaging_address: str, tasks_address: str) -> None:
-        self._channels = [grpc.insecure_channel(a) for a in (messaging_address, tasks_address)]
-        self._messaging = talk_grpc.MessagingServiceStub(self._channels[0])
-        self._tasks = work_grpc.TaskServiceStub(self._channels[1])
-
-    def call(self, request: Any, actor: str, team_id: str) -> Any:
-        """Make the call that a request is for."""
-        ours = request.DESCRIPTOR.file.package.startswith("dovetail.tasks")
-        stub = cast(Any, self._tasks if ours else self._messaging)
-        method = getattr(stub, request.DESCRIPTOR.name.removesuffix("Request"))
-        return method(request, metadata=caller(actor, team_id), timeout=30)
-
-    def inbox(self, agent_id: str, team_id: str) -> list[talk.Delivery]:
-        """All of an inbox, as a subscription gives it."""
-        stream = self.call(talk.SubscribeInboxRequest(include_acknowledged=True), agent_id, team_id)
-        found: list[talk.Delivery] = []
-        for response in stream:
-            found.extend(response.deliveries)
-            if response.mark == talk.STREAM_MARK_CAUGHT_UP:
-                stream.cancel()
-                return found
-        raise AssertionError("the stream ended before it had caught up")
-
-    def close(self) -> None:
-        for channel in self._channels:
-            channel.close()
+from model.wire import Keeping, Wire, delivered, known, seen
+from support.pair import error_info
+from support.soak import SOAK
 
 
 class Work(RuleBasedStateMachine):
@@ -116,40 +64,74 @@ class Work(RuleBasedStateMachine):
         self.model = Model()
         self.asked: list[tuple[str, Any]] = []
         self.etags: dict[str, dict[int, str]] = {}
+        self.tokens: list[str] = []
 
-    @initialize(agents=st.sets(AGENT, min_size=1))
-    def begin(self, agents: set[str]) -> None:
+    @initialize(agents=st.sets(AGENT, min_size=2), data=st.data())
+    def begin(self, agents: set[str], data: st.DataObject) -> None:
         for agent in sorted(agents):
-            self.register(agent)
+            self.ask(agent, talk.RegisterAgentRequest())
+        for _ in range(data.draw(st.integers(0, 4), label="tasks")):
+            actor, assignee = (data.draw(st.sampled_from((*agents, ""))) for _ in range(2))
+            self.create(data, actor, assignee, task_id="", request_id="")
 
-    @rule(agent=AGENT)
-    def register(self, agent: str) -> None:
-        self.ask(agent, talk.RegisterAgentRequest())
+    @rule(data=st.data(), actor=ANYBODY, request_id=REQUEST_ID, number=NUMBER)
+    def talk(self, data: st.DataObject, actor: str, request_id: str, number: int) -> None:
+        kind = data.draw(st.sampled_from(("register", "send", "send", "acknowledge")))
+        if kind == "register" and actor:
+            self.ask(actor, talk.RegisterAgentRequest())
+        elif kind == "acknowledge" and actor:
+            self.acknowledge(data, actor)
+        else:
+            to = data.draw(st.lists(AGENT, min_size=1))
+            body = f"message {number}"
+            send = talk.SendMessageRequest(recipient_ids=to, body=body, request_id=request_id)
+            self.ask(actor, send)
 
-    @rule(actor=ANYBODY, to=st.lists(AGENT, min_size=1), request_id=REQUEST_ID, number=NUMBER)
-    def send(self, actor: str, to: list[str], request_id: str, number: int) -> None:
-        body = f"message {number}"
-        self.ask(actor, talk.SendMessageRequest(recipient_ids=to, body=body, request_id=request_id))
-
-    @rule(agent=AGENT, sequences=st.sets(st.integers(1, 6)), through=st.integers(0, 4))
-    def acknowledge(self, agent: str, sequences: set[int], through: int) -> None:
-        if sequences or through:
-            request = talk.AcknowledgeMessagesRequest(sequences=sequences, through_sequence=through)
-            self.ask(agent, request)
+    def acknowledge(self, data: st.DataObject, agent: str) -> None:
+        """Acknowledge some of an inbox, and now and then what it has not reached."""
+        most = len(self.model.inboxes.get(agent, ())) + 1
+        request = talk.AcknowledgeMessagesRequest(
+            sequences=data.draw(st.sets(st.integers(1, most), min_size=1, max_size=4)),
+            through_sequence=data.draw(st.sampled_from((0, 0, most // 2, most))),
+        )
+        self.ask(agent, request)
 
     @rule(
+        data=st.data(),
         actor=ANYBODY,
         assignee=ANYBODY,
         task_id=st.sampled_from(("", "", "", "t2", "mine")),
         request_id=REQUEST_ID,
-        notify=st.sampled_from((0, 0, 1, 2)),
     )
-    def create(self, actor: str, assignee: str, task_id: str, request_id: str, notify: Any) -> None:
+    def create(
+        self, data: st.DataObject, actor: str, assignee: str, task_id: str, request_id: str
+    ) -> None:
         request = work.CreateTaskRequest(
-            title="a title", assignee_id=assignee, task_id=task_id, notify=notify
+            title="a title",
+            assignee_id=assignee,
+            task_id=task_id,
+            notify=data.draw(st.sampled_from(NOTIFY)),
+            request_id=request_id,
+            depends_on=data.draw(dependencies([each.task_id for each in self.model.tasks])),
+            max_attempts=data.draw(st.sampled_from((0, 1, 2))),
+            backoff=Duration(),
         )
-        request.request_id = request_id
         self.ask(actor, request)
+
+    @precondition(lambda self: any(task.state == PENDING for task in self.model.living()))
+    @rule(agent=AGENT, most=st.integers(0, 3))
+    def claim(self, agent: str, most: int) -> None:
+        self.ask(agent, work.ClaimTaskRequest(max_tasks=most, lease=LEASE))
+
+    @precondition(lambda self: self.held())
+    @rule(data=st.data(), heartbeats=st.sampled_from((0, 0, 0, 1)))
+    def lose_lease(self, data: st.DataObject, heartbeats: int) -> None:
+        task = data.draw(st.sampled_from(self.held()))
+        lost = self.wire.lose(task.task_id, self.team_id, heartbeats)
+        assert lost == (task.state == IN_PROGRESS and not heartbeats)
+        if lost:
+            self.model.lose(task)
+            self.learn_etags()
 
     @precondition(lambda self: self.model.tasks)
     @rule(data=st.data(), kind=st.sampled_from(CHANGES), actor=ANYBODY)
@@ -157,51 +139,35 @@ class Work(RuleBasedStateMachine):
         self.change_task(data, kind, actor, data.draw(st.sampled_from(self.model.tasks)))
 
     @precondition(lambda self: self.model.living())
-    @rule(data=st.data())
-    def advance(self, data: st.DataObject) -> None:
-        task = data.draw(st.sampled_from(self.model.living()[-3:]))
-        kind = data.draw(st.sampled_from(LIKELY[task.state]))
-        actor = data.draw(st.sampled_from((task.assignee_id, task.assignee_id, task.creator_id)))
-        self.change_task(data, kind, actor, task)
-
-    @precondition(lambda self: self.model.living())
-    @rule(data=st.data())
-    def advance_more(self, data: st.DataObject) -> None:
-        self.advance(data)
-        if self.model.living():
-            self.advance(data)
+    @rule(data=st.data(), times=st.integers(1, 8))
+    def advance(self, data: st.DataObject, times: int) -> None:
+        for _ in range(times):
+            if living := self.model.living():
+                task = data.draw(st.sampled_from(living[:6]))
+                kind = data.draw(st.sampled_from(LIKELY[task.state]))
+                likely = (task.assignee_id, task.assignee_id, task.asked_id, task.creator_id)
+                self.change_task(data, kind, data.draw(st.sampled_from(likely)), task)
 
     @precondition(lambda self: self.asked)
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         self.ask(*data.draw(st.sampled_from(self.asked)))
 
+    def held(self) -> list[Task]:
+        """The tasks that somebody holds by a lease."""
+        return [task for task in self.model.living() if task.leased]
+
     def change_task(self, data: st.DataObject, kind: type, actor: str, task: Task) -> None:
         """Ask for a change of a task, with what else it takes drawn."""
-        request = kind()
-        if isinstance(request, work.UpdateTaskRequest):
-            request.task.task_id = task.task_id
-            request.task.priority = data.draw(st.integers(0, 2))
-            request.update_mask.CopyFrom(FieldMask(paths=["priority"]))
-        else:
-            request.task_id = data.draw(st.sampled_from((*[task.task_id] * 9, "none")))
-        drawn: dict[str, Any] = {
-            "assignee_id": AGENT,
-            "force": st.booleans(),
-            "etag": st.sampled_from(
-                ("", "", "", task.etag, *self.etags.get(task.task_id, {}).values())
-            ),
-            "notify": st.sampled_from((0, 0, 0, 2)),
-            "request_id": REQUEST_ID,
-            "reason": st.sampled_from(("", "a reason")),
-        }
-        for name in sorted({*kind.DESCRIPTOR.fields_by_name} & {*drawn}):
-            setattr(request, name, data.draw(drawn[name], label=name))
-        if isinstance(request, work.CompleteTaskRequest):
-            request.result.summary = "well"
-        if isinstance(request, work.FailTaskRequest):
-            request.failure.message = "badly"
-        self.ask(actor, request)
+        etags = self.etags.get(task.task_id, {})
+        drawing = Drawing(
+            data,
+            task,
+            ids=[each.task_id for each in self.model.tasks],
+            etags=[*etags.values()],
+            tokens=self.tokens[-3:],
+        )
+        self.ask(actor, drawing.change(kind))
 
     def ask(self, actor: str, request: Any) -> None:
         """Send a request, and compare the answer with the model's."""
@@ -213,14 +179,34 @@ class Work(RuleBasedStateMachine):
             return
         response = self.wire.call(request, actor, self.team_id)
         if expected.counts is not None:
-            counts = (response.acknowledged_count, response.unacknowledged_count)
-            assert counts == expected.counts
-            return
+            assert counts(response) == expected.counts
+        elif expected.claimed is not None:
+            self.compare_claimed(expected.claimed, response)
+        else:
+            self.compare(expected, request, response)
+        self.learn_etags()
+
+    def compare(self, expected: Answer, request: Any, response: Any) -> None:
+        """Compare receipts, the task, and the token of its lease."""
         receipts = getattr(response, "deliveries", None) or getattr(response, "notices", ())
-        assert [(each.recipient_id, each.sequence) for each in receipts] == expected.receipts
+        assert [
+            (each.recipient_id, each.sequence) for each in receipts
+        ] == expected.receipts + expected.followed
         if expected.task and not isinstance(request, work.DeleteTaskRequest):
             self.learn(expected, response.task)
             assert seen(response.task) == known(expected.task)
+        if isinstance(request, work.StartTaskRequest):
+            task = cast(Task, expected.task)
+            self.learn_token(task, response.lease_token)
+            token = expected.token = expected.token or response.lease_token
+            assert response.lease_token == (token if token == task.token else "")
+
+    def compare_claimed(self, expected: list[Task], response: work.ClaimTaskResponse) -> None:
+        """Compare the tasks of a claim."""
+        for task, each in zip(expected, response.tasks, strict=True):
+            self.learn(Answer(task), each.task)
+            self.learn_token(task, each.lease_token)
+            assert seen(each.task) == known(task)
 
     def expected(self, actor: str, request: Any) -> Answer | str:
         """The model's answer, or the reason for which it refuses."""
@@ -250,6 +236,22 @@ class Work(RuleBasedStateMachine):
         assert etags.setdefault(task.version, answered.etag) == answered.etag
         assert len({*etags.values()}) == len(etags)
         task.etag = answered.etag
+
+    def learn_token(self, task: Task, token: str) -> None:
+        """Take the token of a new lease: one that nobody had."""
+        if task.token == NEW_TOKEN:
+            assert token
+            assert token not in self.tokens
+            self.tokens.append(token)
+            task.token = token
+
+    def learn_etags(self) -> None:
+        """Look at the tasks that were changed by what befell others."""
+        for task in self.model.living():
+            if not task.etag:
+                answered = self.read(work.GetTaskRequest(task_id=task.task_id)).task
+                self.learn(Answer(task), answered)
+                assert seen(answered) == known(task)
 
     def teardown(self) -> None:
         """Compare everything that can be read: inboxes, agents, tasks, the report."""
@@ -281,7 +283,8 @@ class Work(RuleBasedStateMachine):
         for row in report.assignees:
             counts = self.model.workload(row.assignee_id)
             assert row.total_tasks == counts.total()
-            assert row.open_tasks == counts[PENDING] + counts[IN_PROGRESS]
+            assert row.open_tasks == sum(counts[state] for state in (PENDING, *HELD))
+            assert row.in_progress_tasks == counts[IN_PROGRESS]
             assert row.completed_tasks == counts[COMPLETED]
             assert row.failed_tasks == counts[FAILED]
             assert row.cancelled_tasks == counts[CANCELLED]
@@ -292,42 +295,15 @@ class Work(RuleBasedStateMachine):
         return self.wire.call(request, "", self.team_id)
 
 
-def seen(task: work.Task) -> Task:
-    """A task of an answer, as the model sees tasks."""
-    return Task(
-        task_id=task.task_id,
-        title=task.title,
-        creator_id=task.creator_id,
-        assignee_id=task.assignee_id,
-        priority=task.priority,
-        state=task.state,
-        attempt=task.attempt,
-        outcome=task.result.summary or task.failure.message or task.cancel_reason,
-        etag=task.etag,
-    )
+def counts(response: Any) -> tuple[int, int]:
+    """What an acknowledgement, or a heartbeat, is answered."""
+    if isinstance(response, work.HeartbeatTaskResponse):
+        return response.state, response.unacknowledged_count
+    return response.acknowledged_count, response.unacknowledged_count
 
 
-def known(task: Task) -> Task:
-    """A task of the model, without what no answer tells."""
-    return replace(task, version=0)
-
-
-def delivered(delivery: talk.Delivery) -> Delivery:
-    """A delivery of a stream, as the model sees deliveries."""
-    message = delivery.message
-    notice = message.notice if message.HasField("notice") else None
-    assert (message.kind == talk.MESSAGE_KIND_NOTICE) == (notice is not None)
-    return Delivery(
-        sender_id=message.sender_id,
-        says="" if notice else message.body,
-        notice=notice,
-        acknowledged=delivery.state == talk.DELIVERY_STATE_ACKNOWLEDGED,
-    )
-
-
-def run(messaging_address: str, tasks_address: str, examples: int) -> None:
+def run(wire: Wire, examples: int) -> None:
     """Let so many random teams work, each anew and all the same in every run."""
-    wire = Wire(messaging_address, tasks_address)
     machine = type("Work", (Work,), {"wire": wire})
     try:
         run_state_machine_as_test(
@@ -347,15 +323,15 @@ def run(messaging_address: str, tasks_address: str, examples: int) -> None:
 
 
 # A failure is made small before it is told, which takes its time.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(0 if SOAK else 600)]
 
 
 async def test_services_on_sqlite_do_what_the_model_does(sqlite_url: str) -> None:
-    await against_the_model(sqlite_url, 60)
+    await against_the_model(sqlite_url, 1_000 if SOAK else 100)
 
 
 async def test_services_on_postgres_do_what_the_model_does(postgres_url: str) -> None:
-    await against_the_model(postgres_url, 10)
+    await against_the_model(postgres_url, 300 if SOAK else 10)
 
 
 async def against_the_model(store_url: str, examples: int) -> None:
@@ -364,7 +340,9 @@ async def against_the_model(store_url: str, examples: int) -> None:
         running(config(store_url, "messaging"), build) as messaging,
         running(config(store_url, "tasks"), build) as tasks,
     ):
-        await asyncio.to_thread(run, messaging.address, tasks.address, examples)
+        keeping = Keeping(tasks.store, asyncio.get_running_loop())
+        wire = partial(Wire, messaging.address, tasks.address, keeping)
+        await asyncio.to_thread(lambda: run(wire(), examples))
 
 
 def config(store_url: str, service: str) -> ServerConfig:

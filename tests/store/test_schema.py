@@ -13,13 +13,17 @@ from typing import Any, cast
 import psycopg
 import pytest
 from peewee import Model
+from playhouse.migrations import Runner
 
-from dovetail.server.store.database import Store
+from dovetail.server.store import leases, queues, tasks
+from dovetail.server.store.database import Store, open_engine
 from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
-from dovetail.server.store.models import TABLES, CredentialRow
-from store.opened import migrated, opened
+from dovetail.server.store.models import TABLES, CredentialRow, TaskRow
+from store.opened import TEAM, migrated, opened
 
 HISTORY = "schema_migration"
+OF_ALL_TEAMS = {"tasks_due"}
+"""What a server looks for in all teams at once."""
 OF_TEAMS = [table for table in TABLES if table is not CredentialRow]
 """A credential is how a caller's team is found: no team leads to it."""
 
@@ -58,7 +62,8 @@ def test_the_team_leads_every_key_and_index(store_url: str, table: type[Model]) 
     with migrated(store_url) as engine:
         indexes = engine.database.get_indexes(name(table))
     assert primary_key(table)[0] == "team_id"
-    assert {index.columns[0] for index in indexes} <= {"team_id"}
+    led_by_others = {index.name for index in indexes if index.columns[0] != "team_id"}
+    assert led_by_others == (OF_ALL_TEAMS if table is TaskRow else set())
 
 
 async def test_a_store_opens_again_as_it_is(store_url: str) -> None:
@@ -77,6 +82,43 @@ async def test_a_schema_of_a_newer_release_is_refused(store_url: str) -> None:
         )
     with pytest.raises(StoreOpenError, match=r"newer release .*9999_later.*upgrade"):
         Store(store_url)
+
+
+def before_the_work_engine(url: str) -> None:
+    """A store of an earlier release, with a task in each state that there was."""
+    engine = open_engine(url)
+    runner = cast(Any, Runner(engine.database, str(MIGRATIONS)))
+    runner.up("0002_credentials")
+    engine.database.execute_sql(
+        "INSERT INTO teams (team_id, last_message, last_task, last_event, last_time)"
+        f" VALUES ('{TEAM}', 0, 6, 6, 1)"
+    )
+    for state in (1, 2, 4, 5, 6):
+        ended = "NULL" if state < 4 else "3"
+        engine.database.execute_sql(
+            "INSERT INTO tasks (team_id, task_id, number, version, title, description, state,"
+            " assignee_id, creator_id, priority, labels, thread_id, outcome_text, attempt,"
+            " create_time, update_time, end_time)"
+            f" VALUES ('{TEAM}', 't{state}', {state}, 1, 'old', '', {state}, '', 'joe', 0, '',"
+            f" 't{state}', '', 0, 1, 1, {ended})"
+        )
+    engine.close_connection()
+    engine.close()
+
+
+async def test_tasks_of_an_earlier_release_are_kept_and_can_be_worked_on(store_url: str) -> None:
+    before_the_work_engine(store_url)
+    async with opened(store_url) as store:
+        found = await store.read(TEAM, lambda s: [tasks.find(s, TEAM, f"t{n}") for n in (1, 2, 4)])
+        ready = await store.read(TEAM, lambda s: queues.ready(s, TEAM, "", None, (10, 10)))
+        held = await store.read(TEAM, leases.held)
+    assert [task.task_id for task in ready] == ["t1"]
+    assert held == []
+    for task in found:
+        assert task
+        assert (task.depends_on, task.waiting_for, task.lease_token) == ((), 0, "")
+        assert (task.max_attempts, task.failed_attempts, task.backoff) == (5, 0, 1_000_000)
+        assert (task.pooled, task.answered, task.overdue_told) == (False, False, False)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.admin.v1 import admin_pb2
 from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.store import queues
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from store.opened import held
@@ -265,7 +267,7 @@ async def test_many_tasks_at_once_are_all_given_to_those_who_wait(team: Team) ->
     await team.worker("joe").send(pb.BatchCreateTasksRequest(tasks=drafts))
     given = [titles(await claim) for claim in claims]
     assert [len(each) for each in given] == [100, 100, 50]
-    assert sum(given, []) == [str(number) for number in range(250)]
+    assert list(chain.from_iterable(given)) == [str(number) for number in range(250)]
 
 
 async def test_each_task_is_given_to_one_of_many_claimers_at_two_servers(team: Team) -> None:
@@ -282,19 +284,20 @@ async def test_each_task_is_given_to_one_of_many_claimers_at_two_servers(team: T
         teams = [team, Team(other, team.team_id)]
         claimers = [teams[number % 2].worker(f"w{number}") for number in range(8)]
         given = await asyncio.gather(*map(claim_all, claimers))
-    assert sorted(sum(given, [])) == sorted(draft.title for draft in drafts)
+    assert sorted(chain.from_iterable(given)) == sorted(draft.title for draft in drafts)
 
 
-async def until_nobody_waits(team: Team) -> None:
-    bells, mine = team.pair.tasks_store.bells, team.team_id
-    while any(watched == mine for watched, _ in bells.watched()):  # noqa: ASYNC110
+async def until_left(ann: Worker, team: Team) -> None:
+    queue = (team.team_id, queues.name(ann.agent_id))
+    while queue in team.pair.tasks_store.bells.watched():  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
 async def test_a_caller_that_left_gets_nothing(team: Team) -> None:
-    claim = await team.waiting(team.worker("ann"))
+    ann = team.worker("ann")
+    claim = await team.waiting(ann)
     claim.cancel()
-    await until_nobody_waits(team)
+    await until_left(ann, team)
     task = await team.worker("joe").made()
     assert await team.verbs(task.task_id) == ["create"]
     assert [each.task.task_id for each in await team.worker("bob").claim()] == [task.task_id]
@@ -307,7 +310,7 @@ async def test_what_was_given_to_a_caller_that_left_is_back_at_once(team: Team) 
     store = team.pair.tasks_store
     async with held(store, team.team_id):
         claim = await team.waiting(ann)
-        after_it = asyncio.create_task(hold_until_nobody_waits(team))
+        after_it = asyncio.create_task(hold_until_left(ann, team))
         await ann.page(page_size=1)
     claim.cancel()
     await after_it
@@ -316,9 +319,9 @@ async def test_what_was_given_to_a_caller_that_left_is_back_at_once(team: Team) 
     assert claimed.task.failed_attempts == 0
 
 
-async def hold_until_nobody_waits(team: Team) -> None:
+async def hold_until_left(ann: Worker, team: Team) -> None:
     async with held(team.pair.tasks_store, team.team_id):
-        await until_nobody_waits(team)
+        await until_left(ann, team)
 
 
 async def test_waiting_claims_are_answered_when_the_server_stops(store_url: str) -> None:
@@ -352,7 +355,7 @@ async def test_a_claim_given_up_by_its_deadline_leaves_the_task_to_others(team: 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ann.tasks.ClaimTask(request, metadata=ann.metadata, timeout=0.2)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    await until_nobody_waits(team)
+    await until_left(ann, team)
     task = await team.worker("joe").made()
     assert (await team.worker().get(task.task_id)).state == PENDING
 
@@ -363,4 +366,3 @@ async def test_a_claim_waits_again_after_it_was_answered(team: Team) -> None:
         claim = await team.waiting(ann)
         await joe.made(title=title)
         assert titles(await claim) == [title]
-    await until_nobody_waits(team)

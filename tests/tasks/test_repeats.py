@@ -19,6 +19,9 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "assign": ({"assignee_id": "bob"}, {"assignee_id": "joe"}),
     "unassign": ({}, {"force": True}),
     "start": ({}, {"etag": "v1"}),
+    "release": ({"reason": "a"}, {"reason": "b"}),
+    "request-input": ({"text": "a"}, {"text": "b"}),
+    "provide-input": ({"text": "a"}, {"text": "b"}),
     "complete": ({"result": pb.TaskResult(summary="a")}, {"result": pb.TaskResult(summary="b")}),
     "fail": (
         {"failure": pb.TaskFailure(message="a")},
@@ -27,7 +30,13 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "cancel": ({"reason": "a"}, {"reason": "b"}),
     "reopen": ({"reason": "a"}, {"notify": pb.NOTIFY_NONE}),
 }
-BEFORE = {"complete": ("start",), "reopen": ("start", "complete")}
+BEFORE = {
+    "release": ("start",),
+    "request-input": ("start",),
+    "provide-input": ("start", "request-input"),
+    "complete": ("start",),
+    "reopen": ("start", "complete"),
+}
 
 
 async def ready(team: Team, verb: str) -> pb.Task:

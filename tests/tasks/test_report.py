@@ -43,16 +43,10 @@ async def random_life(team: Team, chance: random.Random) -> None:
                 fields["parent_task_id"] = task_ids[0]
             task_ids.append((await caller.made(**fields)).task_id)
             continue
-        verb = chance.choice((*verbs, *words, "assign", "delete"))
-        fields = {}
-        if verb in ("assign", "unassign"):
-            fields["force"] = chance.random() < 0.3
-        if verb == "request-input":
-            fields["agent_id"] = chance.choice([each for each in PEOPLE if each != caller.agent_id])
-        if verb == "assign":
-            fields["assignee_id"] = chance.choice(PEOPLE)
+        verb = chance.choice((*verbs, *words, "assign", "delete" if task_ids[1:] else "assign"))
+        fields = random_fields(verb, caller.agent_id, chance)
         # The first task stays, for others to be part of.
-        chosen = task_ids[1:] if verb == "delete" and task_ids[1:] else task_ids
+        chosen = task_ids[1:] if verb == "delete" else task_ids
         try:
             await caller.do(verb, chance.choice(chosen), **fields)
         except grpc.aio.AioRpcError as error:
@@ -65,6 +59,18 @@ async def random_life(team: Team, chance: random.Random) -> None:
         read = [n for n in range(1, agent.last_sequence + 1) if chance.random() < 0.5]
         if read and agent.agent_id != "bob":
             await team.worker(agent.agent_id).acknowledge(*read)
+
+
+def random_fields(verb: str, agent_id: str, chance: random.Random) -> dict[str, Any]:
+    """What a request of an agent carries."""
+    if verb == "request-input":
+        return {"agent_id": chance.choice([each for each in PEOPLE if each != agent_id])}
+    fields: dict[str, Any] = {}
+    if verb in ("assign", "unassign"):
+        fields["force"] = chance.random() < 0.3
+    if verb == "assign":
+        fields["assignee_id"] = chance.choice(PEOPLE)
+    return fields
 
 
 async def random_past(
@@ -163,8 +169,8 @@ async def besides(team: Team) -> figures.Besides:
     request = messaging_pb2.ListMessagesRequest(page_size=1_000)
     listed = await worker.messaging.ListMessages(request, metadata=worker.metadata)
     assert not listed.next_page_token
-    rows = [await team.row(task.task_id) for task in await worker.all(page_size=1_000)]
-    waits = {row.task_id: row.input_wait for row in rows if row and row.input_wait}
+    rows = await team.rows()
+    waits = {row.task_id: row.input_wait for row in rows if row.input_wait}
     return figures.Besides(loads=figures.loads(listed.records), input_waits=waits)
 
 

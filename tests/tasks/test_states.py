@@ -13,8 +13,8 @@ from dovetail.tasks.v1 import tasks_pb2 as pb
 from tasks.work import REQUESTS, STATES, Team, changed_fields, refusal
 
 # The state machine once more, typed by hand: a change of the table in the code is noticed here.
-# A dash: the state refuses the verb. "!" is with force, "~" with attempts left. A deleted task stays
-# in its state.
+# A dash: the state refuses the verb. "!" is with force, "~" with attempts left. A deleted task
+# stays in its state.
 TABLE = """
     verb           PENDING      IN_PROGRESS     INPUT_REQUIRED  COMPLETED    FAILED       CANCELLED
     update         PENDING      IN_PROGRESS     INPUT_REQUIRED  -            -            -

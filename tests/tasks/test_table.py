@@ -16,8 +16,8 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.store import agents, queues, tasks
-from dovetail.server.store.records import TaskFilter, TaskState
+from dovetail.server.store import agents, queues
+from dovetail.server.store.records import TaskState
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.states import BEFALLS, Verb
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -27,10 +27,10 @@ from tasks.work import STATES, Team, Worker, seconds
 
 # Ann is the holder, who bears a token, and the assignee, who bears none; joe created the task; eve
 # is a stranger; the operator has no agent. Columns are the states PENDING, IN_PROGRESS,
-# INPUT_REQUIRED, COMPLETED, FAILED and CANCELLED: first without a lease, where the holder's token is
-# made up; then with one, which is over in all states but IN_PROGRESS and INPUT_REQUIRED. In the state
-# INPUT_REQUIRED joe was asked; in the others nobody was.
-# P I Q C F X: allowed, and leads there; D: allowed, and the task is deleted; 0: no task is claimed.
+# INPUT_REQUIRED, COMPLETED, FAILED and CANCELLED: first without a lease, where the holder's token
+# is made up; then with one, which is over in all states but IN_PROGRESS and INPUT_REQUIRED. In the
+# state INPUT_REQUIRED joe was asked; in the others nobody was.
+# P I Q C F X: allowed, and leads there; D: allowed, and it is deleted; 0: no task is claimed.
 TABLE = """
     update         creator operator          P   I   Q   no  no  no    P   I   Q   no  no  no
     update         holder assignee stranger  not not not not not not   not not not not not not
@@ -172,16 +172,13 @@ class Scene:
 
         def query(snapshot: Snapshot) -> tuple[Any, ...]:
             team_id, agent_ids = self.team.team_id, sorted({*PEOPLE.values()} - {""})
-            rows, _ = tasks.page(snapshot, team_id, EVERY_TASK)
             heads = agents.heads(snapshot, [(team_id, each) for each in agent_ids])
-            return rows, queues.heads(snapshot, [team_id]), heads
+            return queues.heads(snapshot, [team_id]), heads
 
-        return await self.team.pair.tasks_store.read(self.team.team_id, query)
+        store = self.team.pair.tasks_store
+        return await self.team.rows(), await store.read(self.team.team_id, query)
 
 
-EVERY_TASK = tasks.ListRequest(
-    filter=TaskFilter(), newest_first=False, after=None, most=1_000, most_bytes=10**9
-)
 PATHS: dict[str, Sequence[str]] = {
     "PENDING": ("release",),
     "IN_PROGRESS": (),
@@ -205,9 +202,7 @@ def fields_of(cell: Cell, token: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-async def scene(
-    shared_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[Scene]:
+async def scene(shared_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Scene]:
     folder: Path = tmp_path_factory.mktemp("table")
     async with guarded_pair(shared_url, folder) as guarded:
         team, pair = Team(guarded.pair, "red"), guarded.pair
@@ -250,9 +245,7 @@ async def test_a_verb_does_in_every_state_for_everybody_what_the_table_says(
     tokens = await asyncio.gather(*map(scene.set_up, asked))
     told = dict(zip(asked, tokens, strict=True))
     await refuse([cell for cell in asked if cell.refused], told, scene)
-    await asyncio.gather(
-        *(allow(cell, told[cell], scene) for cell in asked if not cell.refused)
-    )
+    await asyncio.gather(*(allow(cell, told[cell], scene) for cell in asked if not cell.refused))
 
 
 async def refuse(asked: list[Cell], tokens: dict[Cell, str], scene: Scene) -> None:

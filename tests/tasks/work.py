@@ -15,7 +15,7 @@ from google.protobuf.message import Message as Proto
 
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
 from dovetail.server.store import queues, tasks
-from dovetail.server.store.records import Task, TaskEvent
+from dovetail.server.store.records import Task, TaskEvent, TaskFilter
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.pair import Metadata, Pair, bad_fields, caller, error_info
@@ -220,6 +220,15 @@ class Team:
         """A task, deleted or not, as the store keeps it."""
         store, team_id = self.pair.tasks_store, self.team_id
         return await store.read(team_id, lambda s: tasks.find(s, team_id, task_id))
+
+    async def rows(self) -> list[Task]:
+        """All tasks, as the store keeps them."""
+        every = tasks.ListRequest(
+            filter=TaskFilter(), newest_first=False, after=None, most=1_000, most_bytes=10**9
+        )
+        store, team_id = self.pair.tasks_store, self.team_id
+        found, _ = await store.read(team_id, lambda s: tasks.page(s, team_id, every))
+        return found
 
     async def verbs(self, task_id: str) -> list[str]:
         """What was done to a task, and what befell it, in order."""

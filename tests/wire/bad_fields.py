@@ -6,77 +6,36 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
-
-Row = tuple[str, Message, str]
-"""The method, the request, the field."""
+from wire.bad_work_fields import work
+from wire.requests import (
+    CHANGES,
+    HOLDERS,
+    SECOND,
+    SOME_CHANGES,
+    TEN,
+    Row,
+    claiming,
+    completions,
+    create,
+    creations,
+    listing,
+    made,
+    prefix,
+    report,
+    send,
+    struct,
+    subscribing,
+    tasks,
+    update,
+)
 
 BAD_IDS = ("x" * 129, "a\tb", "a\0b", " a", "a ", "e\u0301", "\u00a0", "a\u200bb", "\u2028")
-SECOND = Timestamp(seconds=1)
-TEN = Timestamp(seconds=10)
-
-
-def made(kind: Any, fields: dict[str, Any], **usual: Any) -> Any:
-    """A request of a kind with these fields, and the usual ones where they are not given."""
-    return kind(**{**usual, **fields})
-
-
-def send(**fields: Any) -> m.SendMessageRequest:
-    return made(m.SendMessageRequest, fields, recipient_ids=["bob"])
-
-
-def listing(**conditions: Any) -> m.ListMessagesRequest:
-    return m.ListMessagesRequest(filter=m.MessageFilter(**conditions))
-
-
-def subscribing(**conditions: Any) -> m.SubscribeInboxRequest:
-    return m.SubscribeInboxRequest(filter=m.MessageFilter(**conditions))
-
-
-def create(**fields: Any) -> t.CreateTaskRequest:
-    return made(t.CreateTaskRequest, fields, title="T")
-
-
-def tasks(**conditions: Any) -> t.ListTasksRequest:
-    return t.ListTasksRequest(filter=t.TaskFilter(**conditions))
-
-
-def report(**conditions: Any) -> t.GetReportRequest:
-    return t.GetReportRequest(filter=t.TaskFilter(**conditions))
-
-
-def update(*paths: str, **fields: Any) -> t.UpdateTaskRequest:
-    task = made(t.Task, fields, task_id="build")
-    return t.UpdateTaskRequest(task=task, update_mask=FieldMask(paths=paths))
-
-
-def struct(number: float) -> Struct:
-    made = Struct()
-    made["list"] = [1, {"deep": number}]
-    return made
-
-
-def change(kind: Any, **usual: Any) -> Callable[..., Any]:
-    """Makes requests that change the task "build"."""
-    return lambda **fields: made(kind, fields, **{"task_id": "build", **usual})
-
-
-CHANGES: dict[str, Callable[..., Any]] = {
-    "AssignTask": change(t.AssignTaskRequest, assignee_id="bob"),
-    "UnassignTask": change(t.UnassignTaskRequest),
-    "CompleteTask": change(t.CompleteTaskRequest),
-    "FailTask": change(t.FailTaskRequest, failure=t.TaskFailure(message="no")),
-    "CancelTask": change(t.CancelTaskRequest),
-    "ReopenTask": change(t.ReopenTaskRequest),
-}
-SOME_CHANGES = {**CHANGES, "StartTask": change(t.StartTaskRequest)}
 
 REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("SendMessage", lambda v: send(recipient_ids=["bob", v]), "recipient_ids[1]"),
@@ -91,6 +50,12 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("ListTasks", lambda v: tasks(creator_ids=["a", v]), "filter.creator_ids[1]"),
     ("GetReport", lambda v: report(assignee_ids=[v]), "filter.assignee_ids[0]"),
     ("GetReport", lambda v: report(creator_ids=[v]), "filter.creator_ids[0]"),
+    ("HeartbeatTask", lambda v: t.HeartbeatTaskRequest(task_id=v), "task_id"),
+    ("BatchCompleteTasks", lambda v: completions(task_id=v), "tasks[1].task_id"),
+    ("CreateTask", lambda v: create(depends_on=["build", v]), "depends_on[1]"),
+    ("BatchCreateTasks", lambda v: creations(depends_on=[v]), "tasks[1].depends_on[0]"),
+    ("UpdateTask", lambda v: update("depends_on", depends_on=[v]), "task.depends_on[0]"),
+    ("ClaimTask", lambda v: claiming(creator_ids=[v]), "filter.creator_ids[0]"),
     *(
         (name, lambda v, make=make: make(task_id=v), "task_id")
         for name, make in SOME_CHANGES.items()
@@ -118,6 +83,21 @@ OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("CreateTask", lambda v: create(assignee_id=v), "assignee_id"),
     ("CreateTask", lambda v: create(thread_id=v), "thread_id"),
     ("CreateTask", lambda v: create(request_id=v), "request_id"),
+    ("CreateTask", lambda v: create(parent_task_id=v), "parent_task_id"),
+    *(
+        ("BatchCreateTasks", lambda v, name=name: creations(**{name: v}), f"tasks[1].{name}")
+        for name in ("task_id", "assignee_id", "thread_id", "parent_task_id")
+    ),
+    (
+        "BatchCreateTasks",
+        lambda v: t.BatchCreateTasksRequest(tasks=[create()], request_id=v),
+        "request_id",
+    ),
+    ("BatchCompleteTasks", lambda v: completions(request_id=v), "tasks[1].request_id"),
+    ("RequestInput", lambda v: SOME_CHANGES["RequestInput"](agent_id=v), "agent_id"),
+    ("ListTasks", lambda v: tasks(parent_task_id=v), "filter.parent_task_id"),
+    ("GetReport", lambda v: report(parent_task_id=v), "filter.parent_task_id"),
+    ("ClaimTask", lambda v: claiming(parent_task_id=v), "filter.parent_task_id"),
     *(
         (name, lambda v, make=make: make(request_id=v), "request_id")
         for name, make in SOME_CHANGES.items()
@@ -144,11 +124,15 @@ def enums() -> Iterator[Row]:
     yield "ListMessages", m.ListMessagesRequest(order=wrong), "order"
     yield "SubscribeInbox", m.SubscribeInboxRequest(position=wrong), "position"
     for method, make in (("ListTasks", tasks), ("GetReport", report)):
-        for value in (0, 3, wrong):
+        for value in (0, 7, wrong):
             yield method, make(states=[1, value]), "filter.states[1]"
     yield "ListTasks", t.ListTasksRequest(order=wrong), "order"
     yield "CreateTask", create(notify=wrong), "notify"
     yield "DeleteTask", t.DeleteTaskRequest(task_id="build", notify=wrong), "notify"
+    one = t.BatchCreateTasksRequest(tasks=[create(notify=wrong)])
+    yield "BatchCreateTasks", one, "tasks[0].notify"
+    yield "BatchCreateTasks", creations(notify=2), "tasks[1].notify"
+    yield "BatchCompleteTasks", completions(notify=wrong), "tasks[1].notify"
     for name, make in CHANGES.items():
         yield name, make(notify=wrong), "notify"
 
@@ -182,9 +166,24 @@ def texts() -> Iterator[Row]:
     yield "UpdateTask", update("title", title=""), "task.title"
     yield "UpdateTask", update("title", title="x" * 513), "task.title"
     yield "UpdateTask", update("description", description="\0"), "task.description"
-    for name in ("CancelTask", "ReopenTask"):
-        yield name, CHANGES[name](reason="x" * 4_097), "reason"
-        yield name, CHANGES[name](reason="\0"), "reason"
+    for name in ("CancelTask", "ReopenTask", "ReleaseTask"):
+        yield name, SOME_CHANGES[name](reason="x" * 4_097), "reason"
+        yield name, SOME_CHANGES[name](reason="\0"), "reason"
+    for text in ("x" * 65_537, "é" * 32_769, "\0", ""):
+        for name in ("RequestInput", "ProvideInput"):
+            yield name, SOME_CHANGES[name](text=text), "text"
+    for token in ("x" * 65, "\0"):
+        for name, make in HOLDERS.items():
+            yield name, make(lease_token=token), f"{prefix(name)}lease_token"
+    for note in ("x" * 4_097, "\0"):
+        progress = t.TaskProgress(note=note)
+        yield "HeartbeatTask", HOLDERS["HeartbeatTask"](progress=progress), "progress.note"
+    yield "BatchCreateTasks", creations(title=""), "tasks[1].title"
+    yield "BatchCreateTasks", creations(description="\0"), "tasks[1].description"
+    yield "BatchCreateTasks", creations(request_id="r"), "tasks[1].request_id"
+    yield "BatchCompleteTasks", completions(etag="x" * 65), "tasks[1].etag"
+    result = t.TaskResult(summary="\0")
+    yield "BatchCompleteTasks", completions(result=result), "tasks[1].result.summary"
     for name, make in SOME_CHANGES.items():
         yield name, make(etag="x" * 65), "etag"
     for summary in ("x" * 65_537, "é" * 32_769, "\0"):
@@ -213,6 +212,8 @@ def labels() -> Iterator[Row]:
     yield from wanted("UpdateTask", lambda labels: update("labels", labels=labels), "task.labels")
     yield from wanted("ListTasks", tasks, "filter.labels")
     yield from wanted("GetReport", report, "filter.labels")
+    yield from wanted("ClaimTask", claiming, "filter.labels")
+    yield from wanted("BatchCreateTasks", creations, "tasks[1].labels")
 
 
 def structures() -> Iterator[Row]:
@@ -223,6 +224,10 @@ def structures() -> Iterator[Row]:
         yield "CompleteTask", CHANGES["CompleteTask"](result=result), "result.data"
         failure = t.TaskFailure(message="no", data=struct(number))
         yield "FailTask", CHANGES["FailTask"](failure=failure), "failure.data"
+        for name in ("RequestInput", "ProvideInput"):
+            yield name, SOME_CHANGES[name](data=struct(number)), "data"
+        yield "BatchCompleteTasks", completions(result=result), "tasks[1].result.data"
+        yield "BatchCreateTasks", creations(input=struct(number)), "tasks[1].input"
 
 
 def times() -> Iterator[Row]:
@@ -234,7 +239,7 @@ def times() -> Iterator[Row]:
         (Timestamp(nanos=10**9), "nanos"),
     )
     messages = (("ListMessages", listing), ("SubscribeInbox", subscribing))
-    over_tasks = (("ListTasks", tasks), ("GetReport", report))
+    over_tasks = (("ListTasks", tasks), ("GetReport", report), ("ClaimTask", claiming))
     bounds: list[tuple[str, Callable[..., Message], str]] = [
         (method, make, f"create_time_{end}")
         for method, make in (*messages, *over_tasks)
@@ -248,8 +253,10 @@ def times() -> Iterator[Row]:
     for time, part in wrong:
         for method, make, name in bounds:
             yield method, make(**{name: time}), f"filter.{name}.{part}"
-        yield "CreateTask", create(due_time=time), f"due_time.{part}"
-        yield "UpdateTask", update("due_time", due_time=time), f"task.due_time.{part}"
+        for name in ("due_time", "schedule_time"):
+            yield "CreateTask", create(**{name: time}), f"{name}.{part}"
+            yield "BatchCreateTasks", creations(**{name: time}), f"tasks[1].{name}.{part}"
+            yield "UpdateTask", update(name, **{name: time}), f"task.{name}.{part}"
     for method, make, name in bounds:
         if name.endswith("_from"):
             until = name.removesuffix("from") + "until"
@@ -303,6 +310,7 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "structures": structures,
     "times": times,
     "numbers": numbers,
+    "work": work,
     "masks": masks,
     "buckets": buckets,
 }

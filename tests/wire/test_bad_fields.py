@@ -16,8 +16,9 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from messaging.talk import known
 from support.pair import Pair, bad_fields, error_info
-from wire.bad_fields import CHANGES, SECOND, TABLES, TEN, Row, create, send, tasks
+from wire.bad_fields import TABLES
 from wire.calling import error_of, everything
+from wire.requests import CHANGES, SECOND, TEN, Row, create, send, tasks
 
 
 def matches(found: list[str], field: str) -> bool:

@@ -31,6 +31,8 @@ BAR_COLUMNS = 40
 LAYER_COLUMNS = 20
 PAUSE_SECONDS = 0.5
 PAGE = 1_000
+ONE_LINE: Any = {"no_wrap": True, "overflow": "ellipsis"}
+"""What is too long for the terminal is cut."""
 
 MARKS = {
     work.TASK_STATE_PENDING: "·",
@@ -206,7 +208,7 @@ def _leaf(task: work.Task, also: Sequence[str]) -> Text:
 def _cell(task: work.Task) -> Text:
     """A task in a few words: its mark, its id, who has it, how far it is."""
     mark = READY if is_ready(task) else MARKS.get(task.state, "")
-    line = Text.assemble((f"{mark} ", STATE_STYLES.get(task.state, "")))
+    line = Text(**ONE_LINE).append(f"{mark} ", STATE_STYLES.get(task.state, ""))
     line.append(harmless(task.task_id), "bold")
     if task.state in (work.TASK_STATE_IN_PROGRESS, work.TASK_STATE_INPUT_REQUIRED):
         if task.HasField("progress"):
@@ -218,10 +220,10 @@ def _cell(task: work.Task) -> Text:
 def _layers(graph: Graph) -> Table:
     """A line for each layer; those at the beginning that are all completed are one."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", style="dim")
+    table.add_column(justify="right", style="dim", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     table.add_column()
-    table.add_column(justify="right")
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     done = _completed_layers(graph)
     if done:
         count = sum(map(len, graph.layers[:done]))
@@ -249,7 +251,7 @@ def _completed_layers(graph: Graph) -> int:
 def _told(layer: Sequence[work.Task]) -> Text:
     """What of a layer one wants to know by name: what went wrong, asks, or is being done."""
     chosen = [task for value in TOLD for task in layer if task.state == value]
-    return Text("   ").join(map(_cell, chosen))
+    return Text("   ", **ONE_LINE).join(map(_cell, chosen))
 
 
 def dot_lines(graph: Graph) -> Iterable[str]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from dovetail.admin.v1 import admin_pb2 as admin
-from dovetail.cli.charts import columns, merged
 from dovetail.cli.text import harmless, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -27,10 +24,6 @@ STATE_STYLES = {
     work.TASK_STATE_FAILED: "red",
     work.TASK_STATE_CANCELLED: "dim",
 }
-BAR_COLUMNS = 16
-MOST_BARS = 12
-CHART_COLUMNS = 60
-CHART_ROWS = 4
 
 
 def delivery(item: talk.Delivery) -> Text:
@@ -45,7 +38,7 @@ def record(item: talk.MessageRecord) -> Text:
         Text(f"    to {harmless(receipt.recipient_id)} #{receipt.sequence}: {_receipt(receipt)}")
         for receipt in item.receipts
     ]
-    return _lines(_message(item.message, ""), *receipts)
+    return lines(_message(item.message, ""), *receipts)
 
 
 def post(item: talk.MessageRecord) -> Text:
@@ -70,24 +63,24 @@ def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
 
 def agents(items: Sequence[talk.Agent]) -> RenderableType:
     """Agents as a table."""
-    table = _table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
+    made = table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
     for agent in items:
-        table.add_row(
+        made.add_row(
             Text(harmless(agent.agent_id), style="cyan"),
             Text(harmless(agent.display_name)),
             Text(str(agent.unacknowledged_count)),
             Text(str(agent.last_sequence)),
-            Text(_time(agent, "last_seen_time")),
+            Text(time_of(agent, "last_seen_time")),
             Text(_labels(agent.labels)),
         )
-    return table if items else Text("no agents")
+    return made if items else Text("no agents")
 
 
 def tasks(items: Sequence[work.Task]) -> RenderableType:
     """Tasks as a table."""
-    table = _table("task", "state", "assignee", "#priority", "title", "labels", "created")
+    made = table("task", "state", "assignee", "#priority", "title", "labels", "created")
     for task in items:
-        table.add_row(
+        made.add_row(
             Text(harmless(task.task_id), style="bold"),
             state(task.state),
             Text(harmless(task.assignee_id) or "-", style="cyan"),
@@ -96,7 +89,7 @@ def tasks(items: Sequence[work.Task]) -> RenderableType:
             Text(_labels(task.labels)),
             Text(local(task.create_time)),
         )
-    return table if items else Text("no tasks")
+    return made if items else Text("no tasks")
 
 
 def task(item: work.Task) -> Text:
@@ -112,16 +105,16 @@ def task(item: work.Task) -> Text:
         "labels": _labels(item.labels),
         "part of": item.parent_task_id,
         "depends on": _dependencies(item),
-        "not before": _time(item, "schedule_time"),
-        "due": _time(item, "due_time"),
+        "not before": time_of(item, "schedule_time"),
+        "due": time_of(item, "due_time"),
         "attempts": _attempts(item),
         "lease": _lease(item),
         "progress": _progress(item),
         "question": _question(item),
         "answer": item.answer.text,
-        "created": _time(item, "create_time"),
-        "started": _time(item, "start_time"),
-        "ended": _time(item, "end_time"),
+        "created": time_of(item, "create_time"),
+        "started": time_of(item, "start_time"),
+        "ended": time_of(item, "end_time"),
         "result": item.result.summary,
         "failure": item.failure.message,
         "cancelled": item.cancel_reason,
@@ -129,13 +122,13 @@ def task(item: work.Task) -> Text:
         "etag": item.etag,
     }
     rows = [_fact(name, fact) for name, fact in facts.items() if fact]
-    return _lines(head, *rows)
+    return lines(head, *rows)
 
 
 def claimed(item: work.ClaimedTask) -> Text:
     """A task that the caller now holds, and what to do with it."""
     task_id = shlex.quote(harmless(item.task.task_id))
-    return _lines(
+    return lines(
         task(item.task),
         Text("While you work, the token of the lease proves that it is yours:"),
         Text(f"  export DOVETAIL_LEASE_TOKEN={item.lease_token}"),
@@ -146,7 +139,7 @@ def claimed(item: work.ClaimedTask) -> Text:
 
 def held(item: work.HeartbeatTaskResponse) -> Text:
     """What a holder is told."""
-    until = _time(item, "lease_expire_time")
+    until = time_of(item, "lease_expire_time")
     lease = f", the lease lasts until {until}" if until else ""
     unread = f", {item.unacknowledged_count} unacknowledged messages"
     return Text.assemble(state(item.state), lease, unread if item.unacknowledged_count else "")
@@ -158,16 +151,6 @@ def is_ready(item: work.Task) -> bool:
         UTC
     )
     return item.state == work.TASK_STATE_PENDING and not item.waiting_for and not waits
-
-
-def report(item: work.Report) -> RenderableType:
-    """A report: totals, times, workload, completions."""
-    parts: list[RenderableType] = [_totals(item), Text(), _times(item)]
-    if item.assignees:
-        parts += [Text(), _workload(item.assignees), Text(), _pace(item.assignees)]
-    if item.completions:
-        parts += [Text(), _completions(item.completions)]
-    return Group(*parts)
 
 
 def state(value: work.TaskState.ValueType) -> Text:
@@ -191,7 +174,7 @@ def _attempts(item: work.Task) -> str:
 def _lease(item: work.Task) -> str:
     if not item.HasField("lease"):
         return ""
-    until = _time(item.lease, "expire_time")
+    until = time_of(item.lease, "expire_time")
     return f"{length(item.lease.length)}, " + (f"until {until}" if until else "stopped")
 
 
@@ -207,26 +190,26 @@ def _question(item: work.Task) -> str:
 
 def teams(items: Sequence[admin.Team]) -> RenderableType:
     """Teams as a table."""
-    table = _table("team", "created")
+    made = table("team", "created")
     for team in items:
-        table.add_row(Text(harmless(team.team_id), style="cyan"), _time(team, "create_time"))
-    return table if items else Text("no teams")
+        made.add_row(Text(harmless(team.team_id), style="cyan"), time_of(team, "create_time"))
+    return made if items else Text("no teams")
 
 
 def credentials(items: Sequence[admin.Credential]) -> RenderableType:
     """Credentials as a table."""
-    table = _table("credential", "role", "team", "agent", "created", "ends", "note")
+    made = table("credential", "role", "team", "agent", "created", "ends", "note")
     for each in items:
-        table.add_row(
+        made.add_row(
             Text(each.credential_id, style="bold"),
             _role(each),
             Text(harmless(each.team_id) or "-"),
             Text(harmless(each.agent_id) or "-", style="cyan"),
-            _time(each, "create_time"),
+            time_of(each, "create_time"),
             _end(each),
             Text(harmless(each.description)),
         )
-    return table if items else Text("no credentials")
+    return made if items else Text("no credentials")
 
 
 def credential(item: admin.Credential) -> str:
@@ -242,116 +225,8 @@ def _role(item: admin.Credential) -> str:
 def _end(item: admin.Credential) -> str:
     """When a credential ends, or why it did."""
     if item.HasField("revoke_time"):
-        return f"revoked {_time(item, 'revoke_time')}"
-    return _time(item, "expire_time") or "when revoked"
-
-
-def _totals(item: work.Report) -> Text:
-    total = Text.assemble((f"{item.total_tasks} task{'s' * (item.total_tasks != 1)}", "bold"))
-    for count in item.states:
-        total.append("   ").append(f"{count.count} ").append_text(state(count.state))
-    return total
-
-
-def _times(item: work.Report) -> RenderableType:
-    table = _table("time", "#samples", "#average", "#median", "#p95")
-    summaries = {
-        "start to end": item.task_time,
-        "creation to start": item.queue_time,
-        "waiting for answers": item.input_wait_time,
-    }
-    for name, summary in summaries.items():
-        table.add_row(
-            name,
-            str(summary.sample_count),
-            *(_length(summary, field) for field in ("average", "median", "p95")),
-        )
-    return table
-
-
-def _workload(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
-    """Who has how much work."""
-    table = _table(
-        "assignee", "tasks", "#", "#open", "#working", "#completed", "#failed", "#cancelled"
-    )
-    most = max(row.total_tasks for row in rows)
-    for row in rows:
-        table.add_row(
-            _assignee(row),
-            _work_bar(row, most),
-            str(row.total_tasks),
-            str(row.open_tasks),
-            str(row.in_progress_tasks),
-            str(row.completed_tasks),
-            str(row.failed_tasks),
-            str(row.cancelled_tasks),
-        )
-    return table
-
-
-def _pace(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
-    """How fast each works, and answers."""
-    table = _table("assignee", "#average task time", "oldest open", "#unread", "#to acknowledge")
-    for row in rows:
-        table.add_row(
-            _assignee(row),
-            _length(row, "average_task_time"),
-            _time(row, "oldest_open_create_time") or "-",
-            str(row.unacknowledged_messages),
-            _length(row, "average_acknowledge_time"),
-        )
-    return table
-
-
-def _assignee(row: work.AssigneeWorkload) -> Text:
-    return Text(harmless(row.assignee_id) or "(unassigned)", style="cyan")
-
-
-def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
-    """A bar as long as the assignee has tasks, with a part for each state, in its colour."""
-    parts = {
-        work.TASK_STATE_COMPLETED: row.completed_tasks,
-        work.TASK_STATE_IN_PROGRESS: row.in_progress_tasks,
-        work.TASK_STATE_PENDING: row.open_tasks - row.in_progress_tasks,
-        work.TASK_STATE_FAILED: row.failed_tasks,
-        work.TASK_STATE_CANCELLED: row.cancelled_tasks,
-    }
-    bars = (_bar(count, most, STATE_STYLES[state]) for state, count in parts.items())
-    return Text.assemble(*bars)
-
-
-def _completions(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
-    """A bar for each bucket; where there are many, a chart of columns."""
-    if len(buckets) > MOST_BARS:
-        return _chart(buckets)
-    table = _table("from", "completed", "#")
-    most = max(bucket.completed_tasks for bucket in buckets)
-    for bucket in buckets:
-        table.add_row(
-            local(bucket.start_time),
-            _bar(bucket.completed_tasks, most, "green"),
-            str(bucket.completed_tasks),
-        )
-    return table
-
-
-def _chart(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
-    """Completions over time, the most on top, the first and last bucket below."""
-    counts, together = merged([bucket.completed_tasks for bucket in buckets], CHART_COLUMNS)
-    step = Duration()
-    step.FromTimedelta(
-        together * (buckets[1].start_time.ToDatetime() - buckets[0].start_time.ToDatetime())
-    )
-    most = str(max(counts))
-    lines = [Text(f"completed in each {length(step)}", style="dim")]
-    for row, blocks in enumerate(columns(counts, CHART_ROWS)):
-        label = most if row == 0 else ""
-        lines.append(Text.assemble((f"{label:>{len(most)}} ┤", "dim"), (blocks, "green")))
-    lines.append(Text(f"{0:>{len(most)}} └{'─' * len(counts)}", style="dim"))
-    first, last = local(buckets[0].start_time), local(buckets[-1].start_time)
-    gap = max(3, len(counts) - len(first) - len(last))
-    lines.append(Text(f"{'':>{len(most)}}  {first}{'':>{gap}}{last}", style="dim"))
-    return _lines(*lines)
+        return f"revoked {time_of(item, 'revoke_time')}"
+    return time_of(item, "expire_time") or "when revoked"
 
 
 def _message(message: talk.Message, place: str) -> Text:
@@ -359,12 +234,12 @@ def _message(message: talk.Message, place: str) -> Text:
     to = harmless(", ".join(message.recipient_ids))
     head = Text.assemble((place, "bold"), (sender, "cyan"), f" → {to}  ")
     head.append(local(message.create_time), style="dim")
-    lines = [head]
+    shown = [head]
     if message.subject:
-        lines.append(Text(f"    {harmless(message.subject)}", style="bold"))
-    lines += [Text(f"    {line}") for line in harmless(message.body).splitlines()]
-    lines.append(Text(f"    {_origin(message)}", style="dim"))
-    return _lines(*lines)
+        shown.append(Text(f"    {harmless(message.subject)}", style="bold"))
+    shown += [Text(f"    {line}") for line in harmless(message.body).splitlines()]
+    shown.append(Text(f"    {_origin(message)}", style="dim"))
+    return lines(*shown)
 
 
 def _origin(message: talk.Message) -> str:
@@ -394,32 +269,22 @@ def _fact(name: str, fact: str) -> Text:
     return Text.assemble((f"    {name:<13}", "dim"), said)
 
 
-def _lines(*lines: Text) -> Text:
+def lines(*lines: Text) -> Text:
     return Text("\n").join(lines)
 
 
-def _table(*columns: str) -> Table:
+def table(*columns: str) -> Table:
     """A table; a column whose name begins with # holds numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     for name in columns:
         number = name.startswith("#")
-        table.add_column(name.removeprefix("#"), justify="right" if number else "left")
-    return table
-
-
-def _bar(value: int, most: int, style: str) -> Text:
-    """A bar; what is not nothing is seen."""
-    return Text("█" * math.ceil(BAR_COLUMNS * value / most) if value else "", style=style)
+        made.add_column(name.removeprefix("#"), justify="right" if number else "left")
+    return made
 
 
 def _labels(labels: Mapping[str, str]) -> str:
     return harmless(" ".join(f"{key}={labels[key]}" for key in sorted(labels)))
 
 
-def _time(item: Message, field: str) -> str:
+def time_of(item: Message, field: str) -> str:
     return local(getattr(item, field)) if item.HasField(field) else ""
-
-
-def _length(item: Message, field: str) -> str:
-    duration: Duration = getattr(item, field)
-    return length(duration) if item.HasField(field) else "-"

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from dovetail.cli.output import fields
+from dovetail.cli.settings import CLIENT
 from dovetail.cli.text import harmless
 from dovetail.client import HeldTask, LeaseLostError, WorkFailedError
 
 SUMMARY_BYTES = 64 * 1024
 DATA_BYTES = 256 * 1024
+MOST_LEVELS = 30
 OUTPUT_BYTES = 1024 * 1024
 """What a program may print at all; a JSON object with much space in it may be large."""
 
@@ -95,6 +97,8 @@ def result(out: bytes) -> Result:
     made = _object(text)
     if made is not None:
         _check_size("a result's JSON object", json.dumps(made, ensure_ascii=False), DATA_BYTES)
+        if _levels(made) > MOST_LEVELS:
+            raise WorkFailedError(f"a result's JSON object may be {MOST_LEVELS} levels deep")
         return Result(data=made)
     _check_size("a result that is text", text, SUMMARY_BYTES)
     return Result(summary=text)
@@ -108,9 +112,18 @@ def _object(text: str) -> dict[str, Any] | None:
 
     try:
         made = json.loads(text, parse_constant=refuse)
+        json.dumps(made, ensure_ascii=False).encode()  # Half of a pair is no character.
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", made) if isinstance(made, dict) else None
+
+
+def _levels(value: Any) -> int:
+    """How deep objects and lists stand in each other."""
+    if not isinstance(value, (dict, list)):
+        return 0
+    inner = cast("list[Any]", [*value.values()] if isinstance(value, dict) else value)
+    return 1 + max(map(_levels, inner), default=0)
 
 
 def _check_size(what: str, text: str, most: int) -> None:
@@ -147,6 +160,7 @@ async def _started(program: Program, task: HeldTask, progress: str) -> asyncio.s
         start_new_session=True,
         env={
             **program.environment,
+            CLIENT["agent"].variable: task.task.assignee_id,
             "DOVETAIL_TASK_ID": task.task_id,
             "DOVETAIL_TASK_TITLE": _sayable(task.title),
             "DOVETAIL_TASK_ATTEMPT": str(task.task.attempt),
@@ -163,7 +177,9 @@ def _sayable(text: str) -> str:
 
 async def _ended(process: asyncio.subprocess.Process, task: HeldTask) -> tuple[bytes, str, int]:
     """What it printed, the end of what it complained of, and its exit code."""
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     _, out, errors = await asyncio.gather(
         _tell(process.stdin, task),
         _printed(process.stdout),

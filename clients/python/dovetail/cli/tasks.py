@@ -10,7 +10,7 @@ from typing import Any
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dovetail.cli import pictures
+from dovetail.cli import pictures, reports
 from dovetail.cli.options import (
     LABEL,
     LENGTH,
@@ -264,7 +264,7 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
     """Totals, times and workload over all tasks, or those chosen."""
     made = await session.agent.tasks.report(_filter(**chosen), bucket=bucket)
-    session.out.item(made, pictures.report)
+    session.out.item(made, reports.report)
 
 
 def _timestamp(time: datetime) -> Timestamp:

@@ -7,7 +7,7 @@ import textwrap
 from rich.console import RenderableType
 from rich.text import Text
 
-from dovetail.cli import pictures
+from dovetail.cli import pictures, reports
 from dovetail.cli.output import console
 from dovetail.client import Agent, Inbox, connect
 
@@ -105,4 +105,4 @@ async def _look_back(stage: _Stage, alice: Agent) -> None:
         async for message in inbox.backlog():
             stage.show(pictures.delivery(message.delivery))
     stage.step("And the report: totals, times, workload.", "report")
-    stage.show(pictures.report(await alice.tasks.report()))
+    stage.show(reports.report(await alice.tasks.report()))

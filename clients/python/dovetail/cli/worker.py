@@ -130,6 +130,7 @@ class _Working:
         self._program = program
         self._board = board
         self._left = most
+        self._doing = set[asyncio.Task[Any]]()
         self._stopping = self._hurried = False
 
     async def run(self, work: Coroutine[Any, Any, None], grace: float) -> None:
@@ -147,8 +148,11 @@ class _Working:
     async def do(self, task: HeldTask) -> None:
         """Have the program do a task, and end the task as the program ended."""
         if not self._wanted():
-            await task.release("the worker has done as many tasks as it was to")
+            await task.release("the worker has done enough")
             return
+        doing = asyncio.current_task()
+        assert doing is not None
+        self._doing.add(doing)
         self._board.tell("claimed", task)
         try:
             await self._do(task)
@@ -158,6 +162,8 @@ class _Working:
         except LeaseLostError as error:
             self._board.tell("lost", task, str(error))
             raise
+        finally:
+            self._doing.discard(doing)
 
     async def _do(self, task: HeldTask) -> None:
         try:
@@ -177,8 +183,8 @@ class _Working:
 
     def _wanted(self) -> bool:
         """Whether a task may be begun; after the last one no more are claimed."""
-        if self._left is None:
-            return True
+        if self._left is None or self._hurried:
+            return not self._hurried
         self._left -= 1
         if self._left == 0:
             self._stop()
@@ -197,16 +203,16 @@ class _Working:
             loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
-        """Claim no more."""
+        """Claim no more. What is being done is waited for."""
         if not self._stopping:
             self._stopping = True
             self._work.cancel()
 
     def _hurry(self) -> None:
-        """Give back what is being worked on."""
-        if not self._hurried:
-            self._hurried = True
-            self._work.cancel()
+        """Give back what is being done."""
+        self._hurried = True
+        for doing in self._doing:
+            doing.cancel()
 
 
 class _Board:
@@ -217,7 +223,7 @@ class _Board:
         self._screen = console()
         self._begun: dict[str, float] = {}
         self._counts = Counter[str]()
-        self._live: Live | None = None
+        self._is_over = False
         self.stopping = False
 
     @contextmanager
@@ -226,10 +232,9 @@ class _Board:
         if self._out.as_json or not self._screen.is_terminal:
             yield self
         else:
-            with Live(
-                console=self._screen, transient=True, get_renderable=self._line
-            ) as self._live:
+            with Live(console=self._screen, transient=True, get_renderable=self._line):
                 yield self
+        self._is_over = True
         self._out.remark(self._line().plain)
 
     def tell(self, event: str, task: HeldTask, text: str = "") -> None:
@@ -250,9 +255,10 @@ class _Board:
             sys.stdout.flush()
 
     def _line(self) -> Text:
-        parts = [f"{len(self._begun)} under way"] if self._live else []
-        parts += [f"{count} {event}" for event, count in self._counts.items()]
-        parts += ["stopping"] if self.stopping else []
+        parts = [f"{count} {event}" for event, count in self._counts.items()]
+        if not self._is_over:
+            parts.insert(0, f"{len(self._begun)} under way")
+            parts += ["stopping"] if self.stopping else []
         return Text("   ".join(parts) or "nothing was done", "dim")
 
 
@@ -267,10 +273,9 @@ def _told(event: str, task: HeldTask, seconds: float, text: str) -> Text:
 
 
 def _environment(session: Session) -> dict[str, str]:
-    """What a program is to know of the servers, and of who it is: that of this command."""
+    """What a program is to know of the servers: what this command knows."""
     servers = session.servers
     given = {
-        "agent": session.agent.agent_id,
         "team": session.team_id,
         "messaging": servers.messaging,
         "tasks": servers.tasks,
@@ -289,7 +294,7 @@ def _tls(servers: Servers) -> dict[str, str]:
         return {}
     files = {
         "tls-ca": servers.tls.ca,
-        "tls-client-cert": servers.tls.client_cert,
-        "tls-client-key": servers.tls.client_key,
+        "tls-client-cert": servers.tls.cert,
+        "tls-client-key": servers.tls.key,
     }
     return {"tls": "1"} | {name: str(Path(file).absolute()) for name, file in files.items() if file}

@@ -10,8 +10,8 @@
             message.acknowledge()
         task = alice.tasks.create("Fix the parser")
         alice.tasks.assign(task.task_id, "bob")
-        with bob.claim() as task:
-            task.result("Fixed: it now reads trailing commas")
+        bob.tasks.start(task.task_id)
+        bob.tasks.complete(task.task_id, "Fixed: it now reads trailing commas")
         report = alice.tasks.report()
         print(report.completed_tasks, report.average_task_time.ToTimedelta())
 
@@ -22,18 +22,7 @@ that is waited for. Not for use inside a coroutine: there, use `dovetail.client`
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Generator,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -41,11 +30,12 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass, field, fields
-from functools import cache, wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from dovetail import client
 from dovetail.client import InboxMessage, MessageContent, WorkOptions, admin
+from dovetail.client.background import Loop, the_loop
 from dovetail.client.worker import Result
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
@@ -53,121 +43,6 @@ from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 P = ParamSpec("P")
 T = TypeVar("T")
 U = TypeVar("U")
-
-
-class _Loop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="dovetail", daemon=True).start()
-
-    def run(self, awaitable: Awaitable[T]) -> T:
-        """Wait for an answer. An interrupt of the one who waits cancels the call."""
-
-        async def answer() -> T:
-            return await awaitable
-
-        future = asyncio.run_coroutine_threadsafe(answer(), self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def waiting(self, method: Callable[P, Awaitable[T]]) -> Callable[P, T]:
-        """The method, waited for."""
-
-        @wraps(method)
-        def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return self.run(method(*args, **kwargs))
-
-        return call
-
-    def iterating(self, method: Callable[P, AsyncIterator[T]]) -> Callable[P, Iterator[T]]:
-        """The asynchronous iterator that the method makes, waited for item by item."""
-
-        @wraps(method)
-        def iterate(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-            return self.each(method(*args, **kwargs))
-
-        return iterate
-
-    def each(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """Item by item."""
-
-        async def next_item() -> T | _End:
-            return await anext(items, _END)
-
-        while not isinstance(item := self.run(next_item()), _End):
-            yield item
-
-    @contextmanager
-    def entered(self, context: AbstractAsyncContextManager[T]) -> Generator[T]:
-        """The block of a context that is entered and left on the loop."""
-
-        async def enter() -> T:
-            return await context.__aenter__()
-
-        async def leave(error: BaseException | None) -> bool | None:
-            trace = error.__traceback__ if error else None
-            # There an interrupt is a cancellation. Raised as it is it would end the loop.
-            told = asyncio.CancelledError() if _interrupts(error) else error
-            return await context.__aexit__(told and type(told), told, trace)
-
-        value = self.run(enter())
-        try:
-            yield value
-        except BaseException as error:
-            if not self.run(leave(error)):
-                raise
-        else:
-            self.run(leave(None))
-
-    def to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Wait for the end. An interrupt of the one who waits cancels it, and waits for that."""
-
-        async def begin() -> asyncio.Task[None]:
-            return asyncio.create_task(coroutine)
-
-        async def follow() -> None:
-            await running
-
-        running = self.run(begin())
-        try:
-            self.run(follow())
-        except BaseException:
-            self.run(asyncio.wait((running,)))
-            raise
-
-    def message(self, received: client.ReceivedMessage) -> ReceivedMessage:
-        """The message, whose methods are waited for."""
-        content = {each.name: getattr(received, each.name) for each in fields(InboxMessage)}
-        return ReceivedMessage(
-            **content,
-            _acknowledge=self.waiting(received.acknowledge),
-            _reply=self.waiting(received.reply),
-        )
-
-    def messages(self, received: Iterable[client.ReceivedMessage]) -> list[ReceivedMessage]:
-        """Each message."""
-        return list(map(self.message, received))
-
-
-def _interrupts(error: BaseException | None) -> bool:
-    return not isinstance(error, Exception | None)
-
-
-class _End:
-    """Stands for the end of an iterator."""
-
-
-_END = _End()
-
-
-@cache
-def _loop() -> _Loop:
-    return _Loop()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,10 +67,11 @@ class Inbox:
     As `dovetail.client.Inbox`, it resumes by itself and has no end of its own.
     """
 
-    def __init__(self, loop: _Loop, inbox: client.Inbox) -> None:
+    def __init__(self, loop: Loop, inbox: client.Inbox) -> None:
         """Use `Agent.inbox`."""
         self._loop = loop
         self._inbox = inbox
+        self._message = partial(_message, loop)
         self.close = loop.waiting(inbox.aclose)
 
     @property
@@ -205,11 +81,11 @@ class Inbox:
 
     def __iter__(self) -> Iterator[ReceivedMessage]:
         """Iterate over messages as they come."""
-        return map(self._loop.message, self._loop.each(self._inbox))
+        return map(self._message, self._loop.each(self._inbox))
 
     def backlog(self) -> Iterator[ReceivedMessage]:
         """What was there when it opened and was not taken yet; it does not wait for more."""
-        return map(self._loop.message, self._loop.each(self._inbox.backlog()))
+        return map(self._message, self._loop.each(self._inbox.backlog()))
 
     def __enter__(self) -> Inbox:
         """Close it at the end of the block."""
@@ -227,7 +103,7 @@ class HeldTask:
     does the end of the block.
     """
 
-    def __init__(self, loop: _Loop, task: client.HeldTask) -> None:
+    def __init__(self, loop: Loop, task: client.HeldTask) -> None:
         """Use `Agent.claim` or `Agent.work`."""
         self._held = task
         self.progress = task.progress
@@ -273,7 +149,7 @@ class HeldTask:
 class Tasks:
     """The tasks of a team: the methods of `dovetail.client.Tasks`, waited for."""
 
-    def __init__(self, loop: _Loop, tasks: client.Tasks) -> None:
+    def __init__(self, loop: Loop, tasks: client.Tasks) -> None:
         """Use `connect`."""
         self.create = loop.waiting(tasks.create)
         self.create_many = loop.waiting(tasks.create_many)
@@ -301,7 +177,7 @@ class Tasks:
 class Agent:
     """A participant of a team: the methods of `dovetail.client.Agent`, waited for."""
 
-    def __init__(self, loop: _Loop, agent: client.Agent) -> None:
+    def __init__(self, loop: Loop, agent: client.Agent) -> None:
         """Use `connect`."""
         self.agent_id = agent.agent_id
         self.tasks = Tasks(loop, agent.tasks)
@@ -309,9 +185,9 @@ class Agent:
         self.agent = loop.waiting(agent.agent)
         self.agents = loop.iterating(agent.agents)
         self.send = loop.waiting(agent.send)
-        self.ask = _then(loop.waiting(agent.ask), loop.message)
+        self.ask = _then(loop.waiting(agent.ask), partial(_message, loop))
         self.reply = loop.waiting(agent.reply)
-        self.receive = _then(loop.waiting(agent.receive), loop.messages)
+        self.receive = _then(loop.waiting(agent.receive), partial(_messages, loop))
         self.inbox = _opening(loop, agent.inbox)
         self.acknowledge = loop.waiting(agent.acknowledge)
         self.message = loop.waiting(agent.message)
@@ -332,7 +208,7 @@ class Agent:
 class Admin:
     """Makes teams and credentials: the methods of `dovetail.client.admin.Admin`, waited for."""
 
-    def __init__(self, loop: _Loop, admin: admin.Admin) -> None:
+    def __init__(self, loop: Loop, admin: admin.Admin) -> None:
         """Use `connect_admin`."""
         self.create_team = loop.waiting(admin.create_team)
         self.teams = loop.iterating(admin.teams)
@@ -340,6 +216,20 @@ class Admin:
         self.credentials = loop.iterating(admin.credentials)
         self.rotate = loop.waiting(admin.rotate)
         self.revoke = loop.waiting(admin.revoke)
+
+
+def _message(loop: Loop, received: client.ReceivedMessage) -> ReceivedMessage:
+    """The message, whose methods are waited for."""
+    content = {each.name: getattr(received, each.name) for each in fields(InboxMessage)}
+    return ReceivedMessage(
+        **content,
+        _acknowledge=loop.waiting(received.acknowledge),
+        _reply=loop.waiting(received.reply),
+    )
+
+
+def _messages(loop: Loop, received: Iterable[client.ReceivedMessage]) -> list[ReceivedMessage]:
+    return [_message(loop, each) for each in received]
 
 
 def _then(method: Callable[P, T], convert: Callable[[T], U]) -> Callable[P, U]:
@@ -352,7 +242,7 @@ def _then(method: Callable[P, T], convert: Callable[[T], U]) -> Callable[P, U]:
     return call
 
 
-def _opening(loop: _Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbox]:
+def _opening(loop: Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbox]:
     async def made(*args: P.args, **kwargs: P.kwargs) -> client.Inbox:
         return method(*args, **kwargs)
 
@@ -364,7 +254,7 @@ def _opening(loop: _Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbo
 
 
 def _holding(
-    loop: _Loop, method: Callable[P, AbstractAsyncContextManager[client.HeldTask]]
+    loop: Loop, method: Callable[P, AbstractAsyncContextManager[client.HeldTask]]
 ) -> Callable[P, AbstractContextManager[HeldTask]]:
     @wraps(method)
     @contextmanager
@@ -376,12 +266,12 @@ def _holding(
 
 
 def _connecting(
-    method: Callable[P, AbstractAsyncContextManager[T]], face: Callable[[_Loop, T], U]
+    method: Callable[P, AbstractAsyncContextManager[T]], face: Callable[[Loop, T], U]
 ) -> Callable[P, AbstractContextManager[U]]:
     @wraps(method)
     @contextmanager
     def connect(*args: P.args, **kwargs: P.kwargs) -> Generator[U]:
-        loop, stack = _loop(), AsyncExitStack()
+        loop, stack = the_loop(), AsyncExitStack()
 
         async def enter() -> T:
             return await stack.enter_async_context(method(*args, **kwargs))

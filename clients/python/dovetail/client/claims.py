@@ -19,7 +19,6 @@ from dovetail.client.errors import (
     DovetailError,
     FailedPreconditionError,
     InvalidArgumentError,
-    LeaseLostError,
     NotFoundError,
     PermissionDeniedError,
     UnauthenticatedError,
@@ -33,6 +32,10 @@ LONGEST_FAILURE = 4_096
 LAST_SECONDS = 5.0
 """How long a block that is broken off takes to give its task back. A lease that stays is lost."""
 
+LAST_MOMENT = 0.1
+"""How long a claim that is broken off waits for an answer that is on its way."""
+
+BROKEN_OFF = "the work was broken off"
 REFUSALS = (
     AbortedError,
     FailedPreconditionError,
@@ -96,8 +99,7 @@ class Hold:
         if self._refusal is not None:
             if not self._cancelled_by_others():
                 raise self._refusal from error
-        elif not self.task.over and not isinstance(error, LeaseLostError):
-            self.task.check()
+        elif not self.task.over:
             await seen_through(self._end(error))
 
     async def _beat(self) -> None:
@@ -139,7 +141,7 @@ class Hold:
         else:
             with suppress(DovetailError, TimeoutError):
                 async with asyncio.timeout(LAST_SECONDS):
-                    await self.task.release("the work was broken off")
+                    await self.task.release(BROKEN_OFF)
 
     async def _complete(self) -> None:
         """Complete the task; a result that cannot be one, or comes too early, fails it."""
@@ -155,21 +157,44 @@ async def claimed(
     wish: Wish,
     timeout: float | None = None,  # noqa: ASYNC109 - of all its calls
 ) -> list[pb.ClaimedTask]:
-    """Tasks, as soon as there are some; none after `timeout` seconds. It lasts through outages."""
+    """Tasks, as soon as there are some; none after `timeout` seconds.
+
+    One who is cancelled waits a moment longer: tasks that are on their way would else be held by
+    nobody, until their lease is lost. They are given back.
+    """
+    calls = asyncio.create_task(_claimed(tasks, wish, timeout))
+    try:
+        return await asyncio.shield(calls)
+    except asyncio.CancelledError:
+        await asyncio.wait((calls,), timeout=LAST_MOMENT)
+        calls.cancel()
+        (found,) = await asyncio.gather(calls, return_exceptions=True)
+        if isinstance(found, list):
+            await _give_back(tasks, found)
+        raise
+
+
+async def _claimed(tasks: Tasks, wish: Wish, timeout: float | None) -> list[pb.ClaimedTask]:  # noqa: ASYNC109
     clock = asyncio.get_running_loop().time
     end = clock() + (math.inf if timeout is None else timeout)
-    while True:
+
+    async def claim() -> list[pb.ClaimedTask]:
         wait = min(LONGEST_WAIT, max(0.0, end - clock()))
-        claim = partial(
-            tasks.claim,
-            wait=wait,
-            max_tasks=wish.max_tasks,
-            filter=wish.filter,
-            lease=wish.lease,
+        return await tasks.claim(
+            wait=wait, max_tasks=wish.max_tasks, filter=wish.filter, lease=wish.lease
         )
-        found = await through_outages(claim)
+
+    while True:
+        found = await through_outages(claim, end)
         if found or clock() >= end:
             return found
+
+
+async def _give_back(tasks: Tasks, found: list[pb.ClaimedTask]) -> None:
+    with suppress(DovetailError, TimeoutError):
+        async with asyncio.timeout(LAST_SECONDS):
+            for each in found:
+                await tasks.release(each.task.task_id, BROKEN_OFF, lease_token=each.lease_token)
 
 
 @asynccontextmanager

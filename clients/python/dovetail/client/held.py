@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -199,12 +200,15 @@ class HeldTask:
         return self.task
 
 
-async def through_outages(call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call that is safe to repeat until a server answers it, however long that takes."""
+async def through_outages(call: Callable[[], Awaitable[T]], end: float = math.inf) -> T:
+    """Make a call that is safe to repeat until a server answers it, or the loop's time is `end`."""
+    clock = asyncio.get_running_loop().time
     for pause in pauses():
         try:
             return await call()
         except OUTAGES as outage:
+            if clock() + pause > end:
+                raise
             log.warning("%s; trying again", outage)
         await asyncio.sleep(pause)
     raise AssertionError("pauses never end")

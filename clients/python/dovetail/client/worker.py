@@ -12,7 +12,12 @@ from datetime import timedelta
 from typing import Any, TypedDict, Unpack
 
 from dovetail.client.claims import Hold, Wish, WorkFailedError, claimed
-from dovetail.client.errors import DovetailError, InvalidArgumentError, LeaseLostError
+from dovetail.client.errors import (
+    DovetailError,
+    InvalidArgumentError,
+    LeaseLostError,
+    ResourceExhaustedError,
+)
 from dovetail.client.held import HeldTask
 from dovetail.client.tasks import Tasks
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -21,6 +26,7 @@ MOMENT = 0.005
 """How long a completion waits for others; not at all when there are no others to wait for."""
 
 MOST_CLAIMED = 100
+MOST_COMPLETED = 1_000
 SHORTEST_IDLE = 0.1
 
 Result = str | Mapping[str, Any] | None
@@ -154,7 +160,7 @@ class _Completions:
                 async with asyncio.timeout(MOMENT):
                     await self._all_are_here.wait()
             self._all_are_here.clear()
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting = self._waiting[:MOST_COMPLETED], self._waiting[MOST_COMPLETED:]
             outcomes = await self._outcomes([completion for completion, _ in batch])
             for (_, answer), outcome in zip(batch, outcomes, strict=True):
                 _settle(answer, outcome)
@@ -165,7 +171,7 @@ class _Completions:
         """What became of each. Where the whole is refused, for one or for its size, one by one."""
         try:
             return await self._tasks.complete_many(completions)
-        except InvalidArgumentError as refusal:
+        except (InvalidArgumentError, ResourceExhaustedError) as refusal:
             if len(completions) == 1:
                 return [refusal]
             return [outcome for each in completions for outcome in await self._outcomes([each])]

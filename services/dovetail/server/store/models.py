@@ -1,7 +1,8 @@
 """The tables, as Peewee models. `migrations/` makes them; a test proves that both agree.
 
 `team_id` leads every primary key and index, so that teams can be spread over machines. The
-exceptions are credentials, by which a caller's team is found, and the table of applied migrations.
+exceptions are credentials, by which a caller's team is found, the index on due tasks, which a
+server looks through for all teams at once, and the table of applied migrations.
 Times are integer microseconds since 1970 UTC, absent ids are empty strings, enums are the numbers
 of the contract, labels and data are JSON text.
 """

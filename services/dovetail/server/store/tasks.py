@@ -153,6 +153,13 @@ def find(snapshot: Snapshot, team_id: str, task_id: str) -> Task | None:
     return from_row(row) if row else None
 
 
+def size(task: Task) -> int:
+    """About how many bytes a task has in an answer."""
+    values = _values(task)
+    texts = (values[str(text.name)] or "" for text in _TEXTS)
+    return _ENVELOPE_BYTES + sum(len(text.encode()) for text in texts)
+
+
 def exists(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
     """Whether there is such a task that was not deleted."""
     task = find(snapshot, team_id, task_id)

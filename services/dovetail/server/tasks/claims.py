@@ -10,10 +10,7 @@ in the store gives each task to one.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
@@ -21,69 +18,19 @@ from dovetail.server.errors import DovetailError
 from dovetail.server.store import queues
 from dovetail.server.store.database import Store
 from dovetail.server.store.queues import POOL
-from dovetail.server.store.records import Task, TaskFilter
+from dovetail.server.store.records import Task
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 from dovetail.server.store.wakeups import Bell
-from dovetail.server.tasks import moves, record
-from dovetail.server.tasks.changing import Change, change, new_lease
+from dovetail.server.tasks import moves
+from dovetail.server.tasks.changing import Change, change
 from dovetail.server.tasks.drafts import Options, check_filter, check_lease
+from dovetail.server.tasks.giving import Claim, Found, Wish, anything, give, time_now
 from dovetail.server.tasks.record import Act
 from dovetail.server.tasks.states import Verb, next_state
 
 MOST_TASKS = 100
 LONGEST_WAIT = 50 * MICROS
-MOST_GIVEN = 200
-"""Tasks given out in one commit at most: other writers wait for it."""
-
 LONGEST_SLEEP = 60.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
-    """What a caller wants to work on. `wait` and `lease` are in microseconds; `most` 0 for one."""
-
-    wait: int
-    most: int
-    filter: TaskFilter | None
-    lease: int
-
-
-@dataclass(eq=False, kw_only=True)
-class Claim:
-    """One who waits for work. `fresh`: nobody has looked yet whether there is some."""
-
-    caller: Caller
-    wish: Wish
-    end: float
-    answer: asyncio.Future[list[Task]]
-    watch: ExitStack = field(default_factory=ExitStack)
-    fresh: bool = True
-
-    @property
-    def kind(self) -> str:
-        """Claims of one kind want the same of the pool."""
-        return repr(self.wish.filter)
-
-    def resolve(self, tasks: list[Task]) -> bool:
-        """Answer; False where nobody waits for the answer any more."""
-        if self.answer.done():
-            return False
-        self.answer.set_result(tasks)
-        return True
-
-    def refuse(self, error: DovetailError) -> None:
-        """Answer an error, where somebody waits."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What came of a look: whether there is something, or what was given; when to look again."""
-
-    given: Sequence[tuple[Claim, list[Task]]] = ()
-    anything: bool = False
-    next_time: int | None = None
 
 
 class Claims:
@@ -112,8 +59,9 @@ class Claims:
         try:
             return await claim.answer
         except asyncio.CancelledError:
-            if claim.answer.done() and not claim.answer.cancelled():
-                matcher.give_back(claim.caller, claim.answer.result())
+            answer = claim.answer
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                matcher.give_back(claim.caller, answer.result())
             raise
         finally:
             matcher.leave(claim)
@@ -167,6 +115,7 @@ class _Matcher:
         """Have somebody wait no more."""
         claim.watch.close()
         self._waiting.pop(claim, None)
+        self._awake.set()
 
     def look_at(self, assignee_ids: Iterable[str]) -> None:
         """There may be something new in these queues."""
@@ -214,19 +163,19 @@ class _Matcher:
             return
         for claim in claims:
             claim.fresh = False
-        for claim, tasks in found.given:
+        for claim, given in found.given:
             self._waiting.pop(claim, None)
-            if not claim.resolve(tasks):
-                self.give_back(claim.caller, tasks)
+            if not claim.resolve(given):
+                self.give_back(claim.caller, given)
         self._next_time = found.next_time
 
     async def _match(self, claims: Sequence[Claim], rung: set[str]) -> Found:
         """A read decides whether a unit is run; while there is plenty, it need not."""
         if not self._plenty:
-            found = await self._store.read(self._team_id, lambda s: _anything(s, claims, rung))
+            found = await self._store.read(self._team_id, lambda s: anything(s, claims, rung))
             if not found.anything:
                 return found
-        found = await self._store.write(self._team_id, lambda t: _give(t, claims, rung))
+        found = await self._store.write(self._team_id, lambda t: give(t, claims, rung))
         self._plenty = found.anything
         if found.anything:
             self.look_at([POOL, *(claim.caller.agent_id for claim in claims)])
@@ -258,21 +207,25 @@ class _Matcher:
         pause = min(until - self._loop.time(), LONGEST_SLEEP)
         scheduled = self._next_time
         if scheduled is not None:
-            pause = min(pause, (scheduled - _now()) / MICROS)
+            pause = min(pause, (scheduled - time_now()) / MICROS)
         try:
             async with asyncio.timeout(max(0, pause)):
                 await self._awake.wait()
         except TimeoutError:
             pass
-        if scheduled is not None and scheduled <= _now():
+        if scheduled is not None and scheduled <= time_now():
             await self._ring_scheduled(scheduled)
 
     async def _ring_scheduled(self, since: int) -> None:
-        """Look at the queues of what has become due."""
+        """Look at the queues of what has become due, and learn when the next will be."""
+
+        def query(snapshot: Snapshot) -> tuple[list[str], int | None]:
+            now = time_now()
+            due = queues.due(snapshot, self._team_id, since, now)
+            return due, queues.next_time(snapshot, self._team_id, now)
+
         try:
-            due = await self._store.read(
-                self._team_id, lambda s: queues.due(s, self._team_id, since, _now())
-            )
+            due, self._next_time = await self._store.read(self._team_id, query)
         except DovetailError:
             due = [POOL, *(claim.caller.agent_id for claim in self._waiting)]
         self.look_at(due)
@@ -288,70 +241,8 @@ class _Matcher:
                 return  # the lease will be lost
 
 
-def _anything(snapshot: Snapshot, claims: Sequence[Claim], rung: set[str]) -> Found:
-    """Whether there is something for any of these claims."""
-    now, team_id = _now(), claims[0].caller.team_id
-    places = {
-        (assignee_id, claim.kind): claim.wish.filter
-        for claim in claims
-        for assignee_id in _places(claim, rung)
-    }
-    return Found(
-        anything=any(
-            queues.any_ready(snapshot, team_id, assignee_id, filter, now)
-            for (assignee_id, _), filter in places.items()
-        ),
-        next_time=queues.next_time(snapshot, team_id, now),
-    )
-
-
-def _give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> Found:
-    """Give what is ready, in order of arrival. What one kind of claim leaves empty stays so."""
-    team_id = claims[0].caller.team_id
-    now = transaction.team(team_id).now
-    given: list[tuple[Claim, list[Task]]] = []
-    empty: set[tuple[str, str]] = set()
-    count = 0
-    for claim in claims:
-        if claim.answer.done() or count >= MOST_GIVEN:
-            continue
-        found: list[Task] = []
-        for place in _places(claim, rung):
-            wanted = (claim.wish.most or 1) - len(found)
-            if wanted and (place, claim.kind) not in empty:
-                ready = queues.ready(transaction, team_id, place, claim.wish.filter, (now, wanted))
-                found += ready
-                if len(ready) < wanted:
-                    empty.add((place, claim.kind))
-        if found:
-            given.append((claim, [_begin(transaction, claim, task, now) for task in found]))
-            count += len(found)
-    return Found(
-        given=given,
-        anything=count >= MOST_GIVEN,
-        next_time=queues.next_time(transaction, team_id, now),
-    )
-
-
-def _places(claim: Claim, rung: set[str]) -> list[str]:
-    """The queues in which to look for a claim: its own first."""
-    mine = claim.caller.agent_id
-    return [place for place in (mine, POOL) if claim.fresh or place in rung]
-
-
-def _begin(transaction: Transaction, claim: Claim, task: Task, now: int) -> Task:
-    act = Act(caller=claim.caller, verb=Verb.CLAIM, options=Options())
-    lease = new_lease(claim.wish.lease)
-    after = moves.started(task, Verb.CLAIM, claim.caller.agent_id, lease, now)
-    return record.write(transaction, act, task, after).task
-
-
 def _released(_: Transaction, task: Task, __: int) -> Task:
     return moves.waiting(task, next_state(Verb.RELEASE, task))
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
 
 
 def _check(check: Checks, wish: Wish, shortest_lease: int) -> None:

@@ -193,16 +193,18 @@ class Options:
     lease_token: str = ""
     acknowledge: Sequence[int] = ()
 
-    def check(self, check: Checks) -> None:
-        """Record what is wrong."""
-        check.text("lease_token", self.lease_token, TOKEN_CHARACTERS)
-        if check.many("acknowledge_sequences", self.acknowledge, MOST_ACKNOWLEDGED):
+    def check(self, check: Checks, prefix: str = "") -> None:
+        """Record what is wrong; the fields are named after `prefix`."""
+        check.text(f"{prefix}lease_token", self.lease_token, TOKEN_CHARACTERS)
+        field = f"{prefix}acknowledge_sequences"
+        if check.many(field, self.acknowledge, MOST_ACKNOWLEDGED):
             for index, sequence in enumerate(self.acknowledge):
-                check.number(f"acknowledge_sequences[{index}]", sequence, 1, LARGEST_SEQUENCE)
-        check.text("etag", self.etag, ETAG_CHARACTERS)
-        check.enum("notify", self.notify, Notify)
-        check.text("reason", self.reason, REASON_CHARACTERS)
-        check.optional_id("request_id", self.repeat.request_id if self.repeat else "")
+                check.number(f"{field}[{index}]", sequence, 1, LARGEST_SEQUENCE)
+        check.text(f"{prefix}etag", self.etag, ETAG_CHARACTERS)
+        check.enum(f"{prefix}notify", self.notify, Notify)
+        check.text(f"{prefix}reason", self.reason, REASON_CHARACTERS)
+        request_id = self.repeat.request_id if self.repeat else ""
+        check.optional_id(f"{prefix}request_id", request_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -208,7 +208,7 @@ class Lifecycle:
 
 
 def _parts(snapshot: Snapshot, team_id: str, task: Task) -> list[Task]:
-    """All that is part of a task and has not ended, and the parts of that; of ended parts too."""
+    """All that is part of a task and has not ended, and the parts of that."""
     found: list[Task] = []
     frontier = [task.task_id]
     while frontier:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from dovetail.server.callers import Caller
-from dovetail.server.checks import MESSAGE_BYTES, Checks
+from dovetail.server.checks import Checks
 from dovetail.server.errors import AlreadyExistsError, InvalidArgumentError, Reason
 from dovetail.server.store import agents, dependencies, tasks
 from dovetail.server.store.records import Task, TaskState
@@ -19,7 +19,6 @@ from dovetail.server.tasks.record import Act, Changed
 from dovetail.server.tasks.states import Verb
 
 MOST_TASKS = 1_000
-LARGEST_ANSWER = 3 * MESSAGE_BYTES
 
 
 class Making:

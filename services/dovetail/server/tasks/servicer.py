@@ -6,11 +6,13 @@ from grpc.aio import ServicerContext
 
 from dovetail.server.callers import current_caller
 from dovetail.server.paging import Paging
-from dovetail.server.tasks.claims import Claims, Wish
+from dovetail.server.tasks.claims import Claims
 from dovetail.server.tasks.drafts import DEFAULT_LEASE, Listing, Progress
+from dovetail.server.tasks.giving import Wish
 from dovetail.server.tasks.lifecycle import Lifecycle
 from dovetail.server.tasks.report import Reports
 from dovetail.server.tasks.translation import (
+    batch_options,
     claimed,
     completion,
     draft,
@@ -21,6 +23,7 @@ from dovetail.server.tasks.translation import (
     notices,
     options,
     outcome,
+    outline,
     report_message,
     task_message,
     update,
@@ -58,10 +61,10 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
     ) -> pb.BatchCreateTasksResponse:
         """Make many tasks."""
         made = await self._lifecycle.create_all(
-            current_caller.get(), drafts(request), options(request)
+            current_caller.get(), drafts(request), batch_options(request)
         )
         return pb.BatchCreateTasksResponse(
-            tasks=[task_message(each.task) for each in made],
+            tasks=[outline(each.task) for each in made],
             notices=[notice for each in made for notice in notices(each)],
         )
 

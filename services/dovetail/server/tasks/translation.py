@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.message import Message
@@ -21,7 +22,7 @@ from dovetail.server.store.records import (
     message_id,
 )
 from dovetail.server.tasks.changing import etag
-from dovetail.server.tasks.drafts import Draft, Options, Outcome, Update, Words
+from dovetail.server.tasks.drafts import Draft, Notify, Options, Outcome, Update, Words
 from dovetail.server.tasks.record import Changed
 from dovetail.server.wire import (
     duration_micros,
@@ -72,8 +73,8 @@ def options(request: Changing) -> Options:
     )
 
 
-def draft(request: pb.CreateTaskRequest) -> Draft:
-    """A task to be made."""
+def draft(request: pb.CreateTaskRequest, prefix: str = "") -> Draft:
+    """A task to be made; its fields are named after `prefix`."""
     return Draft(
         task_id=request.task_id,
         title=request.title,
@@ -81,14 +82,14 @@ def draft(request: pb.CreateTaskRequest) -> Draft:
         assignee_id=request.assignee_id,
         priority=request.priority,
         labels=dict(request.labels),
-        input_json=data_json("input", request, "input"),
-        due_time=_time("due_time", request, "due_time"),
+        input_json=data_json(f"{prefix}input", request, "input"),
+        due_time=_time(f"{prefix}due_time", request, "due_time"),
         thread_id=request.thread_id,
         depends_on=tuple(request.depends_on),
         parent_task_id=request.parent_task_id,
-        schedule_time=_time("schedule_time", request, "schedule_time"),
+        schedule_time=_time(f"{prefix}schedule_time", request, "schedule_time"),
         max_attempts=request.max_attempts,
-        backoff=length("backoff", request, "backoff"),
+        backoff=length(f"{prefix}backoff", request, "backoff"),
     )
 
 
@@ -99,9 +100,16 @@ def drafts(request: pb.BatchCreateTasksRequest) -> list[Draft]:
             for field in ("request_id", "acknowledge_sequences"):
                 if getattr(task, field):
                     check.refuse(f"tasks[{index}].{field}", "must be empty: the batch has its own")
-            if task.notify not in (pb.NOTIFY_UNSPECIFIED, request.tasks[0].notify):
+            check.enum(f"tasks[{index}].notify", task.notify, Notify)
+            if task.notify != request.tasks[0].notify:
                 check.refuse(f"tasks[{index}].notify", "must be that of the first task")
-    return [draft(task) for task in request.tasks]
+    return [draft(task, f"tasks[{index}].") for index, task in enumerate(request.tasks)]
+
+
+def batch_options(request: pb.BatchCreateTasksRequest) -> Options:
+    """What a batch takes besides; whether it writes notices, its tasks say with one voice."""
+    notify = request.tasks[0].notify if request.tasks else pb.NOTIFY_UNSPECIFIED
+    return replace(options(request), notify=notify)
 
 
 def update(request: pb.UpdateTaskRequest) -> Update:
@@ -251,6 +259,13 @@ def _add_words(made: pb.Task, task: Task) -> None:
         made.answer.CopyFrom(pb.TaskAnswer(text=task.answer_text, data=data))
 
 
+def outline(task: Task) -> pb.Task:
+    """A task without what may be large: one of very many in an answer."""
+    said = {"question_text": "", "question_json": None, "answer_text": "", "answer_json": None}
+    bare = replace(task, description="", input_json=None, **said)
+    return task_message(replace(bare, outcome_text="", outcome_json=None))
+
+
 def claimed(task: Task) -> pb.ClaimedTask:
     """A task, and the proof of its lease."""
     return pb.ClaimedTask(task=task_message(task), lease_token=task.lease_token)
@@ -259,7 +274,7 @@ def claimed(task: Task) -> pb.ClaimedTask:
 def completion(changed: Changed | DovetailError) -> pb.CompletionOutcome:
     """What became of one completion of several."""
     if isinstance(changed, Changed):
-        return pb.CompletionOutcome(task=task_message(changed.task), notices=notices(changed))
+        return pb.CompletionOutcome(task=outline(changed.task), notices=notices(changed))
     refusal = pb.Refusal(
         code=STATUS_CODES[type(changed)].value[0],
         reason=changed.reason.value,

@@ -194,10 +194,10 @@ class Work:
             if not 1 <= count <= MOST_COMPLETED:
                 check.refuse("tasks", f"must have 1 to {MOST_COMPLETED:,} tasks, has {count:,}")
             for index, each in enumerate(completions[:MOST_COMPLETED]):
-                check.id(f"tasks[{index}].task_id", each.task_id)
-                each.options.check(check)
-                prefix = f"tasks[{index}].result"
-                each.outcome.check(check, f"{prefix}.summary", f"{prefix}.data")
+                prefix = f"tasks[{index}]."
+                check.id(f"{prefix}task_id", each.task_id)
+                each.options.check(check, prefix)
+                each.outcome.check(check, f"{prefix}result.summary", f"{prefix}result.data")
 
         def unit(transaction: Transaction) -> list[Changed | DovetailError]:
             return [_complete_in(transaction, caller, each) for each in completions]

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dovetail.cli import pictures
+from dovetail.cli import pictures, reports
 from dovetail.cli.demo import story
 from dovetail.cli.output import Output, console
 from dovetail.cli.text import harmless
@@ -104,7 +104,7 @@ class Stage:
     def report(self, report: work.Report) -> None:
         """Show the report, at the end."""
         self.remark(Text("\nThe report:\n", style="bold"))
-        self._out.item(report, pictures.report)
+        self._out.item(report, reports.report)
 
     def _board(self) -> Group:
         table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)

@@ -851,7 +851,9 @@ class BatchCreateTasksResponse(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """In the order of the request."""
+        """In the order of the request, in outline: without description, input, result, failure, question and
+        answer.
+        """
 
     @_builtins.property
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
@@ -1262,7 +1264,9 @@ class ClaimTaskRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
     max_tasks: _builtins.int
-    """How many tasks at most: 1 to 100; default (0): 1. Fewer may be ready."""
+    """How many tasks at most: 1 to 100; default (0): 1. Fewer may be ready; an answer also ends at
+    1 MiB, or one task.
+    """
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait when nothing is ready: 0 to 50 s. Default: not at all."""
@@ -1828,7 +1832,7 @@ class CompletionOutcome(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> Global___Task:
-        """The task, COMPLETED."""
+        """The task, COMPLETED, in outline: without description, input, result, question and answer."""
 
     @_builtins.property
     def refusal(self) -> Global___Refusal:

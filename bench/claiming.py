@@ -1,0 +1,102 @@
+"""The measure of work: how fast tasks are claimed and completed, beside other durable queues."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from functools import partial
+from itertools import count
+
+from bench.place import Place
+from bench.size import Size
+from bench.trials import ECHO, Case, Trial, closed_loop
+from dovetail.messaging.v1 import messaging_pb2 as talk
+from dovetail.tasks.v1 import tasks_pb2 as work
+from support.servers import Servers
+
+WORKERS = 16
+BATCH = 50
+MOST_CREATED = 1_000
+_numbers = count(1)
+
+
+async def claim(place: Place, size: Size) -> list[Case]:
+    """ClaimTask and CompleteTask by many workers, until there is nothing left to do."""
+    echoes = {ECHO: partial(closed_loop, WORKERS, size.seconds, partial(_two_echoes, place))}
+    rivals = {
+        name: partial(_rival, name, store, size.claims) for name, store in place.rivals.items()
+    }
+    return [
+        Case(
+            measure="claim",
+            name=f"{WORKERS} workers, {what}",
+            unit="tasks",
+            targets={
+                **echoes,
+                **{
+                    engine: partial(_drain, servers, size.claims, batch)
+                    for engine, servers in place.engines.items()
+                },
+                **others,
+            },
+        )
+        for what, batch, others in (("one by one", 1, rivals), (f"{BATCH} at once", BATCH, {}))
+    ]
+
+
+async def _two_echoes(place: Place, _: int) -> None:
+    for _ in range(2):
+        await place.echo.Echo(talk.SendMessageRequest(body="A task"))
+
+
+async def _drain(servers: Servers, tasks: int, batch: int) -> Trial:
+    """Make so many tasks; then have workers claim and complete them all."""
+    for first in range(0, tasks, MOST_CREATED):
+        made = [work.CreateTaskRequest(title="A task")] * min(MOST_CREATED, tasks - first)
+        await servers.tasks_stub.BatchCreateTasks(work.BatchCreateTasksRequest(tasks=made))
+    taken: list[float] = []
+    begin = time.perf_counter()
+    await asyncio.gather(*(_work(servers, number, batch, taken) for number in range(WORKERS)))
+    elapsed = time.perf_counter() - begin
+    if len(taken) != tasks:
+        raise RuntimeError(f"{len(taken)} tasks were completed, not {tasks}")
+    return Trial.of(elapsed, taken)
+
+
+async def _work(servers: Servers, number: int, batch: int, taken: list[float]) -> None:
+    """Claim and complete until nothing is left."""
+    stub, metadata = servers.tasks_stub, (("dovetail-agent", f"worker-{number}"),)
+    wish = work.ClaimTaskRequest(max_tasks=batch)
+    while True:
+        before = time.perf_counter()
+        claimed = (await stub.ClaimTask(wish, metadata=metadata)).tasks
+        if not claimed:
+            return
+        completions = [_completion(each) for each in claimed]
+        if batch == 1:
+            await stub.CompleteTask(completions[0], metadata=metadata)
+        else:
+            request = work.BatchCompleteTasksRequest(tasks=completions)
+            await stub.BatchCompleteTasks(request, metadata=metadata)
+        taken += [time.perf_counter() - before] * len(claimed)
+
+
+def _completion(each: work.ClaimedTask) -> work.CompleteTaskRequest:
+    """A completion as the Python client sends it."""
+    return work.CompleteTaskRequest(
+        task_id=each.task.task_id,
+        lease_token=each.lease_token,
+        result=work.TaskResult(summary="done"),
+        request_id=f"completion-{next(_numbers)}",
+    )
+
+
+async def _rival(name: str, store: str, tasks: int) -> Trial:
+    """Have another queue do as many tasks, with as many workers, in a process of its own."""
+    command = (sys.executable, "-m", "bench.rivals", name, store, str(tasks), str(WORKERS))
+    program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await program.communicate()
+    if program.returncode:
+        raise RuntimeError(f"{name} failed")
+    return Trial(rate=tasks / float(output))

@@ -1,0 +1,38 @@
+"""How large a run is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How long a run takes, and how much is in the stores.
+
+    `claims` is how many tasks are claimed and completed in a trial.
+    """
+
+    rounds: int
+    seconds: float
+    callers: tuple[int, ...]
+    backlog: int
+    tasks: tuple[int, ...]
+    claims: int
+
+
+QUICK = Size(
+    rounds=3,
+    seconds=0.4,
+    callers=(1, 16, 64, 256),
+    backlog=5_000,
+    tasks=(1_000, 10_000),
+    claims=300,
+)
+FULL = Size(
+    rounds=7,
+    seconds=1.0,
+    callers=(1, 16, 64, 256),
+    backlog=20_000,
+    tasks=(1_000, 10_000, 100_000),
+    claims=1_000,
+)

@@ -1,0 +1,160 @@
+"""Giving: what is ready, to claims in order of arrival. What a matcher reads and writes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from dovetail.server.callers import Caller
+from dovetail.server.errors import DovetailError
+from dovetail.server.paging import PAGE_BYTES
+from dovetail.server.store import queues, tasks
+from dovetail.server.store.pages import fitting
+from dovetail.server.store.queues import POOL
+from dovetail.server.store.records import Task, TaskFilter
+from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.tasks import moves, record
+from dovetail.server.tasks.changing import new_lease
+from dovetail.server.tasks.drafts import Options
+from dovetail.server.tasks.record import Act
+from dovetail.server.tasks.states import Verb
+
+MOST_GIVEN = 200
+"""Tasks given out in one commit at most: other writers wait for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What a caller wants to work on. `wait` and `lease` are in microseconds; `most` 0 for one."""
+
+    wait: int
+    most: int
+    filter: TaskFilter | None
+    lease: int
+
+
+@dataclass(eq=False, kw_only=True)
+class Claim:
+    """One who waits for work. `fresh`: nobody has looked yet whether there is some."""
+
+    caller: Caller
+    wish: Wish
+    end: float
+    answer: asyncio.Future[list[Task]]
+    watch: ExitStack = field(default_factory=ExitStack)
+    fresh: bool = True
+
+    @property
+    def kind(self) -> str:
+        """Claims of one kind want the same of the pool."""
+        return repr(self.wish.filter)
+
+    def resolve(self, tasks: list[Task]) -> bool:
+        """Answer; False where nobody waits for the answer any more."""
+        if self.answer.done():
+            return False
+        self.answer.set_result(tasks)
+        return True
+
+    def refuse(self, error: DovetailError) -> None:
+        """Answer an error, where somebody waits."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What came of a look: whether there is something, or what was given; when to look again."""
+
+    given: Sequence[tuple[Claim, list[Task]]] = ()
+    anything: bool = False
+    next_time: int | None = None
+
+
+def anything(snapshot: Snapshot, claims: Sequence[Claim], rung: set[str]) -> Found:
+    """Whether there is something for any of these claims."""
+    now, team_id = time_now(), claims[0].caller.team_id
+    return Found(
+        anything=any(
+            queues.any_ready(snapshot, team_id, sorted(places), filter, now)
+            for filter, places in _places_by_kind(claims, rung).values()
+        ),
+        next_time=queues.next_time(snapshot, team_id, now),
+    )
+
+
+def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> Found:
+    """Give what is ready, in order of arrival. What one kind of claim leaves empty stays so."""
+    team_id = claims[0].caller.team_id
+    now = transaction.team(team_id).now
+    given: list[tuple[Claim, list[Task]]] = []
+    empty = _empty(transaction, claims, rung, now)
+    count, cut = 0, False
+    for claim in claims:
+        if claim.answer.done() or count >= MOST_GIVEN:
+            continue
+        found: list[Task] = []
+        for place in _places(claim, rung):
+            wanted = (claim.wish.most or 1) - len(found)
+            if wanted and (place, claim.kind) not in empty:
+                ready = queues.ready(transaction, team_id, place, claim.wish.filter, (now, wanted))
+                found += ready
+                if len(ready) < wanted:
+                    empty.add((place, claim.kind))
+        fits = fitting(((task, tasks.size(task)) for task in found), PAGE_BYTES)
+        if len(fits) < len(found):
+            cut = True  # the rest is for those who come after, or ask again
+            empty -= {(place, claim.kind) for place in _places(claim, rung)}
+        if fits:
+            given.append((claim, [_begin(transaction, claim, task, now) for task in fits]))
+            count += len(fits)
+    return Found(
+        given=given,
+        anything=cut or count >= MOST_GIVEN,
+        next_time=queues.next_time(transaction, team_id, now),
+    )
+
+
+def _empty(
+    snapshot: Snapshot, claims: Sequence[Claim], rung: set[str], now: int
+) -> set[tuple[str, str]]:
+    """By place and kind, where nothing is, the pool left out: mostly found out for all at once."""
+    team_id = claims[0].caller.team_id
+    return {
+        (place, kind)
+        for kind, (filter, places) in _places_by_kind(claims, rung).items()
+        if not queues.any_ready(snapshot, team_id, sorted(places - {POOL}), filter, now)
+        for place in places - {POOL}
+    }
+
+
+def _places_by_kind(
+    claims: Sequence[Claim], rung: set[str]
+) -> dict[str, tuple[TaskFilter | None, set[str]]]:
+    """The queues in which to look for each kind of claim, and what it wants there."""
+    found: dict[str, tuple[TaskFilter | None, set[str]]] = {}
+    for claim in claims:
+        _, places = found.setdefault(claim.kind, (claim.wish.filter, set()))
+        places.update(_places(claim, rung))
+    return found
+
+
+def _places(claim: Claim, rung: set[str]) -> list[str]:
+    """The queues in which to look for a claim: its own first."""
+    mine = claim.caller.agent_id
+    return [place for place in (mine, POOL) if claim.fresh or place in rung]
+
+
+def _begin(transaction: Transaction, claim: Claim, task: Task, now: int) -> Task:
+    act = Act(caller=claim.caller, verb=Verb.CLAIM, options=Options())
+    lease = new_lease(claim.wish.lease)
+    after = moves.started(task, Verb.CLAIM, claim.caller.agent_id, lease, now)
+    return record.write(transaction, act, task, after).task
+
+
+def time_now() -> int:
+    """The time, in microseconds since 1970 UTC."""
+    return time.time_ns() // 1_000

@@ -1,0 +1,110 @@
+"""A task of the model, and what can be done to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dovetail.tasks.v1 import tasks_pb2 as work
+
+PENDING, IN_PROGRESS = work.TASK_STATE_PENDING, work.TASK_STATE_IN_PROGRESS
+INPUT_REQUIRED = work.TASK_STATE_INPUT_REQUIRED
+COMPLETED, FAILED, CANCELLED = (
+    work.TASK_STATE_COMPLETED,
+    work.TASK_STATE_FAILED,
+    work.TASK_STATE_CANCELLED,
+)
+HELD = (IN_PROGRESS, INPUT_REQUIRED)
+ENDED = (COMPLETED, FAILED, CANCELLED)
+NEW_TOKEN = "to be learned"
+LEASE_LOST = "the holder's lease was lost, and no attempts are left"
+
+
+class RefusedError(Exception):
+    """A refusal, by its reason."""
+
+
+def require(holds: bool, reason: str) -> None:
+    """Refuse for this reason unless the condition holds."""
+    if not holds:
+        raise RefusedError(reason)
+
+
+@dataclass
+class Task:
+    """A task as it is now. `token` is that of its lease, `asked_id` who was asked last."""
+
+    task_id: str
+    title: str
+    creator_id: str
+    assignee_id: str
+    priority: int
+    depends_on: tuple[str, ...] = ()
+    max_attempts: int = 5
+    state: int = PENDING
+    attempt: int = 0
+    failed_attempts: int = 0
+    pooled: bool = False
+    leased: bool = False
+    progress: int | None = None
+    asked_id: str = ""
+    answer: str = ""
+    outcome: str = ""
+    waiting_for: int = 0
+    token: str = ""
+    version: int = 0
+    etag: str = ""
+    deleted: bool = False
+
+    def start(self, agent_id: str, leased: bool) -> None:
+        """Have somebody begin."""
+        require(self.state == PENDING, "TASK_STATE")
+        require(not agent_id or self.assignee_id in ("", agent_id), "ASSIGNED_TO_ANOTHER")
+        require(not self.waiting_for, "TASK_NOT_READY")
+        self.pooled = (self.pooled or not self.assignee_id) and bool(self.assignee_id or agent_id)
+        self.assignee_id = self.assignee_id or agent_id
+        self.state, self.progress = IN_PROGRESS, None
+        self.attempt += 1
+        self.leased, self.token = leased, NEW_TOKEN if leased else ""
+
+    def wait(self) -> None:
+        """Have it wait again: where it came from."""
+        self.state, self.leased, self.token = PENDING, False, ""
+        if self.pooled:
+            self.assign("")
+
+    def assign(self, agent_id: str) -> None:
+        """Give it to somebody, or to nobody."""
+        self.assignee_id, self.pooled = agent_id, False
+
+    def end(self, state: int, outcome: str) -> None:
+        """Have it over."""
+        self.state, self.outcome, self.leased, self.token = state, outcome, False, ""
+
+    def fail(self, outcome: str, retryable: bool) -> None:
+        """One attempt less; the last one ends it."""
+        self.failed_attempts += retryable
+        if retryable and self.state == IN_PROGRESS and self.failed_attempts < self.max_attempts:
+            self.wait()
+        else:
+            self.end(FAILED, outcome)
+
+    def reopen(self) -> None:
+        """Have it wait as if it had never been begun."""
+        require(self.state in ENDED, "TASK_STATE")
+        self.wait()
+        self.attempt = self.failed_attempts = 0
+        self.outcome, self.progress = "", None
+
+    def ask(self, agent_id: str) -> None:
+        """Have it wait for an answer."""
+        self.state, self.asked_id, self.answer = INPUT_REQUIRED, agent_id, ""
+
+    def go_on(self, answer: str) -> None:
+        """Have it worked on with an answer."""
+        require(self.state == INPUT_REQUIRED, "TASK_STATE")
+        self.state, self.answer = IN_PROGRESS, answer
+
+    def check_lease(self, token: str) -> None:
+        """Refuse what is the holder's alone."""
+        require(token in ("", self.token), "LEASE_LOST")
+        require(bool(token) or not self.token, "LEASE_TOKEN_REQUIRED")

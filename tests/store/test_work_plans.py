@@ -1,0 +1,182 @@
+"""Query plans of the work engine, in a team with many tasks: what runs often uses its index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+
+from dovetail.server.store import dependencies, leases, queues, tasks
+from dovetail.server.store.engine import Engine
+from dovetail.server.store.models import TaskRow
+from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
+from store.opened import TEAM, migrated
+from support.databases import empty_database
+
+MANY = 20_000
+# Half are ready in the pool, and of the others some are scheduled, held, late, and parts.
+VALUES = {
+    "task_id": "'t' || i",
+    "number": "i",
+    "state": "CASE WHEN i % 40 = 1 THEN 2 WHEN i % 4 = 3 THEN 4 ELSE 1 END",
+    "assignee_id": "CASE WHEN i % 2 = 0 THEN '' ELSE 'w' || i % 50 END",
+    "end_time": "CASE WHEN i % 4 = 3 THEN 1 END",
+    "schedule_time": "CASE WHEN i % 100 = 5 THEN 1000 + i END",
+    "lease_token": "CASE WHEN i % 400 = 1 THEN 'x' ELSE '' END",
+    "due_time": "CASE WHEN i % 100 = 9 THEN 1000 + i END",
+    "parent_task_id": "CASE WHEN i % 10 = 7 THEN 't' || i / 100 ELSE '' END",
+    "priority": "i % 3",
+}
+FILL = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) "
+FILL_TASKS = FILL + "INSERT INTO tasks ({names}) SELECT {values} FROM tasks, n WHERE task_id = 't1'"
+FILL_EDGES = (
+    FILL + "INSERT INTO task_dependencies (team_id, task_id, depends_on_id)"
+    " SELECT '{team}', 't' || i, 't' || (i / 2) FROM n"
+)
+
+
+class Explaining(Transaction):
+    """A transaction that notes the plan of every statement that it runs, on either engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine.database, "INSTR", LOCK_TEAM)
+        self._explain = "EXPLAIN " if postgres(engine) else "EXPLAIN QUERY PLAN "
+        self.plan: list[str] = []
+
+    def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
+        self._note(sql, bound)
+        return super()._fetch(sql, bound)
+
+    def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
+        self._note(*statement.bind(self._database, values))
+        return super()._execute(statement, values)
+
+    def _note(self, sql: str, bound: Sequence[object]) -> None:
+        self.plan += [str(row[-1]) for row in super()._fetch(self._explain + sql, bound)]
+
+
+def first_task() -> Task:
+    return Task(
+        task_id="t1",
+        number=1,
+        version=1,
+        title="t",
+        description="",
+        state=TaskState.PENDING,
+        assignee_id="",
+        creator_id="",
+        priority=0,
+        labels={},
+        thread_id="t1",
+        input_json=None,
+        outcome_text="",
+        outcome_json=None,
+        attempt=0,
+        create_time=0,
+        update_time=0,
+        assign_time=None,
+        start_time=None,
+        end_time=None,
+        due_time=None,
+    )
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Engine]:
+    """A store whose team has many tasks, each of which waits for another."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('plans')}/store.db"
+    else:
+        url = str(request.getfixturevalue("plans_url"))
+    columns = [str(field.column_name) for field in cast(Any, TaskRow)._meta.sorted_fields]
+    values = [str(VALUES.get(name, name)) for name in columns]
+    with migrated(url) as engine:
+        with engine.span("BEGIN", "COMMIT"):
+            transaction = Transaction(engine.database, "INSTR", LOCK_TEAM)
+            transaction.team(TEAM)
+            tasks.insert(transaction, TEAM, first_task())
+            names = ", ".join(columns)
+            fill = FILL_TASKS.format(many=MANY, names=names, values=", ".join(values))
+            execute(engine, fill)
+            execute(engine, FILL_EDGES.format(many=MANY, team=TEAM))
+        execute(engine, "ANALYZE")
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def plans_url(postgres: str) -> Generator[str]:
+    with empty_database(postgres) as url:
+        yield url
+
+
+def execute(engine: Engine, sql: str) -> None:
+    cast(Any, engine.database).execute_sql(sql.replace("%", "%%") if postgres(engine) else sql)
+
+
+def postgres(engine: Engine) -> bool:
+    return "Postgres" in type(engine.database).__name__
+
+
+WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
+    "a claim from the pool": (
+        lambda t: queues.ready(t, TEAM, "", None, (10**9, 1)),
+        "tasks_ready",
+    ),
+    "a claim of many own tasks": (
+        lambda t: queues.ready(t, TEAM, "w1", None, (10**9, 100)),
+        "tasks_ready",
+    ),
+    "a look at the pool": (
+        lambda t: queues.any_ready(t, TEAM, [""], None, 10**9),
+        "tasks_ready",
+    ),
+    "a look at the queues of many": (
+        lambda t: queues.any_ready(t, TEAM, [f"x{n}" for n in range(500)], None, 10**9),
+        "tasks_assignee",
+    ),
+    "when the next task is due to be ready": (
+        lambda t: queues.next_time(t, TEAM, 10_000),
+        "tasks_scheduled",
+    ),
+    "where tasks became ready": (
+        lambda t: queues.due(t, TEAM, 10_000, 10_100),
+        "tasks_scheduled",
+    ),
+    "all leases": (leases.held, "tasks_leased"),
+    "overdue tasks": (lambda t: leases.late(t, 5_000, 200), "tasks_due"),
+    "whether anything waits for a task": (
+        lambda t: dependencies.any_dependents(t, TEAM, "t9"),
+        "task_dependencies",
+    ),
+    "what waits for a task": (lambda t: dependencies.dependents(t, TEAM, "t9"), "tasks_pkey"),
+    "the counts of what waits": (
+        lambda t: dependencies.shift(t, TEAM, "t9", 0),
+        "task_dependencies",
+    ),
+    "a way back through dependencies": (
+        lambda t: dependencies.path(t, TEAM, ["t9000", "t9001"], "t1"),
+        "task_dependencies",
+    ),
+    "the open parts of tasks": (
+        lambda t: tasks.open_parts(t, TEAM, ["t1", "t2"]),
+        "tasks_parent",
+    ),
+}
+SQLITE_NAMES = {"tasks_pkey": "sqlite_autoindex_tasks_1"}
+
+
+@pytest.mark.parametrize(("work", "index"), WORK.values(), ids=WORK)
+def test_the_work_engine_finds_its_tasks_by_an_index_among_many(
+    engine: Engine, work: Callable[[Transaction], object], index: str
+) -> None:
+    with engine.span("BEGIN", "ROLLBACK"):
+        explaining = Explaining(engine)
+        work(explaining)
+    plan = "\n".join(explaining.plan)
+    assert index in plan or SQLITE_NAMES.get(index, index) in plan, plan
+    assert not re.search(r"Seq Scan on (tasks|task_dependencies) |SCAN t\d(?! USING)", plan), plan

@@ -1,0 +1,180 @@
+"""Dependencies: what a task waits for, what a completion wakes, and circles that are refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import grpc
+import pytest
+
+from dovetail.messaging.v1 import messaging_pb2
+from dovetail.tasks.v1 import tasks_pb2 as pb
+from tasks.work import COMPLETED, PENDING, Team, Worker, faults, refusal
+
+READY = messaging_pb2.NOTICE_EVENT_TASK_READY
+DEPENDENCY_FAILED = messaging_pb2.NOTICE_EVENT_TASK_DEPENDENCY_FAILED
+
+
+async def chain(joe: Worker, *edges: str, **fields: Any) -> None:
+    """Tasks that wait for others: "c a b" is c, which waits for a and b."""
+    for edge in edges:
+        task_id, *depends_on = edge.split()
+        await joe.made(task_id=task_id, depends_on=depends_on, **fields)
+
+
+async def finish(worker: Worker, task_id: str) -> Any:
+    await worker.do("start", task_id)
+    return await worker.do("complete", task_id)
+
+
+async def waiting_for(worker: Worker, task_id: str) -> int:
+    return (await worker.get(task_id)).waiting_for
+
+
+async def test_a_task_is_ready_when_all_that_it_waits_for_is_completed(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    await chain(joe, "a", "b")
+    await finish(joe, "a")
+    await chain(joe, "c a b", assignee_id="ann")
+    task = await joe.get("c")
+    assert (list(task.depends_on), task.waiting_for) == (["a", "b"], 1)
+    code, reason, metadata = await refusal(ann.do("start", "c"))
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_NOT_READY")
+    assert metadata == {"task_id": "c", "waiting_for": "1", "schedule_time_micros": "0"}
+    assert await ann.claim() == [] or (await joe.get("b")).assignee_id == "ann"
+    await joe.do("unassign", "b", force=True)
+    response = await finish(joe, "b")
+    assert [notice.recipient_id for notice in response.notices] == ["ann"]
+    assert await team.verbs("c") == ["create", "become-ready"]
+    assert (await team.events("c"))[-1].actor_id == "joe"
+    last = (await ann.inbox())[-1].message
+    assert (last.notice.event, last.task_id) == (READY, "c")
+    assert (await finish(ann, "c")).task.state == COMPLETED
+
+
+async def test_reopening_a_dependency_makes_a_task_wait_again(team: Team) -> None:
+    joe = team.worker("joe")
+    await chain(joe, "a", "b a")
+    await finish(joe, "a")
+    assert await waiting_for(joe, "b") == 0
+    await joe.do("reopen", "a")
+    assert await waiting_for(joe, "b") == 1
+    assert (await refusal(joe.do("start", "b")))[1] == "TASK_NOT_READY"
+    await finish(joe, "a")
+    assert (await finish(joe, "b")).task.state == COMPLETED
+
+
+@pytest.mark.parametrize("end", ["fail", "cancel"])
+async def test_a_dependency_that_ends_badly_tells_who_made_what_waits_for_it(
+    team: Team, end: str
+) -> None:
+    joe, ann, bob = await team.known("joe", "ann", "bob")
+    await chain(joe, "a")
+    await chain(ann, "b a", "c a")
+    await chain(bob, "d a", "e b", assignee_id="joe")
+    await bob.do("cancel", "d")
+    told = [notice.recipient_id for notice in (await joe.do(end, "a")).notices]
+    assert told == ["ann", "ann"]
+    for task_id in ("b", "c"):
+        assert await team.verbs(task_id) == ["create", "lose-dependency"]
+        assert (await joe.get(task_id)).state == PENDING
+        assert await waiting_for(joe, task_id) == 1
+    events = [(d.message.notice.event, d.message.task_id) for d in await ann.inbox()]
+    assert events == [(DEPENDENCY_FAILED, "b"), (DEPENDENCY_FAILED, "c")]
+    assert await team.verbs("e") == ["create"]
+
+
+async def test_a_new_circle_is_refused_with_its_path(team: Team) -> None:
+    joe = team.worker("joe")
+    await chain(joe, "a", "b a", "c b", "x")
+    before = [await team.picture(each) for each in "abcx"]
+    for depends_on, path in ((["x", "c"], ["a", "c", "b", "a"]), (["a"], ["a", "a"])):
+        code, reason, metadata = await refusal(
+            joe.do("update", "a", values={"depends_on": depends_on})
+        )
+        assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "DEPENDENCY_CYCLE")
+        assert (metadata["field"], json.loads(metadata["path"])) == ("task.depends_on", path)
+    assert [await team.picture(each) for each in "abcx"] == before
+
+
+async def test_an_update_replaces_what_a_task_waits_for(team: Team) -> None:
+    joe = team.worker("joe")
+    await chain(joe, "a", "b", "c", "d a b")
+    await finish(joe, "c")
+    task = await joe.did("update", "d", values={"depends_on": ["b", "c"]})
+    assert (list(task.depends_on), task.waiting_for) == (["b", "c"], 1)
+    await finish(joe, "a")
+    assert await waiting_for(joe, "d") == 1
+    await finish(joe, "b")
+    assert await waiting_for(joe, "d") == 0
+
+
+async def test_dependencies_change_only_while_a_task_is_pending(team: Team) -> None:
+    joe = team.worker("joe")
+    await chain(joe, "a", "b")
+    await joe.do("start", "b")
+    before = await team.picture("b")
+    code, reason, metadata = await refusal(joe.do("update", "b", values={"depends_on": ["a"]}))
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_STATE")
+    assert metadata["state"] == "IN_PROGRESS"
+    assert await team.picture("b") == before
+    assert (await joe.did("update", "b", values={"depends_on": [], "priority": 1})).priority == 1
+
+
+async def test_what_open_tasks_wait_for_cannot_be_deleted(team: Team) -> None:
+    joe = team.worker("joe")
+    await chain(joe, "a", "b a")
+    before = await team.picture("a")
+    code, reason, metadata = await refusal(joe.do("delete", "a"))
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_DEPENDED_ON")
+    assert metadata == {"task_id": "a", "dependent_id": "b"}
+    assert await team.picture("a") == before
+    await joe.do("cancel", "b")
+    await joe.do("delete", "a")
+
+
+async def test_unknown_and_deleted_tasks_cannot_be_waited_for(team: Team) -> None:
+    joe = team.worker("joe")
+    await chain(joe, "a", "gone")
+    await joe.do("delete", "gone")
+    for missing in ("nowhere", "gone"):
+        for call in (
+            joe.create(depends_on=["a", missing]),
+            joe.create(parent_task_id=missing),
+            joe.do("update", "a", values={"depends_on": [missing]}),
+        ):
+            code, reason, metadata = await refusal(call)
+            assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "TASK_NOT_FOUND")
+            assert metadata["task_id"] == missing
+    assert [task.task_id for task in await joe.all()] == ["a"]
+
+
+async def test_a_task_may_wait_for_a_hundred_others_and_no_more(team: Team) -> None:
+    joe = team.worker("joe")
+    names = [f"n{number}" for number in range(101)]
+    drafts = [pb.CreateTaskRequest(task_id=name, title="t") for name in names]
+    await joe.send(pb.BatchCreateTasksRequest(tasks=drafts))
+    assert await faults(joe.create(depends_on=names)) == {"depends_on"}
+    assert await faults(joe.create(depends_on=["n1", "n1"])) == {"depends_on"}
+    assert await faults(joe.do("update", "n0", values={"depends_on": names})) == {"task.depends_on"}
+    assert (await joe.made(depends_on=names[1:])).waiting_for == 100
+
+
+async def test_many_tasks_become_ready_by_one_completion(team: Team) -> None:
+    joe = team.worker("joe")
+    await joe.made(task_id="first")
+    drafts = [pb.CreateTaskRequest(title="t", depends_on=["first"]) for _ in range(200)]
+    made = (await joe.send(pb.BatchCreateTasksRequest(tasks=drafts))).tasks
+    assert {task.waiting_for for task in made} == {1}
+    await finish(joe, "first")
+    assert len(await team.worker("ann").claim(max_tasks=100)) == 100
+    assert len(await team.worker("bob").claim(max_tasks=100)) == 100
+
+
+async def test_a_deleted_task_wakes_nobody_and_is_not_woken(team: Team) -> None:
+    joe = team.worker("joe")
+    await chain(joe, "a", "b a")
+    await joe.do("delete", "b")
+    await finish(joe, "a")
+    assert await team.verbs("b") == ["create", "delete"]

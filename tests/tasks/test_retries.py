@@ -1,0 +1,166 @@
+"""Retries: attempts that may fail, pauses between them, and the pool to which tasks return."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from dovetail.messaging.v1 import messaging_pb2
+from dovetail.tasks.v1 import tasks_pb2 as pb
+from tasks.work import FAILED, PENDING, Team, refusal, seconds, until
+
+RETRYABLE = pb.TaskFailure(message="not this time", retryable=True)
+
+
+def pause(task: pb.Task) -> float:
+    """For how long a task waits after its last change, in seconds."""
+    return (task.schedule_time.ToMicroseconds() - task.update_time.ToMicroseconds()) / 1_000_000
+
+
+async def test_a_task_has_five_attempts_and_a_pause_of_a_second_unless_it_says_so(
+    team: Team,
+) -> None:
+    joe = team.worker("joe")
+    task = await joe.made()
+    assert (task.max_attempts, task.backoff, task.failed_attempts) == (5, seconds(1), 0)
+    task = await joe.made(max_attempts=1_000, backoff=seconds(24 * 3_600))
+    assert (task.max_attempts, task.backoff) == (1_000, seconds(24 * 3_600))
+    task = await joe.made(backoff=seconds(0))
+    assert task.backoff == seconds(0)
+
+
+async def test_a_retryable_failure_is_tried_again_until_no_attempt_is_left(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    task_id = (await joe.made(assignee_id="ann", max_attempts=3, backoff=seconds(0))).task_id
+    for number in (1, 2):
+        await ann.do("start", task_id)
+        response = await ann.do("fail", task_id, failure=RETRYABLE)
+        task = response.task
+        assert (task.state, task.failed_attempts, task.attempt) == (PENDING, number, number)
+        assert not any(map(task.HasField, ("failure", "start_time", "end_time", "schedule_time")))
+        assert [notice.recipient_id for notice in response.notices] == ["joe"]
+    await ann.do("start", task_id)
+    task = await ann.did("fail", task_id, failure=RETRYABLE)
+    assert (task.state, task.failed_attempts, task.attempt) == (FAILED, 3, 3)
+    assert task.failure.message == RETRYABLE.message
+    events = [delivery.message.notice.event for delivery in await joe.inbox()]
+    assert events == [
+        messaging_pb2.NOTICE_EVENT_TASK_RETRIED,
+        messaging_pb2.NOTICE_EVENT_TASK_RETRIED,
+        messaging_pb2.NOTICE_EVENT_TASK_FAILED,
+    ]
+
+
+async def test_the_pause_doubles_with_each_failure_up_to_a_day(team: Team) -> None:
+    joe = team.worker("joe")
+    for first, pauses in ((3, (3, 6, 12, 24)), (50_000, (50_000, 86_400, 86_400))):
+        task_id = (await joe.made(backoff=seconds(first), max_attempts=1_000)).task_id
+        for expected in pauses:
+            await joe.do("start", task_id)
+            task = await joe.did("fail", task_id, failure=RETRYABLE)
+            assert pause(task) == expected
+            code, reason, metadata = await refusal(joe.do("start", task_id))
+            assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_NOT_READY")
+            stamp = str(task.schedule_time.ToMicroseconds())
+            assert metadata["schedule_time_micros"] == stamp
+            await joe.do("update", task_id, values={"schedule_time": task.create_time})
+
+
+async def test_a_pause_never_grows_beyond_what_can_be_counted(team: Team) -> None:
+    joe = team.worker("joe")
+    task = await joe.made(backoff=seconds(0.000001), max_attempts=1_000)
+    task_id = task.task_id
+    for _ in range(70):
+        await joe.do("start", task_id)
+        task = await joe.did("fail", task_id, failure=RETRYABLE)
+        await joe.do("update", task_id, values={"schedule_time": task.create_time})
+    assert pause(task) == 86_400
+
+
+async def test_a_failure_that_is_not_retryable_ends_the_task_at_once(team: Team) -> None:
+    joe = team.worker("joe")
+    task_id = (await joe.made(max_attempts=1_000)).task_id
+    await joe.do("start", task_id)
+    task = await joe.did("fail", task_id, failure=pb.TaskFailure(message="hopeless"))
+    assert (task.state, task.failed_attempts) == (FAILED, 0)
+
+
+@pytest.mark.parametrize("state", ["PENDING", "INPUT_REQUIRED"])
+async def test_a_task_that_nobody_works_on_now_is_not_tried_again(team: Team, state: str) -> None:
+    joe, ann = await team.known("joe", "ann")
+    task_id = (await joe.made(assignee_id="ann", max_attempts=1_000)).task_id
+    await ann.bring(task_id, pb.TaskState.Value(f"TASK_STATE_{state}"))
+    assert (await joe.did("fail", task_id, failure=RETRYABLE)).state == FAILED
+
+
+async def test_lost_leases_count_as_failed_attempts_and_are_retried_at_once(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    task_id = (await joe.made(max_attempts=2, backoff=seconds(3_600))).task_id
+    (_,) = await ann.claim(lease=0.5)
+    (again,) = await ann.claim(lease=0.5, wait=30)
+    assert (again.task.attempt, again.task.failed_attempts) == (2, 1)
+
+    async def has_failed() -> bool:
+        return (await joe.get(task_id)).state == FAILED
+
+    await until(has_failed)
+    task = await joe.get(task_id)
+    assert (task.failed_attempts, task.assignee_id) == (2, "ann")
+    assert task.failure.message
+    assert (await team.verbs(task_id))[1:] == ["claim", "lose-lease"] * 2
+    assert [d.message.notice.event for d in await joe.inbox()] == [
+        messaging_pb2.NOTICE_EVENT_TASK_LEASE_LOST
+    ] * 2
+
+
+async def test_reopening_clears_the_attempts(team: Team) -> None:
+    joe = team.worker("joe")
+    task_id = (await joe.made(max_attempts=1)).task_id
+    for _ in range(2):
+        await joe.do("start", task_id)
+        assert (await joe.did("fail", task_id, failure=RETRYABLE)).failed_attempts == 1
+        task = await joe.did("reopen", task_id)
+        assert (task.state, task.attempt, task.failed_attempts) == (PENDING, 0, 0)
+
+
+async def test_attempts_and_pauses_can_be_changed_on_the_way(team: Team) -> None:
+    joe = team.worker("joe")
+    task_id = (await joe.made(max_attempts=1)).task_id
+    await joe.do("start", task_id)
+    await joe.do("update", task_id, values={"max_attempts": 2, "backoff": seconds(7)})
+    task = await joe.did("fail", task_id, failure=RETRYABLE)
+    assert (task.state, pause(task)) == (PENDING, 7)
+
+
+@pytest.mark.parametrize("way", ["start", "claim"])
+async def test_what_came_from_the_pool_returns_to_it(team: Team, way: str) -> None:
+    joe, ann = await team.known("joe", "ann")
+    task_id = (await joe.made(backoff=seconds(0))).task_id
+
+    async def taken() -> dict[str, str]:
+        if way == "start":
+            return {"lease_token": await ann.held(task_id)}
+        (claimed,) = await ann.claim()
+        return {"lease_token": claimed.lease_token}
+
+    for verb, fields in (("release", {}), ("fail", {"failure": RETRYABLE})):
+        token = await taken()
+        assert (await joe.get(task_id)).pooled
+        task = await ann.did(verb, task_id, **fields, **token)
+        assert (task.state, task.assignee_id, task.pooled) == (PENDING, "", False)
+        assert not task.HasField("assign_time")
+    await ann.do("complete", task_id, **await taken())
+    task = await joe.did("reopen", task_id)
+    assert (task.assignee_id, task.pooled) == ("", False)
+
+
+async def test_an_explicit_assignment_takes_a_task_out_of_the_pool(team: Team) -> None:
+    joe, ann, _ = await team.known("joe", "ann", "bob")
+    task_id = (await joe.made()).task_id
+    await ann.held(task_id)
+    task = await joe.did("assign", task_id, assignee_id="bob", force=True)
+    assert (task.assignee_id, task.pooled) == ("bob", False)
+    bob = team.worker("bob")
+    token = await bob.held(task_id)
+    task = await bob.did("release", task_id, lease_token=token)
+    assert (task.assignee_id, task.pooled) == ("bob", False)

@@ -1,0 +1,71 @@
+"""Bad fields of the work engine: claims, leases, retries, dependencies, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.duration_pb2 import Duration
+
+from dovetail.tasks.v1 import tasks_pb2 as t
+from wire.requests import (
+    ACKNOWLEDGING,
+    HOLDERS,
+    SOME_CHANGES,
+    Row,
+    claim,
+    claiming,
+    create,
+    creations,
+    prefix,
+    update,
+)
+
+
+def work() -> Iterator[Row]:
+    """Claims, leases, retries, dependencies, batches, and acknowledging with the act."""
+    yield from _claims_and_leases()
+    yield from _making()
+    yield "BatchCreateTasks", t.BatchCreateTasksRequest(), "tasks"
+    yield "BatchCreateTasks", creations(acknowledge_sequences=[1]), "tasks[1].acknowledge_sequences"
+    yield "BatchCreateTasks", t.BatchCreateTasksRequest(tasks=[create()] * 1_001), "tasks"
+    twins = [create(task_id="twin")] * 2
+    yield "BatchCreateTasks", t.BatchCreateTasksRequest(tasks=twins), "tasks"
+    yield "BatchCompleteTasks", t.BatchCompleteTasksRequest(), "tasks"
+    for name, make in ACKNOWLEDGING.items():
+        field = f"{prefix(name)}acknowledge_sequences"
+        yield name, make(acknowledge_sequences=[1] * 1_001), field
+        for sequence in (0, -1):
+            yield name, make(acknowledge_sequences=[1, sequence]), f"{field}[1]"
+
+
+def _claims_and_leases() -> Iterator[Row]:
+    for filter, field in (({"states": [1]}, "states"), ({"assignee_ids": ["bob"]}, "assignee_ids")):
+        yield "ClaimTask", claiming(**filter), f"filter.{field}"
+    yield "ClaimTask", claiming(unassigned=True), "filter.unassigned"
+    for most in (-1, 101, 2**31 - 1):
+        yield "ClaimTask", claim(max_tasks=most), "max_tasks"
+    for wait in (Duration(seconds=-1), Duration(seconds=50, nanos=1_000), Duration(seconds=2**62)):
+        yield "ClaimTask", claim(wait=wait), "wait"
+    start = SOME_CHANGES["StartTask"]
+    for lease in (Duration(), Duration(seconds=9), Duration(seconds=3_601), Duration(seconds=-10)):
+        yield "ClaimTask", claim(lease=lease), "lease"
+        yield "StartTask", start(lease=lease), "lease"
+    for percent in (-1, 101):
+        progress = t.TaskProgress(percent=percent)
+        yield "HeartbeatTask", HOLDERS["HeartbeatTask"](progress=progress), "progress.percent"
+
+
+def _making() -> Iterator[Row]:
+    for most in (-1, 1_001):
+        yield "CreateTask", create(max_attempts=most), "max_attempts"
+        yield "BatchCreateTasks", creations(max_attempts=most), "tasks[1].max_attempts"
+        yield "UpdateTask", update("max_attempts", max_attempts=most), "task.max_attempts"
+    yield "UpdateTask", update("max_attempts"), "task.max_attempts"
+    for pause in (Duration(seconds=-1), Duration(seconds=86_400, nanos=1_000)):
+        yield "CreateTask", create(backoff=pause), "backoff"
+        yield "BatchCreateTasks", creations(backoff=pause), "tasks[1].backoff"
+        yield "UpdateTask", update("backoff", backoff=pause), "task.backoff"
+    for several in (["build", "build"], [f"t{number}" for number in range(101)]):
+        yield "CreateTask", create(depends_on=several), "depends_on"
+        yield "BatchCreateTasks", creations(depends_on=several), "tasks[1].depends_on"
+        yield "UpdateTask", update("depends_on", depends_on=several), "task.depends_on"
