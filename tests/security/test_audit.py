@@ -188,6 +188,25 @@ async def test_the_log_is_its_owners_alone_and_a_moved_one_is_made_anew(
     assert len(lines(moved, "team created")) == 1
 
 
+async def test_a_log_that_cannot_be_made_anew_goes_on_as_soon_as_it_can(
+    audited: Guarded, log: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await asyncio.to_thread(log.rename, tmp_path / "audit.log.1")
+    await asyncio.to_thread(log.mkdir)
+    await audited.team("blue")
+    said = ""
+    async with asyncio.timeout(10):
+        while "blue" not in said:  # what cannot be written there goes to standard error
+            await asyncio.sleep(0.01)
+            said += capfd.readouterr().err
+    await asyncio.to_thread(log.rmdir)
+    await audited.team("green")
+    async with asyncio.timeout(10):
+        while not any(line["team_id"] == "green" for line in lines(log, "team created")):
+            await audited.team("one more")
+            await asyncio.sleep(0.01)
+
+
 async def test_a_log_goes_on_where_it_was_after_a_restart(
     sqlite_url: str, tmp_path: Path, log: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import grpc
@@ -11,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.server.store.credentials import SERVERS
+from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.guarded import Guarded, bearer
 from support.pair import error_info
@@ -171,3 +174,46 @@ async def test_rotating_without_grace_ends_the_old_token(guarded: Guarded) -> No
         grpc.StatusCode.FAILED_PRECONDITION,
         "CREDENTIAL_HAS_ENDED",
     )
+
+
+async def test_what_a_waiting_call_acknowledged_is_answered_though_its_token_ends(
+    guarded: Guarded,
+) -> None:
+    made = await guarded.made("agent", "red", "alice")
+    alice = bearer(made.token)
+    send = m.SendMessageRequest(recipient_ids=["alice"])
+    await guarded.pair.messaging.SendMessage(send, metadata=alice)
+    wait = m.ReceiveMessagesRequest(wait=Duration(seconds=50), acknowledge_through_sequence=1)
+    waiting = asyncio.ensure_future(guarded.pair.messaging.ReceiveMessages(wait, metadata=alice))
+    operator = await guarded.token("operator", "red")
+    asked = m.GetAgentRequest(agent_id="alice")
+    async with asyncio.timeout(SECONDS_TO_END):
+        while True:
+            found = await guarded.pair.messaging.GetAgent(asked, metadata=operator)
+            if found.agent.unacknowledged_count == 0:
+                break
+    await revoke(guarded, made.credential)
+    async with asyncio.timeout(SECONDS_TO_END):
+        answer = await waiting
+    assert (answer.acknowledged_count, len(answer.deliveries)) == (1, 0)
+
+
+async def test_a_clock_that_was_ahead_once_lengthens_no_credential(guarded: Guarded) -> None:
+    ahead = 2**53
+    await guarded.pair.messaging_store.write(SERVERS, lambda t: _set_last_time(t, ahead))
+    short = await guarded.made("agent", "red", "alice", lifetime=Duration(seconds=1))
+    old = await guarded.made("agent", "red", "bob")
+    rotate = pb.RotateCredentialRequest(credential_id=old.credential.credential_id)
+    await guarded.pair.admin.RotateCredential(rotate, metadata=guarded.admin)
+    for made in (short, old):
+        metadata = bearer(made.token)
+        await until_refused(partial(_list, guarded, metadata))
+
+
+def _set_last_time(transaction: Transaction, ahead: int) -> None:
+    transaction.team(SERVERS).now = ahead
+    transaction.writes += 1
+
+
+def _list(guarded: Guarded, metadata: Any) -> Any:
+    return guarded.pair.tasks.ListTasks(t.ListTasksRequest(), metadata=metadata)

@@ -151,8 +151,9 @@ def _text(content: str) -> Callable[[Path], object]:
         (_text(f"{new_token()}\n{new_token()}"), 0o600, "holds no token"),
         (lambda file: file.write_bytes(b"\xff\xfe\0"), 0o600, "holds no token"),
         (lambda file: file.mkdir(), 0o700, "Is a directory"),
+        (os.mkfifo, 0o600, "not a regular file"),
     ],
-    ids=["group", "others", "a word", "nothing", "two tokens", "bytes", "a folder"],
+    ids=["group", "others", "a word", "nothing", "two tokens", "bytes", "a folder", "a pipe"],
 )
 async def test_a_file_that_will_not_do_is_refused_in_words(
     sqlite_url: str, tmp_path: Path, prepare: Callable[[Path], object], mode: int, told: str

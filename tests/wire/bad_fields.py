@@ -143,7 +143,19 @@ def pages() -> Iterator[Row]:
         ("ListMessages", m.ListMessagesRequest),
         ("ListTasks", t.ListTasksRequest),
     )
-    tokens = ("x", "!!!", "AAAA", "WyJhIl0", "bnVsbA", "W10", "é", "\0", "A" * 5_000, "Ww" * 5_000)
+    tokens = (
+        "x",
+        "!!!",
+        "AAAA",
+        "WyJhIl0",
+        "bnVsbA",
+        "W10",
+        "é",
+        "\0",
+        "A" * 5_000,
+        "Ww" * 5_000,
+        "W1tb" * 500,
+    )
     for method, make in lists:
         for size in (-1, 1_001, 2**31 - 1, -(2**31)):
             yield method, make(page_size=size), "page_size"
@@ -368,5 +380,5 @@ def _admin_pages() -> Iterator[Row]:
     ):
         for size in (-1, 1_001):
             yield method, make(page_size=size), "page_size"
-        for token in ("x", "AAAA", "WyJhIl0", "\0", "A" * 5_000):
+        for token in ("x", "AAAA", "WyJhIl0", "\0", "A" * 5_000, "W1tb" * 500):
             yield method, make(page_token=token), "page_token"

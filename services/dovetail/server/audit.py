@@ -6,6 +6,7 @@ and a file that was moved away is made anew, so that log rotation needs no resta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -51,7 +52,22 @@ class Audit:
 
 
 class _OwnFile(WatchedFileHandler):
-    """A file that its owner alone reads, after every rotation too."""
+    """A file that its owner alone reads, after every rotation too.
+
+    A line that cannot be written there goes to standard error, and the next one tries again.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except (OSError, ValueError):
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        logging.StreamHandler(sys.stderr).emit(record)
+        with contextlib.suppress(OSError):
+            self.close()
+            self.stream = self._open()
 
     def _open(self) -> TextIOWrapper:
         def opener(path: str, flags: int) -> int:

@@ -8,12 +8,13 @@ longer than TRUST_SECONDS, so that a revoked token ends everywhere within five s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
+
+import structlog
 
 from dovetail.server.callers import AGENT_KEY, Caller, credential_ended
 from dovetail.server.checks import id_fault
@@ -46,6 +47,8 @@ _NOBODY = (
     ": this server asks for no credentials, so that nobody is an admin; start it with --credentials"
     " and --admin-token-file"
 )
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.gate")
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -193,8 +196,13 @@ class CredentialGate(Gate):
 
     async def _follow(self) -> None:
         while True:
-            with contextlib.suppress(DovetailError):  # health tells of it; trust ends by itself
-                await self._refresh()
+            try:
+                async with asyncio.timeout(2 * PERIOD_SECONDS):
+                    await self._refresh()
+            except (DovetailError, TimeoutError):
+                pass  # health tells of it; trust ends by itself
+            except Exception:
+                log.exception("credentials cannot be followed")
             self._wake_ended()
             await asyncio.sleep(PERIOD_SECONDS)
 
@@ -214,7 +222,13 @@ class CredentialGate(Gate):
         self._asked = asked
 
     def _wake_ended(self) -> None:
-        """Wake the streams and waiting calls of what has ended: they look and end themselves."""
+        """Wake the streams and waiting calls of what has ended: they look and end themselves.
+
+        Where nothing can be trusted any more that is all of them.
+        """
+        if not self._trusted:
+            self._store.bells.ring_all()
+            return
         for known in list(self._passes.values()):
             if known.ended and not known.told:
                 known.told = True

@@ -55,6 +55,9 @@ __all__ = [
 ]
 
 
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.server")
+
+
 class StartError(Exception):
     """A server cannot start; the text says why, and what to do."""
 
@@ -75,7 +78,7 @@ def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
     administration = AdminServicer(Teams(store, audit), credentials)
 
     async def begin() -> None:
-        if config.admin_token_file:
+        if config.credentials:
             await _first_admin(credentials, config.admin_token_file)
         wing.begin()
 
@@ -87,11 +90,19 @@ def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
     return Service(names=(wing.name, admin), begin=begin, add=add, close=wing.close)
 
 
-async def _first_admin(credentials: Credentials, path: Path) -> None:
+async def _first_admin(credentials: Credentials, path: Path | None) -> None:
+    """Have an admin, by the file that is named for this, or say what keeps it from being used."""
     try:
-        await credentials.begin(lambda: token_in(path))
+        if await credentials.has_admin():
+            if path:
+                log.info("there is an admin already: its file was not looked at", file=str(path))
+        elif path:
+            await credentials.begin(lambda: token_in(path))
+        else:
+            log.warning("there is no admin, who could let anybody in: add --admin-token-file FILE")
     except DovetailError as error:
-        raise ConfigError(f"--admin-token-file {path}: {error.message}") from error
+        where = f"--admin-token-file {path}: " if path else ""
+        raise ConfigError(f"{where}{error.message}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

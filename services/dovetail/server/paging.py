@@ -14,6 +14,8 @@ from enum import IntEnum
 from dovetail.server.checks import PAGE_SIZE, Checks, id_fault
 
 PAGE_BYTES = 1024 * 1024
+# The longest id, of 128 characters of four bytes each, escaped, in base64.
+LONGEST_TOKEN = 2_560
 NUMBER = re.compile("[0-9]{1,18}")
 
 
@@ -69,9 +71,11 @@ class Paging:
 
 
 def _decode(token: str) -> tuple[str, str]:
+    if len(token) > LONGEST_TOKEN:
+        return "", "?"
     try:
         padded = token.encode() + b"=" * (-len(token) % 4)
         after, fingerprint = json.loads(base64.urlsafe_b64decode(padded))
         return str(after), str(fingerprint)
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         return "", "?"

@@ -127,7 +127,7 @@ class Credentials:
 
         def unit(transaction: Transaction) -> Credential:
             old = _existing(transaction, credential_id)
-            now = transaction.team(SERVERS).now
+            now = time.time_ns() // 1_000
             if old.ended(now):
                 raise FailedPreconditionError(
                     Reason.CREDENTIAL_HAS_ENDED,
@@ -162,18 +162,16 @@ class Credentials:
             self._tell("credential revoked", credential, caller)
         return credential
 
+    async def has_admin(self) -> bool:
+        """Whether some admin's credential has not ended."""
+        return await self._store.read(SERVERS, _has_admin)
+
     async def begin(self, read_token: Callable[[], str]) -> None:
-        """Have an admin, if there is none that lives: the one whose token `read_token` gives."""
-
-        def none_yet(snapshot: Snapshot) -> bool:
-            return not credentials.any_admin(snapshot, time.time_ns() // 1_000)
-
-        if not await self._store.read(SERVERS, none_yet):
-            return
+        """Have an admin, unless one lives already: the one whose token `read_token` gives."""
         hashed = token_hash(await asyncio.to_thread(read_token))
 
         def unit(transaction: Transaction) -> Credential | None:
-            if not none_yet(transaction):
+            if _has_admin(transaction):
                 return None
             if credentials.find_token(transaction, hashed):
                 raise FailedPreconditionError(
@@ -202,6 +200,10 @@ class Credentials:
             by=caller.credential_id,
             **more,
         )
+
+
+def _has_admin(snapshot: Snapshot) -> bool:
+    return credentials.any_admin(snapshot, time.time_ns() // 1_000)
 
 
 def _check_lifetime(check: Checks, lifetime: int | None) -> None:
@@ -233,7 +235,8 @@ def _new(transaction: Transaction, draft: Draft, creator_id: str) -> Credential:
         description=draft.description,
         create_time=servers.now,
         lifetime=lifetime,
-        expire_time=None if lifetime is None else servers.now + lifetime,
+        # By the clock that tells whether it has ended: the team's own never goes back.
+        expire_time=None if lifetime is None else time.time_ns() // 1_000 + lifetime,
         revoke_time=None,
         creator_id=creator_id,
         revoker_id="",

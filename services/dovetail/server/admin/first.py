@@ -11,6 +11,8 @@ from pathlib import Path
 from dovetail.server.config import ConfigError
 from dovetail.server.tokens import is_token, new_token
 
+LARGEST_FILE = 4_096
+
 
 def token_in(path: Path) -> str:
     """The token in a file, which is made, for its owner alone, where there is none.
@@ -36,8 +38,23 @@ def _make(path: Path) -> None:
 
 
 def _read(path: Path) -> str:
-    status = path.stat()
+    # Looked at once it is open, so that it is this file that was looked at; a pipe never waits.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        _refuse_exposed(path, os.fstat(file.fileno()))
+        token = file.read(LARGEST_FILE).decode(errors="replace").strip()
+    if not is_token(token):
+        raise ConfigError(
+            f"--admin-token-file {path} holds no token: name a file that does not exist yet,"
+            " and it is made"
+        )
+    return token
+
+
+def _refuse_exposed(path: Path, status: os.stat_result) -> None:
+    """Refuse a file by which others could be, or choose, the admin."""
     mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"--admin-token-file {path} is not a regular file: name another")
     if status.st_uid != os.geteuid():
         raise ConfigError(
             f"--admin-token-file {path} belongs to another user (uid {status.st_uid}), who would"
@@ -47,10 +64,3 @@ def _read(path: Path) -> str:
         raise ConfigError(
             f"--admin-token-file {path} has mode {mode:04o}: others can read it. chmod 600 {path}"
         )
-    token = path.read_bytes().decode(errors="replace").strip()
-    if not is_token(token):
-        raise ConfigError(
-            f"--admin-token-file {path} holds no token: name a file that does not exist yet,"
-            " and it is made"
-        )
-    return token

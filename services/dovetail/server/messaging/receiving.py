@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dovetail.server.callers import Caller
 from dovetail.server.checks import LARGEST_PAGE, PAGE_SIZE, Checks
+from dovetail.server.errors import UnauthenticatedError
 from dovetail.server.messaging.directory import Directory
 from dovetail.server.messaging.inbox import Acknowledgement, Inboxes, check_filter
 from dovetail.server.paging import PAGE_BYTES
@@ -60,10 +61,16 @@ class Receiver:
         agent_id = acknowledgement.agent_id or caller.require_agent("a request without an agent_id")
         _check(agent_id, request)
         await self._directory.opened(caller, agent_id)
-        acknowledged = 0
+        acknowledged, left = 0, 0
         if acknowledgement.sequences or acknowledgement.through_sequence:
-            acknowledged, _ = await self._inboxes.acknowledge(caller, acknowledgement)
-        deliveries, left = await self._wait(caller, agent_id, request)
+            acknowledged, left = await self._inboxes.acknowledge(caller, acknowledgement)
+        try:
+            deliveries, left = await self._wait(caller, agent_id, request)
+        except UnauthenticatedError:
+            # The credential ended meanwhile. What was acknowledged must be answered; no more is.
+            if not acknowledged:
+                raise
+            deliveries = ()
         return Received(
             deliveries=deliveries, acknowledged_count=acknowledged, unacknowledged_count=left
         )

@@ -203,7 +203,8 @@ class MessagingServiceServicer(object):
         A caller that receives from its own inbox is registered.
 
         NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
-        is acknowledged then. An answer without deliveries is no error: nothing came in time.
+        is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
+        caller's credential ended after the call had acknowledged something.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

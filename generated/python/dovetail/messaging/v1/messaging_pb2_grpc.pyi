@@ -100,7 +100,8 @@ class MessagingServiceStub:
     A caller that receives from its own inbox is registered.
 
     NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
-    is acknowledged then. An answer without deliveries is no error: nothing came in time.
+    is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
+    caller's credential ended after the call had acknowledged something.
     """
     AcknowledgeMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]
     """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
@@ -193,7 +194,8 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     A caller that receives from its own inbox is registered.
 
     NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
-    is acknowledged then. An answer without deliveries is no error: nothing came in time.
+    is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
+    caller's credential ended after the call had acknowledged something.
     """
     AcknowledgeMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]  # type: ignore[assignment]
     """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
@@ -319,7 +321,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         A caller that receives from its own inbox is registered.
 
         NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
-        is acknowledged then. An answer without deliveries is no error: nothing came in time.
+        is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
+        caller's credential ended after the call had acknowledged something.
         """
 
     @_abc_1.abstractmethod
