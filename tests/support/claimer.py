@@ -166,13 +166,21 @@ async def claim(address: str, lease_seconds: float, log: Log, agent_ids: Sequenc
             asyncio.create_task(Claimer(agent_id, stub, lease_seconds, log).work())
             for agent_id in agent_ids
         ]
-        end = asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read))
+        end = asyncio.create_task(_input_closes())
         done, _ = await asyncio.wait((*working, end), return_when=asyncio.FIRST_COMPLETED)
         for each in done - {end}:
             each.result()
         for each in working:
             each.cancel()
         await asyncio.wait(working)
+
+
+async def _input_closes() -> None:
+    """Wait for the end of the input; not on a thread, which would outlive a failure."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
 
 
 if __name__ == "__main__":
