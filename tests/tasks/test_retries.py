@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2
+from dovetail.server.store.transaction import MICROS, Transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from tasks.work import FAILED, PENDING, Team, refusal, seconds, until
 
@@ -164,3 +165,18 @@ async def test_an_explicit_assignment_takes_a_task_out_of_the_pool(team: Team) -
     token = await bob.held(task_id)
     task = await bob.did("release", task_id, lease_token=token)
     assert (task.assignee_id, task.pooled) == ("bob", False)
+
+
+async def test_a_clock_that_was_days_ahead_once_keeps_no_retry_waiting(team: Team) -> None:
+    def run_ahead(transaction: Transaction) -> None:
+        transaction.team(team.team_id).now += 3 * 24 * 3_600 * MICROS
+        transaction.writes += 1  # so that it is committed
+
+    joe, ann = await team.known("joe", "ann")
+    await joe.made(backoff=seconds(1))
+    (given,) = await ann.claim()
+    await team.pair.tasks_store.write(team.team_id, run_ahead)
+    failing = {"failure": RETRYABLE, "lease_token": given.lease_token}
+    await ann.do("fail", given.task.task_id, **failing)
+    (again,) = await ann.claim(wait=30)
+    assert again.task.attempt == 2

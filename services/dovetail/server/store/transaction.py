@@ -108,7 +108,11 @@ _SAVE_TEAM = Statement(
 
 @dataclass(kw_only=True)
 class Team:
-    """A team's counters while a group of units runs; written back at the commit."""
+    """A team's counters while a group of units runs; written back at the commit.
+
+    `now` stamps what is written: it never runs backwards. `clock` is the time itself: what waits
+    for a time waits for this one, or it would wait for days where a clock was once days ahead.
+    """
 
     team_id: str
     last_message: int
@@ -116,6 +120,7 @@ class Team:
     last_event: int
     last_time: int
     now: int
+    clock: int
 
     def next_message(self) -> int:
         """The number of a new message."""
@@ -156,13 +161,15 @@ class Transaction(Snapshot):
                 self._add_team(team_id)
                 row = self.row(self._lock_team, team_id=team_id)
             message, task, event, last_time = cast(Row, row)
+            clock = time.time_ns() // 1_000
             self._teams[team_id] = Team(
                 team_id=team_id,
                 last_message=message,
                 last_task=task,
                 last_event=event,
                 last_time=last_time,
-                now=max(time.time_ns() // 1_000, last_time),
+                now=max(clock, last_time),
+                clock=clock,
             )
         return self._teams[team_id]
 

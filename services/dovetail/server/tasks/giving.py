@@ -89,7 +89,7 @@ def anything(snapshot: Snapshot, claims: Sequence[Claim], rung: set[str]) -> Fou
 def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> Found:
     """Give what is ready, in order of arrival. What one kind of claim leaves empty stays so."""
     team_id = claims[0].caller.team_id
-    now = transaction.team(team_id).now
+    now = transaction.team(team_id).clock
     given: list[tuple[Claim, list[Task]]] = []
     empty = _empty(transaction, claims, rung, now)
     count, cut = 0, False
@@ -109,7 +109,7 @@ def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> F
             cut = True  # the rest is for those who come after, or ask again
             empty -= {(place, claim.kind) for place in _places(claim, rung)}
         if fits:
-            given.append((claim, [_begin(transaction, claim, task, now) for task in fits]))
+            given.append((claim, [_begin(transaction, claim, task) for task in fits]))
             count += len(fits)
     return Found(
         given=given,
@@ -148,7 +148,8 @@ def _places(claim: Claim, rung: set[str]) -> list[str]:
     return [place for place in (mine, POOL) if claim.fresh or place in rung]
 
 
-def _begin(transaction: Transaction, claim: Claim, task: Task, now: int) -> Task:
+def _begin(transaction: Transaction, claim: Claim, task: Task) -> Task:
+    now = transaction.team(claim.caller.team_id).now
     act = Act(caller=claim.caller, verb=Verb.CLAIM, options=Options())
     lease = new_lease(claim.wish.lease)
     after = moves.started(task, Verb.CLAIM, claim.caller.agent_id, lease, now)

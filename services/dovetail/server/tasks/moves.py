@@ -110,9 +110,13 @@ def failed(task: Task, verb: Verb, outcome: Outcome, now: int) -> Task:
     counted = replace(task, failed_attempts=task.failed_attempts + bool(outcome.retryable))
     if again is None or counted.failed_attempts >= task.max_attempts:
         return ended(counted, state, outcome, now)
-    retried = waiting(counted, again)
-    pause = backoff(counted) if verb is Verb.FAIL else 0
-    return replace(retried, schedule_time=now + pause) if pause else retried
+    return waiting(counted, again)
+
+
+def paused(task: Task, clock: int) -> Task:
+    """To be tried again only after the backoff, if it is to be tried again."""
+    pause = 0 if task.has_ended else backoff(task)
+    return replace(task, schedule_time=clock + pause) if pause else task
 
 
 def backoff(task: Task) -> int:

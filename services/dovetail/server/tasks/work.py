@@ -68,10 +68,10 @@ class Work:
             if length is not None:
                 check_lease(check, length, self._shortest_lease)
 
-        def alter(_: Transaction, task: Task, now: int) -> Task:
+        def alter(transaction: Transaction, task: Task, now: int) -> Task:
             next_state(Verb.START, task)
             _check_assignee(caller, task)
-            moves.require_ready(task, now)
+            moves.require_ready(task, transaction.team(caller.team_id).clock)
             return moves.started(task, Verb.START, caller.agent_id, lease, now)
 
         act = Act(caller=caller, verb=Verb.START, options=options)
@@ -214,8 +214,9 @@ class Work:
             if not outcome.text:
                 check.refuse("failure.message", "must say what went wrong")
 
-        def alter(_: Transaction, task: Task, now: int) -> Task:
-            return moves.failed(task, Verb.FAIL, outcome, now)
+        def alter(transaction: Transaction, task: Task, now: int) -> Task:
+            failed = moves.failed(task, Verb.FAIL, outcome, now)
+            return moves.paused(failed, transaction.team(caller.team_id).clock)
 
         act = Act(caller=caller, verb=Verb.FAIL, options=options)
         wanted = Change(act=act, task_id=task_id, alter=alter, check=check_failure)
