@@ -167,6 +167,7 @@ class Tasks:
         self.ask = loop.waiting(tasks.ask)
         self.answer = loop.waiting(tasks.answer)
         self.complete = loop.waiting(tasks.complete)
+        self.complete_as = loop.waiting(tasks.complete_as)
         self.complete_many = loop.waiting(tasks.complete_many)
         self.fail = loop.waiting(tasks.fail)
         self.cancel = loop.waiting(tasks.cancel)

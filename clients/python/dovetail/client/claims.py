@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -207,16 +206,8 @@ async def claiming(
     found = await claimed(tasks, wish, timeout)
     if not found:
         raise DeadlineExceededError(f"no task to claim in {timeout:g} s")
-    async with Hold(HeldTask(tasks, found[0], partial(complete_one, tasks))) as task:
+    async with Hold(HeldTask(tasks, found[0], tasks.complete_as)) as task:
         yield task
-
-
-async def complete_one(tasks: Tasks, completion: pb.CompleteTaskRequest) -> pb.Task:
-    """Complete a task by itself."""
-    (outcome,) = await tasks.complete_many([completion])
-    if isinstance(outcome, DovetailError):
-        raise outcome
-    return outcome
 
 
 async def seen_through(ending: Coroutine[Any, Any, None]) -> None:

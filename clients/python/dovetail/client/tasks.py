@@ -243,15 +243,21 @@ class Tasks:
         **options: Unpack[HolderOptions],
     ) -> pb.Task:
         """End work well, with a result for people (`summary`) and for programs (`data`)."""
-        request = completion(task_id, summary, data=data, acknowledge=acknowledge, **options)
-        return (await self._call(self._stub.CompleteTask, request)).task
+        return await self.complete_as(
+            completion(task_id, summary, data=data, acknowledge=acknowledge, **options)
+        )
+
+    async def complete_as(self, completion: pb.CompleteTaskRequest) -> pb.Task:
+        """End work well, as a `completion` says."""
+        return (await self._call(self._stub.CompleteTask, completion)).task
 
     async def complete_many(
         self, completions: Iterable[pb.CompleteTaskRequest]
     ) -> list[pb.Task | DovetailError]:
         """End up to 1,000 tasks well in one commit, each by itself; see `completion`.
 
-        Each answer, in order, is the task, or the error by which that one was refused.
+        Each answer, in order, is the task in outline, without what it says at length, or the error
+        by which that one was refused.
         """
         request = pb.BatchCompleteTasksRequest(tasks=completions)
         answer = await self._call(self._stub.BatchCompleteTasks, request)

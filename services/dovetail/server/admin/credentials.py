@@ -127,7 +127,7 @@ class Credentials:
 
         def unit(transaction: Transaction) -> Credential:
             old = _existing(transaction, credential_id)
-            now = time.time_ns() // 1_000
+            now = transaction.team(SERVERS).clock
             if old.ended(now):
                 raise FailedPreconditionError(
                     Reason.CREDENTIAL_HAS_ENDED,
@@ -235,8 +235,7 @@ def _new(transaction: Transaction, draft: Draft, creator_id: str) -> Credential:
         description=draft.description,
         create_time=servers.now,
         lifetime=lifetime,
-        # By the clock that tells whether it has ended: the team's own never goes back.
-        expire_time=None if lifetime is None else time.time_ns() // 1_000 + lifetime,
+        expire_time=None if lifetime is None else servers.clock + lifetime,
         revoke_time=None,
         creator_id=creator_id,
         revoker_id="",
