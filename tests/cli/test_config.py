@@ -34,7 +34,11 @@ def run(folder: Path, *words: str, **variables: str) -> Finished:
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(PREFIX) and name != "COLUMNS"
+    }
     return kept | {"XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)} | variables
 
 
@@ -184,6 +188,7 @@ def test_a_file_with_a_password_in_it_must_be_its_owners_alone(tmp_path: Path):
         ("postgresql://me:secret@db/x", "postgresql://me:…@db/x"),
         ("postgresql://me@db/x?password=secret&port=3", "postgresql://me@db/x?password=…&port=3"),
         ("postgresql://me@db:5432/x", "postgresql://me@db:5432/x"),
+        ("postgresql://me:@/x?host=/run", "postgresql://me:@/x?host=/run"),
         ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
     ],
 )
@@ -209,6 +214,58 @@ def test_a_variable_that_is_no_setting_is_warned_of(tmp_path: Path):
         " did you mean DOVETAIL_TASKS?\n"
         "dovetail: DOVETAIL_ZZZZZZ is in the environment and no setting\n"
     )
+
+
+@pytest.mark.parametrize("words", [("serve", "tasks"), ("up",)])
+def test_no_server_starts_beside_a_variable_that_is_none(words: tuple[str, ...], tmp_path: Path):
+    done = run(tmp_path, *words, DOVETAIL_CREDENTAILS="1", DOVETAIL_ZZZZZZ="1")
+    assert (done.exit_code, done.out) == (2, "")
+    assert done.error == (
+        "dovetail: DOVETAIL_CREDENTAILS is in the environment and no setting: did you mean"
+        " DOVETAIL_CREDENTIALS?; DOVETAIL_ZZZZZZ is in the environment and no setting\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_others_call_like_a_setting_is_let_be(tmp_path: Path):
+    others = ("PORT", "SERVICE_HOST", "PORT_50051_TCP_ADDR", "TASKS_SERVICE_PORT_GRPC", "SOAK")
+    variables = {PREFIX + name: "x" for name in others}
+    assert run(tmp_path, "config", **variables).error == ""
+    done = run(tmp_path, "serve", "tasks", "--listen", "nonsense", **variables)
+    assert "is not HOST:PORT" in done.error
+
+
+@pytest.mark.parametrize("words", [("task", "list"), ("status",), ("up",)])
+def test_the_file_is_named_before_the_command(words: tuple[str, ...], tmp_path: Path):
+    done = run(tmp_path, *words, "--config", "c.toml")
+    assert done.exit_code == 2
+    assert "It stands before the command: dovetail --config FILE …" in done.error
+
+
+def test_a_password_on_the_command_line_is_warned_of(tmp_path: Path):
+    url = "postgresql://me:secret@db/x"
+    for words in (("config",), ("serve", "tasks", "--listen", "nonsense"), ("doctor",)):
+        given = run(tmp_path, *words, "--store", url).error
+        assert "warning: the password in --store can be read" in given
+        assert "DOVETAIL_STORE" in given
+        assert "secret" not in given
+        assert "warning" not in run(tmp_path, *words, DOVETAIL_STORE=url).error
+    assert run(tmp_path, "config", "--store", "postgresql://me:@db/x").error == ""
+
+
+def test_a_token_and_its_file_at_once_are_refused_with_the_way_out(tmp_path: Path):
+    both = {"DOVETAIL_TOKEN": TOKEN, "DOVETAIL_TOKEN_FILE": str(tmp_path / "token")}
+    done = run(tmp_path, "task", "list", **both)
+    assert done.exit_code == 2
+    assert "unset one of DOVETAIL_TOKEN and DOVETAIL_TOKEN_FILE" in done.error
+
+
+def test_a_token_in_the_clear_is_refused_with_the_options_that_help(tmp_path: Path):
+    words = ("task", "list", "--tasks", "dove.example:1")
+    done = run(tmp_path, *words, DOVETAIL_TOKEN=TOKEN)
+    assert done.exit_code == 2
+    assert "command line: --tls-ca FILE" in done.error
+    assert "command line: --insecure" in done.error
 
 
 def test_people_see_every_setting_and_the_file(tmp_path: Path):

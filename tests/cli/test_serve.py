@@ -31,9 +31,9 @@ def serve(*words: str, **environment: str) -> Finished:
     return Finished(exit_code=done.returncode, out=done.stdout, error=done.stderr)
 
 
-def start_fault(*words: str) -> str:
+def start_fault(*words: str, **environment: str) -> str:
     """The one line with which a server says that it cannot start."""
-    done = serve(*words)
+    done = serve(*words, **environment)
     assert (done.exit_code, done.out) == (1, ""), done
     assert done.error.count("\n") == 1, done
     return done.error
@@ -97,7 +97,7 @@ def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path):
 
 
 def test_a_database_server_that_is_not_there_is_named(tmp_path: Path):
-    line = start_fault("tasks", "--store", "postgresql://u:secret@127.0.0.1:1/none", *ANY)
+    line = start_fault("tasks", *ANY, DOVETAIL_STORE="postgresql://u:secret@127.0.0.1:1/none")
     assert "127.0.0.1:1/none" in line
     assert "Connection refused" in line
     assert "secret" not in line

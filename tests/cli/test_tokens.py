@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from cli.shell import Finished, Shell
+from dovetail.cli.exits import CommandError
+from dovetail.cli.tokens import _private
 from support.processes import ServerProcess, free_port
 
 
@@ -194,6 +196,22 @@ def test_a_rotated_token_takes_the_place_of_the_file(admin: Guarded):
     kept.touch(0o600)
     kept.write_text(before)
     assert "alice" in admin.as_(kept).says("agent", "list")
+
+
+def test_a_token_whose_place_cannot_be_taken_stays_where_it_is(tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    draft = tmp_path / "draft"
+    stays = pytest.raises(CommandError, match=f"The new token is in {draft}")
+    with stays, _private(draft, tmp_path / "folder") as file:
+        file.write("the only copy")
+    assert draft.read_text() == "the only copy"
+
+
+def test_who_has_no_agent_is_told_how_to_get_its_token(admin: Guarded):
+    _, file = admin.made("--role", "operator")
+    code, line = admin.as_(file).fails("send", "alice", "x")
+    assert code == 5
+    assert "dovetail token create --agent AGENT" in line
 
 
 def test_a_token_without_grace_ends_when_it_is_rotated(admin: Guarded):

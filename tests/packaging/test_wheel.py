@@ -28,13 +28,13 @@ def test_it_puts_no_name_but_dovetail_at_the_top(names: list[str]) -> None:
 
 def test_every_package_says_that_it_is_typed(names: list[str]) -> None:
     packages = {name.split("/")[1] for name in names if name.startswith("dovetail/")}
-    assert packages == {"cli", "client", "messaging", "server", "tasks"}
+    assert packages == {"admin", "cli", "client", "messaging", "server", "tasks"}
     assert {f"dovetail/{package}/py.typed" for package in packages} <= set(names)
 
 
 def test_the_protos_stand_beside_the_code_made_from_them(names: list[str]) -> None:
     protos = [path.relative_to(PROTOS) for path in PROTOS.rglob("*.proto")]
-    assert len(protos) == 2
+    assert len(protos) == 3
     for proto in protos:
         assert str(proto) in names
         for ending in ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi"):

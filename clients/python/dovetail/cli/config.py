@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,16 +16,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dovetail.cli.config_file import ConfigFile, nearest
+from dovetail.cli.config_file import ConfigFile
 from dovetail.cli.output import Output
-from dovetail.cli.settings import (
-    CONFIG,
-    PREFIX,
-    SETTINGS,
-    Setting,
-    option,
-    without_password,
-)
+from dovetail.cli.settings import SETTINGS, Setting, option, without_password
+from dovetail.cli.strangers import strangers
 from dovetail.cli.text import harmless
 
 NOT_SHOWN = "(set, not shown)"
@@ -95,7 +89,7 @@ def config(context: click.Context, template: bool, as_json: bool, **_: object) -
             out.facts(asdict(each), str)
     else:
         out.show(_picture(file, effective))
-    for warning in _strangers():
+    for warning in strangers():
         click.echo(f"dovetail: {warning}", err=True)
 
 
@@ -149,16 +143,6 @@ def _words(setting: Setting, value: Any) -> str:
 def _origin(each: Effective) -> str:
     named = {"flag": each.option, "environment": each.variable}.get(each.source)
     return f"{each.source} {named}" if named else each.source
-
-
-def _strangers() -> Iterator[str]:
-    """What to say of variables that look like settings and are none."""
-    known = {setting.variable.removeprefix(PREFIX) for setting in (*SETTINGS, CONFIG)}
-    for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
-        own = name.removeprefix(PREFIX)
-        if own not in known:
-            hint = nearest(own, known, PREFIX)
-            yield f"{harmless(name)} is in the environment and no setting{hint}"
 
 
 def _template() -> str:

@@ -62,6 +62,8 @@ NEXT_STEPS = {
     "ASSIGNED_TO_ANOTHER": "Give it to another: dovetail task assign",
     "REQUEST_ID_REUSED": "Use a new --request-id for what is new",
     "STORE_FULL": "Make room on the server's disk; nothing was written",
+    "CALLER_AGENT_REQUIRED": "Use an agent's token, which an admin makes: dovetail token create"
+    " --agent AGENT. Where no tokens are asked for: --as AGENT",
     "CREDENTIAL_REQUIRED": "Name the file of your token: --token-file FILE, or DOVETAIL_TOKEN_FILE",
     "CREDENTIAL_UNKNOWN": "See which token is used: dovetail config. Ask an admin for another",
     "CREDENTIAL_ENDED": "Ask an admin for another: dovetail token create, or dovetail token rotate",
@@ -98,6 +100,8 @@ def explained(error: client.DovetailError) -> CommandError:
 def described(error: client.DovetailError) -> str:
     """What went wrong in a call."""
     if not error.reason and isinstance(error, client.UnavailableError):
+        if error.tls_fault:
+            return f"no answer from {error.address}: {error.tls_fault}"
         why = str(error).rpartition(": ")[2]
         return f"no answer from {error.address} ({why}): is it running? Start it with: dovetail up"
     if not error.reason and isinstance(error, client.DeadlineExceededError):

@@ -29,7 +29,23 @@ from dovetail.cli.work import COMMANDS as WORK
 from dovetail.cli.worker import worker
 
 
+class _Entrance(click.Group):
+    """The commands; an option of ours that stands behind one of them gets a hint."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if error.option_name != CONFIG.flag:
+                raise
+            hint = f"It stands before the command: dovetail {CONFIG.flag} FILE …"
+            told = f"{error.message} {hint}"
+            raise click.NoSuchOption(error.option_name, told, ctx=error.ctx) from error
+
+
 @click.group(
+    cls=_Entrance,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 refused, 5 invalid, "
     "6 no answer, 7 nothing came.",

@@ -14,6 +14,7 @@ import click
 
 from dovetail.cli.exits import MISUSED, CommandError
 from dovetail.cli.settings import SERVER, SERVING, with_settings
+from dovetail.cli.strangers import refuse_strangers
 
 
 def data_folder() -> Path:
@@ -44,6 +45,7 @@ def serve(
     It prints a line when it is ready, and stops at SIGTERM or Ctrl-C, once the calls it has begun
     are answered. Both services may share one store, from any number of processes.
     """
+    refuse_strangers()
     from dovetail.server import main as server  # the servers are heavy: only who serves loads them
 
     def ready(address: str, store: str) -> None:

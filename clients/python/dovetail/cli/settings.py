@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -257,8 +258,21 @@ def option(setting: Setting, flag: str, parameter: str) -> Callable[[F], F]:
         show_envvar=True,
         show_default=setting.told or setting.default_words != "",
         help=setting.help,
+        callback=_warn_of_password if setting.name == "store" else None,
     )
     return cast("Callable[[F], F]", made)
+
+
+def _warn_of_password(context: click.Context, parameter: click.Parameter, store: Any) -> Any:
+    """Warn of a password that came by the option: other users of the machine can read it."""
+    given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    if given and without_password(store) != store:
+        click.echo(
+            "dovetail: warning: the password in --store can be read by other users, in the list of"
+            f" processes: give it as {SERVER['store'].variable}, or in the configuration file",
+            err=True,
+        )
+    return store
 
 
 def options_of(command: click.Command) -> list[SettingOption]:
@@ -268,5 +282,5 @@ def options_of(command: click.Command) -> list[SettingOption]:
 
 def without_password(url: str) -> str:
     """An address of a store, fit to be shown."""
-    url = re.sub(r"(://[^:/@]*:).*@", r"\1…@", url)
-    return re.sub(r"(?i)(?<=password=)[^&]*", "…", url)
+    url = re.sub(r"(://[^:/@]*:).+@", r"\1…@", url)
+    return re.sub(r"(?i)(?<=password=)[^&]+", "…", url)

@@ -173,7 +173,14 @@ def _private(draft: Path, path: Path) -> Generator[IO[str]]:
     try:
         with os.fdopen(number, "w") as file:
             yield file
-        draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    try:
+        draft.replace(path)
+    except OSError as error:
+        # The draft holds what nobody is told twice: it stays.
+        raise CommandError(
+            f"--out {path} cannot be replaced ({error.strerror}). The new token is in {draft}:"
+            " move it from there"
+        ) from error

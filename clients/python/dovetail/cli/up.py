@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,6 +26,8 @@ from dovetail.cli.exits import CommandError, explained
 from dovetail.cli.output import Output
 from dovetail.cli.serve import data_folder, store_url
 from dovetail.cli.settings import CLIENT, MESSAGING, SERVER, SERVING, TASKS, with_settings
+from dovetail.cli.strangers import refuse_strangers
+from dovetail.cli.tls import CA
 from dovetail.cli.trial import trial
 from dovetail.client import DovetailError
 
@@ -53,6 +56,7 @@ def up(
     They stop once the calls they have begun are answered, and whenever this command ends, however
     it ends. If one of them ends by itself, this command stops the other and fails.
     """
+    refuse_strangers()
     folder = (settings.pop("data_dir") or data_folder()).absolute()
     plan = Plan(
         store=store_url(settings.pop("store"), folder),
@@ -136,14 +140,15 @@ def _next(plan: Plan, facts: dict[str, str]) -> list[str]:
     reach = "".join(_elsewhere(facts) + _trust(plan))
     if not plan.settings["credentials"]:
         return [_hello(f"--as me{reach}")]
-    admin = plan.settings["admin_token_file"]
-    if not admin:
-        return [_hello(f"--as me {TOKEN_FILE} FILE{reach}")]
     own = plan.logs / "me.token"
     hello = _hello(f"--as me {TOKEN_FILE} {shlex.quote(str(own))}{reach}")
     if own.exists():
         return [hello]
-    admins = f"{TOKEN_FILE} {shlex.quote(str(admin))}{reach}"
+    admin: Path | None = plan.settings["admin_token_file"]
+    # Where some admin's token lived before, the servers have made no file.
+    if not (admin and admin.exists()):
+        return [_hello(f"--as me {TOKEN_FILE} FILE{reach}")]
+    admins = f"{TOKEN_FILE} {shlex.quote(str(admin.absolute()))}{reach}"
     make = f"token create --agent me --out {shlex.quote(str(own))} {admins}"
     return [f"{program()} team create default {admins} && {program()} {make}", hello]
 
@@ -169,10 +174,11 @@ def _near(address: str) -> str:
 
 def _trust(plan: Plan) -> list[str]:
     """The options without which a client does not trust these servers, nor they it."""
-    certificate = plan.settings["tls_cert"]
+    certificate: Path | None = plan.settings["tls_cert"]
     if not certificate:
         return []
-    flags = [f" {CLIENT['tls-ca'].flag} {shlex.quote(str(certificate))}"]
+    ca = certificate.absolute().with_name(CA)
+    flags = [f" {CLIENT['tls-ca'].flag} {shlex.quote(str(ca)) if ca.exists() else 'FILE'}"]
     if plan.settings["tls_client_ca"]:
         flags += [f" {CLIENT[f'tls-client-{part}'].flag} FILE" for part in ("cert", "key")]
     return flags

@@ -236,7 +236,7 @@ class Connection:
         failure = from_rpc_error(error)
         failure.address = self.address
         if isinstance(failure, UnavailableError) and not failure.reason:
-            fault = tls_fault(str(failure), self._tls)
+            fault = failure.tls_fault = tls_fault(str(failure), self._tls)
             failure.args = (f"{failure}: {fault}",) if fault else failure.args
         return failure
 

@@ -47,7 +47,8 @@ class DovetailError(Exception):
 
     `reason` is one of the documented reasons, empty where the error is not of Dovetail's making.
     `retry_after` is in seconds, None where the server knows of no use in a retry. `address` is that
-    of the server that was called, where it is known.
+    of the server that was called, where it is known. `tls_fault` says what TLS has to do with a
+    server that cannot be reached; empty where it is not the cause.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class DovetailError(Exception):
         self.violations = tuple(violations)
         self.retry_after = retry_after
         self.address = ""
+        self.tls_fault = ""
 
 
 class InvalidArgumentError(DovetailError):

@@ -22,7 +22,7 @@ LARGEST_TOKEN_FILE = 4096
 _SIGNS = {
     "WRONG_VERSION_NUMBER": "the server speaks no TLS",
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not by an authority that is trusted"
-    " here, or is out of date",
+    " here, or is out of date: name its authority (Tls(ca=…), command line: --tls-ca FILE)",
     "Hostname Verification": "the server's certificate is for another host name",
 }
 
@@ -59,8 +59,8 @@ class Token:
             file = os.environ.get(TOKEN_FILE_VARIABLE, "")
         if text and file:
             raise ConfigurationError(
-                "there is a token and a token file, and only one can be meant"
-                f" ({TOKEN_VARIABLE} and {TOKEN_FILE_VARIABLE} in the environment)"
+                "there is a token and a token file, and only one can be meant: give one of them"
+                f" (in the environment: unset one of {TOKEN_VARIABLE} and {TOKEN_FILE_VARIABLE})"
             )
         self._file = Path(file) if file else None
         self._text = read_token(self._file) if self._file else text and _token(text, "the token")
@@ -190,7 +190,10 @@ def tls_fault(details: str, tls: Tls | None) -> str:
             return meaning
     if details.endswith("Socket closed"):
         if tls is None:
-            return "the connection was closed; if the server asks for TLS, use TLS"
+            return (
+                "the connection was closed; if the server asks for TLS, use TLS"
+                " (tls=Tls(…), command line: --tls-ca FILE)"
+            )
         if tls.cert is None:
             return "the connection was closed; the server may ask for a client's certificate"
     return ""
@@ -203,7 +206,8 @@ def refuse_clear_text(addresses: Iterable[str]) -> None:
             raise ConfigurationError(
                 f"{address} may be another machine, and without TLS everyone on the way there can"
                 " read the token. Use TLS (tls=Tls(…), command line: --tls-ca FILE), or say"
-                " insecure where the network itself keeps strangers out"
+                " insecure=True (command line: --insecure) where the network itself keeps"
+                " strangers out"
             )
 
 

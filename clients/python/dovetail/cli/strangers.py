@@ -1,0 +1,36 @@
+"""Environment variables that look like settings and are none."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from dovetail.cli.config_file import nearest
+from dovetail.cli.exits import MISUSED, CommandError
+from dovetail.cli.settings import CONFIG, PREFIX, SETTINGS
+from dovetail.cli.text import harmless
+
+OTHERS = re.compile(
+    "SOAK|LOGS"  # what the project's own tests read
+    # What Kubernetes tells every container of a Service whose name begins with dovetail.
+    r"|(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)"
+)
+"""What else begins like a setting, and is nobody's mistake."""
+
+
+def strangers() -> list[str]:
+    """What to say of each."""
+    known = {setting.variable.removeprefix(PREFIX) for setting in (*SETTINGS, CONFIG)}
+    names = sorted(name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX))
+    return [
+        f"{harmless(PREFIX + name)} is in the environment and no setting"
+        f"{nearest(name, known, PREFIX)}"
+        for name in names
+        if name not in known and not OTHERS.fullmatch(name)
+    ]
+
+
+def refuse_strangers() -> None:
+    """Refuse to serve with them: what was meant may have been to keep strangers out."""
+    if found := strangers():
+        raise CommandError("; ".join(found), MISUSED)
