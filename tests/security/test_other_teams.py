@@ -17,7 +17,8 @@ from google.protobuf.symbol_database import Default
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.rights import RIGHTS
 from dovetail.tasks.v1 import tasks_pb2 as t
-from security.cells import OK, SERVERS, STAGES, World, outcome
+from security.cells import OK, SERVERS, World, outcome
+from security.cells_scenes import STAGES
 from support.guarded import Guarded, bearer
 from support.pair import bad_fields, error_info
 from wire.reflected import methods

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.rights import RIGHTS
-from dovetail.server.store.records import TaskState
-from dovetail.server.tasks.states import FORCED, PARTS, TRANSITIONS, Part, Verb
+from dovetail.server.tasks.states import HOLDERS, Verb
 from dovetail.tasks.v1 import tasks_pb2 as t
 from messaging.talk import refusal
 from security.cells import (
@@ -20,19 +20,24 @@ from security.cells import (
     OWNERS,
     ROLE_REFUSED,
     SERVERS,
-    STAGES,
     Cell,
     Outcome,
     World,
     cells,
     outcome,
+    telling,
 )
+from security.cells_scenes import STAGES
 from support.guarded import Guarded
 from support.pair import Pair, error_info
-from tasks.work import request
+from tasks.work import COMPLETED, IN_PROGRESS, request
 from wire.reflected import methods
 
 REQUIRED: Outcome = ("UNAUTHENTICATED", "CREDENTIAL_REQUIRED")
+LEASE_LOST: Outcome = ("ABORTED", "LEASE_LOST")
+TOKEN_REQUIRED: Outcome = ("FAILED_PRECONDITION", "LEASE_TOKEN_REQUIRED")
+
+on_sqlite = pytest.mark.parametrize("shared", ["sqlite"], indirect=True)
 
 
 async def test_every_rpc_has_a_row_and_every_row_an_rpc(shared: Guarded) -> None:
@@ -45,8 +50,8 @@ async def test_every_rpc_has_a_row_and_every_row_an_rpc(shared: Guarded) -> None
     assert {path.rpartition("/")[2] for path in served} == set(STAGES)
 
 
-@pytest.mark.parametrize("cell", list(cells()), ids=str)
-async def test_a_cell_of_the_table_holds_over_the_wire(shared: Guarded, cell: Cell) -> None:
+async def check(shared: Guarded, cell: Cell) -> None:
+    """The server does what the cell says: what is refused changes nothing, what is allowed acts."""
     world = await World.make(shared)
     caller = await world.caller(cell.role)
     scene = await STAGES[cell.rpc](world, OWNERS[cell.whose])
@@ -62,6 +67,21 @@ async def test_a_cell_of_the_table_holds_over_the_wire(shared: Guarded, cell: Ce
     assert (after != before) == (scene.acts and found == OK)
 
 
+@on_sqlite
+@pytest.mark.parametrize("cell", cells(), ids=str)
+async def test_a_cell_of_the_table_holds_over_the_wire(shared: Guarded, cell: Cell) -> None:
+    await check(shared, cell)
+
+
+@pytest.mark.parametrize("shared", ["postgres"], indirect=True)
+@pytest.mark.parametrize("cell", telling(), ids=str)
+async def test_what_a_store_has_a_say_in_holds_on_postgresql_too(
+    shared: Guarded, cell: Cell
+) -> None:
+    await check(shared, cell)
+
+
+@on_sqlite
 @pytest.mark.parametrize("server", SERVERS)
 async def test_without_a_token_no_rpc_answers(shared: Guarded, server: str) -> None:
     world = await World.make(shared)
@@ -84,65 +104,33 @@ async def test_where_no_token_is_asked_for_nobody_is_an_admin(pair: Pair) -> Non
             assert "--credentials" in str(error.details())
 
 
-STATES = [state.name for state in TaskState]
-FIELDS: dict[Verb, dict[str, Any]] = {
-    Verb.ASSIGN: {"assignee_id": "carol", "force": True},
-    Verb.UNASSIGN: {"force": True},
-}
-
-
-def agent_with(part: Part | None) -> dict[str, str]:
-    """Who creates a task and who is assigned to it, so that alice has this part alone."""
-    return {
-        "creator": "alice" if part is Part.CREATOR else "bob",
-        "assignee": "alice" if part is Part.ASSIGNEE else "bob",
-    }
-
-
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("verb", PARTS)
-async def test_a_task_is_an_agents_own_by_its_part_in_it(
-    shared: Guarded, verb: Verb, state: str
-) -> None:
+@pytest.mark.parametrize("verb", sorted(HOLDERS))
+async def test_the_token_of_a_lease_gives_a_stranger_nothing(shared: Guarded, verb: Verb) -> None:
     world = await World.make(shared)
-    method, number = getattr(world.tasks, f"{verb.title()}Task"), TaskState[state]
-    allowed = number in TRANSITIONS[verb] or number in FORCED.get(verb, {})
-    for part in (*Part, None):
-        task_id = await world.task(**agent_with(part), state=state)
-        before = await world.everything()
-        asked = request(verb.value, task_id, **FIELDS.get(verb, {}))
-        found, _ = await outcome(method(asked, metadata=world.agents["alice"]))
-        if part not in PARTS[verb][number]:
-            assert found == NOT_YOURS, part
-        else:
-            assert found == (OK if allowed else ("FAILED_PRECONDITION", "TASK_STATE")), part
-        assert (await world.everything() != before) == (found == OK)
+    alice, bob = world.worker("alice"), world.worker("bob")
+    task_id, other_id = [await world.task("carol", "bob") for _ in range(2)]
+    token, other_token = await bob.held(task_id), await bob.held(other_id)
+    before = await world.everything()
+    for sent, answer in ((token, NOT_YOURS), (other_token, LEASE_LOST), ("", TOKEN_REQUIRED)):
+        found, _ = await outcome(alice.do(verb, task_id, lease_token=sent))
+        assert found == answer
+    assert await world.everything() == before
+    assert (await outcome(bob.do(verb, task_id, lease_token=token)))[0] == OK
 
 
-@pytest.mark.parametrize(
-    ("state", "part", "answer"),
-    [
-        ("PENDING", Part.CREATOR, OK),
-        ("PENDING", Part.ASSIGNEE, NOT_YOURS),
-        ("IN_PROGRESS", Part.CREATOR, NOT_YOURS),
-        ("IN_PROGRESS", Part.ASSIGNEE, OK),
-    ],
-    ids=str,
-)
-async def test_a_task_is_given_up_by_its_creator_before_the_work_and_by_its_assignee_within(
-    shared: Guarded, state: str, part: Part, answer: Outcome
-) -> None:
+async def test_of_many_completions_anothers_alone_is_refused(shared: Guarded) -> None:
     world = await World.make(shared)
-    asked = request("fail", await world.task(**agent_with(part), state=state))
-    found, _ = await outcome(world.tasks.FailTask(asked, metadata=world.agents["alice"]))
-    assert found == answer
-
-
-async def test_an_agent_cannot_start_what_is_assigned_to_another(shared: Guarded) -> None:
-    world = await World.make(shared)
-    asked = request("start", await world.task("alice", "bob"))
-    found, _ = await outcome(world.tasks.StartTask(asked, metadata=world.agents["alice"]))
-    assert found == ("FAILED_PRECONDITION", "ASSIGNED_TO_ANOTHER")
+    mine, others, made = [
+        await world.task(creator, assignee, "IN_PROGRESS")
+        for creator, assignee in (("carol", "alice"), ("carol", "bob"), ("alice", "bob"))
+    ]
+    asked = [request("complete", task_id) for task_id in (mine, others, made)]
+    answer = await world.worker("alice").send(t.BatchCompleteTasksRequest(tasks=asked))
+    assert [each.refusal.reason for each in answer.outcomes] == ["", "NOT_YOURS", ""]
+    refusal = answer.outcomes[1].refusal
+    assert refusal.code == grpc.StatusCode.PERMISSION_DENIED.value[0]
+    states = [(await world.worker().get(task_id)).state for task_id in (mine, others, made)]
+    assert states == [COMPLETED, IN_PROGRESS, COMPLETED]
 
 
 async def test_a_task_without_a_creator_is_no_agents_own(shared: Guarded) -> None:

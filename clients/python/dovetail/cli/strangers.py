@@ -12,6 +12,7 @@ from dovetail.cli.text import harmless
 
 OTHERS = re.compile(
     "SOAK|LOGS"  # what the project's own tests read
+    "|TASK_ID|TASK_TITLE|TASK_ATTEMPT|LEASE_TOKEN|PROGRESS"  # what a worker tells its programs
     # What Kubernetes tells every container of a Service whose name begins with dovetail.
     r"|(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)"
 )

@@ -1,0 +1,212 @@
+"""Scenes of the table of rights: for each RPC a call about somebody's thing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from dovetail.admin.v1 import admin_pb2 as a
+from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.tasks.v1 import tasks_pb2 as t
+from security.cells import OWNERS, World
+from tasks.work import request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A call about somebody's thing. When it is allowed its answer shows a text, or it acts."""
+
+    request: Message
+    shows: str = ""
+    acts: bool = False
+
+
+Stage = Callable[[World, str], Awaitable[Scene]]
+"""Makes a thing of an owner's, and the call about it."""
+
+
+async def _register(_: World, owner: str) -> Scene:
+    # Who has a credential is known already: another is somebody new.
+    agent_id = owner if owner == OWNERS["own"] else "newcomer"
+    request = m.RegisterAgentRequest(agent_id=agent_id)
+    return Scene(request=request, shows=agent_id, acts=owner != OWNERS["own"])
+
+
+async def _get_agent(_: World, owner: str) -> Scene:
+    return Scene(request=m.GetAgentRequest(agent_id=owner), shows=owner)
+
+
+async def _list_agents(_: World, owner: str) -> Scene:
+    return Scene(request=m.ListAgentsRequest(), shows=owner)
+
+
+async def _reply(world: World, owner: str) -> Scene:
+    answered = await world.send("carol", owner, "a question")
+    return Scene(
+        request=m.SendMessageRequest(recipient_ids=["carol"], in_reply_to=answered), acts=True
+    )
+
+
+async def _subscribe(world: World, owner: str) -> Scene:
+    await world.send("carol", owner, "a secret")
+    return Scene(request=m.SubscribeInboxRequest(agent_id=owner), shows="a secret")
+
+
+async def _receive(world: World, owner: str) -> Scene:
+    await world.send("carol", owner, "done with")
+    await world.send("carol", owner, "a secret")
+    request = m.ReceiveMessagesRequest(agent_id=owner, acknowledge_through_sequence=1)
+    return Scene(request=request, shows="a secret", acts=True)
+
+
+async def _acknowledge(world: World, owner: str) -> Scene:
+    await world.send("carol", owner, "done with")
+    request = m.AcknowledgeMessagesRequest(agent_id=owner, through_sequence=1)
+    return Scene(request=request, acts=True)
+
+
+async def _get_message(world: World, owner: str) -> Scene:
+    message_id = await world.send(owner, "carol", "a secret")
+    return Scene(request=m.GetMessageRequest(message_id=message_id), shows="a secret")
+
+
+async def _list_messages(world: World, owner: str) -> Scene:
+    await world.send(owner, "carol", "a secret")
+    return Scene(request=m.ListMessagesRequest(), shows="a secret")
+
+
+async def _create_task(_: World, owner: str) -> Scene:
+    request = t.CreateTaskRequest(title="new work", assignee_id=owner)
+    return Scene(request=request, shows="new work", acts=True)
+
+
+async def _create_tasks(_: World, owner: str) -> Scene:
+    one, two = (t.CreateTaskRequest(title=title, assignee_id=owner) for title in ("one", "two"))
+    return Scene(request=t.BatchCreateTasksRequest(tasks=[one, two]), shows="two", acts=True)
+
+
+async def _get_task(world: World, owner: str) -> Scene:
+    task_id = await world.task(owner)
+    return Scene(request=t.GetTaskRequest(task_id=task_id), shows=f"work of {owner}")
+
+
+async def _list_tasks(world: World, owner: str) -> Scene:
+    await world.task(owner)
+    return Scene(request=t.ListTasksRequest(), shows=f"work of {owner}")
+
+
+async def _report(world: World, owner: str) -> Scene:
+    await world.task("carol", owner)
+    return Scene(request=t.GetReportRequest(), shows=owner)
+
+
+def _created(verb: str, state: str, assignee: str = "carol", **fields: Any) -> Stage:
+    """A verb for a task that the owner created, in a state that allows it."""
+
+    async def stage(world: World, owner: str) -> Scene:
+        task_id = await world.task(owner, assignee, state)
+        return Scene(request=request(verb, task_id, **fields), acts=True)
+
+    return stage
+
+
+def _assigned(verb: str, **fields: Any) -> Stage:
+    """A verb for a task that is assigned to the owner, and in progress."""
+
+    async def stage(world: World, owner: str) -> Scene:
+        task_id = await world.task("carol", owner, "IN_PROGRESS")
+        return Scene(request=request(verb, task_id, **fields), acts=True)
+
+    return stage
+
+
+async def _claim(world: World, owner: str) -> Scene:
+    await world.task(owner)
+    return Scene(request=t.ClaimTaskRequest(), shows=f"work of {owner}", acts=True)
+
+
+async def _provide_input(world: World, owner: str) -> Scene:
+    task_id = await world.task("carol", "carol", "IN_PROGRESS")
+    await world.worker().do("request-input", task_id, agent_id=owner)
+    return Scene(request=request("provide-input", task_id), acts=True)
+
+
+async def _complete_tasks(world: World, owner: str) -> Scene:
+    task_id = await world.task("carol", owner, "IN_PROGRESS")
+    return Scene(
+        request=t.BatchCompleteTasksRequest(tasks=[request("complete", task_id)]), acts=True
+    )
+
+
+async def _create_team(world: World, owner: str) -> Scene:
+    team_id = f"{world.team_id} of {owner}"
+    return Scene(request=a.CreateTeamRequest(team_id=team_id), shows=team_id, acts=True)
+
+
+async def _list_teams(world: World, _: str) -> Scene:
+    return Scene(request=a.ListTeamsRequest(page_size=1_000), shows=world.team_id)
+
+
+async def _create_credential(world: World, owner: str) -> Scene:
+    request = a.CreateCredentialRequest(
+        team_id=world.team_id, agent_id=owner, role=a.ROLE_AGENT, description="new"
+    )
+    return Scene(request=request, shows="new", acts=True)
+
+
+async def _list_credentials(world: World, owner: str) -> Scene:
+    return Scene(request=a.ListCredentialsRequest(agent_id=owner, page_size=1_000), shows=owner)
+
+
+async def _rotate(world: World, owner: str) -> Scene:
+    made = await world.guarded.made("agent", world.team_id, owner)
+    request = a.RotateCredentialRequest(credential_id=made.credential.credential_id)
+    return Scene(request=request, shows=owner, acts=True)
+
+
+async def _revoke(world: World, owner: str) -> Scene:
+    made = await world.guarded.made("agent", world.team_id, owner)
+    request = a.RevokeCredentialRequest(credential_id=made.credential.credential_id)
+    return Scene(request=request, shows=owner, acts=True)
+
+
+STAGES: dict[str, Stage] = {
+    "RegisterAgent": _register,
+    "GetAgent": _get_agent,
+    "ListAgents": _list_agents,
+    "SendMessage": _reply,
+    "SubscribeInbox": _subscribe,
+    "ReceiveMessages": _receive,
+    "AcknowledgeMessages": _acknowledge,
+    "GetMessage": _get_message,
+    "ListMessages": _list_messages,
+    "CreateTask": _create_task,
+    "BatchCreateTasks": _create_tasks,
+    "ClaimTask": _claim,
+    "GetTask": _get_task,
+    "ListTasks": _list_tasks,
+    "GetReport": _report,
+    "UpdateTask": _created("update", "PENDING"),
+    "DeleteTask": _created("delete", "PENDING"),
+    "AssignTask": _created("assign", "PENDING", assignee_id="bob"),
+    "UnassignTask": _created("unassign", "PENDING"),
+    "CancelTask": _created("cancel", "IN_PROGRESS"),
+    "ReopenTask": _created("reopen", "FAILED"),
+    "StartTask": _created("start", "PENDING", assignee=""),
+    "HeartbeatTask": _assigned("heartbeat", progress=t.TaskProgress(percent=7)),
+    "ReleaseTask": _assigned("release"),
+    "RequestInput": _assigned("request-input"),
+    "ProvideInput": _provide_input,
+    "BatchCompleteTasks": _complete_tasks,
+    "CompleteTask": _assigned("complete"),
+    "FailTask": _assigned("fail"),
+    "CreateTeam": _create_team,
+    "ListTeams": _list_teams,
+    "CreateCredential": _create_credential,
+    "ListCredentials": _list_credentials,
+    "RotateCredential": _rotate,
+    "RevokeCredential": _revoke,
+}
