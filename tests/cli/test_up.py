@@ -152,8 +152,12 @@ def test_an_admin_sees_that_both_serve_and_no_team(tmp_path: Path, certificates:
     with locked(tmp_path, certificates) as up:
         there = dict(line.split() for line in up.said.splitlines()[2:4])
         words = ("--tls-ca", f"{certificates}/ca.pem", "--token-file", f"{tmp_path}/admin.token")
-        said = Shell(**there, team="").says("status", *words)
-        (facts,) = Shell(**there, team="").json("status", *words)
+        said = Shell(messaging=there["messaging"], tasks=there["tasks"], team="").says(
+            "status", *words
+        )
+        (facts,) = Shell(messaging=there["messaging"], tasks=there["tasks"], team="").json(
+            "status", *words
+        )
     assert "an admin's token, which sees no team\n" in said
     rows = [line.split()[:2] for line in said.splitlines()[1:] if line]
     assert rows == [["messaging", "serving"], ["tasks", "serving"]]
@@ -170,7 +174,9 @@ def test_a_fault_of_tls_is_not_taken_for_a_server_that_does_not_run(
             (("--tls",), "not by an authority that is trusted here"),
             ((), "if the server asks for TLS, use TLS"),
         ):
-            code, line = Shell(**there, team="").fails("task", "list", *words)
+            code, line = Shell(messaging=there["messaging"], tasks=there["tasks"], team="").fails(
+                "task", "list", *words
+            )
             assert code == 6
             assert says in line
             assert "--tls-ca FILE" in line

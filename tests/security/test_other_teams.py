@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,6 +37,9 @@ KINDS = {
     "creator_id": "agent",
     "creator_ids": "agent",
     "task_id": "task",
+    "depends_on": "task",
+    "parent_task_id": "task",
+    "lease_token": "lease",
     "message_id": "message",
     "in_reply_to": "message",
     "thread_id": "thread",
@@ -48,11 +51,12 @@ KINDS = {
 # Fields that hold words: they name nothing.
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
-    *("summary", "message", "etag"),
+    *("summary", "message", "text", "note", "etag"),
 }
 NEVER = {
     "agent": "ochre agent",
     "task": "ochre task",
+    "lease": "ochre lease",
     "message": "m9999",
     "thread": "ochre thread",
     "request": "ochre request",
@@ -61,6 +65,15 @@ NEVER = {
     "team": "ochre team",
 }
 """What never was, of each kind."""
+
+# How a field is answered that must name what is there, at the end of its path.
+MISSED = {
+    "depends_on": "TASK_NOT_FOUND",
+    "parent_task_id": "TASK_NOT_FOUND",
+    "lease_token": "LEASE_LOST",
+}
+# Fields of the same names that choose, or that an update leaves as they are.
+FREE = {"filter.parent_task_id", "task.parent_task_id"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +94,11 @@ class Probe:
     def kind(self) -> str:
         """What the field names."""
         return KINDS[self.field.rpartition(".")[2]]
+
+    @property
+    def reason(self) -> str:
+        """Why what is not there is refused; empty where it depends on the call."""
+        return "" if self.field in FREE else MISSED.get(self.field.rpartition(".")[2], "")
 
     def __str__(self) -> str:
         """What it is called among tests."""
@@ -162,8 +180,11 @@ async def blue(shared: Guarded) -> Blue:
     await world.tasks.CreateTask(
         t.CreateTaskRequest(title=BLUE, request_id=f"{BLUE} request"), metadata=agents["alice"]
     )
+    held = t.CreateTaskRequest(title=BLUE, task_id=f"{BLUE} work")
+    await world.tasks.CreateTask(held, metadata=agents["alice"])
+    token = await world.worker("alice").held(held.task_id)
     things = {kind: f"{BLUE} {kind}" for kind in NEVER if kind != "page"}
-    things |= {"message": "m30", "credential": made.credential.credential_id}
+    things |= {"message": "m30", "credential": made.credential.credential_id, "lease": token}
     return Blue(world=world, things=things)
 
 
@@ -171,9 +192,11 @@ async def asked(probe: Probe, red: World) -> Message:
     """A request about red's own things, which is answered well where the role allows it."""
     if probe.rpc == "SendMessage":
         return m.SendMessageRequest(recipient_ids=["bob"], body="hello")
-    request = (await STAGES[probe.rpc](red, "alice")).request
+    request: Any = (await STAGES[probe.rpc](red, "alice")).request
     if probe.kind == "page":
-        cast(Any, request).page_size = 1
+        request.page_size = 1
+    if probe.field == "task.depends_on":
+        request.update_mask.paths[:] = ["depends_on"]
     return request
 
 
@@ -185,6 +208,7 @@ def put(request: Message, field: str, value: str) -> Message:
     target: Any = changed
     for parent in parents:
         target = getattr(target, parent)
+        target = target[0] if isinstance(target, Sequence) else target
     if isinstance(getattr(target, name), str):
         setattr(target, name, value)
     else:
@@ -233,6 +257,7 @@ async def test_a_thing_of_another_team_is_answered_as_one_that_never_was(
         assert BLUE not in said(told, value)
     assert answers[0] == answers[1]
     assert BLUE not in answers[1][1]
+    assert probe.reason in answers[1][1]
     after = await blue.world.everything()
     assert after[:3] == before[:3]
     assert after[4] == before[4]

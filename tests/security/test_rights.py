@@ -68,13 +68,13 @@ async def check(shared: Guarded, cell: Cell) -> None:
 
 
 @on_sqlite
-@pytest.mark.parametrize("cell", cells(), ids=str)
+@pytest.mark.parametrize("cell", list(cells()), ids=str)
 async def test_a_cell_of_the_table_holds_over_the_wire(shared: Guarded, cell: Cell) -> None:
     await check(shared, cell)
 
 
 @pytest.mark.parametrize("shared", ["postgres"], indirect=True)
-@pytest.mark.parametrize("cell", telling(), ids=str)
+@pytest.mark.parametrize("cell", list(telling()), ids=str)
 async def test_what_a_store_has_a_say_in_holds_on_postgresql_too(
     shared: Guarded, cell: Cell
 ) -> None:
