@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from client.conftest import SHORT_LEASE
+from client.conftest import SHORT_LEASE, until
 from dovetail.client import (
     Agent,
     HeldTask,
@@ -319,6 +319,33 @@ async def test_a_thread_that_is_broken_off_learns_it_when_it_tells_of_its_progre
     await alice.tasks.cancel(task.task_id)
     assert await asyncio.to_thread(lost.wait, 30)
     await cancelled(working)
+
+
+async def test_while_the_thread_of_a_lost_task_runs_others_may_take_the_next(
+    alice: Agent, bob: Agent, caplog: pytest.LogCaptureFixture
+):
+    (lost,) = await make(alice, 1)
+    go_on = threading.Event()
+
+    def handle(task: HeldTask) -> None:
+        go_on.wait()
+        task.check()
+
+    working = asyncio.create_task(bob.work(handle, lease=SHORT_LEASE))
+    try:
+        await until_all(alice, lambda task: task.state == pb.TASK_STATE_IN_PROGRESS)
+        await make(alice, 2)
+        await alice.tasks.cancel(lost.task_id)
+        await until(lambda: repr(lost.task_id) in caplog.text)
+        for _ in range(20):  # Long enough for a claim.
+            assert (await states(alice))["TASK_STATE_PENDING"] == 2
+        (taken,) = await alice.tasks.claim()
+    finally:
+        go_on.set()
+    await alice.tasks.complete(taken.task.task_id, lease_token=taken.lease_token)
+    await until_all(alice, lambda task: task.HasField("end_time"))
+    await cancelled(working)
+    assert [task.assignee_id for task in await all_of(alice)][1:] == ["alice", "bob"]
 
 
 async def test_claims_that_are_refused_end_the_work(bob: Agent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import pairwise
 from typing import Any
@@ -300,3 +301,11 @@ async def test_an_answer_to_a_claim_ends_at_a_mebibyte_and_the_rest_is_for_the_n
     await joe.send(batch(*([large] * 12)))
     given = [len(await each.claim(max_tasks=100)) for each in (ann, bob, ann)]
     assert given == [5, 5, 2]
+
+
+async def test_ten_who_claim_at_once_all_get_what_is_there_for_them(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    await joe.send(batch(*({} for _ in range(1_000))))
+    claims = [ann.claim(max_tasks=100) for _ in range(10)]
+    given = await asyncio.gather(*claims)
+    assert [len(each) for each in given] == [100] * 10

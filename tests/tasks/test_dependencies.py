@@ -41,7 +41,12 @@ async def test_a_task_is_ready_when_all_that_it_waits_for_is_completed(team: Tea
     assert (list(task.depends_on), task.waiting_for) == (["a", "b"], 1)
     code, reason, metadata = await refusal(ann.do("start", "c"))
     assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_NOT_READY")
-    assert metadata == {"task_id": "c", "waiting_for": "1", "schedule_time_micros": "0"}
+    assert metadata == {
+        "task_id": "c",
+        "waiting_for": '["b"]',
+        "waiting_for_count": "1",
+        "waits_for_time": "false",
+    }
     assert await ann.claim() == [] or (await joe.get("b")).assignee_id == "ann"
     await joe.do("unassign", "b", force=True)
     response = await finish(joe, "b")

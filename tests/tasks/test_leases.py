@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -281,3 +282,17 @@ async def test_a_server_that_could_not_look_for_long_counts_anew(postgres_team: 
     end = time.time_ns() // 1_000
     event = await lost(team, task_id)
     assert event.create_time - end >= LONGEST_GAP_SECONDS * 1_000_000
+
+
+async def test_no_report_keeps_a_lease_from_being_lost(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    await joe.made()
+    task_id, _ = await claimed(ann)
+    ended = threading.Event()
+    scans = [
+        asyncio.ensure_future(team.pair.tasks_store.scan(team.team_id, lambda _: ended.wait(30)))
+        for _ in range(4)
+    ]
+    await lost(team, task_id)
+    ended.set()
+    await asyncio.gather(*scans)

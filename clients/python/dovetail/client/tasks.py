@@ -146,7 +146,8 @@ class Tasks:
         When nothing is ready, it waits for `wait` seconds (50 at most); then there are none. Each
         comes with the `lease_token` that proves the hold. Keeping it is the caller's: `heartbeat`.
         """
-        request = pb.ClaimTaskRequest(max_tasks=max_tasks, filter=filter, lease=duration(lease))
+        chosen = None if filter == pb.TaskFilter() else filter
+        request = pb.ClaimTaskRequest(max_tasks=max_tasks, filter=chosen, lease=duration(lease))
         clock = asyncio.get_running_loop().time
         end = clock() + wait
 

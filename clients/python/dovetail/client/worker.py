@@ -40,9 +40,10 @@ log = logging.getLogger("dovetail.client")
 class WorkOptions(TypedDict, total=False):
     """How `Agent.work` works.
 
-    `concurrency` (1) is how many tasks at once. `filter` and `lease` (60 s) are of the claims. When
-    the worker is cancelled its handlers have `grace` seconds (0) to finish. After `idle_timeout`
-    seconds without a task it returns (default: never).
+    `concurrency` (1) is how many tasks at once; a thread counts until it ends, even when its task
+    is lost. `filter` and `lease` (60 s) are of the claims. When the worker is cancelled its
+    handlers have `grace` seconds (0) to finish. After `idle_timeout` seconds without a task it
+    returns (default: never).
     """
 
     concurrency: int
@@ -69,6 +70,7 @@ class Worker:
         self._handler = handler
         self._threads = ThreadPoolExecutor(self._concurrency, thread_name_prefix="dovetail-work")
         self._working: set[asyncio.Task[None]] = set()
+        self._left_behind: set[asyncio.Future[Any]] = set()
         self._completions = _Completions(tasks, lambda: len(self._working))
 
     async def run(self) -> None:
@@ -86,9 +88,9 @@ class Worker:
 
     async def _room(self) -> int:
         """Wait until there is room for another task; for how many there is."""
-        while len(self._working) >= self._concurrency:
-            await asyncio.wait(self._working, return_when=asyncio.FIRST_COMPLETED)
-        return min(self._concurrency - len(self._working), MOST_CLAIMED)
+        while len(busy := self._working | self._left_behind) >= self._concurrency:
+            await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+        return min(self._concurrency - len(busy), MOST_CLAIMED)
 
     def _begin(self, claimed: pb.ClaimedTask) -> None:
         working = asyncio.create_task(self._work(claimed))
@@ -111,9 +113,25 @@ class Worker:
         if _is_async(self._handler):
             answer = self._handler(task)
         else:
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._threads, self._handler, task)
+            answer = await self._in_thread(task)
         return await answer if inspect.isawaitable(answer) else answer
+
+    async def _in_thread(self, task: HeldTask) -> Result | Awaitable[Result]:
+        """What the handler answers in a thread, which goes on when this is broken off."""
+        loop = asyncio.get_running_loop()
+        thread = loop.run_in_executor(self._threads, self._handler, task)
+        try:
+            await asyncio.wait((thread,))
+        except asyncio.CancelledError:
+            self._leave_behind(thread)
+            raise
+        return thread.result()
+
+    def _leave_behind(self, thread: asyncio.Future[Any]) -> None:
+        """A task claimed now would wait for this thread, and be held from those who are free."""
+        self._left_behind.add(thread)
+        thread.add_done_callback(self._left_behind.discard)
+        thread.add_done_callback(_ignore)
 
     async def _stop(self) -> None:
         """Let handlers finish for the time of grace; cancel the others, which gives back theirs."""
@@ -124,6 +142,8 @@ class Worker:
             for working in self._working:
                 working.cancel()
             await asyncio.gather(*self._working, return_exceptions=True)
+            for thread in self._left_behind:
+                thread.cancel()  # Nobody waits for its end: the loop may be closed by then.
             self._completions.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -186,6 +206,12 @@ def _settle(answer: asyncio.Future[pb.Task], outcome: pb.Task | DovetailError) -
         answer.set_exception(outcome)
     else:
         answer.set_result(outcome)
+
+
+def _ignore(thread: asyncio.Future[Any]) -> None:
+    """What it raises is of no use; a future is to be asked all the same."""
+    if not thread.cancelled():
+        thread.exception()
 
 
 def _is_async(handler: Handler) -> bool:

@@ -61,18 +61,20 @@ def replace(transaction: Transaction, team_id: str, task: Task) -> None:
 
 def count_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> int:
     """How many of these tasks are not COMPLETED."""
-    return len(task_ids) - sum(
-        len(
-            snapshot.select(
-                TaskRow.select(TaskRow.number).where(
-                    TaskRow.team_id == team_id,
-                    TaskRow.task_id.in_(list(task_ids[start : start + _CHUNK])),
-                    TaskRow.state == int(TaskState.COMPLETED),
-                )
-            )
+    return len(still_open(snapshot, team_id, task_ids))
+
+
+def still_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[str]:
+    """Which of these tasks are not COMPLETED."""
+    completed: set[str] = set()
+    for start in range(0, len(task_ids), _CHUNK):
+        query = TaskRow.select(TaskRow.task_id).where(
+            TaskRow.team_id == team_id,
+            TaskRow.task_id.in_(list(task_ids[start : start + _CHUNK])),
+            TaskRow.state == int(TaskState.COMPLETED),
         )
-        for start in range(0, len(task_ids), _CHUNK)
-    )
+        completed.update(task_id for (task_id,) in snapshot.select(query))
+    return [task_id for task_id in task_ids if task_id not in completed]
 
 
 def unknown(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[str]:

@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+import structlog
+
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
-from dovetail.server.errors import DovetailError
+from dovetail.server.errors import DovetailError, InternalError, Reason
 from dovetail.server.store import queues
 from dovetail.server.store.database import Store
 from dovetail.server.store.queues import POOL
@@ -27,6 +29,8 @@ from dovetail.server.tasks.drafts import Options, check_filter, check_lease
 from dovetail.server.tasks.giving import Claim, Found, Wish, anything, give, time_now
 from dovetail.server.tasks.record import Act
 from dovetail.server.tasks.states import Verb, next_state
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.claims")
 
 MOST_TASKS = 100
 LONGEST_WAIT = 50 * MICROS
@@ -140,10 +144,20 @@ class _Matcher:
         with self._store.bells.watch(self._team_id, queues.name(POOL), _QueueBell(self, POOL)):
             while self._waiting:
                 self._awake.clear()
-                await self._look()
+                try:
+                    await self._look()
+                except Exception as error:
+                    log.exception("claims cannot be matched", team_id=self._team_id)
+                    self._refuse_all(error)
                 self._send_away()
                 if self._waiting:
                     await self._sleep()
+
+    def _refuse_all(self, error: Exception) -> None:
+        refusal = InternalError(Reason.INTERNAL, "an internal error")
+        refusal.__cause__ = error
+        for claim in self._waiting:
+            claim.refuse(refusal)
 
     async def _look(self) -> None:
         """Look where it rang and for who is new; give what is there."""
@@ -162,7 +176,7 @@ class _Matcher:
                 claim.refuse(error)
             return
         for claim in claims:
-            claim.fresh = False
+            claim.fresh = claim in found.passed
         for claim, given in found.given:
             self._waiting.pop(claim, None)
             if not claim.resolve(given):

@@ -70,6 +70,9 @@ class Found:
     """What came of a look: whether there is something, or what was given; when to look again."""
 
     given: Sequence[tuple[Claim, list[Task]]] = ()
+    passed: frozenset[Claim] = frozenset()
+    """Those for whom nobody has looked yet: enough was given out for one commit."""
+
     anything: bool = False
     next_time: int | None = None
 
@@ -93,8 +96,12 @@ def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> F
     given: list[tuple[Claim, list[Task]]] = []
     empty = _empty(transaction, claims, rung, now)
     count, cut = 0, False
+    passed: list[Claim] = []
     for claim in claims:
-        if claim.answer.done() or count >= MOST_GIVEN:
+        if count >= MOST_GIVEN:
+            passed.append(claim)
+            continue
+        if claim.answer.done():
             continue
         found: list[Task] = []
         for place in _places(claim, rung):
@@ -113,6 +120,7 @@ def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> F
             count += len(fits)
     return Found(
         given=given,
+        passed=frozenset(passed),
         anything=cut or count >= MOST_GIVEN,
         next_time=queues.next_time(transaction, team_id, now),
     )

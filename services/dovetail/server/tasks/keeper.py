@@ -11,10 +11,9 @@ it either.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -24,7 +23,7 @@ from dovetail.server.store import leases, tasks
 from dovetail.server.store.database import Store
 from dovetail.server.store.leases import Hold
 from dovetail.server.store.records import Task, TaskState
-from dovetail.server.store.transaction import MICROS, Transaction
+from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 from dovetail.server.tasks import moves, record
 from dovetail.server.tasks.drafts import Options, Outcome
 from dovetail.server.tasks.record import Act
@@ -32,9 +31,9 @@ from dovetail.server.tasks.states import Verb
 
 PERIOD_SECONDS = 0.5
 LONGEST_GAP_SECONDS = 3.0
-MOST_AT_ONCE = 200
+MOST_AT_ONCE = 500
 
-log = structlog.get_logger("dovetail.keeper")
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.keeper")
 
 
 class Keeper:
@@ -46,6 +45,8 @@ class Keeper:
         self._since: dict[Hold, float] = {}
         self._looked = 0.0
         self._task: asyncio.Task[None] | None = None
+        # What is being written, by task: a team that must wait holds up neither looks nor others.
+        self._writing: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Watch until `close`."""
@@ -53,66 +54,70 @@ class Keeper:
 
     def close(self) -> None:
         """Watch no more."""
-        if self._task:
-            self._task.cancel()
+        for task in (self._task, *self._writing.values()):
+            if task:
+                task.cancel()
 
     async def _run(self) -> None:
         while True:
-            with contextlib.suppress(DovetailError):  # health checks tell of it
+            try:
                 await self._end_leases()
                 await self._tell_overdue()
+            except DovetailError:
+                pass  # health checks tell of it
+            except Exception:
+                log.exception("the keeper could not look")
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def _end_leases(self) -> None:
-        """End what has stood without a heartbeat for its whole length, as seen from here."""
-        held = await self._store.scan("", leases.held)
+        """End what has stood without a heartbeat for its whole length, as seen from here.
+
+        The look has the lane of short reads, where no report is in its way: one that takes long
+        there means that heartbeats cannot be written either.
+        """
+        held = await self._store.read("", leases.held)
         now = time.monotonic()
         if now - self._looked > LONGEST_GAP_SECONDS:
             self._since = {}
         self._looked = now
         self._since = {hold: self._since.get(hold, now) for hold in held}
-        late: dict[str, list[Hold]] = defaultdict(list)
         for hold, since in self._since.items():
             if now - since >= hold.length / MICROS:
-                late[hold.team_id].append(hold)
-        for team_id, holds in late.items():
-            await self._lose(team_id, holds[:MOST_AT_ONCE])
-
-    async def _lose(self, team_id: str, holds: Sequence[Hold]) -> None:
-        def unit(transaction: Transaction) -> int:
-            return sum(_lose(transaction, hold) for hold in holds)
-
-        count = await self._store.write(team_id, unit)
-        if count:
-            log.info("leases lost", team_id=team_id, count=count)
+                self._write(hold.team_id, hold.task_id, partial(_lose, hold=hold))
 
     async def _tell_overdue(self) -> None:
         now = time.time_ns() // 1_000
-        late = await self._store.scan("", lambda s: leases.late(s, now, MOST_AT_ONCE))
-        teams: dict[str, list[str]] = defaultdict(list)
-        for team_id, task_id in late:
-            teams[team_id].append(task_id)
-        for team_id, task_ids in teams.items():
-            await self._tell(team_id, task_ids)
+        for team_id, task_id in await self._store.read("", partial(_late, now=now)):
+            self._write(team_id, task_id, partial(_tell, team_id=team_id, task_id=task_id))
 
-    async def _tell(self, team_id: str, task_ids: Sequence[str]) -> None:
-        def unit(transaction: Transaction) -> None:
-            for task_id in task_ids:
-                _tell(transaction, team_id, task_id)
+    def _write(self, team_id: str, task_id: str, unit: Callable[[Transaction], None]) -> None:
+        """Have a unit run, unless one for this task is under way; groups of them are one commit."""
+        key = (team_id, task_id)
+        if key not in self._writing and len(self._writing) < MOST_AT_ONCE:
+            self._writing[key] = asyncio.create_task(self._written(key, unit))
 
-        await self._store.write(team_id, unit)
+    async def _written(self, key: tuple[str, str], unit: Callable[[Transaction], None]) -> None:
+        try:
+            await self._store.write(key[0], unit)
+        except DovetailError as error:
+            log.warning("the keeper could not write", team_id=key[0], reason=error.reason.value)
+        finally:
+            del self._writing[key]
 
 
-def _lose(transaction: Transaction, hold: Hold) -> bool:
-    """End a lease that is still as it was seen; answers whether it was."""
+def _late(snapshot: Snapshot, now: int) -> list[tuple[str, str]]:
+    return leases.late(snapshot, now, MOST_AT_ONCE)
+
+
+def _lose(transaction: Transaction, hold: Hold) -> None:
+    """End a lease, if it is still as it was seen."""
     task = tasks.find(transaction, hold.team_id, hold.task_id)
     if task is None or not _as_seen(task, hold):
-        return False
+        return
     now = transaction.team(hold.team_id).now
     outcome = Outcome(text=moves.LEASE_LOST, retryable=True)
     after = moves.failed(task, Verb.LOSE_LEASE, outcome, now)
     record.write(transaction, _act(hold.team_id, Verb.LOSE_LEASE), task, after)
-    return True
 
 
 def _as_seen(task: Task, hold: Hold) -> bool:

@@ -30,7 +30,7 @@ from dovetail.server.tasks.making import MOST_TASKS, Making, cycle
 from dovetail.server.tasks.record import Act, Changed
 from dovetail.server.tasks.states import Verb, next_state
 
-MOST_CANCELLED = 10_000
+MOST_CANCELLED = 1_000
 _HELD = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
 
 
@@ -183,6 +183,8 @@ class Lifecycle:
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
             state = next_state(Verb.CANCEL, task)
             parts[:] = _parts(transaction, caller.team_id, task) if options.cascade else []
+            act.along.clear()
+            act.along.update(part.task_id for part in parts)
             return moves.ended(task, state, Outcome(text=options.reason), now)
 
         def then(transaction: Transaction, act: Act, changed: Changed) -> Changed:

@@ -19,6 +19,7 @@ from dovetail.server.tasks.record import Act, Changed
 from dovetail.server.tasks.states import Verb
 
 MOST_TASKS = 1_000
+LONGEST_PATH = 900
 
 
 class Making:
@@ -142,8 +143,18 @@ class Making:
 
 def cycle(field: str, path: Sequence[str]) -> InvalidArgumentError:
     """The answer to tasks that would wait for each other in a circle."""
+    path = _shortened(path)
     return InvalidArgumentError(
         Reason.DEPENDENCY_CYCLE,
         f"{field}: would wait in a circle: {' -> '.join(path)}",
         metadata={"field": field, "path": json.dumps(path, ensure_ascii=False)},
     )
+
+
+def _shortened(path: Sequence[str]) -> list[str]:
+    """A path that fits into an error: of a long one the middle is left out."""
+    for kept in range(len(path) // 2 + 1, 0, -1):
+        short = [*path] if 2 * kept >= len(path) else [*path[:kept], "…", *path[-kept:]]
+        if len(json.dumps(short, ensure_ascii=False).encode()) <= LONGEST_PATH:
+            return short
+    return ["…"]

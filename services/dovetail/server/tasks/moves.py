@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dovetail.server.errors import FailedPreconditionError, Reason
 from dovetail.server.store.records import Task, TaskState
 from dovetail.server.tasks.drafts import LONGEST_BACKOFF, Lease, Outcome
 from dovetail.server.tasks.states import RETRIED, Verb, next_state
@@ -16,25 +15,6 @@ def is_ready(task: Task, now: int) -> bool:
     """Whether it may be started."""
     due = task.schedule_time is None or task.schedule_time <= now
     return task.state is TaskState.PENDING and not task.waiting_for and due
-
-
-def require_ready(task: Task, now: int) -> None:
-    """Refuse to start what waits: for other tasks, or for its time."""
-    if is_ready(task, now):
-        return
-    waits = [
-        *([f"{task.waiting_for} of what it depends on"] if task.waiting_for else []),
-        *(["its schedule_time"] if (task.schedule_time or 0) > now else []),
-    ]
-    raise FailedPreconditionError(
-        Reason.TASK_NOT_READY,
-        f"task {task.task_id!r} is not ready: it waits for {' and '.join(waits)}",
-        metadata={
-            "task_id": task.task_id,
-            "waiting_for": str(task.waiting_for),
-            "schedule_time_micros": str(task.schedule_time or 0),
-        },
-    )
 
 
 def started(task: Task, verb: Verb, agent_id: str, lease: Lease | None, now: int) -> Task:
@@ -129,6 +109,7 @@ def reopened(task: Task) -> Task:
     """Pending, as if it had never been begun."""
     return replace(
         waiting(task, next_state(Verb.REOPEN, task)),
+        schedule_time=None if task.failed_attempts else task.schedule_time,
         outcome_text="",
         outcome_json=None,
         attempt=0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dovetail.server.callers import Caller
 from dovetail.server.store import agents, deliveries, dependencies, messages, queues, tasks
@@ -16,11 +16,12 @@ from dovetail.server.tasks.states import Verb
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Act:
-    """Who does what, and how."""
+    """Who does what, and how. `along` are tasks that the same act changes, and that it tells."""
 
     caller: Caller
     verb: Verb
     options: Options
+    along: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +110,7 @@ def _follow(
     return tuple(
         notice
         for task in dependencies.dependents(transaction, team_id, task_id)
+        if task.task_id not in act.along
         if verb is Verb.LOSE_DEPENDENCY
         or (task.state is TaskState.PENDING and not task.waiting_for)
         for notice in write(transaction, befalls, task, task).notices

@@ -262,8 +262,8 @@ def _add_words(made: pb.Task, task: Task) -> None:
 def outline(task: Task) -> pb.Task:
     """A task without what may be large: one of very many in an answer."""
     said = {"question_text": "", "question_json": None, "answer_text": "", "answer_json": None}
-    bare = replace(task, description="", input_json=None, **said)
-    return task_message(replace(bare, outcome_text="", outcome_json=None))
+    bare = replace(task, description="", input_json=None, labels={}, depends_on=(), **said)
+    return task_message(replace(bare, outcome_text="", outcome_json=None, progress_note=""))
 
 
 def claimed(task: Task) -> pb.ClaimedTask:

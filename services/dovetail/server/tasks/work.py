@@ -5,13 +5,14 @@ Every change is the task, its event and its notices in one commit; a heartbeat i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
 from dovetail.server.errors import DovetailError, FailedPreconditionError, Reason
-from dovetail.server.store import agents, leases
+from dovetail.server.store import agents, dependencies, leases
 from dovetail.server.store.database import Store
 from dovetail.server.store.records import Task
 from dovetail.server.store.transaction import Transaction
@@ -36,6 +37,7 @@ from dovetail.server.tasks.record import Act, Changed
 from dovetail.server.tasks.states import Verb, next_state
 
 MOST_COMPLETED = 1_000
+MOST_TOLD = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +73,7 @@ class Work:
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
             next_state(Verb.START, task)
             _check_assignee(caller, task)
-            moves.require_ready(task, transaction.team(caller.team_id).clock)
+            _check_ready(transaction, caller.team_id, task)
             return moves.started(task, Verb.START, caller.agent_id, lease, now)
 
         act = Act(caller=caller, verb=Verb.START, options=options)
@@ -240,6 +242,27 @@ def _complete_in(
         return change_in(transaction, wanted)
     except DovetailError as refusal:
         return refusal
+
+
+def _check_ready(transaction: Transaction, team_id: str, task: Task) -> None:
+    """Refuse to start what waits: for other tasks, or for its time."""
+    clock = transaction.team(team_id).clock
+    if moves.is_ready(task, clock):
+        return
+    names = dependencies.still_open(transaction, team_id, task.depends_on)
+    told = [repr(each) for each in names[:MOST_TOLD]]
+    more = [f"{len(names) - MOST_TOLD} more tasks"] if len(names) > MOST_TOLD else []
+    time = ["its schedule_time"] if (task.schedule_time or 0) > clock else []
+    raise FailedPreconditionError(
+        Reason.TASK_NOT_READY,
+        f"task {task.task_id!r} is not ready: it waits for {', '.join([*told, *more, *time])}",
+        metadata={
+            "task_id": task.task_id,
+            "waiting_for": json.dumps(names[:MOST_TOLD], ensure_ascii=False),
+            "waiting_for_count": str(len(names)),
+            "waits_for_time": str(bool(time)).lower(),
+        },
+    )
 
 
 def _check_assignee(caller: Caller, task: Task) -> None:

@@ -215,7 +215,9 @@ class Task(_message.Message):
     attempt: _builtins.int
     """How often it was started since it was created or reopened. Set by the server."""
     etag: _builtins.str
-    """Changes with every change of the task; opaque. Set by the server."""
+    """Changes with every change of the task but for heartbeats and `waiting_for`; opaque. Set by the
+    server.
+    """
     pooled: _builtins.bool
     """Whether it goes back to the pool when it becomes PENDING again. Set by the server."""
     parent_task_id: _builtins.str
@@ -851,8 +853,8 @@ class BatchCreateTasksResponse(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """In the order of the request, in outline: without description, input, result, failure, question and
-        answer.
+        """In the order of the request, in outline: without description, input, labels, dependencies,
+        progress note, result, failure, question and answer.
         """
 
     @_builtins.property
@@ -1832,7 +1834,9 @@ class CompletionOutcome(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> Global___Task:
-        """The task, COMPLETED, in outline: without description, input, result, question and answer."""
+        """The task, COMPLETED, in outline: without description, input, labels, dependencies, progress
+        note, result, question and answer.
+        """
 
     @_builtins.property
     def refusal(self) -> Global___Refusal:
@@ -2018,7 +2022,7 @@ class CancelTaskRequest(_message.Message):
     request_id: _builtins.str
     """Makes a repeat safe."""
     cascade: _builtins.bool
-    """Its sub-tasks that have not ended, and theirs, too: up to 10,000."""
+    """Its sub-tasks that have not ended, and theirs, too: up to 1,000."""
     def __init__(
         self,
         *,

@@ -384,15 +384,18 @@ class TaskServiceServicer(object):
 
     def CancelTask(self, request, context):
         """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
-        its sub-tasks that have not ended, and theirs, are cancelled in the same commit.
+        its sub-tasks that have not ended, and theirs, whoever created them, are cancelled in the same
+        commit; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` above 1,000 of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReopenTask(self, request, context):
-        """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason and
-        attempts are cleared; the assignee stays.
+        """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason,
+        attempts, and the time to which a retry had moved it are cleared; the assignee stays, unless the
+        task came from the pool. One that depends on what was deleted waits until its `depends_on` is
+        updated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -160,11 +160,14 @@ class TaskServiceStub:
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.CancelTaskResponse]
     """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
-    its sub-tasks that have not ended, and theirs, are cancelled in the same commit.
+    its sub-tasks that have not ended, and theirs, whoever created them, are cancelled in the same
+    commit; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` above 1,000 of them.
     """
     ReopenTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ReopenTaskRequest, _tasks_pb2.ReopenTaskResponse]
-    """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason and
-    attempts are cleared; the assignee stays.
+    """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason,
+    attempts, and the time to which a retry had moved it are cleared; the assignee stays, unless the
+    task came from the pool. One that depends on what was deleted waits until its `depends_on` is
+    updated.
     """
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport answers totals, times and workload over exactly the tasks that ListTasks gives for the
@@ -303,11 +306,14 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.CancelTaskResponse]  # type: ignore[assignment]
     """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
-    its sub-tasks that have not ended, and theirs, are cancelled in the same commit.
+    its sub-tasks that have not ended, and theirs, whoever created them, are cancelled in the same
+    commit; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` above 1,000 of them.
     """
     ReopenTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ReopenTaskRequest, _tasks_pb2.ReopenTaskResponse]  # type: ignore[assignment]
-    """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason and
-    attempts are cleared; the assignee stays.
+    """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason,
+    attempts, and the time to which a retry had moved it are cleared; the assignee stays, unless the
+    task came from the pool. One that depends on what was deleted waits until its `depends_on` is
+    updated.
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport answers totals, times and workload over exactly the tasks that ListTasks gives for the
@@ -551,7 +557,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.CancelTaskResponse, _abc.Awaitable[_tasks_pb2.CancelTaskResponse]]:
         """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
-        its sub-tasks that have not ended, and theirs, are cancelled in the same commit.
+        its sub-tasks that have not ended, and theirs, whoever created them, are cancelled in the same
+        commit; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` above 1,000 of them.
         """
 
     @_abc_1.abstractmethod
@@ -560,8 +567,10 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.ReopenTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.ReopenTaskResponse, _abc.Awaitable[_tasks_pb2.ReopenTaskResponse]]:
-        """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason and
-        attempts are cleared; the assignee stays.
+        """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason,
+        attempts, and the time to which a retry had moved it are cleared; the assignee stays, unless the
+        task came from the pool. One that depends on what was deleted waits until its `depends_on` is
+        updated.
         """
 
     @_abc_1.abstractmethod
