@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,42 +13,18 @@ from typing import Any
 import pytest
 
 from client.conftest import SHORT_LEASE, until
+from client.working import all_of, cancelled, make, states, until_all
 from dovetail.client import (
     Agent,
     HeldTask,
     InvalidArgumentError,
     WorkFailedError,
     connect,
-    draft,
 )
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.processes import ServerProcess
 
 BRIEFLY = 0.2
-
-
-async def make(agent: Agent, count: int, **fields: Any) -> list[pb.Task]:
-    return await agent.tasks.create_many(draft(str(n), **fields) for n in range(count))
-
-
-async def all_of(agent: Agent) -> list[pb.Task]:
-    return [task async for task in agent.tasks.list()]
-
-
-async def states(agent: Agent) -> Counter[str]:
-    return Counter(pb.TaskState.Name(task.state) for task in await all_of(agent))
-
-
-async def until_all(agent: Agent, condition: Callable[[pb.Task], bool]) -> None:
-    while not all(map(condition, await all_of(agent))):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-
-
-async def cancelled(working: asyncio.Task[None]) -> None:
-    """Cancel a worker, and wait until it has stopped."""
-    working.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await working
 
 
 async def test_what_the_handler_answers_is_the_result(alice: Agent, bob: Agent):

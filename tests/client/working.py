@@ -1,0 +1,37 @@
+"""What the tests of a worker share: tasks made, looked at and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dovetail.client import Agent, draft
+from dovetail.tasks.v1 import tasks_pb2 as pb
+
+
+async def make(agent: Agent, count: int, **fields: Any) -> list[pb.Task]:
+    return await agent.tasks.create_many(draft(str(n), **fields) for n in range(count))
+
+
+async def all_of(agent: Agent) -> list[pb.Task]:
+    return [task async for task in agent.tasks.list()]
+
+
+async def states(agent: Agent) -> Counter[str]:
+    return Counter(pb.TaskState.Name(task.state) for task in await all_of(agent))
+
+
+async def until_all(agent: Agent, condition: Callable[[pb.Task], bool]) -> None:
+    while not all(map(condition, await all_of(agent))):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def cancelled(working: asyncio.Task[None]) -> None:
+    """Cancel a worker, and wait until it has stopped."""
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
