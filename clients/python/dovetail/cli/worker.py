@@ -32,10 +32,10 @@ from dovetail.cli.tasks import Labels
 from dovetail.cli.text import harmless
 from dovetail.cli.work import lease_option
 from dovetail.client import (
+    DovetailError,
     FailedPreconditionError,
     HeldTask,
     InvalidArgumentError,
-    LeaseLostError,
     WorkFailedError,
 )
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -132,9 +132,13 @@ class _Working:
         self._left = most
         self._doing = set[asyncio.Task[Any]]()
         self._stopping = self._hurried = False
+        self._fault: CommandError | None = None
 
     async def run(self, work: Coroutine[Any, Any, None], grace: float) -> None:
-        """Work, with `grace` seconds left to programs after the first signal."""
+        """Work, with `grace` seconds left to programs after the first signal.
+
+        Raises CommandError where the program cannot be started.
+        """
         loop = asyncio.get_running_loop()
         self._work = loop.create_task(work)
         for number in SIGNALS:
@@ -144,6 +148,8 @@ class _Working:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
+        if self._fault:
+            raise self._fault
 
     async def do(self, task: HeldTask) -> None:
         """Have the program do a task, and end the task as the program ended."""
@@ -159,7 +165,7 @@ class _Working:
         except asyncio.CancelledError:
             self._board.tell("lost" if task.lost else "released", task)
             raise
-        except LeaseLostError as error:
+        except DovetailError as error:  # Not even its failure could be told: the lease will end.
             self._board.tell("lost", task, str(error))
             raise
         finally:
@@ -172,8 +178,18 @@ class _Working:
             self._board.tell("completed", task, result.summary)
         except WorkFailedError as failure:
             await self._fail(task, failure)
+        except programs.NotStartedError as error:
+            self._fault = CommandError(str(error))
+            self._stop()
+            await task.release(str(error))
+            self._board.tell("released", task, str(error))
         except (InvalidArgumentError, FailedPreconditionError) as refusal:
             await self._fail(task, WorkFailedError(described(refusal)))
+        except DovetailError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the task and the board are told
+            said = f"{type(error).__name__}: {error}"
+            await self._fail(task, WorkFailedError(said, retryable=True))
 
     async def _fail(self, task: HeldTask, failure: WorkFailedError) -> None:
         said = str(failure)
