@@ -124,7 +124,7 @@ def test_a_json_object_is_a_result_for_programs(shell: Shell):
 
 
 @pytest.mark.parametrize(
-    "printed", ["[1, 2]", "NaN", '{"n": NaN}', r'{"n": "\ud800"}', "{", "a \ufffd b"]
+    "printed", ["[1, 2]", "1e400", "NaN", '{"n": NaN}', r'{"n": "\ud800"}', "{", "a \ufffd b"]
 )
 def test_anything_else_is_a_result_for_people(shell: Shell, printed: str):
     written = printed.replace("\ufffd", "\0").encode()
@@ -177,6 +177,9 @@ async def test_a_program_has_the_token_of_its_worker(tmp_path: Path):
         ("print('{\"x\": \"' + 'x' * 300_000 + '\"}')", "FAILED", "it printed too much"),
         ("print('x' * 9_000_000)", "FAILED", "it printed more than 1,048,576 bytes"),
         ("print('{\"a\":' * 40 + '1' + '}' * 40)", "FAILED", "levels deep"),
+        ("print('{\"a\": ' + '9' * 400 + '}')", "FAILED", "a number in its result is too large"),
+        ("print('{\"a\": ' + '9' * 5_000 + '}')", "FAILED", "a number in its result is too large"),
+        ("print('{\"a\": [-1e400]}')", "FAILED", "a number in its result is too large"),
     ],
 )
 def test_how_a_program_ends_is_how_the_attempt_ends(
@@ -184,7 +187,7 @@ def test_how_a_program_ends_is_how_the_attempt_ends(
 ):
     create(shell, "x")
     done = work(shell, *PYTHON, f"import os, sys; {program}")
-    assert done.exit_code == 0
+    assert (done.exit_code, "Traceback" in done.error) == (0, False)
     assert ("retried after" if state == "PENDING" else "failed after") in done.out
     assert " ".join(says.split()) in done.out
     found = task(shell)
@@ -214,7 +217,8 @@ def test_a_program_that_takes_too_long_is_ended_and_its_task_tried_again(shell: 
 
 def test_a_program_says_how_far_it_is(shell: Shell):
     create(shell, "x")
-    write = "open(os.environ['DOVETAIL_PROGRESS'], 'w').write('1 %\\n50 % half of it\\n')"
+    said = "'1 %\\n' * 9_000 + '50 % half of it\\n'"
+    write = f"open(os.environ['DOVETAIL_PROGRESS'], 'w').write({said})"
     with working(shell, *PYTHON, f"import os, sys; {write}; {WAITS}") as worker:
         begun(worker)
         watching = [*PROGRAM, "task", "graph", "--watch", "--json"]
@@ -225,6 +229,22 @@ def test_a_program_says_how_far_it_is(shell: Shell):
             assert any(json.loads(line)["percent"] == 50 for line in graph.stdout)
             graph.kill()
         assert task(shell)["progress"]["note"] == "half of it"
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        "pass",
+        "os.mkdir(path)",
+        "os.mkfifo(path); os.close(os.open(path, os.O_WRONLY))",  # Waits until somebody reads.
+        "os.rmdir(os.path.dirname(path))",
+    ],
+)
+def test_what_a_program_does_to_the_file_is_no_failure(shell: Shell, instead: str):
+    found = ending(
+        shell, f"path = os.environ['DOVETAIL_PROGRESS']; os.remove(path); {instead}; print('ok')"
+    )
+    assert (found["state"], found["result"]["summary"]) == ("TASK_STATE_COMPLETED", "ok")
 
 
 def test_the_lease_outlives_its_length_and_a_lost_one_ends_the_program(shell: Shell):
@@ -245,6 +265,31 @@ def test_what_a_program_left_running_ends_with_it(shell: Shell, tmp_path: Path):
     create(shell, "x")
     assert work(shell, "bash", "-c", f"exec 3>&1; ({nested}) > /dev/null 2>&1 3>&-").exit_code == 0
     assert is_gone(int(file.read_text()))
+
+
+def test_the_end_of_a_program_is_not_that_of_who_holds_its_output(shell: Shell, tmp_path: Path):
+    file = tmp_path / "pid"
+    create(shell, "x")
+    program = f"sleep 100 & echo $! > {file}; echo done"
+    done = work(shell, "sh", "-c", program, options=("--once", "--time-limit", "30s"))
+    assert "✔ t1  completed" in done.out
+    assert task(shell)["result"]["summary"] == "done"
+    assert is_gone(int(file.read_text()))
+
+
+def test_who_leaves_the_group_of_a_program_holds_up_nothing(shell: Shell):
+    nested = f"[{sys.executable!r}, '-c', 'import time; time.sleep(100)']"
+    program = f"subprocess.Popen({nested}, start_new_session=True).pid"
+    found = ending(shell, f"import subprocess; print({program}, flush=True); os._exit(0)")
+    pid = int(found["result"]["summary"])
+    assert not is_gone(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_what_passes_on_the_output_of_a_program_may_finish(shell: Shell):
+    create(shell, "x")
+    assert work(shell, "bash", "-c", "exec > >(cat); echo said").exit_code == 0
+    assert task(shell)["result"]["summary"] == "said"
 
 
 def test_a_stopped_worker_lets_programs_finish(shell: Shell, tmp_path: Path):
@@ -297,6 +342,31 @@ def test_a_command_that_cannot_be_is_refused_before_anything_is_claimed(shell: S
     code, line = shell.fails("worker", "--once", "--", "true")
     assert (code, "[CALLER_AGENT_REQUIRED]" in line) == (5, True)
     assert task(shell)["attempt"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("#!/no/such/interpreter", "No such file or directory"),
+        ("#!{not_executable}", "Permission denied"),
+        ("\0", "Exec format error"),
+    ],
+)
+def test_a_program_that_cannot_be_started_costs_no_attempt(
+    shell: Shell, tmp_path: Path, content: str, why: str
+):
+    create(shell, "x", "x")
+    (tmp_path / "data").touch(mode=0o644)
+    program = tmp_path / "program"
+    program.write_text(content.format(not_executable=tmp_path / "data"))
+    program.chmod(0o755)
+    done = work(shell, str(program), options=("--concurrency", "2"))
+    assert (done.exit_code, "Traceback" in done.error) == (1, False)
+    assert f"dovetail: '{program}' cannot be started: {why}" in done.error
+    assert "t1  released after" in done.out
+    for found in (task(shell), task(shell, "t2")):
+        assert (found["state"], found["assignee_id"]) == ("TASK_STATE_PENDING", "")
+        assert found["failed_attempts"] == 0
 
 
 def test_workers_solve_a_graph_and_one_that_is_killed_costs_time_only(shell: Shell):

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -87,9 +87,7 @@ async def run(program: Program, task: HeldTask) -> Result:
 
     It has a process group of its own, which is gone when this returns, however that is.
     """
-    with tempfile.TemporaryDirectory(dir=program.folder, ignore_cleanup_errors=True) as folder:
-        progress = Path(folder, "progress")
-        progress.touch()
+    with _progress(program) as progress:
         running = await _started(program, task, progress)
         watching = asyncio.create_task(_watch(progress, task))
         try:
@@ -104,6 +102,19 @@ async def run(program: Program, task: HeldTask) -> Result:
             watching.cancel()
             await _end(running)
     return running.outcome()
+
+
+@contextlib.contextmanager
+def _progress(program: Program) -> Generator[Path]:
+    """An empty file in a folder of its own; what becomes of it is the program's affair."""
+    try:
+        folder = tempfile.TemporaryDirectory(dir=program.folder, ignore_cleanup_errors=True)
+        progress = Path(folder.name, "progress")
+        progress.touch()
+    except OSError as error:
+        raise _not_started(program, error) from error
+    with folder:
+        yield progress
 
 
 def result(out: bytes | bytearray) -> Result:
@@ -194,9 +205,12 @@ async def _started(program: Program, task: HeldTask, progress: Path) -> _Running
             env=_environment(program, task, progress),
         )
     except OSError as error:
-        said = f"{program.words[0]!r} cannot be started: {error.strerror or error}"
-        raise NotStartedError(said) from error
+        raise _not_started(program, error) from error
     return running
+
+
+def _not_started(program: Program, error: OSError) -> NotStartedError:
+    return NotStartedError(f"{program.words[0]!r} cannot be started: {error.strerror or error}")
 
 
 def _environment(program: Program, task: HeldTask, progress: Path) -> dict[str, str]:
@@ -247,7 +261,7 @@ class _Running(asyncio.SubprocessProtocol):
         self.ended.set()
         self.enough.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self.silent.set()
 
     def tell(self, task: HeldTask) -> None:

@@ -36,6 +36,7 @@ from dovetail.client import (
     FailedPreconditionError,
     HeldTask,
     InvalidArgumentError,
+    LeaseLostError,
     WorkFailedError,
 )
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -181,11 +182,11 @@ class _Working:
         except programs.NotStartedError as error:
             self._fault = CommandError(str(error))
             self._stop()
-            await task.release(str(error))
+            await task.release("the program cannot be started")
             self._board.tell("released", task, str(error))
         except (InvalidArgumentError, FailedPreconditionError) as refusal:
             await self._fail(task, WorkFailedError(described(refusal)))
-        except DovetailError:
+        except LeaseLostError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the task and the board are told
             said = f"{type(error).__name__}: {error}"
