@@ -73,7 +73,10 @@ class Wire:
                 count=task.lease_count - heartbeats,
                 length=task.lease_length,
             )
-            return keeper._lose(transaction, hold)
+            keeper._lose(transaction, hold)
+            after = tasks.find(transaction, team_id, task_id)
+            assert after is not None
+            return after.lease_token != task.lease_token
 
         losing = self._keeping.store.write(team_id, unit)
         return asyncio.run_coroutine_threadsafe(losing, self._keeping.loop).result(30)
