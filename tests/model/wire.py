@@ -73,10 +73,7 @@ class Wire:
                 count=task.lease_count - heartbeats,
                 length=task.lease_length,
             )
-            keeper._lose(transaction, hold)
-            after = tasks.find(transaction, team_id, task_id)
-            assert after is not None
-            return after.lease_token != task.lease_token
+            return keeper._lose(transaction, hold)
 
         losing = self._keeping.store.write(team_id, unit)
         return asyncio.run_coroutine_threadsafe(losing, self._keeping.loop).result(30)

@@ -213,6 +213,4 @@ def _clock_of(servers: Servers) -> datetime:
     lines: list[dict[str, Any]] = [
         json.loads(line) for line in servers.tasks.log.read_text().splitlines() if line[0] == "{"
     ]
-    return datetime.fromisoformat(
-        [x for x in lines if x["event"] == "leases lost"][-1]["timestamp"]
-    )
+    return datetime.fromisoformat([x for x in lines if x["event"] == "lease lost"][-1]["timestamp"])

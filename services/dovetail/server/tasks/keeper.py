@@ -83,24 +83,28 @@ class Keeper:
         self._since = {hold: self._since.get(hold, now) for hold in held}
         for hold, since in self._since.items():
             if now - since >= hold.length / MICROS:
-                self._write(hold.team_id, hold.task_id, partial(_lose, hold=hold))
+                self._write("lease lost", (hold.team_id, hold.task_id), partial(_lose, hold=hold))
 
     async def _tell_overdue(self) -> None:
         now = time.time_ns() // 1_000
         for team_id, task_id in await self._store.read("", partial(_late, now=now)):
-            self._write(team_id, task_id, partial(_tell, team_id=team_id, task_id=task_id))
+            tell = partial(_tell, team_id=team_id, task_id=task_id)
+            self._write("overdue", (team_id, task_id), tell)
 
-    def _write(self, team_id: str, task_id: str, unit: Callable[[Transaction], None]) -> None:
+    def _write(self, event: str, key: tuple[str, str], unit: Callable[[Transaction], bool]) -> None:
         """Have a unit run, unless one for this task is under way; groups of them are one commit."""
-        key = (team_id, task_id)
         if key not in self._writing and len(self._writing) < MOST_AT_ONCE:
-            self._writing[key] = asyncio.create_task(self._written(key, unit))
+            self._writing[key] = asyncio.create_task(self._written(event, key, unit))
 
-    async def _written(self, key: tuple[str, str], unit: Callable[[Transaction], None]) -> None:
+    async def _written(
+        self, event: str, key: tuple[str, str], unit: Callable[[Transaction], bool]
+    ) -> None:
+        team_id, task_id = key
         try:
-            await self._store.write(key[0], unit)
+            if await self._store.write(team_id, unit):
+                log.info(event, team_id=team_id, task_id=task_id)
         except DovetailError as error:
-            log.warning("the keeper could not write", team_id=key[0], reason=error.reason.value)
+            log.warning("the keeper could not write", team_id=team_id, reason=error.reason.value)
         finally:
             del self._writing[key]
 
@@ -109,15 +113,16 @@ def _late(snapshot: Snapshot, now: int) -> list[tuple[str, str]]:
     return leases.late(snapshot, now, MOST_AT_ONCE)
 
 
-def _lose(transaction: Transaction, hold: Hold) -> None:
-    """End a lease, if it is still as it was seen."""
+def _lose(transaction: Transaction, hold: Hold) -> bool:
+    """End a lease that is still as it was seen; answers whether it was."""
     task = tasks.find(transaction, hold.team_id, hold.task_id)
     if task is None or not _as_seen(task, hold):
-        return
+        return False
     now = transaction.team(hold.team_id).now
     outcome = Outcome(text=moves.LEASE_LOST, retryable=True)
     after = moves.failed(task, Verb.LOSE_LEASE, outcome, now)
     record.write(transaction, _act(hold.team_id, Verb.LOSE_LEASE), task, after)
+    return True
 
 
 def _as_seen(task: Task, hold: Hold) -> bool:
@@ -125,15 +130,17 @@ def _as_seen(task: Task, hold: Hold) -> bool:
     return same and task.state is TaskState.IN_PROGRESS
 
 
-def _tell(transaction: Transaction, team_id: str, task_id: str) -> None:
-    """Tell of a task that is overdue, unless somebody has or it has ended."""
+def _tell(transaction: Transaction, team_id: str, task_id: str) -> bool:
+    """Tell of a task that is overdue, unless somebody has or it has ended; answers whether."""
     task = tasks.find(transaction, team_id, task_id)
     now = transaction.team(team_id).now
     if task is None or task.has_ended or task.overdue_told or task.delete_time is not None:
-        return
-    if task.due_time is not None and task.due_time <= now:
-        after = moves.overdue(task)
-        record.write(transaction, _act(team_id, Verb.BECOME_OVERDUE), task, after)
+        return False
+    if task.due_time is None or task.due_time > now:
+        return False
+    act = _act(team_id, Verb.BECOME_OVERDUE)
+    record.write(transaction, act, task, moves.overdue(task))
+    return True
 
 
 def _act(team_id: str, verb: Verb) -> Act:
