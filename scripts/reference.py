@@ -28,7 +28,7 @@ from grpc_tools import protoc
 from dovetail.cli import exits
 from dovetail.cli.main import main as program
 from dovetail.cli.programs import VARIABLES
-from dovetail.cli.settings import CLIENT, CONFIG, SETTINGS
+from dovetail.settings import CLIENT, CONFIG, SETTINGS
 
 ROOT = Path(__file__).parent.parent
 PROTOS = ROOT / "protos"

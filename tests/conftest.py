@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from dovetail.settings import SETTINGS
 from support.databases import empty_database, running_postgres
 from support.pair import Pair, running_pair
 
 FIGURES = "figures"
 
-# A developer's own configuration file must not decide what is tested.
+# A developer's own settings must not decide what is tested.
+for setting in SETTINGS:
+    os.environ.pop(setting.variable, None)
 os.environ["DOVETAIL_CONFIG"] = os.devnull
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cli.shell import PROGRAM, Finished
-from dovetail.cli.settings import CONFIG, PREFIX, SETTINGS, without_password
+from dovetail.settings import CONFIG, PREFIX, SETTINGS, without_password
 
 TOKEN = "dovetail_" + "x" * 43
 

@@ -13,9 +13,9 @@ from docs.pages import DOCS, PAGES, ROOT
 from dovetail.admin.v1 import admin_pb2
 from dovetail.cli.main import main
 from dovetail.cli.programs import VARIABLES
-from dovetail.cli.settings import CONFIG, SETTINGS
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.errors import Reason
+from dovetail.settings import CONFIG, SETTINGS
 from dovetail.tasks.v1 import tasks_pb2
 
 CONTRACTS = {

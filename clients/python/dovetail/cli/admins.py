@@ -12,8 +12,9 @@ import click
 
 from dovetail.cli.options import PATIENCE, Servers, failures_explained, server_options
 from dovetail.cli.output import Output
-from dovetail.cli.settings import CLIENT, with_settings
+from dovetail.cli.settings import with_settings
 from dovetail.client.admin import Admin, connect_admin
+from dovetail.settings import CLIENT
 
 P = ParamSpec("P")
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from dovetail.cli.exits import FAILED, CommandError
 from dovetail.cli.serve import store_url
-from dovetail.cli.settings import CLIENT, CONFIG, PREFIX, SERVER, SERVING
+from dovetail.cli.settings import SERVING
+from dovetail.settings import CLIENT, CONFIG, PREFIX, SERVER
 
 ANY_PORT = "127.0.0.1:0"
 START_SECONDS = 60.0
@@ -143,10 +144,11 @@ async def serving(plan: Plan) -> AsyncGenerator[Children]:
 async def serving_for_now() -> AsyncGenerator[Children]:
     """Both servers inside the block, over a store and at ports that are gone afterwards.
 
-    What the environment says to clients is meant for other servers: it is forgotten.
+    What the environment and the file say to clients is meant for other servers: it is forgotten.
     """
     for setting in CLIENT.values():
         os.environ.pop(setting.variable, None)
+    os.environ[CONFIG.variable] = os.devnull
     with tempfile.TemporaryDirectory(prefix="dovetail-") as folder:
         plan = Plan(
             store=store_url(None, Path(folder)),

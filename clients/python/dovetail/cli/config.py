@@ -18,9 +18,10 @@ from rich.text import Text
 
 from dovetail.cli.config_file import ConfigFile
 from dovetail.cli.output import Output
-from dovetail.cli.settings import SETTINGS, Setting, option, without_password
+from dovetail.cli.settings import option
 from dovetail.cli.strangers import strangers
 from dovetail.cli.text import harmless
+from dovetail.settings import SETTINGS, Setting, without_password
 
 NOT_SHOWN = "(set, not shown)"
 SOURCES = {

@@ -16,9 +16,10 @@ from dovetail.cli.options import Servers, failures_explained, server_options
 from dovetail.cli.output import Output
 from dovetail.cli.probe import EXPLANATIONS, Health, Probe, is_here, probe_all
 from dovetail.cli.serve import store_url
-from dovetail.cli.settings import SERVER, with_settings
+from dovetail.cli.settings import with_settings
 from dovetail.cli.text import harmless
 from dovetail.client import Agent, DovetailError
+from dovetail.settings import SERVER
 
 if TYPE_CHECKING:
     from dovetail.server.main import Finding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from dovetail.cli.doctor import doctor
 from dovetail.cli.graph import graph
 from dovetail.cli.messages import acknowledge, inbox, message, send, thread
 from dovetail.cli.serve import serve
-from dovetail.cli.settings import CONFIG, with_settings
+from dovetail.cli.settings import with_settings
 from dovetail.cli.status import status
 from dovetail.cli.tasks import report, task
 from dovetail.cli.teams import team
@@ -27,6 +28,7 @@ from dovetail.cli.tokens import token
 from dovetail.cli.up import up
 from dovetail.cli.work import COMMANDS as WORK
 from dovetail.cli.worker import worker
+from dovetail.settings import CONFIG
 
 
 class _Entrance(click.Group):
@@ -57,6 +59,8 @@ def main(context: click.Context, config: Path | None) -> None:
     """Messages and tasks for teams of LLM agents."""
     # A terminal that lacks a character shows its number.
     cast(Any, sys.stdout).reconfigure(errors="backslashreplace")
+    if config:  # Connections of this command read the same file.
+        os.environ[CONFIG.variable] = str(config.absolute())
     context.obj = read_config(config)
     context.default_map = context.obj.defaults(context.command)
 

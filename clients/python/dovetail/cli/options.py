@@ -20,9 +20,10 @@ from click.core import ParameterSource
 
 from dovetail.cli.exits import INTERRUPTED, INVALID, MISUSED, CommandError, explained
 from dovetail.cli.output import Output
-from dovetail.cli.settings import CLIENT, SERVERS, with_settings
+from dovetail.cli.settings import SERVERS, with_settings
 from dovetail.client import Agent, ConfigurationError, DovetailError, Tls, connect
 from dovetail.client.agent import TIMEOUT
+from dovetail.settings import CLIENT
 
 P = ParamSpec("P")
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from dovetail.cli.output import fields
-from dovetail.cli.settings import CLIENT
 from dovetail.cli.text import harmless
 from dovetail.client import DovetailError, HeldTask, WorkFailedError
+from dovetail.settings import CLIENT
 
 SUMMARY_BYTES = 64 * 1024
 DATA_BYTES = 256 * 1024

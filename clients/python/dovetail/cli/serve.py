@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from dovetail.cli.exits import MISUSED, CommandError
-from dovetail.cli.settings import SERVER, SERVING, with_settings
+from dovetail.cli.settings import SERVING, with_settings
 from dovetail.cli.strangers import refuse_strangers
+from dovetail.settings import SERVER
 
 
 def data_folder() -> Path:

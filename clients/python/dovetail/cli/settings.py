@@ -1,215 +1,26 @@
-"""The settings: one table, of which options, variables, file keys, help and docs are made."""
+"""The settings as options of the command line."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
 
+from dovetail.settings import CLIENT, SERVER, Kind, Setting, without_password
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-PREFIX = "DOVETAIL_"
-MESSAGING = "127.0.0.1:50051"
-TASKS = "127.0.0.1:50052"
-
 FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One setting: an option, an environment variable and a key of the file.
-
-    `told` is the default in words, where it is no fixed value. `as_flag` and `as_variable` are for
-    those whose names do not follow from `name`. What is `environment_only` is a secret: it has no
-    option and no key, and is never printed.
-    """
-
-    name: str
-    section: str
-    help: str
-    type: click.ParamType[Any] = click.STRING
-    metavar: str | None = None
-    default: Any = None
-    told: str = ""
-    as_flag: str = ""
-    as_variable: str = ""
-    environment_only: bool = False
-
-    @property
-    def flag(self) -> str:
-        """Its option; a secret has none: other users of the machine see command lines."""
-        return "" if self.environment_only else self.as_flag or f"--{self.name}"
-
-    @property
-    def variable(self) -> str:
-        """Its environment variable."""
-        return self.as_variable or PREFIX + self.name.upper().replace("-", "_")
-
-    @property
-    def key(self) -> str:
-        """Its name in the file, below its section; also that of the option's parameter."""
-        return self.name.replace("-", "_")
-
-    @property
-    def in_file(self) -> bool:
-        """Whether it may stand in the file."""
-        return bool(self.section) and not self.environment_only
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether it is on or off."""
-        return self.type is click.BOOL
-
-    @property
-    def default_words(self) -> str:
-        """Its default, as people read it."""
-        return self.told or ("" if self.default is None or self.is_switch else str(self.default))
-
-
-def _server(name: str, help: str, **more: Any) -> Setting:  # noqa: A002
-    return Setting(name=name, section="server", help=help, **more)
-
-
-def _client(name: str, help: str, **more: Any) -> Setting:  # noqa: A002
-    return Setting(name=name, section="client", help=help, **more)
-
-
-_ADDRESS: dict[str, Any] = {"metavar": "HOST:PORT"}
-_FILE: dict[str, Any] = {"metavar": "FILE", "type": FILE}
-_SWITCH: dict[str, Any] = {"type": click.BOOL, "default": False}
-
-SETTINGS = (
-    _server(
-        "store",
-        "sqlite:///PATH or postgresql://…",
-        metavar="URL",
-        told="dovetail.db in the data folder",
-    ),
-    _server(
-        "data-dir",
-        "The data folder.",
-        metavar="DIR",
-        type=FOLDER,
-        told="dovetail in XDG_DATA_HOME or ~/.local/share",
-    ),
-    _server(
-        "listen",
-        "Where `serve` listens; port 0: any free one.",
-        told="127.0.0.1:50051 (messaging), :50052 (tasks)",
-        **_ADDRESS,
-    ),
-    _server(
-        "messaging-listen",
-        "Where messaging of `up` listens; port 0: any free one.",
-        default=MESSAGING,
-        **_ADDRESS,
-    ),
-    _server(
-        "tasks-listen",
-        "Where tasks of `up` listens; port 0: any free one.",
-        default=TASKS,
-        **_ADDRESS,
-    ),
-    _server(
-        "insecure",
-        "Allow an address that other machines can reach, without TLS or without credentials.",
-        **_SWITCH,
-    ),
-    _server("credentials", "Ask every caller for a token.", **_SWITCH),
-    _server(
-        "admin-token-file",
-        "With --credentials: where the first admin's token stands. It is made if it is missing.",
-        **_FILE,
-    ),
-    _server("tls-cert", "The server's certificate and its chain (PEM); turns TLS on.", **_FILE),
-    _server("tls-key", "The key of --tls-cert (PEM).", **_FILE),
-    _server(
-        "tls-client-ca",
-        "Ask every client for a certificate of these authorities (PEM).",
-        **_FILE,
-    ),
-    _server(
-        "audit-log",
-        "Where changes of rights and refusals are written.",
-        told="the server's log",
-        **_FILE,
-    ),
-    _server(
-        "drain-seconds",
-        "How long calls may take to finish when a server stops.",
-        metavar="SECONDS",
-        type=click.FloatRange(0),
-        default=10.0,
-    ),
-    _server(
-        "heartbeat-seconds",
-        "How often a stream without news says that it lives.",
-        metavar="SECONDS",
-        type=click.FloatRange(0.1),
-        default=30.0,
-    ),
-    _server(
-        "shortest-lease-seconds",
-        "The shortest lease that a task may be held under: how soon a dead worker can be noticed.",
-        metavar="SECONDS",
-        type=click.FloatRange(0.5, 60),
-        default=10.0,
-    ),
-    _client("agent", "Who calls.", metavar="AGENT", default="", as_flag="--as"),
-    _client(
-        "team", "In which team.", metavar="TEAM", default="", told="default, or that of the token"
-    ),
-    _client("messaging", "Where messaging serves.", default=MESSAGING, **_ADDRESS),
-    _client("tasks", "Where tasks serves.", default=TASKS, **_ADDRESS),
-    _client(
-        "timeout",
-        "How long a call may take.",
-        metavar="SECONDS",
-        type=click.FloatRange(0.1),
-        default=30.0,
-    ),
-    _client(
-        "token",
-        "The token itself, of which --token-file names a file.",
-        environment_only=True,
-    ),
-    _client("token-file", "Where the token stands; a file of yours alone (mode 0600).", **_FILE),
-    _client("tls", "Use TLS, and trust the authorities that this system trusts.", **_SWITCH),
-    _client("tls-ca", "Use TLS, and trust these authorities alone (PEM).", **_FILE),
-    _client(
-        "tls-server-name",
-        "What the server's certificate must be for; servers on several hosts have it in common.",
-        metavar="NAME",
-        default="",
-        told="the host of the address",
-    ),
-    _client("tls-client-cert", "The certificate to show to a server that asks (PEM).", **_FILE),
-    _client("tls-client-key", "The key of --tls-client-cert (PEM).", **_FILE),
-    _client(
-        "insecure",
-        "Allow the token to be sent without TLS to another machine.",
-        # Not DOVETAIL_INSECURE: what opens a server must not give tokens away as well.
-        as_variable="DOVETAIL_CLIENT_INSECURE",
-        **_SWITCH,
-    ),
-)
-
-CONFIG = Setting(
-    name="config",
-    section="",
-    help="The file that settings are read from (TOML).",
-    told="config.toml in dovetail in XDG_CONFIG_HOME or ~/.config, if there is one",
-    **_FILE,
-)
-
-SERVER = {setting.name: setting for setting in SETTINGS if setting.section == "server"}
-CLIENT = {setting.name: setting for setting in SETTINGS if setting.section == "client"}
+_TYPES: dict[Kind, click.ParamType[Any]] = {
+    Kind.TEXT: click.STRING,
+    Kind.FILE: FILE,
+    Kind.FOLDER: click.Path(path_type=Path, file_okay=False),
+    Kind.SWITCH: click.BOOL,
+}
 
 _ADDRESSES = ("listen", "messaging-listen", "tasks-listen")
 SERVING = tuple(setting for name, setting in SERVER.items() if name not in _ADDRESSES)
@@ -250,7 +61,7 @@ def option(setting: Setting, flag: str, parameter: str) -> Callable[[F], F]:
         parameter,
         cls=SettingOption,
         setting=setting,
-        type=setting.type,
+        type=_type(setting),
         is_flag=setting.is_switch,
         metavar=setting.metavar,
         default=setting.default,
@@ -275,12 +86,13 @@ def _warn_of_password(context: click.Context, parameter: click.Parameter, store:
     return store
 
 
+def _type(setting: Setting) -> click.ParamType[Any]:
+    """How click reads a setting's value, completes and describes it."""
+    if setting.kind is Kind.NUMBER:
+        return click.FloatRange(setting.at_least, setting.at_most)
+    return _TYPES[setting.kind]
+
+
 def options_of(command: click.Command) -> list[SettingOption]:
     """The options of a command that are settings."""
     return [each for each in command.params if isinstance(each, SettingOption)]
-
-
-def without_password(url: str) -> str:
-    """An address of a store, fit to be shown."""
-    url = re.sub(r"(://[^:/@]*:).+@", r"\1…@", url)
-    return re.sub(r"(?i)(?<=password=)[^&]+", "…", url)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-from dovetail.cli.config_file import nearest
 from dovetail.cli.exits import MISUSED, CommandError
-from dovetail.cli.settings import CONFIG, PREFIX, SETTINGS
 from dovetail.cli.text import harmless
+from dovetail.settings import CONFIG, PREFIX, SETTINGS, nearest
 
 OTHERS = re.compile(
     "SOAK|LOGS"  # what the project's own tests read

@@ -13,7 +13,8 @@ import click
 
 from dovetail.cli.exits import CommandError
 from dovetail.cli.serve import data_folder
-from dovetail.cli.settings import SERVER, with_settings
+from dovetail.cli.settings import with_settings
+from dovetail.settings import SERVER
 
 if TYPE_CHECKING:
     import trustme

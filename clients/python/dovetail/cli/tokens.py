@@ -18,7 +18,8 @@ from dovetail.cli.admins import Administration, administers
 from dovetail.cli.exits import REFUSED, CommandError
 from dovetail.cli.options import LENGTH, enum_names
 from dovetail.cli.output import fields
-from dovetail.cli.settings import CLIENT, FILE, with_settings
+from dovetail.cli.settings import FILE, with_settings
+from dovetail.settings import CLIENT
 
 ROLE = click.Choice(enum_names(pb.Role.keys(), "ROLE_"))
 TEAM = CLIENT["team"]

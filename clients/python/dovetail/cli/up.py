@@ -25,11 +25,12 @@ from dovetail.cli.children import (
 from dovetail.cli.exits import CommandError, explained
 from dovetail.cli.output import Output
 from dovetail.cli.serve import data_folder, store_url
-from dovetail.cli.settings import CLIENT, MESSAGING, SERVER, SERVING, TASKS, with_settings
+from dovetail.cli.settings import SERVING, with_settings
 from dovetail.cli.strangers import refuse_strangers
 from dovetail.cli.tls import CA
 from dovetail.cli.trial import trial
 from dovetail.client import DovetailError
+from dovetail.settings import CLIENT, MESSAGING, SERVER, TASKS
 
 TOKEN_FILE = CLIENT["token-file"].flag
 DURABILITY = {

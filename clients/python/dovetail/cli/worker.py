@@ -27,7 +27,6 @@ from dovetail.cli.exits import MISUSED, CommandError, described
 from dovetail.cli.options import LENGTH, Servers, Session, calls, label_option
 from dovetail.cli.output import Output, console
 from dovetail.cli.programs import Program
-from dovetail.cli.settings import CLIENT
 from dovetail.cli.tasks import Labels
 from dovetail.cli.text import harmless
 from dovetail.cli.work import lease_option
@@ -39,6 +38,7 @@ from dovetail.client import (
     LeaseLostError,
     WorkFailedError,
 )
+from dovetail.settings import CLIENT
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -314,4 +314,5 @@ def _tls(servers: Servers) -> dict[str, str]:
         "tls-client-cert": servers.tls.cert,
         "tls-client-key": servers.tls.key,
     }
-    return {"tls": "1"} | {name: str(Path(file).absolute()) for name, file in files.items() if file}
+    named = {name: str(Path(file).absolute()) for name, file in files.items() if file}
+    return {"tls": "1", "tls-server-name": servers.tls.server_name, **named}

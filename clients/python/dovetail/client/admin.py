@@ -21,10 +21,10 @@ import grpc
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc
-from dovetail.client.agent import MESSAGING, TASKS, TIMEOUT
+from dovetail.client.configuration import Configuration
 from dovetail.client.connection import PASSING, Access, Addresses, Connection, pauses
 from dovetail.client.errors import DovetailError
-from dovetail.client.security import Tls, Token, tls_or_default
+from dovetail.client.security import Tls
 from dovetail.client.values import duration
 
 Response = TypeVar("Response")
@@ -40,14 +40,14 @@ KNOWN = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAIL
 @asynccontextmanager
 async def connect_admin(
     *,
-    messaging: Addresses = MESSAGING,
-    tasks: Addresses = TASKS,
-    timeout: float = TIMEOUT,  # noqa: ASYNC109 - each call's, not this function's
+    messaging: Addresses | None = None,
+    tasks: Addresses | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - each call's, not this function's
     patience: float | None = None,
     token: str = "",
     token_file: Path | str | None = None,
     tls: Tls | None = None,
-    insecure: bool = False,
+    insecure: bool | None = None,
 ) -> AsyncGenerator[Admin]:
     """Administer the servers of these addresses, by the token of an admin. Nothing is called yet.
 
@@ -55,15 +55,18 @@ async def connect_admin(
     reached. A call waits for `patience` seconds (default: the whole `timeout`) until one of them
     can be, and then takes at most `timeout`. The rest is as for `dovetail.client.connect`.
     """
+    configured = Configuration()
+    timeout = float(configured.value("timeout", timeout))
     access = Access(
         ids=(),
-        token=Token(token, token_file),
-        tls=tls_or_default(tls),
-        insecure=insecure,
+        token=configured.token(token, token_file),
+        tls=configured.tls(tls),
+        insecure=configured.value("insecure", insecure),
         timeout=timeout,
         patience=0.0,  # what may be repeated is decided here, call by call
     )
-    servers = [_Server(addresses, access) for addresses in (messaging, tasks)]
+    given = {"messaging": messaging, "tasks": tasks}
+    servers = [_Server(configured.value(*each), access) for each in given.items()]
     try:
         yield Admin(servers, timeout if patience is None else patience)
     finally:

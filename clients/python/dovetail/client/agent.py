@@ -13,63 +13,70 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from dovetail.client.claims import Wish, claiming
+from dovetail.client.configuration import Configuration
 from dovetail.client.connection import Access, Addresses, Connection, caller_metadata
 from dovetail.client.errors import DeadlineExceededError
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
-from dovetail.client.security import Tls, Token, tls_or_default
+from dovetail.client.security import Tls
 from dovetail.client.tasks import Tasks
 from dovetail.client.values import struct
 from dovetail.client.worker import Handler, Worker, WorkOptions
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
+from dovetail.settings import CLIENT
 from dovetail.tasks.v1 import tasks_pb2
 
-MESSAGING = "127.0.0.1:50051"
-TASKS = "127.0.0.1:50052"
-TIMEOUT = 30.0
+TIMEOUT: float = CLIENT["timeout"].default
 
 
 @asynccontextmanager
 async def connect(
-    agent_id: str = "",
+    agent_id: str | None = None,
     *,
-    team_id: str = "",
-    messaging: Addresses = MESSAGING,
-    tasks: Addresses = TASKS,
-    timeout: float = TIMEOUT,  # noqa: ASYNC109 - each call's, not this function's
+    team_id: str | None = None,
+    messaging: Addresses | None = None,
+    tasks: Addresses | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - each call's, not this function's
     patience: float | None = None,
     token: str = "",
     token_file: Path | str | None = None,
     tls: Tls | None = None,
-    insecure: bool = False,
+    insecure: bool | None = None,
 ) -> AsyncGenerator[Agent]:
     """Be an agent of a team, at the servers of these addresses. Nothing is called yet.
 
     A call takes at most `timeout` seconds. While a server cannot be reached the call is made again,
     for `patience` seconds (default: the whole `timeout`); that is safe, for every write is made
-    with an id by which the server knows a repeat. Without `agent_id` one may look, and work on
-    tasks, but not send. Without `team_id` it is the team "default".
+    with an id by which the server knows a repeat. An agent that is "" may look, and work on tasks,
+    but not send. A team that is "" is the team "default", or that of the token.
+
+    What is not given is read as the command line reads it: from the environment (DOVETAIL_AGENT,
+    DOVETAIL_TEAM, DOVETAIL_MESSAGING, DOVETAIL_TASKS, DOVETAIL_TIMEOUT and the variables of tokens
+    and TLS), else from the configuration file, else it is the default (`dovetail config`).
 
     Either service may have several addresses, of servers over one store: listed, or separated by
     commas. Calls go to those that are up, in turn.
 
     Servers that ask for credentials get `token`, or that of `token_file` (mode 0600; read again
-    when a server refuses the old one), or that of DOVETAIL_TOKEN or DOVETAIL_TOKEN_FILE. It says
-    who calls: the ids may be left out. `tls` (default: DOVETAIL_TLS_CA) encrypts; a token goes to
-    another machine in the clear only when `insecure` says so. Raises ConfigurationError.
+    when a server refuses the old one). It says who calls: the ids may be left out. `tls` encrypts;
+    a token goes to another machine in the clear only when `insecure` says so. Raises
+    ConfigurationError.
     """
+    configured = Configuration()
+    agent_id = str(configured.value("agent", agent_id))
+    timeout = float(configured.value("timeout", timeout))
     access = Access(
-        ids=caller_metadata(team_id, agent_id),
-        token=Token(token, token_file),
-        tls=tls_or_default(tls),
-        insecure=insecure,
+        ids=caller_metadata(configured.value("team", team_id), agent_id),
+        token=configured.token(token, token_file),
+        tls=configured.tls(tls),
+        insecure=configured.value("insecure", insecure),
         timeout=timeout,
         patience=timeout if patience is None else patience,
     )
-    talk = Connection(messaging, access)
-    work = Connection(tasks, access)
+    talk = Connection(configured.value("messaging", messaging), access)
+    work = Connection(configured.value("tasks", tasks), access)
     try:
         yield Agent(agent_id, talk, Tasks(work))
     finally:

@@ -14,10 +14,10 @@ from typing import Any
 
 import grpc
 
-TOKEN_VARIABLE = "DOVETAIL_TOKEN"
-TOKEN_FILE_VARIABLE = "DOVETAIL_TOKEN_FILE"
-CA_VARIABLE = "DOVETAIL_TLS_CA"
+from dovetail.settings import CLIENT
+
 LARGEST_TOKEN_FILE = 4096
+_TOKEN, _TOKEN_FILE = (CLIENT[name].variable for name in ("token", "token-file"))
 
 _SIGNS = {
     "WRONG_VERSION_NUMBER": "the server speaks no TLS",
@@ -53,14 +53,11 @@ class Token:
     """A caller's bearer token, if it has one. That of a file may be replaced while it is used."""
 
     def __init__(self, text: str = "", file: Path | str | None = None) -> None:
-        """Take a token, or that of a file, or that which the environment names."""
-        if not (text or file):
-            text = os.environ.get(TOKEN_VARIABLE, "")
-            file = os.environ.get(TOKEN_FILE_VARIABLE, "")
+        """Take a token, or that of a file."""
         if text and file:
             raise ConfigurationError(
                 "there is a token and a token file, and only one can be meant: give one of them"
-                f" (in the environment: unset one of {TOKEN_VARIABLE} and {TOKEN_FILE_VARIABLE})"
+                f" (in the environment: unset one of {_TOKEN} and {_TOKEN_FILE})"
             )
         self._file = Path(file) if file else None
         self._text = read_token(self._file) if self._file else text and _token(text, "the token")
@@ -119,12 +116,6 @@ def _token(text: str, where: str) -> str:
     if not all("!" <= character <= "~" for character in text):
         raise ConfigurationError(f"{where}: it has characters that no token has")
     return text
-
-
-def tls_or_default(tls: Tls | None) -> Tls | None:
-    """What is given, or what the environment names; None: no TLS."""
-    ca = os.environ.get(CA_VARIABLE)
-    return tls or (Tls(ca=Path(ca)) if ca else None)
 
 
 def open_channel(
