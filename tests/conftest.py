@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
@@ -19,6 +20,13 @@ FIGURES = "figures"
 for setting in SETTINGS:
     os.environ.pop(setting.variable, None)
 os.environ["DOVETAIL_CONFIG"] = os.devnull
+
+# Nor must it that a script runs the tests in the background (SIGINT is ignored then), or `nohup`:
+# tests send these signals to children, and what is ignored here they would ignore as well. What has
+# a handler here has none in a child.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

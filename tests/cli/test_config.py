@@ -16,6 +16,7 @@ import pytest
 
 from cli.shell import PROGRAM, Finished
 from dovetail.settings import CONFIG, PREFIX, SETTINGS, without_password
+from support.children import SECONDS, child
 
 TOKEN = "dovetail_" + "x" * 43
 
@@ -315,14 +316,14 @@ def up_by_file(tmp_path: Path) -> Iterator[tuple[dict[str, str], list[list[str]]
     )
     command = [*PROGRAM, "--config", str(file), "up", "--json"]
     variables = environment(tmp_path, DOVETAIL_TOKEN=TOKEN)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
+    with child(command, stdout=subprocess.PIPE, env=variables) as process:
         assert process.stdout is not None
         said = json.loads(process.stdout.readline())
         children = psutil.Process(process.pid).children()
-        yield said, [child.cmdline() for child in children]
-        tokens = [TOKEN in str(child.environ()) for child in children]
+        yield said, [each.cmdline() for each in children]
+        tokens = [TOKEN in str(each.environ()) for each in children]
         process.send_signal(signal.SIGTERM)
-        assert process.wait() == 0
+        assert process.wait(SECONDS) == 0
     assert tokens == [False, False]
 
 

@@ -13,6 +13,7 @@ import tempfile
 import pytest
 
 from cli.shell import PROGRAM, Shell
+from support.children import child
 from support.processes import free_port
 
 HAPPENINGS = ("create", "arrive", "start", "send", "assign", "fail", "reopen", "complete")
@@ -96,11 +97,10 @@ def test_a_terminal_has_a_board_below_the_lines(shell: Shell):
 
 def test_a_signal_ends_it_and_leaves_nothing():
     with tempfile.TemporaryDirectory() as folder:
-        with subprocess.Popen(
+        with child(
             [*PROGRAM, "demo", "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             env=os.environ | {"TMPDIR": folder},
         ) as process:
             assert process.stdout is not None
@@ -113,11 +113,10 @@ def test_a_signal_ends_it_and_leaves_nothing():
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_a_reader_that_leaves_ends_it_without_a_word(shell: Shell, words: tuple[str, ...]):
-    with subprocess.Popen(
+    with child(
         [*PROGRAM, "demo", "--here", "--speed", "20", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         env=shell.environment,
     ) as process:
         assert process.stdout is not None

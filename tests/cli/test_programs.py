@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -104,15 +102,6 @@ def test_the_end_of_a_program_is_not_that_of_who_holds_its_output(shell: Shell, 
     assert "✔ t1  completed" in done.out
     assert task(shell)["result"]["summary"] == "done"
     assert is_gone(int(file.read_text()))
-
-
-def test_who_leaves_the_group_of_a_program_holds_up_nothing(shell: Shell):
-    nested = f"[{sys.executable!r}, '-c', 'import time; time.sleep(100)']"
-    program = f"subprocess.Popen({nested}, start_new_session=True).pid"
-    found = ending(shell, f"import subprocess; print({program}, flush=True); os._exit(0)")
-    pid = int(found["result"]["summary"])
-    assert not is_gone(pid)
-    os.kill(pid, signal.SIGKILL)
 
 
 def test_what_passes_on_the_output_of_a_program_may_finish(shell: Shell):

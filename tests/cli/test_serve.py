@@ -13,6 +13,7 @@ import pytest
 from playhouse.cysqlite_ext import CySqliteDatabase
 
 from cli.shell import PROGRAM, Finished
+from support.children import SECONDS, child
 from support.processes import ServerProcess
 
 ANY = ("--listen", "127.0.0.1:0")
@@ -42,15 +43,13 @@ def start_fault(*words: str, **environment: str) -> str:
 @pytest.mark.parametrize("service", ["messaging", "tasks"])
 def test_a_server_says_where_it_serves_and_ends_well(service: str, tmp_path: Path):
     command = [*PROGRAM, "serve", service, "--data-dir", str(tmp_path / "new"), *ANY]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
+    with child(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         assert server.stdout is not None
         line = server.stdout.readline()
         address = line.split()[4].rstrip(",")
         with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))):
             server.send_signal(signal.SIGTERM)
-        assert server.wait() == 0
+        assert server.wait(SECONDS) == 0
     assert (
         line == f"{service} is serving at {address}, store sqlite:///{tmp_path}/new/dovetail.db\n"
     )
@@ -59,13 +58,13 @@ def test_a_server_says_where_it_serves_and_ends_well(service: str, tmp_path: Pat
 def test_a_server_says_where_it_serves_as_json(tmp_path: Path):
     command = [*PROGRAM, "serve", "tasks", "--json", *ANY]
     environment = os.environ | {"DOVETAIL_DATA_DIR": str(tmp_path)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    with child(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     ) as server:
         assert server.stdout is not None
         said = json.loads(server.stdout.readline())
         server.send_signal(signal.SIGINT)
-        assert server.wait() == 0
+        assert server.wait(SECONDS) == 0
     assert said["service"] == "tasks"
     assert said["store"] == f"sqlite:///{tmp_path}/dovetail.db"
     assert said["address"].startswith("127.0.0.1:")
@@ -142,11 +141,11 @@ def test_a_server_of_a_parent_stops_when_its_standard_input_closes(tmp_path: Pat
         "--until-stdin-closes",
         *ANY,
     ]
-    with subprocess.Popen(
+    with child(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         assert server.stdout.readline()
         server.stdin.close()
-        assert server.wait() == 0
+        assert server.wait(SECONDS) == 0

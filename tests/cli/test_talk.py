@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 from cli.shell import PROGRAM, Shell
+from support.children import SECONDS, child
 
 
 def bodies(lines: list[dict]) -> list[str]:
@@ -96,16 +97,14 @@ def test_an_inbox_acknowledges_exactly_what_it_printed(shell: Shell):
 def test_an_inbox_is_followed_and_acknowledged_until_it_is_interrupted(shell: Shell):
     shell.says("send", "--as", "alice", "bob", "before")
     command = [*PROGRAM, "inbox", "--as", "bob", "--follow", "--ack", "--json"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=shell.environment
-    ) as following:
+    with child(command, stdout=subprocess.PIPE, env=shell.environment) as following:
         assert following.stdout is not None
         first = json.loads(following.stdout.readline())
         shell.says("send", "--as", "alice", "bob", "after")
         second = json.loads(following.stdout.readline())
         following.send_signal(signal.SIGINT)
         assert following.stdout.read() == ""
-        assert following.wait() == 130
+        assert following.wait(SECONDS) == 130
     assert bodies([first, second]) == ["before", "after"]
     assert first["sequence"] == "1"
 

@@ -13,11 +13,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from cli.shell import PROGRAM, Shell
+from support.children import SECONDS, child
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +45,19 @@ def command(folder: Path, *words: str) -> list[str]:
 
 @contextmanager
 def running(folder: Path, *words: str, last_line: str, cwd: Path | None = None) -> Generator[Up]:
-    process = subprocess.Popen(
-        command(folder, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd
-    )
-    assert process.stdout is not None
-    said = ""
-    while last_line not in said:
-        line = process.stdout.readline()
-        assert line, process.communicate()
-        said += line
-    children = {child.cmdline()[4]: child for child in psutil.Process(process.pid).children()}
-    assert set(children) == {"messaging", "tasks"}
-    try:
-        with process:
-            yield Up(process=process, said=said, children=children)
-            process.kill()
-    finally:
-        psutil.wait_procs(children.values(), timeout=60)
+    children: dict[str, psutil.Process] = {}
+    how: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": cwd}
+    with child(command(folder, *words), **how) as process:
+        assert process.stdout is not None
+        said = ""
+        while last_line not in said:
+            line = process.stdout.readline()
+            assert line, process.communicate(timeout=SECONDS)
+            said += line
+        children |= {each.cmdline()[4]: each for each in psutil.Process(process.pid).children()}
+        assert set(children) == {"messaging", "tasks"}
+        yield Up(process=process, said=said, children=children)
+    psutil.wait_procs(children.values(), timeout=SECONDS)
 
 
 def running_json(folder: Path):

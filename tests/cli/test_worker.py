@@ -18,6 +18,7 @@ import pytest
 from cli.pool import PYTHON, create, ending, task, tasks, work
 from cli.shell import PROGRAM, Shell
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from support.children import child
 from support.guarded import guarded_pair
 from support.pair import caller
 
@@ -27,18 +28,13 @@ WAITS = "print('begun', file=sys.stderr, flush=True); import time; time.sleep(10
 @contextmanager
 def working(shell: Shell, *words: str) -> Generator[subprocess.Popen[str]]:
     """A worker, whose events are lines of JSON."""
-    with subprocess.Popen(
+    with child(
         [*PROGRAM, "worker", "--as", "bob", "--json", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         env=shell.environment,
     ) as worker:
-        try:
-            yield worker
-        finally:
-            if worker.poll() is None:
-                worker.kill()
+        yield worker
 
 
 def begun(worker: subprocess.Popen[str]) -> psutil.Process:
@@ -115,12 +111,9 @@ def test_a_program_says_how_far_it_is(shell: Shell):
     with working(shell, *PYTHON, f"import os, sys; {write}; {WAITS}") as worker:
         begun(worker)
         watching = [*PROGRAM, "task", "graph", "--watch", "--json"]
-        with subprocess.Popen(
-            watching, stdout=subprocess.PIPE, text=True, env=shell.environment
-        ) as graph:
+        with child(watching, stdout=subprocess.PIPE, env=shell.environment) as graph:
             assert graph.stdout is not None
             assert any(json.loads(line)["percent"] == 50 for line in graph.stdout)
-            graph.kill()
         assert task(shell)["progress"]["note"] == "half of it"
 
 

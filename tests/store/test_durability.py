@@ -37,7 +37,7 @@ def traced(server: ServerProcess, into: Path) -> Generator[None]:
             pytest.skip(f"strace may not look at processes here: {attached.strip()}")
         yield
         strace.terminate()
-        strace.communicate()
+        strace.communicate(timeout=60)
 
 
 def send(server: ServerProcess, **fields: Any) -> pb.SendMessageResponse:

@@ -20,6 +20,7 @@ from dovetail.server.store.database import Store, open_engine
 from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
 from dovetail.server.store.models import TABLES, CredentialRow, TaskRow
 from store.opened import TEAM, migrated, opened
+from support.children import SECONDS, child
 
 HISTORY = "schema_migration"
 OF_ALL_TEAMS = {"tasks_due"}
@@ -125,17 +126,16 @@ async def test_tasks_of_an_earlier_release_are_kept_and_can_be_worked_on(store_u
 def migrator() -> Generator[subprocess.Popen[str]]:
     """A process that migrates the stores it is told to."""
     program = Path(__file__).with_name("migrator.py")
-    with subprocess.Popen(
+    with child(
         [sys.executable, str(program)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         yield process
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait() == 0
+        assert process.wait(SECONDS) == 0
 
 
 def tell(process: subprocess.Popen[str], url: str) -> None:

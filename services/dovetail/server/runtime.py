@@ -116,7 +116,9 @@ async def serve(
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+        # What whoever started this process ignores stays ignored, as in a shell's background.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, on_signal)
     async with running(config, build) as server:
         log.info(
             "serving", service=config.service, address=server.address, store=server.store.address

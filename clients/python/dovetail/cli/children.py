@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dovetail.cli import signals
 from dovetail.cli.exits import FAILED, CommandError
 from dovetail.cli.serve import store_url
 from dovetail.cli.settings import SERVING
@@ -161,10 +161,10 @@ async def serving_for_now() -> AsyncGenerator[Children]:
 
 
 def cancel_on_signals() -> None:
-    """Have this task cancelled by the signals that ask a program to end."""
+    """Have this task cancelled by the signals that ask a program to end, and are not ignored."""
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in signals.heeded():
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 

@@ -18,6 +18,7 @@ from dovetail.cli.demo.command import demo
 from dovetail.cli.doctor import doctor
 from dovetail.cli.graph import graph
 from dovetail.cli.messages import acknowledge, inbox, message, send, thread
+from dovetail.cli.output import open_what_is_closed
 from dovetail.cli.serve import serve
 from dovetail.cli.settings import with_settings
 from dovetail.cli.status import status
@@ -57,6 +58,7 @@ class _Entrance(click.Group):
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
     """Messages and tasks for teams of LLM agents."""
+    open_what_is_closed()
     # A terminal that lacks a character shows its number.
     cast(Any, sys.stdout).reconfigure(errors="backslashreplace")
     if config:  # Connections of this command read the same file.

@@ -29,10 +29,21 @@ class _Screen(Console):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-def console() -> Console:
-    """Standard output as people read it. In a pipe no line is broken."""
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
-    return _Screen(highlight=False, markup=False, emoji=False, width=wide)
+def open_what_is_closed() -> None:
+    """Give a process that was started without some of its standard streams (`>&-`) an empty one.
+
+    Else the next file that is opened takes the place of it, and is written to.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the process ends
+
+
+def console(file: Any = None) -> Console:
+    """Standard output, or what stands for it, as people read it. In a pipe no line is broken."""
+    is_terminal = (file or sys.stdout).isatty()
+    wide = None if is_terminal or "COLUMNS" in os.environ else PIPE_COLUMNS
+    return _Screen(highlight=False, markup=False, emoji=False, width=wide, file=file)
 
 
 def fields(item: Message) -> dict[str, Any]:

@@ -5,31 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from dovetail.cli import signals
+from dovetail.cli.complaints import Complaints
+from dovetail.cli.descendants import Families, Family, send
 from dovetail.cli.output import fields
-from dovetail.cli.text import harmless
+from dovetail.cli.results import Result, result
+from dovetail.cli.sink import Sink
 from dovetail.client import DovetailError, HeldTask, WorkFailedError
 from dovetail.settings import CLIENT
 
-SUMMARY_BYTES = 64 * 1024
-DATA_BYTES = 256 * 1024
-MOST_LEVELS = 30
 OUTPUT_BYTES = 1024 * 1024
 """What a program may print at all; a JSON object with much space in it may be large."""
-
-LAST_BYTES = 4_000
-"""How much of what it said on standard error is told of a failure."""
 
 EX_TEMPFAIL = 75
 FINAL_CODES = frozenset(range(64, 79)) - {EX_TEMPFAIL}
@@ -37,12 +33,18 @@ FINAL_CODES = frozenset(range(64, 79)) - {EX_TEMPFAIL}
 
 LOOK_SECONDS = 0.5
 TERM_SECONDS = 2.0
-"""How long a program that is asked to end may take before it is made to."""
+"""How long a program, or what it left running, may take to end before it is made to."""
+
+GONE_SECONDS = 0.02
+"""How often is looked whether all of it has ended."""
 
 LAST_SECONDS = 1.0
 """How long what a program left running may still print, once the program has ended."""
 
 STDIN, STDERR = 0, 2
+SHELL_SIGNALS = 128
+"""A shell adds this to the number of the signal that ended what it ran."""
+
 WHOLE = 100
 PROGRESS = re.compile(r"(\d{1,3})\s*%?\s*(.*)", re.ASCII)
 PROGRESS_BYTES = 8 * 1024
@@ -62,20 +64,17 @@ VARIABLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What is run for each task, and how many seconds it may take; `folder` is for its files."""
+    """What is run for each task, and how many seconds it may take.
+
+    `folder` is for its files; its standard error goes to `errors`.
+    """
 
     words: tuple[str, ...]
     environment: Mapping[str, str]
     timeout: float | None
     folder: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a program gave: a summary for people, or data for programs."""
-
-    summary: str = ""
-    data: dict[str, Any] | None = None
+    errors: Sink
+    families: Families
 
 
 class NotStartedError(Exception):
@@ -85,8 +84,10 @@ class NotStartedError(Exception):
 async def run(program: Program, task: HeldTask) -> Result:
     """Have a program do a task. Raises WorkFailedError, or NotStartedError.
 
-    It has a process group of its own, which is gone when this returns, however that is.
+    It has a session of its own. All that it started is gone when this returns, however that is, and
+    even where it left the session.
     """
+    is_late = False
     with _progress(program) as progress:
         running = await _started(program, task, progress)
         watching = asyncio.create_task(_watch(progress, task))
@@ -96,11 +97,16 @@ async def run(program: Program, task: HeldTask) -> Result:
                 await running.enough.wait()
             await _within(LAST_SECONDS, running.silent)
         except TimeoutError:
-            said = f"it took longer than {program.timeout:g} s, and was ended"
-            raise WorkFailedError(said, retryable=True) from None
+            is_late = True
         finally:
             watching.cancel()
             await _end(running)
+    if is_late:
+        assert program.timeout is not None
+        raise running.failure(
+            f"it took longer than {program.timeout:g} s, and was ended",
+            {"time_limit_seconds": program.timeout},
+        )
     return running.outcome()
 
 
@@ -117,72 +123,11 @@ def _progress(program: Program) -> Generator[Path]:
         yield progress
 
 
-def result(out: bytes | bytearray) -> Result:
-    """What a program printed, as a result. Raises WorkFailedError where it is too large."""
-    text = out.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}").strip()
-    made = _object(text)
-    if made is not None:
-        _check_size("a result's JSON object", _written(made), DATA_BYTES)
-        if _levels(made) > MOST_LEVELS:
-            raise WorkFailedError(f"a result's JSON object may be {MOST_LEVELS} levels deep")
-        return Result(data=made)
-    _check_size("a result that is text", text, SUMMARY_BYTES)
-    return Result(summary=text)
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    """The JSON object that a text is; None where it is none that can be sent."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(constant)
-
-    try:
-        made = json.loads(text, parse_constant=refuse, parse_int=_whole)
-        json.dumps(made, ensure_ascii=False).encode()  # Half of a pair is no character.
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", made) if isinstance(made, dict) else None
-
-
-def _whole(digits: str) -> float:
-    """A whole number as it arrives: results have doubles. One with too many digits is infinite."""
-    number = float(digits)
-    return int(number) if math.isfinite(number) else number
-
-
-def _written(made: dict[str, Any]) -> str:
-    """An object as JSON. Raises WorkFailedError where a number in it is too large."""
-    try:
-        return json.dumps(made, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        said = "a number in its result is too large: all must be finite as doubles"
-        raise WorkFailedError(said) from None
-
-
-def _levels(value: Any) -> int:
-    """How deep objects and lists stand in each other."""
-    if not isinstance(value, (dict, list)):
-        return 0
-    inner = cast("list[Any]", [*value.values()] if isinstance(value, dict) else value)
-    return 1 + max(map(_levels, inner), default=0)
-
-
-def _check_size(what: str, text: str, most: int) -> None:
-    size = len(text.encode())
-    if size > most:
-        raise WorkFailedError(f"it printed too much: {what} may have {most:,} bytes, not {size:,}")
-
-
-def _check_code(code: int, errors: str) -> None:
-    """Fail as the exit code says."""
-    if code == 0:
-        return
-    how = f"exit code {code}" if code > 0 else f"killed by {_signal(-code)}"
-    raise WorkFailedError(
-        f"{how}\n{errors}".strip(),
-        data={"exit_code": code} if code > 0 else {"signal": -code},
-        retryable=code not in FINAL_CODES,
-    )
+def was_signalled(failure: WorkFailedError) -> bool:
+    """Whether a program ended by a signal, or says that it did as shells say it."""
+    data = failure.data or {}
+    number = data.get("signal") or int(data.get("exit_code", 0)) - SHELL_SIGNALS
+    return number in {*signals.ENDING, signal.SIGKILL}
 
 
 def _signal(number: int) -> str:
@@ -193,19 +138,24 @@ def _signal(number: int) -> str:
 
 
 async def _started(program: Program, task: HeldTask, progress: Path) -> _Running:
-    running = _Running(task.task_id)
+    mark = f"\0DOVETAIL_LEASE_TOKEN={task.lease_token}\0".encode()
+    running = _Running(program, mark, Complaints(task.task_id, program.errors))
     try:
-        await asyncio.get_running_loop().subprocess_exec(
-            lambda: running,
-            *program.words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=_environment(program, task, progress),
-        )
+        with program.families.starting():
+            await asyncio.get_running_loop().subprocess_exec(
+                lambda: running,
+                *program.words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=_environment(program, task, progress),
+            )
     except OSError as error:
         raise _not_started(program, error) from error
+    except asyncio.CancelledError:  # asyncio has killed it.
+        running.forget()
+        raise
     return running
 
 
@@ -236,10 +186,11 @@ class _Running(asyncio.SubprocessProtocol):
     Its end is the end of its process: what it left running may hold its output open for long.
     """
 
-    def __init__(self, task_id: str) -> None:
-        self._task_id = task_id
+    def __init__(self, program: Program, mark: bytes, complaints: Complaints) -> None:
+        self._families = program.families
+        self._mark = mark
+        self._complaints = complaints
         self._printed = bytearray()
-        self._complained = b""
         self.enough = asyncio.Event()
         """It has ended, or has printed too much."""
         self.ended = asyncio.Event()
@@ -248,16 +199,19 @@ class _Running(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
+        self._family = Family(pid=self._transport.get_pid(), mark=self._mark)
+        self._families.began(self._family)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == STDERR:
-            self._complain(data)
+            self._complaints.add(data)
         elif not self._is_too_much():
             self._printed += data
             if self._is_too_much():
                 self.enough.set()
 
     def process_exited(self) -> None:
+        self._families.exited(self._family)
         self.ended.set()
         self.enough.set()
 
@@ -270,35 +224,74 @@ class _Running(asyncio.SubprocessProtocol):
         stdin.write(json.dumps(fields(task.task)).encode() + b"\n")
         stdin.close()
 
-    def signal(self, number: signal.Signals) -> bool:
-        """Send a signal to all of its group; answers whether there is anybody left."""
-        try:
-            os.killpg(self._transport.get_pid(), number)
-        except ProcessLookupError:
-            return False
-        return True
+    async def ask_to_end(self) -> None:
+        """Ask all that it started to end, each once, and wait for that, but not for long."""
+        self._signal_group(signal.SIGTERM)
+        asked = set[int]()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TERM_SECONDS):
+                while left := self._left():
+                    send(left - asked, signal.SIGTERM)
+                    asked |= left
+                    await self._moment()
+
+    async def make_end(self) -> None:
+        """Kill all that it started, and what that starts meanwhile, but not for long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TERM_SECONDS):
+                while left := self._left():
+                    self._signal_group(signal.SIGKILL)
+                    send(left, signal.SIGKILL)
+                    await self._moment()
+
+    def _left(self) -> set[int]:
+        """Whoever is left of it."""
+        left = set(self._families.left_by(self._family))
+        return left | ({self._family.pid} if self._signal_group(0) else set())
+
+    def _signal_group(self, number: int) -> bool:
+        """Send a signal to its process group; answers whether there is anybody left in it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._family.pid, number)
+            return True
+        return False
+
+    async def _moment(self) -> None:
+        await (asyncio.sleep(GONE_SECONDS) if self.ended.is_set() else self.ended.wait())
 
     def close(self) -> None:
         """Hear no more."""
         self._transport.close()
+        self._complaints.close()
+        self.forget()
+
+    def forget(self) -> None:
+        """It is over, for what concerns others."""
+        self._families.over(self._mark)
 
     def outcome(self) -> Result:
         """Its result, once it has ended. Raises WorkFailedError."""
         if self._is_too_much():
             raise WorkFailedError(f"it printed more than {OUTPUT_BYTES:,} bytes, and was ended")
         code = self._transport.get_returncode()
-        assert code is not None
-        _check_code(code, _sayable(self._complained.decode(errors="replace")).strip())
+        if code is None:  # It cannot even be killed: it waits for a disk, say.
+            raise self.failure("it printed all that it may, and does not end", {})
+        if code > 0:
+            raise self.failure(f"exit code {code}", {"exit_code": code})
+        if code < 0:
+            raise self.failure(f"killed by {_signal(-code)}", {"signal": -code})
         return result(self._printed)
+
+    def failure(self, how: str, data: dict[str, Any]) -> WorkFailedError:
+        """How it failed, with the end of what it said on standard error."""
+        return WorkFailedError(
+            f"{how}\n{_sayable(self._complaints.last)}".strip(),
+            data=data,
+            retryable=data.get("exit_code") not in FINAL_CODES,
+        )
 
     def _is_too_much(self) -> bool:
         return len(self._printed) > OUTPUT_BYTES
-
-    def _complain(self, data: bytes) -> None:
-        """Keep the end of what it says on standard error, all of which is passed on."""
-        self._complained = (self._complained + data)[-LAST_BYTES:]
-        for line in data.decode(errors="replace").splitlines():
-            print(harmless(f"{self._task_id}: {line}"), file=sys.stderr)
 
 
 async def _watch(progress: Path, task: HeldTask) -> None:
@@ -336,14 +329,12 @@ def _last_lines(progress: Path) -> list[str]:
 
 
 async def _end(running: _Running) -> None:
-    """Have the whole group of a program end: ask it to, then make it."""
+    """Have a program and all that it started end: ask them to, then make them."""
     try:
-        if running.signal(signal.SIGTERM):
-            await _within(TERM_SECONDS, running.ended)
+        await running.ask_to_end()
     finally:
-        running.signal(signal.SIGKILL)
         try:
-            await _within(TERM_SECONDS, running.ended)
+            await running.make_end()
             await _within(LAST_SECONDS, running.silent)
         finally:
             running.close()

@@ -14,6 +14,7 @@ import click
 
 from dovetail.cli.exits import MISUSED, CommandError
 from dovetail.cli.settings import SERVING, with_settings
+from dovetail.cli.sink import Sink
 from dovetail.cli.strangers import refuse_strangers
 from dovetail.settings import SERVER
 
@@ -49,11 +50,14 @@ def serve(
     refuse_strangers()
     from dovetail.server import main as server  # the servers are heavy: only who serves loads them
 
+    # Whether or not anyone reads it, or it has room: the server serves.
+    out = Sink(sys.stdout)
+
     def ready(address: str, store: str) -> None:
         if as_json:
-            click.echo(json.dumps({"service": service, "address": address, "store": store}))
+            out.line(json.dumps({"service": service, "address": address, "store": store}))
         else:
-            click.echo(f"{service} is serving at {address}, store {store}")
+            out.line(f"{service} is serving at {address}, store {store}")
 
     try:
         config = server.ServerConfig(
@@ -65,11 +69,15 @@ def serve(
     except server.ConfigError as error:
         raise CommandError(str(error), MISUSED) from error
     if until_stdin_closes:
+        # Its parent alone says when it ends, and says it by this signal, ignored elsewhere or not.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     try:
         server.run(config, ready)
     except server.StartError as error:
         raise CommandError(f"{service} cannot start: {error}") from error
+    finally:
+        out.close()
 
 
 def _stop_when_stdin_closes() -> None:

@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 import sys
+from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from dovetail.cli.children import (
     serving_for_now,
 )
 from dovetail.cli.exits import CommandError, explained
-from dovetail.cli.output import Output
+from dovetail.cli.output import console
 from dovetail.cli.serve import data_folder, store_url
 from dovetail.cli.settings import SERVING, with_settings
+from dovetail.cli.sink import Sink
 from dovetail.cli.strangers import refuse_strangers
 from dovetail.cli.tls import CA
 from dovetail.cli.trial import trial
@@ -66,21 +68,27 @@ def up(
         tasks_listen=tasks_listen,
         settings=settings,
     )
-    try:
-        asyncio.run(_try_out() if try_out else _run(plan, Output(as_json)))
-    except asyncio.CancelledError:
-        if not try_out:
-            Output(as_json).remark("stopped")
+    if try_out:
+        with suppress(asyncio.CancelledError):
+            asyncio.run(_try_out())
+        return
+    # Whether or not anyone reads it, or it has room: the servers serve.
+    with closing(Sink(sys.stdout)) as out:
+        try:
+            asyncio.run(_run(plan, out, as_json))
+        except asyncio.CancelledError:
+            if not as_json:
+                out.line("stopped")
 
 
-async def _run(plan: Plan, out: Output) -> None:
+async def _run(plan: Plan, out: Sink, as_json: bool) -> None:
     """Serve until a signal cancels it; a second signal cancels its patience too."""
     cancel_on_signals()
     async with serving(plan) as children:
-        if out.as_json:
-            print(json.dumps(_facts(plan, children)), flush=True)
+        if as_json:
+            out.line(json.dumps(_facts(plan, children)))
         else:
-            out.show(_welcome(plan, children))
+            console(out).print(_welcome(plan, children), soft_wrap=True)
         raise _unexpected(await children.first_to_end())
 
 

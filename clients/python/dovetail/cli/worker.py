@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Coroutine, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from dovetail.cli import programs
+from dovetail.cli import programs, signals
+from dovetail.cli.descendants import Families, adopt_orphans
 from dovetail.cli.exits import MISUSED, CommandError, described
 from dovetail.cli.options import LENGTH, Servers, Session, calls, label_option
-from dovetail.cli.output import Output, console
+from dovetail.cli.output import console
 from dovetail.cli.programs import Program
+from dovetail.cli.sink import Sink
 from dovetail.cli.tasks import Labels
 from dovetail.cli.text import harmless
 from dovetail.cli.work import lease_option
@@ -41,8 +43,13 @@ from dovetail.client import (
 from dovetail.settings import CLIENT
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FOR_EVER = 10.0**9
+REAP_SECONDS = 1.0
+"""How often those are reaped whom nobody waits for."""
+
+STOP_SECONDS = 0.5
+"""How long after a program a signal may reach its worker that was sent to both at once."""
+
 MARKS = {
     "claimed": ("▶", "blue"),
     "completed": ("✔", "green"),
@@ -98,18 +105,30 @@ async def worker(
     when the task is no longer its own.
 
     SIGTERM and Ctrl-C stop the worker: it claims nothing more, and what is not finished in the time
-    of --grace is given back. A second one gives it back at once.
+    of --grace is given back. A second one gives it back at once. A program that is ended by the
+    same stop has not failed: its task is given back too.
+
+    What COMMAND leaves running ends with it. Trouble of the worker's own output (a reader that
+    left, a full disk) costs lines of it, and no work.
     """
     if shutil.which(words[0]) is None:
         raise CommandError(f"no program {words[0]!r} can be found", MISUSED)
-    with tempfile.TemporaryDirectory(prefix="dovetail-worker-") as folder:
+    adopt_orphans()
+    with (
+        tempfile.TemporaryDirectory(prefix="dovetail-worker-") as folder,
+        closing(Sink(sys.stderr)) as errors,
+        closing(Sink(sys.stdout)) as out,
+    ):
+        logging.getLogger("dovetail").addHandler(logging.StreamHandler(errors))
         program = Program(
             words=words,
             environment=_environment(session),
             timeout=time_limit.total_seconds() if time_limit else None,
             folder=Path(folder),
+            errors=errors,
+            families=Families(),
         )
-        with _Board(session.out).open() as board:
+        with _Board(out, errors, session.out.as_json).open() as board:
             working = _Working(program, board, max_tasks)
             await working.run(
                 session.agent.work(
@@ -133,6 +152,9 @@ class _Working:
         self._left = most
         self._doing = set[asyncio.Task[Any]]()
         self._stopping = self._hurried = False
+        self._stopped = asyncio.Event()
+        """Told to stop, by a signal."""
+        self._signals = signals.heeded()
         self._fault: CommandError | None = None
 
     async def run(self, work: Coroutine[Any, Any, None], grace: float) -> None:
@@ -142,13 +164,16 @@ class _Working:
         """
         loop = asyncio.get_running_loop()
         self._work = loop.create_task(work)
-        for number in SIGNALS:
+        for number in self._signals:
             loop.add_signal_handler(number, self._signalled, grace)
+        reaping = loop.create_task(self._reap())
         try:
             await self._work
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
+        finally:
+            reaping.cancel()
         if self._fault:
             raise self._fault
 
@@ -192,11 +217,32 @@ class _Working:
             said = f"{type(error).__name__}: {error}"
             await self._fail(task, WorkFailedError(said, retryable=True))
 
+    async def _reap(self) -> None:
+        """As process 1 of a container, or as the subreaper, a worker inherits whom nobody reaps."""
+        while True:
+            await asyncio.sleep(REAP_SECONDS)
+            self._program.families.reap()
+
     async def _fail(self, task: HeldTask, failure: WorkFailedError) -> None:
         said = str(failure)
+        if failure.retryable and await self._was_stopped(failure):
+            await task.release(f"the worker was stopped: {said.splitlines()[0]}")
+            self._board.tell("released", task, said)
+            return
         after = await task.fail(said, data=failure.data, retryable=failure.retryable)
         again = after.state == pb.TASK_STATE_PENDING
         self._board.tell("retried" if again else "failed", task, said)
+
+    async def _was_stopped(self, failure: WorkFailedError) -> bool:
+        """Whether a program may have ended by what also stops the worker, which hears of it later.
+
+        Service managers signal all processes of a service at once, in any order.
+        """
+        if programs.was_signalled(failure):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._stopped.wait()
+        return self._stopped.is_set()
 
     def _wanted(self) -> bool:
         """Whether a task may be begun; after the last one no more are claimed."""
@@ -210,13 +256,14 @@ class _Working:
     def _signalled(self, grace: float) -> None:
         """The first time: finish what was begun. The second time: give it back. Then: just end."""
         loop = asyncio.get_running_loop()
-        if not self._board.stopping:
+        if not self._stopped.is_set():
+            self._stopped.set()
             self._board.stopping = True
             self._stop()
             loop.call_later(grace, self._hurry)
             return
         self._hurry()
-        for number in SIGNALS:
+        for number in self._signals:
             loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
@@ -233,11 +280,17 @@ class _Working:
 
 
 class _Board:
-    """What one sees of a worker: a line for all that happens and, on a terminal, how it stands."""
+    """What one sees of a worker: a line for all that happens and, on a terminal, how it stands.
 
-    def __init__(self, out: Output) -> None:
+    It only ever writes to sinks: nothing here can fail, or wait.
+    """
+
+    def __init__(self, out: Sink, errors: Sink, as_json: bool) -> None:
         self._out = out
-        self._screen = console()
+        self._errors = errors
+        self._as_json = as_json
+        self._is_gone = False
+        self._screen = console(out)
         self._begun: dict[str, float] = {}
         self._counts = Counter[str]()
         self._is_over = False
@@ -246,13 +299,14 @@ class _Board:
     @contextmanager
     def open(self) -> Generator[_Board]:
         """Inside the block one sees how it stands, where there is a terminal."""
-        if self._out.as_json or not self._screen.is_terminal:
+        if self._as_json or not self._screen.is_terminal:
             yield self
         else:
             with Live(console=self._screen, transient=True, get_renderable=self._line):
                 yield self
         self._is_over = True
-        self._out.remark(self._line().plain)
+        if not self._as_json:
+            self._out.line(self._line().plain)
 
     def tell(self, event: str, task: HeldTask, text: str = "") -> None:
         """Say what happened to a task."""
@@ -263,13 +317,18 @@ class _Board:
         else:
             seconds = now - self._begun.pop(task.lease_token, now)
             self._counts[event] += 1
-        if self._out.as_json:
+        if self._as_json:
             facts = {"event": event, "task_id": task.task_id, "title": task.title}
             facts |= {"attempt": task.task.attempt, "seconds": round(seconds, 3), "text": text}
-            print(json.dumps(facts), flush=True)
+            self._out.line(json.dumps(facts))
         else:
             self._screen.print(_told(event, task, seconds, text), soft_wrap=True)
-            sys.stdout.flush()
+        if self._out.fault and not self._is_gone:
+            self._is_gone = True
+            self._errors.line(
+                f"dovetail: standard output is gone ({self._out.fault}):"
+                " the work goes on without it"
+            )
 
     def _line(self) -> Text:
         parts = [f"{count} {event}" for event, count in self._counts.items()]

@@ -1,0 +1,142 @@
+"""Where a command writes whose work matters more than what it prints.
+
+Writing never blocks its caller and never raises. A reader that left, a full disk, a pipe that
+nobody empties, a terminal that stopped or belongs to others by now: each costs lines, and nothing
+else. Before what is written next stands how many bytes were left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import threading
+import time
+from collections import deque
+from typing import TextIO
+
+PENDING_BYTES = 1024 * 1024
+"""How much may wait for a slow reader; what comes then is left out."""
+
+CLOSE_SECONDS = 1.0
+"""How long the end of a command waits for a slow reader."""
+
+GONE = frozenset({errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET})
+"""Faults after which nothing that is written can arrive any more."""
+
+LOOK_MILLISECONDS = 100
+
+
+class Sink:
+    """A stream that is written by a thread of its own. It looks like a text file to who prints."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """Write to what `stream` writes to; a process may have been started without it."""
+        self._fd = _descriptor(stream)
+        self.encoding = stream.encoding if stream else "utf-8"
+        self._waiting = deque[bytes]()
+        self._size = 0
+        self._left_out = 0
+        self._is_closing = False
+        self._deadline = float("inf")
+        self._changed = threading.Condition()
+        self.fault = ""
+        """Why it cannot be written to any more; empty as long as it can."""
+        self._thread = threading.Thread(target=self._write_all, name="dovetail-sink", daemon=True)
+        self._thread.start()
+
+    def write(self, text: str) -> int:
+        """Have a text written some time soon, or counted as left out."""
+        data = text.encode(self.encoding, "backslashreplace")
+        with self._changed:
+            if self.fault or self._is_closing:
+                return len(text)
+            if self._size + len(data) > PENDING_BYTES:
+                self._left_out += len(data)
+                return len(text)
+            self._waiting.append(data)
+            self._size += len(data)
+            self._changed.notify()
+        return len(text)
+
+    def line(self, text: str) -> None:
+        """Have a line written."""
+        self.write(text + "\n")
+
+    def flush(self) -> None:
+        """Nothing to do: what is written is on its way."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        with contextlib.suppress(OSError):
+            return os.isatty(self._fd)
+        return False
+
+    def close(self) -> None:
+        """Wait until all is written, but not long."""
+        with self._changed:
+            self._is_closing = True
+            self._deadline = time.monotonic() + CLOSE_SECONDS
+            self._changed.notify()
+        self._thread.join(CLOSE_SECONDS + 2 * LOOK_MILLISECONDS / 1_000)
+
+    def _write_all(self) -> None:
+        # A terminal that asks for it (`stty tostop`) stops who writes from the background, except
+        # where this signal is blocked. It is blocked here alone: programs do not inherit it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+        with contextlib.suppress(BrokenPipeError):
+            while data := self._next():
+                self._write(data)
+
+    def _next(self) -> bytes:
+        """What is to be written next, first of all a note of what was left out; empty: no more."""
+        with self._changed:
+            while not (self._waiting or self._is_closing):
+                self._changed.wait()
+            note = f"… {self._left_out:,} bytes left out\n" if self._left_out else ""
+            data = note.encode(self.encoding, "backslashreplace") + b"".join(self._waiting)
+            self._waiting.clear()
+            self._size = self._left_out = 0
+            return data
+
+    def _write(self, data: bytes) -> None:
+        """Write it all. Raises BrokenPipeError where there will never be a reader again."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except BlockingIOError:
+                if not self._is_writable():
+                    raise BrokenPipeError from None
+            except OSError as error:
+                self._failed(error, len(rest))
+                return
+
+    def _is_writable(self) -> bool:
+        """Wait until a pipe that does not block has room; False: the command does not wait."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        while not poll.poll(LOOK_MILLISECONDS):
+            if time.monotonic() > self._deadline:
+                return False
+        return True
+
+    def _failed(self, error: OSError, size: int) -> None:
+        with self._changed:
+            if error.errno in GONE:
+                self.fault = error.strerror or str(error)
+                self._waiting.clear()
+                raise BrokenPipeError from error
+            # A full disk may have room again: what comes next is tried, with a note before it.
+            self._left_out += size
+            if self._is_closing:
+                raise BrokenPipeError from error
+
+
+def _descriptor(stream: TextIO | None) -> int:
+    try:
+        return stream.fileno() if stream else -1
+    except (OSError, ValueError):
+        return -1
