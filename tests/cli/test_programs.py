@@ -55,8 +55,9 @@ def test_how_a_program_ends_is_how_the_attempt_ends(
     found = task(shell)
     assert found["state"] == f"TASK_STATE_{state}"
     assert found["failed_attempts"] == (1 if state == "PENDING" else 0)
-    if state == "FAILED":
-        assert says in found["failure"]["message"]
+    assert says in found["failure"]["message"]
+    notice = shell.json("inbox", "--as", "alice")[-1]["message"]
+    assert says in notice["body"]
 
 
 def test_what_it_complains_of_is_passed_on_and_its_end_told(shell: Shell):

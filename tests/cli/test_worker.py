@@ -101,7 +101,13 @@ def test_a_program_that_takes_too_long_is_ended_and_its_task_tried_again(shell: 
     create(shell, "x")
     done = work(shell, *PYTHON, f"import sys; {WAITS}", options=("--once", "--time-limit", "1s"))
     assert "retried after" in done.out
-    assert "it took longer than 1 s" in done.out
+    why = "it took longer than 1 s, and was ended"
+    assert why in done.out
+    failure = task(shell)["failure"]
+    assert failure["message"] == f"{why}\nbegun"
+    assert failure["data"] == {"time_limit_seconds": 1.0}
+    (notice,) = shell.json("inbox", "--as", "alice")
+    assert f"{why}\nbegun" in notice["message"]["body"]
 
 
 def test_a_program_says_how_far_it_is(shell: Shell):

@@ -16,7 +16,7 @@ COMPLETED, FAILED, CANCELLED = (
 HELD = (IN_PROGRESS, INPUT_REQUIRED)
 ENDED = (COMPLETED, FAILED, CANCELLED)
 NEW_TOKEN = "to be learned"
-LEASE_LOST = "the holder's lease was lost, and no attempts are left"
+LEASE_LOST = "the holder's lease was lost: for its whole length there was no heartbeat"
 
 
 class RefusedError(Exception):
@@ -85,6 +85,7 @@ class Task:
         self.failed_attempts += retryable
         if retryable and self.state == IN_PROGRESS and self.failed_attempts < self.max_attempts:
             self.wait()
+            self.outcome = outcome
         else:
             self.end(FAILED, outcome)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.protobuf.struct_pb2 import Struct
 
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.store.transaction import MICROS, Transaction
@@ -38,18 +39,39 @@ async def test_a_retryable_failure_is_tried_again_until_no_attempt_is_left(team:
         response = await ann.do("fail", task_id, failure=RETRYABLE)
         task = response.task
         assert (task.state, task.failed_attempts, task.attempt) == (PENDING, number, number)
-        assert not any(map(task.HasField, ("failure", "start_time", "end_time", "schedule_time")))
+        assert not any(map(task.HasField, ("start_time", "end_time", "schedule_time")))
+        assert task.failure.message == RETRYABLE.message
         assert [notice.recipient_id for notice in response.notices] == ["joe"]
     await ann.do("start", task_id)
     task = await ann.did("fail", task_id, failure=RETRYABLE)
     assert (task.state, task.failed_attempts, task.attempt) == (FAILED, 3, 3)
     assert task.failure.message == RETRYABLE.message
-    events = [delivery.message.notice.event for delivery in await joe.inbox()]
-    assert events == [
+    told = [delivery.message for delivery in await joe.inbox()]
+    assert [RETRYABLE.message in message.body for message in told] == [True] * 3
+    assert [message.notice.event for message in told] == [
         messaging_pb2.NOTICE_EVENT_TASK_RETRIED,
         messaging_pb2.NOTICE_EVENT_TASK_RETRIED,
         messaging_pb2.NOTICE_EVENT_TASK_FAILED,
     ]
+
+
+@pytest.mark.parametrize("ending", ["complete", "cancel", "reopen"])
+async def test_why_an_attempt_failed_is_in_the_task_until_it_ends(team: Team, ending: str) -> None:
+    joe, ann = await team.known("joe", "ann")
+    task_id = (await joe.made(assignee_id="ann", backoff=seconds(0))).task_id
+    data = Struct()
+    data.update({"exit_code": 3})
+    why = pb.TaskFailure(message="exit code 3", data=data, retryable=True)
+    await ann.do("start", task_id)
+    await ann.do("fail", task_id, failure=why)
+    await ann.do("start", task_id)
+    task = await joe.get(task_id)
+    assert (task.failure.message, task.failure.data) == ("exit code 3", data)
+    if ending == "reopen":
+        await ann.do("fail", task_id, failure=pb.TaskFailure(message="hopeless"))
+        assert (await joe.get(task_id)).failure.message == "hopeless"
+    ended = await ann.did(ending, task_id)
+    assert not ended.HasField("failure")
 
 
 async def test_the_pause_doubles_with_each_failure_up_to_a_day(team: Team) -> None:

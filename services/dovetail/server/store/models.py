@@ -116,6 +116,8 @@ class DeliveryRow(Model):
 class TaskRow(Model):
     """A task as it now is. The outcome is a result, a failure or a reason, as the state says.
 
+    That of an open task is the failure of its last attempt that failed, or empty.
+
     `waiting_for` counts the dependencies that are not COMPLETED. `lease_count` grows with every
     heartbeat: by it the servers see that a holder lives.
     """

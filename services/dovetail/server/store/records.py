@@ -243,8 +243,9 @@ class Task:
     """A task as it now is.
 
     The outcome is the result of a completed task, the failure of a failed one, the reason of a
-    cancelled one. `number` is the order of creation, `version` the order of changes. `waiting_for`
-    counts dependencies that are not COMPLETED. A task with a `lease_token` is held since the event
+    cancelled one, and of an open one the failure of its last attempt that failed, or empty.
+    `number` is the order of creation, `version` the order of changes. `waiting_for` counts
+    dependencies that are not COMPLETED. A task with a `lease_token` is held since the event
     `lease_event`; `lease_count` counts heartbeats. `pooled`: it goes back to the pool when it
     becomes PENDING again. `asked_id` is who must answer the open question, `question_agent_id` who
     was asked last. `input_wait` is for how long it waited for answers. Lengths of time are in

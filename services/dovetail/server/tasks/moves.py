@@ -8,7 +8,7 @@ from dovetail.server.store.records import Task, TaskState
 from dovetail.server.tasks.drafts import LONGEST_BACKOFF, Lease, Outcome
 from dovetail.server.tasks.states import RETRIED, Verb, next_state
 
-LEASE_LOST = "the holder's lease was lost, and no attempts are left"
+LEASE_LOST = "the holder's lease was lost: for its whole length there was no heartbeat"
 
 
 def is_ready(task: Task, now: int) -> bool:
@@ -90,7 +90,9 @@ def failed(task: Task, verb: Verb, outcome: Outcome, now: int) -> Task:
     counted = replace(task, failed_attempts=task.failed_attempts + bool(outcome.retryable))
     if again is None or counted.failed_attempts >= task.max_attempts:
         return ended(counted, state, outcome, now)
-    return waiting(counted, again)
+    # Kept until the task ends: whoever tries again may read why this attempt failed.
+    told = replace(counted, outcome_text=outcome.text, outcome_json=outcome.data_json)
+    return waiting(told, again)
 
 
 def paused(task: Task, clock: int) -> Task:

@@ -221,10 +221,10 @@ def task_message(task: Task) -> pb.Task:
     _add_words(made, task)
     if task.state is TaskState.COMPLETED:
         made.result.CopyFrom(pb.TaskResult(summary=task.outcome_text, data=data))
-    elif task.state is TaskState.FAILED:
-        made.failure.CopyFrom(pb.TaskFailure(message=task.outcome_text, data=data))
     elif task.state is TaskState.CANCELLED:
         made.cancel_reason = task.outcome_text
+    elif task.state is TaskState.FAILED or task.outcome_text:
+        made.failure.CopyFrom(pb.TaskFailure(message=task.outcome_text, data=data))
     return made
 
 

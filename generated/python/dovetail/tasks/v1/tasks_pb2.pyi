@@ -242,7 +242,9 @@ class Task(_message.Message):
 
     @_builtins.property
     def failure(self) -> Global___TaskFailure:
-        """What went wrong; set when FAILED."""
+        """What went wrong; set when FAILED. While another attempt is to be made or under way: what went wrong
+        in the last one that failed.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
