@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
+
+from dovetail.client.forked import keep_in_children, refuse_in_child
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,11 +20,18 @@ class Loop:
     """An event loop in a thread of its own."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
+        keep_in_children(self)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="dovetail", daemon=True).start()
 
     def run(self, awaitable: Awaitable[T]) -> T:
         """Wait for an answer. An interrupt of the one who waits cancels the call."""
+        try:
+            refuse_in_child(self._pid)
+        except RuntimeError:
+            _drop(awaitable)
+            raise
 
         async def answer() -> T:
             return await awaitable
@@ -60,6 +70,13 @@ class Loop:
         while not isinstance(item := self.run(next_item()), _End):
             yield item
 
+    def finish(self, awaitable: Awaitable[Any]) -> None:
+        """Wait for what ends something, except in a forked child: there it is not the child's."""
+        if self._pid == os.getpid():
+            self.run(awaitable)
+        else:
+            _drop(awaitable)
+
     @contextmanager
     def entered(self, context: AbstractAsyncContextManager[T]) -> Generator[T]:
         """The block of a context that is entered and left on the loop."""
@@ -77,10 +94,10 @@ class Loop:
         try:
             yield value
         except BaseException as error:
-            if not self.run(leave(error)):
+            if self._pid != os.getpid() or not self.run(leave(error)):
                 raise
         else:
-            self.run(leave(None))
+            self.finish(leave(None))
 
     def to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Wait for the end. An interrupt of the one who waits cancels it, and waits for that."""
@@ -99,6 +116,12 @@ class Loop:
             raise
 
 
+def _drop(awaitable: Awaitable[Any]) -> None:
+    """Do without it, and without a warning that nobody awaited it."""
+    if isinstance(awaitable, Coroutine):
+        awaitable.close()
+
+
 def _interrupts(error: BaseException | None) -> bool:
     return not isinstance(error, Exception | None)
 
@@ -110,7 +133,11 @@ class _End:
 _END = _End()
 
 
-@cache
 def the_loop() -> Loop:
-    """The one of this process: gRPC bears no second one."""
+    """The one of this process: gRPC bears no second one. A forked child has one of its own."""
+    return _loop_of(os.getpid())
+
+
+@cache
+def _loop_of(pid: int) -> Loop:  # noqa: ARG001 - what it is cached by
     return Loop()

@@ -18,6 +18,9 @@
 There is no second implementation: all blocking clients of a process run on one event loop in a
 thread of its own (gRPC bears no second one), and every method here is a method of `dovetail.client`
 that is waited for. Not for use inside a coroutine: there, use `dovetail.client`.
+
+A process that was forked (gunicorn's preload, celery's prefork, multiprocessing) calls `connect`
+again and has a client of its own. Those of its parent raise RuntimeError there.
 """
 
 from __future__ import annotations
@@ -93,7 +96,7 @@ class Inbox:
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
-        self.close()
+        self._loop.finish(self._inbox.aclose())
 
 
 class HeldTask:
@@ -281,7 +284,7 @@ def _connecting(
         try:
             yield face(loop, connected)
         finally:
-            loop.run(stack.aclose())
+            loop.finish(stack.aclose())
 
     return connect
 

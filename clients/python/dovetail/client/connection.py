@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import os
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from dovetail.client.errors import (
     UnavailableError,
     from_rpc_error,
 )
+from dovetail.client.forked import refuse_in_child
 from dovetail.client.security import (
     ConfigurationError,
     Metadata,
@@ -168,6 +170,7 @@ class Connection:
         if access.token.metadata and not (access.tls or access.insecure):
             refuse_clear_text(each)
         self.address = ",".join(each)
+        self._pid = os.getpid()
         self.channel = open_channel(target(each), access.tls, _options(each, access.tls))
         self.timeout = access.timeout
         self._patience = min(access.patience, access.timeout)
@@ -177,7 +180,8 @@ class Connection:
 
     @property
     def metadata(self) -> Metadata:
-        """Who calls, and the proof of it as far as it is known now."""
+        """Who calls, and the proof of it as far as it is known now. Every call begins with it."""
+        refuse_in_child(self._pid)
         return (*self._ids, *self._token.metadata)
 
     async def call(
@@ -242,4 +246,5 @@ class Connection:
 
     async def close(self) -> None:
         """Close the channel; calls that are under way are cancelled."""
-        await self.channel.close()
+        if self._pid == os.getpid():  # Else it is the parent's, and goes on.
+            await self.channel.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 
+from dovetail.client.forked import keep_in_children, prepare_core
 from dovetail.settings import CLIENT
 
 LARGEST_TOKEN_FILE = 4096
@@ -122,9 +123,13 @@ def open_channel(
     target: str, tls: Tls | None, options: Sequence[tuple[str, Any]] = ()
 ) -> grpc.aio.Channel:
     """A channel as `tls` says; in the clear without. Raises ConfigurationError for a bad file."""
+    prepare_core()
     if tls is None:
-        return grpc.aio.insecure_channel(target, options=options)
-    return grpc.aio.secure_channel(target, channel_credentials(tls), options=options)
+        channel = grpc.aio.insecure_channel(target, options=options)
+    else:
+        channel = grpc.aio.secure_channel(target, channel_credentials(tls), options=options)
+    keep_in_children(channel)
+    return channel
 
 
 def channel_credentials(tls: Tls) -> grpc.ChannelCredentials:

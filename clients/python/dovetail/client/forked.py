@@ -1,0 +1,103 @@
+"""gRPC in a process that was forked from one that had used it.
+
+gRPC's core keeps threads and locks, and a fork copies their state without the threads: whatever
+the child begins with it hangs. Its own support for forks does not cover grpc.aio, whose poller is
+always in the core. So a forked child is given a second, fresh copy of the core: the extension
+module is loaded once more, from a copy of its file (the same file would be the same memory), and
+takes the place of the first one in the modules of `grpc`. The first copy is never touched again:
+what belongs to it (channels of the parent) is kept from being destroyed, which would hang too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+import weakref
+from importlib.machinery import ExtensionFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from grpc._cython import cygrpc
+
+CORE = "grpc._cython.cygrpc"
+FILE = cygrpc.__file__
+
+_kept = weakref.WeakSet[Any]()
+_first_pids: list[int] = []
+
+
+def refuse_in_child(pid: int) -> None:
+    """Refuse to use, in a forked child, what process `pid` made: it would wait without end."""
+    if pid != os.getpid():
+        raise RuntimeError(
+            f"this connection was made by process {pid}, of which process {os.getpid()} was forked:"
+            " call connect() again in the new process"
+        )
+
+
+def keep_in_children(thing: Any) -> None:
+    """Have a forked child never destroy something that stands on the core of its parent."""
+    _kept.add(thing)
+
+
+def prepare_core() -> None:
+    """Before a channel is opened: in a forked child that has not done so, renew the core."""
+    if _first_pids and _first_pids[-1] != os.getpid():
+        _renew()
+    if os.getpid() not in _first_pids:
+        _first_pids.append(os.getpid())
+
+
+def _after_fork() -> None:
+    for thing in _kept:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _renew() -> None:
+    """Have what is imported as `grpc` stand on a fresh copy of its core."""
+    old = sys.modules[CORE]
+    new = _copy()
+    for name, module in list(sys.modules.items()):
+        if name == "grpc" or name.startswith("grpc."):
+            _rebind(module, old, new)
+    sys.modules[CORE] = new
+
+
+def _copy() -> ModuleType:
+    """The extension module once more, from another file, which has a name only until it is open."""
+    with tempfile.TemporaryDirectory(prefix="dovetail-grpc-") as folder:
+        file = Path(folder, Path(FILE).name)
+        shutil.copyfile(FILE, file)
+        os.chmod(file, 0o700)
+        loader = ExtensionFileLoader(CORE, str(file))
+        spec = importlib.util.spec_from_file_location(CORE, file, loader=loader)
+        assert spec is not None
+        new = importlib.util.module_from_spec(spec)
+        loader.exec_module(new)
+        return new
+
+
+def _rebind(module: ModuleType, old: ModuleType, new: ModuleType) -> None:
+    """Have names of a module that stand for the core, or a part of it, stand for the new one."""
+    parts = {id(part): name for name, part in vars(old).items() if _is_part(part)}
+    for name, value in list(vars(module).items()):
+        if value is old:
+            setattr(module, name, new)
+        elif id(value) in parts:
+            setattr(module, name, getattr(new, parts[id(value)]))
+
+
+def _is_part(value: Any) -> bool:
+    """Whether something is the core's own: its classes, functions and single objects."""
+    if isinstance(value, ModuleType):
+        return False
+    kind = cast(Any, value if isinstance(value, type) else type(value))
+    return kind.__module__ == CORE or getattr(value, "__module__", "") == CORE
