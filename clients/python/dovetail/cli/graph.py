@@ -18,7 +18,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dovetail.cli.options import Session, calls, label_option
-from dovetail.cli.output import console
+from dovetail.cli.output import console, ending_with_reader
 from dovetail.cli.pictures import STATE_STYLES, is_ready, state
 from dovetail.cli.text import harmless
 from dovetail.client import DovetailError
@@ -104,14 +104,16 @@ async def graph(
     if dot:
         print("\n".join(dot_lines(found)))
     elif session.out.as_json:
-        await _print_changes(reader, found, watch)
+        with ending_with_reader():
+            await _print_changes(reader, found, watch)
     elif not watch:
         session.out.show(drawn(found))
     elif console().is_terminal:
         await _redraw(reader, found)
     else:
         session.out.show(drawn(found))
-        await _tell_changes(session, reader, found)
+        with ending_with_reader():
+            await _tell_changes(session, reader, found)
 
 
 def arranged(tasks: Iterable[work.Task]) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +17,10 @@ from dovetail.cli.config import config
 from dovetail.cli.config_file import read_config
 from dovetail.cli.demo.command import demo
 from dovetail.cli.doctor import doctor
+from dovetail.cli.exits import CommandError
 from dovetail.cli.graph import graph
 from dovetail.cli.messages import acknowledge, inbox, message, send, thread
-from dovetail.cli.output import open_what_is_closed
+from dovetail.cli.output import open_what_is_closed, output_fault
 from dovetail.cli.serve import serve
 from dovetail.cli.settings import with_settings
 from dovetail.cli.status import status
@@ -34,6 +36,16 @@ from dovetail.settings import CONFIG
 
 class _Entrance(click.Group):
     """The commands; an option of ours that stands behind one of them gets a hint."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command to the end of this process; a full disk is one line, like all errors."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            fault = CommandError(output_fault(error))
+            with suppress(OSError):  # Standard error may be on the same disk.
+                fault.show()
+            sys.exit(fault.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that is named."""

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import sys
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 
 import click
 
@@ -20,6 +21,7 @@ from dovetail.cli.options import (
     failures_explained,
     label_option,
 )
+from dovetail.cli.output import ending_with_reader
 from dovetail.client import Inbox, NotFoundError, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
 
@@ -121,23 +123,24 @@ async def inbox(
     if wait is not None:
         await _receive(session, owner, wait, limit or 0, ack_through or 0, done)
         return
-    async with session.agent.inbox(
-        owner, include_acknowledged=everything, after_sequence=after_sequence
-    ) as stream:
-        messages = aiter(stream) if follow else _backlog(stream, session.timeout)
-        printed: list[int] = []
-        async for message in messages:
-            session.out.item(message.delivery, pictures.delivery)
-            if done and follow:
-                await message.acknowledge()
-            printed.append(message.sequence)
-            if len(printed) == limit:
-                break
-        if done and not follow:
-            for sequences in _batches(printed):
-                await session.agent.acknowledge(sequences, agent_id=owner)
-        if not printed:
-            session.out.remark("nothing" if everything else "nothing unacknowledged")
+    with ending_with_reader() if follow else nullcontext():
+        async with session.agent.inbox(
+            owner, include_acknowledged=everything, after_sequence=after_sequence
+        ) as stream:
+            messages = aiter(stream) if follow else _backlog(stream, session.timeout)
+            printed: list[int] = []
+            async for message in messages:
+                session.out.item(message.delivery, pictures.delivery)
+                if done and follow:
+                    await message.acknowledge()
+                printed.append(message.sequence)
+                if len(printed) == limit:
+                    break
+            if done and not follow:
+                for sequences in _batches(printed):
+                    await session.agent.acknowledge(sequences, agent_id=owner)
+            if not printed:
+                session.out.remark("nothing" if everything else "nothing unacknowledged")
 
 
 @click.command()

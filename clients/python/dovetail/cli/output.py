@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import json
 import os
+import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from google.protobuf.json_format import MessageToDict
@@ -37,6 +41,49 @@ def open_what_is_closed() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the process ends
+
+
+def output_fault(error: OSError) -> str:
+    """What a command says that could not go on for `error`; standard output is let go of.
+
+    Else Python would try to write the rest once more at the very end, and fail as loudly again.
+    """
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as empty:
+        os.dup2(empty.fileno(), sys.stdout.fileno())
+    return f"standard output cannot be written: {error.strerror or error}"
+
+
+@contextmanager
+def ending_with_reader() -> Generator[None]:
+    """Break the block off, with BrokenPipeError, as soon as nobody reads standard output any more.
+
+    For what waits without end: it would learn that only when it has something to say again.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    has_left = False
+
+    def leave() -> None:
+        nonlocal has_left
+        has_left = True
+        loop.remove_reader(sys.stdout)
+        task.cancel()
+
+    if not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+        yield
+        return
+    loop.add_reader(sys.stdout, leave)  # A pipe's writing end can be read when its reader is gone.
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not has_left:
+            raise
+        task.uncancel()
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+    finally:
+        loop.remove_reader(sys.stdout)
 
 
 def console(file: Any = None) -> Console:
