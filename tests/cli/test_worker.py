@@ -77,6 +77,31 @@ def test_a_program_knows_what_it_works_on_and_reaches_the_servers(shell: Shell):
     assert task(shell, "t2")["progress"] == {"percent": 70, "note": "nearly"}
 
 
+@pytest.mark.parametrize("told", ["by variables", "by flags", "by a file"])
+def test_connect_in_a_program_needs_no_arguments(shell: Shell, tmp_path: Path, told: str):
+    create(shell, "x")
+    nowhere = {"DOVETAIL_MESSAGING": "127.0.0.1:1", "DOVETAIL_TASKS": "127.0.0.1:1"}
+    servers = {"messaging": shell.messaging, "tasks": shell.tasks, "team": shell.team}
+    before, options, variables = (), (), shell.environment
+    if told == "by flags":
+        options = tuple(f"--{name}={value}" for name, value in servers.items())
+        variables |= {**nowhere, "DOVETAIL_TEAM": "another"}
+    elif told == "by a file":
+        file = tmp_path / "config.toml"
+        file.write_text("[client]\n" + "".join(f"{k} = {v!r}\n" for k, v in servers.items()))
+        before = ("--config", str(file))
+        for name in (*nowhere, "DOVETAIL_TEAM"):
+            del variables[name]
+    program = (
+        "from dovetail.client.blocking import connect\n"
+        "with connect() as me: print(me.agent_id, [task.title for task in me.tasks.list()])"
+    )
+    words = ("worker", "--as", "bob", "--once", *options, "--", *PYTHON, program)
+    done = subprocess.run([*PROGRAM, *before, *words], env=variables, timeout=60, check=False)
+    assert done.returncode == 0
+    assert task(shell)["result"]["summary"] == "bob ['x']"
+
+
 async def test_a_program_has_the_token_of_its_worker(tmp_path: Path):
     async with guarded_pair(f"sqlite:///{tmp_path}/store.db", tmp_path) as guarded:
         made = pb.CreateTaskRequest(title="x")

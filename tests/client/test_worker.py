@@ -61,7 +61,7 @@ async def test_it_works_on_as_many_tasks_at_once_as_it_may(alice: Agent, bob: Ag
 
 async def test_handlers_without_a_coroutine_run_in_threads_at_once(alice: Agent, bob: Agent):
     await make(alice, 6)
-    together = threading.Barrier(3)
+    together = threading.Barrier(3, timeout=30)
 
     def handle(task: HeldTask) -> str:
         together.wait()
@@ -304,7 +304,7 @@ async def test_while_the_thread_of_a_lost_task_runs_others_may_take_the_next(
     go_on = threading.Event()
 
     def handle(task: HeldTask) -> None:
-        go_on.wait()
+        go_on.wait(60)
         task.check()
 
     working = asyncio.create_task(bob.work(handle, lease=SHORT_LEASE))

@@ -89,7 +89,7 @@ def _working(servers: Servers, program: str) -> Generator[list[subprocess.Popen[
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
+            worker.wait(30)
 
 
 async def _watch(servers: Servers) -> set[str]:

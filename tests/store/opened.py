@@ -47,7 +47,7 @@ async def held(store: Store, team_id: str = TEAM) -> AsyncGenerator[None]:
 
     def hold(_: Transaction) -> None:
         started.set()
-        go.wait()
+        assert go.wait(60)
 
     holding = asyncio.create_task(store.write(team_id, hold))
     await asyncio.to_thread(started.wait)

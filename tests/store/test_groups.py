@@ -144,7 +144,7 @@ async def test_a_unit_whose_caller_left_amid_it_is_still_whole(store: Store) -> 
 
     def slow(transaction: Transaction) -> None:
         started.set()
-        go.wait()
+        assert go.wait(60)
         agents.register(transaction, TEAM, "slow")
 
     task = asyncio.create_task(store.write(TEAM, slow))
@@ -178,7 +178,7 @@ async def test_a_read_sees_one_state_however_long_it_takes(
             found = agents.last_sequences(snapshot, TEAM, ["late"])  # type: ignore[arg-type]
             counts.append(len(found))
             started.set()
-            go.wait()
+            assert go.wait(60)
         return counts
 
     reading = asyncio.create_task(one.scan(TEAM, twice))
