@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TextIO
 
 PENDING_BYTES = 1024 * 1024
@@ -29,16 +30,27 @@ GONE = frozenset({errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNR
 LOOK_MILLISECONDS = 100
 
 
+def told(size: int) -> str:
+    """How people are told that bytes were left out."""
+    return f"… {size:,} bytes left out"
+
+
 class Sink:
     """A stream that is written by a thread of its own. It looks like a text file to who prints."""
 
-    def __init__(self, stream: TextIO | None) -> None:
-        """Write to what `stream` writes to; a process may have been started without it."""
+    def __init__(self, stream: TextIO | None, note: Callable[[int], str] = told) -> None:
+        """Write to what `stream` writes to; a process may have been started without it.
+
+        `note` makes the line that says how many bytes were left out.
+        """
         self._fd = _descriptor(stream)
+        self._note = note
         self.encoding = stream.encoding if stream else "utf-8"
-        self._waiting = deque[bytes]()
+        self._waiting = deque[tuple[bytes, int]]()
+        """Lines, and how many bytes are lost with each: with a note, those that it tells of."""
         self._size = 0
         self._left_out = 0
+        self._is_in_line = False
         self._is_closing = False
         self._deadline = float("inf")
         self._changed = threading.Condition()
@@ -56,10 +68,26 @@ class Sink:
             if self._size + len(data) > PENDING_BYTES:
                 self._left_out += len(data)
                 return len(text)
-            self._waiting.append(data)
-            self._size += len(data)
-            self._changed.notify()
+            self._append_note()
+            self._append(data, len(data))
         return len(text)
+
+    def _append_note(self) -> None:
+        """Say what was left out before what comes now."""
+        if self._left_out:
+            note = f"{self._note(self._left_out)}\n".encode(self.encoding, "backslashreplace")
+            self._append(note, self._left_out)
+            self._left_out = 0
+
+    def _append(self, data: bytes, worth: int) -> None:
+        self._waiting.append((data, worth))
+        self._size += len(data)
+        self._changed.notify()
+
+    @property
+    def left_out(self) -> int:
+        """How many bytes were left out and not told of yet."""
+        return self._left_out
 
     def line(self, text: str) -> None:
         """Have a line written."""
@@ -77,6 +105,7 @@ class Sink:
     def close(self) -> None:
         """Wait until all is written, but not long."""
         with self._changed:
+            self._append_note()
             self._is_closing = True
             self._deadline = time.monotonic() + CLOSE_SECONDS
             self._changed.notify()
@@ -87,22 +116,24 @@ class Sink:
         # where this signal is blocked. It is blocked here alone: programs do not inherit it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         with contextlib.suppress(BrokenPipeError):
-            while data := self._next():
-                self._write(data)
+            while parts := self._next():
+                self._write(parts)
 
-    def _next(self) -> bytes:
-        """What is to be written next, first of all a note of what was left out; empty: no more."""
+    def _next(self) -> list[tuple[bytes, int]]:
+        """What is to be written next; empty: no more."""
         with self._changed:
             while not (self._waiting or self._is_closing):
                 self._changed.wait()
-            note = f"… {self._left_out:,} bytes left out\n" if self._left_out else ""
-            data = note.encode(self.encoding, "backslashreplace") + b"".join(self._waiting)
+            parts = list(self._waiting)
             self._waiting.clear()
-            self._size = self._left_out = 0
-            return data
+            self._size = 0
+        if parts and self._is_in_line:  # A fault cut the line before.
+            parts.insert(0, (b"\n", 0))
+        return parts
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, parts: list[tuple[bytes, int]]) -> None:
         """Write it all. Raises BrokenPipeError where there will never be a reader again."""
+        data = b"".join(part for part, _ in parts)
         rest = memoryview(data)
         while rest:
             try:
@@ -111,8 +142,12 @@ class Sink:
                 if not self._is_writable():
                     raise BrokenPipeError from None
             except OSError as error:
-                self._failed(error, len(rest))
+                written = len(data) - len(rest)
+                if written:
+                    self._is_in_line = data[written - 1 : written] != b"\n"
+                self._failed(error, _worth(parts, len(rest)))
                 return
+        self._is_in_line = False
 
     def _is_writable(self) -> bool:
         """Wait until a pipe that does not block has room; False: the command does not wait."""
@@ -133,6 +168,17 @@ class Sink:
             self._left_out += size
             if self._is_closing:
                 raise BrokenPipeError from error
+
+
+def _worth(parts: list[tuple[bytes, int]], rest: int) -> int:
+    """How many bytes are lost with the last `rest` bytes of parts."""
+    lost = 0
+    for data, worth in reversed(parts):
+        if rest <= 0:
+            break
+        lost += worth if len(data) <= rest else min(worth, rest)
+        rest -= len(data)
+    return lost
 
 
 def _descriptor(stream: TextIO | None) -> int:

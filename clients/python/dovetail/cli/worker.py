@@ -28,7 +28,7 @@ from dovetail.cli.exits import MISUSED, CommandError, described
 from dovetail.cli.options import LENGTH, Servers, Session, calls, label_option
 from dovetail.cli.output import console
 from dovetail.cli.programs import Program
-from dovetail.cli.sink import Sink
+from dovetail.cli.sink import Sink, told
 from dovetail.cli.tasks import Labels
 from dovetail.cli.text import harmless
 from dovetail.cli.work import lease_option
@@ -117,7 +117,7 @@ async def worker(
     with (
         tempfile.TemporaryDirectory(prefix="dovetail-worker-") as folder,
         closing(Sink(sys.stderr)) as errors,
-        closing(Sink(sys.stdout)) as out,
+        closing(Sink(sys.stdout, _left_out if session.out.as_json else told)) as out,
     ):
         logging.getLogger("dovetail").addHandler(logging.StreamHandler(errors))
         program = Program(
@@ -336,6 +336,11 @@ class _Board:
             parts.insert(0, f"{len(self._begun)} under way")
             parts += ["stopping"] if self.stopping else []
         return Text("   ".join(parts) or "nothing was done", "dim")
+
+
+def _left_out(size: int) -> str:
+    """How programs are told that events were left out."""
+    return json.dumps({"event": "left out", "bytes": size})
 
 
 def _told(event: str, task: HeldTask, seconds: float, text: str) -> Text:

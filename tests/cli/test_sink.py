@@ -1,0 +1,87 @@
+"""What nobody takes is left out, and counted; who writes never waits."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import threading
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from dovetail.cli.sink import PENDING_BYTES, Sink
+
+LINE = "x" * 99
+BYTES = len(LINE + "\n")
+
+
+@pytest.fixture
+def pipe() -> Generator[tuple[TextIO, TextIO]]:
+    """Both ends of a small pipe."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as writer:
+        yield reader, writer
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_lines_for_which_there_is_no_room_are_counted(
+    pipe: tuple[TextIO, TextIO], blocks: bool
+) -> None:
+    reader, writer = pipe
+    os.set_blocking(writer.fileno(), blocks)
+    lines: list[str] = []
+    reading = threading.Thread(target=lambda: lines.extend(reader), daemon=True)
+    total = 3 * PENDING_BYTES // BYTES
+    with closing(Sink(writer)) as sink:
+        for _ in range(total):
+            sink.line(LINE)
+        assert sink.left_out
+        reading.start()  # Now there is room again.
+        while lines.count(LINE + "\n") * BYTES + sink.left_out < total * BYTES:
+            assert reading.is_alive()
+    writer.close()
+    reading.join(30)
+    (note,) = (line for line in lines if line != LINE + "\n")
+    left_out = int(re.sub(r"\D", "", note))
+    assert note == lines[-1] == f"… {left_out:,} bytes left out\n"
+    assert left_out == (total - len(lines) + 1) * BYTES
+
+
+def test_what_a_full_disk_cost_is_said_once_there_is_room(tmp_path: Path) -> None:
+    """A disk that has room again is a descriptor that leads elsewhere by then."""
+    file = tmp_path / "log"
+    with open("/dev/full", "w") as log:
+        sink = Sink(log, lambda size: json.dumps({"bytes": size}))
+        for _ in range(10):
+            sink.line(LINE)
+        sink.line("still full")
+        while sink.left_out < 10 * BYTES + len("still full\n"):
+            assert not sink.fault
+        with file.open("w") as room:
+            os.dup2(room.fileno(), log.fileno())
+        sink.line("room")
+        sink.close()
+    assert file.read_text() == '{"bytes": 1011}\nroom\n'
+
+
+def test_without_a_reader_nothing_is_kept(pipe: tuple[TextIO, TextIO]) -> None:
+    reader, writer = pipe
+    reader.close()
+    with closing(Sink(writer)) as sink:
+        sink.line(LINE)
+        while not sink.fault:
+            pass
+        assert sink.fault == "Broken pipe"
+        assert sink.write(LINE) == len(LINE)
+
+
+def test_a_sink_may_lead_nowhere() -> None:
+    with closing(Sink(None)) as sink:
+        sink.line(LINE)
+        assert not sink.isatty()
