@@ -153,3 +153,18 @@ asyncio.run(parent())
 print(forked(lambda: asyncio.run(fresh_async("carol"))))
 """
     assert run(script, addresses, tmp_path) == ["('bob', 0)", "bob", "('carol', 0)"]
+
+
+def test_where_grpc_cannot_be_loaded_again_a_child_is_told(
+    addresses: tuple[str, str], tmp_path: Path
+):
+    script = """
+from dovetail.client import forked as core
+with connect("alice", **WHERE) as alice:
+    alice.register()
+    core.FILE = "/no/such/file"
+    print(forked(lambda: fresh("bob")))
+"""
+    (said,) = run(script, addresses, tmp_path)
+    assert "RuntimeError: this process was forked, and gRPC cannot be loaded once more" in said
+    assert 'get_context("spawn")' in said

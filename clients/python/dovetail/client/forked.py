@@ -17,8 +17,9 @@ import shutil
 import sys
 import tempfile
 import weakref
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader
-from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -72,17 +73,37 @@ def _renew() -> None:
 
 
 def _copy() -> ModuleType:
-    """The extension module once more, from another file, which has a name only until it is open."""
-    with tempfile.TemporaryDirectory(prefix="dovetail-grpc-") as folder:
-        file = Path(folder, Path(FILE).name)
-        shutil.copyfile(FILE, file)
-        os.chmod(file, 0o700)
-        loader = ExtensionFileLoader(CORE, str(file))
-        spec = importlib.util.spec_from_file_location(CORE, file, loader=loader)
-        assert spec is not None
-        new = importlib.util.module_from_spec(spec)
-        loader.exec_module(new)
-        return new
+    """The extension module once more. Raises RuntimeError where it cannot be loaded."""
+    try:
+        with _copied_file() as file:
+            loader = ExtensionFileLoader(CORE, file)
+            spec = importlib.util.spec_from_file_location(CORE, file, loader=loader)
+            assert spec is not None
+            new = importlib.util.module_from_spec(spec)
+            loader.exec_module(new)
+            return new
+    except (OSError, ImportError) as error:
+        raise RuntimeError(
+            f"this process was forked, and gRPC cannot be loaded once more in it ({error}): start"
+            ' processes in another way, such as multiprocessing.get_context("spawn")'
+        ) from error
+
+
+@contextmanager
+def _copied_file() -> Generator[str]:
+    """Another file of the same content, which is gone once it was loaded.
+
+    In memory, where that can be: folders for temporary files may forbid to load from them. The
+    path has our pid in it, for no path is loaded twice, and our parent may have loaded one.
+    """
+    if sys.platform == "linux":
+        with open(FILE, "rb") as file, open(os.memfd_create("cygrpc"), "wb") as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            yield f"/proc/{os.getpid()}/fd/{copy.fileno()}"
+    else:
+        with tempfile.TemporaryDirectory(prefix="dovetail-grpc-") as folder:
+            yield shutil.copy(FILE, folder)
 
 
 def _rebind(module: ModuleType, old: ModuleType, new: ModuleType) -> None:
