@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import psutil
-import pytest
 
 from cli.pool import create, is_gone, task, work
 from cli.shell import PROGRAM, Shell
@@ -21,24 +20,24 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> int:
     return int(path.read_text())
 
 
-@pytest.mark.parametrize(
-    "leaves",
-    [
-        "setsid sleep 100",
-        "env -i setsid sleep 100",
-        "setsid sh -c 'setsid sleep 100 & wait'",
-        """setsid sh -c 'trap "" TERM; while :; do sleep 100; done'""",
-        "set -m; sleep 100",
-    ],
+LEAVES = (
+    "setsid sleep 100",
+    "env -i setsid sleep 100",
+    "setsid sh -c 'setsid sleep 100 & wait'",
+    "set -m; sleep 100",
+    """setsid sh -c 'trap "" TERM; while :; do sleep 100; done'""",
 )
-def test_what_left_the_group_of_a_program_ends_with_it(shell: Shell, tmp_path: Path, leaves: str):
-    """In a session or a group of its own, without our environment, deaf to SIGTERM."""
-    file = tmp_path / "pid"
+"""In a session or a group of its own, without our environment, deaf to SIGTERM."""
+
+
+def test_what_left_the_group_of_a_program_ends_with_it(shell: Shell, tmp_path: Path):
     create(shell, "x")
-    # An orphan by the time the program ends: its parent has ended before.
-    done = work(shell, "bash", "-c", f"({leaves} & echo $! > {file}); echo done")
+    # Orphans by the time the program ends: their parents have ended before.
+    left = "".join(f"({each} & echo $! >> {tmp_path}/pids)\n" for each in LEAVES)
+    done = work(shell, "bash", "-c", f"{left} echo done")
     assert (done.exit_code, "✔ t1  completed" in done.out) == (0, True)
-    assert is_gone(int(file.read_text()))
+    pids = [int(line) for line in (tmp_path / "pids").read_text().splitlines()]
+    assert [is_gone(pid) for pid in pids] == [True] * len(LEAVES)
 
 
 def test_it_ends_at_the_time_limit_too(shell: Shell, tmp_path: Path):

@@ -17,13 +17,10 @@ from support.processes import free_port
 PRINTING = [
     ("inbox", "--as", "bob", "--follow", "--ack"),
     ("inbox", "--as", "bob", "--wait", "1", "--ack", "--json"),
-    ("inbox", "--as", "bob", "--ack"),
     ("task", "list", "--json"),
-    ("task", "graph", "--watch"),
     ("task", "graph", "--watch", "--json"),
     ("demo", "--here", "--speed", "50", "--json"),
     ("config",),
-    ("--help",),
 ]
 
 

@@ -20,7 +20,7 @@ from dovetail.cli.doctor import doctor
 from dovetail.cli.exits import CommandError
 from dovetail.cli.graph import graph
 from dovetail.cli.messages import acknowledge, inbox, message, send, thread
-from dovetail.cli.output import open_what_is_closed, output_fault
+from dovetail.cli.output import output_fault
 from dovetail.cli.serve import serve
 from dovetail.cli.settings import with_settings
 from dovetail.cli.status import status
@@ -70,7 +70,6 @@ class _Entrance(click.Group):
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
     """Messages and tasks for teams of LLM agents."""
-    open_what_is_closed()
     # A terminal that lacks a character shows its number.
     cast(Any, sys.stdout).reconfigure(errors="backslashreplace")
     if config:  # Connections of this command read the same file.

@@ -33,16 +33,6 @@ class _Screen(Console):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-def open_what_is_closed() -> None:
-    """Give a process that was started without some of its standard streams (`>&-`) an empty one.
-
-    Else the next file that is opened takes the place of it, and is written to.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the process ends
-
-
 def output_fault(error: OSError) -> str:
     """What a command says that could not go on for `error`; standard output is let go of.
 

@@ -21,7 +21,7 @@ from typing import TextIO
 PENDING_BYTES = 1024 * 1024
 """How much may wait for a slow reader; what comes then is left out."""
 
-CLOSE_SECONDS = 1.0
+CLOSE_SECONDS = 0.5
 """How long the end of a command waits for a slow reader."""
 
 GONE = frozenset({errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET})
