@@ -84,8 +84,8 @@ async def test_without_a_task_in_time_the_block_never_begins(bob: Agent):
 @pytest.mark.parametrize(
     ("error", "state", "message"),
     [
-        (ValueError("no \0 disk"), LATER, ""),
-        (WorkFailedError("tomorrow", retryable=True), LATER, ""),
+        (ValueError("no \0 disk"), LATER, "ValueError: no \N{REPLACEMENT CHARACTER} disk"),
+        (WorkFailedError("tomorrow", retryable=True), LATER, "tomorrow"),
         (WorkFailedError("never", data={"n": 1}), pb.TASK_STATE_FAILED, "never"),
     ],
 )
@@ -102,7 +102,7 @@ async def test_an_exception_fails_the_task_to_be_tried_again_unless_it_says_othe
     assert (LATER if retried else failed.state) == state
     assert failed.failed_attempts == (state == LATER)
     assert failed.failure.message == message
-    assert failed.failure.HasField("data") == bool(message)
+    assert failed.failure.HasField("data") == (message == "never")
 
 
 async def test_the_failure_says_kind_and_text_of_the_exception(alice: Agent, bob: Agent):
