@@ -23,7 +23,8 @@ class ServerConfig:
     where the first admin's stands, or shall stand. `tls_client_ca` has clients show a certificate
     that it signed. Certificates are read again whenever their files change. `audit_log` is a file
     for changes of rights and for refusals (default: the log). `drain_seconds` is how long calls may
-    take to finish when the server stops. `shortest_lease_seconds` is what a lease of a task must be
+    take to finish when the server stops, `request_seconds` how long a request may be on its way,
+    once its call has begun. `shortest_lease_seconds` is what a lease of a task must be
     at least.
     """
 
@@ -39,6 +40,7 @@ class ServerConfig:
     audit_log: Path | None = None
     drain_seconds: float = 10.0
     heartbeat_seconds: float = 30.0
+    request_seconds: float = 20.0
     shortest_lease_seconds: float = 10.0
 
     def __post_init__(self) -> None:

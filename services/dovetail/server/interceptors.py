@@ -9,7 +9,6 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
@@ -21,17 +20,16 @@ from dovetail.server.callers import Caller, current_caller
 from dovetail.server.errors import (
     DovetailError,
     InternalError,
-    InvalidArgumentError,
     PermissionDeniedError,
     Reason,
     UnauthenticatedError,
     UnavailableError,
 )
 from dovetail.server.gate import Gate
+from dovetail.server.intake import Intake
 from dovetail.server.statuses import STATUS_CODES, to_status
 
 OURS = "/dovetail."
-LARGEST_REQUEST = 4 * 1024 * 1024
 CALL_ID_KEY = "x-request-id"
 CALL_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
@@ -39,20 +37,13 @@ Context = ServicerContext[Any, Any]
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.calls")
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """What stands in the place of a request that cannot be read."""
-
-    error: DovetailError
-
-
 class CallSeam(ServerInterceptor):
     """Makes the caller, guards the request, maps errors, and logs, for Dovetail's own services."""
 
-    def __init__(self, gate: Gate, audit: Audit) -> None:
+    def __init__(self, gate: Gate, audit: Audit, intake: Intake) -> None:
         """Wrap each method once; `gate` says who calls, `audit` is told of refusals."""
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        self._door = _Door(gate, audit)
+        self._door = _Door(gate, audit, intake)
 
     async def close(self, seconds: float) -> None:
         """Refuse new calls until none has come for a tenth of this time, or for all of it.
@@ -86,9 +77,10 @@ class CallSeam(ServerInterceptor):
 class _Door:
     """Open until the server stops; then it notes that somebody was refused."""
 
-    def __init__(self, gate: Gate, audit: Audit) -> None:
+    def __init__(self, gate: Gate, audit: Audit, intake: Intake) -> None:
         self.gate = gate
         self.audit = audit
+        self.intake = intake
         self.open = True
         self.refused = True
 
@@ -103,16 +95,20 @@ class _Door:
 
 
 def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, Any]:
-    guard = _guard(handler.request_deserializer)
+    deserialize, encode = handler.request_deserializer, handler.response_serializer
+    read = door.intake.request
     if handler.unary_stream:
         # Encoded here: what a slow reader has yet to take waits as bytes, a fraction of the size.
-        encode = handler.response_serializer
 
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
+            del requests
             call = _Call(method, context, door)
             try:
-                await call.begin(request)
-                async with contextlib.aclosing(handler.unary_stream(request, context)) as responses:
+                await call.begin()
+                async with (
+                    read(context, deserialize) as request,
+                    contextlib.aclosing(handler.unary_stream(request, context)) as responses,
+                ):
                     while True:
                         yield encode(await anext(responses))
             except StopAsyncIteration:
@@ -120,45 +116,21 @@ def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, 
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 await call.fail(error)
 
-        return grpc.unary_stream_rpc_method_handler(cast(Any, stream), guard, None)
+        return grpc.stream_stream_rpc_method_handler(cast(Any, stream), None, None)
 
-    async def unary(request: Any, context: Context) -> Any:
+    async def unary(requests: Any, context: Context) -> Any:
+        del requests
         call = _Call(method, context, door)
         try:
-            await call.begin(request)
-            response = await handler.unary_unary(request, context)
+            await call.begin()
+            async with read(context, deserialize) as request:
+                response = await handler.unary_unary(request, context)
         except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
             return await call.fail(error)
         call.end()
         return response
 
-    return grpc.unary_unary_rpc_method_handler(cast(Any, unary), guard, handler.response_serializer)
-
-
-def _guard(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """A deserializer that never raises: what gRPC would answer for that is no use to anyone."""
-
-    def guarded(payload: bytes) -> Any:
-        if len(payload) > LARGEST_REQUEST:
-            return Unreadable(
-                InvalidArgumentError(
-                    Reason.REQUEST_TOO_LARGE,
-                    f"the request has {len(payload):,} bytes, at most {LARGEST_REQUEST:,} are read",
-                    metadata={"bytes": str(len(payload)), "most": str(LARGEST_REQUEST)},
-                )
-            )
-        try:
-            return deserialize(payload)
-        except Exception as error:  # noqa: BLE001 - protobuf's errors have no common class
-            return Unreadable(
-                InvalidArgumentError(
-                    Reason.MALFORMED_REQUEST,
-                    f"the request is not a message of this method, or has text that is not UTF-8:"
-                    f" {error}",
-                )
-            )
-
-    return guarded
+    return grpc.stream_unary_rpc_method_handler(cast(Any, unary), None, encode)
 
 
 class _Call:
@@ -172,15 +144,13 @@ class _Call:
         self._metadata = cast("tuple[tuple[str, Any], ...]", context.invocation_metadata() or ())
         self._caller: Caller | None = None
 
-    async def begin(self, request: object) -> None:
-        """Make the caller known; refuse who may not call, and what could not be read."""
+    async def begin(self) -> None:
+        """Make the caller known, and refuse who may not call, before anything of it is read."""
         self._door.pass_through()
         gate, method, metadata = self._door.gate, self._method, self._metadata
         self._caller = gate.admit_now(method, metadata) or await gate.admit(method, metadata)
         gate.check(self._caller, method, metadata)
         current_caller.set(self._caller)
-        if isinstance(request, Unreadable):
-            raise request.error
 
     def end(self) -> None:
         """Log an answer."""
@@ -207,7 +177,11 @@ class _Call:
             if isinstance(known, (UnauthenticatedError, PermissionDeniedError)):
                 self._tell(known)
         status = to_status(known)
-        await self._context.abort(status.code, status.details, cast(Any, status.trailing_metadata))
+        trailers = cast(Any, status.trailing_metadata)
+        try:
+            await self._context.abort(status.code, status.details, trailers)
+        except grpc.aio.InternalError as gone:  # Its caller has left: there is nobody to answer.
+            raise asyncio.CancelledError from gone
 
     def _tell(self, refusal: DovetailError) -> None:
         """Have a refusal on record: who was refused what, and from where."""

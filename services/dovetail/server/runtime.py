@@ -17,18 +17,34 @@ from dovetail.server.audit import Audit
 from dovetail.server.config import ConfigError, ServerConfig
 from dovetail.server.gate import CredentialGate, OpenGate
 from dovetail.server.health import SERVICE_NAME, Health
+from dovetail.server.intake import REQUEST_BYTES_MAX, Intake
 from dovetail.server.interceptors import CallSeam
 from dovetail.server.store.database import Store
 from dovetail.server.tls import server_credentials
 
-RECEIVE_LIMIT = 16 * 1024 * 1024
+RECEIVE_LIMIT = REQUEST_BYTES_MAX + 2 * 1024 * 1024
+SEND_LIMIT = 16 * 1024 * 1024
+STREAMS_MAX = 10_000
+"""Calls on one connection at once; a client's library waits with further ones."""
+
+PENDING_MAX = 20_000
+"""Calls that may wait to be accepted."""
 
 OPTIONS = (
     # Two servers on one port would share its calls between them, silently.
     ("grpc.so_reuseport", 0),
     # Above our own limit, so that our own error comes first.
     ("grpc.max_receive_message_length", RECEIVE_LIMIT),
-    ("grpc.max_send_message_length", RECEIVE_LIMIT),
+    ("grpc.max_send_message_length", SEND_LIMIT),
+    # Identity alone: a compressed request could be a thousand times its size.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    ("grpc.max_concurrent_streams", STREAMS_MAX),
+    # A window that follows the line's speed would hold megabytes of each call before it is read; a
+    # request that is read gets room for itself anyhow.
+    ("grpc.http2.bdp_probe", 0),
+    # A burst waits here to be accepted; what is beyond would end as CANCELLED, without our details.
+    ("grpc.server.max_pending_requests", PENDING_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", PENDING_MAX),
     # Find dead peers; let clients ping idle streams every 10 s without being told off.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -73,7 +89,8 @@ async def running(
             service = build(store, config, audit)
             await service.begin()
             gate = CredentialGate(store) if config.credentials else OpenGate()
-            async with gate.open(), _serving(config, service, store, CallSeam(gate, audit)) as each:
+            seam = CallSeam(gate, audit, Intake(config.request_seconds))
+            async with gate.open(), _serving(config, service, store, seam) as each:
                 yield each
     finally:
         await store.close()

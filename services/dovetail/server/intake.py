@@ -1,0 +1,103 @@
+"""How a request is read: only after its caller may call, within a time, and few large ones at once.
+
+Every method is served on a stream of bytes, the unary ones too: gRPC then starts the handler at the
+call's first headers. Until a handler reads, HTTP/2's flow control keeps all but the first 64 KiB of
+a request with its sender. So what a stranger sends is never held here, nor parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from grpc.aio import EOF, ServicerContext
+
+from dovetail.server.budget import Budget
+from dovetail.server.errors import InvalidArgumentError, Reason, UnavailableError
+
+REQUEST_BYTES_MAX = 4 * 1024 * 1024
+READS_MAX = 64
+"""Requests that are read at once. Small ones take no time; a slow one may hold 4 MiB meanwhile."""
+
+LARGE_BYTES_MIN = 256 * 1024
+LARGE_BYTES_TOTAL = 16 * 1024 * 1024
+"""Bytes of large requests whose calls run at once: parsed, a request may be 70 times its size."""
+
+READ_SECONDS = 20.0
+
+Deserializer = Callable[[bytes], Any]
+
+
+class Intake:
+    """Reads the requests of one server."""
+
+    def __init__(self, seconds: float = READ_SECONDS) -> None:
+        """Give each request `seconds` to be read and parsed."""
+        self._seconds = seconds
+        self._reads = asyncio.Semaphore(READS_MAX)
+        self._large = Budget(LARGE_BYTES_TOTAL)
+
+    @asynccontextmanager
+    async def request(
+        self, context: ServicerContext[Any, Any], deserialize: Deserializer
+    ) -> AsyncGenerator[Any]:
+        """The request of a call, for as long as the block lasts.
+
+        Raises InvalidArgumentError for one that is missing, too large or garbled, and
+        UnavailableError for one that does not come in time.
+        """
+        payload, held = await self._read(context)
+        try:
+            yield _parse(payload, deserialize)
+        finally:
+            self._large.give_back(held)
+
+    async def _read(self, context: ServicerContext[Any, Any]) -> tuple[bytes, int]:
+        """The bytes of a request, and how many of them count against the large ones."""
+        try:
+            async with asyncio.timeout(self._seconds), self._reads:
+                payload = await context.read()
+                if not isinstance(payload, bytes):
+                    assert payload is EOF
+                    raise _missing()
+                _check_size(payload)
+                held = len(payload) if len(payload) >= LARGE_BYTES_MIN else 0
+                await self._large.take(held)
+                return payload, held
+        except TimeoutError as error:
+            raise UnavailableError(
+                Reason.REQUEST_LATE,
+                f"the request was not read whole within {self._seconds:g} s, so that nothing was"
+                " done: the connection is slow, or the server is busy with large requests; try"
+                " again, with less in one request",
+                retry_after=1.0,
+            ) from error
+
+
+def _missing() -> InvalidArgumentError:
+    return InvalidArgumentError(
+        Reason.MALFORMED_REQUEST,
+        "the call ended without a request: send one message, which may be empty, before its end",
+    )
+
+
+def _check_size(payload: bytes) -> None:
+    if len(payload) > REQUEST_BYTES_MAX:
+        raise InvalidArgumentError(
+            Reason.REQUEST_TOO_LARGE,
+            f"the request has {len(payload):,} bytes, at most {REQUEST_BYTES_MAX:,} are read",
+            metadata={"bytes": str(len(payload)), "most": str(REQUEST_BYTES_MAX)},
+        )
+
+
+def _parse(payload: bytes, deserialize: Deserializer) -> Any:
+    try:
+        return deserialize(payload)
+    except Exception as error:
+        # protobuf's errors have no common class
+        raise InvalidArgumentError(
+            Reason.MALFORMED_REQUEST,
+            f"the request is not a message of this method, or has text that is not UTF-8: {error}",
+        ) from error
