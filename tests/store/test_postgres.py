@@ -10,11 +10,13 @@ import grpc
 import psycopg
 import pytest
 
+from dovetail.server.errors import UnavailableError
+from dovetail.server.store import agents, crew
 from dovetail.server.store.database import READERS, Store
 from dovetail.server.store.engine import StoreOpenError
 from dovetail.server.store.postgres import PostgresEngine
 from messaging.talk import Agent, bob_with, known, sequences
-from store.opened import migrated
+from store.opened import migrated, opened
 from support.pair import error_info, running_pair
 from support.processes import free_port
 
@@ -87,6 +89,48 @@ async def test_an_open_stream_outlives_or_ends_by_an_outage_and_resumes(
         while not await outcome(bob.backlog()):
             pass
         assert sequences(await bob.backlog(after_sequence=cursor)) == [4]
+
+
+async def locked_out(store: Store, teams: list[str]) -> list[asyncio.Task[Any]]:
+    """Writes for teams that another session holds, one after another, so that each waits."""
+    return [
+        asyncio.create_task(store.write(team, lambda t, team=team: agents.register(t, team, "a")))
+        for team in teams
+    ]
+
+
+async def test_teams_that_another_session_holds_do_not_hold_up_the_others(
+    postgres_url: str,
+) -> None:
+    held = [f"held-{number}" for number in range(3 * PostgresEngine.writers)]
+    async with opened(postgres_url) as store:
+        for team in [*held, "free"]:
+            await store.write(team, lambda t, team=team: t.add_team(team))
+        with psycopg.connect(postgres_url) as other:
+            other.execute("SELECT * FROM teams WHERE team_id LIKE 'held-%' FOR UPDATE")
+            waiting = await locked_out(store, held)
+            for number in range(20):
+                name = f"agent-{number}"
+                await store.write("free", lambda t, name=name: agents.register(t, "free", name))
+            assert not any(call.done() for call in waiting)
+            await store.ping()
+            other.rollback()
+            await asyncio.gather(*waiting)
+
+
+async def test_a_team_that_stays_held_is_refused_in_time(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "BLOCKED_SECONDS", 0.5)
+    async with opened(postgres_url) as store:
+        await store.write("held", lambda t: t.add_team("held"))
+        with psycopg.connect(postgres_url) as other:
+            other.execute("SELECT * FROM teams WHERE team_id = 'held' FOR UPDATE")
+            (waiting,) = await locked_out(store, ["held"])
+            with pytest.raises(UnavailableError, match=r"another session of .* holds the team"):
+                await waiting
+        (again,) = await locked_out(store, ["held"])
+        await again
 
 
 async def test_an_unreachable_database_is_told_without_the_password() -> None:

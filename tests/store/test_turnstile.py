@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.server.store.turnstile import Turnstile
+from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
 
 HOLD = """
 import sys, time
@@ -118,6 +119,77 @@ def test_the_place_of_a_killed_writer_is_free(store: Path) -> None:
     kill(process)
     thread.join()
     assert order == ["next"]
+
+
+def test_the_holder_is_named_while_it_holds_and_not_afterwards(store: Path) -> None:
+    writer = store.with_name("store.db-writer")
+    with turnstile(store) as mine:
+        with mine.pass_through():
+            assert writer.read_text().split()[0] == str(os.getpid())
+        assert writer.read_text().split() == []
+        with mine.peep_through():
+            assert writer.read_text().split() == []
+
+
+def test_a_stopped_process_that_is_next_in_line_is_named(store: Path) -> None:
+    """The place itself is free then: the gate is what it holds."""
+    with turnstile(store) as mine:
+        with mine.pass_through():
+            process = holding(store)
+            await_one_in_line(store)
+            process.send_signal(signal.SIGSTOP)
+        order: list[str] = []
+        thread = passing(store, "next", order)
+        with pytest.raises(PlaceTakenError, match=rf"process {process.pid} \(stopped\) holds"):
+            mine.check(0.1)
+        assert order == []
+        kill(process)
+        thread.join()
+        mine.check(0.1)
+    assert order == ["next"]
+
+
+def test_a_start_names_who_keeps_it_waiting(store: Path) -> None:
+    process = holding(store)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "holding\n"
+    with (
+        turnstile(store) as mine,
+        pytest.raises(PlaceTakenError, match=f"process {process.pid}") as caught,
+        mine.open_within(0.1),
+    ):
+        pass
+    kill(process)
+    assert f"kill -CONT {process.pid}" in caught.value.advice
+
+
+def test_a_place_that_changes_hands_is_not_taken_for_held(store: Path) -> None:
+    stop = threading.Event()
+
+    def run() -> None:
+        with turnstile(store) as own:
+            while not stop.is_set():
+                with own.pass_through():
+                    pass
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    with turnstile(store) as mine:
+        mine.check(10)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_the_name_of_a_dead_holder_is_nobodys(store: Path) -> None:
+    process = holding(store)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "holding\n"
+    kill(process)
+    assert str(process.pid) in store.with_name("store.db-writer").read_text()
+    with turnstile(store) as mine:
+        assert "another process" in str(mine.taken())
 
 
 def test_the_place_in_line_of_a_killed_process_is_free(store: Path) -> None:

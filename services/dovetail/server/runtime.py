@@ -30,6 +30,11 @@ STREAMS_MAX = 10_000
 PENDING_MAX = 20_000
 """Calls that may wait to be accepted."""
 
+# Of the time that a stopping server has: until whoever waits for a stuck store is answered, and for
+# the threads of the store to end afterwards. Together with the rest they stay within it.
+FINISH_SHARE = 0.6
+CLOSE_SHARE = 0.2
+
 OPTIONS = (
     # Two servers on one port would share its calls between them, silently.
     ("grpc.so_reuseport", 0),
@@ -93,7 +98,7 @@ async def running(
             async with gate.open(), _serving(config, service, store, seam) as each:
                 yield each
     finally:
-        await store.close()
+        await store.close(config.drain_seconds * CLOSE_SHARE)
 
 
 @asynccontextmanager
@@ -114,6 +119,7 @@ async def _serving(
         watch.cancel()
         await health.shut_down()
         service.close()
+        store.finish_within(config.drain_seconds * FINISH_SHARE)
         await seam.close(config.drain_seconds / 10)
         await server.stop(config.drain_seconds)
 

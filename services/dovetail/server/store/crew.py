@@ -2,12 +2,18 @@
 
 This is the boundary between the event loop and threads that wait for disks. Jobs wait in lanes; one
 lane is served by one thread at a time, in order of arrival.
+
+A thread may wait without a bound, for a lock file or a database that stands still. Callers do not:
+the event loop answers them when they have waited long enough, and at the end of the server. A lane
+that is blocked (another session holds its team) is put aside and tried again after a pause; at most
+half of the threads try such lanes, so that the others are served meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import threading
 import time
 from collections import deque
@@ -19,10 +25,15 @@ from dovetail.server.errors import DovetailError, Reason, UnavailableError
 
 MOST_WAITING = 10_000
 PATIENCE_SECONDS = 30.0
+OBSTACLE_SECONDS = 5.0
+BLOCKED_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
 BUSY_GROUP = 8
 GATHER_SECONDS = 0.0005
 GATHER_TIMES = 4
+PROBES = "\0probes"
 
 
 @dataclass(eq=False, slots=True)
@@ -42,30 +53,56 @@ class Job:
         return self.future.done()
 
 
+class LaneBlockedError(Exception):
+    """Nothing of a group was done, since another holds what it needs; to be tried again later.
+
+    `refusal` is for the callers who have waited for too long by then.
+    """
+
+    def __init__(self, refusal: DovetailError) -> None:
+        """Nothing was done; `refusal` says why."""
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duties:
+    """What the threads of a crew do.
+
+    `run` does a group of jobs. `begin` and `end` open and close what a thread needs. `obstacle`
+    says what keeps the threads from going on, as far as that is known; it never waits.
+    """
+
+    run: Callable[[list[Job]], None]
+    begin: Callable[[], None]
+    end: Callable[[], None]
+    obstacle: Callable[[], str]
+
+
 class Crew:
     """Some threads that run groups of jobs. It serves the event loop on which it was made."""
 
-    def __init__(
-        self,
-        name: str,
-        threads: int,
-        largest_group: int,
-        run: Callable[[list[Job]], None],
-        at_end: Callable[[], None],
-    ) -> None:
-        """Start `threads` threads; `run` does a group of jobs, `at_end` ends a thread's things."""
-        self._run_group = run
-        self._at_end = at_end
+    def __init__(self, name: str, threads: int, largest_group: int, duties: Duties) -> None:
+        """Start `threads` threads."""
+        self._duties = duties
         self._largest = largest_group
         self._lanes: dict[str, deque[Job]] = {}
         self._served: set[str] = set()
         self._ready: deque[str] = deque()
+        # Lanes that were blocked: how long each pauses, those that pause, those to be tried again.
+        self._pauses: dict[str, float] = {}
+        self._aside: list[tuple[float, str]] = []
+        self._again: deque[str] = deque()
+        self._tried: set[str] = set()
+        self._most_tried = max(1, threads // 2)
         self._last_size: dict[str, int] = {}
         self._waiting = 0
         self._loop = asyncio.get_running_loop()
         self._pending: set[Job] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._obstructed_since: float | None = None
         self._stopping = False
+        self._given_up = False
         self._changed = threading.Condition()
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
@@ -78,15 +115,15 @@ class Crew:
         """Have the function run with what the crew's `run` gives it, and await its answer."""
         job = Job(team_id, work, self._loop.create_future(), self._loop.time())
         with self._changed:
-            if self._stopping:
+            if self._stopping or self._given_up:
                 raise UnavailableError(Reason.SERVER_STOPPING, "the server is stopping")
-            if self._waiting >= MOST_WAITING:
+            if self._waiting >= MOST_WAITING and lane != PROBES:
                 raise busy(f"{self._waiting:,} calls wait for the store")
             self._waiting += 1
             self._lanes.setdefault(lane, deque()).append(job)
             if lane not in self._served:
                 self._served.add(lane)
-                self._ready.append(lane)
+                (self._again if lane in self._pauses else self._ready).append(lane)
                 self._changed.notify()
         self._pending.add(job)
         if self._sweeper is None:
@@ -96,46 +133,125 @@ class Crew:
         finally:
             self._pending.discard(job)
 
-    def close(self) -> None:
-        """Finish what waits, then end the threads."""
+    def give_up_after(self, seconds: float, then: Callable[[], None]) -> None:
+        """Answer in so many seconds whoever still waits, call `then`, and take no more jobs."""
+        self._loop.call_later(seconds, self._give_up, then)
+
+    def close(self, deadline: float) -> bool:
+        """Finish what waits, then end the threads; whether all have ended by the deadline."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def refuse_rest(self) -> None:
+        """Answer those whose jobs will never be run: the threads have ended, or are lost."""
+        text = f"the server is stopping, and {self._what_is_wrong('in time')}"
+        for job in self._pending:
+            if not job.future.done():
+                job.future.set_exception(
+                    UnavailableError(Reason.SERVER_STOPPING, text, retry_after=0.5)
+                )
+
+    def _give_up(self, then: Callable[[], None]) -> None:
+        self._given_up = True
+        if self._pending:
+            self.refuse_rest()
+            then()
 
     def _sweep(self) -> None:
         """Give up on jobs that a stuck store does not answer. One timer, not one for each job."""
         self._sweeper = None
-        late = self._loop.time() - PATIENCE_SECONDS
+        now, patience = self._loop.time(), f"for {PATIENCE_SECONDS:.0f} s"
+        late = now - self._patience(now)
         for job in self._pending:
             if job.since < late and not job.future.done():
-                patience = f"{PATIENCE_SECONDS:.0f} s"
-                job.future.set_exception(busy(f"the store did not answer for {patience}"))
+                job.future.set_exception(busy(self._what_is_wrong(patience)))
         if self._pending:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
+    def _patience(self, now: float) -> float:
+        """How long a job may wait: where it is known what all wait for, nobody waits for long."""
+        if not self._duties.obstacle():
+            self._obstructed_since = None
+            return PATIENCE_SECONDS
+        if self._obstructed_since is None:
+            self._obstructed_since = now
+        return (
+            SWEEP_SECONDS if now - self._obstructed_since > OBSTACLE_SECONDS else OBSTACLE_SECONDS
+        )
+
+    def _what_is_wrong(self, when: str) -> str:
+        return self._duties.obstacle() or f"the store did not answer {when}"
+
     def _work(self) -> None:
+        with contextlib.suppress(Exception):  # Tried again, and told, when there is work to do.
+            self._duties.begin()
         while (lane := self._next_lane()) is not None:
             self._gather(lane)
             jobs = self._take(lane)
-            try:
-                self._run_group(jobs)
-            except Exception as error:  # noqa: BLE001 - a crew must not lose a thread
-                for job in jobs:
-                    job.error = job.error or error
+            done = self._run(lane, jobs)
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-                self._loop.call_soon_threadsafe(_resolve, jobs)
+                self._loop.call_soon_threadsafe(_resolve, done)
             self._leave(lane, len(jobs))
-        self._at_end()
+        self._duties.end()
+
+    def _run(self, lane: str, jobs: list[Job]) -> list[Job]:
+        """Run a group; those whose callers are to be answered now."""
+        blocked = lane in self._pauses
+        try:
+            self._duties.run(jobs)
+        except LaneBlockedError as error:
+            return self._put_back(lane, jobs, error.refusal)
+        except Exception as error:  # noqa: BLE001 - a crew must not lose a thread
+            for job in jobs:
+                job.error = job.error or error
+        if blocked:
+            with self._changed:
+                self._pauses.pop(lane, None)
+        return jobs
+
+    def _put_back(self, lane: str, jobs: list[Job], refusal: DovetailError) -> list[Job]:
+        """Have a blocked lane pause, with those of its jobs that may still wait."""
+        late = self._loop.time() - BLOCKED_SECONDS
+        over = [job for job in jobs if job.since < late or job.abandoned]
+        for job in over:
+            job.error = refusal
+        again = [job for job in jobs if job not in over]
+        with self._changed:
+            self._lanes[lane].extendleft(reversed(again))
+            self._waiting += len(again)
+            pause = 2 * self._pauses.get(lane, FIRST_PAUSE_SECONDS / 2)
+            if len(self._pauses) > MOST_WAITING:
+                self._pauses.clear()
+            self._pauses[lane] = min(pause, LONGEST_PAUSE_SECONDS)
+        return over
 
     def _next_lane(self) -> str | None:
         with self._changed:
-            while not self._ready:
+            while (lane := self._choose()) is None:
                 if self._stopping:
                     return None
-                self._changed.wait()
-            return self._ready.popleft()
+                self._changed.wait(self._until_next())
+            return lane
+
+    def _choose(self) -> str | None:
+        """A lane whose turn it is: of the blocked ones, for some of the threads, or of the rest."""
+        while self._aside and self._aside[0][0] <= time.monotonic():
+            self._again.append(heapq.heappop(self._aside)[1])
+        if self._again and len(self._tried) < self._most_tried:
+            lane = self._again.popleft()
+            self._tried.add(lane)
+            return lane
+        return self._ready.popleft() if self._ready else None
+
+    def _until_next(self) -> float | None:
+        """How long until a pause ends; None: it lasts until something changes."""
+        if not self._aside or len(self._tried) >= self._most_tried:
+            return None
+        return max(0.0, self._aside[0][0] - time.monotonic())
 
     def _gather(self, lane: str) -> None:
         """Let a group grow for a moment, where the last one was large: pure loss for one caller."""
@@ -156,16 +272,26 @@ class Crew:
 
     def _leave(self, lane: str, size: int) -> None:
         with self._changed:
-            if self._lanes[lane]:
-                self._last_size[lane] = size
-                self._ready.append(lane)
-                self._changed.notify()
-            else:
+            if lane in self._tried:
+                self._tried.discard(lane)
+                self._changed.notify()  # Another may now try a blocked lane.
+            if not self._lanes[lane]:
                 self._served.discard(lane)
                 del self._lanes[lane]
-                self._last_size[lane] = size
-                if len(self._last_size) > MOST_WAITING:
-                    self._last_size.clear()
+                self._remember(lane, size)
+            elif lane in self._pauses:
+                due = time.monotonic() + self._pauses[lane]
+                heapq.heappush(self._aside, (due, lane))
+                self._changed.notify()
+            else:
+                self._remember(lane, size)
+                self._ready.append(lane)
+                self._changed.notify()
+
+    def _remember(self, lane: str, size: int) -> None:
+        self._last_size[lane] = size
+        if len(self._last_size) > MOST_WAITING:
+            self._last_size.clear()
 
 
 def busy(message: str) -> DovetailError:

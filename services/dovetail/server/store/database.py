@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from typing import TypeVar, cast
 
+import structlog
+
 from dovetail.server.errors import DovetailError, InternalError
 from dovetail.server.store import agents, queues
-from dovetail.server.store.crew import Crew, Job
-from dovetail.server.store.engine import Engine, Inbox, StoreOpenError
+from dovetail.server.store.crew import PROBES, Crew, Duties, Job, LaneBlockedError
+from dovetail.server.store.engine import CLOSE_SECONDS, Engine, Inbox, StoreOpenError
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.store.wakeups import QUEUE, Bells, Heads
 
@@ -30,6 +33,9 @@ READERS = 3
 LARGEST_READ = 16
 SCANNERS = 2
 RETRY_SECONDS = 0.5
+ABORT_SECONDS = 0.5
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.store")
 
 
 def open_engine(url: str) -> Engine:
@@ -61,6 +67,15 @@ def _heads(snapshot: Snapshot, watched: Iterable[Inbox]) -> Heads:
     return {**agents.heads(snapshot, inboxes), **waiting}
 
 
+def _nothing_known() -> str:
+    """What keeps readers waiting: nothing that could be told apart from a slow disk."""
+    return ""
+
+
+def _probe(_: object) -> None:
+    """The work of a probe: the way to it is what is tried."""
+
+
 class _RefusedLateError(Exception):
     """A unit refused after it wrote: the group must run again, each unit by itself."""
 
@@ -89,10 +104,11 @@ class Store:
             self._engine.close_connection()
         self.address = self._engine.address
         self._turn = count()
-        end = self._engine.close_connection
-        self._writers = Crew("writer", self._engine.writers, LARGEST_GROUP, self._write_group, end)
-        self._readers = Crew("reader", READERS, LARGEST_READ, self._read_group, end)
-        self._scanners = Crew("scanner", SCANNERS, 1, self._read_group, end)
+        writing = self._duties(self._write_group, self._engine.obstacle)
+        reading = self._duties(self._read_group, _nothing_known)
+        self._writers = Crew("writer", self._engine.writers, LARGEST_GROUP, writing)
+        self._readers = Crew("reader", READERS, LARGEST_READ, reading)
+        self._scanners = Crew("scanner", SCANNERS, 1, reading)
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._comparing: asyncio.Task[None] | None = None
@@ -120,29 +136,61 @@ class Store:
         return cast(T, await self._scanners.do(lane, team_id, query))
 
     async def ping(self) -> None:
-        """Find out whether the store answers."""
+        """Find out whether the store can be read, and whether it could be written."""
         await self.read("", agents.any_at_all)
+        await self._writers.do(PROBES, "", _probe)
 
-    async def close(self) -> None:
-        """Finish what waits and close the connections."""
+    def finish_within(self, seconds: float) -> None:
+        """Answer in so many seconds whoever still waits, and take no more calls from then on.
+
+        For the end of a server: whatever the store waits for, its callers do not.
+        """
+        for crew in self._crews:
+            crew.give_up_after(seconds, self._engine.abort)
+
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Finish what waits, for so many seconds at most, and close the connections.
+
+        A thread that waits in the kernel for longer is left behind: it dies with the process.
+        """
         if self._comparing:
             self._comparing.cancel()
-        await asyncio.to_thread(self._close)
+        await asyncio.to_thread(self._close, time.monotonic() + seconds)
+        for crew in self._crews:
+            crew.refuse_rest()
 
-    def _close(self) -> None:
-        for crew in (self._writers, self._readers, self._scanners):
-            crew.close()
+    @property
+    def _crews(self) -> tuple[Crew, ...]:
+        return self._writers, self._readers, self._scanners
+
+    def _duties(self, run: _Run, obstacle: Callable[[], str]) -> Duties:
+        engine = self._engine
+        return Duties(run=run, begin=engine.connect, end=engine.close_connection, obstacle=obstacle)
+
+    def _close(self, deadline: float) -> None:
         self._stop.set()
         self._engine.interrupt()
-        self._listener.join()
-        self._engine.close()
+        if not self._join(deadline):
+            self._engine.abort()
+            if not self._join(time.monotonic() + ABORT_SECONDS):
+                log.warning("the store was left while it did not answer", store=self.address)
+                return
+        self._engine.close(ABORT_SECONDS)
+
+    def _join(self, deadline: float) -> bool:
+        """Wait until the deadline for all threads to end; whether they have."""
+        ended = [crew.close(deadline) for crew in self._crews]
+        self._listener.join(max(0.0, deadline - time.monotonic()))
+        return all(ended) and not self._listener.is_alive()
 
     def _write_group(self, jobs: list[Job]) -> None:
         try:
             rings = self._commit(jobs)
         except _RefusedLateError as late:
             self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
-        except Exception as error:  # noqa: BLE001 - whatever it is, callers must get an answer
+        except Exception as error:  # whatever it is, callers must get an answer
+            if self._engine.is_blocked(error):
+                raise LaneBlockedError(self._engine.answer(error)) from error
             self._after_failure(jobs, error, self._write_group)
         else:
             if rings:
@@ -150,6 +198,11 @@ class Store:
                 self._ring_here(rings)
 
     def _commit(self, jobs: list[Job]) -> set[Inbox]:
+        if all(job.abandoned for job in jobs):
+            return set()
+        if jobs[0].work is _probe:  # Probes have a lane of their own.
+            with self._engine.probe():
+                return set()
         with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
             for job in jobs:
                 if not job.abandoned:
@@ -175,12 +228,17 @@ class Store:
         answer = self._engine.answer(error)
         if len(jobs) > 1 and isinstance(answer, InternalError):
             for job in jobs:
-                run([job])
+                try:
+                    run([job])
+                except LaneBlockedError as blocked:
+                    job.error = blocked.refusal
             return
         for job in jobs:
             job.error = answer
 
     def _read_group(self, jobs: list[Job]) -> None:
+        if all(job.abandoned for job in jobs):
+            return
         try:
             with self._engine.read() as snapshot:
                 for job in jobs:

@@ -22,11 +22,13 @@ from playhouse.migrations import Runner
 from dovetail.server.store.database import open_engine
 from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
 from dovetail.server.store.sqlite import BUSY_SECONDS, OLDEST
+from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
 
 SCARCE_BYTES = 1024**3
 TOO_FEW_BYTES = 64 * 1024**2
 SLOW_FSYNC_SECONDS = 0.02
 FSYNCS = 11
+HELD_SECONDS = 3.0
 BLOCK = b"\0" * 4_096
 OLDEST_POSTGRES = 140_000
 MOST_NAMED = 3
@@ -68,6 +70,7 @@ def _sqlite(path: Path) -> Iterator[Finding]:
         return
     if CySqliteDatabase.server_version < OLDEST:
         return
+    yield from _writer(path)
     database = CySqliteDatabase(str(path), rank_functions=False, timeout=BUSY_SECONDS)
     try:
         cast(Any, database).connect()
@@ -125,6 +128,23 @@ def _fsync_seconds(folder: Path) -> float:
             os.fsync(file.fileno())
             times.append(time.perf_counter() - begin)
     return statistics.median(times)
+
+
+def _writer(path: Path) -> Iterator[Finding]:
+    """Whether the processes that write there let each other pass."""
+    if not path.with_name(path.name + "-writer").exists():
+        return
+    turnstile = Turnstile(path)
+    try:
+        turnstile.check(HELD_SECONDS)
+    except PlaceTakenError as error:
+        yield _fail(
+            "writer", f"{error}, and all others wait", error.advice[0].upper() + error.advice[1:]
+        )
+    else:
+        yield _ok("writer", "nobody keeps the others from writing")
+    finally:
+        turnstile.close()
 
 
 def _file(database: Database) -> Iterator[Finding]:

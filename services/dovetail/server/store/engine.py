@@ -17,6 +17,7 @@ from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.store.wakeups import Inbox
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+CLOSE_SECONDS = 2.0
 
 
 class StoreOpenError(Exception):
@@ -45,6 +46,27 @@ class Engine(ABC):
     @abstractmethod
     def read(self) -> AbstractContextManager[Snapshot]:
         """A read transaction that sees one state of the store, not older than its beginning."""
+
+    @abstractmethod
+    def probe(self) -> AbstractContextManager[None]:
+        """Go the way of a write as far as it goes without writing anything."""
+
+    def connect(self) -> None:
+        """Open this thread's connection, if it is not open yet."""
+        cast(Any, self.database).connect(reuse_if_open=True)
+
+    def obstacle(self) -> str:
+        """What keeps writers waiting, as far as that is known without waiting; else empty."""
+        return ""
+
+    def is_blocked(self, error: BaseException) -> bool:
+        """Whether nothing was done, since another session holds what is needed: try again."""
+        del error
+        return False
+
+    def abort(self) -> None:
+        """Have threads that wait for the database fail soon, where that can be brought about."""
+        return
 
     @abstractmethod
     def announce(self, inboxes: Iterable[Inbox]) -> None:
@@ -89,16 +111,16 @@ class Engine(ABC):
         cast(Any, self.database).close()
 
     @abstractmethod
-    def close(self) -> None:
-        """Give back what the engine holds beside connections."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Give back what the engine holds beside connections, waiting at most so long."""
 
     def answer(self, error: BaseException) -> DovetailError:
         """The error that a caller gets."""
         if isinstance(error, DovetailError):
             return error
-        for link in _chain(error):
+        for link in chain(error):
             link.args = tuple(map(_first_line, link.args))
-        for link in _chain(error):
+        for link in chain(error):
             known = self.classify(link)
             if known is not None:
                 known.__cause__ = link
@@ -139,7 +161,8 @@ def unavailable(message: str) -> UnavailableError:
     return UnavailableError(Reason.STORE_UNAVAILABLE, message, retry_after=1.0)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it came from."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

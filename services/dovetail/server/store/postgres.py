@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, cast
+from weakref import WeakSet
 
+import peewee
 import psycopg
-from peewee import PeeweeException, PostgresqlDatabase
+from peewee import PeeweeException
 from psycopg.conninfo import conninfo_to_dict
 
-from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
-from dovetail.server.store.engine import Engine, Inbox, StoreOpenError, unavailable
+from dovetail.server.errors import (
+    DovetailError,
+    Reason,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from dovetail.server.store.engine import (
+    CLOSE_SECONDS,
+    Engine,
+    Inbox,
+    StoreOpenError,
+    chain,
+    unavailable,
+)
 from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, Snapshot, Transaction
 from dovetail.server.store.wakeups import decode_ring, encode_ring
 
@@ -28,7 +44,10 @@ GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
 RETRY_SECONDS = 0.5
 LARGEST_PAYLOAD = 7_900
 POSITION = "STRPOS"
-SETTINGS = "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+# How long a thread waits for a team that another session holds, before it serves other teams.
+SETTINGS = (
+    "-c lock_timeout=300ms -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+)
 BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -53,7 +72,9 @@ class PostgresEngine(Engine):
             "options": f"{SETTINGS} {parts.get('options', '')}".strip(),
         }
         name = self._conninfo.pop("dbname", "postgres")
+        self._connections = _Connections()
         database = PostgresqlDatabase(name, prefer_psycopg3=True, **cast(Any, self._conninfo))
+        database.connections = self._connections
         super().__init__(database, f"postgresql://{shown}/{name}")
         self._conninfo["dbname"] = name
         try:
@@ -71,6 +92,21 @@ class PostgresEngine(Engine):
         """Write; each team's row is locked before the first look at its data."""
         with self.span("BEGIN", "COMMIT"):
             yield Transaction(self.database, POSITION, LOCK_TEAM_FOR_UPDATE)
+
+    @contextmanager
+    def probe(self) -> Generator[None]:
+        """A transaction that asks nothing: no team that another session holds is in its way."""
+        with self.span("BEGIN", "ROLLBACK"):
+            yield
+
+    def is_blocked(self, error: BaseException) -> bool:
+        """Whether another session held the team's row for too long."""
+        return any(isinstance(link, psycopg.errors.LockNotAvailable) for link in chain(error))
+
+    def abort(self) -> None:
+        """Hang up on the database: who waits for its answer fails at once."""
+        for connection in self._connections.open_ones():
+            _hang_up(connection)
 
     @contextmanager
     def read(self) -> Generator[Snapshot]:
@@ -107,6 +143,13 @@ class PostgresEngine(Engine):
         if not isinstance(error, psycopg.Error):
             return None
         state = error.sqlstate or ""
+        if state == "55P03":
+            return UnavailableError(
+                Reason.STORE_BUSY,
+                f"another session of {self.address} holds the team's row: nothing was done."
+                " Look for it in pg_stat_activity, where its query began long ago",
+                retry_after=1.0,
+            )
         if state == "53100":
             return ResourceExhaustedError(
                 Reason.STORE_FULL, f"the disk of {self.address} is full: nothing was written"
@@ -128,12 +171,14 @@ class PostgresEngine(Engine):
         finally:
             database.execute_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
-    def close(self) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Stop the announcer."""
-        self._announcer.close()
+        self._announcer.close(seconds)
 
     def _connection(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(autocommit=True, **cast("dict[str, Any]", self._conninfo))
+        made = psycopg.connect(autocommit=True, **cast("dict[str, Any]", self._conninfo))
+        self._connections.add(made)
+        return made
 
     def _hear(
         self,
@@ -148,6 +193,48 @@ class PostgresEngine(Engine):
                 origin, _, names = notification.payload.partition(" ")
                 if origin != self._announcer.name:
                     ring(decode_ring(names))
+
+
+class _Connections:
+    """The connections of an engine, whichever threads use them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all: WeakSet[psycopg.Connection[Any]] = WeakSet()
+
+    def add(self, connection: psycopg.Connection[Any]) -> None:
+        with self._lock:
+            self._all.add(connection)
+
+    def open_ones(self) -> list[psycopg.Connection[Any]]:
+        with self._lock:
+            return [each for each in self._all if not each.closed]
+
+
+class PostgresqlDatabase(peewee.PostgresqlDatabase):
+    """Peewee's database, which tells of each connection that it makes.
+
+    Statements and migrations know the kind of a database by the name of its class: it stays.
+    """
+
+    connections: _Connections
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        made = cast("psycopg.Connection[Any]", cast(Any, super())._connect())
+        self.connections.add(made)
+        return made
+
+
+def _hang_up(connection: psycopg.Connection[Any]) -> None:
+    """Shut the socket, from another thread than the one that waits: its wait ends with an error.
+
+    psycopg's own close would free what that thread is using.
+    """
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as its_socket,
+    ):
+        its_socket.shutdown(socket.SHUT_RDWR)
 
 
 class _Announcer:
@@ -168,10 +255,10 @@ class _Announcer:
             self._waiting.update(inboxes)
         self._news.set()
 
-    def close(self) -> None:
+    def close(self, seconds: float) -> None:
         self._stopping = True
         self._news.set()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._stopping:

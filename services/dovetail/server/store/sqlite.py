@@ -18,14 +18,15 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
 from dovetail.server.store.doorbell import Doorbell
-from dovetail.server.store.engine import Engine, Inbox, StoreOpenError, unavailable
+from dovetail.server.store.engine import CLOSE_SECONDS, Engine, Inbox, StoreOpenError, unavailable
 from dovetail.server.store.transaction import LOCK_TEAM, Snapshot, Transaction
-from dovetail.server.store.turnstile import Turnstile
+from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
 
 # Older releases can corrupt a WAL file that two processes use (sqlite.org/wal.html#walresetbug).
 OLDEST = (3, 51, 3)
 BUSY_SECONDS = 5
 OPEN_SECONDS = 10
+LONG_SECONDS = 2.0
 ADVICE = "Is its folder writable, its disk not full, and no other program holding it?"
 POLL_SECONDS = 0.25
 POSITION = "INSTR"
@@ -59,6 +60,8 @@ class SqliteEngine(Engine):
                 cast(Any, database).execute_sql("ROLLBACK")
             self._identity = _identity(path)
             self._doorbell = Doorbell(path)
+        except PlaceTakenError as error:
+            raise StoreOpenError(f"{error}: {error.advice}") from error
         except (OSError, PeeweeException) as error:
             text = _DRIVER_NOISE.sub("", str(error)).rstrip(".")
             raise StoreOpenError(f"{self.address} cannot be opened: {text}. {ADVICE}") from error
@@ -74,6 +77,21 @@ class SqliteEngine(Engine):
             self._check_identity()
             with self.span("BEGIN IMMEDIATE", "COMMIT"):
                 yield Transaction(self.database, POSITION, LOCK_TEAM)
+
+    @contextmanager
+    def probe(self) -> Generator[None]:
+        """Pass the turnstile and take SQLite's own lock for a moment."""
+        with self._turnstile.peep_through():
+            self._check_identity()
+            with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
+                yield
+
+    def obstacle(self) -> str:
+        """Who stands at the turnstile, where this process's writer has been waiting for long."""
+        if self._turnstile.waiting_seconds() < LONG_SECONDS:
+            return ""
+        taken = self._turnstile.taken()
+        return f"{taken}: {taken.advice}"
 
     @contextmanager
     def read(self) -> Generator[Snapshot]:
@@ -126,8 +144,9 @@ class SqliteEngine(Engine):
         with self._turnstile.pass_through():
             yield
 
-    def close(self) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Take the doorbell down and close the lock files."""
+        del seconds
         self._doorbell.close()
         self._turnstile.close()
 

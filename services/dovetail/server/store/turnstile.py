@@ -2,17 +2,59 @@
 
 SQLite's own wait is a poll with growing pauses: a process that commits without a break leaves the
 others starving. Two locked files are a fair queue: who holds the gate is next; it waits for the
-writer's place and only then lets go of the gate. The kernel frees both when a process dies.
+writer's place and only then lets go of the gate. The kernel frees both when a process dies, but not
+when it is stopped: so each file names its holder, by process and host, for as long as it is held.
+
+The thread that waits here waits in the kernel, without a bound: a poll would be neither fair nor as
+fast. What is bounded is how long a caller waits for that thread (see `crew.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+SIGNATURE_BYTES = 100
+GLANCE_SECONDS = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """A process that holds a lock file: what it wrote of itself."""
+
+    pid: int
+    host: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this host, so that its number means something here."""
+        return self.host == os.uname().nodename
+
+    def __str__(self) -> str:
+        """How people are told of it."""
+        if not self.is_here:
+            return f"process {self.pid} of {self.host}"
+        state = _state(self.pid)
+        return f"process {self.pid}{f' ({state})' if state else ''}"
+
+
+class PlaceTakenError(TimeoutError):
+    """Another process, the holder where that is known, did not let go of the place in time."""
+
+    def __init__(self, holder: Holder | None, of: str) -> None:
+        """Say who did not let go of which store's place."""
+        super().__init__(f"{holder or 'another process'} holds the writer's place of {of}")
+        if holder is None:
+            self.advice = "find it by the command lslocks, and let it go on or end it"
+        else:
+            pid = holder.pid
+            self.advice = f"let it go on (kill -CONT {pid}), or end it (kill -KILL {pid})"
 
 
 class Turnstile:
@@ -20,48 +62,155 @@ class Turnstile:
 
     def __init__(self, store: Path) -> None:
         """Open the lock files of a store, making them if they are absent."""
-        self._gate = _open(store.with_name(store.name + "-gate"))
-        self._writer = _open(store.with_name(store.name + "-writer"))
+        self._gate = _LockFile(store.with_name(store.name + "-gate"))
+        self._writer = _LockFile(store.with_name(store.name + "-writer"))
+        self._store = str(store)
+        self._waiting_since: float | None = None
 
     @contextmanager
     def pass_through(self) -> Generator[None]:
-        """Hold the writer's place."""
-        fcntl.flock(self._gate, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(self._writer, fcntl.LOCK_EX)
-        finally:
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
+        """Hold the writer's place, with this process's name on it."""
+        with self.peep_through():
+            self._writer.sign()
+            try:
+                yield
+            finally:
+                self._writer.erase()
+
+    @contextmanager
+    def peep_through(self) -> Generator[None]:
+        """Hold the writer's place for a moment, without writing even a name."""
+        self._enter()
         try:
             yield
         finally:
-            fcntl.flock(self._writer, fcntl.LOCK_UN)
+            self._writer.unlock()
 
     @contextmanager
     def open_within(self, seconds: float) -> Generator[None]:
-        """Hold the writer's place, or raise TimeoutError: for the start, where somebody watches."""
+        """Hold the writer's place, or raise PlaceTakenError: at the start a person waits."""
         deadline = time.monotonic() + seconds
-        while not _try_lock(self._writer):
+        while not self._writer.try_lock():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"another process has been writing for {seconds:.0f} s")
-            time.sleep(0.01)
+                raise self.taken()
+            time.sleep(GLANCE_SECONDS)
+        self._writer.sign()
         try:
             yield
         finally:
-            fcntl.flock(self._writer, fcntl.LOCK_UN)
+            self._writer.erase()
+            self._writer.unlock()
+
+    def waiting_seconds(self) -> float:
+        """For how long the writer of this process has been waiting here; 0 when it is not."""
+        since = self._waiting_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def taken(self) -> PlaceTakenError:
+        """What there is to say of who holds the place, or the gate before it."""
+        return PlaceTakenError(self._holder(), self._store)
+
+    def check(self, seconds: float) -> None:
+        """Raise PlaceTakenError where one process keeps all others from passing for so long."""
+        seen, deadline = self._holder(), time.monotonic() + seconds
+        while not self._is_free():
+            now = self._holder()
+            if now != seen and seen and now:
+                return  # It changes hands: it is in use.
+            seen = now or seen
+            if time.monotonic() > deadline:
+                raise PlaceTakenError(seen, self._store)
+            time.sleep(GLANCE_SECONDS)
 
     def close(self) -> None:
         """Close the lock files."""
-        os.close(self._gate)
-        os.close(self._writer)
+        self._gate.close()
+        self._writer.close()
+
+    def _holder(self) -> Holder | None:
+        return self._writer.holder() or self._gate.holder()
+
+    def _enter(self) -> None:
+        if self._gate.try_lock() and self._writer.try_lock():
+            self._gate.unlock()
+            return
+        self._waiting_since = time.monotonic()
+        try:
+            self._gate.lock()  # A no-op where it is held already.
+            self._gate.sign()
+            try:
+                self._writer.lock()
+            finally:
+                self._gate.erase()
+                self._gate.unlock()
+        finally:
+            self._waiting_since = None
+
+    def _is_free(self) -> bool:
+        for lock in (self._gate, self._writer):
+            if not lock.try_lock():
+                return False
+            lock.unlock()
+        return True
 
 
-def _try_lock(file: int) -> bool:
+class _LockFile:
+    """A file that one process holds at a time, and in which it writes its name meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        name = f"{os.getpid()} {os.uname().nodename}".encode()[: SIGNATURE_BYTES - 1]
+        self._signature = name.ljust(SIGNATURE_BYTES - 1) + b"\n"
+
+    def lock(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def try_lock(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def sign(self) -> None:
+        with contextlib.suppress(OSError):  # A full disk: its holder stays without a name.
+            os.pwrite(self._file, self._signature, 0)
+
+    def erase(self) -> None:
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file, b" " * (SIGNATURE_BYTES - 1) + b"\n", 0)
+
+    def holder(self) -> Holder | None:
+        """Whose name stands there; None for nobody's, and for that of a process that has died."""
+        with contextlib.suppress(OSError, ValueError):
+            pid, host = os.pread(self._file, SIGNATURE_BYTES, 0).decode().split()
+            holder = Holder(pid=int(pid), host=host)
+            return holder if _lives(holder) else None
+        return None
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _state(pid: int) -> str:
+    """Whether a process is one that does not go on by itself, where that can be seen."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return ""
+    letter = stat.rpartition(")")[2].split()[0]
+    return {"T": "stopped", "t": "stopped by a debugger", "D": "waiting for a disk"}.get(letter, "")
+
+
+def _lives(holder: Holder) -> bool:
+    """Whether the process is there; one of another host is taken for alive."""
+    if not holder.is_here:
+        return True
+    try:
+        os.kill(holder.pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
     return True
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
