@@ -1,25 +1,30 @@
 """The audit log: a line of JSON for each change of rights and for each refusal.
 
-No line holds a token, a hash or a word of a request. Lines are written by a thread of their own,
-and a file that was moved away is made anew, so that log rotation needs no restart.
+No line holds a token, a hash or a word of a request. Lines are written by a thread of their own, so
+that no call waits for a disk. A file that was moved away is made anew: rotation needs no restart.
+What a slow disk leaves no room for is lost, but never without a line that tells how many were.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from io import TextIOWrapper
-from logging.handlers import QueueHandler, QueueListener, WatchedFileHandler
 from pathlib import Path
-from queue import SimpleQueue
 
 from dovetail.server.config import ConfigError
+
+LINES_MAX = 10_000
+"""Lines that may wait to be written; those beyond are lost, and counted."""
+
+CLOSE_SECONDS = 1.0
+"""How long the end of the server waits for a slow disk."""
 
 
 class Audit:
@@ -27,61 +32,128 @@ class Audit:
 
     def __init__(self, path: Path | None) -> None:
         """Append to the file at `path`, made for its owner alone; None: to standard error."""
-        handler = _handler(path)
-        queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
-        self._listener = QueueListener(queue, handler)
-        self._handler = handler
-        self._log = logging.Logger("dovetail.audit", logging.INFO)
-        self._log.addHandler(QueueHandler(queue))
+        self._file = _OwnFile(path) if path else None
+        self._waiting: deque[str] = deque()
+        self._lost = 0
+        self._is_closing = False
+        self._changed = threading.Condition()
+        # A disk that hangs does not keep the process: it ends with this thread unfinished.
+        self._thread = threading.Thread(target=self._write_all, name="dovetail-audit", daemon=True)
 
     @contextmanager
     def open(self) -> Generator[None]:
         """Write for as long as the block lasts."""
-        self._listener.start()
+        self._thread.start()
         try:
             yield
         finally:
-            self._listener.stop()
-            self._handler.close()
+            with self._changed:
+                self._is_closing = True
+                self._changed.notify()
+            self._thread.join(CLOSE_SECONDS)
+            self._tell_unwritten()
 
     def note(self, event: str, **facts: object) -> None:
-        """Write one line: what happened, and the facts of it."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"audit": event, "time": now, **facts}
-        self._log.info("%s", json.dumps(line, ensure_ascii=False, default=str))
+        """Have one line written: what happened, and the facts of it. Never waits for the disk."""
+        line = _line(event, **facts)
+        with self._changed:
+            if len(self._waiting) >= LINES_MAX:
+                self._lost += 1
+                return
+            self._append_lost()
+            self._waiting.append(line)
+            self._changed.notify()
+
+    def _append_lost(self) -> None:
+        if self._lost:
+            self._waiting.append(_line("lines lost", count=self._lost))
+            self._lost = 0
+
+    def _write_all(self) -> None:
+        while lines := self._next():
+            for line in lines:
+                self._write(line)
+        if self._file:
+            self._file.close()
+
+    def _next(self) -> list[str]:
+        """Lines to be written, a few at a time; empty: no more."""
+        with self._changed:
+            while not (self._waiting or self._is_closing):
+                self._changed.wait()
+            if not self._waiting:
+                self._append_lost()
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), 100))]
+
+    def _write(self, line: str) -> None:
+        """Write to the file, or to standard error what cannot be written there."""
+        if self._file:
+            try:
+                self._file.write(line.encode(errors="backslashreplace"))
+            except OSError:
+                self._file.close()
+            else:
+                return
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+    def _tell_unwritten(self) -> None:
+        """Tell on standard error what the disk did not take in time."""
+        if not self._thread.is_alive():
+            return
+        with self._changed:
+            unwritten = len(self._waiting) + self._lost
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(_line("lines lost", count=unwritten, why="the disk did not answer"))
 
 
-class _OwnFile(WatchedFileHandler):
-    """A file that its owner alone reads, after every rotation too.
+class _OwnFile:
+    """A file that its owner alone reads, after every rotation too. One thread uses it."""
 
-    A line that cannot be written there goes to standard error, and the next one tries again.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def __init__(self, path: Path) -> None:
+        """Open it. Raises ConfigError where that cannot be."""
+        self._path = path
+        self._fd = -1
+        self._is_in_line = False
         try:
-            super().emit(record)
-        except (OSError, ValueError):
-            self.handleError(record)
+            self._open()
+        except OSError as error:
+            raise ConfigError(
+                f"--audit-log {path} cannot be written: {error.strerror}. Name another file"
+            ) from error
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        logging.StreamHandler(sys.stderr).emit(record)
-        with contextlib.suppress(OSError):
+    def write(self, line: bytes) -> None:
+        """Append a line. Raises OSError; the next one tries again, on a line of its own."""
+        if self._fd < 0 or self._was_moved():
             self.close()
-            self.stream = self._open()
+            self._open()
+        rest = memoryview(b"\n" + line if self._is_in_line else line)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+            self._is_in_line = bool(rest)
 
-    def _open(self) -> TextIOWrapper:
-        def opener(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)
+    def close(self) -> None:
+        """Close it; the next line opens it again."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
 
-        return open(self.baseFilename, "a", encoding=self.encoding, opener=opener)
+    def _open(self) -> None:
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def _was_moved(self) -> bool:
+        try:
+            named = os.stat(self._path)
+        except FileNotFoundError:
+            self._is_in_line = False
+            return True
+        own = os.fstat(self._fd)
+        return (named.st_dev, named.st_ino) != (own.st_dev, own.st_ino)
 
 
-def _handler(path: Path | None) -> logging.Handler:
-    if path is None:
-        return logging.StreamHandler(sys.stderr)
-    try:
-        return _OwnFile(path, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"--audit-log {path} cannot be written: {error.strerror}. Name another file"
-        ) from error
+def _line(event: str, **facts: object) -> str:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = {"audit": event, "time": now, **facts}
+    return json.dumps(line, ensure_ascii=False, default=str) + "\n"

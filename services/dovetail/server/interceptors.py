@@ -27,9 +27,14 @@ from dovetail.server.errors import (
 )
 from dovetail.server.gate import Gate
 from dovetail.server.intake import Intake
+from dovetail.server.line_limit import LineLimit
 from dovetail.server.statuses import STATUS_CODES, to_status
 
 OURS = "/dovetail."
+REFUSAL_LINES_MAX = 100
+"""Lines about refused calls in a second; more are counted, and told at its end."""
+
+CAUSE_CHARACTERS_MAX = 300
 CALL_ID_KEY = "x-request-id"
 CALL_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
@@ -56,6 +61,7 @@ class CallSeam(ServerInterceptor):
                 while self._door.refused:
                     self._door.refused = False
                     await asyncio.sleep(seconds / 10)
+        self._door.lines.end_period()
 
     async def intercept_service(
         self,
@@ -81,6 +87,7 @@ class _Door:
         self.gate = gate
         self.audit = audit
         self.intake = intake
+        self.lines = LineLimit(REFUSAL_LINES_MAX, 1.0, _tell_left_out)
         self.open = True
         self.refused = True
 
@@ -92,6 +99,10 @@ class _Door:
                 "the server is stopping: nothing was done; try again",
                 retry_after=0.2,
             )
+
+
+def _tell_left_out(count: int) -> None:
+    log.warning("refused, left out of this log", count=count)
 
 
 def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, Any]:
@@ -171,9 +182,10 @@ class _Call:
         else:
             bound = self._log()
             note = bound.warning if isinstance(known, UnavailableError) else bound.info
-            cause = str(known.__cause__) if known.__cause__ else None
+            cause = str(known.__cause__)[:CAUSE_CHARACTERS_MAX] if known.__cause__ else None
             status = STATUS_CODES[type(known)].name
-            note("refused", status=status, reason=known.reason.value, cause=cause)
+            if self._door.lines.admits():
+                note("refused", status=status, reason=known.reason.value, cause=cause)
             if isinstance(known, (UnauthenticatedError, PermissionDeniedError)):
                 self._tell(known)
         status = to_status(known)

@@ -7,14 +7,15 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing, redirect_stderr
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
 from dovetail.cli.exits import MISUSED, CommandError
 from dovetail.cli.settings import SERVING, with_settings
-from dovetail.cli.sink import Sink
+from dovetail.cli.sink import Sink, told
 from dovetail.cli.strangers import refuse_strangers
 from dovetail.settings import SERVER
 
@@ -48,6 +49,8 @@ def serve(
     are answered. Both services may share one store, from any number of processes.
     """
     refuse_strangers()
+    # gRPC's core writes by itself, into a pipe that may be full; where it matters, we log it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from dovetail.server import main as server  # the servers are heavy: only who serves loads them
 
     # Whether or not anyone reads it, or it has room: the server serves.
@@ -72,12 +75,21 @@ def serve(
         # Its parent alone says when it ends, and says it by this signal, ignored elsewhere or not.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
-    try:
-        server.run(config, ready)
-    except server.StartError as error:
-        raise CommandError(f"{service} cannot start: {error}") from error
-    finally:
-        out.close()
+    # All that is logged, by libraries too, takes the same way: a full pipe stops no call.
+    with closing(out), closing(Sink(sys.stderr, _left_out)) as errors:
+        try:
+            with redirect_stderr(cast(TextIO, errors)):
+                server.run(config, ready)
+        except server.StartError as error:
+            raise CommandError(f"{service} cannot start: {error}") from error
+
+
+def _left_out(size: int) -> str:
+    """How the log says that some of it was left out, as all of its lines."""
+    if sys.stderr.isatty():
+        return told(size)
+    line = {"event": "left out of this log", "bytes": size, "level": "warning"}
+    return json.dumps(line)
 
 
 def _stop_when_stdin_closes() -> None:
