@@ -127,10 +127,19 @@ class Children:
                 wait.cancel()
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            f"the data folder {folder} cannot be made: {error.strerror}. Name another: --data-dir"
+        ) from error
+
+
 @asynccontextmanager
 async def serving(plan: Plan) -> AsyncGenerator[Children]:
     """Both servers inside the block. Raises CommandError when one does not start."""
-    plan.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(plan.logs)
     messaging = await _start(plan, "messaging", plan.messaging_listen)
     children = Children(messaging=messaging, tasks=await _start(plan, "tasks", plan.tasks_listen))
     try:

@@ -129,8 +129,15 @@ def _picture(file: ConfigFile, effective: list[Effective]) -> RenderableType:
             Text(_words(setting, each.value), style="dim" if default else ""),
             Text(_origin(each), style="dim" if default else "bold"),
         )
+    return Group(Text(f"file: {_place(file)}\n"), table)
+
+
+def _place(file: ConfigFile) -> str:
+    """Where the file is, or would be."""
+    if file.path is None:
+        return "none (no home folder is known: name one with --config, or set HOME)"
     there = "" if file.exists else " (there is none)"
-    return Group(Text(f"file: {harmless(str(file.path))}{there}\n"), table)
+    return f"{harmless(str(file.path))}{there}"
 
 
 def _words(setting: Setting, value: Any) -> str:

@@ -11,14 +11,14 @@ import click
 
 from dovetail.cli.exits import MISUSED, CommandError
 from dovetail.cli.settings import options_of
-from dovetail.settings import Setting, SettingsFileError, read_settings, usual_path
+from dovetail.settings import Setting, SettingsFileError, read_settings, usual_file, usual_path
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigFile:
-    """The file, whether there is one, and what it sets."""
+    """The file, whether there is one, and what it sets; no path where no place is known."""
 
-    path: Path
+    path: Path | None
     exists: bool
     values: Mapping[Setting, Any]
 
@@ -33,9 +33,9 @@ class ConfigFile:
 
 def read_config(named: Path | None) -> ConfigFile:
     """The file that is named, or else the usual one if there is one."""
-    path = named or usual_path()
-    if not named and not path.exists():
-        return ConfigFile(path=path, exists=False, values={})
+    path = named or usual_file()
+    if path is None:
+        return ConfigFile(path=usual_path(), exists=False, values={})
     try:
         return ConfigFile(path=path, exists=True, values=read_settings(path))
     except SettingsFileError as error:

@@ -21,6 +21,8 @@ from click.core import ParameterSource
 from dovetail.cli.exits import INTERRUPTED, INVALID, MISUSED, CommandError, explained
 from dovetail.cli.output import Output
 from dovetail.cli.settings import SERVERS, with_settings
+from dovetail.cli.text import harmless
+from dovetail.cli.times import read_time
 from dovetail.client import Agent, ConfigurationError, DovetailError, Tls, connect
 from dovetail.client.agent import TIMEOUT
 from dovetail.settings import CLIENT
@@ -174,16 +176,19 @@ class _Time(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
         try:
-            return datetime.fromisoformat(str(value)).astimezone()
-        except ValueError:
-            self.fail(f"{value!r} is no time: write 2026-11-30T17:00 or 2026-11-30", param, ctx)
+            read = read_time(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if read.remark:
+            click.echo(f"dovetail: {harmless(read.remark)}", err=True)
+        return read.time
 
 
 class _Length(click.ParamType[timedelta]):
     name = "LENGTH"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
-        match = re.fullmatch(r"(\d+)([smhdw])", str(value))
+        match = re.fullmatch(r"(\d{1,15})([smhdw])", str(value))
         if not match:
             self.fail(f"{value!r} is no length of time: write 90s, 30m, 12h or 7d", param, ctx)
         try:

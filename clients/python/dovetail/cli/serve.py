@@ -17,13 +17,21 @@ from dovetail.cli.exits import MISUSED, CommandError
 from dovetail.cli.settings import SERVING, with_settings
 from dovetail.cli.sink import Sink, told
 from dovetail.cli.strangers import refuse_strangers
-from dovetail.settings import SERVER
+from dovetail.settings import SERVER, data_home
+
+_FOLDER = SERVER["data-dir"]
 
 
 def data_folder() -> Path:
-    """Where data is kept unless told otherwise: XDG_DATA_HOME/dovetail."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home, "dovetail")
+    """Where data is kept unless told otherwise. Raises CommandError where no home is known."""
+    home = data_home()
+    if home is None:
+        raise CommandError(
+            f"there is no place for data: no home folder is known. Name one: {_FOLDER.flag} DIR,"
+            f" or {_FOLDER.variable}, or set HOME",
+            MISUSED,
+        )
+    return home / "dovetail"
 
 
 def store_url(store: str | None, data_dir: Path | None) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from dovetail.cli.times import local_time
 
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 """Characters that change the direction of the text around them."""
@@ -20,13 +22,8 @@ def harmless(text: str) -> str:
 
 
 def local(time: Timestamp) -> str:
-    """A time, in this machine's zone."""
+    """A time, in this machine's zone, with its offset."""
     return local_time(time.ToDatetime(UTC))
-
-
-def local_time(time: datetime) -> str:
-    """A time, in this machine's zone."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def length(duration: Duration) -> str:

@@ -18,7 +18,7 @@ from dovetail.settings import (
     SettingsFileError,
     converted,
     read_settings,
-    usual_path,
+    usual_file,
 )
 
 _TLS = {
@@ -71,8 +71,8 @@ def _environment(setting: Setting) -> str:
 
 def _file() -> Mapping[Setting, Any]:
     named = _environment(CONFIG)
-    path = Path(named) if named else usual_path()
-    if not named and not path.exists():
+    path = Path(named) if named else usual_file()
+    if path is None:
         return {}
     try:
         return read_settings(path)

@@ -1,6 +1,13 @@
 """The settings that the client library and the command line share."""
 
-from dovetail.settings.file import SettingsFileError, nearest, read_settings, usual_path
+from dovetail.settings.file import (
+    SettingsFileError,
+    nearest,
+    read_settings,
+    usual_file,
+    usual_path,
+)
+from dovetail.settings.places import data_home
 from dovetail.settings.table import (
     CLIENT,
     CONFIG,
@@ -27,8 +34,10 @@ __all__ = [
     "Setting",
     "SettingsFileError",
     "converted",
+    "data_home",
     "nearest",
     "read_settings",
+    "usual_file",
     "usual_path",
     "without_password",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from dovetail.settings.places import config_home, without_tilde
 from dovetail.settings.table import CLIENT, SETTINGS, Kind, Setting, converted, without_password
 
 SECTIONS = tuple(dict.fromkeys(setting.section for setting in SETTINGS))
@@ -31,10 +32,17 @@ def read_settings(path: Path) -> Mapping[Setting, Any]:
     return dict(_value(path, *each) for each in _entries(path, tables))
 
 
-def usual_path() -> Path:
-    """Where the file is looked for unless one is named: XDG_CONFIG_HOME/dovetail."""
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home, "dovetail", "config.toml")
+def usual_path() -> Path | None:
+    """Where the file is looked for unless one is named; None where this user has no such place."""
+    home = config_home()
+    return home and home / "dovetail" / "config.toml"
+
+
+def usual_file() -> Path | None:
+    """The file that is used unless one is named; None: there is none."""
+    path = usual_path()
+    # A folder that is closed to this user is another's: HOME may be of who started a container.
+    return path if path and os.path.exists(path) else None
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -88,7 +96,7 @@ def _value(path: Path, setting: Setting, value: Any) -> tuple[Setting, Any]:
         raise _fault(path, f"{place} must be {words}, not {value!r}")
     if setting.kind in (Kind.FILE, Kind.FOLDER):
         # It means the same from wherever the command is run.
-        value = path.absolute().parent / Path(value).expanduser()
+        value = path.absolute().parent / _expanded(path, place, value)
     try:
         made = converted(setting, value)
     except ValueError as error:
@@ -96,6 +104,13 @@ def _value(path: Path, setting: Setting, value: Any) -> tuple[Setting, Any]:
     if setting.name == "store":
         _check_password(path, str(made))
     return setting, made
+
+
+def _expanded(path: Path, place: str, value: str) -> Path:
+    try:
+        return without_tilde(value)
+    except ValueError as error:
+        raise _fault(path, f"{place}: {error}") from error
 
 
 def _kind(setting: Setting) -> tuple[tuple[type, ...], str]:

@@ -1,0 +1,35 @@
+"""Where files of a user stand by default; a user of a container may have no such place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def config_home() -> Path | None:
+    """The folder of configuration: XDG_CONFIG_HOME or ~/.config; None where no home is known."""
+    return _folder("XDG_CONFIG_HOME", ".config")
+
+
+def data_home() -> Path | None:
+    """The folder of data: XDG_DATA_HOME or ~/.local/share; None where no home is known."""
+    return _folder("XDG_DATA_HOME", ".local/share")
+
+
+def without_tilde(path: str) -> Path:
+    """A path whose `~` is replaced. Raises ValueError where no home is known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{path!r} begins at a home folder, and none is known: set HOME, or write a full path"
+        ) from None
+
+
+def _folder(variable: str, below_home: str) -> Path | None:
+    if named := os.environ.get(variable):
+        return Path(named)
+    try:
+        return Path.home() / below_home
+    except RuntimeError:  # Without HOME and without an entry in passwd.
+        return None
