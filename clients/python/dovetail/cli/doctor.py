@@ -91,6 +91,7 @@ def _port(probe: Probe) -> Finding:
         Health.NOT_SERVING: "See its log, and the findings about the store",
         Health.ANOTHER: ELSEWHERE.format(probe.service),
         Health.ENCRYPTED: "Name the CA of its certificate: --tls-ca FILE",
+        Health.BEHIND_PROXY: "export no_proxy=HOST, or ask who runs the proxy",
         Health.UNTRUSTED: "See which files are used: dovetail config",
     }.get(probe.health, f"Is the address right? Set it: --{probe.service} HOST:PORT")
     return Finding(check=check, level=Level.FAIL, text=text, advice=advice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 import time
@@ -17,11 +18,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dovetail.cli.options import Servers
 from dovetail.client import Tls
-from dovetail.client.security import open_channel
+from dovetail.client.connection import channel_to
+from dovetail.client.security import is_local
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2
 
 SECONDS = 3.0
+PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+WITHOUT_PROXY = ("no_grpc_proxy", "no_proxy")
+"""The variables that gRPC reads; of the second it takes the first that is set."""
+
 SERVICES = {
     "messaging": messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name,
     "tasks": tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
@@ -34,6 +40,7 @@ class Health(StrEnum):
     SERVING = "serving"
     NOT_SERVING = "not serving"
     ANOTHER = "another program"
+    BEHIND_PROXY = "no answer by way of a proxy"
     ENCRYPTED = "speaks TLS"
     UNTRUSTED = "not trusted"
     NOBODY = "nobody"
@@ -44,6 +51,9 @@ EXPLANATIONS = {
     Health.SERVING: "",
     Health.NOT_SERVING: "its store does not answer, or it is stopping: its log says more",
     Health.ANOTHER: "something else answers there, the other service, or one without TLS",
+    Health.BEHIND_PROXY: "calls to other machines go by way of the proxy that http_proxy (or"
+    " https_proxy, grpc_proxy) names, and it leads to no answer: name this host in no_proxy to go"
+    " there directly",
     Health.ENCRYPTED: "it speaks TLS: say whom to trust, with --tls-ca FILE or --tls",
     Health.UNTRUSTED: "it speaks TLS, but this side does not trust its certificate (--tls-ca), or"
     " it wants to see one (--tls-client-cert)",
@@ -81,17 +91,26 @@ async def probe_all(servers: Servers) -> list[Probe]:
 
 
 async def _health(name: str, address: str, tls: Tls | None) -> Health:
-    async with open_channel(address, tls) as channel:
+    async with channel_to(address, tls) as channel:
         stub = cast(Any, health_pb2_grpc.HealthStub(channel))
         request = health_pb2.HealthCheckRequest(service=name)
         try:
             answer = await stub.Check(request, timeout=SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                return await _listener(address, tls)
+                return Health.BEHIND_PROXY if _proxied(address) else await _listener(address, tls)
             return Health.ANOTHER
     serving = answer.status == health_pb2.HealthCheckResponse.SERVING
     return Health.SERVING if serving else Health.NOT_SERVING
+
+
+def _proxied(address: str) -> bool:
+    """Whether gRPC goes by way of a proxy to this address; never to what is on this machine."""
+    if is_local(address) or not any(map(os.environ.get, PROXIES)):
+        return False
+    direct = next(filter(None, map(os.environ.get, WITHOUT_PROXY)), "")
+    host = address.rpartition(":")[0].strip("[]")
+    return not any(host.endswith(end.strip()) for end in direct.split(",") if end.strip())
 
 
 async def _listener(address: str, tls: Tls | None) -> Health:

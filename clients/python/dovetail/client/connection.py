@@ -67,7 +67,10 @@ SEVERAL = (
 )
 
 AT_HOME = ("grpc.enable_http_proxy", 0)
-"""What is on this machine is not looked for by way of a proxy, which would see the token."""
+"""What is on this machine is not looked for by way of a proxy, which would see the token.
+
+Other machines are, as gRPC has it: grpc_proxy, https_proxy, http_proxy, and no_proxy against them.
+"""
 
 Addresses = str | Iterable[str]
 """One address, or those of several servers over one store: listed, or separated by commas."""
@@ -109,6 +112,12 @@ def _ip_version(address: str) -> int:
             f"of several addresses each must be an IP address and a port, not {address!r};"
             " a name must stand alone, and may have several addresses"
         ) from None
+
+
+def channel_to(addresses: Addresses, tls: Tls | None) -> grpc.aio.Channel:
+    """The channel of every call and every question to servers. Raises ConfigurationError."""
+    each = listed(addresses)
+    return open_channel(target(each), tls, _options(each, tls))
 
 
 def _options(addresses: tuple[str, ...], tls: Tls | None) -> tuple[tuple[str, Any], ...]:
@@ -171,7 +180,7 @@ class Connection:
             refuse_clear_text(each)
         self.address = ",".join(each)
         self._pid = os.getpid()
-        self.channel = open_channel(target(each), access.tls, _options(each, access.tls))
+        self.channel = channel_to(each, access.tls)
         self.timeout = access.timeout
         self._patience = min(access.patience, access.timeout)
         self._ids = access.ids

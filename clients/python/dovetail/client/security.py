@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shlex
 import ssl
 import stat
@@ -19,6 +20,9 @@ from dovetail.settings import CLIENT
 
 LARGEST_TOKEN_FILE = 4096
 _TOKEN, _TOKEN_FILE = (CLIENT[name].variable for name in ("token", "token-file"))
+
+_SCHEME = re.compile("dns:(///)?|ipv[46]:")
+"""How gRPC may be told what kind of address follows."""
 
 _SIGNS = {
     "WRONG_VERSION_NUMBER": "the server speaks no TLS",
@@ -211,8 +215,9 @@ def is_local(address: str) -> bool:
     """Whether an address is certain to be this machine's."""
     if address.startswith("unix:"):
         return True
-    host = address.rpartition(":")[0].strip("[]")
+    host = _SCHEME.sub("", address).rpartition(":")[0].strip("[]")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ip = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
