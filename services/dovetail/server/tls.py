@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ import grpc
 import structlog
 
 from dovetail.server.config import ConfigError, ServerConfig
+from dovetail.server.exposure import Exposure, exposure
 
 Contents = tuple[bytes | str, ...]
 """What each file holds, or in words why it cannot be read."""
@@ -123,8 +125,9 @@ def _content(path: Path) -> bytes | str:
 
 
 def _warn_of_an_open_key(key: Path) -> None:
-    mode = key.stat().st_mode & 0o777
-    if mode & 0o077:
+    with key.open("rb") as file:
+        mode, open_to = os.fstat(file.fileno()).st_mode & 0o777, exposure(file.fileno())
+    if open_to is not Exposure.NOBODY:
         log.warning(
             "others on this machine may read the private key", key=str(key), mode=f"{mode:04o}"
         )

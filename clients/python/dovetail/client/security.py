@@ -17,6 +17,7 @@ import grpc
 
 from dovetail.client.forked import keep_in_children, prepare_core
 from dovetail.settings import CLIENT
+from dovetail.settings.exposure import Exposure, exposure
 
 LARGEST_TOKEN_FILE = 4096
 _TOKEN, _TOKEN_FILE = (CLIENT[name].variable for name in ("token", "token-file"))
@@ -79,11 +80,11 @@ class Token:
 
 
 def read_token(path: Path) -> str:
-    """The token of a file that nobody else can read. No error ever shows its content."""
+    """The token of a file that is its reader's alone. No error ever shows its content."""
     try:
         # Looked at once it is open, so that it is this file that was looked at; a pipe never waits.
         with open(path, "rb", opener=_without_waiting) as file:
-            _refuse_exposed(path, os.fstat(file.fileno()))
+            _refuse_exposed(path, file.fileno())
             content = file.read(LARGEST_TOKEN_FILE + 1)
     except OSError as error:
         raise ConfigurationError(f"token file {path}: {error.strerror}") from None
@@ -96,15 +97,16 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _refuse_exposed(path: Path, status: os.stat_result) -> None:
+def _refuse_exposed(path: Path, number: int) -> None:
+    status, open_to = os.fstat(number), exposure(number)
     if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError(f"token file {path}: it is not a regular file")
-    if status.st_uid != os.geteuid():
+    if open_to is Exposure.ANOTHER_OWNER:
         raise ConfigurationError(
             f"token file {path}: it belongs to another user (uid {status.st_uid}), who may change"
-            " it: copy it to a file of your own"
+            " it: copy it to a file of your own, or have root own it (chown root)"
         )
-    if status.st_mode & 0o077:
+    if open_to is Exposure.OTHERS:
         mode = stat.S_IMODE(status.st_mode)
         raise ConfigurationError(
             f"token file {path}: others may open it (mode {mode:04o}). Close it to them:"

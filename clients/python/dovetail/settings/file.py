@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from dovetail.settings.exposure import Exposure, exposure
 from dovetail.settings.places import config_home, without_tilde
 from dovetail.settings.table import CLIENT, SETTINGS, Kind, Setting, converted, without_password
 
 SECTIONS = tuple(dict.fromkeys(setting.section for setting in SETTINGS))
-OTHERS = 0o077
 
 
 class SettingsFileError(ValueError):
@@ -124,7 +124,11 @@ def _kind(setting: Setting) -> tuple[tuple[type, ...], str]:
 
 def _check_password(path: Path, store: str) -> None:
     """A file with a password in it is its owner's alone."""
-    if without_password(store) != store and path.stat().st_mode & OTHERS:
+    if without_password(store) == store:
+        return
+    with path.open("rb") as file:
+        open_to = exposure(file.fileno())
+    if open_to is not Exposure.NOBODY:
         raise _fault(
             path,
             f"[server] store holds a password, and other users may read the file: chmod 600 {path}",

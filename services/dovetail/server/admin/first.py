@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dovetail.server.config import ConfigError
+from dovetail.server.exposure import Exposure, exposure
 from dovetail.server.tokens import is_token, new_token
 
 LARGEST_FILE = 4_096
@@ -40,7 +41,7 @@ def _make(path: Path) -> None:
 def _read(path: Path) -> str:
     # Looked at once it is open, so that it is this file that was looked at; a pipe never waits.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        _refuse_exposed(path, os.fstat(file.fileno()))
+        _refuse_exposed(path, file.fileno())
         token = file.read(LARGEST_FILE).decode(errors="replace").strip()
     if not is_token(token):
         raise ConfigError(
@@ -50,17 +51,18 @@ def _read(path: Path) -> str:
     return token
 
 
-def _refuse_exposed(path: Path, status: os.stat_result) -> None:
+def _refuse_exposed(path: Path, number: int) -> None:
     """Refuse a file by which others could be, or choose, the admin."""
+    status, open_to = os.fstat(number), exposure(number)
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
         raise ConfigError(f"--admin-token-file {path} is not a regular file: name another")
-    if status.st_uid != os.geteuid():
+    if open_to is Exposure.ANOTHER_OWNER:
         raise ConfigError(
             f"--admin-token-file {path} belongs to another user (uid {status.st_uid}), who would"
-            " choose who is admin: copy it to a file of your own"
+            " choose who is admin: copy it to a file of your own, or have root own it (chown root)"
         )
-    if mode & 0o077:
+    if open_to is Exposure.OTHERS:
         raise ConfigError(
-            f"--admin-token-file {path} has mode {mode:04o}: others can read it. chmod 600 {path}"
+            f"--admin-token-file {path} has mode {mode:04o}: others can open it. chmod 600 {path}"
         )
