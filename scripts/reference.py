@@ -38,6 +38,7 @@ SOURCES = {
     "tasks.md": "dovetail/tasks/v1/tasks.proto",
     "admin.md": "dovetail/admin/v1/admin.proto",
 }
+SHARED = "dovetail/types/v1/types.proto"
 MADE = """This page is written by `make reference` from {};
 `make lint` fails when it is out of date."""
 
@@ -50,7 +51,8 @@ MESSAGES, ENUMS, SERVICES, MEMBERS = 4, 5, 6, 2
 
 def main() -> int:
     """Write the pages, or compare them."""
-    pages = {name: _lines(Contract(_compiled(source))) for name, source in SOURCES.items()}
+    shared = _compiled(SHARED)
+    pages = {name: _lines(Contract(_compiled(source), shared)) for name, source in SOURCES.items()}
     pages["command-line.md"] = _lines(CommandLine(program))
     pages["rights.md"] = _lines(rights.page(MADE))
     if "--check" not in sys.argv:
@@ -90,13 +92,12 @@ def _well_known() -> Path:
 class Contract:
     """One proto as a page: its service, RPC by RPC, then what its messages are made of."""
 
-    def __init__(self, file: FileDescriptorProto) -> None:
-        """Find the comments, and what belongs to which RPC."""
+    def __init__(self, file: FileDescriptorProto, shared: FileDescriptorProto) -> None:
+        """Find the comments, and what belongs to which RPC. `shared` has the types of all pages."""
         self._file = file
+        self._shared = shared
         (self._service,) = file.service
-        self._comments = {
-            tuple(place.path): place.leading_comments for place in file.source_code_info.location
-        }
+        self._comments = _comments(file)
         self._rpc_of = {method.input_type: method.name for method in self._service.method}
         self._messages = {
             f".{file.package}.{message.name}": (number, message)
@@ -176,26 +177,38 @@ class Contract:
         if not field.type_name:
             return FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
         name = field.type_name.removeprefix(f".{self._file.package}.")
+        name = name.removeprefix(f".{self._shared.package}.")
         if name.startswith("."):
             return name.removeprefix(".")
         return _link(name, self._rpc_of.get(field.type_name, name))
 
     def _enums(self) -> Iterator[str]:
         yield "## Enums"
-        for number, enum in enumerate(self._file.enum_type):
-            yield ""
-            yield f"### {enum.name}"
-            yield ""
-            yield one_line(self._comments[ENUMS, number])
-            yield ""
-            yield from self._values(number, enum)
+        used = {field.type_name for each in self._file.message_type for field in each.field}
+        for file in (self._file, self._shared):
+            comments = _comments(file)
+            for number, enum in enumerate(file.enum_type):
+                if file is self._file or f".{file.package}.{enum.name}" in used:
+                    yield ""
+                    yield f"### {enum.name}"
+                    yield ""
+                    yield one_line(comments[ENUMS, number])
+                    yield ""
+                    yield from _values(comments, number, enum)
 
-    def _values(self, number: int, enum: EnumDescriptorProto) -> Iterator[str]:
-        yield "| value | number | meaning |"
-        yield "|---|---|---|"
-        for place, value in enumerate(enum.value):
-            meaning = one_line(self._comments[ENUMS, number, MEMBERS, place])
-            yield f"| `{value.name}` | {value.number} | {_cell(meaning)} |"
+
+def _comments(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
+    return {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+
+
+def _values(
+    comments: dict[tuple[int, ...], str], number: int, enum: EnumDescriptorProto
+) -> Iterator[str]:
+    yield "| value | number | meaning |"
+    yield "|---|---|---|"
+    for place, value in enumerate(enum.value):
+        meaning = one_line(comments[ENUMS, number, MEMBERS, place])
+        yield f"| `{value.name}` | {value.number} | {_cell(meaning)} |"
 
 
 class CommandLine:

@@ -57,7 +57,9 @@ def test_an_error_carries_what_the_server_says_for_programs():
             grpc.StatusCode.UNAVAILABLE,
             "later",
             details(
-                error_details_pb2.ErrorInfo(reason="STORE_BUSY", metadata={"a": "b"}),
+                error_details_pb2.ErrorInfo(
+                    reason="STORE_BUSY", domain="dovetail.dev", metadata={"a": "b"}
+                ),
                 error_details_pb2.RetryInfo(retry_delay=Duration(seconds=1, nanos=500_000_000)),
                 error_details_pb2.BadRequest(
                     field_violations=[
@@ -71,6 +73,19 @@ def test_an_error_carries_what_the_server_says_for_programs():
     assert isinstance(error, client.UnavailableError)
     assert (error.reason, error.metadata, error.retry_after) == ("STORE_BUSY", {"a": "b"}, 1.5)
     assert error.violations == (client.FieldViolation(field="x", description="y"),)
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code != grpc.StatusCode.OK])
+def test_only_an_error_of_dovetail_s_own_making_says_that_nothing_was_written(code):
+    ours = error_details_pb2.ErrorInfo(reason="TASK_STATE", domain="dovetail.dev")
+    other = error_details_pb2.ErrorInfo(reason="RATE_LIMITED", domain="proxy.example")
+    mine = from_rpc_error(failed(code, "x", details(ours)))
+    unknown = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
+    assert (mine.reason, mine.outcome_unknown) == ("TASK_STATE", unknown)
+    assert mine.is_passing == (code is grpc.StatusCode.UNAVAILABLE)
+    for trailers in ((), (details(other),), (details(),)):
+        foreign = from_rpc_error(failed(code, "x", *trailers))
+        assert (foreign.reason, foreign.outcome_unknown, foreign.is_passing) == ("", True, True)
 
 
 def test_garbled_details_do_not_hide_the_status():

@@ -7,6 +7,7 @@ import pytest
 from client.conftest import Connect
 from dovetail.client import Agent, InvalidArgumentError
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST
 
 
 async def test_an_agent_registers_itself_and_others(alice: Agent):
@@ -76,7 +77,9 @@ async def test_a_message_is_found_with_what_became_of_it(alice: Agent, bob: Agen
     record = await alice.message(sent.message_id)
     assert record.receipts[0].state == pb.DELIVERY_STATE_ACKNOWLEDGED
     acknowledged = alice.messages(
-        recipient_id="bob", states=[pb.DELIVERY_STATE_ACKNOWLEDGED], order=pb.ORDER_NEWEST_FIRST
+        recipient_id="bob",
+        states=[pb.DELIVERY_STATE_ACKNOWLEDGED],
+        order=ORDER_NEWEST_FIRST,
     )
     assert [found.message.message_id async for found in acknowledged] == [sent.message_id]
     unread = alice.messages(recipient_id="bob", states=[pb.DELIVERY_STATE_UNACKNOWLEDGED])

@@ -17,6 +17,7 @@ from dovetail.client import (
     draft,
 )
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 
 
 async def test_a_task_lives_from_creation_to_reopening(alice: Agent, bob: Agent):
@@ -71,9 +72,9 @@ async def test_the_same_request_id_changes_once(alice: Agent):
 async def test_tasks_are_chosen_by_a_filter(alice: Agent):
     await alice.tasks.create("one", labels={"a": "b"})
     await alice.tasks.create("two")
-    chosen = alice.tasks.list(pb.TaskFilter(labels={"a": "b"}), order=pb.ORDER_NEWEST_FIRST)
+    chosen = alice.tasks.list(pb.TaskFilter(labels={"a": "b"}), order=types_pb2.ORDER_NEWEST_FIRST)
     assert [task.title async for task in chosen] == ["one"]
-    newest = alice.tasks.list(order=pb.ORDER_NEWEST_FIRST)
+    newest = alice.tasks.list(order=types_pb2.ORDER_NEWEST_FIRST)
     assert [task.title async for task in newest] == ["two", "one"]
 
 

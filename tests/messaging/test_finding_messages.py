@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST, ORDER_OLDEST_FIRST, Order
 from messaging.talk import Agent, bob_with, known, refusal
 from support.pair import Pair, bad_fields, error_info
 
@@ -41,12 +42,22 @@ async def test_an_unknown_message_is_not_found(pair: Pair, message_id: str) -> N
 async def test_listing_goes_in_the_order_of_sending_or_against_it(pair: Pair) -> None:
     bob = await bob_with(pair, 4)
     assert subjects(await bob.list_messages()) == ["1", "2", "3", "4"]
-    assert subjects(await bob.list_messages(order=pb.ORDER_OLDEST_FIRST)) == ["1", "2", "3", "4"]
-    assert subjects(await bob.list_messages(order=pb.ORDER_NEWEST_FIRST)) == ["4", "3", "2", "1"]
+    assert subjects(await bob.list_messages(order=ORDER_OLDEST_FIRST)) == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
+    assert subjects(await bob.list_messages(order=ORDER_NEWEST_FIRST)) == [
+        "4",
+        "3",
+        "2",
+        "1",
+    ]
 
 
-@pytest.mark.parametrize("order", [pb.ORDER_OLDEST_FIRST, pb.ORDER_NEWEST_FIRST])
-async def test_pages_join_without_gap_or_repetition(pair: Pair, order: pb.Order.ValueType) -> None:
+@pytest.mark.parametrize("order", [ORDER_OLDEST_FIRST, ORDER_NEWEST_FIRST])
+async def test_pages_join_without_gap_or_repetition(pair: Pair, order: Order.ValueType) -> None:
     bob = await bob_with(pair, 7)
     found: list[str] = []
     answer = await bob.list_messages(order=order, page_size=3)
@@ -57,15 +68,15 @@ async def test_pages_join_without_gap_or_repetition(pair: Pair, order: pb.Order.
         )
         found += subjects(answer)
     expected = [str(number) for number in range(1, 8)]
-    assert found == (expected if order == pb.ORDER_OLDEST_FIRST else expected[::-1])
+    assert found == (expected if order == ORDER_OLDEST_FIRST else expected[::-1])
 
 
 async def test_what_is_sent_meanwhile_moves_no_page(pair: Pair) -> None:
     bob = await bob_with(pair, 4)
-    first = await bob.list_messages(order=pb.ORDER_NEWEST_FIRST, page_size=2)
+    first = await bob.list_messages(order=ORDER_NEWEST_FIRST, page_size=2)
     await bob.send("bob", subject="late")
     second = await bob.list_messages(
-        order=pb.ORDER_NEWEST_FIRST, page_size=2, page_token=first.next_page_token
+        order=ORDER_NEWEST_FIRST, page_size=2, page_token=first.next_page_token
     )
     assert subjects(first) + subjects(second) == ["4", "3", "2", "1"]
 
@@ -100,7 +111,7 @@ async def test_a_token_is_good_for_the_same_listing_only(pair: Pair) -> None:
     token = (await bob.list_messages(page_size=1)).next_page_token
     (stranger,) = await known(pair, "bob", team_id="red")
     calls = (
-        bob.list_messages(page_token=token, order=pb.ORDER_NEWEST_FIRST),
+        bob.list_messages(page_token=token, order=ORDER_NEWEST_FIRST),
         bob.list_messages(page_token=token, recipient_id="bob"),
         bob.list_messages(page_token=token, states=[pb.DELIVERY_STATE_ACKNOWLEDGED]),
         bob.list_messages(page_token=token, filter=pb.MessageFilter(thread_id="x")),

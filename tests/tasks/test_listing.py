@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from tasks.work import (
     CANCELLED,
     COMPLETED,
@@ -97,14 +98,14 @@ async def test_a_filter_chooses_by_times_from_and_until(team: Team) -> None:
     assert await chosen(who, end_time_from=ends["4"], end_time_until=ends["4"]) == ""
 
 
-@pytest.mark.parametrize("order", [pb.ORDER_OLDEST_FIRST, pb.ORDER_NEWEST_FIRST])
+@pytest.mark.parametrize("order", [types_pb2.ORDER_OLDEST_FIRST, types_pb2.ORDER_NEWEST_FIRST])
 @pytest.mark.parametrize("page_size", [1, 2, 5, 6, 1_000])
 async def test_pages_give_every_task_once_in_order(
-    team: Team, page_size: int, order: pb.Order.ValueType
+    team: Team, page_size: int, order: types_pb2.Order.ValueType
 ) -> None:
     await filled(team)
     listed = ids(await team.worker().all(page_size=page_size, order=order))
-    assert listed == sorted(listed, reverse=order == pb.ORDER_NEWEST_FIRST)
+    assert listed == sorted(listed, reverse=order == types_pb2.ORDER_NEWEST_FIRST)
     assert len(listed) == 6
 
 
@@ -144,7 +145,7 @@ async def test_a_token_is_good_only_for_the_request_it_came_from(team: Team) -> 
     token = (await joe.page(page_size=2)).next_page_token
     other_team = Team(team.pair, team.team_id + " too").worker("joe")
     wrong: list[tuple[Worker, dict[str, Any]]] = [
-        (joe, {"order": pb.ORDER_NEWEST_FIRST}),
+        (joe, {"order": types_pb2.ORDER_NEWEST_FIRST}),
         (joe, {"filter": pb.TaskFilter(states=[PENDING])}),
         (joe, {"filter": pb.TaskFilter(labels={"a": "1"})}),
         (other_team, {}),

@@ -19,6 +19,7 @@ from dovetail.server.statuses import STATUS_CODES
 from dovetail.server.store import records
 from dovetail.server.tasks import drafts
 from dovetail.tasks.v1 import tasks_pb2 as t
+from dovetail.types.v1 import types_pb2
 
 MODULES: tuple[ModuleType, ...] = (records, drafts, paging, subscription)
 
@@ -30,8 +31,7 @@ ENUMS: list[tuple[type[IntEnum], Any]] = [
     (records.DeliveryState, m.DeliveryState),
     (records.TaskState, t.TaskState),
     (drafts.Notify, t.Notify),
-    (paging.Order, m.Order),
-    (paging.Order, t.Order),
+    (paging.Order, types_pb2.Order),
     (subscription.StartPosition, m.StartPosition),
     (subscription.Mark, m.StreamMark),
 ]

@@ -24,6 +24,7 @@ from dovetail.cli.options import (
 from dovetail.cli.output import ending_with_reader
 from dovetail.client import Inbox, NotFoundError, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.types.v1 import types_pb2
 
 MOST_SEQUENCES = 1_000
 LONGEST_WAIT = 50
@@ -204,7 +205,7 @@ async def list_(
     filter = pb.MessageFilter(
         sender_ids=senders, thread_id=thread_id, task_id=task_id, labels=dict(labels)
     )
-    order = pb.ORDER_NEWEST_FIRST if newest else pb.ORDER_OLDEST_FIRST
+    order = types_pb2.ORDER_NEWEST_FIRST if newest else types_pb2.ORDER_OLDEST_FIRST
     printed = 0
     async for record in session.agent.messages(
         recipient_id=recipient_id, filter=filter, order=order

@@ -22,6 +22,7 @@ from dovetail.cli.options import (
     label_option,
 )
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 
 STATES = enum_names(pb.TaskState.keys(), "TASK_STATE_")
 
@@ -136,7 +137,7 @@ async def show(session: Session, task_id: str) -> None:
 @calls
 async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any) -> None:
     """List tasks, the oldest first."""
-    order = pb.ORDER_NEWEST_FIRST if newest else pb.ORDER_OLDEST_FIRST
+    order = types_pb2.ORDER_NEWEST_FIRST if newest else types_pb2.ORDER_OLDEST_FIRST
     found: list[pb.Task] = []
     async for task in session.agent.tasks.list(_filter(**chosen), order=order):
         found.append(task)

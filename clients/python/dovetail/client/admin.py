@@ -22,7 +22,7 @@ import grpc
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.client.configuration import Configuration
-from dovetail.client.connection import PASSING, Access, Addresses, Connection, pauses
+from dovetail.client.connection import Access, Addresses, Connection, pauses
 from dovetail.client.errors import DovetailError
 from dovetail.client.security import Tls
 from dovetail.client.values import duration
@@ -186,9 +186,9 @@ class Admin:
             server = await self._reached(give_up)
             try:
                 return await server.connection.call(method(server.stub), request)
-            except PASSING as error:
+            except DovetailError as error:
                 pause = max(pause, error.retry_after or 0.0)
-                if not repeatable(error) or clock() + pause > give_up:
+                if not (error.is_passing and repeatable(error)) or clock() + pause > give_up:
                     raise
             await asyncio.sleep(pause)
         raise AssertionError("pauses never end")

@@ -27,6 +27,7 @@ from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.settings import CLIENT
 from dovetail.tasks.v1 import tasks_pb2
+from dovetail.types.v1 import types_pb2
 
 TIMEOUT: float = CLIENT["timeout"].default
 
@@ -282,7 +283,7 @@ class Agent:
         recipient_id: str = "",
         states: Iterable[pb.DeliveryState.ValueType] = (),
         filter: pb.MessageFilter | None = None,
-        order: pb.Order.ValueType = pb.ORDER_UNSPECIFIED,
+        order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
         page_size: int = 0,
     ) -> AsyncIterator[pb.MessageRecord]:
         """The team's messages, or those of one inbox, page after page."""

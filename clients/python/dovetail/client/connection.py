@@ -14,7 +14,6 @@ from typing import Any, Concatenate, TypeVar
 import grpc
 
 from dovetail.client.errors import (
-    CallCancelledError,
     DovetailError,
     UnavailableError,
     from_rpc_error,
@@ -74,9 +73,6 @@ Other machines are, as gRPC has it: grpc_proxy, https_proxy, http_proxy, and no_
 
 Addresses = str | Iterable[str]
 """One address, or those of several servers over one store: listed, or separated by commas."""
-
-PASSING = (UnavailableError, CallCancelledError)
-"""Errors after which the same call may be made again: every write is safe to repeat."""
 
 
 def caller_metadata(team_id: str, agent_id: str) -> Metadata:
@@ -213,7 +209,7 @@ class Connection:
             except grpc.aio.AioRpcError as error:
                 failure = self.failure(error)
                 pause = max(pause, failure.retry_after or 0.0)
-                if not isinstance(failure, PASSING) or clock() + pause > give_up:
+                if not failure.is_passing or clock() + pause > give_up:
                     raise failure from error
             await asyncio.sleep(pause)
         raise AssertionError("pauses never end")

@@ -12,13 +12,15 @@ DovetailError
 ├── OutOfRangeError          a position beyond the legal range
 ├── ResourceExhaustedError   a limit or the disk is full
 ├── UnimplementedError       the server does not know the method
-│       After these nothing was written. After the following it may have been:
 ├── DeadlineExceededError    no answer in time
 ├── UnavailableError         the server or its store cannot be reached now
 ├── CallCancelledError       the server broke the call off
 ├── InternalError            a fault of the server
 ├── UnknownError             a fault of something between
 └── DataLossError            an answer was lost or garbled
+
+Only an error with a `reason` was made by Dovetail. Every other came from a library or from
+something between, whatever its status: its outcome is unknown. `outcome_unknown` tells them apart.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 DETAILS_KEY = "grpc-status-details-bin"
+DOMAIN = "dovetail.dev"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,20 @@ class DovetailError(Exception):
         self.retry_after = retry_after
         self.address = ""
         self.tls_fault = ""
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether the call may have been done: then repeat it, with the same `request_id`.
+
+        False only for an error of Dovetail's own making (it has a `reason`) that says that nothing
+        was written: of any status but UNAVAILABLE and INTERNAL.
+        """
+        return not self.reason or isinstance(self, (UnavailableError, InternalError))
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may succeed when it is repeated as it is."""
+        return not self.reason or isinstance(self, UnavailableError)
 
 
 class InvalidArgumentError(DovetailError):
@@ -198,6 +215,8 @@ class _Details:
         for detail in _status(trailers).details:
             for known in (self.info, self.bad_request, self._retry_info):
                 detail.Unpack(known)  # says no, and does nothing, where it is of another type
+        if self.info.domain != DOMAIN:  # of something between, which has reasons of its own
+            self.info.Clear()
 
     @property
     def retry_after(self) -> float | None:

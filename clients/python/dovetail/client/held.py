@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from google.protobuf import json_format
 
-from dovetail.client.connection import PASSING, pauses
+from dovetail.client.connection import pauses
 from dovetail.client.drafts import completion, new_id
 from dovetail.client.errors import DeadlineExceededError, DovetailError, LeaseLostError
 from dovetail.client.tasks import Tasks
@@ -20,7 +20,6 @@ from dovetail.tasks.v1 import tasks_pb2 as pb
 T = TypeVar("T")
 
 LONGEST_NOTE = 4_096
-OUTAGES = (*PASSING, DeadlineExceededError)
 
 Complete = Callable[[pb.CompleteTaskRequest], Awaitable[pb.Task]]
 
@@ -206,8 +205,8 @@ async def through_outages(call: Callable[[], Awaitable[T]], end: float = math.in
     for pause in pauses():
         try:
             return await call()
-        except OUTAGES as outage:
-            if clock() + pause > end:
+        except DovetailError as outage:
+            if not outage.is_passing or clock() + pause > end:
                 raise
             log.warning("%s; trying again", outage)
         await asyncio.sleep(pause)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import grpc
 from grpc.aio import EOF
 
-from dovetail.client.connection import PASSING, Connection, pauses
+from dovetail.client.connection import Connection, pauses
 from dovetail.client.received import ReceivedMessage
 from dovetail.client.security import Metadata
 from dovetail.messaging.v1 import messaging_pb2 as pb
@@ -96,7 +96,7 @@ class Inbox:
                 self._pause = 0.0
                 return
             failure = self._connection.failure(error)
-            if not isinstance(failure, PASSING):
+            if not failure.is_passing:
                 raise failure from error
             self._pause = max(self._pause, failure.retry_after or 0.0)
             return

@@ -28,6 +28,7 @@ from dovetail.client.errors import DovetailError, from_status
 from dovetail.client.values import duration, struct
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
+from dovetail.types.v1 import types_pb2
 
 
 class Tasks:
@@ -79,7 +80,7 @@ class Tasks:
         self,
         filter: pb.TaskFilter | None = None,
         *,
-        order: pb.Order.ValueType = pb.ORDER_UNSPECIFIED,
+        order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
         page_size: int = 0,
     ) -> AsyncIterator[pb.Task]:
         """The tasks that a filter chooses, page after page."""

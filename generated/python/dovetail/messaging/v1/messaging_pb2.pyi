@@ -4,6 +4,7 @@ isort:skip_file
 The contract of Dovetail's messaging: a durable inbox per agent."""
 
 from collections import abc as _abc
+from dovetail.types.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -181,30 +182,6 @@ DELIVERY_STATE_ACKNOWLEDGED: DeliveryState.ValueType  # 2
 3 to 9 are kept for rejected, expired and withdrawn.
 """
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
-
-class _Order:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Order.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ORDER_UNSPECIFIED: _Order.ValueType  # 0
-    """OLDEST_FIRST."""
-    ORDER_OLDEST_FIRST: _Order.ValueType  # 1
-    """From the first sent to the last."""
-    ORDER_NEWEST_FIRST: _Order.ValueType  # 2
-    """From the last sent to the first."""
-
-class Order(_Order, metaclass=_OrderEnumTypeWrapper):
-    """Order is the direction of a listing."""
-
-ORDER_UNSPECIFIED: Order.ValueType  # 0
-"""OLDEST_FIRST."""
-ORDER_OLDEST_FIRST: Order.ValueType  # 1
-"""From the first sent to the last."""
-ORDER_NEWEST_FIRST: Order.ValueType  # 2
-"""From the last sent to the first."""
-Global___Order: _TypeAlias = Order  # noqa: Y015
 
 class _StartPosition:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -1311,7 +1288,7 @@ class ListMessagesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     recipient_id: _builtins.str
     """Only messages in this agent's inbox. Empty: all messages of the team."""
-    order: Global___Order.ValueType
+    order: _types_pb2.Order.ValueType
     """Default: OLDEST_FIRST."""
     page_size: _builtins.int
     """1 to 1,000; default (0): 50. A page also ends at 1 MiB, or one message."""
@@ -1333,7 +1310,7 @@ class ListMessagesRequest(_message.Message):
         recipient_id: _builtins.str = ...,
         states: _abc.Iterable[Global___DeliveryState.ValueType] | None = ...,
         filter: Global___MessageFilter | None = ...,
-        order: Global___Order.ValueType = ...,
+        order: _types_pb2.Order.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...

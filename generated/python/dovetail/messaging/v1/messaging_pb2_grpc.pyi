@@ -48,13 +48,14 @@ class MessagingServiceStub:
     Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
     match when all its pairs do.
 
-    Promises. An answered write is on disk and seen by the next read of either service. After an error
-    other than DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE and INTERNAL nothing was written; after those
-    four the outcome is unknown, and a repeat with the same `request_id` is safe.
+    Promises. A write that returned OK is on disk and seen by the next read of either service.
 
-    Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
     google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
+    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
+    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
+    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.
     """
@@ -145,13 +146,14 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
     match when all its pairs do.
 
-    Promises. An answered write is on disk and seen by the next read of either service. After an error
-    other than DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE and INTERNAL nothing was written; after those
-    four the outcome is unknown, and a repeat with the same `request_id` is safe.
+    Promises. A write that returned OK is on disk and seen by the next read of either service.
 
-    Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
     google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
+    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
+    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
+    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.
     """
@@ -238,13 +240,14 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
     match when all its pairs do.
 
-    Promises. An answered write is on disk and seen by the next read of either service. After an error
-    other than DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE and INTERNAL nothing was written; after those
-    four the outcome is unknown, and a repeat with the same `request_id` is safe.
+    Promises. A write that returned OK is on disk and seen by the next read of either service.
 
-    Errors carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
     google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
+    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
+    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
+    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
     statuses stand at each RPC.
     """

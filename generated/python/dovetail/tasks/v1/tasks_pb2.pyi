@@ -4,6 +4,7 @@ isort:skip_file
 The contract of Dovetail's tasks: a task's life, and the report over many."""
 
 from collections import abc as _abc
+from dovetail.types.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -86,30 +87,6 @@ NOTIFY_ALL: Notify.ValueType  # 1
 NOTIFY_NONE: Notify.ValueType  # 2
 """To nobody."""
 Global___Notify: _TypeAlias = Notify  # noqa: Y015
-
-class _Order:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Order.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ORDER_UNSPECIFIED: _Order.ValueType  # 0
-    """OLDEST_FIRST."""
-    ORDER_OLDEST_FIRST: _Order.ValueType  # 1
-    """From the first created to the last."""
-    ORDER_NEWEST_FIRST: _Order.ValueType  # 2
-    """From the last created to the first."""
-
-class Order(_Order, metaclass=_OrderEnumTypeWrapper):
-    """Order is the direction of a listing."""
-
-ORDER_UNSPECIFIED: Order.ValueType  # 0
-"""OLDEST_FIRST."""
-ORDER_OLDEST_FIRST: Order.ValueType  # 1
-"""From the first created to the last."""
-ORDER_NEWEST_FIRST: Order.ValueType  # 2
-"""From the last created to the first."""
-Global___Order: _TypeAlias = Order  # noqa: Y015
 
 class _ReportBasis:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -933,7 +910,7 @@ class ListTasksRequest(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    order: Global___Order.ValueType
+    order: _types_pb2.Order.ValueType
     """Default: OLDEST_FIRST."""
     page_size: _builtins.int
     """1 to 1,000; default (0): 50. A page also ends at 1 MiB, or one task."""
@@ -947,7 +924,7 @@ class ListTasksRequest(_message.Message):
         self,
         *,
         filter: Global___TaskFilter | None = ...,
-        order: Global___Order.ValueType = ...,
+        order: _types_pb2.Order.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
