@@ -28,7 +28,16 @@ def test_it_puts_no_name_but_dovetail_at_the_top(names: list[str]) -> None:
 
 def test_every_package_says_that_it_is_typed(names: list[str]) -> None:
     packages = {name.split("/")[1] for name in names if name.startswith("dovetail/")}
-    assert packages == {"admin", "cli", "client", "messaging", "server", "settings", "tasks"}
+    assert packages == {
+        "admin",
+        "cli",
+        "client",
+        "messaging",
+        "server",
+        "settings",
+        "tasks",
+        "types",
+    }
     assert {f"dovetail/{package}/py.typed" for package in packages} <= set(names)
 
 

@@ -18,6 +18,7 @@ PAGE_SIZE = 50
 LARGEST_PAGE = 1_000
 MOST_IN_FILTER = 1_000
 SHOWN_CHARACTERS = 60
+VIOLATIONS_MAX = 10
 
 
 def shown(value: object) -> str:
@@ -46,6 +47,7 @@ class Checks:
     def __init__(self) -> None:
         """Begin without violations."""
         self._violations: list[FieldViolation] = []
+        self._count = 0
 
     def __enter__(self) -> Checks:
         """Collect."""
@@ -55,7 +57,7 @@ class Checks:
         """Raise what was collected, if anything was."""
         if kind is None and self._violations:
             first = self._violations[0]
-            more = f" (and {len(self._violations) - 1} more)" if len(self._violations) > 1 else ""
+            more = f" (and {self._count - 1:,} more)" if self._count > 1 else ""
             raise InvalidArgumentError(
                 Reason.INVALID_FIELDS,
                 f"{first.field}: {first.description}{more}",
@@ -64,8 +66,10 @@ class Checks:
             )
 
     def refuse(self, field: str, description: str) -> None:
-        """Record a violation."""
-        self._violations.append(FieldViolation(field=field, description=description))
+        """Record a violation: the first ten are told, the others counted."""
+        self._count += 1
+        if len(self._violations) < VIOLATIONS_MAX:
+            self._violations.append(FieldViolation(field=field, description=description))
 
     def id(self, field: str, value: str) -> None:
         """An id that must be there."""
@@ -131,7 +135,8 @@ class Checks:
     def labels(self, field: str, labels: Mapping[str, str]) -> None:
         """At most 16 labels of printable text."""
         if len(labels) > LABELS:
-            self.refuse(field, f"must have at most {LABELS} pairs, has {len(labels)}")
+            self.refuse(field, f"must have at most {LABELS} entries, has {len(labels):,}")
+            return
         for key, value in labels.items():
             if not 1 <= len(key) <= LABEL_KEY_CHARACTERS or not key.isprintable():
                 self.refuse(

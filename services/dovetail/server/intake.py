@@ -14,6 +14,7 @@ from typing import Any
 
 from grpc.aio import EOF, ServicerContext
 
+from dovetail.server.bounds import check_counts
 from dovetail.server.budget import Budget
 from dovetail.server.errors import InvalidArgumentError, Reason, UnavailableError
 
@@ -94,10 +95,12 @@ def _check_size(payload: bytes) -> None:
 
 def _parse(payload: bytes, deserialize: Deserializer) -> Any:
     try:
-        return deserialize(payload)
+        request = deserialize(payload)
     except Exception as error:
         # protobuf's errors have no common class
         raise InvalidArgumentError(
             Reason.MALFORMED_REQUEST,
             f"the request is not a message of this method, or has text that is not UTF-8: {error}",
         ) from error
+    check_counts(request)
+    return request

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from typing import cast
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar, cast
 
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
@@ -20,6 +23,10 @@ EARLIEST_SECONDS = -62_135_596_800  # 0001-01-01
 LATEST_SECONDS = 253_402_300_799  # 9999-12-31
 # Protobuf reads 100 levels, of which an object takes three; answers hold it deeper than requests.
 MOST_LEVELS = 30
+LIGHT = 4_096
+"""Structured content up to this size is converted at once, larger in a thread."""
+
+T = TypeVar("T")
 
 
 def micros(field: str, time: Timestamp) -> int:
@@ -81,7 +88,29 @@ def _levels(content: object) -> int:
 
 def optional_struct(text: str | None) -> Struct | None:
     """Structured content of JSON text, or unset."""
-    return None if text is None else json_format.Parse(text, Struct())
+    if text is None:
+        return None
+    return _built(text) if len(text) <= LIGHT else _kept(text)
+
+
+def _built(text: str) -> Struct:
+    made = Struct()
+    made.update(json.loads(text))
+    return made
+
+
+# One message to many streams is built once. Protobuf copies what is set into a message, so that
+# what is kept here is never changed. Bounded: a Struct has 10,000 values at most.
+_kept = lru_cache(maxsize=32)(_built)
+
+
+async def converted(weight: int, convert: Callable[[], T]) -> T:
+    """What `convert` makes; in a thread where it has much structured content to go through.
+
+    A Struct of 10,000 values takes tens of milliseconds, for which the event loop serves nobody.
+    `weight` is its size, in bytes or characters.
+    """
+    return convert() if weight <= LIGHT else await asyncio.to_thread(convert)
 
 
 def repeat(request_id: str, request: Message) -> Repeat | None:

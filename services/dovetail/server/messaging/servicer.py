@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 
 from google.protobuf.struct_pb2 import Struct
@@ -29,6 +29,7 @@ from dovetail.server.store.records import (
 )
 from dovetail.server.wire import (
     binding,
+    converted,
     duration_micros,
     micros,
     optional_struct,
@@ -85,7 +86,8 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         self, request: pb.SendMessageRequest, context: Context
     ) -> pb.SendMessageResponse:
         """Write a message and its deliveries."""
-        sent = await self._inboxes.send(current_caller.get(), _draft(request))
+        draft = await converted(request.data.ByteSize(), lambda: _draft(request))
+        sent = await self._inboxes.send(current_caller.get(), draft)
         return pb.SendMessageResponse(
             message_id=message_id(sent.number),
             thread_id=sent.thread_id,
@@ -103,7 +105,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         stream = self._subscriptions.open(current_caller.get(), _wish(request))
         async with aclosing(stream):
             while True:  # no name holds what a slow reader has yet to take
-                yield _response(await anext(stream))
+                yield await _converted_response([await anext(stream)])
 
     async def ReceiveMessages(
         self, request: pb.ReceiveMessagesRequest, context: Context
@@ -121,10 +123,13 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             filter=_filter(request.filter) if request.HasField("filter") else None,
         )
         received = await self._receiver.receive(current_caller.get(), wanted)
-        return pb.ReceiveMessagesResponse(
-            deliveries=map(_delivery, received.deliveries),
-            acknowledged_count=received.acknowledged_count,
-            unacknowledged_count=received.unacknowledged_count,
+        return await converted(
+            _data_size(each.message for each in received.deliveries),
+            lambda: pb.ReceiveMessagesResponse(
+                deliveries=map(_delivery, received.deliveries),
+                acknowledged_count=received.acknowledged_count,
+                unacknowledged_count=received.unacknowledged_count,
+            ),
         )
 
     async def AcknowledgeMessages(
@@ -144,7 +149,9 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
     ) -> pb.GetMessageResponse:
         """Answer one message."""
         record = await self._inboxes.get(current_caller.get(), request.message_id)
-        return pb.GetMessageResponse(record=_record(record))
+        return await converted(
+            _data_size([record[0]]), lambda: pb.GetMessageResponse(record=_record(record))
+        )
 
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context
@@ -158,7 +165,10 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             order=request.order,
         )
         page, token = await self._inboxes.page(caller, listing, _paging(caller, request))
-        return pb.ListMessagesResponse(records=map(_record, page), next_page_token=token)
+        return await converted(
+            _data_size(message for message, _ in page),
+            lambda: pb.ListMessagesResponse(records=map(_record, page), next_page_token=token),
+        )
 
 
 def _paging(caller: Caller, request: pb.ListAgentsRequest | pb.ListMessagesRequest) -> Paging:
@@ -215,6 +225,18 @@ def _filter(filter: pb.MessageFilter) -> MessageFilter:
         if filter.HasField("create_time_until")
         else None,
     )
+
+
+def _data_size(messages: Iterable[Message]) -> int:
+    """How many characters of structured content messages have."""
+    return sum(len(message.content.data_json or "") for message in messages)
+
+
+async def _converted_response(taken: list[Response]) -> pb.SubscribeInboxResponse:
+    """A response as it is sent. Taken out of the list, which a slow reader would hold for long."""
+    response = taken.pop()
+    size = _data_size(each.message for each in response.deliveries)
+    return await converted(size, lambda: _response(response))
 
 
 def _response(response: Response) -> pb.SubscribeInboxResponse:

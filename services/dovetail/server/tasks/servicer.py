@@ -15,6 +15,8 @@ from dovetail.server.tasks.translation import (
     batch_options,
     claimed,
     completion,
+    completions_of,
+    data_size,
     draft,
     drafts,
     failure,
@@ -26,11 +28,12 @@ from dovetail.server.tasks.translation import (
     outline,
     report_message,
     task_message,
+    told,
     update,
     words,
 )
-from dovetail.server.tasks.work import Completion, Work
-from dovetail.server.wire import binding, duration_micros, optional_timestamp
+from dovetail.server.tasks.work import Work
+from dovetail.server.wire import binding, converted, duration_micros, optional_timestamp
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
@@ -51,17 +54,17 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         self, request: pb.CreateTaskRequest, context: Context
     ) -> pb.CreateTaskResponse:
         """Make a task."""
-        changed = await self._lifecycle.create(
-            current_caller.get(), draft(request), options(request)
-        )
-        return pb.CreateTaskResponse(task=task_message(changed.task), notices=notices(changed))
+        made = await converted(request.input.ByteSize(), lambda: draft(request))
+        changed = await self._lifecycle.create(current_caller.get(), made, options(request))
+        return pb.CreateTaskResponse(task=await told(changed.task), notices=notices(changed))
 
     async def BatchCreateTasks(
         self, request: pb.BatchCreateTasksRequest, context: Context
     ) -> pb.BatchCreateTasksResponse:
         """Make many tasks."""
+        wanted = await converted(request.ByteSize(), lambda: drafts(request))
         made = await self._lifecycle.create_all(
-            current_caller.get(), drafts(request), batch_options(request)
+            current_caller.get(), wanted, batch_options(request)
         )
         return pb.BatchCreateTasksResponse(
             tasks=[outline(each.task) for each in made],
@@ -71,7 +74,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
         """Answer one task."""
         task = await self._lifecycle.get(current_caller.get(), request.task_id)
-        return pb.GetTaskResponse(task=task_message(task))
+        return pb.GetTaskResponse(task=await told(task))
 
     async def ListTasks(
         self, request: pb.ListTasksRequest, context: Context
@@ -85,7 +88,10 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             binding=binding(caller.team_id, request),
         )
         page, token = await self._lifecycle.page(caller, listing, paging)
-        return pb.ListTasksResponse(tasks=map(task_message, page), next_page_token=token)
+        return await converted(
+            data_size(page),
+            lambda: pb.ListTasksResponse(tasks=map(task_message, page), next_page_token=token),
+        )
 
     async def UpdateTask(
         self, request: pb.UpdateTaskRequest, context: Context
@@ -94,7 +100,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         changed = await self._lifecycle.update(
             current_caller.get(), request.task.task_id, update(request), options(request)
         )
-        return pb.UpdateTaskResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.UpdateTaskResponse(task=await told(changed.task), notices=notices(changed))
 
     async def DeleteTask(
         self, request: pb.DeleteTaskRequest, context: Context
@@ -115,7 +121,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             request.assignee_id,
             options(request),
         )
-        return pb.AssignTaskResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.AssignTaskResponse(task=await told(changed.task), notices=notices(changed))
 
     async def UnassignTask(
         self, request: pb.UnassignTaskRequest, context: Context
@@ -124,7 +130,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         changed = await self._lifecycle.unassign(
             current_caller.get(), request.task_id, options(request)
         )
-        return pb.UnassignTaskResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.UnassignTaskResponse(task=await told(changed.task), notices=notices(changed))
 
     async def ClaimTask(
         self, request: pb.ClaimTaskRequest, context: Context
@@ -138,7 +144,9 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             lease=DEFAULT_LEASE if lease is None else lease,
         )
         tasks = await self._claims.claim(current_caller.get(), wish)
-        return pb.ClaimTaskResponse(tasks=map(claimed, tasks))
+        return await converted(
+            data_size(tasks), lambda: pb.ClaimTaskResponse(tasks=map(claimed, tasks))
+        )
 
     async def StartTask(
         self, request: pb.StartTaskRequest, context: Context
@@ -148,7 +156,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         changed, token = await self._work.start(
             current_caller.get(), request.task_id, lease, options(request)
         )
-        return pb.StartTaskResponse(task=task_message(changed.task), lease_token=token)
+        return pb.StartTaskResponse(task=await told(changed.task), lease_token=token)
 
     async def HeartbeatTask(
         self, request: pb.HeartbeatTaskRequest, context: Context
@@ -173,60 +181,53 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
     ) -> pb.ReleaseTaskResponse:
         """Give work back."""
         changed = await self._work.release(current_caller.get(), request.task_id, options(request))
-        return pb.ReleaseTaskResponse(task=task_message(changed.task))
+        return pb.ReleaseTaskResponse(task=await told(changed.task))
 
     async def RequestInput(
         self, request: pb.RequestInputRequest, context: Context
     ) -> pb.RequestInputResponse:
         """Ask for what the work needs."""
+        asked = await converted(request.data.ByteSize(), lambda: words(request))
         changed = await self._work.request_input(
-            current_caller.get(),
-            request.task_id,
-            request.agent_id,
-            words(request),
-            options(request),
+            current_caller.get(), request.task_id, request.agent_id, asked, options(request)
         )
-        return pb.RequestInputResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.RequestInputResponse(task=await told(changed.task), notices=notices(changed))
 
     async def ProvideInput(
         self, request: pb.ProvideInputRequest, context: Context
     ) -> pb.ProvideInputResponse:
         """Answer what was asked."""
+        said = await converted(request.data.ByteSize(), lambda: words(request))
         changed = await self._work.provide_input(
-            current_caller.get(), request.task_id, words(request), options(request)
+            current_caller.get(), request.task_id, said, options(request)
         )
-        return pb.ProvideInputResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.ProvideInputResponse(task=await told(changed.task), notices=notices(changed))
 
     async def CompleteTask(
         self, request: pb.CompleteTaskRequest, context: Context
     ) -> pb.CompleteTaskResponse:
         """End work well."""
+        ended = await converted(request.result.ByteSize(), lambda: outcome(request))
         changed = await self._work.complete(
-            current_caller.get(), request.task_id, outcome(request), options(request)
+            current_caller.get(), request.task_id, ended, options(request)
         )
-        return pb.CompleteTaskResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.CompleteTaskResponse(task=await told(changed.task), notices=notices(changed))
 
     async def BatchCompleteTasks(
         self, request: pb.BatchCompleteTasksRequest, context: Context
     ) -> pb.BatchCompleteTasksResponse:
         """End much work well."""
-        completions = [
-            Completion(
-                task_id=each.task_id,
-                outcome=outcome(each, f"tasks[{index}]."),
-                options=options(each),
-            )
-            for index, each in enumerate(request.tasks)
-        ]
+        completions = await converted(request.ByteSize(), lambda: completions_of(request))
         ended = await self._work.complete_all(current_caller.get(), completions)
         return pb.BatchCompleteTasksResponse(outcomes=map(completion, ended))
 
     async def FailTask(self, request: pb.FailTaskRequest, context: Context) -> pb.FailTaskResponse:
         """End an attempt badly."""
+        ended = await converted(request.failure.ByteSize(), lambda: failure(request))
         changed = await self._work.fail(
-            current_caller.get(), request.task_id, failure(request), options(request)
+            current_caller.get(), request.task_id, ended, options(request)
         )
-        return pb.FailTaskResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.FailTaskResponse(task=await told(changed.task), notices=notices(changed))
 
     async def CancelTask(
         self, request: pb.CancelTaskRequest, context: Context
@@ -235,7 +236,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         changed = await self._lifecycle.cancel(
             current_caller.get(), request.task_id, options(request)
         )
-        return pb.CancelTaskResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.CancelTaskResponse(task=await told(changed.task), notices=notices(changed))
 
     async def ReopenTask(
         self, request: pb.ReopenTaskRequest, context: Context
@@ -244,7 +245,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         changed = await self._lifecycle.reopen(
             current_caller.get(), request.task_id, options(request)
         )
-        return pb.ReopenTaskResponse(task=task_message(changed.task), notices=notices(changed))
+        return pb.ReopenTaskResponse(task=await told(changed.task), notices=notices(changed))
 
     async def GetReport(
         self, request: pb.GetReportRequest, context: Context

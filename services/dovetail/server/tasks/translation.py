@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,9 @@ from dovetail.server.store.records import (
 from dovetail.server.tasks.changing import etag
 from dovetail.server.tasks.drafts import Draft, Notify, Options, Outcome, Update, Words
 from dovetail.server.tasks.record import Changed
+from dovetail.server.tasks.work import Completion
 from dovetail.server.wire import (
+    converted,
     duration_micros,
     micros,
     optional_duration,
@@ -135,6 +138,18 @@ def outcome(request: pb.CompleteTaskRequest, prefix: str = "") -> Outcome:
     return Outcome(text=result.summary, data_json=data_json(f"{prefix}result.data", result, "data"))
 
 
+def completions_of(request: pb.BatchCompleteTasksRequest) -> list[Completion]:
+    """The tasks to complete together."""
+    return [
+        Completion(
+            task_id=each.task_id,
+            outcome=outcome(each, f"tasks[{index}]."),
+            options=options(each),
+        )
+        for index, each in enumerate(request.tasks)
+    ]
+
+
 def failure(request: pb.FailTaskRequest) -> Outcome:
     """How an attempt ended badly."""
     failed = request.failure
@@ -226,6 +241,21 @@ def task_message(task: Task) -> pb.Task:
     elif task.state is TaskState.FAILED or task.outcome_text:
         made.failure.CopyFrom(pb.TaskFailure(message=task.outcome_text, data=data))
     return made
+
+
+async def told(task: Task) -> pb.Task:
+    """A task, made in a thread where it has much structured content."""
+    return await converted(data_size([task]), lambda: task_message(task))
+
+
+def data_size(tasks: Iterable[Task]) -> int:
+    """How many characters of structured content tasks have."""
+    return sum(
+        len(text)
+        for task in tasks
+        for text in (task.input_json, task.outcome_json, task.question_json, task.answer_json)
+        if text
+    )
 
 
 def _progress(task: Task) -> pb.TaskProgress | None:

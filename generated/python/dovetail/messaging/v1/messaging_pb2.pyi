@@ -915,7 +915,9 @@ class SendMessageRequest(_message.Message):
 
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """Structured content beside the text: finite numbers, objects and lists at most 30 levels deep."""
+        """Structured content beside the text: finite numbers, objects and lists at most 30 levels deep,
+        10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

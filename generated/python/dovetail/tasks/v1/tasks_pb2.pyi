@@ -460,7 +460,9 @@ class TaskResult(_message.Message):
     """For people: 0 to 64 KiB of text."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
+        """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
+        10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
+        """
 
     def __init__(
         self,
@@ -493,7 +495,9 @@ class TaskFailure(_message.Message):
     """
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
+        """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
+        10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
+        """
 
     def __init__(
         self,
@@ -705,7 +709,9 @@ class CreateTaskRequest(_message.Message):
 
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
-        """What the work starts from: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
+        """What the work starts from: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
+        10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
+        """
 
     @_builtins.property
     def due_time(self) -> _timestamp_pb2.Timestamp:
@@ -1547,7 +1553,9 @@ class RequestInputRequest(_message.Message):
     """The token of its lease; empty for a task without one."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
+        """For programs: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
+        10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
+        """
 
     def __init__(
         self,
@@ -1620,7 +1628,9 @@ class ProvideInputRequest(_message.Message):
     """Makes a repeat safe."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """For programs: at most 256 KiB as JSON, finite numbers, at most 30 levels deep."""
+        """For programs: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
+        10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
+        """
 
     @_builtins.property
     def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -1,0 +1,234 @@
+"""What a request may hold: counted before anything looks at it, so that nobody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import time
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.struct_pb2 import Struct
+
+from dovetail.admin.v1 import admin_pb2
+from dovetail.messaging.v1 import messaging_pb2
+from dovetail.server.bounds import MAXIMA, REQUEST_VALUES_MAX, STRUCT_VALUES_MAX
+from dovetail.tasks.v1 import tasks_pb2
+from support.pair import Pair, caller, error_info
+from support.servers import Servers, channel, serving
+from support.soak import SOAK
+from wire.calling import ALICE, answer_to, error_of
+
+FieldPath = tuple[FieldDescriptor, ...]
+
+REQUEST_BYTES = 4 * 1024 * 1024 - 64
+# What the project promises, where nothing else runs beside it; in other runs much does.
+PATIENCE_SECONDS = 0.5 if SOAK else 3.0
+ENTRIES = 330_000
+METHODS = {
+    f"/{service.full_name}/{method.name}": method
+    for module in (messaging_pb2, tasks_pb2, admin_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+
+
+def collections(descriptor: Descriptor, path: FieldPath = ()) -> Iterator[FieldPath]:
+    """Every list and map that a message can hold, by the way to it."""
+    for field in descriptor.fields:
+        way = (*path, field)
+        if field.is_repeated:
+            yield way
+        inner = field.message_type
+        if (
+            inner
+            and not inner.GetOptions().map_entry
+            and inner not in [f.message_type for f in path]
+        ):
+            yield from collections(inner, way)
+
+
+PLACES = [
+    (name, path) for name, method in METHODS.items() for path in collections(method.input_type)
+]
+
+
+def varint(number: int) -> bytes:
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def length_delimited(number: int, payload: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def filled(path: FieldPath) -> bytes:
+    """A request in which one list or map holds as many of the smallest elements as fit."""
+    *outer, last = path
+    if last.message_type and last.message_type.GetOptions().map_entry:
+        payload = entries(last.number)
+    elif last.message_type or last.type == FieldDescriptor.TYPE_STRING:
+        element = length_delimited(last.number, b"")
+        payload = element * (REQUEST_BYTES // len(element))
+    else:
+        payload = length_delimited(last.number, b"\x01" * (REQUEST_BYTES - 16))
+    for field in reversed(outer):
+        payload = length_delimited(field.number, payload)
+    return payload
+
+
+@cache
+def entries(number: int) -> bytes:
+    """A map of distinct keys without values, as the field of this number."""
+    keys = (length_delimited(1, b"%x" % key) for key in range(ENTRIES))
+    payload = b"".join(length_delimited(number, key) for key in keys)
+    assert REQUEST_BYTES // 2 < len(payload) < REQUEST_BYTES
+    return payload
+
+
+def test_every_list_and_map_of_every_request_has_a_bound() -> None:
+    found = {
+        path[-1].full_name
+        for method in METHODS.values()
+        for path in collections(method.input_type)
+        if not path[-1].full_name.startswith("google.protobuf.Struct.")
+        and not path[-1].full_name.startswith("google.protobuf.ListValue.")
+    }
+    assert found == set(MAXIMA)
+
+
+async def test_no_list_or_map_filled_to_the_limit_keeps_others_waiting(
+    sqlite_url: str, tmp_path: pathlib.Path
+) -> None:
+    """Each of them, at servers of their own process, while another caller asks for little."""
+    requests = [(name, filled(path)) for name, path in PLACES]
+    waits: list[float] = []
+    async with (
+        serving(sqlite_url, tmp_path) as servers,
+        channel(servers.messaging) as to_messaging,
+        channel(servers.tasks) as to_tasks,
+    ):
+        await servers.register("alice")
+        for name, request in requests * (10 if SOAK else 1):
+            tasks = name.split(".")[1] == "tasks"
+            refused = asyncio.create_task(
+                answer_to(
+                    to_tasks if tasks else to_messaging,
+                    name,
+                    METHODS[name].server_streaming,
+                    request,
+                    ALICE,
+                )
+            )
+            while not refused.done():
+                began = time.monotonic()
+                await (list_tasks if tasks else get_agent)(servers)
+                waits.append(time.monotonic() - began)
+            assert error_info(refused.result()).reason in ("INVALID_FIELDS", "ROLE_REFUSED"), name
+    assert sorted(waits)[len(waits) * 99 // 100] < PATIENCE_SECONDS
+
+
+async def get_agent(servers: Servers) -> None:
+    request = messaging_pb2.GetAgentRequest(agent_id="alice")
+    await servers.messaging_stub.GetAgent(request, metadata=ALICE)
+
+
+async def list_tasks(servers: Servers) -> None:
+    await servers.tasks_stub.ListTasks(tasks_pb2.ListTasksRequest(), metadata=ALICE)
+
+
+def with_values(count: int) -> Struct:
+    """A Struct that holds so many values, the list around them among them."""
+    made = Struct()
+    made.update({"k": [None] * (count - 1)})
+    return made
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+async def test_structured_data_holds_ten_thousand_values(sqlite_pair: Pair, extra: int) -> None:
+    request = messaging_pb2.SendMessageRequest(
+        recipient_ids=["alice"], data=with_values(STRUCT_VALUES_MAX + extra)
+    )
+    if not extra:
+        await sqlite_pair.messaging.SendMessage(request, metadata=ALICE)
+        answer = await sqlite_pair.messaging.ReceiveMessages(
+            messaging_pb2.ReceiveMessagesRequest(), metadata=ALICE
+        )
+        assert answer.deliveries[0].message.data == request.data
+        return
+    error = await error_of(sqlite_pair, "SendMessage", request)
+    assert error_info(error).metadata["field"] == "data"
+    assert "10,000 values" in str(error.details())
+
+
+async def test_the_structured_data_of_a_batch_is_bounded_together(sqlite_pair: Pair) -> None:
+    task = tasks_pb2.CreateTaskRequest(title="x", input=with_values(STRUCT_VALUES_MAX))
+    count = REQUEST_VALUES_MAX // STRUCT_VALUES_MAX
+    fits = tasks_pb2.BatchCreateTasksRequest(tasks=[task] * count)
+    await sqlite_pair.tasks.BatchCreateTasks(fits, metadata=ALICE)
+    error = await error_of(
+        sqlite_pair,
+        "BatchCreateTasks",
+        tasks_pb2.BatchCreateTasksRequest(tasks=[task] * (count + 1)),
+    )
+    assert error_info(error).metadata["field"] == f"tasks[{count}].input"
+
+
+@pytest.mark.parametrize("number", [2**53, -(2**53), 9007199254740993, 1e300])
+async def test_a_whole_number_that_a_double_cannot_tell_is_refused(
+    sqlite_pair: Pair, number: float
+) -> None:
+    request = messaging_pb2.SendMessageRequest(recipient_ids=["alice"])
+    request.data.update({"ids": {"deep": [1, number]}})
+    error = await error_of(sqlite_pair, "SendMessage", request)
+    assert "as text" in str(error.details())
+
+
+@pytest.mark.parametrize("number", [2**53 - 1, -(2**53) + 1, 0.5, 1e-300])
+async def test_a_number_that_a_double_can_tell_comes_back_as_it_was(
+    sqlite_pair: Pair, number: float
+) -> None:
+    request = messaging_pb2.SendMessageRequest(recipient_ids=["alice"])
+    request.data.update({"n": number})
+    await sqlite_pair.messaging.SendMessage(request, metadata=ALICE)
+    answer = await sqlite_pair.messaging.ReceiveMessages(
+        messaging_pb2.ReceiveMessagesRequest(), metadata=ALICE
+    )
+    assert answer.deliveries[-1].message.data["n"] == number
+
+
+async def test_one_message_with_much_data_to_many_streams_keeps_nobody_waiting(
+    sqlite_pair: Pair,
+) -> None:
+    names = [f"r{number}" for number in range(50)]
+    for name in names:
+        register = messaging_pb2.RegisterAgentRequest(agent_id=name)
+        await sqlite_pair.messaging.RegisterAgent(register, metadata=caller(name))
+
+    async def first(name: str) -> messaging_pb2.SubscribeInboxResponse:
+        stream = sqlite_pair.messaging.SubscribeInbox(
+            messaging_pb2.SubscribeInboxRequest(), metadata=caller(name)
+        )
+        async for response in stream:
+            if response.deliveries:
+                stream.cancel()
+                return response
+        raise AssertionError("the stream ended")
+
+    streams = [asyncio.create_task(first(name)) for name in names]
+    request = messaging_pb2.SendMessageRequest(
+        recipient_ids=names, data=with_values(STRUCT_VALUES_MAX)
+    )
+    await sqlite_pair.messaging.SendMessage(request, metadata=caller("r0"))
+    waits: list[float] = []
+    while not all(stream.done() for stream in streams):
+        began = time.monotonic()
+        await sqlite_pair.messaging.GetAgent(messaging_pb2.GetAgentRequest(agent_id="r0"))
+        waits.append(time.monotonic() - began)
+    assert all(stream.result().deliveries[0].message.data == request.data for stream in streams)
+    assert sorted(waits)[len(waits) * 99 // 100] < PATIENCE_SECONDS
