@@ -163,7 +163,7 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "task_dependencies",
     ),
     "the open parts of tasks": (
-        lambda t: tasks.open_parts(t, TEAM, ["t1", "t2"]),
+        lambda t: tasks.open_parts(t, TEAM, ["t1", "t2"], 1_001),
         "tasks_parent",
     ),
 }

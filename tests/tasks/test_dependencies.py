@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2
+from dovetail.server.store import dependencies
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from tasks.work import COMPLETED, PENDING, Team, Worker, faults, refusal
 
@@ -101,6 +102,40 @@ async def test_a_new_circle_is_refused_with_its_path(team: Team) -> None:
         assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "DEPENDENCY_CYCLE")
         assert (metadata["field"], json.loads(metadata["path"])) == ("task.depends_on", path)
     assert [await team.picture(each) for each in "abcx"] == before
+
+
+async def test_a_circle_that_a_reopened_task_would_close_is_refused(team: Team) -> None:
+    joe = team.worker("joe")
+    await chain(joe, "a", "b a")
+    await finish(joe, "a")
+    await finish(joe, "b")
+    await joe.do("reopen", "a")
+    # b is COMPLETED and waits for nothing, so a may wait for it; but then b must stay as it is.
+    await joe.do("update", "a", values={"depends_on": ["b"]})
+    before = await team.picture("b")
+    code, reason, metadata = await refusal(joe.do("reopen", "b"))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "DEPENDENCY_CYCLE")
+    assert (metadata["field"], json.loads(metadata["path"])) == ("task_id", ["b", "a", "b"])
+    assert await team.picture("b") == before
+    assert (await finish(joe, "a")).task.state == COMPLETED
+
+
+async def test_a_search_for_circles_ends_at_its_limit(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain longer than the limit; what of it is COMPLETED is not counted."""
+    joe = team.worker("joe")
+    await chain(joe, "t0", *(f"t{n} t{n - 1}" for n in range(1, 8)), "free")
+    monkeypatch.setattr(dependencies, "REACHED_TASKS_MAX", 7)
+    for task_id, last in (("free", "t7"), ("t0", "t7")):
+        code, reason, metadata = await refusal(
+            joe.do("update", task_id, values={"depends_on": [last]})
+        )
+        assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS")
+        assert metadata == {"most": "7"}
+    await finish(joe, "t0")
+    await joe.do("update", "free", values={"depends_on": ["t7"]})
+    assert await waiting_for(joe, "free") == 1
 
 
 async def test_an_update_replaces_what_a_task_waits_for(team: Team) -> None:

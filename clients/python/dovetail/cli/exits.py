@@ -56,7 +56,7 @@ NEXT_STEPS = {
     "LEASE_TOKEN_REQUIRED": "Only its holder may: --lease-token, or DOVETAIL_LEASE_TOKEN. To take"
     " it away: dovetail task assign --force, or unassign --force",
     "LEASE_LOST": "Work on it no more. See how it stands: dovetail task show",
-    "TOO_MANY_TASKS": "Cancel its parts by themselves first: dovetail task cancel --cascade",
+    "TOO_MANY_TASKS": "See what hangs together: dovetail task graph",
     "ETAG_MISMATCH": "Read it again: dovetail task show",
     "TOO_MANY_BUCKETS": "Use a longer --bucket",
     "ASSIGNED_TO_ANOTHER": "Give it to another: dovetail task assign",

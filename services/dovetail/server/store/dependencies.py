@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from peewee import SQL
 
@@ -13,6 +14,9 @@ from dovetail.server.store.tasks import COLUMNS, from_row
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 
 _CHUNK = 500
+REACHED_TASKS_MAX = 10_000
+"""Open tasks that the search for a circle looks at. It holds the writer for some 50 ms then."""
+LARGEST_COUNT = 2**31 - 1
 _EDGE = (TaskDependencyRow.team_id, TaskDependencyRow.task_id, TaskDependencyRow.depends_on_id)
 _ADD = Statement(TaskDependencyRow.insert(params(*_EDGE)))
 _REMOVE = Statement(
@@ -40,6 +44,7 @@ _DEPENDENTS = Statement(
         TaskRow.delete_time.is_null(),
     )
     .order_by(TaskRow.number)
+    .limit(param("most"))
 )
 
 
@@ -95,9 +100,11 @@ def any_dependents(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
     return snapshot.row(_ANY_WAITER, team_id=team_id, task_id=task_id) is not None
 
 
-def dependents(snapshot: Snapshot, team_id: str, task_id: str) -> list[Task]:
-    """The tasks that wait for this one and have not ended, in order of creation."""
-    rows = snapshot.rows(_DEPENDENTS, team_id=team_id, task_id=task_id)
+def dependents(
+    snapshot: Snapshot, team_id: str, task_id: str, most: int = LARGEST_COUNT
+) -> list[Task]:
+    """The first tasks that wait for this one and have not ended, in order of creation."""
+    rows = snapshot.rows(_DEPENDENTS, team_id=team_id, task_id=task_id, most=most)
     return [from_row(row) for row in rows]
 
 
@@ -106,18 +113,48 @@ def shift(transaction: Transaction, team_id: str, task_id: str, by: int) -> None
     transaction.write(_SHIFT, team_id=team_id, task_id=task_id, by=by)
 
 
-def path(snapshot: Snapshot, team_id: str, begin: Sequence[str], end: str) -> list[str]:
-    """A chain of dependencies from one of these tasks to another, shortest first; or none."""
+def path(snapshot: Snapshot, team_id: str, begin: Sequence[str], end: str) -> list[str] | None:
+    """A chain of dependencies from one of these tasks to another, shortest first; empty: none.
+
+    None where more than REACHED_TASKS_MAX tasks would have to be looked at. A chain goes on through
+    tasks that are not COMPLETED alone: what is COMPLETED waits for nothing, and when it is reopened
+    it is searched from there (`lifecycle.reopen`), so that open tasks never wait in a circle.
+    """
+    if end in begin:
+        return [end]
+    reached = _reached(snapshot, team_id, begin)
+    if len(reached) > REACHED_TASKS_MAX:
+        return None
+    edges = _edges_from(snapshot, team_id, reached)
     came_from: dict[str, str] = dict.fromkeys(begin, "")
     frontier = list(begin)
     while frontier and end not in came_from:
-        edges = _edges_from(snapshot, team_id, frontier)
-        frontier = list[str]()
-        for task_id, targets in edges.items():
-            new = [each for each in targets if each not in came_from]
+        following: list[str] = []
+        for task_id in frontier:
+            new = [each for each in edges.get(task_id, ()) if each not in came_from]
             came_from.update(dict.fromkeys(new, task_id))
-            frontier += new
+            following += new
+        frontier = following
     return _backwards(came_from, end) if end in came_from else []
+
+
+def _reached(snapshot: Snapshot, team_id: str, begin: Sequence[str]) -> list[str]:
+    """These tasks and all that they wait for, as far as that is not COMPLETED: one statement."""
+    is_open = (TaskRow.team_id == team_id) & (TaskRow.state != int(TaskState.COMPLETED))
+    first = (
+        TaskRow.select(TaskRow.task_id)
+        .where(is_open, TaskRow.task_id.in_(list(begin)))
+        .cte("reached", recursive=True, columns=("task_id",))
+    )
+    further = (
+        TaskDependencyRow.select(TaskDependencyRow.depends_on_id)
+        .join(first, on=(TaskDependencyRow.task_id == first.c.task_id))
+        .join(TaskRow, on=(is_open & (TaskRow.task_id == TaskDependencyRow.depends_on_id)))
+        .where(TaskDependencyRow.team_id == team_id)
+    )
+    reached = cast(Any, first.union(further))
+    query = reached.select_from(reached.c.task_id).limit(REACHED_TASKS_MAX + 1)
+    return [task_id for (task_id,) in snapshot.select(query)]
 
 
 def _edges_from(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> dict[str, list[str]]:

@@ -231,8 +231,8 @@ def between(snapshot: Snapshot, team_id: str, first: int, count: int) -> list[Ta
     return [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
 
 
-def open_parts(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[Task]:
-    """The sub-tasks of these tasks that have not ended."""
+def open_parts(snapshot: Snapshot, team_id: str, task_ids: Sequence[str], most: int) -> list[Task]:
+    """The first `most` sub-tasks of these tasks that have not ended."""
     found: list[Task] = []
     for start in range(0, len(task_ids), _CHUNK):
         query = TaskRow.select(*COLUMNS).where(
@@ -242,7 +242,8 @@ def open_parts(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> lis
             TaskRow.end_time.is_null(),
             TaskRow.delete_time.is_null(),
         )
-        found += [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
+        query = query.order_by(TaskRow.number).limit(most - len(found))
+        found += [from_row(row) for row in snapshot.select(query)]
     return found
 
 

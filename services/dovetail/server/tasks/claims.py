@@ -10,7 +10,7 @@ in the store gives each task to one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -59,6 +59,7 @@ class Claims:
         matcher = self._matchers.get(caller.team_id)
         if matcher is None or matcher.ended:
             matcher = self._matchers[caller.team_id] = _Matcher(self._store, caller.team_id)
+            matcher.on_end(self._let_go)
         claim = matcher.add(caller, wish)
         try:
             return await claim.answer
@@ -69,6 +70,11 @@ class Claims:
             raise
         finally:
             matcher.leave(claim)
+
+    def _let_go(self, matcher: _Matcher) -> None:
+        """Forget a matcher that has ended: anybody may name as many teams as they like."""
+        if self._matchers.get(matcher.team_id) is matcher:
+            del self._matchers[matcher.team_id]
 
 
 class _QueueBell(Bell):
@@ -103,6 +109,15 @@ class _Matcher:
     def ended(self) -> bool:
         """Whether it has gone, since nobody waited."""
         return self._task.done()
+
+    @property
+    def team_id(self) -> str:
+        """Whose claims it matches."""
+        return self._team_id
+
+    def on_end(self, tell: Callable[[_Matcher], None]) -> None:
+        """Have `tell` called once this matcher has ended."""
+        self._task.add_done_callback(lambda _: tell(self))
 
     def add(self, caller: Caller, wish: Wish) -> Claim:
         """Have somebody wait."""

@@ -31,6 +31,7 @@ from dovetail.server.tasks.record import Act, Changed
 from dovetail.server.tasks.states import Verb, next_state
 
 MOST_CANCELLED = 1_000
+DEPENDENTS_COUNTED = 100
 _HELD = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
 
 
@@ -204,9 +205,15 @@ class Lifecycle:
 
     async def reopen(self, caller: Caller, task_id: str, options: Options) -> Changed:
         """Make an ended task PENDING again."""
+
+        def alter(transaction: Transaction, task: Task, _: int) -> Task:
+            reopened = moves.reopened(task)
+            # What it depends on may have been made to wait for it while it was COMPLETED.
+            _check_no_circle(transaction, caller.team_id, "task_id", task.task_id, task.depends_on)
+            return reopened
+
         act = Act(caller=caller, verb=Verb.REOPEN, options=options)
-        wanted = Change(act=act, task_id=task_id, alter=lambda _, task, __: moves.reopened(task))
-        return await change(self._store, wanted)
+        return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
 
 
 def _parts(snapshot: Snapshot, team_id: str, task: Task) -> list[Task]:
@@ -214,7 +221,7 @@ def _parts(snapshot: Snapshot, team_id: str, task: Task) -> list[Task]:
     found: list[Task] = []
     frontier = [task.task_id]
     while frontier:
-        parts = tasks.open_parts(snapshot, team_id, frontier)
+        parts = tasks.open_parts(snapshot, team_id, frontier, MOST_CANCELLED + 1 - len(found))
         found += parts
         if len(found) > MOST_CANCELLED:
             raise ResourceExhaustedError(
@@ -238,19 +245,35 @@ def _rewired(snapshot: Snapshot, team_id: str, task: Task, changed: Task) -> Tas
     unknown = dependencies.unknown(snapshot, team_id, wanted)
     if unknown:
         raise no_task(field, unknown[0])
-    path = dependencies.path(snapshot, team_id, wanted, task.task_id)
-    if path:
-        raise cycle(field, [task.task_id, *path])
+    _check_no_circle(snapshot, team_id, field, task.task_id, wanted)
     return replace(changed, waiting_for=dependencies.count_open(snapshot, team_id, wanted))
+
+
+def _check_no_circle(
+    snapshot: Snapshot, team_id: str, field: str, task_id: str, wanted: Sequence[str]
+) -> None:
+    """Refuse dependencies that come back to the task, or that lead too far to be looked at."""
+    path = dependencies.path(snapshot, team_id, wanted, task_id)
+    if path is None:
+        most = dependencies.REACHED_TASKS_MAX
+        raise ResourceExhaustedError(
+            Reason.TOO_MANY_TASKS,
+            f"{field}: task {task_id!r} would wait for more than {most:,} open tasks, with those"
+            " that its dependencies wait for: complete some first, or depend on fewer",
+            metadata={"most": str(most)},
+        )
+    if path:
+        raise cycle(field, [task_id, *path])
 
 
 def _check_free(snapshot: Snapshot, team_id: str, task: Task) -> None:
     """Refuse to delete what others wait for."""
-    waiting = dependencies.dependents(snapshot, team_id, task.task_id)
+    waiting = dependencies.dependents(snapshot, team_id, task.task_id, DEPENDENTS_COUNTED + 1)
+    many = f"at least {DEPENDENTS_COUNTED:,}" if len(waiting) > DEPENDENTS_COUNTED else len(waiting)
     if waiting:
         raise FailedPreconditionError(
             Reason.TASK_DEPENDED_ON,
-            f"task {task.task_id!r} cannot be deleted: {len(waiting)} open tasks depend on it,"
+            f"task {task.task_id!r} cannot be deleted: {many} open tasks depend on it,"
             f" {waiting[0].task_id!r} among them",
             metadata={"task_id": task.task_id, "dependent_id": waiting[0].task_id},
         )

@@ -153,7 +153,8 @@ def cycle(field: str, path: Sequence[str]) -> InvalidArgumentError:
 
 def _shortened(path: Sequence[str]) -> list[str]:
     """A path that fits into an error: of a long one the middle is left out."""
-    for kept in range(len(path) // 2 + 1, 0, -1):
+    # An id takes three bytes or more here: no more of them could fit.
+    for kept in range(min(len(path) // 2 + 1, LONGEST_PATH // 3), 0, -1):
         short = [*path] if 2 * kept >= len(path) else [*path[:kept], "…", *path[-kept:]]
         if len(json.dumps(short, ensure_ascii=False).encode()) <= LONGEST_PATH:
             return short
