@@ -27,6 +27,8 @@ class RawConnection:
         self.settings: dict[int, int] = {}
         self.ended: set[int] = set()
         """The streams that the server ended."""
+        self.begun: set[int] = set()
+        """The streams on which it sent something."""
 
     def call(self, stream: int, path: str, *more: tuple[str, str]) -> None:
         """Begin a call."""
@@ -65,6 +67,15 @@ class RawConnection:
             sent += self.send(stream, payload[sent:])
         return sent
 
+    def finish(self, stream: int, payload: bytes) -> None:
+        """Send a small request whole, and end our side of the stream."""
+        self._send(DATA, END_STREAM, stream, payload)
+
+    async def until_begun(self, stream: int) -> None:
+        """Wait until the server has begun to answer on a stream."""
+        while stream not in self.begun:
+            await self._wait()
+
     async def until_ended(self, stream: int) -> None:
         """Wait until the server ends a stream."""
         while stream not in self.ended:
@@ -96,6 +107,8 @@ class RawConnection:
             self._send(SETTINGS, ACKNOWLEDGED, 0)
         elif kind == PING and not flags & ACKNOWLEDGED:
             self._send(PING, ACKNOWLEDGED, 0, payload)
+        if kind in (DATA, HEADERS):
+            self.begun.add(stream)
         if kind == RST_STREAM or (kind in (DATA, HEADERS) and flags & END_STREAM):
             self.ended.add(stream)
 

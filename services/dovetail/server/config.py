@@ -24,7 +24,8 @@ class ServerConfig:
     that it signed. Certificates are read again whenever their files change. `audit_log` is a file
     for changes of rights and for refusals (default: the log). `drain_seconds` is how long calls may
     take to finish when the server stops, `request_seconds` how long a request may be on its way,
-    once its call has begun. `shortest_lease_seconds` is what a lease of a task must be
+    once its call has begun, `stall_seconds` how long a stream may keep others waiting that does not
+    read a large message. `shortest_lease_seconds` is what a lease of a task must be
     at least.
     """
 
@@ -41,6 +42,7 @@ class ServerConfig:
     drain_seconds: float = 10.0
     heartbeat_seconds: float = 30.0
     request_seconds: float = 20.0
+    stall_seconds: float = 10.0
     shortest_lease_seconds: float = 10.0
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerC
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.directory import Directory
 from dovetail.server.messaging.inbox import Inboxes
+from dovetail.server.messaging.readers import Readers
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.subscription import Subscriptions
@@ -117,7 +118,8 @@ class Wing:
 
 def _messaging(store: Store, config: ServerConfig) -> Wing:
     directory, inboxes = Directory(store), Inboxes(store)
-    subscriptions = Subscriptions(store, directory, config.heartbeat_seconds)
+    readers = Readers(config.stall_seconds)
+    subscriptions = Subscriptions(store, directory, readers, config.heartbeat_seconds)
     receiver = Receiver(store, directory, inboxes)
     servicer = MessagingServicer(directory, inboxes, subscriptions, receiver)
 

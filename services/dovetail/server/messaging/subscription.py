@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from dovetail.server.callers import Caller
@@ -12,6 +12,7 @@ from dovetail.server.checks import Checks
 from dovetail.server.errors import Reason, UnavailableError
 from dovetail.server.messaging.directory import Directory
 from dovetail.server.messaging.inbox import LARGEST_SEQUENCE, check_filter
+from dovetail.server.messaging.readers import Readers, Slot
 from dovetail.server.positions import check_reached
 from dovetail.server.store import deliveries, inboxes
 from dovetail.server.store.database import Store
@@ -21,6 +22,8 @@ from dovetail.server.store.records import Delivery, DeliveryState, MessageFilter
 HEARTBEAT_SECONDS = 30.0
 RESPONSE_BYTES = 56 * 1024  # a response stays below 64 KiB, and gRPC's own window is that large
 MOST_OUTSTANDING = 1_000
+SMALL_CHARACTERS_MAX = RESPONSE_BYTES // 4  # as UTF-8 they stay below it
+TURN_SECONDS = 1.0
 
 
 class StartPosition(IntEnum):
@@ -64,9 +67,14 @@ class Subscriptions:
     """Opens streams of inboxes, and closes them all when the server stops."""
 
     def __init__(
-        self, store: Store, directory: Directory, heartbeat_seconds: float = HEARTBEAT_SECONDS
+        self,
+        store: Store,
+        directory: Directory,
+        readers: Readers,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
-        """Stream from `store`."""
+        """Stream from `store` to `readers`."""
+        self._readers = readers
         self._store = store
         self._directory = directory
         self._heartbeat = heartbeat_seconds
@@ -83,19 +91,24 @@ class Subscriptions:
         _check(agent_id, wish)
         agent = await self._directory.opened(caller, agent_id)
         cursor = _start(wish, agent.last_sequence)
-        with self._store.bells.watch(caller.team_id, agent_id) as bell:
-            stream = _Stream(self._store, caller.team_id, agent_id, wish, cursor)
+        with (
+            self._readers.stream(caller) as slot,
+            self._store.bells.watch(caller.team_id, agent_id) as bell,
+        ):
+            own = replace(wish, agent_id=agent_id)
+            stream = _Stream(self._store, caller.team_id, own, cursor, slot)
             target, clock = agent.last_sequence, asyncio.get_running_loop().time
             due = clock() + self._heartbeat
             while not self._closing.is_set():
                 bell.clear()
-                ready, more = await stream.next(target)
+                ready, more = await stream.next(target, due - clock())
                 caller.check_live()
                 if not ready and clock() >= due:
                     ready.append(stream.mark(Mark.HEARTBEAT))
                 if ready:
                     target = LARGEST_SEQUENCE if ready[0].mark is Mark.CAUGHT_UP else target
                     yield ready.pop()  # kept nowhere here: a slow reader would hold it for long
+                    slot.release()
                     due = clock() + self._heartbeat
                 if not more and not self._closing.is_set():
                     await bell.wait(due - clock())
@@ -110,11 +123,13 @@ class Subscriptions:
 class _Stream:
     """Where one stream stands in its inbox."""
 
-    def __init__(self, store: Store, team_id: str, agent_id: str, wish: Wish, cursor: int) -> None:
+    def __init__(self, store: Store, team_id: str, wish: Wish, cursor: int, slot: Slot) -> None:
         self._store = store
         self._team_id = team_id
-        self._agent_id = agent_id
+        self._agent_id = wish.agent_id
         self._wish = wish
+        self._slot = slot
+        self._is_large = False
         self._cursor = cursor
         self._outstanding: set[int] = set()
 
@@ -122,15 +137,24 @@ class _Stream:
         """A response without deliveries."""
         return Response(deliveries=(), through_sequence=self._cursor, mark=mark)
 
-    async def next(self, target: int) -> tuple[list[Response], bool]:
+    async def next(self, target: int, seconds: float) -> tuple[list[Response], bool]:
         """The next response, or none, and whether more may be ready.
 
-        The response on which the cursor reaches `target` is marked CAUGHT_UP.
+        The response on which the cursor reaches `target` is marked CAUGHT_UP. What is large waits
+        `seconds` for its turn, and not so long that the end of the server would wait for it.
         """
         room = await self._room()
         if not room:
             return [], False
-        page = await self._store.read(self._team_id, lambda s: inboxes.page(s, self._request(room)))
+        if self._is_large and not await self._slot.take(min(seconds, TURN_SECONDS)):
+            return [], True
+        request = self._request(room)
+        async with self._slot.reads:
+            page = await self._store.read(self._team_id, lambda s: inboxes.page(s, request))
+            if _is_large(page.deliveries) and not await self._slot.take(0):
+                self._is_large = True  # Read again in its turn: many would fill the memory.
+                return [], True
+        self._is_large = False
         self._cursor = page.through_sequence
         if self._wish.max_outstanding:
             self._outstanding.update(
@@ -167,6 +191,14 @@ class _Stream:
                 lambda s: deliveries.unacknowledged(s, self._team_id, self._agent_id, sent),
             )
         return self._wish.max_outstanding - len(self._outstanding)
+
+
+def _is_large(deliveries: Sequence[Delivery]) -> bool:
+    """Whether a page is above RESPONSE_BYTES, perhaps: then it is one delivery."""
+    if len(deliveries) != 1:
+        return False
+    content = deliveries[0].message.content
+    return len(content.body) + len(content.data_json or "") > SMALL_CHARACTERS_MAX
 
 
 def _check(agent_id: str, wish: Wish) -> None:

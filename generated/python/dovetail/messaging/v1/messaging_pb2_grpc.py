@@ -191,7 +191,11 @@ class MessagingServiceServicer(object):
         Every response carries `through_sequence`, the cursor to resume after. The stream has no end of
         its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
 
-        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range.
+        Messages above 64 KiB are sent to a few streams at once. Who does not read one for 10 s, while
+        others wait, loses its stream with CANCELLED, and may resume.
+
+        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+        RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -91,7 +91,11 @@ class MessagingServiceStub:
     Every response carries `through_sequence`, the cursor to resume after. The stream has no end of
     its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
 
-    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range.
+    Messages above 64 KiB are sent to a few streams at once. Who does not read one for 10 s, while
+    others wait, loses its stream with CANCELLED, and may resume.
+
+    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+    RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
     """
     ReceiveMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]
     """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
@@ -186,7 +190,11 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     Every response carries `through_sequence`, the cursor to resume after. The stream has no end of
     its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
 
-    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range.
+    Messages above 64 KiB are sent to a few streams at once. Who does not read one for 10 s, while
+    others wait, loses its stream with CANCELLED, and may resume.
+
+    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+    RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
     """
     ReceiveMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]  # type: ignore[assignment]
     """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
@@ -308,7 +316,11 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         Every response carries `through_sequence`, the cursor to resume after. The stream has no end of
         its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
 
-        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range.
+        Messages above 64 KiB are sent to a few streams at once. Who does not read one for 10 s, while
+        others wait, loses its stream with CANCELLED, and may resume.
+
+        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+        RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
         """
 
     @_abc_1.abstractmethod
