@@ -11,10 +11,11 @@ from dovetail.server.errors import (
     InternalError,
     NotFoundError,
     Reason,
+    UnauthenticatedError,
     UnavailableError,
 )
 from dovetail.server.store import agents
-from dovetail.server.store.database import Store
+from dovetail.server.store.database import Store, current_permit
 from dovetail.server.store.transaction import Transaction
 from store.opened import TEAM, held, known_agents, opened, queued
 
@@ -201,3 +202,25 @@ async def test_on_postgresql_teams_commit_side_by_side(postgres_url: str) -> Non
     async with opened(postgres_url) as store, held(store, "blue"):
         await store.write("red", lambda t: agents.register(t, "red", "bob"))
         assert await known_agents(store, "red") == ["bob"]
+
+
+async def test_a_write_is_refused_when_its_leave_has_ended_by_its_turn(store: Store) -> None:
+    ended = False
+
+    def permit() -> None:
+        if ended:
+            raise UnauthenticatedError(Reason.CREDENTIAL_ENDED, "ended meanwhile")
+
+    async def late() -> None:
+        current_permit.set(permit)
+        await store.write(TEAM, lambda t: agents.register(t, TEAM, "late"))
+
+    async with held(store):
+        (refused, kept) = await queued(
+            late(), store.write(TEAM, lambda t: agents.register(t, TEAM, "kept"))
+        )
+        ended = True
+    with pytest.raises(UnauthenticatedError, match="ended meanwhile"):
+        await refused
+    await kept
+    assert await known_agents(store) == ["kept"]

@@ -10,11 +10,12 @@ from dovetail.server.store import agents, deliveries, inboxes, messages, reports
 from dovetail.server.store.engine import Engine
 from dovetail.server.store.inboxes import PageRequest
 from dovetail.server.store.models import TABLES
-from dovetail.server.store.records import Message, MessageFilter, TaskFilter
+from dovetail.server.store.records import Message, MessageFilter, Repeat, TaskFilter
 from dovetail.server.store.sqlite import POSITION
 from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
 from store.opened import TEAM, migrated
 
+REPEAT = Repeat(request_id="r", request_hash=b"")
 TABLE_NAMES = {str(table._meta.table_name) for table in TABLES}  # type: ignore[attr-defined]
 
 
@@ -120,11 +121,11 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
         "deliveries",
     ),
     "the repeat of a message": (
-        lambda t: messages.find_repeat(t, TEAM, "bob", "r"),
+        lambda t: messages.find_repeat(t, TEAM, "bob", REPEAT),
         "messages_request",
     ),
     "the repeat of a change of a task": (
-        lambda t: tasks.find_repeat(t, TEAM, "bob", "r"),
+        lambda t: tasks.find_repeat(t, TEAM, "bob", REPEAT),
         "task_events_request",
     ),
     "a message": (lambda t: messages.find(t, TEAM, 1), "sqlite_autoindex_messages_1"),

@@ -29,6 +29,7 @@ from dovetail.server.gate import Gate
 from dovetail.server.intake import Intake
 from dovetail.server.line_limit import LineLimit
 from dovetail.server.statuses import STATUS_CODES, to_status
+from dovetail.server.store.database import current_permit
 
 OURS = "/dovetail."
 REFUSAL_LINES_MAX = 100
@@ -162,6 +163,7 @@ class _Call:
         self._caller = gate.admit_now(method, metadata) or await gate.admit(method, metadata)
         gate.check(self._caller, method, metadata)
         current_caller.set(self._caller)
+        current_permit.set(self._caller.check_live)
 
     def end(self) -> None:
         """Log an answer."""

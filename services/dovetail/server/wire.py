@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from dovetail.server.callers import current_caller
 from dovetail.server.checks import Checks
 from dovetail.server.store.records import Repeat
 
@@ -119,8 +120,11 @@ def repeat(request_id: str, request: Message) -> Repeat | None:
         return None
     name = request.DESCRIPTOR.full_name.encode()
     payload = request.SerializeToString(deterministic=True)
+    caller = current_caller.get()
     return Repeat(
-        request_id=request_id, request_hash=hashlib.sha256(name + b"\0" + payload).digest()
+        request_id=request_id,
+        request_hash=hashlib.sha256(name + b"\0" + payload).digest(),
+        scope="" if caller.agent_id else caller.credential_id,
     )
 
 

@@ -254,7 +254,7 @@ def _check_acknowledgement(agent_id: str, wanted: Acknowledgement) -> None:
 
 
 def _earlier(transaction: Transaction, caller: Caller, repeat: Repeat) -> Sent | None:
-    found = messages.find_repeat(transaction, caller.team_id, caller.agent_id, repeat.request_id)
+    found = messages.find_repeat(transaction, caller.team_id, caller.agent_id, repeat)
     if found is None:
         return None
     sent, request_hash = found

@@ -12,6 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
 from typing import TypeVar, cast
@@ -76,6 +77,16 @@ def _probe(_: object) -> None:
     """The work of a probe: the way to it is what is tried."""
 
 
+def _permitted() -> None:
+    """What is written for nobody's call needs nobody's leave."""
+
+
+current_permit: ContextVar[Callable[[], None]] = ContextVar("current_permit", default=_permitted)
+"""For the writes of the call in whose context this is set: raises a DovetailError when it may not
+write any more. It is asked in the writer's thread when the write's turn has come, which may be long
+after the call began: so it must be safe to call from there, and must not wait."""
+
+
 class _RefusedLateError(Exception):
     """A unit refused after it wrote: the group must run again, each unit by itself."""
 
@@ -123,7 +134,13 @@ class Store:
 
     async def write(self, team_id: str, unit: Callable[[Transaction], T]) -> T:
         """Run a unit for a team; when this returns, what it wrote is on disk."""
-        return cast(T, await self._writers.do(self._engine.lane(team_id), team_id, unit))
+        permit = current_permit.get()
+
+        def permitted(transaction: Transaction) -> T:
+            permit()
+            return unit(transaction)
+
+        return cast(T, await self._writers.do(self._engine.lane(team_id), team_id, permitted))
 
     async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a short query; it sees every write that was answered before this call."""

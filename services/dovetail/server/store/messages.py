@@ -22,6 +22,7 @@ from dovetail.server.store.records import (
     Notice,
     NoticeEvent,
     Receipt,
+    Repeat,
     Sent,
     message_id,
 )
@@ -130,7 +131,7 @@ def append(
         labels=labels_text.encode(content.labels),
         notice=json.dumps(asdict(content.notice)) if content.notice else None,
         size=_answered_size(new, thread_id),
-        request_id=repeat and repeat.request_id,
+        request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
     )
     receipts = tuple(
@@ -142,10 +143,10 @@ def append(
 
 
 def find_repeat(
-    snapshot: Snapshot, team_id: str, sender_id: str, request_id: str
+    snapshot: Snapshot, team_id: str, sender_id: str, repeat: Repeat
 ) -> tuple[Sent, bytes] | None:
     """What an earlier request with this id sent, and that request's hash; or None."""
-    row = snapshot.row(_FIND_REPEAT, team_id=team_id, sender_id=sender_id, request_id=request_id)
+    row = snapshot.row(_FIND_REPEAT, team_id=team_id, sender_id=sender_id, request_id=repeat.key)
     if row is None:
         return None
     message = from_row(row[:-1])

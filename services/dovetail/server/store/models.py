@@ -72,7 +72,10 @@ class AgentRow(Model):
 
 
 class MessageRow(Model):
-    """A message, as sent. `number` makes the id "m<number>" and the order of all listings."""
+    """A message, as sent. `number` makes the id "m<number>" and the order of all listings.
+
+    `request_id` is the key of the request (`records.Repeat`), here and in events.
+    """
 
     team_id = TextField()
     number = BigIntegerField()

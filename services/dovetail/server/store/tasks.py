@@ -12,7 +12,14 @@ from peewee import SQL, Expression, Value, fn
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import TaskEventRow, TaskRow
 from dovetail.server.store.pages import fitting
-from dovetail.server.store.records import Repeat, Task, TaskEvent, TaskFilter, TaskState
+from dovetail.server.store.records import (
+    Repeat,
+    Task,
+    TaskEvent,
+    TaskFilter,
+    TaskState,
+    stored_repeat,
+)
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
 COLUMNS = (
@@ -193,17 +200,17 @@ def append_event(transaction: Transaction, team_id: str, event: TaskEvent) -> No
     transaction.write(
         _ADD_EVENT,
         team_id=team_id,
-        request_id=repeat and repeat.request_id,
+        request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
         **values,
     )
 
 
 def find_repeat(
-    snapshot: Snapshot, team_id: str, actor_id: str, request_id: str
+    snapshot: Snapshot, team_id: str, actor_id: str, repeat: Repeat
 ) -> TaskEvent | None:
     """The change that an earlier request with this id made, or None."""
-    row = snapshot.row(_FIND_REPEAT, team_id=team_id, actor_id=actor_id, request_id=request_id)
+    row = snapshot.row(_FIND_REPEAT, team_id=team_id, actor_id=actor_id, request_id=repeat.key)
     return _event(row) if row else None
 
 
@@ -303,6 +310,6 @@ def from_row(row: Row) -> Task:
 
 def _event(row: Row) -> TaskEvent:
     values: dict[str, Any] = dict(zip(_EVENT_FIELDS, row, strict=False))
-    request_id, request_hash = row[-2:]
-    repeat = request_id and Repeat(request_id=request_id, request_hash=bytes(request_hash))
+    key, request_hash = row[-2:]
+    repeat = key and stored_repeat(key, bytes(request_hash))
     return TaskEvent(**values, repeat=repeat)

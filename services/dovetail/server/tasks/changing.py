@@ -148,7 +148,7 @@ def repeated(snapshot: Snapshot, caller: Caller, options: Options) -> Changed | 
     """What an earlier request with this id did, with the task as it is now."""
     if options.repeat is None:
         return None
-    event = tasks.find_repeat(snapshot, caller.team_id, caller.agent_id, options.repeat.request_id)
+    event = tasks.find_repeat(snapshot, caller.team_id, caller.agent_id, options.repeat)
     if event is None or event.repeat is None:
         return None
     check_repeat(options.repeat, event.repeat.request_hash)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context
 
 import structlog
 
@@ -103,7 +104,8 @@ class _Matcher:
         self._next_time: int | None = None
         self._plenty = False
         self._given_back: set[asyncio.Task[None]] = set()
-        self._task = self._loop.create_task(self._run())
+        # For all that wait, not for the call that came first: in no call's context.
+        self._task = self._loop.create_task(self._run(), context=Context())
 
     @property
     def ended(self) -> bool:
@@ -144,7 +146,7 @@ class _Matcher:
     def give_back(self, caller: Caller, tasks: list[Task]) -> None:
         """Release what was given to one who had left."""
         if tasks:
-            releasing = self._loop.create_task(self._release(caller, tasks))
+            releasing = self._loop.create_task(self._release(caller, tasks), context=Context())
             self._given_back.add(releasing)
             releasing.add_done_callback(self._given_back.discard)
 
@@ -196,6 +198,8 @@ class _Matcher:
             self._waiting.pop(claim, None)
             if not claim.resolve(given):
                 self.give_back(claim.caller, given)
+        # Whose credential ended while the unit waited for its turn got nothing, and is told why.
+        self._living([claim for claim in claims if claim in self._waiting])
         self._next_time = found.next_time
 
     async def _match(self, claims: Sequence[Claim], rung: set[str]) -> Found:

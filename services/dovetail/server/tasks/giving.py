@@ -52,6 +52,15 @@ class Claim:
         """Claims of one kind want the same of the pool."""
         return repr(self.wish.filter)
 
+    @property
+    def lives(self) -> bool:
+        """Whether its caller's credential has not ended while it waited for its turn."""
+        try:
+            self.caller.check_live()
+        except DovetailError:
+            return False
+        return True
+
     def resolve(self, tasks: list[Task]) -> bool:
         """Answer; False where nobody waits for the answer any more."""
         if self.answer.done():
@@ -101,7 +110,7 @@ def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> F
         if count >= MOST_GIVEN:
             passed.append(claim)
             continue
-        if claim.answer.done():
+        if claim.answer.done() or not claim.lives:
             continue
         found: list[Task] = []
         for place in _places(claim, rung):

@@ -36,7 +36,8 @@ class TaskServiceStub:
     Changing a task. Every RPC that changes a task takes
       - `request_id`: a repeat with the same one changes nothing and answers the task as it is now; with
         another payload it is INVALID_ARGUMENT `REQUEST_ID_REUSED`. Of the notices it answers those about
-        the task itself. A call that changed nothing is not remembered;
+        the task itself. A call that changed nothing is not remembered. Ids are remembered for the agent
+        that calls; for a caller without one, for its credential;
       - `etag`: when set, and not the task's, the call is ABORTED `ETAG_MISMATCH`;
       - `notify`: whether notices are written;
     and answers NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and FAILED_PRECONDITION
@@ -185,7 +186,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     Changing a task. Every RPC that changes a task takes
       - `request_id`: a repeat with the same one changes nothing and answers the task as it is now; with
         another payload it is INVALID_ARGUMENT `REQUEST_ID_REUSED`. Of the notices it answers those about
-        the task itself. A call that changed nothing is not remembered;
+        the task itself. A call that changed nothing is not remembered. Ids are remembered for the agent
+        that calls; for a caller without one, for its credential;
       - `etag`: when set, and not the task's, the call is ABORTED `ETAG_MISMATCH`;
       - `notify`: whether notices are written;
     and answers NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and FAILED_PRECONDITION
@@ -330,7 +332,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     Changing a task. Every RPC that changes a task takes
       - `request_id`: a repeat with the same one changes nothing and answers the task as it is now; with
         another payload it is INVALID_ARGUMENT `REQUEST_ID_REUSED`. Of the notices it answers those about
-        the task itself. A call that changed nothing is not remembered;
+        the task itself. A call that changed nothing is not remembered. Ids are remembered for the agent
+        that calls; for a caller without one, for its credential;
       - `etag`: when set, and not the task's, the call is ABORTED `ETAG_MISMATCH`;
       - `notify`: whether notices are written;
     and answers NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and FAILED_PRECONDITION
