@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 
-async def ask(channel: grpc.aio.Channel, **fields: Any) -> reflection_pb2.ServerReflectionResponse:
+async def ask(
+    channel: grpc.aio.Channel,
+    version: str = "grpc.reflection.v1alpha.ServerReflection",
+    **fields: Any,
+) -> reflection_pb2.ServerReflectionResponse:
     """One question, one answer."""
 
     async def questions() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
         yield reflection_pb2.ServerReflectionRequest(**fields)
 
-    stub: Any = cast(Any, reflection_pb2_grpc).ServerReflectionStub(channel)
-    async for answer in stub.ServerReflectionInfo(questions()):
+    call: Any = channel.stream_stream(
+        f"/{version}/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    async for answer in call(questions()):
         return answer
     raise AssertionError("reflection does not answer")
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dovetail.admin.v1 import admin_pb2 as a
@@ -16,12 +17,13 @@ from dovetail.server.main import ServerConfig, build, running
 from dovetail.tasks.v1 import tasks_pb2 as t
 from messaging.talk import Inbox, refusal
 from support.pair import Pair, caller
-from wire.reflected import methods, services
+from wire.reflected import ask, methods, services
 
 MESSAGING = "dovetail.messaging.v1.MessagingService"
 TASKS = "dovetail.tasks.v1.TaskService"
 ADMIN = "dovetail.admin.v1.AdminService"
-COMMON = {ADMIN, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+COMMON = {ADMIN, "grpc.health.v1.Health", *REFLECTION}
 
 QUIET_SECONDS = 20.0
 PINGING = (
@@ -50,6 +52,17 @@ async def test_reflection_describes_every_method(shared: Pair) -> None:
         assert sorted(await methods(channel)) == sorted(expected)
 
 
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_finds_methods_in_both_versions(shared: Pair, version: str) -> None:
+    channel = shared.messaging_channel
+    asked = {"file_containing_symbol": f"{MESSAGING}.SendMessage"}
+    file = (await ask(channel, version, **asked)).file_descriptor_response.file_descriptor_proto[0]
+    assert FileDescriptorProto.FromString(file).name == m.DESCRIPTOR.name
+    for name in (f"{MESSAGING}.Nonsense", "nothing", ""):
+        answer = await ask(channel, version, file_containing_symbol=name)
+        assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
 async def test_a_method_of_the_other_service_or_of_none_is_unimplemented(shared: Pair) -> None:
     channel = shared.messaging_channel
     for path in (f"/{TASKS}/GetTask", f"/{MESSAGING}/Nonsense", "/nothing/Nothing"):
@@ -63,7 +76,7 @@ async def test_health_is_told_for_each_service_and_the_whole(
 ) -> None:
     channel = shared.messaging_channel if service == MESSAGING else shared.tasks_channel
     health: Any = cast(Any, health_pb2_grpc).HealthStub(channel)
-    for name in ("", service):
+    for name in ("", service, *COMMON):
         answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     for name in (other, "nonsense"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any, cast
 
 import grpc
@@ -21,14 +22,14 @@ log = structlog.get_logger("dovetail.health")
 
 
 class Health:
-    """The health of one service, and of its server as a whole (the empty name)."""
+    """The health of a server by the name of each of its services, and as a whole (no name)."""
 
-    def __init__(self, server: grpc.aio.Server, store: Store, service: str) -> None:
+    def __init__(self, server: grpc.aio.Server, store: Store, services: Sequence[str]) -> None:
         """Answer health checks on `server`."""
         self._checks = cast(Any, health).aio.HealthServicer()
         cast(Any, health_pb2_grpc).add_HealthServicer_to_server(self._checks, server)
         self._store = store
-        self._names = ("", service)
+        self._names = ("", *services, SERVICE_NAME)
 
     async def watch(self) -> None:
         """Say SERVING, then follow the store, until cancelled."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import grpc
 import structlog
-from grpc_reflection.v1alpha import reflection
 
+from dovetail.server import reflection
 from dovetail.server.audit import Audit
 from dovetail.server.config import ConfigError, ServerConfig
 from dovetail.server.gate import CredentialGate, OpenGate
@@ -107,9 +107,8 @@ async def _serving(
 ) -> AsyncGenerator[Running]:
     server = grpc.aio.server(interceptors=(seam,), options=OPTIONS)
     service.add(server)
-    health = Health(server, store, service.names[0])
-    names = (*service.names, SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    health = Health(server, store, (*service.names, *reflection.NAMES))
+    reflection.add_reflection((*service.names, SERVICE_NAME), server)
     address = _bind(server, config)
     await server.start()
     watch = asyncio.create_task(health.watch())

@@ -1,0 +1,49 @@
+"""Reflection, as tools ask for it: under v1 and v1alpha, with methods as symbols.
+
+grpcio-reflection knows v1alpha alone and finds no method. Both versions are the same messages under
+other names, so that the bytes of one are those of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+ALPHA = reflection.SERVICE_NAME
+NAMES = ("grpc.reflection.v1.ServerReflection", ALPHA)
+
+
+class _Reflection(cast(Any, reflection).aio.ReflectionServicer):
+    """Finds the file of a method by that of its service."""
+
+    def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
+        parent: Any = super()
+        find = parent._file_containing_symbol
+        found = find(request, fully_qualified_name)
+        service, _, _ = fully_qualified_name.rpartition(".")
+        if found.HasField("error_response") and self._has_method(fully_qualified_name):
+            return find(request, service)
+        return found
+
+    def _has_method(self, name: str) -> bool:
+        service, _, method = name.rpartition(".")
+        try:
+            return method in self._pool.FindServiceByName(service).methods_by_name
+        except KeyError:
+            return False
+
+
+def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
+    """Tell of the services of these names, and of itself."""
+    servicer = _Reflection((*names, *NAMES))
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    for name in NAMES:
+        handlers = grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
+        server.add_generic_rpc_handlers((handlers,))
