@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.store import inboxes
 from dovetail.server.store.database import Store
 from dovetail.tasks.v1 import tasks_pb2
 from support.pair import Pair, bad_fields, caller, error_info
@@ -142,3 +143,26 @@ async def test_a_stopping_server_answers_those_who_wait(sqlite_url: str) -> None
             waiting = asyncio.ensure_future(stub.ReceiveMessages(request, metadata=BOB))
             await until_watched(server.store)
         assert bodies(await waiting) == []
+
+
+async def test_a_filter_finds_what_lies_many_steps_away(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step looks at so many deliveries at most; the steps together skip none."""
+    monkeypatch.setattr(inboxes, "FILTERED_ROWS", 3)
+    await sent(pair, *(f"{number}" for number in range(10)))
+    request = pb.SendMessageRequest(recipient_ids=["bob"], body="wanted")
+    await pair.messaging.SendMessage(request, metadata=BOB)
+    await sent(pair, "last")
+    wanted = pb.MessageFilter(sender_ids=["bob"])
+    assert bodies(await receive(pair, filter=wanted)) == ["wanted"]
+    assert bodies(await receive(pair, filter=pb.MessageFilter(sender_ids=["nobody"]))) == []
+    stream = pair.messaging.SubscribeInbox(pb.SubscribeInboxRequest(filter=wanted), metadata=BOB)
+    found: list[str] = []
+    async for response in stream:
+        found += [delivery.message.body for delivery in response.deliveries]
+        if response.mark == pb.STREAM_MARK_CAUGHT_UP:
+            assert response.through_sequence == 12
+            break
+    stream.cancel()
+    assert found == ["wanted"]

@@ -65,6 +65,11 @@ class Checks:
                 violations=self._violations,
             )
 
+    @property
+    def violations(self) -> int:
+        """How many there are so far."""
+        return self._count
+
     def refuse(self, field: str, description: str) -> None:
         """Record a violation: the first ten are told, the others counted."""
         self._count += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dovetail.server.callers import Caller
 from dovetail.server.checks import LARGEST_PAGE, PAGE_SIZE, Checks
@@ -14,7 +15,7 @@ from dovetail.server.messaging.inbox import Acknowledgement, Inboxes, check_filt
 from dovetail.server.paging import PAGE_BYTES
 from dovetail.server.store import agents, inboxes
 from dovetail.server.store.database import Store
-from dovetail.server.store.inboxes import PageRequest
+from dovetail.server.store.inboxes import InboxPage, PageRequest
 from dovetail.server.store.records import Delivery, MessageFilter
 from dovetail.server.store.transaction import MICROS, Snapshot
 
@@ -81,29 +82,48 @@ class Receiver:
         """What is not acknowledged, as soon as there is something or the time has passed."""
         clock = asyncio.get_running_loop().time
         end = clock() + request.wait / MICROS
-        page = PageRequest(
-            team_id=caller.team_id,
-            agent_id=agent_id,
-            after=0,
-            include_acknowledged=False,
-            filter=request.filter,
-            most=request.max_messages or PAGE_SIZE,
-            most_bytes=PAGE_BYTES,
-        )
-
-        def query(snapshot: Snapshot) -> tuple[Sequence[Delivery], int]:
-            deliveries = inboxes.page(snapshot, page).deliveries
-            agent = agents.get(snapshot, caller.team_id, agent_id)
-            return deliveries, agent.unacknowledged_count
-
         with self._store.bells.watch(caller.team_id, agent_id) as bell:
             while True:
                 bell.clear()
-                deliveries, left = await self._store.read(caller.team_id, query)
+                deliveries, left = await self._look(caller, agent_id, request)
                 caller.check_live()
                 if deliveries or clock() >= end or self._closing.is_set():
                     return deliveries, left
                 await bell.wait(end - clock())
+
+    async def _look(
+        self, caller: Caller, agent_id: str, request: Request
+    ) -> tuple[Sequence[Delivery], int]:
+        """The first that is asked for, found in steps; and how many are unacknowledged.
+
+        Each step with a filter waits for its turn again, out of the way of what is short.
+        """
+        look = self._store.scan if request.filter else self._store.read
+        after = 0
+        while True:
+            step = partial(_page, inbox=(caller.team_id, agent_id), request=request, after=after)
+            page, left = await look(caller.team_id, step)
+            if page.deliveries or page.exhausted:
+                return page.deliveries, left
+            after = page.through_sequence
+
+
+def _page(
+    snapshot: Snapshot, inbox: tuple[str, str], request: Request, after: int
+) -> tuple[InboxPage, int]:
+    """What comes after a sequence in an inbox (its team, its agent), and what it has in all."""
+    team_id, agent_id = inbox
+    page = PageRequest(
+        team_id=team_id,
+        agent_id=agent_id,
+        after=after,
+        include_acknowledged=False,
+        filter=request.filter,
+        most=request.max_messages or PAGE_SIZE,
+        most_bytes=PAGE_BYTES,
+    )
+    agent = agents.get(snapshot, team_id, agent_id)
+    return inboxes.page(snapshot, page), agent.unacknowledged_count
 
 
 def _check(agent_id: str, request: Request) -> None:

@@ -149,8 +149,9 @@ class _Stream:
         if self._is_large and not await self._slot.take(min(seconds, TURN_SECONDS)):
             return [], True
         request = self._request(room)
+        look = self._store.scan if self._wish.filter else self._store.read
         async with self._slot.reads:
-            page = await self._store.read(self._team_id, lambda s: inboxes.page(s, request))
+            page = await look(self._team_id, lambda s: inboxes.page(s, request))
             if _is_large(page.deliveries) and not await self._slot.take(0):
                 self._is_large = True  # Read again in its turn: many would fill the memory.
                 return [], True

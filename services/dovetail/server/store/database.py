@@ -19,7 +19,12 @@ from typing import TypeVar, cast
 
 import structlog
 
-from dovetail.server.errors import DovetailError, InternalError
+from dovetail.server.errors import (
+    DovetailError,
+    InternalError,
+    Reason,
+    ResourceExhaustedError,
+)
 from dovetail.server.store import agents, queues
 from dovetail.server.store.crew import PROBES, Crew, Duties, Job, LaneBlockedError
 from dovetail.server.store.engine import CLOSE_SECONDS, Engine, Inbox, StoreOpenError
@@ -33,6 +38,10 @@ LARGEST_GROUP = 128
 READERS = 3
 LARGEST_READ = 16
 SCANNERS = 2
+REPORTERS = 1
+QUERY_SECONDS_MAX = 20.0
+SETTLE_SECONDS = 2.0
+SETTLE_STEP_SECONDS = 0.02
 RETRY_SECONDS = 0.5
 ABORT_SECONDS = 0.5
 
@@ -120,6 +129,7 @@ class Store:
         self._writers = Crew("writer", self._engine.writers, LARGEST_GROUP, writing)
         self._readers = Crew("reader", READERS, LARGEST_READ, reading)
         self._scanners = Crew("scanner", SCANNERS, 1, reading)
+        self._reporters = Crew("reporter", REPORTERS, 1, reading)
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._comparing: asyncio.Task[None] | None = None
@@ -149,8 +159,14 @@ class Store:
 
     async def scan(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a long query, out of the way of short ones."""
+        await self._settle()
         lane = str(next(self._turn) % SCANNERS)
         return cast(T, await self._scanners.do(lane, team_id, query))
+
+    async def report(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
+        """Run a query over very much, one at a time, out of the way of all others."""
+        await self._settle()
+        return cast(T, await self._reporters.do("", team_id, query))
 
     async def ping(self) -> None:
         """Find out whether the store can be read, and whether it could be written."""
@@ -178,7 +194,7 @@ class Store:
 
     @property
     def _crews(self) -> tuple[Crew, ...]:
-        return self._writers, self._readers, self._scanners
+        return self._writers, self._readers, self._scanners, self._reporters
 
     def _duties(self, run: _Run, obstacle: Callable[[], str]) -> Duties:
         engine = self._engine
@@ -265,10 +281,30 @@ class Store:
             self._after_failure(jobs, error, self._read_group)
 
     def _run_query(self, snapshot: Snapshot, job: Job) -> None:
+        end = time.monotonic() + QUERY_SECONDS_MAX
         try:
-            job.result = job.work(snapshot)
+            with self._engine.breaking_off(lambda: job.abandoned or time.monotonic() > end):
+                job.result = job.work(snapshot)
         except DovetailError as error:
             job.error = error
+        except Exception as error:
+            if not self._engine.was_broken_off(error):
+                raise
+            job.error = ResourceExhaustedError(
+                Reason.QUERY_TOO_LONG,
+                f"the query was broken off after {QUERY_SECONDS_MAX:.0f} s: narrow the filter, or"
+                " ask for less at once",
+            )
+
+    async def _settle(self) -> None:
+        """Let the log of the store be folded in, where long queries have kept it from that.
+
+        A long query holds the state that it reads; while there is always one of them the log only
+        grows. New ones wait for a moment then, bounded: the log is the lesser evil.
+        """
+        end = self._loop.time() + SETTLE_SECONDS
+        while self._engine.is_log_large() and self._loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(SETTLE_STEP_SECONDS)
 
     def _ring_here(self, inboxes: Iterable[Inbox]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody watches any more

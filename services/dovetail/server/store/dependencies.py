@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from peewee import SQL
+from peewee import JOIN, SQL, Select
 
 from dovetail.server.store.models import TaskDependencyRow, TaskRow
 from dovetail.server.store.records import Task, TaskState
@@ -146,11 +146,18 @@ def _reached(snapshot: Snapshot, team_id: str, begin: Sequence[str]) -> list[str
         .where(is_open, TaskRow.task_id.in_(list(begin)))
         .cte("reached", recursive=True, columns=("task_id",))
     )
+    # CROSS JOIN keeps this order on SQLite: beginning with the edges it would read all of them for
+    # each task that was reached.
     further = (
-        TaskDependencyRow.select(TaskDependencyRow.depends_on_id)
-        .join(first, on=(TaskDependencyRow.task_id == first.c.task_id))
-        .join(TaskRow, on=(is_open & (TaskRow.task_id == TaskDependencyRow.depends_on_id)))
-        .where(TaskDependencyRow.team_id == team_id)
+        Select([first], [TaskDependencyRow.depends_on_id])
+        .join(TaskDependencyRow, JOIN.CROSS)
+        .join(TaskRow, JOIN.CROSS)
+        .where(
+            TaskDependencyRow.team_id == team_id,
+            TaskDependencyRow.task_id == first.c.task_id,
+            is_open,
+            TaskRow.task_id == TaskDependencyRow.depends_on_id,
+        )
     )
     reached = cast(Any, first.union(further))
     query = reached.select_from(reached.c.task_id).limit(REACHED_TASKS_MAX + 1)

@@ -106,6 +106,21 @@ class Engine(ABC):
             )
         runner.up()
 
+    @contextmanager
+    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
+        """Break off a query of this thread as soon as `when` returns True, where that can be."""
+        del when
+        yield
+
+    def was_broken_off(self, error: BaseException) -> bool:
+        """Whether an error is the end of a query that was broken off; others may go on."""
+        del error
+        return False
+
+    def is_log_large(self) -> bool:
+        """Whether long queries should make way, so that a log of changes can be folded in."""
+        return False
+
     def close_connection(self) -> None:
         """Close this thread's connection."""
         cast(Any, self.database).close()

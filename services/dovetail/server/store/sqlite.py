@@ -30,6 +30,9 @@ LONG_SECONDS = 2.0
 ADVICE = "Is its folder writable, its disk not full, and no other program holding it?"
 POLL_SECONDS = 0.25
 POSITION = "INSTR"
+PROGRESS_STEPS = 20_000
+LOG_BYTES_MAX = 24 * 1024 * 1024
+FOLD_MILLISECONDS = 30
 PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "cache_size": -16_000}
 
 
@@ -50,6 +53,7 @@ class SqliteEngine(Engine):
         )
         super().__init__(database, f"sqlite:///{path}")
         self._path = path
+        self._log = path.with_name(path.name + "-wal")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._turnstile = Turnstile(path)
@@ -77,6 +81,8 @@ class SqliteEngine(Engine):
             self._check_identity()
             with self.span("BEGIN IMMEDIATE", "COMMIT"):
                 yield Transaction(self.database, POSITION, LOCK_TEAM)
+            if self.is_log_large():
+                self._fold_log()
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -99,6 +105,40 @@ class SqliteEngine(Engine):
         self._check_identity()
         with self.span("BEGIN", "COMMIT"):
             yield Snapshot(self.database, POSITION)
+
+    @contextmanager
+    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
+        """Have SQLite ask `when` every few milliseconds of a query."""
+        connection = cast(Any, self.database).connection()
+        connection.progress(when, PROGRESS_STEPS)
+        try:
+            yield
+        finally:
+            connection.progress(None, 0)
+
+    def was_broken_off(self, error: BaseException) -> bool:
+        """SQLite says "interrupted"; the transaction and its snapshot stand."""
+        return isinstance(error, DatabaseError) and "interrupted" in str(error).lower()
+
+    def is_log_large(self) -> bool:
+        """Whether the write-ahead log has grown beyond what checkpoints keep it at."""
+        try:
+            return os.stat(self._log).st_size > LOG_BYTES_MAX
+        except OSError:
+            return False
+
+    def _fold_log(self) -> None:
+        """Copy the log into the file and cut it, where no reader holds it; wait but for a moment.
+
+        Called at the writer's place, where no other process writes.
+        """
+        database = cast(Any, self.database)
+        with contextlib.suppress(PeeweeException):
+            database.execute_sql(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
+            try:
+                database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                database.execute_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000}")
 
     def announce(self, inboxes: Iterable[Inbox]) -> None:
         """Ring the doorbells of the other processes."""

@@ -41,7 +41,7 @@ class Reports:
                 report_time=reports.moment(snapshot, caller.team_id),
             )
 
-        return await self._store.scan(caller.team_id, query)
+        return await self._store.report(caller.team_id, query)
 
 
 def _is_bucket(bucket: int) -> bool:
