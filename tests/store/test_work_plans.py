@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from dovetail.server.store import dependencies, leases, queues, tasks
+from dovetail.server.store.dependencies import Window
 from dovetail.server.store.engine import Engine
 from dovetail.server.store.models import TaskRow
 from dovetail.server.store.records import Task, TaskState
@@ -153,7 +154,14 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
         lambda t: dependencies.any_dependents(t, TEAM, "t9"),
         "task_dependencies",
     ),
-    "what waits for a task": (lambda t: dependencies.dependents(t, TEAM, "t9"), "tasks_pkey"),
+    "what waits for a task": (
+        lambda t: dependencies.dependents(t, TEAM, "t9", Window(most=201)),
+        "tasks_pkey",
+    ),
+    "what has become ready": (
+        lambda t: dependencies.ready_dependents(t, TEAM, "t9", Window(most=201)),
+        "tasks_pkey",
+    ),
     "the counts of what waits": (
         lambda t: dependencies.shift(t, TEAM, "t9", 0),
         "task_dependencies",

@@ -9,11 +9,12 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2
-from dovetail.server.store import dependencies
+from dovetail.server.store import dependencies, follow_ups, transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from tasks.work import COMPLETED, PENDING, Team, Worker, faults, refusal
+from tasks.work import COMPLETED, PENDING, Team, Worker, faults, refusal, until
 
 READY = messaging_pb2.NOTICE_EVENT_TASK_READY
+FOLLOWERS = 8
 DEPENDENCY_FAILED = messaging_pb2.NOTICE_EVENT_TASK_DEPENDENCY_FAILED
 
 
@@ -218,3 +219,71 @@ async def test_a_deleted_task_wakes_nobody_and_is_not_woken(team: Team) -> None:
     await joe.do("delete", "b")
     await finish(joe, "a")
     assert await team.verbs("b") == ["create", "delete"]
+
+
+async def times_told(team: Team, verb: str) -> dict[str, int]:
+    """How often each task has an event of this verb."""
+    return {f"w{n}": (await team.verbs(f"w{n}")).count(verb) for n in range(FOLLOWERS)}
+
+
+async def with_followers(team: Team, *waits_for: str) -> Worker:
+    joe, ann = await team.known("joe", "ann")
+    await chain(joe, *waits_for)
+    for number in range(FOLLOWERS):
+        await chain(joe, f"w{number} {' '.join(waits_for)}", assignee_id="ann")
+    return ann
+
+
+async def test_very_many_waiting_tasks_are_told_step_by_step_and_each_once(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are ready with the commit; so many are told in it, the rest in commits that follow."""
+    monkeypatch.setattr(transaction, "FOLLOWERS_MAX", 3)
+    ann = await with_followers(team, "a")
+    joe = team.worker("joe")
+    response = await finish(joe, "a")
+    assert len(response.notices) == 3
+    assert [await waiting_for(joe, f"w{n}") for n in range(FOLLOWERS)] == [0] * FOLLOWERS
+    await until(lambda: all_told(team, "become-ready"))
+    told = [d.message.task_id for d in await ann.inbox() if d.message.notice.event == READY]
+    assert told == [f"w{n}" for n in range(FOLLOWERS)]
+    assert set((await times_told(team, "become-ready")).values()) == {1}
+
+
+async def all_told(team: Team, verb: str) -> bool:
+    return min((await times_told(team, verb)).values()) > 0
+
+
+async def test_tasks_that_two_completions_make_ready_are_told_once(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "FOLLOWERS_MAX", 2)
+    ann = await with_followers(team, "a", "b")
+    joe = team.worker("joe")
+    for task_id in ("a", "b"):
+        await finish(joe, task_id)
+    await joe.do("reopen", "a")
+    await finish(joe, "a")
+    await until(lambda: all_told(team, "become-ready"))
+    await until(lambda: nothing_left(team))
+    told = [d.message.task_id for d in await ann.inbox() if d.message.notice.event == READY]
+    counts = await times_told(team, "become-ready")
+    assert {task_id: told.count(task_id) for task_id in counts} == counts
+    assert max(counts.values()) <= 2
+
+
+async def nothing_left(team: Team) -> bool:
+    return not await team.pair.tasks_store.read("", lambda s: follow_ups.first(s, 1))
+
+
+async def test_what_a_failure_tells_step_by_step_ends_when_the_task_is_reopened(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "FOLLOWERS_MAX", 1)
+    await with_followers(team, "a")
+    joe = team.worker("joe")
+    await joe.do("fail", "a")
+    await joe.do("reopen", "a")
+    await until(lambda: nothing_left(team))
+    assert 1 <= sum((await times_told(team, "lose-dependency")).values()) <= FOLLOWERS
+    assert [await waiting_for(joe, f"w{n}") for n in range(FOLLOWERS)] == [1] * FOLLOWERS

@@ -248,6 +248,7 @@ class Store:
 
     def _run_unit(self, transaction: Transaction, job: Job) -> None:
         transaction.team(job.team_id)
+        transaction.begin_unit()
         job.result, job.error, writes = None, None, transaction.writes
         try:
             job.result = job.work(transaction)

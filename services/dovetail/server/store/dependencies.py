@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from peewee import JOIN, SQL, Select
@@ -16,7 +17,6 @@ from dovetail.server.store.transaction import Snapshot, Statement, Transaction, 
 _CHUNK = 500
 REACHED_TASKS_MAX = 10_000
 """Open tasks that the search for a circle looks at. It holds the writer for some 50 ms then."""
-LARGEST_COUNT = 2**31 - 1
 _EDGE = (TaskDependencyRow.team_id, TaskDependencyRow.task_id, TaskDependencyRow.depends_on_id)
 _ADD = Statement(TaskDependencyRow.insert(params(*_EDGE)))
 _REMOVE = Statement(
@@ -42,6 +42,20 @@ _DEPENDENTS = Statement(
         TaskRow.task_id.in_(_WAITERS),
         TaskRow.end_time.is_null(),
         TaskRow.delete_time.is_null(),
+        TaskRow.number > param("after"),
+    )
+    .order_by(TaskRow.number)
+    .limit(param("most"))
+)
+_READY_DEPENDENTS = Statement(
+    TaskRow.select(*COLUMNS)
+    .where(
+        TaskRow.team_id == param("team_id"),
+        TaskRow.task_id.in_(_WAITERS),
+        TaskRow.state == int(TaskState.PENDING),
+        TaskRow.waiting_for == SQL("0"),
+        TaskRow.delete_time.is_null(),
+        TaskRow.number > param("after"),
     )
     .order_by(TaskRow.number)
     .limit(param("most"))
@@ -100,12 +114,24 @@ def any_dependents(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
     return snapshot.row(_ANY_WAITER, team_id=team_id, task_id=task_id) is not None
 
 
-def dependents(
-    snapshot: Snapshot, team_id: str, task_id: str, most: int = LARGEST_COUNT
-) -> list[Task]:
-    """The first tasks that wait for this one and have not ended, in order of creation."""
-    rows = snapshot.rows(_DEPENDENTS, team_id=team_id, task_id=task_id, most=most)
-    return [from_row(row) for row in rows]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """Which dependents: at most `most` of those made after the task of number `after`."""
+
+    most: int
+    after: int = 0
+
+
+def dependents(snapshot: Snapshot, team_id: str, task_id: str, window: Window) -> list[Task]:
+    """Tasks that wait for this one and have not ended, in order of creation."""
+    values = {"team_id": team_id, "task_id": task_id, "most": window.most, "after": window.after}
+    return [from_row(row) for row in snapshot.rows(_DEPENDENTS, **values)]
+
+
+def ready_dependents(snapshot: Snapshot, team_id: str, task_id: str, window: Window) -> list[Task]:
+    """Tasks that depend on this one and wait for nothing more, in order of creation."""
+    values = {"team_id": team_id, "task_id": task_id, "most": window.most, "after": window.after}
+    return [from_row(row) for row in snapshot.rows(_READY_DEPENDENTS, **values)]
 
 
 def shift(transaction: Transaction, team_id: str, task_id: str, by: int) -> None:

@@ -214,6 +214,22 @@ class TaskEventRow(Model):
         primary_key = CompositeKey("team_id", "number")
 
 
+class TaskFollowUpRow(Model):
+    """What is still to be told of a change to the tasks that wait for its task."""
+
+    team_id = TextField()
+    event_number = BigIntegerField()
+    task_id = TextField()
+    verb = TextField()
+    actor_id = TextField()
+    notify = IntegerField()
+    after_number = BigIntegerField()
+
+    class Meta:
+        table_name = "task_follow_ups"
+        primary_key = CompositeKey("team_id", "event_number")
+
+
 TABLES: tuple[type[Model], ...] = (
     TeamRow,
     CredentialRow,
@@ -223,4 +239,5 @@ TABLES: tuple[type[Model], ...] = (
     TaskRow,
     TaskDependencyRow,
     TaskEventRow,
+    TaskFollowUpRow,
 )

@@ -19,7 +19,7 @@ import structlog
 
 from dovetail.server.callers import Caller
 from dovetail.server.errors import DovetailError
-from dovetail.server.store import leases, tasks
+from dovetail.server.store import follow_ups, leases, tasks
 from dovetail.server.store.database import Store
 from dovetail.server.store.leases import Hold
 from dovetail.server.store.records import Task, TaskState
@@ -32,6 +32,7 @@ from dovetail.server.tasks.states import Verb
 PERIOD_SECONDS = 0.5
 LONGEST_GAP_SECONDS = 3.0
 MOST_AT_ONCE = 500
+FOLLOW_UPS_MAX = 4
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.keeper")
 
@@ -47,6 +48,7 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         # What is being written, by task: a team that must wait holds up neither looks nor others.
         self._writing: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._following: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Watch until `close`."""
@@ -54,7 +56,7 @@ class Keeper:
 
     def close(self) -> None:
         """Watch no more."""
-        for task in (self._task, *self._writing.values()):
+        for task in (self._task, *self._writing.values(), *self._following.values()):
             if task:
                 task.cancel()
 
@@ -63,6 +65,7 @@ class Keeper:
             try:
                 await self._end_leases()
                 await self._tell_overdue()
+                await self._start_follow_ups()
             except DovetailError:
                 pass  # health checks tell of it
             except Exception:
@@ -90,6 +93,25 @@ class Keeper:
         for team_id, task_id in await self._store.read("", partial(_late, now=now)):
             tell = partial(_tell, team_id=team_id, task_id=task_id)
             self._write("overdue", (team_id, task_id), tell)
+
+    async def _start_follow_ups(self) -> None:
+        """Go on with what is still to be told, each follow-up in steps of its own."""
+        for found in await self._store.read("", lambda s: follow_ups.first(s, FOLLOW_UPS_MAX)):
+            key = found.team_id, found.event_number
+            if key not in self._following:
+                self._following[key] = asyncio.create_task(self._follow(*key))
+
+    async def _follow(self, team_id: str, event_number: int) -> None:
+        """Step by step to the end. Each step is a commit, and other writers come between."""
+        try:
+            step = partial(record.follow, team_id=team_id, event_number=event_number)
+            more = True
+            while more:
+                more = await self._store.write(team_id, step)
+        except DovetailError as error:
+            log.warning("the keeper could not write", team_id=team_id, reason=error.reason.value)
+        finally:
+            del self._following[team_id, event_number]
 
     def _write(self, event: str, key: tuple[str, str], unit: Callable[[Transaction], bool]) -> None:
         """Have a unit run, unless one for this task is under way; groups of them are one commit."""

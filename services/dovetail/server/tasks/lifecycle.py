@@ -14,6 +14,7 @@ from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExha
 from dovetail.server.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.store import dependencies, tasks
 from dovetail.server.store.database import Store
+from dovetail.server.store.dependencies import Window
 from dovetail.server.store.records import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import moves, record
@@ -268,7 +269,9 @@ def _check_no_circle(
 
 def _check_free(snapshot: Snapshot, team_id: str, task: Task) -> None:
     """Refuse to delete what others wait for."""
-    waiting = dependencies.dependents(snapshot, team_id, task.task_id, DEPENDENTS_COUNTED + 1)
+    waiting = dependencies.dependents(
+        snapshot, team_id, task.task_id, Window(most=DEPENDENTS_COUNTED + 1)
+    )
     many = f"at least {DEPENDENTS_COUNTED:,}" if len(waiting) > DEPENDENTS_COUNTED else len(waiting)
     if waiting:
         raise FailedPreconditionError(

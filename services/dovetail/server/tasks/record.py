@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from dovetail.server.callers import Caller
-from dovetail.server.store import agents, deliveries, dependencies, messages, queues, tasks
+from dovetail.server.store import (
+    agents,
+    deliveries,
+    dependencies,
+    follow_ups,
+    messages,
+    queues,
+    tasks,
+)
+from dovetail.server.store.dependencies import Window
+from dovetail.server.store.follow_ups import FollowUp
 from dovetail.server.store.records import Receipt, Task, TaskEvent, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import notices
@@ -88,16 +98,20 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
     tasks.append_event(transaction, team_id, event)
     if task.state is TaskState.PENDING and not task.waiting_for:
         transaction.ring(team_id, queues.name(task.assignee_id))
-    followed = _follow(transaction, act, before, task)
+    followed = _follow(transaction, act, before, task, event_number)
     return Changed(task=task, notices=(*written, *followed), event_number=event_number)
 
 
 def _follow(
-    transaction: Transaction, act: Act, before: Task | None, after: Task
+    transaction: Transaction, act: Act, before: Task | None, changed: Task, event_number: int
 ) -> tuple[NoticeReceipt, ...]:
-    """What a change means for the tasks that wait for this one: a count, an event, a notice."""
-    team_id, task_id = act.caller.team_id, after.task_id
-    was, now = before.state if before else after.state, after.state
+    """What a change means for the tasks that wait for this one: a count, an event, a notice.
+
+    The counts change in this commit, so that what became ready is ready. A bounded number of tasks
+    is told in it, the rest by the keeper, step by step, from a follow-up written in it too.
+    """
+    team_id, task_id = act.caller.team_id, changed.task_id
+    was, now = before.state if before else changed.state, changed.state
     if was is now or not dependencies.any_dependents(transaction, team_id, task_id):
         return ()
     completed = int(now is TaskState.COMPLETED) - int(was is TaskState.COMPLETED)
@@ -106,15 +120,68 @@ def _follow(
     verb = _FOLLOWS.get(now)
     if verb is None:
         return ()
-    befalls = Act(caller=act.caller, verb=verb, options=Options(notify=act.options.notify))
+    follow_up = FollowUp(
+        team_id=team_id,
+        event_number=event_number,
+        task_id=task_id,
+        verb=verb.value,
+        actor_id=act.caller.agent_id,
+        notify=act.options.notify,
+        after_number=0,
+    )
+    most = transaction.followers_left
+    told = _followers(transaction, follow_up, Window(most=most + 1))
+    if len(told) > most:
+        after_number = told[most - 1].number if most else 0
+        follow_ups.add(transaction, replace(follow_up, after_number=after_number))
+    transaction.followers_left -= len(told[:most])
+    consequence = Act(caller=act.caller, verb=verb, options=Options(notify=act.options.notify))
     return tuple(
         notice
-        for task in dependencies.dependents(transaction, team_id, task_id)
+        for task in told[:most]
         if task.task_id not in act.along
-        if verb is Verb.LOSE_DEPENDENCY
-        or (task.state is TaskState.PENDING and not task.waiting_for)
-        for notice in write(transaction, befalls, task, task).notices
+        for notice in write(transaction, consequence, task, task).notices
     )
+
+
+def follow(transaction: Transaction, team_id: str, event_number: int) -> bool:
+    """One step of a follow-up: tell as many tasks as a unit may; return whether there are more."""
+    follow_up = follow_ups.find(transaction, team_id, event_number)
+    if follow_up is None:  # Another server was first.
+        return False
+    task = tasks.find(transaction, team_id, follow_up.task_id)
+    if task is None or _FOLLOWS.get(task.state) != follow_up.verb:  # It was reopened meanwhile.
+        follow_ups.remove(transaction, follow_up)
+        return False
+    most = transaction.followers_left
+    window = Window(most=most, after=follow_up.after_number)
+    told = _followers(transaction, follow_up, window)
+    verb, caller = Verb(follow_up.verb), Caller(team_id=team_id, agent_id=follow_up.actor_id)
+    consequence = Act(caller=caller, verb=verb, options=Options(notify=follow_up.notify))
+    for task in told:
+        if not _was_told(transaction, follow_up, task):
+            write(transaction, consequence, task, task)
+    if len(told) < most:
+        follow_ups.remove(transaction, follow_up)
+        return False
+    follow_ups.move(transaction, follow_up, told[-1].number)
+    return True
+
+
+def _followers(snapshot: Snapshot, follow_up: FollowUp, window: Window) -> list[Task]:
+    """The next tasks to tell: all that wait, or those that wait for nothing more."""
+    find = dependencies.dependents
+    if follow_up.verb == Verb.BECOME_READY:
+        find = dependencies.ready_dependents
+    return find(snapshot, follow_up.team_id, follow_up.task_id, window)
+
+
+def _was_told(snapshot: Snapshot, follow_up: FollowUp, task: Task) -> bool:
+    """Whether a later completion has told this task already that it is ready."""
+    if follow_up.verb != Verb.BECOME_READY:
+        return False
+    last = tasks.last_event(snapshot, follow_up.team_id, task.task_id)
+    return last.verb == Verb.BECOME_READY and last.number > follow_up.event_number
 
 
 _FOLLOWS = {

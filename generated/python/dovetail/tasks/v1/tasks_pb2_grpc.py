@@ -54,6 +54,8 @@ class TaskServiceStub(object):
     overdue, once                    the assignee and the creator
     ready                            the assignee, when the last dependency was completed
     dependency ended badly           the creator of what depends on it
+    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
+    follow at once, each task once. Responses list the notices of the first commit.
 
     Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
     alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
@@ -212,6 +214,8 @@ class TaskServiceServicer(object):
     overdue, once                    the assignee and the creator
     ready                            the assignee, when the last dependency was completed
     dependency ended badly           the creator of what depends on it
+    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
+    follow at once, each task once. Responses list the notices of the first commit.
 
     Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
     alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
@@ -551,6 +555,8 @@ class TaskService(object):
     overdue, once                    the assignee and the creator
     ready                            the assignee, when the last dependency was completed
     dependency ended badly           the creator of what depends on it
+    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
+    follow at once, each task once. Responses list the notices of the first commit.
 
     Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
     alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a

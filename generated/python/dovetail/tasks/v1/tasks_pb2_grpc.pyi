@@ -55,6 +55,8 @@ class TaskServiceStub:
       overdue, once                    the assignee and the creator
       ready                            the assignee, when the last dependency was completed
       dependency ended badly           the creator of what depends on it
+    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
+    follow at once, each task once. Responses list the notices of the first commit.
 
     Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
     alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
@@ -205,6 +207,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
       overdue, once                    the assignee and the creator
       ready                            the assignee, when the last dependency was completed
       dependency ended badly           the creator of what depends on it
+    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
+    follow at once, each task once. Responses list the notices of the first commit.
 
     Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
     alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
@@ -351,6 +355,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
       overdue, once                    the assignee and the creator
       ready                            the assignee, when the last dependency was completed
       dependency ended badly           the creator of what depends on it
+    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
+    follow at once, each task once. Responses list the notices of the first commit.
 
     Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
     alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
