@@ -6,7 +6,10 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,95 @@ def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path):
         line = start_fault("tasks", "--store", f"sqlite:///{path}", *ANY)
         assert f"sqlite:///{path}" in line
     assert "no store of the kind 'mysql'" in start_fault("tasks", "--store", "mysql://x", *ANY)
+
+
+def test_what_is_no_store_is_named_and_left_as_it_is(tmp_path: Path):
+    """A plain path is a store too; a database of another program is not made ours."""
+    foreign = tmp_path / "foreign.db"
+    with closing(sqlite3.connect(foreign)) as database:
+        database.execute("CREATE TABLE notes (text)")
+    before = foreign.read_bytes()
+    (tmp_path / "text").write_text("no database")
+    (tmp_path / "folder").mkdir()
+    for path, says in (
+        (foreign, "is a database of another program (it has the tables notes)"),
+        (tmp_path / "text", "is no SQLite database"),
+        (tmp_path / "folder", "it is a folder"),
+        (Path("/dev/full"), "it is no file"),
+        (tmp_path.joinpath(*["x" * 200] * 3), "and SQLite takes 504"),
+    ):
+        assert says in start_fault("tasks", "--store", str(path), *ANY)
+    assert foreign.read_bytes() == before
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "foreign.db", "text"]
+
+
+def test_what_looks_like_a_url_is_no_file(tmp_path: Path):
+    for url in ("mysql://x", "sqlite:x.db", "sqlite://x.db"):
+        assert "no store of the kind" in start_fault("tasks", "--store", url, *ANY)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Generator[Callable[[str], Path]]:
+    """Mounts a disk of its own with these options, where this process may."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mounted(options: str) -> Path:
+        mounting = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        if os.geteuid() or subprocess.run(mounting, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a disk is not permitted here")
+        return place
+
+    yield mounted
+    subprocess.run(["umount", str(place)], check=False, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "server_says", "up_says"),
+    [
+        ("size=64k", "is full", "there is no room for its log"),
+        ("ro", "Read-only file system", "Read-only file system"),
+    ],
+)
+def test_a_disk_that_cannot_be_written_is_told_at_the_start(
+    disk: Callable[[str], Path], options: str, server_says: str, up_says: str
+):
+    folder = str(disk(options))
+    assert server_says in start_fault("tasks", "--data-dir", folder, *ANY)
+    ports = ("--messaging-listen", "127.0.0.1:0", "--tasks-listen", "127.0.0.1:0")
+    done = subprocess.run(
+        [*PROGRAM, "up", "--data-dir", folder, *ports],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+    assert up_says in done.stderr
+
+
+@pytest.mark.parametrize("name", ["x" * 180, "数" * 60, os.fsdecode(b"caf\xe9"), "a\nb"])
+def test_long_and_odd_store_paths_work(name: str, tmp_path: Path):
+    """The doorbell's socket and the driver's path are where such names do not fit by themselves."""
+    folder = tmp_path / name
+    command = [*PROGRAM, "serve", "tasks", "--json", "--data-dir", str(folder), *ANY]
+    environment = os.environ | {"TMPDIR": str(tmp_path / ("t" * 100))}
+    with child(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    ) as server:
+        assert server.stdout is not None
+        said = json.loads(server.stdout.readline())
+        assert (folder / "dovetail.db").stat().st_size > 0
+        assert len(list((folder / "dovetail.db-bells").iterdir())) == 1
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(SECONDS) == 0
+    assert said["store"].isprintable()
+
+
+def test_a_plain_path_is_a_store(tmp_path: Path):
+    with ServerProcess("tasks", str(tmp_path / "plain.db"), tmp_path / "log") as server:
+        assert server.stop() == 0
+    assert f"sqlite:///{tmp_path}/plain.db" in (tmp_path / "log").read_text()
 
 
 def test_a_database_server_that_is_not_there_is_named(tmp_path: Path):

@@ -17,6 +17,7 @@ from dovetail.server.store.engine import StoreOpenError
 from dovetail.server.store.postgres import PostgresEngine
 from messaging.talk import Agent, bob_with, known, sequences
 from store.opened import migrated, opened
+from support.databases import empty_database
 from support.pair import error_info, running_pair
 from support.processes import free_port
 
@@ -164,6 +165,38 @@ async def test_a_database_that_cannot_be_written_is_told(postgres_url: str) -> N
     read_only = postgres_url + "&options=-c%20default_transaction_read_only%3Don"
     with pytest.raises(StoreOpenError, match=r"cannot be migrated: .*read-only"):
         Store(read_only)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_cannot_hold_all_text_is_refused(
+    postgres: str, encoding: str
+) -> None:
+    with empty_database(postgres, f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'") as url:
+        with pytest.raises(StoreOpenError, match=f"has the encoding {encoding}"):
+            Store(url)
+        with psycopg.connect(url) as operator:
+            tables = operator.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'")
+            assert tables.fetchall() == []
+
+
+async def test_what_the_environment_says_of_the_encoding_does_no_harm(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    async with opened(postgres_url) as store:
+        await store.write("t", lambda t: agents.register(t, "t", "лиса 🦊"))
+        found = await store.read("t", lambda s: agents.get(s, "t", "лиса 🦊"))
+    assert found is not None
+
+
+async def test_a_database_with_tables_of_our_names_is_refused(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute("CREATE TABLE notes (x int)")
+        async with opened(postgres_url):
+            pass
+        other.execute("DROP TABLE schema_migration")
+    with pytest.raises(StoreOpenError, match=r"another program .it has the tables agents, "):
+        Store(postgres_url)
 
 
 async def test_an_unknown_kind_of_store_is_told() -> None:

@@ -62,13 +62,13 @@ async def test_the_store_is_its_owners_alone(sqlite_url: str, tmp_path: Path) ->
 
 async def test_a_path_that_cannot_be_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StoreOpenError, match="folder cannot be opened"):
+    with pytest.raises(StoreOpenError, match="folder cannot be opened: it is a folder"):
         Store(f"sqlite:///{tmp_path}/folder")
 
 
 async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a database, but long enough to look like one" * 50)
-    with pytest.raises(StoreOpenError, match=r"notes.txt cannot be opened"):
+    with pytest.raises(StoreOpenError, match=r"notes.txt is no SQLite database"):
         Store(f"sqlite:///{tmp_path}/notes.txt")
 
 

@@ -68,11 +68,11 @@ def running_postgres(folder: Path) -> Generator[Postgres]:
 
 
 @contextmanager
-def empty_database(postgres: str) -> Generator[str]:
-    """A new, empty database of a server."""
+def empty_database(postgres: str, options: str = "") -> Generator[str]:
+    """A new, empty database of a server, made with these options."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}".encode())
     yield postgres.replace("/postgres?", f"/{name}?", 1)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dovetail.cli import signals
 from dovetail.cli.exits import FAILED, CommandError
 from dovetail.cli.serve import store_url
 from dovetail.cli.settings import SERVING
+from dovetail.cli.text import harmless
 from dovetail.settings import CLIENT, CONFIG, PREFIX, SERVER
 
 ANY_PORT = "127.0.0.1:0"
@@ -79,7 +81,14 @@ class Child:
         # What it calls --listen has another name in the command that started it.
         own = SERVER[f"{self.service}-listen"].flag
         said = words[-1].replace(SERVER["listen"].flag, own) if words else ""
-        return said or f"none; its log is {self.log}"
+        return said or self._why_it_said_nothing()
+
+    def _why_it_said_nothing(self) -> str:
+        """It could not, or it was ended by force."""
+        log = harmless(str(self.log))
+        if shutil.disk_usage(self.log.parent).free < LAST_WORDS_BYTES:
+            return f"{self.service} ended, and there is no room for its log {log}: make room"
+        return f"{self.service} ended without a word; its log is {log}"
 
     async def ready(self) -> None:
         """Wait until it says where it serves."""
@@ -127,12 +136,24 @@ class Children:
                 wait.cancel()
 
 
+def _opened_log(log: Path) -> IO[bytes]:
+    name = harmless(str(log))
+    try:
+        return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+    except OSError as error:
+        raise CommandError(
+            f"the log {name} cannot be written: {error.strerror}. Name another folder for data"
+            " and logs: --data-dir"
+        ) from error
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(
-            f"the data folder {folder} cannot be made: {error.strerror}. Name another: --data-dir"
+            f"the data folder {harmless(str(folder))} cannot be made: {error.strerror}."
+            " Name another: --data-dir"
         ) from error
 
 
@@ -195,7 +216,7 @@ async def _start(plan: Plan, service: str, listen: str) -> Child:
     command += ["--until-stdin-closes", "--listen", listen]
     command += plan.flags
     log = plan.logs / f"{service}.log"
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as errors:
+    with _opened_log(log) as errors:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,

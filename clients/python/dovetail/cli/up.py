@@ -29,6 +29,7 @@ from dovetail.cli.serve import data_folder, store_url
 from dovetail.cli.settings import SERVING, with_settings
 from dovetail.cli.sink import Sink
 from dovetail.cli.strangers import refuse_strangers
+from dovetail.cli.text import harmless
 from dovetail.cli.tls import CA
 from dovetail.cli.trial import trial
 from dovetail.client import DovetailError
@@ -126,8 +127,8 @@ def _facts(plan: Plan, children: Children) -> dict[str, str]:
         "messaging": children.messaging.address,
         "tasks": children.tasks.address,
         "store": children.messaging.store,
-        "durability": DURABILITY[plan.store.partition(":")[0]],
-        "data_dir": str(plan.logs),
+        "durability": DURABILITY[children.messaging.store.partition(":")[0]],
+        "data_dir": harmless(str(plan.logs)),
     }
 
 

@@ -96,7 +96,7 @@ _SWITCH: dict[str, Any] = {"kind": Kind.SWITCH, "default": False}
 SETTINGS = (
     _server(
         "store",
-        "sqlite:///PATH or postgresql://…",
+        "sqlite:///PATH, or a plain path; or postgresql://…",
         metavar="URL",
         told="dovetail.db in the data folder",
     ),

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from itertools import count
-from pathlib import Path
 from typing import TypeVar, cast
 
 import structlog
@@ -28,6 +27,7 @@ from dovetail.server.errors import (
 from dovetail.server.store import agents, queues
 from dovetail.server.store.crew import PROBES, Crew, Duties, Job, LaneBlockedError
 from dovetail.server.store.engine import CLOSE_SECONDS, Engine, Inbox, StoreOpenError
+from dovetail.server.store.places import sqlite_path
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.store.wakeups import QUEUE, Bells, Heads
 
@@ -49,11 +49,12 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.stor
 
 
 def open_engine(url: str) -> Engine:
-    """The engine of a URL: `sqlite:///PATH`, or `postgresql://…` as libpq knows it."""
-    if url.startswith("sqlite:///"):
+    """The engine of a URL: `sqlite:///PATH` or a plain path, or `postgresql://…` for libpq."""
+    path = sqlite_path(url)
+    if path is not None:
         from dovetail.server.store.sqlite import SqliteEngine
 
-        return SqliteEngine(Path(url.removeprefix("sqlite:///")))
+        return SqliteEngine(path)
     if url.startswith(("postgresql://", "postgres://")):
         try:
             from dovetail.server.store.postgres import PostgresEngine
@@ -63,7 +64,8 @@ def open_engine(url: str) -> Engine:
             ) from error
         return PostgresEngine(url)
     raise StoreOpenError(
-        f"no store of the kind {url.partition(':')[0]!r}: use sqlite:///PATH or postgresql://…"
+        f"no store of the kind {url.partition(':')[0]!r}: use sqlite:///PATH, or a plain path, or"
+        " postgresql://…"
     )
 
 

@@ -21,6 +21,7 @@ from playhouse.migrations import Runner
 
 from dovetail.server.store.database import open_engine
 from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
+from dovetail.server.store.places import sqlite_path
 from dovetail.server.store.sqlite import BUSY_SECONDS, OLDEST
 from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
 
@@ -57,9 +58,8 @@ class Finding:
 
 def check_store(url: str) -> list[Finding]:
     """Check the store of a URL, and the disk or server that it is on."""
-    if url.startswith("sqlite:///"):
-        return list(_sqlite(Path(url.removeprefix("sqlite:///")).absolute()))
-    return list(_engine(url))
+    path = sqlite_path(url)
+    return list(_engine(url) if path is None else _sqlite(path.absolute()))
 
 
 def _sqlite(path: Path) -> Iterator[Finding]:

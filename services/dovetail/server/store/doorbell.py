@@ -12,12 +12,12 @@ import hashlib
 import os
 import selectors
 import socket
-import tempfile
 import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+from dovetail.server.store.places import Folder
 from dovetail.server.store.wakeups import ANY, Inbox, decode_ring, encode_ring
 
 LONGEST_SOCKET_PATH = 100
@@ -30,11 +30,12 @@ class Doorbell:
 
     def __init__(self, store: Path) -> None:
         """Listen for rings about the store."""
-        self._folder = _folder(store)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = self._folder / uuid.uuid4().hex[:12]
+        self._place = _place(store)
+        self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = Folder(self._place)
+        self._path = self._place / uuid.uuid4().hex[:12]
         self._socket = _nonblocking_socket()
-        self._socket.bind(str(self._path))
+        self._socket.bind(self._folder.short_name(self._path.name))
         self._bell = _nonblocking_socket()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
@@ -46,14 +47,15 @@ class Doorbell:
         """Send the names of the inboxes, or "any", to every other process."""
         datagram = encode_ring(inboxes, LARGEST_DATAGRAM).encode()
         for peer in self._others():
+            path = self._folder.short_name(peer)
             try:
-                self._bell.sendto(ANY.encode() if peer in self._missed else datagram, peer)
+                self._bell.sendto(ANY.encode() if peer in self._missed else datagram, path)
                 self._missed.discard(peer)
             except BlockingIOError:
                 self._missed.add(peer)  # its queue is full: the next ring says "any"
             except (ConnectionRefusedError, FileNotFoundError):
                 with contextlib.suppress(OSError):
-                    os.unlink(peer)  # its process has died
+                    os.unlink(path)  # its process has died
             except OSError:
                 continue
 
@@ -70,36 +72,39 @@ class Doorbell:
     def ring_here(self) -> None:
         """End this process's own wait."""
         with contextlib.suppress(OSError):
-            self._bell.sendto(ANY.encode(), str(self._path))
+            self._bell.sendto(ANY.encode(), self._folder.short_name(self._path.name))
 
     def close(self) -> None:
         """Stop listening."""
         with contextlib.suppress(OSError):
-            os.unlink(self._path)
+            os.unlink(self._folder.short_name(self._path.name))
         self._selector.close()
         self._socket.close()
         self._bell.close()
+        self._folder.close()
 
     def _others(self) -> list[str]:
         try:
-            changed = os.stat(self._folder).st_mtime_ns
+            changed = os.stat(self._place).st_mtime_ns
             settled = time.time_ns() - changed > SETTLED_NANOS  # two changes may bear one time
             if changed != self._peers_time or not settled:
-                names = (str(self._folder / name) for name in os.listdir(self._folder))
-                self._peers = [name for name in names if name != str(self._path)]
+                self._peers = [name for name in os.listdir(self._place) if name != self._path.name]
                 self._peers_time = changed
         except OSError:
             self._peers = []
         return self._peers
 
 
-def _folder(store: Path) -> Path:
-    """Beside the store; where that makes too long a name for a socket, in the temporary folder."""
+def _place(store: Path) -> Path:
+    """Beside the store; where that makes too long a name for a socket, in a folder for such.
+
+    It is the same for all processes of the store, whatever each takes for its temporary folder.
+    """
     beside = store.with_name(store.name + "-bells")
-    if len(str(beside)) + 13 <= LONGEST_SOCKET_PATH:
+    if Path("/proc/self/fd").exists() or len(os.fsencode(beside)) + 13 <= LONGEST_SOCKET_PATH:
         return beside
-    name = hashlib.sha256(str(store).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"dovetail-{os.getuid()}" / name
+    name = hashlib.sha256(os.fsencode(store)).hexdigest()[:16]
+    return Path("/tmp", f"dovetail-{os.getuid()}", name)
 
 
 def _nonblocking_socket() -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -12,12 +13,20 @@ from typing import Any, cast
 from peewee import Database, PeeweeException
 from playhouse.migrations import Runner
 
-from dovetail.server.errors import DovetailError, InternalError, Reason, UnavailableError
+from dovetail.server.errors import (
+    DovetailError,
+    InternalError,
+    Reason,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.store.wakeups import Inbox
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+MIGRATIONS_TABLE = "schema_migration"
 CLOSE_SECONDS = 2.0
+MOST_NAMED = 3
 
 
 class StoreOpenError(Exception):
@@ -94,9 +103,26 @@ class Engine(ABC):
             with self.migration_lock():
                 self._migrate()
         except PeeweeException as error:
-            raise StoreOpenError(f"{self.address} cannot be migrated: {error}") from error
+            full = self.answer(error)
+            if isinstance(full, ResourceExhaustedError):
+                raise StoreOpenError(f"{full.message}. Make room, or use another store") from error
+            raise StoreOpenError(f"{self.address} cannot be migrated: {plain(error)}") from error
+
+    @abstractmethod
+    def strangers(self, tables: set[str]) -> set[str]:
+        """The tables, of a database without our schema, that keep us from making it there."""
+
+    def refuse_strangers(self, tables: set[str]) -> None:
+        """Refuse a database that another program has filled."""
+        if MIGRATIONS_TABLE not in tables and (strange := self.strangers(tables)):
+            named = ", ".join(sorted(strange)[:MOST_NAMED])
+            raise StoreOpenError(
+                f"{self.address} is a database of another program (it has the tables {named}):"
+                " use another for the store"
+            )
 
     def _migrate(self) -> None:
+        self.refuse_strangers(set(self.database.get_tables()))
         runner = cast(Any, Runner(self.database, str(MIGRATIONS)))
         unknown: list[str] = [each.name for each in runner.status() if each.path is None]
         if unknown:
@@ -164,6 +190,16 @@ class Engine(ABC):
             except PeeweeException:
                 database.close()
             raise
+
+
+_DRIVER_NOISE = re.compile(r"error (compiling|executing) \w+: \[.*?\] | \(code=.*?\)", re.DOTALL)
+
+
+def plain(error: BaseException) -> str:
+    """What a database says, on one line, without the statement that it says it of."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return " ".join(_DRIVER_NOISE.sub("", str(error)).split()).rstrip(".")
 
 
 def _first_line(said: object) -> object:

@@ -30,8 +30,10 @@ from dovetail.server.store.engine import (
     Inbox,
     StoreOpenError,
     chain,
+    plain,
     unavailable,
 )
+from dovetail.server.store.models import TABLES
 from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, Snapshot, Transaction
 from dovetail.server.store.wakeups import decode_ring, encode_ring
 
@@ -69,6 +71,7 @@ class PostgresEngine(Engine):
             "connect_timeout": str(CONNECT_SECONDS),
             "application_name": "dovetail",
             **parts,
+            "client_encoding": "UTF8",  # Whatever the environment says.
             "options": f"{SETTINGS} {parts.get('options', '')}".strip(),
         }
         name = self._conninfo.pop("dbname", "postgres")
@@ -79,9 +82,26 @@ class PostgresEngine(Engine):
         self._conninfo["dbname"] = name
         try:
             database.connect()
+            self._check_encoding()
         except PeeweeException as error:
-            raise StoreOpenError(f"{self.address} cannot be reached: {error}") from error
+            raise StoreOpenError(f"{self.address} cannot be reached: {plain(error)}") from error
+        except StoreOpenError:
+            self.close_connection()
+            raise
         self._announcer = _Announcer(self._connection)
+
+    def _check_encoding(self) -> None:
+        """Refuse a database that cannot hold all text."""
+        (encoding,) = cast(Any, self.database).execute_sql("SHOW server_encoding").fetchone()
+        if encoding != "UTF8":
+            raise StoreOpenError(
+                f"{self.address} has the encoding {encoding}, which cannot hold all text: make one"
+                " with UTF8 (CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0)"
+            )
+
+    def strangers(self, tables: set[str]) -> set[str]:
+        """A database may be shared with other programs, but not the names of our tables."""
+        return tables & {str(cast(Any, table)._meta.table_name) for table in TABLES}
 
     def lane(self, team_id: str) -> str:
         """One queue for each team."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +17,15 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
 from dovetail.server.store.doorbell import Doorbell
-from dovetail.server.store.engine import CLOSE_SECONDS, Engine, Inbox, StoreOpenError, unavailable
+from dovetail.server.store.engine import (
+    CLOSE_SECONDS,
+    Engine,
+    Inbox,
+    StoreOpenError,
+    plain,
+    unavailable,
+)
+from dovetail.server.store.places import SQLITE, Folder, check_place, is_text, shown
 from dovetail.server.store.transaction import LOCK_TEAM, Snapshot, Transaction
 from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
 
@@ -43,32 +50,67 @@ class SqliteEngine(Engine):
 
     def __init__(self, path: Path) -> None:
         """Open the file at `path`, making it and its folder when they are absent."""
-        if path.name == ":memory:":
-            raise StoreOpenError("a store in memory would lose everything: use sqlite:///PATH")
         path = path.resolve()
+        check_place(path)
         if CySqliteDatabase.server_version < OLDEST:
             raise StoreOpenError(f"SQLite {CySqliteDatabase.server_version} is older than {OLDEST}")
-        database = CySqliteDatabase(
-            str(path), rank_functions=False, pragmas=PRAGMAS, timeout=BUSY_SECONDS
-        )
-        super().__init__(database, f"sqlite:///{path}")
         self._path = path
         self._log = path.with_name(path.name + "-wal")
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._turnstile = Turnstile(path)
-            with self._turnstile.open_within(OPEN_SECONDS):
+        super().__init__(CySqliteDatabase(None, rank_functions=False), f"{SQLITE}{shown(path)}")
+        with ExitStack() as undo:
+            try:
+                self._open(undo)
+            except (OSError, PeeweeException, cysqlite.DatabaseError) as error:
+                raise StoreOpenError(self._why_not(error)) from error
+            self._opened = undo.pop_all()
+
+    def _open(self, undo: ExitStack) -> None:
+        """Open all that a store needs; `undo` closes it."""
+        path = self._path
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = undo.enter_context(closing(Folder(path.parent)))
+        name = self._name_for_driver()
+        self._refuse_strangers(name)
+        self._turnstile = undo.enter_context(closing(Turnstile(path)))
+        cast(Any, self.database).init(name, pragmas=PRAGMAS, timeout=BUSY_SECONDS)
+        undo.callback(self.close_connection)
+        with self._turnstile.open_within(OPEN_SECONDS):
+            if not path.exists():  # Closing another descriptor of it would free SQLite's locks.
                 path.touch(mode=0o600)
-                database.connect()
-                cast(Any, database).execute_sql("BEGIN IMMEDIATE")
-                cast(Any, database).execute_sql("ROLLBACK")
-            self._identity = _identity(path)
-            self._doorbell = Doorbell(path)
-        except PlaceTakenError as error:
-            raise StoreOpenError(f"{error}: {error.advice}") from error
-        except (OSError, PeeweeException) as error:
-            text = _DRIVER_NOISE.sub("", str(error)).rstrip(".")
-            raise StoreOpenError(f"{self.address} cannot be opened: {text}. {ADVICE}") from error
+            with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
+                pass
+        self._identity = _identity(path)
+        self._doorbell = undo.enter_context(closing(Doorbell(path)))
+
+    def _name_for_driver(self) -> str:
+        """The path as the driver takes it, which must be text."""
+        if is_text(str(self._path)):
+            return str(self._path)
+        if not is_text(self._path.name) or not self._folder.has_short_names:
+            raise StoreOpenError(
+                f"{self.address} cannot be opened: its name is not UTF-8. Name another: --store"
+            )
+        return self._folder.short_name(self._path.name)
+
+    def _refuse_strangers(self, name: str) -> None:
+        """Refuse what is no store of ours, before anything is made beside it or changed in it."""
+        if not self._path.exists():
+            return
+        # Without our settings: they would make its journal a WAL.
+        looking = CySqliteDatabase(name, rank_functions=False, timeout=BUSY_SECONDS)
+        with closing(cast(Any, looking)):
+            self.refuse_strangers(set(looking.get_tables()))
+
+    def _why_not(self, error: BaseException) -> str:
+        if isinstance(error, PlaceTakenError):
+            return f"{error}: {error.advice}"
+        if "not a database" in str(error):
+            return f"{self.address} is no SQLite database: name another file for the store"
+        return f"{self.address} cannot be opened: {plain(error)}. {ADVICE}"
+
+    def strangers(self, tables: set[str]) -> set[str]:
+        """A file is a store's alone."""
+        return tables
 
     def lane(self, team_id: str) -> str:  # noqa: ARG002
         """One queue for all teams: there is one writer."""
@@ -185,10 +227,9 @@ class SqliteEngine(Engine):
             yield
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Take the doorbell down and close the lock files."""
+        """Take the doorbell down, and close the lock files and the folder."""
         del seconds
-        self._doorbell.close()
-        self._turnstile.close()
+        self._opened.close()
 
     def _data_version(self) -> object:
         self._check_identity()
@@ -205,8 +246,6 @@ class SqliteEngine(Engine):
                 " put the file back, or restart the server"
             )
 
-
-_DRIVER_NOISE = re.compile(r"error compiling statement: \[.*?\] | \(code=.*?\)")
 
 # What SQLite says, and what callers are told; the log has SQLite's own words.
 _OUTAGES = {
