@@ -385,3 +385,22 @@ async def test_nothing_is_kept_of_a_team_in_which_nobody_waits_any_more(team: Te
         other = Team(team.pair, f"{team.team_id}-{number}")
         assert await other.worker("ann").claim() == []
     await until(all_are_gone)
+
+
+async def test_claims_of_more_kinds_than_one_look_takes_are_all_served(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with a filter of its own; those that are put off come next, also while others ring."""
+    monkeypatch.setattr(claims, "KINDS_MAX", 3)
+    joe, *workers = await team.known("joe", *(f"w{n}" for n in range(10)))
+    waiting = [
+        asyncio.create_task(
+            worker.claim(wait=50, filter=pb.TaskFilter(labels={"for": worker.agent_id}))
+        )
+        for worker in workers
+    ]
+    for worker in reversed(workers):
+        await joe.made(labels={"for": worker.agent_id}, title=worker.agent_id)
+    async with asyncio.timeout(30):
+        given = await asyncio.gather(*waiting)
+    assert [titles(each) for each in given] == [[worker.agent_id] for worker in workers]

@@ -36,6 +36,8 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.clai
 MOST_TASKS = 100
 LONGEST_WAIT = 50 * MICROS
 LONGEST_SLEEP = 60.0
+KINDS_MAX = 50
+"""Different filters that one look goes through."""
 
 
 class Claims:
@@ -103,6 +105,7 @@ class _Matcher:
         self._looked = 0
         self._next_time: int | None = None
         self._plenty = False
+        self._put_off: dict[str, None] = {}
         self._given_back: set[asyncio.Task[None]] = set()
         # For all that wait, not for the call that came first: in no call's context.
         self._task = self._loop.create_task(self._run(), context=Context())
@@ -179,11 +182,13 @@ class _Matcher:
     async def _look(self) -> None:
         """Look where it rang and for who is new; give what is there."""
         rung, self._rung = self._rung, set()
-        claims = [
-            claim
-            for claim in self._waiting
-            if claim.fresh or POOL in rung or claim.caller.agent_id in rung
-        ]
+        claims = self._in_turn(
+            [
+                claim
+                for claim in self._waiting
+                if claim.fresh or POOL in rung or claim.caller.agent_id in rung
+            ]
+        )
         if not claims or not (claims := self._living(claims)):
             return
         try:
@@ -202,12 +207,34 @@ class _Matcher:
         self._living([claim for claim in claims if claim in self._waiting])
         self._next_time = found.next_time
 
+    def _in_turn(self, claims: list[Claim]) -> list[Claim]:
+        """Those whose turn it is: of very many kinds some, those first that were put off before.
+
+        Each kind costs a query, so their number bounds what one look takes. Claims of one kind stay
+        together, in order of arrival; those put off are looked at next, as if they were new.
+        """
+        kinds = dict.fromkeys(claim.kind for claim in claims)
+        waited = [kind for kind in self._put_off if kind in kinds]
+        in_order = [*waited, *(kind for kind in kinds if kind not in self._put_off)]
+        self._put_off = dict.fromkeys(in_order[KINDS_MAX:])
+        for claim in claims:
+            if claim.kind in self._put_off:
+                claim.fresh = True
+        if self._put_off:
+            self._awake.set()
+        return [claim for claim in claims if claim.kind not in self._put_off]
+
     async def _match(self, claims: Sequence[Claim], rung: set[str]) -> Found:
         """A read decides whether a unit is run; while there is plenty, it need not."""
-        if not self._plenty:
-            found = await self._store.read(self._team_id, lambda s: anything(s, claims, rung))
+        filtered = any(claim.wish.filter for claim in claims)
+        if filtered or not self._plenty:
+            # A filter may have to go through very many tasks: out of the way of what is short, and
+            # out of the one writer, which looks only for what is there.
+            look = self._store.scan if filtered else self._store.read
+            found = await look(self._team_id, lambda s: anything(s, claims, rung))
             if not found.anything:
                 return found
+            claims = [claim for claim in claims if claim.kind in found.kinds]
         found = await self._store.write(self._team_id, lambda t: give(t, claims, rung))
         self._plenty = found.anything
         if found.anything:

@@ -83,17 +83,23 @@ class Found:
     """Those for whom nobody has looked yet: enough was given out for one commit."""
 
     anything: bool = False
+    kinds: frozenset[str] = frozenset()
+    """The kinds of claims for which a read found something: a unit looks for these alone."""
+
     next_time: int | None = None
 
 
 def anything(snapshot: Snapshot, claims: Sequence[Claim], rung: set[str]) -> Found:
     """Whether there is something for any of these claims."""
     now, team_id = time_now(), claims[0].caller.team_id
+    kinds = frozenset(
+        kind
+        for kind, (filter, places) in _places_by_kind(claims, rung).items()
+        if queues.any_ready(snapshot, team_id, sorted(places), filter, now)
+    )
     return Found(
-        anything=any(
-            queues.any_ready(snapshot, team_id, sorted(places), filter, now)
-            for filter, places in _places_by_kind(claims, rung).values()
-        ),
+        anything=bool(kinds),
+        kinds=kinds,
         next_time=queues.next_time(snapshot, team_id, now),
     )
 

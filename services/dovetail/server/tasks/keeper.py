@@ -31,6 +31,9 @@ from dovetail.server.tasks.states import Verb
 
 PERIOD_SECONDS = 0.5
 LONGEST_GAP_SECONDS = 3.0
+LONGEST_PAUSE_SECONDS = 3.0
+PAUSES = 25
+"""How many times as long as a look took the keeper pauses: it takes some 4 % of a core at most."""
 MOST_AT_ONCE = 500
 FOLLOW_UPS_MAX = 4
 
@@ -45,6 +48,7 @@ class Keeper:
         self._store = store
         self._since: dict[Hold, float] = {}
         self._looked = 0.0
+        self._pause = PERIOD_SECONDS
         self._task: asyncio.Task[None] | None = None
         # What is being written, by task: a team that must wait holds up neither looks nor others.
         self._writing: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -70,7 +74,7 @@ class Keeper:
                 pass  # health checks tell of it
             except Exception:
                 log.exception("the keeper could not look")
-            await asyncio.sleep(PERIOD_SECONDS)
+            await asyncio.sleep(self._pause)
 
     async def _end_leases(self) -> None:
         """End what has stood without a heartbeat for its whole length, as seen from here.
@@ -78,10 +82,14 @@ class Keeper:
         The look has the lane of short reads, where no report is in its way: one that takes long
         there means that heartbeats cannot be written either.
         """
+        began = time.monotonic()
         held = await self._store.read("", leases.held)
         now = time.monotonic()
-        if now - self._looked > LONGEST_GAP_SECONDS:
+        if now - self._looked > self._pause + LONGEST_GAP_SECONDS:
             self._since = {}
+        # A look at very many leases is made less often: a lease may then end so much later, but
+        # never earlier, since what counts is the time between looks that found it unchanged.
+        self._pause = min(max(PERIOD_SECONDS, (now - began) * PAUSES), LONGEST_PAUSE_SECONDS)
         self._looked = now
         self._since = {hold: self._since.get(hold, now) for hold in held}
         for hold, since in self._since.items():
