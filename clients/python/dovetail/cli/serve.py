@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ from dovetail.cli.exits import MISUSED, CommandError
 from dovetail.cli.settings import SERVING, with_settings
 from dovetail.cli.sink import Sink, told
 from dovetail.cli.strangers import refuse_strangers
-from dovetail.settings import SERVER, data_home
+from dovetail.settings import SERVER, SQLITE, data_home, store_url_of
 
 _FOLDER = SERVER["data-dir"]
 
@@ -36,7 +37,29 @@ def data_folder() -> Path:
 
 def store_url(store: str | None, data_dir: Path | None) -> str:
     """The store that a command line names: `--store`, or a file in the data folder."""
-    return store or f"sqlite:///{(data_dir or data_folder()).absolute()}/dovetail.db"
+    if not store:
+        return f"{SQLITE}{(data_dir or data_folder()).absolute()}/dovetail.db"
+    try:
+        return store_url_of(store, Path.cwd())
+    except ValueError as error:
+        raise CommandError(f"{SERVER['store'].flag} {error}", MISUSED) from error
+
+
+def served_store(store: str | None, data_dir: Path | None) -> str:
+    """The store to serve. Raises CommandError where the folder of one that is named is missing.
+
+    A file is made where there is none; a folder too would be made of a mistyped path, and serve an
+    empty store that looks like one that works.
+    """
+    url = store_url(store, data_dir)
+    folder = Path(url.removeprefix(SQLITE)).absolute().parent
+    if store and url.startswith(SQLITE) and not folder.is_dir():
+        raise CommandError(
+            f"{SERVER['store'].flag} {store}: there is no folder {folder}. If the path is right,"
+            f" make it first: mkdir -p {shlex.quote(str(folder))}",
+            MISUSED,
+        )
+    return url
 
 
 @click.command()
@@ -73,7 +96,7 @@ def serve(
     try:
         config = server.ServerConfig(
             service=service,
-            store=store_url(settings.pop("store"), settings.pop("data_dir")),
+            store=served_store(settings.pop("store"), settings.pop("data_dir")),
             listen=listen or f"{server.LOOPBACK}:{server.DEFAULT_PORTS[service]}",
             **settings,
         )

@@ -25,7 +25,7 @@ from dovetail.cli.children import (
 )
 from dovetail.cli.exits import CommandError, explained
 from dovetail.cli.output import console
-from dovetail.cli.serve import data_folder, store_url
+from dovetail.cli.serve import data_folder, served_store
 from dovetail.cli.settings import SERVING, with_settings
 from dovetail.cli.sink import Sink
 from dovetail.cli.strangers import refuse_strangers
@@ -63,7 +63,7 @@ def up(
     refuse_strangers()
     folder = (settings.pop("data_dir") or data_folder()).absolute()
     plan = Plan(
-        store=store_url(settings.pop("store"), folder),
+        store=served_store(settings.pop("store"), folder),
         logs=folder,
         messaging_listen=messaging_listen,
         tasks_listen=tasks_listen,

@@ -7,7 +7,7 @@ from dovetail.settings.file import (
     usual_file,
     usual_path,
 )
-from dovetail.settings.places import data_home
+from dovetail.settings.places import SQLITE, data_home, store_url_of
 from dovetail.settings.table import (
     CLIENT,
     CONFIG,
@@ -29,6 +29,7 @@ __all__ = [
     "PREFIX",
     "SERVER",
     "SETTINGS",
+    "SQLITE",
     "TASKS",
     "Kind",
     "Setting",
@@ -37,6 +38,7 @@ __all__ = [
     "data_home",
     "nearest",
     "read_settings",
+    "store_url_of",
     "usual_file",
     "usual_path",
     "without_password",

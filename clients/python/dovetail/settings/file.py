@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dovetail.settings.exposure import Exposure, exposure
-from dovetail.settings.places import config_home, without_tilde
+from dovetail.settings.places import config_home, store_url_of, without_tilde
 from dovetail.settings.table import CLIENT, SETTINGS, Kind, Setting, converted, without_password
 
 SECTIONS = tuple(dict.fromkeys(setting.section for setting in SETTINGS))
@@ -102,13 +102,21 @@ def _value(path: Path, setting: Setting, value: Any) -> tuple[Setting, Any]:
     except ValueError as error:
         raise _fault(path, f"{place}: {error}") from error
     if setting.name == "store":
-        _check_password(path, str(made))
+        made = _store(path, place, made)
+        _check_password(path, made)
     return setting, made
 
 
 def _expanded(path: Path, place: str, value: str) -> Path:
     try:
         return without_tilde(value)
+    except ValueError as error:
+        raise _fault(path, f"{place}: {error}") from error
+
+
+def _store(path: Path, place: str, value: str) -> str:
+    try:
+        return store_url_of(value, path.absolute().parent)
     except ValueError as error:
         raise _fault(path, f"{place}: {error}") from error
 

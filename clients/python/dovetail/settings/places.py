@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+SQLITE = "sqlite:///"
+
 
 def config_home() -> Path | None:
     """The folder of configuration: XDG_CONFIG_HOME or ~/.config; None where no home is known."""
@@ -24,6 +26,16 @@ def without_tilde(path: str) -> Path:
         raise ValueError(
             f"{path!r} begins at a home folder, and none is known: set HOME, or write a full path"
         ) from None
+
+
+def store_url_of(store: str, folder: Path) -> str:
+    """The URL of a store; one that is named by a plain path begins at `folder`, if anywhere.
+
+    What has a colon or an equals sign may be a URL or a connection string: it stays as it is.
+    """
+    if not store or ":" in store or "=" in store:
+        return store
+    return f"{SQLITE}{os.path.abspath(folder / without_tilde(store))}"
 
 
 def _folder(variable: str, below_home: str) -> Path | None:

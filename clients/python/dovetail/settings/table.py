@@ -96,7 +96,7 @@ _SWITCH: dict[str, Any] = {"kind": Kind.SWITCH, "default": False}
 SETTINGS = (
     _server(
         "store",
-        "sqlite:///PATH, or a plain path; or postgresql://…",
+        "The path of a file (or sqlite:///PATH), or postgresql://…; its folder must be there.",
         metavar="URL",
         told="dovetail.db in the data folder",
     ),
