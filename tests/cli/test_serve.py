@@ -106,16 +106,19 @@ def test_what_is_no_store_is_named_and_left_as_it_is(tmp_path: Path):
     before = foreign.read_bytes()
     (tmp_path / "text").write_text("no database")
     (tmp_path / "folder").mkdir()
+    long = tmp_path.joinpath(*["x" * 200] * 3)
+    long.parent.mkdir(parents=True)
     for path, says in (
         (foreign, "is a database of another program (it has the tables notes)"),
         (tmp_path / "text", "is no SQLite database"),
         (tmp_path / "folder", "it is a folder"),
         (Path("/dev/full"), "it is no file"),
-        (tmp_path.joinpath(*["x" * 200] * 3), "and SQLite takes 504"),
+        (long, "and SQLite takes 504"),
     ):
         assert says in start_fault("tasks", "--store", str(path), *ANY)
     assert foreign.read_bytes() == before
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "foreign.db", "text"]
+    names = sorted(each.name for each in tmp_path.iterdir())
+    assert names == ["folder", "foreign.db", "text", "x" * 200]
 
 
 def test_what_looks_like_a_url_is_no_file(tmp_path: Path):

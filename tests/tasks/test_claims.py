@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import AsyncGenerator, Callable
 from itertools import chain
@@ -17,13 +16,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.admin.v1 import admin_pb2
 from dovetail.server.main import ServerConfig, build, running
 from dovetail.server.store import queues
-from dovetail.server.tasks import claims
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from store.opened import held
 from support.guarded import bearer, guarded_pair
 from support.pair import caller, running_pair
-from tasks.work import IN_PROGRESS, PENDING, Team, Worker, faults, refusal, seconds, until
+from tasks.work import IN_PROGRESS, PENDING, Team, Worker, faults, refusal, seconds
 
 FAR = Timestamp(seconds=4_000_000_000)
 
@@ -368,39 +366,3 @@ async def test_a_claim_waits_again_after_it_was_answered(team: Team) -> None:
         claim = await team.waiting(ann)
         await joe.made(title=title)
         assert titles(await claim) == [title]
-
-
-async def test_nothing_is_kept_of_a_team_in_which_nobody_waits_any_more(team: Team) -> None:
-    """Anybody may name as many teams as they like: names must not pile up in the server."""
-
-    async def all_are_gone() -> bool:
-        gc.collect()
-        return not [
-            each
-            for each in gc.get_objects()
-            if isinstance(each, claims._Matcher) and each.team_id.startswith(team.team_id)
-        ]
-
-    for number in range(20):
-        other = Team(team.pair, f"{team.team_id}-{number}")
-        assert await other.worker("ann").claim() == []
-    await until(all_are_gone)
-
-
-async def test_claims_of_more_kinds_than_one_look_takes_are_all_served(
-    team: Team, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each with a filter of its own; those that are put off come next, also while others ring."""
-    monkeypatch.setattr(claims, "KINDS_MAX", 3)
-    joe, *workers = await team.known("joe", *(f"w{n}" for n in range(10)))
-    waiting = [
-        asyncio.create_task(
-            worker.claim(wait=50, filter=pb.TaskFilter(labels={"for": worker.agent_id}))
-        )
-        for worker in workers
-    ]
-    for worker in reversed(workers):
-        await joe.made(labels={"for": worker.agent_id}, title=worker.agent_id)
-    async with asyncio.timeout(30):
-        given = await asyncio.gather(*waiting)
-    assert [titles(each) for each in given] == [[worker.agent_id] for worker in workers]

@@ -53,7 +53,7 @@ def served_store(store: str | None, data_dir: Path | None) -> str:
     """
     url = store_url(store, data_dir)
     folder = Path(url.removeprefix(SQLITE)).absolute().parent
-    if store and url.startswith(SQLITE) and not folder.is_dir():
+    if store and url.startswith(SQLITE) and not folder.exists():
         raise CommandError(
             f"{SERVER['store'].flag} {store}: there is no folder {folder}. If the path is right,"
             f" make it first: mkdir -p {shlex.quote(str(folder))}",

@@ -1,0 +1,52 @@
+"""Claims of very many teams, and of very many kinds: nothing is kept, and nobody is passed over."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from dovetail.server.tasks import claims
+from dovetail.tasks.v1 import tasks_pb2 as pb
+from tasks.work import Team, until
+
+
+def titles(claimed: list[pb.ClaimedTask]) -> list[str]:
+    return [each.task.title for each in claimed]
+
+
+async def test_nothing_is_kept_of_a_team_in_which_nobody_waits_any_more(team: Team) -> None:
+    """Anybody may name as many teams as they like: names must not pile up in the server."""
+
+    async def all_are_gone() -> bool:
+        gc.collect()
+        return not [
+            each
+            for each in gc.get_objects()
+            if isinstance(each, claims._Matcher) and each.team_id.startswith(team.team_id)
+        ]
+
+    for number in range(20):
+        other = Team(team.pair, f"{team.team_id}-{number}")
+        assert await other.worker("ann").claim() == []
+    await until(all_are_gone)
+
+
+async def test_claims_of_more_kinds_than_one_look_takes_are_all_served(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with a filter of its own; those that are put off come next, also while others ring."""
+    monkeypatch.setattr(claims, "KINDS_MAX", 3)
+    joe, *workers = await team.known("joe", *(f"w{n}" for n in range(10)))
+    waiting = [
+        asyncio.create_task(
+            worker.claim(wait=50, filter=pb.TaskFilter(labels={"for": worker.agent_id}))
+        )
+        for worker in workers
+    ]
+    for worker in reversed(workers):
+        await joe.made(labels={"for": worker.agent_id}, title=worker.agent_id)
+    async with asyncio.timeout(30):
+        given = await asyncio.gather(*waiting)
+    assert [titles(each) for each in given] == [[worker.agent_id] for worker in workers]
