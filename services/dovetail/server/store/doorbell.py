@@ -15,6 +15,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from dovetail.server.store.places import Folder
@@ -93,6 +94,25 @@ class Doorbell:
         except OSError:
             self._peers = []
         return self._peers
+
+
+def is_anyone_listening(store: Path) -> bool:
+    """Whether a process of this store lives, as far as doorbells tell."""
+    place = _place(store)
+    if not place.is_dir():
+        return False
+    with closing(Folder(place)) as folder, _nonblocking_socket() as bell:
+        return any(_rings(bell, folder.short_name(name)) for name in os.listdir(place))
+
+
+def _rings(bell: socket.socket, path: str) -> bool:
+    try:
+        bell.sendto(ANY.encode(), path)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _place(store: Path) -> Path:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import cysqlite
+import structlog
 from peewee import DatabaseError, PeeweeException
 from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
-from dovetail.server.store.doorbell import Doorbell
+from dovetail.server.store.doorbell import Doorbell, is_anyone_listening
 from dovetail.server.store.engine import (
     CLOSE_SECONDS,
     Engine,
@@ -25,6 +26,7 @@ from dovetail.server.store.engine import (
     plain,
     unavailable,
 )
+from dovetail.server.store.files import StoreFiles, has_lost_its_log
 from dovetail.server.store.places import SQLITE, Folder, check_place, is_text, shown
 from dovetail.server.store.transaction import LOCK_TEAM, Snapshot, Transaction
 from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
@@ -43,6 +45,9 @@ FOLD_MILLISECONDS = 30
 PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "cache_size": -16_000}
 
 
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.store")
+
+
 class SqliteEngine(Engine):
     """All writers of all processes take turns at a turnstile."""
 
@@ -56,6 +61,7 @@ class SqliteEngine(Engine):
             raise StoreOpenError(f"SQLite {CySqliteDatabase.server_version} is older than {OLDEST}")
         self._path = path
         self._log = path.with_name(path.name + "-wal")
+        self._rescued = False
         super().__init__(CySqliteDatabase(None, rank_functions=False), f"{SQLITE}{shown(path)}")
         with ExitStack() as undo:
             try:
@@ -70,6 +76,7 @@ class SqliteEngine(Engine):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = undo.enter_context(closing(Folder(path.parent)))
         name = self._name_for_driver()
+        self._refuse_torn()
         self._refuse_strangers(name)
         self._turnstile = undo.enter_context(closing(Turnstile(path)))
         cast(Any, self.database).init(name, pragmas=PRAGMAS, timeout=BUSY_SECONDS)
@@ -79,7 +86,8 @@ class SqliteEngine(Engine):
                 path.touch(mode=0o600)
             with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
                 pass
-        self._identity = _identity(path)
+            self._anchor = undo.enter_context(closing(_anchor(name)))
+            self._files = StoreFiles(path)
         self._doorbell = undo.enter_context(closing(Doorbell(path)))
 
     def _name_for_driver(self) -> str:
@@ -91,6 +99,17 @@ class SqliteEngine(Engine):
                 f"{self.address} cannot be opened: its name is not UTF-8. Name another: --store"
             )
         return self._folder.short_name(self._path.name)
+
+    def _refuse_torn(self) -> None:
+        """Refuse a store whose log was removed under other servers: their state is not the file's.
+
+        Where no server lives there is no such state, and SQLite begins a new log.
+        """
+        if has_lost_its_log(self._path) and is_anyone_listening(self._path):
+            raise StoreOpenError(
+                f"{self.address}-wal was removed while other servers use the store: stop them all,"
+                " then start them again"
+            )
 
     def _refuse_strangers(self, name: str) -> None:
         """Refuse what is no store of ours, before anything is made beside it or changed in it."""
@@ -120,9 +139,10 @@ class SqliteEngine(Engine):
     def write(self) -> Generator[Transaction]:
         """Pass the turnstile, then write."""
         with self._turnstile.pass_through():
-            self._check_identity()
+            self._check_files(self._rescue)
             with self.span("BEGIN IMMEDIATE", "COMMIT"):
                 yield Transaction(self.database, POSITION, LOCK_TEAM)
+            self._check_files(self._rescue)  # Before anyone is answered.
             if self.is_log_large():
                 self._fold_log()
 
@@ -130,7 +150,7 @@ class SqliteEngine(Engine):
     def probe(self) -> Generator[None]:
         """Pass the turnstile and take SQLite's own lock for a moment."""
         with self._turnstile.peep_through():
-            self._check_identity()
+            self._check_files(self._rescue)
             with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
                 yield
 
@@ -144,7 +164,7 @@ class SqliteEngine(Engine):
     @contextmanager
     def read(self) -> Generator[Snapshot]:
         """Read; writers do not wait for it, nor it for them."""
-        self._check_identity()
+        self._check_files(_nothing)
         with self.span("BEGIN", "COMMIT"):
             yield Snapshot(self.database, POSITION)
 
@@ -232,19 +252,57 @@ class SqliteEngine(Engine):
         self._opened.close()
 
     def _data_version(self) -> object:
-        self._check_identity()
+        self._check_files(_nothing)
         database = cast(Any, self.database)
         database.connect(reuse_if_open=True)
         return database.execute_sql("PRAGMA data_version").fetchone()
 
-    def _check_identity(self) -> None:
-        """Refuse to work on a file that was moved away or replaced: its writes would be lost."""
-        if _identity(self._path) != self._identity:
+    def _check_files(self, rescue: Callable[[], None]) -> None:
+        """Refuse to work on files that were moved away or replaced: its writes would be lost."""
+        lost = self._files.lost()
+        if lost is None:
+            return
+        if self._files.is_database(lost):
             self.close_connection()
             raise unavailable(
                 f"{self.address} was removed or replaced while the server was running:"
                 " put the file back, or restart the server"
             )
+        rescue()
+        raise unavailable(
+            f"{SQLITE}{shown(lost)} was removed or replaced while servers were running: stop all"
+            " servers of this store, then start them again"
+        )
+
+    def _rescue(self) -> None:
+        """Copy what a removed log holds into the file, before the last who has it open ends.
+
+        At the writer's place. The anchor has it open for certain: a new connection might make a new
+        one. Where another log stands there already, somebody may use that: then nothing is touched,
+        and the last connection to close does the same.
+        """
+        if self._rescued or self._log.exists():
+            return
+        with contextlib.suppress(PeeweeException):
+            (busy, *_) = self._anchor.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._rescued = not busy
+        if self._rescued:
+            log.error("what the removed log held is in the file now", store=self.address)
+
+
+def _anchor(name: str) -> Any:
+    """A connection that has read the store, and stays open for as long as the engine is."""
+    database = cast(
+        Any, CySqliteDatabase(name, rank_functions=False, thread_safe=False, timeout=BUSY_SECONDS)
+    )
+    database.connect()
+    database.execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    database.execute_sql(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
+    return database
+
+
+def _nothing() -> None:
+    """What a reader does about a lost log: writers see to it."""
 
 
 # What SQLite says, and what callers are told; the log has SQLite's own words.
@@ -254,11 +312,3 @@ _OUTAGES = {
     ("readonly",): "cannot be written: look at the rights of the file and its folder",
     ("not a database", "malformed"): "is damaged: stop the servers and restore a copy",
 }
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
