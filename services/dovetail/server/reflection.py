@@ -6,13 +6,17 @@ other names, so that the bytes of one are those of the other.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, cast
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 ALPHA = reflection.SERVICE_NAME
+V1_PACKAGE = "grpc.reflection.v1"
+V1_FILE = "grpc/reflection/v1/reflection.proto"
 NAMES = ("grpc.reflection.v1.ServerReflection", ALPHA)
 
 
@@ -36,8 +40,23 @@ class _Reflection(cast(Any, reflection).aio.ReflectionServicer):
             return False
 
 
+def _know_v1() -> None:
+    """Have the file of v1 known, that of v1alpha under its name: tools ask for it."""
+    pool = descriptor_pool.Default()
+    with contextlib.suppress(KeyError):
+        pool.FindFileByName(V1_FILE)
+        return
+    alpha = reflection_pb2.DESCRIPTOR.serialized_pb
+    file = descriptor_pb2.FileDescriptorProto.FromString(alpha)
+    text = str(json_format.MessageToJson(file)).replace(file.package, V1_PACKAGE)
+    json_format.Parse(text, file := descriptor_pb2.FileDescriptorProto())
+    file.name = V1_FILE
+    pool.AddSerializedFile(file.SerializeToString())
+
+
 def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
     """Tell of the services of these names, and of itself."""
+    _know_v1()
     servicer = _Reflection((*names, *NAMES))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
