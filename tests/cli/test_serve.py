@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -182,6 +183,29 @@ def test_long_and_odd_store_paths_work(name: str, tmp_path: Path):
         server.send_signal(signal.SIGTERM)
         assert server.wait(SECONDS) == 0
     assert said["store"].isprintable()
+
+
+def limited(ulimit: str) -> list[str]:
+    """The words before a command that is to run under a limit of open files."""
+    return ["sh", "-c", f'ulimit {ulimit}; exec "$@"', "sh"]
+
+
+def test_a_limit_of_open_files_that_is_too_low_is_told(tmp_path: Path):
+    command = [*limited("-n 64"), *PROGRAM, "serve", "tasks", "--data-dir", str(tmp_path), *ANY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+    assert "may open 64 files, and a server needs 256: ulimit -n" in done.stderr
+
+
+def test_a_server_takes_as_many_open_files_as_it_may(tmp_path: Path):
+    command = [*limited("-S -n 300"), *PROGRAM, "serve", "tasks", "--data-dir", str(tmp_path), *ANY]
+    with child(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline()
+        soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(SECONDS) == 0
+    assert soft == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))
 
 
 def test_a_plain_path_is_a_store(tmp_path: Path):

@@ -20,6 +20,7 @@ from dovetail.server.admin.servicer import AdminServicer
 from dovetail.server.admin.teams import Teams
 from dovetail.server.audit import Audit
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
+from dovetail.server.descriptors import TooFewDescriptorsError, raise_limit
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.directory import Directory
 from dovetail.server.messaging.inbox import Inboxes
@@ -67,8 +68,9 @@ def run(config: ServerConfig, ready: Callable[[str, str], None]) -> None:
     """Serve in this process until a signal. `ready` gets the address and the store's address."""
     _configure_log()
     try:
+        raise_limit()
         asyncio.run(serve(config, build, ready))
-    except (ConfigError, StoreOpenError) as error:
+    except (ConfigError, StoreOpenError, TooFewDescriptorsError) as error:
         raise StartError(str(error)) from error
 
 

@@ -200,7 +200,7 @@ class Store:
 
     def _duties(self, run: _Run, obstacle: Callable[[], str]) -> Duties:
         engine = self._engine
-        return Duties(run=run, begin=engine.connect, end=engine.close_connection, obstacle=obstacle)
+        return Duties(run=run, begin=engine.prepare, end=engine.close_connection, obstacle=obstacle)
 
     def _close(self, deadline: float) -> None:
         self._stop.set()

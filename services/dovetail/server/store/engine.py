@@ -13,6 +13,7 @@ from typing import Any, cast
 from peewee import Database, PeeweeException
 from playhouse.migrations import Runner
 
+from dovetail.server.descriptors import are_used_up, says_used_up, used_up_text
 from dovetail.server.errors import (
     DovetailError,
     InternalError,
@@ -60,9 +61,9 @@ class Engine(ABC):
     def probe(self) -> AbstractContextManager[None]:
         """Go the way of a write as far as it goes without writing anything."""
 
-    def connect(self) -> None:
-        """Open this thread's connection, if it is not open yet."""
-        cast(Any, self.database).connect(reuse_if_open=True)
+    def prepare(self) -> None:
+        """Open what this thread will need, while there are descriptors for it; it may fail."""
+        return
 
     def obstacle(self) -> str:
         """What keeps writers waiting, as far as that is known without waiting; else empty."""
@@ -162,13 +163,18 @@ class Engine(ABC):
         for link in chain(error):
             link.args = tuple(map(_first_line, link.args))
         for link in chain(error):
-            known = self.classify(link)
+            known = self._classify(link)
             if known is not None:
                 known.__cause__ = link
                 return known
         internal = InternalError(Reason.INTERNAL, "an internal error")
         internal.__cause__ = error
         return internal
+
+    def _classify(self, error: BaseException) -> DovetailError | None:
+        known = self.classify(error)
+        want = says_used_up(error) or (isinstance(known, UnavailableError) and are_used_up())
+        return unavailable(used_up_text()) if want else known
 
     def begin(self, statement: str) -> None:
         """Begin a transaction on this thread's connection."""

@@ -16,6 +16,7 @@ import structlog
 from peewee import DatabaseError, PeeweeException
 from playhouse.cysqlite_ext import CySqliteDatabase
 
+from dovetail.server.descriptors import are_used_up, used_up_text
 from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
 from dovetail.server.store.doorbell import Doorbell, is_anyone_listening
 from dovetail.server.store.engine import (
@@ -123,6 +124,8 @@ class SqliteEngine(Engine):
     def _why_not(self, error: BaseException) -> str:
         if isinstance(error, PlaceTakenError):
             return f"{error}: {error.advice}"
+        if are_used_up():
+            return f"{self.address} cannot be opened: {used_up_text()}"
         if "not a database" in str(error):
             return f"{self.address} is no SQLite database: name another file for the store"
         return f"{self.address} cannot be opened: {plain(error)}. {ADVICE}"
@@ -153,6 +156,11 @@ class SqliteEngine(Engine):
             self._check_files(self._rescue)
             with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
                 yield
+
+    def prepare(self) -> None:
+        """Open this thread's connection, and by a first look the files that it uses."""
+        with self.span("BEGIN", "COMMIT"):
+            cast(Any, self.database).execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()
 
     def obstacle(self) -> str:
         """Who stands at the turnstile, where this process's writer has been waiting for long."""
