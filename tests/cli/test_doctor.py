@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from cli.shell import Finished, Shell
@@ -64,6 +66,17 @@ def test_a_store_that_is_none_fails_with_what_to_do(shell: Shell, tmp_path: Path
     assert f"{file} cannot be read" in done.out
     assert "restore a copy that is whole" in done.out
     assert file.read_text() == "no store " * 1_000
+
+
+def test_a_database_of_another_program_fails_and_stays_as_it_is(shell: Shell, tmp_path: Path):
+    file = tmp_path / "other.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE notes (text)")
+    before = file.read_bytes()
+    done = shell.run("doctor", "--store", str(file))
+    assert done.exit_code == 1
+    assert "database of another program (it has the tables notes)" in done.out
+    assert file.read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_one_fails(shell: Shell, tmp_path: Path):

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
+from dovetail.server.main import Level, check_store
 from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults, rows
 from support.healths import NOT_SERVING, until_health
@@ -78,11 +79,13 @@ async def until_rescued(servers: Servers) -> None:
 
 
 def check_that_none_joins(store_url: str, log: Path) -> None:
-    """A server that is started meanwhile must not make a log of its own beside theirs."""
+    """A server that is started meanwhile must not make a log of its own, nor a look of doctor's."""
     third = ServerProcess("tasks", store_url, log)
     third.start(wait=False)
     assert third.wait() == 1
     assert "stop them all, then start them again" in log.read_text()
+    (found,) = [each for each in check_store(store_url) if each.level is Level.FAIL]
+    assert (found.check, found.advice.startswith("Stop all servers")) == ("log", True)
     assert not Path(store_url.removeprefix("sqlite:///") + "-wal").exists()
 
 

@@ -20,7 +20,9 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 from playhouse.migrations import Runner
 
 from dovetail.server.store.database import open_engine
-from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
+from dovetail.server.store.doorbell import is_anyone_listening
+from dovetail.server.store.engine import MIGRATIONS, MIGRATIONS_TABLE, StoreOpenError
+from dovetail.server.store.files import has_lost_its_log
 from dovetail.server.store.places import sqlite_path
 from dovetail.server.store.sqlite import BUSY_SECONDS, OLDEST
 from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
@@ -35,6 +37,7 @@ OLDEST_POSTGRES = 140_000
 MOST_NAMED = 3
 BEGIN_READ = {"sqlite": "BEGIN", "postgres": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 
+BRINGS_UP = "The next server to start brings it up to date"
 RECOVER = "Stop the servers, copy the file with its -wal and -shm, and restore a copy that is whole"
 
 
@@ -69,6 +72,11 @@ def _sqlite(path: Path) -> Iterator[Finding]:
         yield _ok("store", f"there is none at {path} yet: the first server to start makes it")
         return
     if CySqliteDatabase.server_version < OLDEST:
+        return
+    if has_lost_its_log(path) and is_anyone_listening(path):
+        # A look at the database itself would begin a new log beside that of the servers.
+        text = f"{path}-wal was removed while servers use the store"
+        yield _fail("log", text, "Stop all servers of this store, then start them again")
         return
     yield from _writer(path)
     database = CySqliteDatabase(str(path), rank_functions=False, timeout=BUSY_SECONDS)
@@ -134,7 +142,13 @@ def _writer(path: Path) -> Iterator[Finding]:
     """Whether the processes that write there let each other pass."""
     if not path.with_name(path.name + "-writer").exists():
         return
-    turnstile = Turnstile(path)
+    try:
+        turnstile = Turnstile(path)
+    except OSError as error:
+        yield _fail(
+            "writer", f"its lock files cannot be opened: {error}", "See who owns the folder"
+        )
+        return
     try:
         turnstile.check(HELD_SECONDS)
     except PlaceTakenError as error:
@@ -218,15 +232,26 @@ def _content(database: Database, begin: str) -> Iterator[Finding]:
 
 
 def _schema(database: Database) -> Finding:
+    tables = set(database.get_tables())
+    if MIGRATIONS_TABLE not in tables:  # Which the runner of migrations would make now.
+        return _no_schema(sorted(tables), isinstance(database, CySqliteDatabase))
     migrations = cast(Any, Runner(database, str(MIGRATIONS))).status()
     unknown = [migration.name for migration in migrations if migration.path is None]
     waiting = [migration.name for migration in migrations if not migration.applied]
     if unknown:
         return _fail("schema", f"newer than this release: {', '.join(unknown)}", "Upgrade Dovetail")
     if waiting:
-        text = f"not yet there: {', '.join(waiting)}"
-        return _warn("schema", text, "The next server to start brings it up to date")
+        return _warn("schema", f"not yet there: {', '.join(waiting)}", BRINGS_UP)
     return _ok("schema", str(migrations[-1].name))
+
+
+def _no_schema(tables: list[str], alone: bool) -> Finding:
+    """A database in which no server has been; a file is a store's alone."""
+    if tables and alone:
+        named = ", ".join(tables[:MOST_NAMED])
+        text = f"this is a database of another program (it has the tables {named})"
+        return _fail("schema", text, "Name another file for the store: --store FILE")
+    return _warn("schema", "none yet", BRINGS_UP)
 
 
 def _counters(check: str, wrong: list[str]) -> Finding:

@@ -40,6 +40,14 @@ from dovetail.server.store.wakeups import decode_ring, encode_ring
 CHANNEL = "dovetail"
 MIGRATION_LOCK = 0x0D0E7A11
 CONNECT_SECONDS = 3
+# After about 20 s a peer that is gone without a word is known to be: the system's own patience is
+# hours for one that answers nothing, a quarter of an hour for one that confirms nothing.
+DEAD_PEER = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
 COALESCE_SECONDS = 0.005
 POLL_SECONDS = 1.0
 GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
@@ -69,6 +77,7 @@ class PostgresEngine(Engine):
         shown = f"{parts.get('host', 'localhost')}:{parts.get('port', '5432')}"
         self._conninfo = {
             "connect_timeout": str(CONNECT_SECONDS),
+            **DEAD_PEER,
             "application_name": "dovetail",
             **parts,
             "client_encoding": "UTF8",  # Whatever the environment says.

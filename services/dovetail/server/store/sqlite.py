@@ -36,6 +36,7 @@ from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
 OLDEST = (3, 51, 3)
 BUSY_SECONDS = 5
 OPEN_SECONDS = 10
+MIGRATE_SECONDS = 60  # Another's migration may take long.
 LONG_SECONDS = 2.0
 ADVICE = "Is its folder writable, its disk not full, and no other program holding it?"
 POLL_SECONDS = 0.25
@@ -251,8 +252,11 @@ class SqliteEngine(Engine):
     @contextmanager
     def migration_lock(self) -> Generator[None]:
         """The writer's place is the lock."""
-        with self._turnstile.pass_through():
-            yield
+        try:
+            with self._turnstile.open_within(MIGRATE_SECONDS):
+                yield
+        except PlaceTakenError as error:
+            raise StoreOpenError(self._why_not(error)) from error
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Take the doorbell down, and close the lock files and the folder."""
