@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.main import Finding, Level, check_store
 from dovetail.server.store import doctor
@@ -113,7 +115,9 @@ def test_rows_without_what_they_refer_to_fail(sqlite_url: str):
 
 
 def test_a_file_without_a_write_ahead_log_is_told(sqlite_url: str):
-    run(sqlite_url, "PRAGMA journal_mode = delete")
+    run(sqlite_url)
+    with closing(CySqliteDatabase(sqlite_url.removeprefix("sqlite:///"))) as database:
+        database.execute_sql("PRAGMA journal_mode = delete")
     assert list(found(sqlite_url, Level.WARN)) == ["journal"]
 
 

@@ -31,7 +31,7 @@ def nothing_yet(
 ) -> Callable[[int], AbstractContextManager[str]]:
     """The nth of many stores in which there is nothing yet, on each engine."""
     if request.param == "sqlite":
-        return lambda number: nullcontext(f"sqlite:///{tmp_path}/{number}/store.db")
+        return lambda number: nullcontext(f"sqlite:///{tmp_path}/{number}.db")
     postgres = str(request.getfixturevalue("postgres"))
     return lambda _: empty_database(postgres)
 
