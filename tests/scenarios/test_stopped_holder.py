@@ -7,7 +7,6 @@ seen a whole length of time go by.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support import holder
 from support.audit import faults, rows
+from support.clocks import faked
 from support.followers import receive
 from support.servers import Servers, serving
 
@@ -73,7 +73,7 @@ async def test_a_clock_that_is_moved_by_days_and_back_loses_no_lease(
     clock = tmp_path / "clock"
     clock.write_text("+0\n")
     async with (
-        serving(sqlite_url, tmp_path, OPTIONS, _faked(clock)) as servers,
+        serving(sqlite_url, tmp_path, OPTIONS, faked(clock)) as servers,
         _agent(servers, "boss") as boss,
         _agent(servers, "holder") as agent,
     ):
@@ -189,23 +189,6 @@ async def _run_an_hourglass(servers: Servers, boss: Agent) -> None:
         await hourglass.tasks.claim(lease=LEASE)
         await receive(servers, "boss", lambda found: _losses(found) > before)
         assert (await boss.tasks.get(task.task_id)).state == pb.TASK_STATE_FAILED
-
-
-def _faked(clock: Path) -> dict[str, str]:
-    """The variables by which a process takes its clock's offset from a file; its sense of how
-    time passes stays its own.
-    """
-    package = importlib.util.find_spec("libfaketime")
-    assert package is not None
-    assert package.origin is not None
-    library = Path(package.origin).parent / "vendor/libfaketime/src/libfaketime.so.1"
-    assert library.exists()
-    return {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
 
 
 def _clock_of(servers: Servers) -> datetime:

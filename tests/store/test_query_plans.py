@@ -23,7 +23,7 @@ class Explaining(Transaction):
     """A transaction that notes the plan of every statement that it runs."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine.database, POSITION, LOCK_TEAM)
+        super().__init__(engine.database, POSITION, engine.times, LOCK_TEAM)
         self.plan: list[str] = []
 
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:

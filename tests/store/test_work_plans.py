@@ -43,7 +43,7 @@ class Explaining(Transaction):
     """A transaction that notes the plan of every statement that it runs, on either engine."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine.database, "INSTR", LOCK_TEAM)
+        super().__init__(engine.database, "INSTR", engine.times, LOCK_TEAM)
         self._explain = "EXPLAIN " if postgres(engine) else "EXPLAIN QUERY PLAN "
         self.plan: list[str] = []
 
@@ -98,7 +98,7 @@ def engine(
     values = [str(VALUES.get(name, name)) for name in columns]
     with migrated(url) as engine:
         with engine.span("BEGIN", "COMMIT"):
-            transaction = Transaction(engine.database, "INSTR", LOCK_TEAM)
+            transaction = Transaction(engine.database, "INSTR", engine.times, LOCK_TEAM)
             transaction.team(TEAM)
             tasks.insert(transaction, TEAM, first_task())
             names = ", ".join(columns)

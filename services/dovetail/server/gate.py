@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from dovetail.server import clock
 from dovetail.server.callers import AGENT_KEY, Caller, credential_ended
 from dovetail.server.checks import id_fault
 from dovetail.server.errors import (
@@ -106,7 +107,7 @@ class _Pass:
 
     @property
     def ended(self) -> bool:
-        return self.credential.ended(time.time_ns() // 1_000)
+        return self.credential.ended(clock.now())
 
 
 class CredentialGate(Gate):

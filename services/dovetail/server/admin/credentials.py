@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dovetail.server import clock
 from dovetail.server.audit import Audit
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
@@ -107,7 +107,7 @@ class Credentials:
             agent_id=listing.agent_id,
             role=listing.role,
             include_ended=listing.include_ended,
-            now=time.time_ns() // 1_000,
+            now=clock.now(),
             after=after or 0,
             most=paging.most,
         )
@@ -203,7 +203,7 @@ class Credentials:
 
 
 def _has_admin(snapshot: Snapshot) -> bool:
-    return credentials.any_admin(snapshot, time.time_ns() // 1_000)
+    return credentials.any_admin(snapshot, clock.now())
 
 
 def _check_lifetime(check: Checks, lifetime: int | None) -> None:

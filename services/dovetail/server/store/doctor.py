@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
@@ -19,12 +20,14 @@ from peewee import Database, PeeweeException
 from playhouse.cysqlite_ext import CySqliteDatabase
 from playhouse.migrations import Runner
 
+from dovetail.server import clock
 from dovetail.server.store.database import open_engine
 from dovetail.server.store.doorbell import is_anyone_listening
 from dovetail.server.store.engine import MIGRATIONS, MIGRATIONS_TABLE, StoreOpenError
 from dovetail.server.store.files import has_lost_its_log
 from dovetail.server.store.places import sqlite_path
 from dovetail.server.store.sqlite import BUSY_SECONDS, OLDEST
+from dovetail.server.store.times import WARN_SECONDS
 from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
 
 SCARCE_BYTES = 1024**3
@@ -225,6 +228,7 @@ def _content(database: Database, begin: str) -> Iterator[Finding]:
         return
     _rows(database, begin)
     try:
+        yield _stamps(database)
         for check, query in COUNTERS.items():
             yield _counters(check, [":".join(map(str, row)) for row in _rows(database, query)])
     finally:
@@ -252,6 +256,22 @@ def _no_schema(tables: list[str], alone: bool) -> Finding:
         text = f"this is a database of another program (it has the tables {named})"
         return _fail("schema", text, "Name another file for the store: --store FILE")
     return _warn("schema", "none yet", BRINGS_UP)
+
+
+def _stamps(database: Database) -> Finding:
+    """Whether a team's time is ahead: a server was there whose clock was wrong."""
+    latest = clock.now() + WARN_SECONDS * clock.MICROS
+    query = f"SELECT team_id, last_time FROM teams WHERE last_time > {latest} ORDER BY 2 DESC"
+    ahead = _rows(database, f"{query} LIMIT {MOST_NAMED}")
+    if not ahead:
+        return _ok("time", "no team is stamped with a time to come")
+    named = ", ".join(f"{team_id} by {_ahead(last - latest)}" for team_id, last in ahead)
+    advice = "Set the clocks of all servers. These teams' times go on from there, and stay ahead"
+    return _warn("time", f"stamps are ahead of the clock: {named}", advice)
+
+
+def _ahead(micros: int) -> str:
+    return str(timedelta(seconds=WARN_SECONDS + micros // clock.MICROS))
 
 
 def _counters(check: str, wrong: list[str]) -> Finding:

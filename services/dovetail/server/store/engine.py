@@ -21,6 +21,7 @@ from dovetail.server.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.store.wakeups import Inbox
 
@@ -44,6 +45,7 @@ class Engine(ABC):
         """Use `database`; `address` is what people call it, without a password."""
         self.database = database
         self.address = address
+        self.times = Times()
 
     @abstractmethod
     def lane(self, team_id: str) -> str:

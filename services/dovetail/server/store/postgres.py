@@ -120,7 +120,7 @@ class PostgresEngine(Engine):
     def write(self) -> Generator[Transaction]:
         """Write; each team's row is locked before the first look at its data."""
         with self.span("BEGIN", "COMMIT"):
-            yield Transaction(self.database, POSITION, LOCK_TEAM_FOR_UPDATE)
+            yield Transaction(self.database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE)
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -141,7 +141,7 @@ class PostgresEngine(Engine):
     def read(self) -> Generator[Snapshot]:
         """Read one snapshot."""
         with self.span(BEGIN_READ, "COMMIT"):
-            yield Snapshot(self.database, POSITION)
+            yield Snapshot(self.database, POSITION, self.times)
 
     def begin(self, statement: str) -> None:
         """Begin, on a new connection where the old one died while nobody used it."""

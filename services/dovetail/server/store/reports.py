@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,8 +39,8 @@ _NO_INBOX = Inbox(unacknowledged_count=0, average_acknowledge_time=None)
 def moment(snapshot: Snapshot, team_id: str) -> int:
     """The time now, not before the last change of the team."""
     query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == team_id)
-    last_times = [last_time for (last_time,) in snapshot.select(query)]
-    return max([time.time_ns() // 1_000, *last_times])
+    last_time = max((row[0] for row in snapshot.select(query)), default=0)
+    return snapshot.time_of(team_id, last_time)[0]
 
 
 def workloads(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Workload]:

@@ -145,7 +145,7 @@ class SqliteEngine(Engine):
         with self._turnstile.pass_through():
             self._check_files(self._rescue)
             with self.span("BEGIN IMMEDIATE", "COMMIT"):
-                yield Transaction(self.database, POSITION, LOCK_TEAM)
+                yield Transaction(self.database, POSITION, self.times, LOCK_TEAM)
             self._check_files(self._rescue)  # Before anyone is answered.
             if self.is_log_large():
                 self._fold_log()
@@ -175,7 +175,7 @@ class SqliteEngine(Engine):
         """Read; writers do not wait for it, nor it for them."""
         self._check_files(_nothing)
         with self.span("BEGIN", "COMMIT"):
-            yield Snapshot(self.database, POSITION)
+            yield Snapshot(self.database, POSITION, self.times)
 
     @contextmanager
     def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:

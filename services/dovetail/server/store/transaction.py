@@ -7,14 +7,15 @@ needs to run it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from peewee import Database, Expression, Field, Node, Value, fn
 
+from dovetail.server import clock
 from dovetail.server.store.models import TeamRow
+from dovetail.server.store.times import Times
 
 Row = tuple[Any, ...]
 MICROS = 1_000_000
@@ -65,13 +66,14 @@ class Statement:
 class Snapshot:
     """A consistent view of the store."""
 
-    def __init__(self, database: Database, position: str) -> None:
+    def __init__(self, database: Database, position: str, times: Times) -> None:
         """Read through `database`, on whose thread a transaction is open.
 
         `position` is the engine's SQL function that finds one text in another, byte for byte.
         """
         self._database = database
         self._position = position
+        self._times = times
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of a statement."""
@@ -87,6 +89,10 @@ class Snapshot:
         """All rows of a query that is built for this call alone."""
         sql, bound = cast(Any, self._database).get_sql_context().sql(query).query()
         return self._fetch(sql, bound)
+
+    def time_of(self, team_id: str, last_time: int) -> tuple[int, int]:
+        """The time of a team whose last stamp this is, and the time itself."""
+        return self._times.now(team_id, last_time)
 
     def contains(self, column: Field, text: str) -> Expression:
         """A condition: the column contains the text, exactly."""
@@ -115,8 +121,9 @@ _SAVE_TEAM = Statement(
 class Team:
     """A team's counters while a group of units runs; written back at the commit.
 
-    `now` stamps what is written: it never runs backwards. `clock` is the time itself: what waits
-    for a time waits for this one, or it would wait for days where a clock was once days ahead.
+    `now` stamps what is written: it neither runs backwards nor stands still. `clock` is the time
+    itself: what waits for a time waits for this one, or it would not wait at all where a clock was
+    once days ahead.
     """
 
     team_id: str
@@ -150,9 +157,11 @@ class Transaction(Snapshot):
     roll back and run again, each unit by itself.
     """
 
-    def __init__(self, database: Database, position: str, lock_team: Statement) -> None:
+    def __init__(
+        self, database: Database, position: str, times: Times, lock_team: Statement
+    ) -> None:
         """Write through `database`, on whose thread a write transaction is open."""
-        super().__init__(database, position)
+        super().__init__(database, position, times)
         self.writes = 0
         self.followers_left = FOLLOWERS_MAX
         self.rings: set[tuple[str, str]] = set()
@@ -167,14 +176,14 @@ class Transaction(Snapshot):
                 self._add_team(team_id)
                 row = self.row(self._lock_team, team_id=team_id)
             message, task, event, last_time = cast(Row, row)
-            clock = time.time_ns() // 1_000
+            now, clock = self.time_of(team_id, last_time)
             self._teams[team_id] = Team(
                 team_id=team_id,
                 last_message=message,
                 last_task=task,
                 last_event=event,
                 last_time=last_time,
-                now=max(clock, last_time),
+                now=now,
                 clock=clock,
             )
         return self._teams[team_id]
@@ -219,8 +228,7 @@ class Transaction(Snapshot):
 
     def _add_team(self, team_id: str) -> None:
         zero = dict.fromkeys(("last_message", "last_task", "last_event", "last_time"), 0)
-        now = time.time_ns() // 1_000
-        self._execute(_ADD_TEAM, {"team_id": team_id, "create_time": now, **zero})
+        self._execute(_ADD_TEAM, {"team_id": team_id, "create_time": clock.now(), **zero})
 
     def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
         sql, bound = statement.bind(self._database, values)

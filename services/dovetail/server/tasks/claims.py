@@ -15,6 +15,7 @@ from contextvars import Context
 
 import structlog
 
+from dovetail.server import clock
 from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
 from dovetail.server.errors import DovetailError, InternalError, Reason
@@ -27,7 +28,7 @@ from dovetail.server.store.wakeups import Bell
 from dovetail.server.tasks import moves
 from dovetail.server.tasks.changing import Change, change
 from dovetail.server.tasks.drafts import Options, check_filter, check_lease
-from dovetail.server.tasks.giving import Claim, Found, Wish, anything, give, time_now
+from dovetail.server.tasks.giving import Claim, Found, Wish, anything, give
 from dovetail.server.tasks.record import Act
 from dovetail.server.tasks.states import Verb, next_state
 
@@ -267,20 +268,20 @@ class _Matcher:
         pause = min(until - self._loop.time(), LONGEST_SLEEP)
         scheduled = self._next_time
         if scheduled is not None:
-            pause = min(pause, (scheduled - time_now()) / MICROS)
+            pause = min(pause, (scheduled - clock.now()) / MICROS)
         try:
             async with asyncio.timeout(max(0, pause)):
                 await self._awake.wait()
         except TimeoutError:
             pass
-        if scheduled is not None and scheduled <= time_now():
+        if scheduled is not None and scheduled <= clock.now():
             await self._ring_scheduled(scheduled)
 
     async def _ring_scheduled(self, since: int) -> None:
         """Look at the queues of what has become due, and learn when the next will be."""
 
         def query(snapshot: Snapshot) -> tuple[list[str], int | None]:
-            now = time_now()
+            now = clock.now()
             due = queues.due(snapshot, self._team_id, since, now)
             return due, queues.next_time(snapshot, self._team_id, now)
 

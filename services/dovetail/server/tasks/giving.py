@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from dovetail.server import clock
 from dovetail.server.callers import Caller
 from dovetail.server.errors import DovetailError
 from dovetail.server.paging import PAGE_BYTES
@@ -91,7 +91,7 @@ class Found:
 
 def anything(snapshot: Snapshot, claims: Sequence[Claim], rung: set[str]) -> Found:
     """Whether there is something for any of these claims."""
-    now, team_id = time_now(), claims[0].caller.team_id
+    now, team_id = clock.now(), claims[0].caller.team_id
     kinds = frozenset(
         kind
         for kind, (filter, places) in _places_by_kind(claims, rung).items()
@@ -177,8 +177,3 @@ def _begin(transaction: Transaction, claim: Claim, task: Task) -> Task:
     lease = new_lease(claim.wish.lease)
     after = moves.started(task, Verb.CLAIM, claim.caller.agent_id, lease, now)
     return record.write(transaction, act, task, after).task
-
-
-def time_now() -> int:
-    """The time, in microseconds since 1970 UTC."""
-    return time.time_ns() // 1_000

@@ -17,6 +17,7 @@ from functools import partial
 
 import structlog
 
+from dovetail.server import clock
 from dovetail.server.callers import Caller
 from dovetail.server.errors import DovetailError
 from dovetail.server.store import follow_ups, leases, tasks
@@ -97,7 +98,7 @@ class Keeper:
                 self._write("lease lost", (hold.team_id, hold.task_id), partial(_lose, hold=hold))
 
     async def _tell_overdue(self) -> None:
-        now = time.time_ns() // 1_000
+        now = clock.now()
         for team_id, task_id in await self._store.read("", partial(_late, now=now)):
             tell = partial(_tell, team_id=team_id, task_id=task_id)
             self._write("overdue", (team_id, task_id), tell)
@@ -163,7 +164,7 @@ def _as_seen(task: Task, hold: Hold) -> bool:
 def _tell(transaction: Transaction, team_id: str, task_id: str) -> bool:
     """Tell of a task that is overdue, unless somebody has or it has ended; answers whether."""
     task = tasks.find(transaction, team_id, task_id)
-    now = transaction.team(team_id).now
+    now = transaction.team(team_id).clock
     if task is None or task.has_ended or task.overdue_told or task.delete_time is not None:
         return False
     if task.due_time is None or task.due_time > now:
