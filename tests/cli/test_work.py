@@ -207,6 +207,17 @@ def test_a_claim_that_finds_nothing_says_so(shell: Shell):
     assert shell.fails("task", "claim", "--as", "bob")[0] == 7
 
 
+def test_a_claim_that_is_repeated_takes_the_same_task(shell: Shell):
+    for _ in range(2):
+        shell.says("task", "create", "x")
+    first = claimed(shell, "--request-id", "r")
+    assert claimed(shell, "--request-id", "r") == first
+    shell.says("task", "complete", "--as", "bob", first[0], "--lease-token", first[1])
+    repeat = ("task", "claim", "--as", "bob", "--request-id", "r", "--wait", "60s")
+    assert shell.fails(*repeat)[0] == 7  # At once: what it took has ended.
+    assert claimed(shell, "--request-id", "other")[0] == "t2"
+
+
 def test_a_waiting_claim_gets_what_is_made_meanwhile(shell: Shell):
     words = [*PROGRAM, "task", "claim", "--as", "bob", "--wait", "60s", "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=shell.environment) as claim:

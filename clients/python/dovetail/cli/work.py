@@ -54,14 +54,11 @@ lease_option = click.option(
 )
 @label_option
 @lease_option
+@click.option(
+    "--request-id", default="", help="A repeat takes the same tasks, while their leases last."
+)
 @calls
-async def claim(
-    session: Session,
-    wait: timedelta | None,
-    max_tasks: int,
-    labels: Labels,
-    lease: timedelta | None,
-) -> None:
+async def claim(session: Session, wait: timedelta | None, labels: Labels, **options: Any) -> None:
     """Take what is ready: your own tasks first, then the pool. Exit code 7: there was nothing.
 
     The token of the lease that is printed proves that the task is yours: give it to the other
@@ -73,17 +70,19 @@ async def claim(
     clock = asyncio.get_running_loop().time
     end = clock() + seconds
     while True:
+        wait_seconds = max(0.0, min(end - clock(), LONGEST_WAIT))
+        answered_by = clock() + wait_seconds
         found = await session.agent.tasks.claim(
-            wait=max(0.0, min(end - clock(), LONGEST_WAIT)),
-            max_tasks=max_tasks,
+            wait=wait_seconds,
             filter=chosen,
-            lease=lease,
+            **options,
         )
         for each in found:
             session.out.item(each, pictures.claimed)
         if found:
             return
-        if clock() >= end:
+        # A repeat is answered at once, also where nothing is held any more.
+        if clock() >= end or (options["request_id"] and clock() < answered_by):
             raise CommandError(f"nothing was ready in {seconds:g} s", NOTHING_CAME)
 
 

@@ -8,10 +8,12 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from dovetail.client.connection import pauses
+from dovetail.client.drafts import new_id
 from dovetail.client.errors import (
     AbortedError,
     DeadlineExceededError,
@@ -177,14 +179,19 @@ async def _claimed(tasks: Tasks, wish: Wish, timeout: float | None) -> list[pb.C
     clock = asyncio.get_running_loop().time
     end = clock() + (math.inf if timeout is None else timeout)
 
-    async def claim() -> list[pb.ClaimedTask]:
+    async def claim(request_id: str) -> list[pb.ClaimedTask]:
         wait = min(LONGEST_WAIT, max(0.0, end - clock()))
         return await tasks.claim(
-            wait=wait, max_tasks=wish.max_tasks, filter=wish.filter, lease=wish.lease
+            wait=wait,
+            max_tasks=wish.max_tasks,
+            filter=wish.filter,
+            lease=wish.lease,
+            request_id=request_id,
         )
 
     while True:
-        found = await through_outages(claim, end)
+        # One id until there is an answer: what was claimed as the servers went is then held still.
+        found = await through_outages(partial(claim, new_id()), end)
         if found or clock() >= end:
             return found
 

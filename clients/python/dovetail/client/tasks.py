@@ -141,14 +141,22 @@ class Tasks:
         max_tasks: int = 0,
         filter: pb.TaskFilter | None = None,
         lease: timedelta | None = None,
+        request_id: str = "",
     ) -> list[pb.ClaimedTask]:
         """Start what is ready, under a lease (default: 60 s): at most `max_tasks` (default: 1).
 
         When nothing is ready, it waits for `wait` seconds (50 at most); then there are none. Each
         comes with the `lease_token` that proves the hold. Keeping it is the caller's: `heartbeat`.
+        After an error that leaves the outcome unknown, claiming again with the same `request_id`
+        returns the same tasks and tokens, for as long as their leases last.
         """
         chosen = None if filter == pb.TaskFilter() else filter
-        request = pb.ClaimTaskRequest(max_tasks=max_tasks, filter=chosen, lease=duration(lease))
+        request = pb.ClaimTaskRequest(
+            max_tasks=max_tasks,
+            filter=chosen,
+            lease=duration(lease),
+            request_id=request_id or new_id(),
+        )
         clock = asyncio.get_running_loop().time
         end = clock() + wait
 

@@ -214,6 +214,18 @@ def find_repeat(
     return _event(row) if row else None
 
 
+def find_repeats(
+    snapshot: Snapshot, team_id: str, actor_id: str, keys: Sequence[str]
+) -> list[TaskEvent]:
+    """The changes that earlier requests of these keys made, in order."""
+    query = TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == team_id,
+        TaskEventRow.actor_id == actor_id,
+        TaskEventRow.request_id.in_(list(keys)),
+    )
+    return [_event(row) for row in snapshot.select(query.order_by(TaskEventRow.number))]
+
+
 def events(snapshot: Snapshot, team_id: str, task_id: str) -> list[TaskEvent]:
     """The history of a task."""
     return [_event(row) for row in snapshot.rows(_EVENTS, team_id=team_id, task_id=task_id)]

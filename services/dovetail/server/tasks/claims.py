@@ -28,7 +28,7 @@ from dovetail.server.store.wakeups import Bell
 from dovetail.server.tasks import moves
 from dovetail.server.tasks.changing import Change, change
 from dovetail.server.tasks.drafts import Options, check_filter, check_lease
-from dovetail.server.tasks.giving import Claim, Found, Wish, anything, give
+from dovetail.server.tasks.giving import Claim, Found, Wish, anything, give, given_before
 from dovetail.server.tasks.record import Act
 from dovetail.server.tasks.states import Verb, next_state
 
@@ -60,20 +60,31 @@ class Claims:
         caller.require_agent("claiming")
         with Checks() as check:
             _check(check, wish, self._shortest_lease)
+        before = await self._given_before(caller, wish)
+        if before is not None:
+            return before
         matcher = self._matchers.get(caller.team_id)
         if matcher is None or matcher.ended:
             matcher = self._matchers[caller.team_id] = _Matcher(self._store, caller.team_id)
             matcher.on_end(self._let_go)
         claim = matcher.add(caller, wish)
         try:
-            return await claim.answer
+            found = await claim.answer
         except asyncio.CancelledError:
             answer = claim.answer
             if answer.done() and not answer.cancelled() and answer.exception() is None:
-                matcher.give_back(claim.caller, answer.result())
+                matcher.give_back(claim, answer.result())
             raise
         finally:
             matcher.leave(claim)
+        # While this one waited, another server may have answered the same request.
+        return found or await self._given_before(caller, wish) or []
+
+    async def _given_before(self, caller: Caller, wish: Wish) -> list[Task] | None:
+        """What this request was answered before, or None."""
+        if wish.repeat is None:
+            return None
+        return await self._store.read(caller.team_id, lambda s: given_before(s, caller, wish))
 
     def _let_go(self, matcher: _Matcher) -> None:
         """Forget a matcher that has ended: anybody may name as many teams as they like."""
@@ -100,6 +111,7 @@ class _Matcher:
         self._store = store
         self._team_id = team_id
         self._waiting: dict[Claim, None] = {}
+        self._requests: dict[tuple[str, str], list[Claim]] = {}
         self._rung: set[str] = set()
         self._awake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -133,12 +145,19 @@ class _Matcher:
         bells, name = self._store.bells, queues.name(caller.agent_id)
         claim.watch.enter_context(bells.watch(self._team_id, name, bell))
         self._waiting[claim] = None
+        if claim.request:
+            self._requests.setdefault(claim.request, []).append(claim)
         self._awake.set()
         return claim
 
     def leave(self, claim: Claim) -> None:
         """Have somebody wait no more."""
         claim.watch.close()
+        if claim.request:
+            same = self._requests[claim.request]
+            same.remove(claim)
+            if not same:
+                del self._requests[claim.request]
         self._waiting.pop(claim, None)
         self._awake.set()
 
@@ -147,10 +166,11 @@ class _Matcher:
         self._rung.update(assignee_ids)
         self._awake.set()
 
-    def give_back(self, caller: Caller, tasks: list[Task]) -> None:
-        """Release what was given to one who had left."""
-        if tasks:
-            releasing = self._loop.create_task(self._release(caller, tasks), context=Context())
+    def give_back(self, claim: Claim, tasks: list[Task]) -> None:
+        """Release what was given to one who had left, unless a repeat of it was answered too."""
+        if tasks and not claim.shared:
+            releasing = self._release(claim.caller, tasks)
+            releasing = self._loop.create_task(releasing, context=Context())
             self._given_back.add(releasing)
             releasing.add_done_callback(self._given_back.discard)
 
@@ -202,11 +222,25 @@ class _Matcher:
             claim.fresh = claim in found.passed
         for claim, given in found.given:
             self._waiting.pop(claim, None)
+            self._share(claim, given)
             if not claim.resolve(given):
-                self.give_back(claim.caller, given)
+                self.give_back(claim, given)
+        for claim, before in found.repeated:
+            self._waiting.pop(claim, None)
+            if isinstance(before, DovetailError):
+                claim.refuse(before)
+            else:
+                claim.resolve(before)
         # Whose credential ended while the unit waited for its turn got nothing, and is told why.
         self._living([claim for claim in claims if claim in self._waiting])
         self._next_time = found.next_time
+
+    def _share(self, claim: Claim, given: list[Task]) -> None:
+        """Answer the same to repeats of this request that wait as well."""
+        for twin in self._requests.get(claim.request, []) if claim.request else []:
+            same = twin.wish.repeat == claim.wish.repeat
+            if twin is not claim and same and twin.resolve(given):
+                claim.shared = twin.shared = True
 
     def _in_turn(self, claims: list[Claim]) -> list[Claim]:
         """Those whose turn it is: of very many kinds some, those first that were put off before.
@@ -311,6 +345,7 @@ def _check(check: Checks, wish: Wish, shortest_lease: int) -> None:
         check.refuse("wait", f"must be 0 to 50 s, is {wish.wait / MICROS:g} s")
     check.number("max_tasks", wish.most, 0, MOST_TASKS)
     check_lease(check, wish.lease, shortest_lease)
+    check.optional_id("request_id", wish.repeat.request_id if wish.repeat else "")
     if wish.filter:
         check_filter(check, wish.filter)
         for field in ("states", "assignee_ids", "unassigned"):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dovetail.server import clock
 from dovetail.server.callers import Caller
 from dovetail.server.errors import DovetailError
 from dovetail.server.paging import PAGE_BYTES
+from dovetail.server.repeats import check_repeat
 from dovetail.server.store import queues, tasks
 from dovetail.server.store.pages import fitting
 from dovetail.server.store.queues import POOL
-from dovetail.server.store.records import Task, TaskFilter
+from dovetail.server.store.records import Repeat, Task, TaskEvent, TaskFilter
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import moves, record
 from dovetail.server.tasks.changing import new_lease
@@ -34,11 +35,15 @@ class Wish:
     most: int
     filter: TaskFilter | None
     lease: int
+    repeat: Repeat | None = None
 
 
 @dataclass(eq=False, kw_only=True)
 class Claim:
-    """One who waits for work. `fresh`: nobody has looked yet whether there is some."""
+    """One who waits for work. `fresh`: nobody has looked yet whether there is some.
+
+    `shared`: a repeat of the same request was answered the same tasks.
+    """
 
     caller: Caller
     wish: Wish
@@ -46,11 +51,18 @@ class Claim:
     answer: asyncio.Future[list[Task]]
     watch: ExitStack = field(default_factory=ExitStack)
     fresh: bool = True
+    shared: bool = False
 
     @property
     def kind(self) -> str:
         """Claims of one kind want the same of the pool."""
         return repr(self.wish.filter)
+
+    @property
+    def request(self) -> tuple[str, str] | None:
+        """The request by which a repeat is known, or None."""
+        repeat = self.wish.repeat
+        return (self.caller.agent_id, repeat.key) if repeat else None
 
     @property
     def lives(self) -> bool:
@@ -79,6 +91,9 @@ class Found:
     """What came of a look: whether there is something, or what was given; when to look again."""
 
     given: Sequence[tuple[Claim, list[Task]]] = ()
+    repeated: Sequence[tuple[Claim, list[Task] | DovetailError]] = ()
+    """Those whose request was answered before, by a process that heard of it first."""
+
     passed: frozenset[Claim] = frozenset()
     """Those for whom nobody has looked yet: enough was given out for one commit."""
 
@@ -109,6 +124,7 @@ def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> F
     team_id = claims[0].caller.team_id
     now = transaction.team(team_id).clock
     given: list[tuple[Claim, list[Task]]] = []
+    repeated: list[tuple[Claim, list[Task] | DovetailError]] = []
     empty = _empty(transaction, claims, rung, now)
     count, cut = 0, False
     passed: list[Claim] = []
@@ -130,11 +146,19 @@ def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> F
         if len(fits) < len(found):
             cut = True  # the rest is for those who come after, or ask again
             empty -= {(place, claim.kind) for place in _places(claim, rung)}
-        if fits:
-            given.append((claim, [_begin(transaction, claim, task) for task in fits]))
-            count += len(fits)
+        if not fits:
+            continue
+        before = _given_before(transaction, claim)
+        if before is not None:
+            repeated.append((claim, before))
+            cut = True  # what it would have got is for others
+            empty -= {(place, claim.kind) for place in _places(claim, rung)}
+            continue
+        given.append((claim, _begin(transaction, claim, fits)))
+        count += len(fits)
     return Found(
         given=given,
+        repeated=repeated,
         passed=frozenset(passed),
         anything=cut or count >= MOST_GIVEN,
         next_time=queues.next_time(transaction, team_id, now),
@@ -171,9 +195,54 @@ def _places(claim: Claim, rung: set[str]) -> list[str]:
     return [place for place in (mine, POOL) if claim.fresh or place in rung]
 
 
-def _begin(transaction: Transaction, claim: Claim, task: Task) -> Task:
-    now = transaction.team(claim.caller.team_id).now
-    act = Act(caller=claim.caller, verb=Verb.CLAIM, options=Options())
-    lease = new_lease(claim.wish.lease)
-    after = moves.started(task, Verb.CLAIM, claim.caller.agent_id, lease, now)
-    return record.write(transaction, act, task, after).task
+def given_before(snapshot: Snapshot, caller: Caller, wish: Wish) -> list[Task] | None:
+    """What an earlier claim with this `request_id` got and still holds; None if it got nothing.
+
+    Raises InvalidArgumentError for a request that differs.
+    """
+    if wish.repeat is None:
+        return None
+    keys = [each.key for each in _repeats(wish) if each]
+    events = tasks.find_repeats(snapshot, caller.team_id, caller.agent_id, keys)
+    if not events:
+        return None
+    for event in events:
+        if event.repeat:
+            check_repeat(wish.repeat, event.repeat.request_hash)
+    found = [tasks.find(snapshot, caller.team_id, event.task_id) for event in events]
+    held = zip(found, events, strict=True)
+    return [task for task, event in held if task and _holds(task, event)]
+
+
+def _given_before(snapshot: Snapshot, claim: Claim) -> list[Task] | DovetailError | None:
+    try:
+        return given_before(snapshot, claim.caller, claim.wish)
+    except DovetailError as error:
+        return error
+
+
+def _holds(task: Task, event: TaskEvent) -> bool:
+    """Whether the lease that this event began still lasts."""
+    return bool(task.lease_token) and task.lease_event == event.number
+
+
+def _repeats(wish: Wish) -> list[Repeat | None]:
+    """How each task of a claim is known again: the number of the task is the scope of the id.
+
+    A claim has an agent, and so no scope of its own.
+    """
+    most = wish.most or 1
+    if wish.repeat is None:
+        return [None] * most
+    return [replace(wish.repeat, scope=str(index or "")) for index in range(most)]
+
+
+def _begin(transaction: Transaction, claim: Claim, found: Sequence[Task]) -> list[Task]:
+    caller, wish = claim.caller, claim.wish
+    now = transaction.team(caller.team_id).now
+    begun: list[Task] = []
+    for task, repeat in zip(found, _repeats(wish), strict=False):
+        act = Act(caller=caller, verb=Verb.CLAIM, options=Options(repeat=repeat))
+        after = moves.started(task, Verb.CLAIM, caller.agent_id, new_lease(wish.lease), now)
+        begun.append(record.write(transaction, act, task, after).task)
+    return begun

@@ -33,7 +33,13 @@ from dovetail.server.tasks.translation import (
     words,
 )
 from dovetail.server.tasks.work import Work
-from dovetail.server.wire import binding, converted, duration_micros, optional_timestamp
+from dovetail.server.wire import (
+    binding,
+    converted,
+    duration_micros,
+    optional_timestamp,
+    repeat,
+)
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
@@ -142,6 +148,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             most=request.max_tasks,
             filter=filter_of(request.filter) if request.HasField("filter") else None,
             lease=DEFAULT_LEASE if lease is None else lease,
+            repeat=repeat(request.request_id, _without_wait(request)),
         )
         tasks = await self._claims.claim(current_caller.get(), wish)
         return await converted(
@@ -254,3 +261,11 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         bucket = length("bucket", request, "bucket")
         report = await self._reports.get(current_caller.get(), filter_of(request.filter), bucket)
         return pb.GetReportResponse(report=report_message(report))
+
+
+def _without_wait(request: pb.ClaimTaskRequest) -> pb.ClaimTaskRequest:
+    """What of a claim its repeat must have as well."""
+    same = pb.ClaimTaskRequest()
+    same.CopyFrom(request)
+    same.ClearField("wait")
+    return same

@@ -1249,10 +1249,16 @@ class ClaimTaskRequest(_message.Message):
     WAIT_FIELD_NUMBER: _builtins.int
     MAX_TASKS_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
     max_tasks: _builtins.int
     """How many tasks at most: 1 to 100; default (0): 1. Fewer may be ready; an answer also ends at
     1 MiB, or one task.
+    """
+    request_id: _builtins.str
+    """Makes a repeat safe. It answers the same tasks and tokens, without those whose lease has ended
+    since; where the first answered no tasks, it is a claim like any other. Of a claim and its repeat
+    that wait at the same time one takes tasks, and both answer them. A repeat may differ in `wait`.
     """
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
@@ -1272,11 +1278,12 @@ class ClaimTaskRequest(_message.Message):
         wait: _duration_pb2.Duration | None = ...,
         max_tasks: _builtins.int = ...,
         filter: Global___TaskFilter | None = ...,
+        request_id: _builtins.str = ...,
         lease: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease", b"lease", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease", b"lease", "max_tasks", b"max_tasks", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease", b"lease", "max_tasks", b"max_tasks", "request_id", b"request_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -316,7 +316,8 @@ class TaskServiceServicer(object):
         in order of arrival. The caller must be an agent.
 
         A caller that left before the answer gets nothing, or what it got is released at once. An answer
-        that is lost on its way leaves the tasks under a lease that nobody keeps, which then is lost.
+        that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
+        answers them; without one nobody keeps the lease, which then is lost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

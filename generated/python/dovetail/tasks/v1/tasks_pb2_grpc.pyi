@@ -127,7 +127,8 @@ class TaskServiceStub:
     in order of arrival. The caller must be an agent.
 
     A caller that left before the answer gets nothing, or what it got is released at once. An answer
-    that is lost on its way leaves the tasks under a lease that nobody keeps, which then is lost.
+    that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
+    answers them; without one nobody keeps the lease, which then is lost.
     """
     StartTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.StartTaskRequest, _tasks_pb2.StartTaskResponse]
     """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
@@ -276,7 +277,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     in order of arrival. The caller must be an agent.
 
     A caller that left before the answer gets nothing, or what it got is released at once. An answer
-    that is lost on its way leaves the tasks under a lease that nobody keeps, which then is lost.
+    that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
+    answers them; without one nobody keeps the lease, which then is lost.
     """
     StartTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.StartTaskRequest, _tasks_pb2.StartTaskResponse]  # type: ignore[assignment]
     """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
@@ -476,7 +478,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         in order of arrival. The caller must be an agent.
 
         A caller that left before the answer gets nothing, or what it got is released at once. An answer
-        that is lost on its way leaves the tasks under a lease that nobody keeps, which then is lost.
+        that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
+        answers them; without one nobody keeps the lease, which then is lost.
         """
 
     @_abc_1.abstractmethod
