@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from dovetail.server.intake import READ_SECONDS, READS_MAX
 from messaging.talk import refusal
 from support.http2 import MAX_CONCURRENT_STREAMS, message, raw_connection
 from support.pair import Pair, error_info, running_pair
@@ -73,6 +74,19 @@ async def test_a_request_that_does_not_come_ends_its_call(open_pair: Pair, path:
     error = await refusal(call.read())
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert error_info(error).reason == "REQUEST_LATE"
+
+
+async def test_slow_senders_on_one_connection_hold_up_no_other(sqlite_pair: Pair) -> None:
+    """As many as are read at once in all, each with its body half sent."""
+    async with raw_connection(sqlite_pair.messaging_address) as raw:
+        for stream in range(1, 2 * READS_MAX, 2):
+            raw.call(stream, SEND)
+            await raw.send_all(stream, message(b"\x0a" * 100, size=1_000))
+        for _ in range(3):
+            call: Any = sqlite_pair.messaging_channel.unary_unary(SEND, same, same)
+            error = await refusal(call(b"", timeout=READ_SECONDS / 2))
+            assert error_info(error).reason == "CALLER_AGENT_REQUIRED"
+        assert not raw.ended
 
 
 async def test_a_request_that_stops_half_way_ends_its_call(open_pair: Pair) -> None:

@@ -11,16 +11,22 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 from grpc.aio import EOF, ServicerContext
 
 from dovetail.server.bounds import check_counts
 from dovetail.server.budget import Budget
+from dovetail.server.callers import current_caller
 from dovetail.server.errors import InvalidArgumentError, Reason, UnavailableError
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 READS_MAX = 64
 """Requests that are read at once. Small ones take no time; a slow one may hold 4 MiB meanwhile."""
+
+READS_OF_ONE_MAX = 16
+"""Of these, of one credential; where none is asked for, of one connection. Who sends slowly on
+purpose holds up itself."""
 
 LARGE_BYTES_MIN = 256 * 1024
 LARGE_BYTES_TOTAL = 16 * 1024 * 1024
@@ -38,6 +44,7 @@ class Intake:
         """Give each request `seconds` to be read and parsed."""
         self._seconds = seconds
         self._reads = asyncio.Semaphore(READS_MAX)
+        self._reads_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._large = Budget(LARGE_BYTES_TOTAL)
 
     @asynccontextmanager
@@ -58,7 +65,7 @@ class Intake:
     async def _read(self, context: ServicerContext[Any, Any]) -> tuple[bytes, int]:
         """The bytes of a request, and how many of them count against the large ones."""
         try:
-            async with asyncio.timeout(self._seconds), self._reads:
+            async with asyncio.timeout(self._seconds), self._turn_of(context), self._reads:
                 payload = await context.read()
                 if not isinstance(payload, bytes):
                     assert payload is EOF
@@ -75,6 +82,15 @@ class Intake:
                 " again, with less in one request",
                 retry_after=1.0,
             ) from error
+
+
+    def _turn_of(self, context: ServicerContext[Any, Any]) -> asyncio.Semaphore:
+        """The turns of one sender, kept for as long as somebody has or awaits one."""
+        sender = current_caller.get().credential_id or context.peer()
+        turns = self._reads_of.get(sender)
+        if turns is None:
+            turns = self._reads_of[sender] = asyncio.Semaphore(READS_OF_ONE_MAX)
+        return turns
 
 
 def _missing() -> InvalidArgumentError:
