@@ -83,7 +83,6 @@ class Intake:
                 retry_after=1.0,
             ) from error
 
-
     def _turn_of(self, context: ServicerContext[Any, Any]) -> asyncio.Semaphore:
         """The turns of one sender, kept for as long as somebody has or awaits one."""
         sender = current_caller.get().credential_id or context.peer()
