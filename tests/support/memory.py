@@ -30,6 +30,10 @@ class Memory:
         """How far it ever was above where it began, in MiB."""
         return (self.highest - self.before) / MEBIBYTE
 
+    def now(self) -> int:
+        """Bytes at this moment."""
+        return self._process.memory_info().rss
+
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[None]:
         """Take readings all through the block."""
