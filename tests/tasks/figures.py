@@ -90,6 +90,7 @@ def report(tasks: Sequence[pb.Task], besides: Besides, bucket: int | None) -> pb
         ],
         completions=buckets([at(task.end_time) for task in completed], bucket),
         basis=pb.REPORT_BASIS_SCAN,
+        total_assignees=len({task.assignee_id for task in tasks}),
     )
 
 

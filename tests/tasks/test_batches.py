@@ -22,6 +22,14 @@ def batch(*drafts: dict[str, Any], **fields: Any) -> pb.BatchCreateTasksRequest:
     return pb.BatchCreateTasksRequest(tasks=made, **fields)
 
 
+def outline(task: pb.Task) -> pb.Task:
+    """A task that says nothing but a title, as the answer to a batch has it."""
+    made = pb.Task()
+    made.CopyFrom(task)
+    made.ClearField("title")
+    return made
+
+
 def _draft(**fields: Any) -> pb.CreateTaskRequest:
     fields.setdefault("title", "t")
     return pb.CreateTaskRequest(**fields)
@@ -32,7 +40,7 @@ async def test_a_thousand_tasks_are_made_in_one_commit(team: Team) -> None:
     made = (await joe.send(batch(*({"priority": n} for n in range(1_000))))).tasks
     assert [task.priority for task in made] == list(range(1_000))
     assert len({task.update_time.ToMicroseconds() for task in made}) == 1
-    assert await joe.all(page_size=1_000) == list(made)
+    assert [*map(outline, await joe.all(page_size=1_000))] == list(made)
     assert await faults(joe.send(batch(*({} for _ in range(1_001))))) == {"tasks"}
     assert await faults(joe.send(batch())) == {"tasks"}
 
@@ -110,7 +118,7 @@ async def test_a_repeated_batch_answers_the_same_tasks_as_they_are_now(team: Tea
     await ann.made()
     task = await ann.did("start", first.tasks[0].task_id)
     again = await joe.send(wanted)
-    assert list(again.tasks) == [task, *first.tasks[1:]]
+    assert list(again.tasks) == [outline(task), *first.tasks[1:]]
     assert again.notices == first.notices
     assert len(await ann.inbox()) == 1
     other = batch({}, request_id="r1")
@@ -195,7 +203,7 @@ async def test_each_of_many_completions_stands_or_is_refused_by_itself(team: Tea
         assert whole.result.summary == "done"
         whole.ClearField("result")
         each.task.ClearField("result")  # an outline has none of what was said
-        assert whole == each.task
+        assert outline(whole) == each.task
     times = {each.task.end_time.ToMicroseconds() for each in done}
     assert len(times) == 1
 

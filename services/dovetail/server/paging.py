@@ -61,9 +61,11 @@ class Paging:
         )
         return ""
 
-    def next_token(self, last: str) -> str:
-        """The token for the page that begins after an item."""
-        text = json.dumps([last, self._fingerprint()]).encode()
+    def next_token(self, last: str | int | None) -> str:
+        """The token for the page that begins after an item; none after None."""
+        if last is None:
+            return ""
+        text = json.dumps([str(last), self._fingerprint()]).encode()
         return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
     def _fingerprint(self) -> str:

@@ -66,11 +66,17 @@ class Tasks:
         acknowledge: Iterable[int] = (),
         request_id: str = "",
     ) -> list[pb.Task]:
-        """Make up to 1,000 tasks, all or none; see `draft`. They may depend on each other."""
+        """Make up to 1,000 tasks, all or none; see `draft`. They may depend on each other.
+
+        Returns them in outline, in order: with title, ids, states and times.
+        """
         request = pb.BatchCreateTasksRequest(
             tasks=drafts, acknowledge_sequences=acknowledge, request_id=request_id or new_id()
         )
-        return list((await self._call(self._stub.BatchCreateTasks, request)).tasks)
+        made = list((await self._call(self._stub.BatchCreateTasks, request)).tasks)
+        for task, asked in zip(made, request.tasks, strict=True):
+            task.title = asked.title  # The answer leaves it out.
+        return made
 
     async def get(self, task_id: str) -> pb.Task:
         """One task."""

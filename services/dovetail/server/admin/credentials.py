@@ -112,7 +112,7 @@ class Credentials:
             most=paging.most,
         )
         page, more = await self._store.scan(SERVERS, lambda s: credentials.page(s, asked))
-        return page, paging.next_token(str(page[-1].number)) if more else ""
+        return page, paging.next_token(page[-1].number if more else None)
 
     async def rotate(
         self, caller: Caller, credential_id: str, grace: int, lifetime: int | None

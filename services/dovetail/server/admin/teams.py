@@ -42,4 +42,4 @@ class Teams:
         page, more = await self._store.read(
             SERVERS, lambda s: credentials.teams(s, after, paging.most)
         )
-        return page, paging.next_token(page[-1].team_id) if more else ""
+        return page, paging.next_token(page[-1].team_id if more else None)

@@ -73,7 +73,6 @@ class Directory:
         asked = agents.ListRequest(
             labels=labels, after=after, most=paging.most, most_bytes=PAGE_BYTES
         )
-        page, more = await self._store.read(
-            caller.team_id, lambda s: agents.page(s, caller.team_id, asked)
-        )
-        return page, paging.next_token(page[-1].agent_id) if more else ""
+        look = self._store.scan if labels else self._store.read
+        page, after = await look(caller.team_id, lambda s: agents.page(s, caller.team_id, asked))
+        return page, paging.next_token(after)

@@ -198,12 +198,12 @@ class Inboxes:
         def query(snapshot: Snapshot) -> tuple[list[Record], str]:
             if listing.recipient_id:
                 agents.require(snapshot, caller.team_id, [listing.recipient_id])
-            found, more = messages.page(snapshot, caller.team_id, asked)
+            found, after = messages.page(snapshot, caller.team_id, asked)
             receipts = deliveries.receipts_of(snapshot, caller.team_id, found)
             records: list[Record] = [
                 (each, _shown_receipts(caller, each, receipts[each.number])) for each in found
             ]
-            return records, paging.next_token(str(found[-1].number)) if more else ""
+            return records, paging.next_token(after)
 
         return await self._store.scan(caller.team_id, query)
 

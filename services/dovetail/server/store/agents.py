@@ -12,7 +12,7 @@ from typing import Any
 from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import AgentRow
-from dovetail.server.store.pages import fitting
+from dovetail.server.store.pages import Page, Stretch, fitting
 from dovetail.server.store.transaction import (
     MICROS,
     Row,
@@ -161,16 +161,18 @@ def require(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[
     return found
 
 
-def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Agent], bool]:
-    """A page of at most `most` agents and `most_bytes`, or one; and whether more follow."""
-    query = AgentRow.select(*_COLUMNS).where(
-        AgentRow.team_id == team_id,
-        AgentRow.agent_id > asked.after,
-        *labels_text.conditions(snapshot, AgentRow.labels, asked.labels),
-    )
-    rows = snapshot.select(query.order_by(AgentRow.agent_id).limit(asked.most + 1))
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Agent]:
+    """A page of at most `most` agents and `most_bytes`, or one."""
+    mine, key = AgentRow.team_id == team_id, AgentRow.agent_id
+    stretch = Stretch(newest_first=False, after=asked.after)
+    wanted = labels_text.conditions(snapshot, AgentRow.labels, asked.labels)
+    if wanted:
+        stretch = stretch.step(snapshot, key, mine)
+    query = AgentRow.select(*_COLUMNS).where(mine, *stretch.of(key), *wanted)
+    rows = snapshot.select(query.order_by(key).limit(asked.most + 1))
     chosen = fitting(((row, _size(row)) for row in rows[: asked.most]), asked.most_bytes)
-    return [_agent(row) for row in chosen], len(chosen) < len(rows)
+    found = [_agent(row) for row in chosen]
+    return Page(found, found[-1].agent_id if len(chosen) < len(rows) else stretch.until)
 
 
 def heads(

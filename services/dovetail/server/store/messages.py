@@ -12,7 +12,7 @@ from peewee import SQL, Expression
 from dovetail.server.store import deliveries
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import DeliveryRow, MessageRow
-from dovetail.server.store.pages import fitting
+from dovetail.server.store.pages import Page, Stretch, fitting
 from dovetail.server.store.records import (
     Content,
     Message,
@@ -174,29 +174,31 @@ def thread_of(snapshot: Snapshot, team_id: str, number: int) -> Thread | None:
     return Thread(thread_id=thread_id, party_ids=(sender_id, *json.loads(recipients)))
 
 
-def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Message], bool]:
-    """A page of at most `most` messages and `most_bytes`, or one; and whether more follow."""
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Message]:
+    """A page of at most `most` messages and `most_bytes`, or one."""
+    mine, number = MessageRow.team_id == team_id, MessageRow.number
+    stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
     wanted = conditions(snapshot, asked.filter)
+    if (wanted or asked.states or asked.party_id) and not _has_index(asked):
+        stretch = stretch.step(snapshot, number, mine)
     if asked.recipient_id or asked.states:
-        wanted.append(_delivered(team_id, asked.recipient_id, asked.states))
+        wanted.append(_delivered(team_id, asked.recipient_id, asked.states, stretch))
     if asked.party_id:
         # A recipient is told of its own delivery alone, by what the states choose as well.
         sent = MessageRow.sender_id == asked.party_id
-        wanted.append(sent | _delivered(team_id, asked.party_id, asked.states))
-    if asked.after is not None:
-        newest, number = asked.newest_first, asked.after
-        wanted.append(MessageRow.number < number if newest else MessageRow.number > number)
-    order = MessageRow.number.desc() if asked.newest_first else MessageRow.number
-    query = MessageRow.select(MessageRow.number, MessageRow.size).where(
-        MessageRow.team_id == team_id, *wanted
-    )
+        wanted.append(sent | _delivered(team_id, asked.party_id, asked.states, stretch))
+    order = stretch.order(number)
+    query = MessageRow.select(number, MessageRow.size).where(mine, *stretch.of(number), *wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
-    numbers = fitting(((number, size) for number, size in sizes[: asked.most]), asked.most_bytes)
-    chosen = MessageRow.select(*COLUMNS).where(
-        MessageRow.team_id == team_id, MessageRow.number.in_(numbers)
-    )
+    numbers = fitting(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
+    chosen = MessageRow.select(*COLUMNS).where(mine, number.in_(numbers))
     found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
-    return found, len(numbers) < len(sizes)
+    return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+
+
+def _has_index(asked: ListRequest) -> bool:
+    """Whether an index leads to what is asked for: few rows are looked at in vain."""
+    return bool(asked.filter.thread_id or asked.filter.task_id or asked.recipient_id)
 
 
 def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
@@ -244,9 +246,13 @@ def _notice(fields: dict[str, Any]) -> Notice:
     return Notice(**fields)
 
 
-def _delivered(team_id: str, recipient_id: str, states: Sequence[int]) -> Expression:
+def _delivered(
+    team_id: str, recipient_id: str, states: Sequence[int], stretch: Stretch
+) -> Expression:
     """A condition: has a delivery, in one inbox or any, in any of these states."""
     conditions = deliveries.in_states(states)
+    if stretch.until is not None:
+        conditions += stretch.of(DeliveryRow.message_number)
     if recipient_id:
         conditions.append(DeliveryRow.agent_id == recipient_id)
     matching = DeliveryRow.select(DeliveryRow.message_number).where(

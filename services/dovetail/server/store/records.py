@@ -387,5 +387,6 @@ class Report:
     queue_time: DurationSummary
     input_wait: DurationSummary
     workloads: Sequence[Workload]
+    total_assignees: int
     completions: Sequence[tuple[int, int]]
     report_time: int

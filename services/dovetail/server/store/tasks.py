@@ -11,7 +11,7 @@ from peewee import SQL, Expression, Value, fn
 
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import TaskEventRow, TaskRow
-from dovetail.server.store.pages import fitting
+from dovetail.server.store.pages import Page, Stretch, fitting
 from dovetail.server.store.records import (
     Repeat,
     Task,
@@ -266,19 +266,27 @@ def open_parts(snapshot: Snapshot, team_id: str, task_ids: Sequence[str], most: 
     return found
 
 
-def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> tuple[list[Task], bool]:
-    """A page of at most `most` tasks and about `most_bytes`, or one; and whether more follow."""
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Task]:
+    """A page of at most `most` tasks and about `most_bytes`, or one."""
+    mine, number = TaskRow.team_id == team_id, TaskRow.number
+    stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
     wanted = conditions(snapshot, team_id, asked.filter)
-    if asked.after is not None:
-        newest, number = asked.newest_first, asked.after
-        wanted.append(TaskRow.number < number if newest else TaskRow.number > number)
-    order = TaskRow.number.desc() if asked.newest_first else TaskRow.number
-    query = TaskRow.select(TaskRow.number, _SIZE).where(*wanted)
+    chooses = len(wanted) > len(conditions(snapshot, team_id, TaskFilter()))
+    if chooses and not _has_index(asked.filter):
+        stretch = stretch.step(snapshot, number, mine)
+    order = stretch.order(number)
+    query = TaskRow.select(number, _SIZE).where(*stretch.of(number), *wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
-    numbers = fitting(((number, size) for number, size in sizes[: asked.most]), asked.most_bytes)
-    chosen = TaskRow.select(*COLUMNS).where(TaskRow.team_id == team_id, TaskRow.number.in_(numbers))
+    numbers = fitting(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
+    chosen = TaskRow.select(*COLUMNS).where(mine, number.in_(numbers))
     found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
-    return found, len(numbers) < len(sizes)
+    return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+
+
+def _has_index(filter: TaskFilter) -> bool:
+    """Whether an index leads to what is chosen: few rows are looked at in vain."""
+    assigned = filter.assignee_ids or filter.unassigned
+    return bool(assigned or filter.states or filter.parent_task_id)
 
 
 def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Expression]:

@@ -101,10 +101,10 @@ class Lifecycle:
             most=paging.most,
             most_bytes=PAGE_BYTES,
         )
-        page, more = await self._store.scan(
+        page, after = await self._store.scan(
             caller.team_id, lambda s: tasks.page(s, caller.team_id, asked)
         )
-        return page, paging.next_token(str(page[-1].number)) if more else ""
+        return page, paging.next_token(after)
 
     async def update(
         self, caller: Caller, task_id: str, update: Update, options: Options

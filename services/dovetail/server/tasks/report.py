@@ -13,6 +13,7 @@ from dovetail.server.tasks.drafts import check_filter
 
 LONGEST_BUCKET_SECONDS = 366 * 24 * 3600
 MOST_BUCKETS = 1_000
+MOST_ASSIGNEES = 1_000
 
 
 class Reports:
@@ -36,7 +37,8 @@ class Reports:
                 task_time=reports.task_times(snapshot, caller.team_id, filter),
                 queue_time=reports.queue_times(snapshot, caller.team_id, filter),
                 input_wait=reports.input_waits(snapshot, caller.team_id, filter),
-                workloads=workloads,
+                workloads=_largest(workloads),
+                total_assignees=len(workloads),
                 completions=_completions(snapshot, caller.team_id, filter, bucket),
                 report_time=reports.moment(snapshot, caller.team_id),
             )
@@ -50,6 +52,14 @@ def _is_bucket(bucket: int) -> bool:
 
 def _count(workloads: list[Workload], state: TaskState) -> int:
     return sum(workload.states.get(state, 0) for workload in workloads)
+
+
+def _largest(workloads: list[Workload]) -> list[Workload]:
+    """Of very many assignees those with the most tasks: an answer must fit into a message."""
+    if len(workloads) <= MOST_ASSIGNEES:
+        return workloads
+    by_size = sorted(workloads, key=lambda each: (-sum(each.states.values()), each.assignee_id))
+    return sorted(by_size[:MOST_ASSIGNEES], key=lambda each: each.assignee_id)
 
 
 def _completions(

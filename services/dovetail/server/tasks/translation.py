@@ -292,7 +292,9 @@ def _add_words(made: pb.Task, task: Task) -> None:
 def outline(task: Task) -> pb.Task:
     """A task without what may be large: one of very many in an answer."""
     said = {"question_text": "", "question_json": None, "answer_text": "", "answer_json": None}
-    bare = replace(task, description="", input_json=None, labels={}, depends_on=(), **said)
+    bare = replace(
+        task, title="", description="", input_json=None, labels={}, depends_on=(), **said
+    )
     return task_message(replace(bare, outcome_text="", outcome_json=None, progress_note=""))
 
 
@@ -346,6 +348,7 @@ def report_message(report: Report) -> pb.Report:
         ],
         basis=pb.REPORT_BASIS_SCAN,
         report_time=timestamp(report.report_time),
+        total_assignees=report.total_assignees,
     )
 
 

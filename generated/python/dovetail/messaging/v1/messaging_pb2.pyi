@@ -837,7 +837,9 @@ class ListAgentsResponse(_message.Message):
     """For the next page; empty at the end."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Agent]:
-        """In order of `agent_id`."""
+        """In order of `agent_id`. With `labels` there may be few, or none, and a next page all the same: a
+        call looks at 20,000 agents.
+        """
 
     def __init__(
         self,
@@ -1336,7 +1338,9 @@ class ListMessagesResponse(_message.Message):
     """For the next page; empty at the end."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageRecord]:
-        """In the order asked for."""
+        """In the order asked for. With a filter there may be few, or none, and a next page all the same: a
+        call looks at 20,000 messages, unless `recipient_id`, `thread_id` or `task_id` leads it.
+        """
 
     def __init__(
         self,

@@ -838,7 +838,7 @@ class BatchCreateTasksResponse(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """In the order of the request, in outline: without description, input, labels, dependencies,
+        """In the order of the request, in outline: without title, description, input, labels, dependencies,
         progress note, result, failure, question and answer.
         """
 
@@ -954,7 +954,9 @@ class ListTasksResponse(_message.Message):
     """For the next page; empty at the end."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """In the order asked for."""
+        """In the order asked for. With a filter there may be few, or none, and a next page all the same: a
+        call looks at 20,000 tasks, unless `states`, an assignee or `parent_task_id` leads it.
+        """
 
     def __init__(
         self,
@@ -1830,8 +1832,8 @@ class CompletionOutcome(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> Global___Task:
-        """The task, COMPLETED, in outline: without description, input, labels, dependencies, progress
-        note, result, question and answer.
+        """The task, COMPLETED, in outline: without title, description, input, labels, dependencies,
+        progress note, result, question and answer.
         """
 
     @_builtins.property
@@ -2208,12 +2210,15 @@ class Report(_message.Message):
     COMPLETIONS_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
+    TOTAL_ASSIGNEES_FIELD_NUMBER: _builtins.int
     total_tasks: _builtins.int
     """How many tasks."""
     completed_tasks: _builtins.int
     """How many are COMPLETED."""
     basis: Global___ReportBasis.ValueType
     """How it was computed."""
+    total_assignees: _builtins.int
+    """How many rows `assignees` would have without its limit."""
     @_builtins.property
     def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateCount]:
         """How many in each state, every state once, in order of number."""
@@ -2236,8 +2241,9 @@ class Report(_message.Message):
 
     @_builtins.property
     def assignees(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssigneeWorkload]:
-        """The workload of every assignee of these tasks, in order of id; tasks without one come first, in a
-        row of their own with an empty id.
+        """The workload of the assignees of these tasks, in order of id; tasks without one come first, in a
+        row of their own with an empty id. At most 1,000 rows: of more, those with the most tasks; name the
+        others in `filter.assignee_ids`.
         """
 
     @_builtins.property
@@ -2264,10 +2270,11 @@ class Report(_message.Message):
         completions: _abc.Iterable[Global___CompletionBucket] | None = ...,
         basis: Global___ReportBasis.ValueType = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
+        total_assignees: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_tasks", b"total_tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
