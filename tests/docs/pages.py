@@ -12,6 +12,14 @@ DOCS = ROOT / "docs"
 FENCED = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 RUN = ("console", "console fails", "python")
+LANGUAGES = {
+    "console go": "go",
+    "console typescript": "npm",
+    "console java": "mvn",
+    "console rust": "cargo",
+}
+"""Commands that make stubs and run a first program in another language, and what they need."""
+
 READ = ("toml",)
 """Configuration files."""
 SHOWN = ("text", "mermaid", "json", "yaml", "proto", "output")

@@ -14,7 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from docs.pages import PAGES, READ, ROOT, RUN, SHOWN, Example, examples, fenced, pages_with
+from docs.pages import (
+    LANGUAGES,
+    PAGES,
+    READ,
+    ROOT,
+    RUN,
+    SHOWN,
+    Example,
+    examples,
+    fenced,
+    pages_with,
+)
 from dovetail.cli.config_file import read_config
 from support.processes import ServerProcess, free_port
 
@@ -183,7 +194,7 @@ def test_the_program_in_the_readme_tells_of_the_message_the_task_and_the_report(
 def test_every_block_is_either_run_or_only_shown() -> None:
     for page in PAGES:
         kinds = {kind for kind, _ in fenced(page)}
-        assert kinds <= {*RUN, *READ, *SHOWN}, page.name
+        assert kinds <= {*RUN, *LANGUAGES, *READ, *SHOWN}, page.name
 
 
 @pytest.mark.parametrize("page", pages_with(*READ))

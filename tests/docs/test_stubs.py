@@ -1,0 +1,49 @@
+"""The page on stubs in other languages: each block makes them and runs a program, as it stands."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from docs.pages import DOCS, LANGUAGES, ROOT, examples
+from support.processes import ServerProcess
+from support.soak import SOAK
+from support.stubs import run_commands
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
+
+PAGE = DOCS / "how-to" / "stubs.md"
+EXAMPLES = {
+    example.kind.removeprefix("console "): example for example in examples(PAGE, *LANGUAGES)
+}
+QUICK = ("typescript",)
+"""The others compile for a minute and more: `make soak` has the time."""
+
+ALL_OF_A_FOLDER = ("/dovetail/*/v1/*.proto", "<protoSourceRoot>../protos</protoSourceRoot>")
+
+
+def test_every_language_is_there_with_every_proto() -> None:
+    assert {f"console {language}" for language in EXAMPLES} == set(LANGUAGES)
+    names = {path.stem for path in (ROOT / "protos").rglob("*.proto")}
+    for language, example in EXAMPLES.items():
+        whole = any(words in example.text for words in ALL_OF_A_FOLDER)
+        assert whole or all(f'"{name}"' in example.text for name in names), language
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_stubs_are_made_and_used_as_the_page_says(
+    language: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    example, tool = EXAMPLES[language], LANGUAGES[f"console {language}"]
+    if shutil.which(tool) is None:
+        pytest.skip(f"needs {tool}")
+    if not SOAK and language not in QUICK:
+        pytest.skip("compiles for a minute: `make soak` does it")
+    with ServerProcess("messaging", sqlite_url, tmp_path / "server.log") as server:
+        text = example.text.replace("127.0.0.1:50051", server.address)
+        text = text.replace('"127.0.0.1", 50051', f'"127.0.0.1", {server.port}')
+        assert server.address in text or str(server.port) in text
+        printed = run_commands(text, tmp_path)
+    assert example.prints(printed), printed

@@ -1,0 +1,85 @@
+"""A client in TypeScript that follows the page for any language to the letter, beside kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import shutil
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs.pages import DOCS, ROOT, examples
+from support.processes import ServerProcess
+from support.soak import full_or_tenth
+from support.stubs import run_commands
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
+
+HANDS = 64
+KILLS = full_or_tenth(60)
+PAUSE_SECONDS = 1.0
+SOURCE = ROOT / "tests" / "languages" / "strict.ts"
+PAGE = DOCS / "how-to" / "stubs.md"
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+async def test_a_client_that_follows_the_page_gives_up_loses_and_doubles_nothing(
+    sqlite_url: str, tmp_path: Path, report_figures: Callable[[str], None]
+) -> None:
+    program = await asyncio.to_thread(_built, tmp_path)
+    with ServerProcess("messaging", sqlite_url, tmp_path / "server.log") as server:
+        client = await asyncio.create_subprocess_exec(
+            *("node", str(program), f"http://{server.address}", str(HANDS)),
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=2**26,
+        )
+        assert client.stdin is not None
+        assert client.stdout is not None
+        try:
+            assert await client.stdout.readline() == b"ready\n"
+            for _ in range(KILLS):
+                await asyncio.sleep(PAUSE_SECONDS)
+                server.kill()
+                server.start(wait=False)
+            await asyncio.to_thread(server.wait_until_serving)
+            client.stdin.close()
+            told: dict[str, Any] = json.loads(await client.stdout.read())
+            assert await client.wait() == 0
+        finally:
+            if client.returncode is None:
+                client.kill()
+    report_figures(
+        f"{KILLS} kills under {HANDS} sends at once: {told['sent']:,} sent, {told['unknown']:,}"
+        f" unknown outcomes repeated, the stream opened again {told['reopened']} times,"
+        f" {told['read']:,} acknowledged; given up {len(told['givenUp'])},"
+        f" lost {len(told['lost'])}, twice {len(told['twice'])}"
+    )
+    assert told["unknown"], "no kill met a call"
+    assert told["read"]
+    for wrong in ("givenUp", "lost", "twice", "unacknowledged"):
+        assert told[wrong] == [], wrong
+
+
+def _built(folder: Path) -> Path:
+    """The program, with stubs made as the page says, and those of the errors' details."""
+    (block,) = examples(PAGE, "console typescript")
+    commands = block.text.partition("cat > src/main.ts")[0]
+    spec = importlib.util.find_spec("google.rpc")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    google = Path(spec.submodule_search_locations[0]).parents[1]
+    more = (
+        f"cp {SOURCE} src/main.ts\n"
+        f"protoc --proto_path={google} --plugin=node_modules/.bin/protoc-gen-es --es_out=src"
+        f" --es_opt=target=ts,import_extension=js {google}/google/rpc/error_details.proto\n"
+        "npx tsc --outDir dist --target es2022 --module nodenext --strict --skipLibCheck"
+        " src/main.ts\n"
+    )
+    run_commands(commands + more, folder)
+    return folder / "typescript" / "dist" / "main.js"

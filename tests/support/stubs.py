@@ -1,0 +1,32 @@
+"""Commands that make stubs, run beside the protos and with a `protoc` at hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 800
+
+
+def run_commands(commands: str, folder: Path) -> str:
+    """Run them in an empty folder; what they print."""
+    (folder / "protos").symlink_to(ROOT / "protos")
+    tools = folder / "tools"
+    tools.mkdir()
+    protoc = tools / "protoc"
+    protoc.write_text(f'#!/bin/sh\nexec {sys.executable} -m grpc_tools.protoc "$@"\n')
+    protoc.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-ec", commands],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-2_000:]
+    return done.stdout
