@@ -28,7 +28,7 @@ from support.soak import SOAK
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(0 if SOAK else 300)]
 
-SECONDS = 300.0 if SOAK else 15.0
+SECONDS = float(os.environ.get("FUZZ_SECONDS") or (300.0 if SOAK else 15.0))
 """For each engine, with credentials and without: 20 minutes in a soak, one otherwise."""
 
 WARM_UP_SHARE = 0.3
@@ -46,7 +46,7 @@ GROWTH = 1.2 if SOAK else 3.0
 UNANSWERED = 0 if SOAK else 4
 """Methods that may answer nobody: what lies behind them was not tried. Which, is a seed's luck."""
 
-SEED = os.environ.get("DOVETAIL_FUZZ_SEED", "1")
+SEED = os.environ.get("FUZZ_SEED", "1")
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["credentials", "open"])

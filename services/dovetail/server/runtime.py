@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
-from dovetail.server import reflection
+from dovetail.server import memory, reflection
 from dovetail.server.audit import Audit
 from dovetail.server.config import ConfigError, ServerConfig
 from dovetail.server.gate import CredentialGate, OpenGate
@@ -111,11 +111,12 @@ async def _serving(
     reflection.add_reflection((*service.names, SERVICE_NAME), server)
     address = _bind(server, config)
     await server.start()
-    watch = asyncio.create_task(health.watch())
+    tasks = [asyncio.create_task(each) for each in (health.watch(), memory.give_back())]
     try:
         yield Running(server=server, store=store, address=address)
     finally:
-        watch.cancel()
+        for task in tasks:
+            task.cancel()
         await health.shut_down()
         service.close()
         store.finish_within(config.drain_seconds * FINISH_SHARE)

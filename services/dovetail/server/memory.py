@@ -1,0 +1,29 @@
+"""Memory that is free again is given back to the system, where the C library can be told to.
+
+A large request takes many times its size while it is read. glibc keeps what was freed, in pieces
+between what still lives; `malloc_trim` gives back all whole pages of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+TRIM_SECONDS = 10.0
+
+
+def _trim() -> Callable[[int], Any] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # Another C library.
+        return None
+
+
+async def give_back() -> None:
+    """Give back what is free, every few seconds, without end."""
+    trim = _trim()
+    while trim:
+        await asyncio.sleep(TRIM_SECONDS)
+        await asyncio.to_thread(trim, 0)  # ctypes lets go of the interpreter meanwhile.
