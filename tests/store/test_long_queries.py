@@ -30,10 +30,10 @@ def quick(snapshot: Snapshot) -> bool:
 
 
 async def test_a_query_that_takes_too_long_is_broken_off(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "QUERY_SECONDS_MAX", 0.2)
-    async with opened(sqlite_url) as store:
+    async with opened(store_url) as store:
         for run in (store.scan, store.report, store.read):
             with pytest.raises(ResourceExhaustedError, match="narrow the filter") as refused:
                 await run(TEAM, endless)
@@ -41,9 +41,9 @@ async def test_a_query_that_takes_too_long_is_broken_off(
             assert await run(TEAM, quick)
 
 
-async def test_a_query_whose_caller_has_left_is_broken_off(sqlite_url: str) -> None:
+async def test_a_query_whose_caller_has_left_is_broken_off(store_url: str) -> None:
     """As many as there are threads: else nobody's query would be run any more."""
-    async with opened(sqlite_url) as store:
+    async with opened(store_url) as store:
         left = [asyncio.create_task(store.scan(TEAM, endless)) for _ in range(SCANNERS)]
         await asyncio.sleep(0)
         assert await store.read(TEAM, quick)
@@ -53,8 +53,8 @@ async def test_a_query_whose_caller_has_left_is_broken_off(sqlite_url: str) -> N
             assert await store.scan(TEAM, quick)
 
 
-async def test_reports_hold_up_no_listing(sqlite_url: str) -> None:
-    async with opened(sqlite_url) as store:
+async def test_reports_hold_up_no_listing(store_url: str) -> None:
+    async with opened(store_url) as store:
         report = asyncio.create_task(store.report(TEAM, endless))
         async with asyncio.timeout(30):
             assert await store.scan(TEAM, quick)

@@ -279,14 +279,24 @@ class Store:
             with self._engine.read() as snapshot:
                 for job in jobs:
                     if not job.abandoned:
-                        self._run_query(snapshot, job)
+                        self._run_query(snapshot, job, alone=len(jobs) == 1)
         except Exception as error:  # noqa: BLE001 - whatever it is, callers must get an answer
             self._after_failure(jobs, error, self._read_group)
 
-    def _run_query(self, snapshot: Snapshot, job: Job) -> None:
+    def _run_query(self, snapshot: Snapshot, job: Job, alone: bool) -> None:
+        """Run a query, and break it off at its limit or when its caller has left.
+
+        Where that ends the transaction, only a query that is alone in it is broken off: those that
+        may take long are.
+        """
         end = time.monotonic() + QUERY_SECONDS_MAX
+        bounded = alone or self._engine.goes_on_after_breaking_off
         try:
-            with self._engine.breaking_off(lambda: job.abandoned or time.monotonic() > end):
+            with (
+                self._engine.breaking_off(lambda: job.abandoned or time.monotonic() > end)
+                if bounded
+                else contextlib.nullcontext()
+            ):
                 job.result = job.work(snapshot)
         except DovetailError as error:
             job.error = error

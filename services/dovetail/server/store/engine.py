@@ -41,6 +41,9 @@ class Engine(ABC):
     writers: int
     """How many threads may commit at the same time."""
 
+    goes_on_after_breaking_off = False
+    """Whether a transaction can be used further when a query in it was broken off."""
+
     def __init__(self, database: Database, address: str) -> None:
         """Use `database`; `address` is what people call it, without a password."""
         self.database = database

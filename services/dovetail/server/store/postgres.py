@@ -24,6 +24,7 @@ from dovetail.server.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from dovetail.server.store.breaking import Breaker
 from dovetail.server.store.engine import (
     CLOSE_SECONDS,
     Engine,
@@ -98,6 +99,7 @@ class PostgresEngine(Engine):
             self.close_connection()
             raise
         self._announcer = _Announcer(self._connection)
+        self._breaker = Breaker()
 
     def _check_encoding(self) -> None:
         """Refuse a database that cannot hold all text."""
@@ -142,6 +144,16 @@ class PostgresEngine(Engine):
         """Read one snapshot."""
         with self.span(BEGIN_READ, "COMMIT"):
             yield Snapshot(self.database, POSITION, self.times)
+
+    @contextmanager
+    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
+        """Have the database cancel what this thread asks it."""
+        with self._breaker.watching(cast(Any, self.database).connection(), when):
+            yield
+
+    def was_broken_off(self, error: BaseException) -> bool:
+        """Whether it was cancelled; nothing more can be asked in the same transaction."""
+        return any(isinstance(link, psycopg.errors.QueryCanceled) for link in chain(error))
 
     def begin(self, statement: str) -> None:
         """Begin, on a new connection where the old one died while nobody used it."""
@@ -201,8 +213,9 @@ class PostgresEngine(Engine):
             database.execute_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Stop the announcer."""
+        """Stop the announcer and the breaker."""
         self._announcer.close(seconds)
+        self._breaker.close(seconds)
 
     def _connection(self) -> psycopg.Connection[Any]:
         made = psycopg.connect(autocommit=True, **cast("dict[str, Any]", self._conninfo))

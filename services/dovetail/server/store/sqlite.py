@@ -54,6 +54,7 @@ class SqliteEngine(Engine):
     """All writers of all processes take turns at a turnstile."""
 
     writers = 1
+    goes_on_after_breaking_off = True
 
     def __init__(self, path: Path) -> None:
         """Open the file at `path`, making it and its folder when they are absent."""

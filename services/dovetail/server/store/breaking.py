@@ -1,0 +1,62 @@
+"""Breaking off queries of PostgreSQL, which looks at nothing of ours while it runs one.
+
+A thread asks every few milliseconds whether a query that is under way shall end, and has the
+database cancel it then. psycopg does that over a connection of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+GLANCE_SECONDS = 0.1
+CANCEL_SECONDS = 2.0
+
+
+class Breaker:
+    """Watches the queries of an engine's threads."""
+
+    def __init__(self) -> None:
+        """Watch nothing yet."""
+        self._watched: dict[psycopg.Connection[Any], Callable[[], bool]] = {}
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="breaker", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def watching(
+        self, connection: psycopg.Connection[Any], when: Callable[[], bool]
+    ) -> Generator[None]:
+        """Cancel the queries of a connection as soon as `when` returns True."""
+        with self._lock:
+            self._watched[connection] = when
+        self._news.set()
+        try:
+            yield
+        finally:
+            # Waits for a cancellation that is under way: it must not meet the next query.
+            with self._lock:
+                self._watched.pop(connection, None)
+
+    def close(self, seconds: float) -> None:
+        """Watch no more."""
+        self._stopping = True
+        self._news.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._news.wait(None if not self._watched else GLANCE_SECONDS)
+            self._news.clear()
+            with self._lock:
+                for connection in [each for each, when in self._watched.items() if when()]:
+                    del self._watched[connection]
+                    with contextlib.suppress(psycopg.Error):
+                        connection.cancel_safe(timeout=CANCEL_SECONDS)
