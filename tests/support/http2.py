@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from typing import cast
+
+from hpack import Decoder
+from hpack.hpack import encode_integer
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GO_AWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 END_STREAM, END_HEADERS, ACKNOWLEDGED = 1, 4, 1
 MAX_CONCURRENT_STREAMS = 3
 FRAME_BYTES_MAX = 16 * 1024
@@ -24,11 +28,16 @@ class RawConnection:
         self._reader, self._writer = reader, writer
         self._windows: dict[int, int] = {0: WINDOW_BYTES}
         self._changed = asyncio.Condition()
+        self._decoder = Decoder()
         self.settings: dict[int, int] = {}
         self.ended: set[int] = set()
         """The streams that the server ended."""
         self.begun: set[int] = set()
         """The streams on which it sent something."""
+        self.answers: dict[int, dict[str, str]] = {}
+        """The headers and trailers that it sent, by stream."""
+        self.closing = False
+        """Whether the server takes no more calls on this connection."""
 
     def call(self, stream: int, path: str, *more: tuple[str, str]) -> None:
         """Begin a call."""
@@ -41,6 +50,10 @@ class RawConnection:
             ("content-type", "application/grpc"),
             *more,
         )
+        self.begin(stream, fields)
+
+    def begin(self, stream: int, fields: Iterable[tuple[str, str]]) -> None:
+        """Begin a stream with headers, of a call or of what is none."""
         block = b"".join(b"\x00" + _text(name) + _text(value) for name, value in fields)
         self._windows[stream] = WINDOW_BYTES
         self._send(HEADERS, END_HEADERS, stream, block)
@@ -71,6 +84,10 @@ class RawConnection:
         """Send a small request whole, and end our side of the stream."""
         self._send(DATA, END_STREAM, stream, payload)
 
+    def reset(self, stream: int) -> None:
+        """Leave a stream, as who cancels a call does."""
+        self._send(RST_STREAM, 0, stream, (8).to_bytes(4))
+
     async def until_begun(self, stream: int) -> None:
         """Wait until the server has begun to answer on a stream."""
         while stream not in self.begun:
@@ -79,6 +96,11 @@ class RawConnection:
     async def until_ended(self, stream: int) -> None:
         """Wait until the server ends a stream."""
         while stream not in self.ended:
+            await self._wait()
+
+    async def until_ended_or_closing(self, stream: int) -> None:
+        """The same, or until it takes no more calls."""
+        while stream not in self.ended and not self.closing:
             await self._wait()
 
     async def until_settings(self) -> None:
@@ -92,10 +114,15 @@ class RawConnection:
 
     async def read(self) -> None:
         """Take in what the server sends, until it closes the connection."""
-        while True:
-            head = await self._reader.readexactly(9)
-            payload = await self._reader.readexactly(int.from_bytes(head[:3]))
-            self._take_in(head[3], head[4], int.from_bytes(head[5:]), payload)
+        try:
+            while True:
+                head = await self._reader.readexactly(9)
+                payload = await self._reader.readexactly(int.from_bytes(head[:3]))
+                self._take_in(head[3], head[4], int.from_bytes(head[5:]), payload)
+                async with self._changed:
+                    self._changed.notify_all()
+        finally:
+            self.closing = True
             async with self._changed:
                 self._changed.notify_all()
 
@@ -107,6 +134,11 @@ class RawConnection:
             self._send(SETTINGS, ACKNOWLEDGED, 0)
         elif kind == PING and not flags & ACKNOWLEDGED:
             self._send(PING, ACKNOWLEDGED, 0, payload)
+        elif kind == GO_AWAY:
+            self.closing = True
+        elif kind == HEADERS:
+            fields = cast("list[tuple[str, str]]", self._decoder.decode(payload))
+            self.answers.setdefault(stream, {}).update(fields)
         if kind in (DATA, HEADERS):
             self.begun.add(stream)
         if kind == RST_STREAM or (kind in (DATA, HEADERS) and flags & END_STREAM):
@@ -141,7 +173,5 @@ def message(payload: bytes, size: int | None = None, compressed: bool = False) -
 
 
 def _text(text: str) -> bytes:
-    """A literal of HPACK; short texts alone are needed here."""
-    data = text.encode()
-    assert len(data) < 127, text
-    return bytes((len(data),)) + data
+    """A literal of HPACK, as long as it may be in one frame."""
+    return bytes(encode_integer(len(data := text.encode()), 7)) + data

@@ -12,7 +12,9 @@ from typing import Any
 import grpc
 import pytest
 
+from dovetail.server.grpc_release import is_sound
 from dovetail.server.intake import READ_SECONDS, READS_MAX
+from dovetail.server.runtime import RECEIVE_LIMIT
 from messaging.talk import refusal
 from support.http2 import MAX_CONCURRENT_STREAMS, message, raw_connection
 from support.pair import Pair, error_info, running_pair
@@ -94,6 +96,33 @@ async def test_a_request_that_stops_half_way_ends_its_call(open_pair: Pair) -> N
         raw.call(1, SEND)
         await raw.send_all(1, message(b"\x0a" * 500_000, size=1_000_000))
         await raw.until_ended(1)
+
+
+@pytest.mark.parametrize("size", [RECEIVE_LIMIT + 1, 2**32 - 1])
+async def test_a_request_is_refused_by_the_length_that_it_says(open_pair: Pair, size: int) -> None:
+    """Nothing more of it is read, and so held."""
+    async with raw_connection(open_pair.messaging_address) as raw:
+        raw.call(1, SEND)
+        sent = await raw.send_all(1, message(b"\x0a" * 2_000_000, size=size))
+        assert raw.answers[1]["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+        assert sent <= WINDOW_BYTES
+
+
+@pytest.mark.parametrize(
+    ("version", "sound"),
+    [
+        *(("1.76.0", False), ("1.82.1", False), ("1.82.2", True), ("1.83.0", False)),
+        *(("1.83.1", True), ("1.84.0", True), ("2.0.0rc1", True), ("unknown", True)),
+    ],
+)
+def test_releases_of_grpcio_that_hold_requests_of_any_size_are_known(
+    version: str, sound: bool
+) -> None:
+    assert is_sound(version) == sound
+
+
+def test_the_tests_run_with_a_sound_release_of_grpcio() -> None:
+    assert is_sound(grpc.__version__)
 
 
 async def test_what_a_stranger_sends_is_not_read(closed_pair: Pair) -> None:

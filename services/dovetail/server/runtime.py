@@ -16,6 +16,7 @@ from dovetail.server import memory, reflection
 from dovetail.server.audit import Audit
 from dovetail.server.config import ConfigError, ServerConfig
 from dovetail.server.gate import CredentialGate, OpenGate
+from dovetail.server.grpc_release import is_sound
 from dovetail.server.health import SERVICE_NAME, Health
 from dovetail.server.intake import REQUEST_BYTES_MAX, Intake
 from dovetail.server.interceptors import CallSeam
@@ -38,7 +39,7 @@ CLOSE_SHARE = 0.2
 OPTIONS = (
     # Two servers on one port would share its calls between them, silently.
     ("grpc.so_reuseport", 0),
-    # Above our own limit, so that our own error comes first.
+    # Above our own limit, so that our own error comes first. See grpc_release.
     ("grpc.max_receive_message_length", RECEIVE_LIMIT),
     ("grpc.max_send_message_length", SEND_LIMIT),
     # Identity alone: a compressed request could be a thousand times its size.
@@ -146,6 +147,11 @@ async def serve(
         log.info(
             "serving", service=config.service, address=server.address, store=server.store.address
         )
+        if not is_sound(grpc.__version__):
+            log.warning(
+                "this grpcio holds requests of any size before it refuses them: take a newer one",
+                grpcio=grpc.__version__,
+            )
         ready(server.address, server.store.address)
         await stop.wait()
         log.info("stopping", service=config.service)
