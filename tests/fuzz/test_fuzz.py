@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -17,25 +18,32 @@ import pytest
 
 from dovetail.admin.v1 import admin_pb2, admin_pb2_grpc
 from fuzz import bystander
-from fuzz.callers import SERVED, Findings, Fuzzer
-from fuzz.values import Known
+from fuzz.callers import Findings, Fuzzer, persona
+from fuzz.cases import SERVED, Persona
+from fuzz.frames import WAYS
+from fuzz.pool import Pool
+from fuzz.values import AGENTS
+from support.audit import faults
 from support.figures import percentiles
 from support.guarded import bearer
 from support.memory import MEBIBYTE, Memory
-from support.pair import Metadata, caller
+from support.pair import Metadata
 from support.servers import Servers, serving
 from support.soak import SOAK
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(0 if SOAK else 300)]
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS") or (300.0 if SOAK else 15.0))
-"""For each engine, with credentials and without: 20 minutes in a soak, one otherwise."""
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "300" if SOAK else "10"))
+"""For each engine, with credentials and without: 20 minutes in a soak, 40 seconds otherwise."""
+
+SEED = os.environ.get("FUZZ_SEED") or (str(time.time_ns()) if SOAK else "1")
+"""A soak tries something new each time; other runs try the same."""
 
 WARM_UP_SHARE = 0.3
 REST_SECONDS = 25.0 if SOAK else 1.0
 """Until memory is looked at: requests that do not come whole are waited for, for 20 s."""
 
-FUZZERS = 8
+FUZZERS = 12
 SHOWN = 10
 P99_SECONDS = 0.5
 """What is promised to another caller, where nothing else runs beside the test."""
@@ -46,7 +54,8 @@ GROWTH = 1.2 if SOAK else 3.0
 UNANSWERED = 0 if SOAK else 4
 """Methods that may answer nobody: what lies behind them was not tried. Which, is a seed's luck."""
 
-SEED = os.environ.get("FUZZ_SEED", "1")
+TEAMS = ("red", "blue")
+SHORT_LEASES = ("--shortest-lease-seconds", "0.5")
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["credentials", "open"])
@@ -55,84 +64,94 @@ async def test_nothing_that_is_sent_breaks_a_server_or_disturbs_another_caller(
 ) -> None:
     admin_file = tmp_path / "admin.token"
     options = ("--credentials", "--admin-token-file", str(admin_file)) if guarded else ()
-    known, findings = Known(), Findings()
-    async with serving(store_url, tmp_path, options) as servers:
-        callers, token = OPEN, ""
+    findings = Findings(file=tmp_path / "wrong.txt")
+    async with serving(store_url, tmp_path, (*SHORT_LEASES, *options)) as servers:
+        personas, token, secrets = OPEN, "", (bystander.TEAM, bystander.AGENT)
         if guarded:
             admin = bearer(admin_file.read_text().strip())
-            callers, token = await _callers(servers, admin, known)
+            personas, token, ids = await _credentials(servers, admin)
+            secrets = (*secrets, *ids)
+        fuzzers = _fuzzers(servers, personas, Pool(secrets))
         async with _bystander(servers, token) as seen:
-            await _fuzz(servers, callers, known, findings, SECONDS * WARM_UP_SHARE)
-            memories = [Memory(server) for server in servers.both]
-            await asyncio.sleep(REST_SECONDS)
-            before = [_resident(memory) for memory in memories]
-            await _fuzz(servers, callers, known, findings, SECONDS * (1 - WARM_UP_SHARE))
-            await asyncio.sleep(REST_SECONDS)
-            after = [_resident(memory) for memory in memories]
+            await _fuzz(servers, fuzzers, findings, SECONDS * WARM_UP_SHARE)
+            before = await _resident(servers)
+            await _fuzz(servers, fuzzers, findings, SECONDS * (1 - WARM_UP_SHARE))
+            after = await _resident(servers)
         logs = "".join(server.log.read_text() for server in servers.both)
     report_figures(_figures(findings, seen, before, after))
-    assert not findings.wrong, "\n".join(findings.wrong[:SHOWN])
-    assert "Traceback" not in logs
-    assert (seen["errors"], seen["lost"]) == ([], [])
-    unanswered = _unanswered(findings, guarded)
+    assert not findings.wrong, f"all in {findings.file}:\n" + "\n".join(findings.wrong[:SHOWN])
+    assert "Traceback" not in logs, logs[logs.index("Traceback") - 500 :][:3_000]
+    assert (seen["errors"], seen["lost"], faults(store_url, all_notify=False)) == ([], [], [])
+    unanswered = _methods(guarded) - set(findings.answered)
     assert len(unanswered) <= UNANSWERED, unanswered
     for earlier, later in zip(before, after, strict=True):
         assert later <= GROWTH * earlier
     if SOAK:
+        assert not WAYS.keys() - {name for name, _ in findings.frames}
         assert sorted(seen["waits"])[len(seen["waits"]) * 99 // 100] < P99_SECONDS
 
 
-OPEN: list[Metadata] = [
-    caller("ann", "red"),
-    caller("bob", "red"),
-    caller("joe", "red"),
-    caller("ann", "blue"),
-    caller("", "red"),
-]
+OPEN = [persona(agent_id, team_id) for team_id in TEAMS for agent_id in ("", *AGENTS)]
 
 
-async def _callers(servers: Servers, admin: Metadata, known: Known) -> tuple[list[Metadata], str]:
-    """Callers of every role, and the bystander's token; nobody is told the ids of these."""
-    roles = [
-        *((admin_pb2.ROLE_AGENT, agent_id) for agent_id in ("ann", "bob", "joe")),
-        *((admin_pb2.ROLE_OPERATOR, ""), (admin_pb2.ROLE_OBSERVER, ""), (admin_pb2.ROLE_ADMIN, "")),
+async def _credentials(
+    servers: Servers, admin: Metadata
+) -> tuple[list[Persona], str, tuple[str, ...]]:
+    """Callers of every role, the bystander's token, and the ids of all their credentials."""
+    agents, roles = AGENTS[:4], (admin_pb2.ROLE_OPERATOR, admin_pb2.ROLE_OBSERVER)
+    wanted = [
+        (bystander.TEAM, bystander.AGENT, admin_pb2.ROLE_AGENT),
+        (TEAMS[0], "slow", admin_pb2.ROLE_OPERATOR),
+        ("", "", admin_pb2.ROLE_ADMIN),
+        *((team, agent, admin_pb2.ROLE_AGENT) for team in TEAMS for agent in agents),
+        *((team, "", role) for team in TEAMS for role in roles),
+        *((team, agents[0], admin_pb2.ROLE_OPERATOR) for team in TEAMS),
     ]
+    personas: list[Persona] = []
     tokens: list[str] = []
     async with grpc.aio.insecure_channel(servers.messaging.address) as channel:
         stub: Any = admin_pb2_grpc.AdminServiceStub(channel)
-        listed = await stub.ListCredentials(admin_pb2.ListCredentialsRequest(), metadata=admin)
-        known.secret.update(each.credential_id for each in listed.credentials)
-        for team_id in ("red", bystander.TEAM):
+        for team_id in (*TEAMS, bystander.TEAM):
             await stub.CreateTeam(admin_pb2.CreateTeamRequest(team_id=team_id), metadata=admin)
-        for role, agent_id in [*roles, (admin_pb2.ROLE_AGENT, bystander.AGENT)]:
-            team_id = bystander.TEAM if agent_id == bystander.AGENT else "red"
+        for team_id, agent_id, role in wanted:
             request = admin_pb2.CreateCredentialRequest(
-                team_id="" if role == admin_pb2.ROLE_ADMIN else team_id,
-                agent_id=agent_id,
-                role=role,
+                team_id=team_id, agent_id=agent_id, role=role
             )
             made = await stub.CreateCredential(request, metadata=admin)
-            known.secret.add(made.credential.credential_id)
             tokens.append(made.token)
-    *others, quiet = tokens
-    return [bearer(token) for token in others], quiet
+            personas.append(
+                Persona(
+                    metadata=bearer(made.token),
+                    team_id=team_id,
+                    agent_id=agent_id,
+                    is_admin=not team_id,
+                )
+            )
+        listed = await stub.ListCredentials(admin_pb2.ListCredentialsRequest(), metadata=admin)
+    return personas[1:], tokens[0], tuple(each.credential_id for each in listed.credentials)
+
+
+def _fuzzers(servers: Servers, personas: list[Persona], pool: Pool) -> list[Fuzzer]:
+    addresses = {"messaging": servers.messaging.address, "tasks": servers.tasks.address}
+    return [
+        Fuzzer(f"{SEED} {number}", addresses, list(personas), pool) for number in range(FUZZERS)
+    ]
 
 
 async def _fuzz(
-    servers: Servers, callers: list[Metadata], known: Known, findings: Findings, seconds: float
+    servers: Servers, fuzzers: list[Fuzzer], findings: Findings, seconds: float
 ) -> None:
-    addresses = {"messaging": servers.messaging.address, "tasks": servers.tasks.address}
     end = asyncio.get_running_loop().time() + seconds
-    seeds = [f"{SEED} {number} {seconds}" for number in range(FUZZERS)]
-    fuzzers = [Fuzzer(seed, addresses, callers, known) for seed in seeds]
     await asyncio.gather(*(fuzzer.run(findings, end) for fuzzer in fuzzers))
     for server in servers.both:
         assert server.process is not None
         assert server.process.poll() is None, server.log.read_text()[-2_000:]
 
 
-def _resident(memory: Memory) -> float:
-    return memory.now() / MEBIBYTE
+async def _resident(servers: Servers) -> list[float]:
+    """Mebibytes of both servers, once what was begun has ended."""
+    await asyncio.sleep(REST_SECONDS)
+    return [Memory(server).now() / MEBIBYTE for server in servers.both]
 
 
 @asynccontextmanager
@@ -164,8 +183,8 @@ def _end(program: Process) -> None:
         program.kill()
 
 
-def _unanswered(findings: Findings, guarded: bool) -> set[str]:
-    """Methods that no call was answered by: the fuzzer would prove nothing of what lies behind."""
+def _methods(guarded: bool) -> set[str]:
+    """The methods that answer somebody: where nobody is an admin, not those for admins."""
     methods = {
         f"/{service.full_name}/{method.name}"
         for modules in SERVED.values()
@@ -173,8 +192,7 @@ def _unanswered(findings: Findings, guarded: bool) -> set[str]:
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
-    served = {each for each in methods if guarded or ".AdminService/" not in each}
-    return served - set(findings.answered)
+    return {each for each in methods if guarded or ".AdminService/" not in each}
 
 
 def _figures(
@@ -182,8 +200,8 @@ def _figures(
 ) -> str:
     shares = ", ".join(f"{name} {count:,}" for name, count in findings.outcomes.most_common(8))
     return (
-        f"seed {SEED}: {sum(findings.calls.values()):,} calls of {len(findings.calls)} methods:"
-        f" {shares}; wrong {len(findings.wrong)}; another caller: {percentiles(seen['waits'])},"
-        f" {seen['kept']:,} writes kept; memory"
+        f"seed {SEED}: {sum(findings.calls.values()):,} calls of {len(findings.calls)} methods,"
+        f" {sum(findings.frames.values()):,} as frames: {shares}; wrong {len(findings.wrong)};"
+        f" another caller: {percentiles(seen['waits'])}, {seen['kept']:,} writes kept; memory"
         f" {' and '.join(f'{a:.0f} to {b:.0f} MiB' for a, b in zip(before, after, strict=True))}"
     )

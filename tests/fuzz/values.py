@@ -1,255 +1,181 @@
-"""Requests at random: from polite ones, which reach far, to what no client would send."""
+"""Values for fields: sound ones by the fields' names, and odd ones that a careless client sends."""
 
 from __future__ import annotations
 
+import random
 import time
-from collections import defaultdict, deque
-from random import Random
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.descriptor import FieldDescriptor as Field
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from dovetail.messaging.v1.messaging_pb2 import SendMessageRequest
-from dovetail.tasks.v1.tasks_pb2 import CreateTaskRequest
-
-KEPT = 40
-"""Values of one kind that are remembered from answers."""
-
-KINDS = {
-    "agent_id": "agent_id",
-    "assignee_id": "agent_id",
-    "sender_id": "agent_id",
-    "creator_id": "agent_id",
-    "recipient_id": "agent_id",
-    "former_assignee_id": "agent_id",
-    "actor_id": "agent_id",
-    "task_id": "task_id",
-    "parent_task_id": "task_id",
-    "depends_on": "task_id",
-    "message_id": "message_id",
-    "in_reply_to": "message_id",
-    "thread_id": "thread_id",
-    "credential_id": "credential_id",
-    "rotated_id": "credential_id",
-    "team_id": "team_id",
-    "page_token": "page_token",
-    "next_page_token": "page_token",
-    "lease_token": "lease_token",
-    "etag": "etag",
-    "request_id": "request_id",
-    "sequence": "sequence",
-    "through_sequence": "sequence",
-    "after_sequence": "sequence",
-    "last_sequence": "sequence",
+WORDS = ("plan", "a b", "Ω", "日本語", "🚀🚀", "é", "x" * 40, "%_'\";--", "{}", "c:\\", "0", "-")
+LABELS = ("area", "stage", "k", "Ω", "a.b/c")
+AGENTS = tuple(f"agent-{number}" for number in range(6))
+LENGTHS = (63, 64, 65, 127, 128, 129, 256, 257, 512, 513, 4_096, 4_097, 65_536, 65_537, 300_000)
+ODD_TEXTS = (
+    *(
+        "",
+        " ",
+        " a",
+        "a ",
+        "a\0b",
+        "a\tb",
+        "\x1e\x1f",
+        "\u202e\u200b",
+        "e\u0301",
+        "\ufeff",
+        "\u2028",
+    ),
+    *("\U0010ffff", "ﷺ" * 128, "/", "..", "*", "null", "NaN", "' OR 1=1 --", "$1", "\\u0000"),
+)
+WHOLE = {
+    Field.TYPE_INT32: (-(2**31), 2**31 - 1),
+    Field.TYPE_INT64: (-(2**63), 2**63 - 1),
 }
-"""Which fields hold values of one kind, so that what one answer tells can be asked of another."""
-
-NEEDED = (
-    *("title", "body", "text", "recipient_ids", "agent_id", "failure", "message", "message_id"),
-    *("task_id", "assignee_id", "tasks", "task", "update_mask", "sequences", "role"),
+ODD_WHOLE = (
+    -1,
+    0,
+    1,
+    100,
+    101,
+    1_000,
+    1_001,
+    10_001,
+    2**31 - 1,
+    -(2**31),
+    2**53,
+    2**63 - 1,
+    -(2**63),
 )
-RARE = ("page_token", "etag", "request_id", "acknowledge_sequences", "thread_id", "in_reply_to")
-OWN_IDS = (SendMessageRequest.DESCRIPTOR, CreateTaskRequest.DESCRIPTOR)
-"""Requests whose `task_id` is not that of a task which must be there."""
-
-LIKELY, UNLIKELY, USUAL, WITHIN = 0.95, 0.05, 0.3, 0.2
-WORDS = ("a", "build", "Prüfen", "two words", "日本", "x" * 40, "🙂")
-TEXTS = (
-    *("", " ", " a", "a ", "\0", "a\nb", "\u202e", "e\u0301", "\ufdd0", "'; DROP TABLE tasks;--"),
-    *("%s", "_", "%", "\\", '"', "{}", "null", "m0", "m1", "t1", "m9223372036854775808", "t-1"),
-    *("x" * 128, "x" * 129, "x" * 4_097, "é" * 70_000, "🙂" * 40_000),
+ODD_DOUBLES = (float("nan"), float("inf"), -float("inf"), -0.0, 1e308, 5e-324, 2.0**53, -(2.0**60))
+ODD_SECONDS = (
+    -1,
+    0,
+    1,
+    51,
+    3_600,
+    3_601,
+    86_401,
+    366 * 86_401,
+    3_650 * 86_401,
+    2**63 - 1,
+    -(2**63),
 )
-NUMBERS = (
-    *(0, 1, -1, 2, 99, 100, 101, 1_000, 1_001, 65_536),
-    *(2**31 - 1, -(2**31), 2**31, 2**53, 2**63 - 1, -(2**63)),
-)
-DOUBLES = (0.0, -0.0, 1.5, float("nan"), float("inf"), -1e308, 2.0**53 + 2, 1e-320)
-SECONDS = (0, 1, -1, 59, 60, 3_600, 86_400, 2**31, 253_402_300_800, -62_135_596_801, 2**62)
-NANOS = (0, 0, 0, 1, 999_999_999, 1_000_000_000, -1)
-INTEGERS = {
-    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
-    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
-    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
-    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+ODD_NANOS = (-1, 1, 999, 1_000, 999_999_999, 1_000_000_000, 2**31 - 1)
+DURATIONS = {
+    "wait": (0.0, 0.01, 0.1, 0.3),
+    "lease": (0.5, 1.0, 10.0, 60.0),
+    "grace": (0.0, 1.0, 60.0),
+    "lifetime": (1.0, 5.0, 3_600.0),
+    "bucket": (1.0, 60.0, 3_600.0),
+    "backoff": (0.001, 0.1, 1.0),
 }
+MASKS = ("title", "description", "labels", "priority", "due_time", "schedule_time", "input")
+MORE_MASKS = ("depends_on", "max_attempts", "backoff", "parent_task_id", "thread_id")
+DEEP = (28, 29, 30, 31)
+"""Levels of structured data: each is up to three messages, and protobuf allows 100 in all."""
 
 
-class Known:
-    """What answers have told, by kind; `secret` values are never asked for."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, deque[Any]] = defaultdict(lambda: deque(maxlen=KEPT))
-        self._leases: deque[tuple[str, str]] = deque(maxlen=KEPT)
-        self.secret: set[str] = set()
-
-    def learn(self, answer: Any) -> None:
-        """Remember the ids, tokens and numbers of an answer, and which token holds which task."""
-        if getattr(answer, "lease_token", ""):
-            self._leases.append((answer.task.task_id, answer.lease_token))
-        for field, value in answer.ListFields():
-            name = field.name.removesuffix("s")
-            values = list(value)[:KEPT] if field.is_repeated else [value]
-            if field.message_type:
-                ours = field.message_type.full_name.startswith("dovetail.")
-                if ours and not field.message_type.GetOptions().map_entry:
-                    for each in values:
-                        self.learn(each)
-            elif name in KINDS:
-                kind = self._values[KINDS[name]]
-                kind.extend(each for each in values if each not in self.secret and each not in kind)
-
-    def a_lease(self, random: Random) -> tuple[str, str] | None:
-        """A task that may still be held, and the token of its lease."""
-        return random.choice(self._leases) if self._leases else None
-
-    def some(self, random: Random, kind: str) -> Any:
-        """A value of this kind, or None."""
-        values = self._values[kind]
-        return random.choice(values) if values else None
+def text(rng: random.Random, odd: bool) -> str:
+    """Words, or what no words should be."""
+    if not odd:
+        return " ".join(rng.choices(WORDS, k=rng.randint(1, 4)))
+    if rng.random() < 0.5:
+        return rng.choice(ODD_TEXTS)
+    return rng.choice(("x", "é", "🚀")) * (rng.choice(LENGTHS) // rng.choice((1, 1, 2, 4)))
 
 
-class Maker:
-    """Makes requests; `polite` is the share of values that are as they should be."""
-
-    def __init__(self, random: Random, known: Known, polite: float) -> None:
-        self._random = random
-        self._known = known
-        self._polite = polite
-
-    def message(self, descriptor: Descriptor, kind: Any, depth: int = 0) -> Any:
-        """A message with some of its fields set."""
-        made = kind()
-        for field in descriptor.fields:
-            if self._random.random() < _likely(field, depth):
-                self._set(made, field, depth)
-        names = descriptor.fields_by_name
-        if "lease_token" in names and "task_id" in names and self._random.random() < 0.5:
-            made.task_id, made.lease_token = self._known.a_lease(self._random) or ("", "")
-        return made
-
-    def _set(self, made: Any, field: FieldDescriptor, depth: int) -> None:
-        options = field.message_type.GetOptions() if field.message_type else None
-        if options and options.map_entry:
-            entries = getattr(made, field.name)
-            for _ in range(self._count()):
-                entries[self._text("key")] = self._text("value")
-        elif field.is_repeated:
-            values = [self._value(field, depth) for _ in range(self._count())]
-            getattr(made, field.name).extend(each for each in values if each is not None)
-        elif field.message_type:
-            value = self._value(field, depth)
-            if value is not None:
-                getattr(made, field.name).CopyFrom(value)
-        else:
-            setattr(made, field.name, self._value(field, depth))
-
-    def _value(self, field: FieldDescriptor, depth: int) -> Any:
-        if field.message_type:
-            return self._inner(field, field.message_type, depth)
-        if field.enum_type:
-            numbers = [value.number for value in field.enum_type.values][1:]
-            wild = [*numbers, 0, -1, 99, 2**31 - 1]
-            return self._random.choice(numbers if self._is_polite() else wild)
-        if field.type == FieldDescriptor.TYPE_BOOL:
-            return self._random.random() < 0.5
-        if field.type == FieldDescriptor.TYPE_BYTES:
-            return self._random.randbytes(8)
-        if field.cpp_type in INTEGERS:
-            return self._number(field)
-        if field.cpp_type in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT):
-            return self._random.choice(DOUBLES)
-        return self._text(field.name)
-
-    def _inner(self, field: FieldDescriptor, descriptor: Descriptor, depth: int) -> Any:
-        kind: Any = descriptor._concrete_class  # type: ignore[attr-defined]
-        if descriptor.full_name == "google.protobuf.Timestamp":
-            if self._is_polite():
-                return kind(seconds=int(time.time()) + self._random.randint(-5, 3_600))
-            return kind(seconds=self._random.choice(SECONDS), nanos=self._random.choice(NANOS))
-        if descriptor.full_name == "google.protobuf.Duration":
-            if self._is_polite():
-                return kind(nanos=50_000_000) if field.name == "wait" else kind(seconds=20)
-            return kind(seconds=self._random.choice(SECONDS), nanos=self._random.choice(NANOS))
-        if descriptor.full_name == "google.protobuf.FieldMask":
-            paths = ("title", "description", "labels", "due_time", "depends_on", "priority")
-            wild = (*paths, "task_id", "state", "", "dueTime", "labels.a", "*")
-            return kind(paths=self._random.sample(paths if self._is_polite() else wild, 2))
-        if descriptor.full_name == "google.protobuf.Struct":
-            return self._struct()
-        return self.message(descriptor, kind, depth + 1) if depth < 4 else None
-
-    def _struct(self) -> Struct:
-        made = Struct()
-        for _ in range(self._count()):
-            made[self._text("key")] = self._json(0)
-        return made
-
-    def _json(self, depth: int) -> Any:
-        roll = self._random.random()
-        if roll < 0.2 and depth < (3 if self._is_polite() else 40):
-            return {self._text("key"): self._json(depth + 1) for _ in range(2)}
-        if roll < 0.4 and depth < (3 if self._is_polite() else 40):
-            return [self._json(depth + 1) for _ in range(self._random.choice((0, 1, 2)))]
-        if roll < 0.6:
-            return self._text("value")
-        if roll < 0.8:
-            return (
-                float(self._random.choice((1, 2.5, -3)))
-                if self._is_polite()
-                else (self._random.choice(DOUBLES))
-            )
-        return self._random.choice((None, True, False))
-
-    def _text(self, name: str) -> str:
-        kind = KINDS.get(name.removesuffix("s"))
-        if kind and (self._is_polite() or self._random.random() < 0.5):
-            known = self._known.some(self._random, kind)
-            if isinstance(known, str) and self._random.random() < LIKELY:
-                return known
-            new = f"{kind[0]}{self._random.randrange(10_000)}"
-            return "" if kind.endswith("token") or kind == "etag" else new
-        return self._random.choice(WORDS if self._is_polite() else TEXTS)
-
-    def _number(self, field: FieldDescriptor) -> int:
-        least, most = INTEGERS[field.cpp_type]
-        kind = KINDS.get(field.name.removesuffix("s"))
-        known = self._known.some(self._random, kind) if kind else None
-        if isinstance(known, int) and least <= known <= most and self._random.random() < 0.8:
-            return known
-        numbers = (1, 2, 5, 10) if self._is_polite() else NUMBERS
-        return max(least, min(most, self._random.choice(numbers)))
-
-    def _count(self) -> int:
-        if self._is_polite():
-            return self._random.choice((1, 1, 2, 3))
-        return self._random.choice((0, 1, 2, 5, 5, 20, 20, 1_001))
-
-    def _is_polite(self) -> bool:
-        return self._random.random() < self._polite
+def whole(rng: random.Random, field: Any, odd: bool) -> int:
+    """A whole number that fits the wire's type."""
+    if not odd:
+        return rng.choice((1, 1, 2, 5, 20))
+    least, most = WHOLE.get(field.type, (0, 2**31 - 1))
+    return max(least, min(most, rng.choice(ODD_WHOLE)))
 
 
-def _likely(field: FieldDescriptor, depth: int) -> float:
-    """How often a field is set: as a request that is answered needs it."""
-    if field.name in RARE:
-        return UNLIKELY
-    if field.name == "task_id" and field.containing_type in OWN_IDS:
-        return UNLIKELY
-    if field.name in NEEDED:
-        return LIKELY
-    return WITHIN if depth else USUAL
+def number(rng: random.Random, odd: bool) -> float:
+    """A floating point number."""
+    if odd:
+        return rng.choice(ODD_DOUBLES)
+    return rng.choice((0.0, 1.0, -1.5, 3.25e10, float(2**53 - 1), rng.random()))
 
 
-def mutated(random: Random, payload: bytes) -> bytes:
-    """Bytes that were a message, somewhere changed."""
-    at = random.randint(0, len(payload))
-    return random.choice(
-        (
-            lambda: payload[:at],
-            lambda: payload[:at] + random.randbytes(random.randint(1, 8)) + payload[at:],
-            lambda: payload[:at] + payload[at:][:8] * random.choice((2, 1_000)) + payload[at:],
-            lambda: payload[:at] + bytes((random.randint(0, 255),)) + payload[at + 1 :],
-            lambda: payload + payload,
-            lambda: b"\xff" * 10 + payload,
+def enum(rng: random.Random, field: Any, odd: bool) -> int:
+    """A number of an enum; zero means nothing, and is odd in a list."""
+    if odd:
+        return rng.choice((0, -1, 99, 2**31 - 1, -(2**31)))
+    known: list[int] = [value.number for value in field.enum_type.values]
+    return rng.choice(known[1:] if field.is_repeated else known)
+
+
+def timestamp(rng: random.Random, name: str, odd: bool) -> Timestamp:
+    """A time: bounds of filters include now."""
+    if odd:
+        return Timestamp(seconds=rng.choice(ODD_SECONDS), nanos=rng.choice(ODD_NANOS))
+    offset = -3_600 if name.endswith("_from") else 3_600 if name.endswith("_until") else 0
+    return Timestamp(seconds=int(time.time()) + (offset or rng.randint(-5, 5)))
+
+
+def duration(rng: random.Random, name: str, odd: bool) -> Duration:
+    """A length of time that suits a field."""
+    if odd:
+        return Duration(seconds=rng.choice(ODD_SECONDS), nanos=rng.choice((0, *ODD_NANOS)))
+    seconds = rng.choice(DURATIONS.get(name, (1.0,)))
+    return Duration(seconds=int(seconds), nanos=round(seconds % 1 * 1_000) * 1_000_000)
+
+
+def mask(rng: random.Random, odd: bool) -> list[str]:
+    """Paths of a field mask."""
+    if odd:
+        return rng.choices(
+            (*MASKS, *MORE_MASKS, *ODD_TEXTS), k=rng.choice((0, 1, 3, 100, 101, 5_000))
         )
-    )()
+    return rng.sample((*MASKS, *MORE_MASKS), k=rng.randint(1, 3))
+
+
+def structure(rng: random.Random, odd: bool) -> Struct:
+    """Structured data: sound data is small; odd data is deep, wide, or holds what no JSON does."""
+    found = Struct()
+    if not odd:
+        for _ in range(rng.randint(0, 4)):
+            found.fields[text(rng, odd=False)].CopyFrom(_value(rng, 3, odd=False))
+        return found
+    shape = rng.random()
+    if shape < 0.3:
+        _nest(rng, found.fields["deep"])
+    elif shape < 0.5:
+        count = rng.choice((9_998, 9_999, 10_000, 10_001, 30_000))
+        found.fields["wide"].list_value.CopyFrom(ListValue(values=[Value(null_value=0)] * count))  # type: ignore[arg-type]
+    else:
+        for _ in range(rng.randint(0, 5)):
+            found.fields[text(rng, odd=True)].CopyFrom(_value(rng, 4, odd=True))
+    return found
+
+
+def _nest(rng: random.Random, value: Value) -> None:
+    for _ in range(rng.choice(DEEP)):
+        value = (
+            value.list_value.values.add() if rng.random() < 0.5 else value.struct_value.fields["k"]
+        )
+    value.bool_value = True
+
+
+def _value(rng: random.Random, levels: int, odd: bool) -> Value:
+    kind = rng.randint(0, 6 if levels else 4)
+    if kind == 0:
+        return Value() if odd and rng.random() < 0.5 else Value(null_value=0)  # type: ignore[arg-type]
+    if kind == 1:
+        return Value(number_value=number(rng, odd and rng.random() < 0.3))
+    if kind == 2:
+        return Value(bool_value=rng.random() < 0.5)
+    if kind in (3, 4):
+        return Value(string_value=text(rng, odd and rng.random() < 0.3))
+    inner = [_value(rng, levels - 1, odd) for _ in range(rng.randint(0, 3))]
+    if kind == 5:
+        return Value(list_value=ListValue(values=inner))
+    return Value(
+        struct_value=Struct(fields={f"k{index}": each for index, each in enumerate(inner)})
+    )
