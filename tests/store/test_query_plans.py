@@ -6,7 +6,16 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 import pytest
 
-from dovetail.server.store import agents, deliveries, inboxes, messages, reports, tasks
+from dovetail.server.store import (
+    agents,
+    changes,
+    deliveries,
+    inboxes,
+    messages,
+    reports,
+    tasks,
+)
+from dovetail.server.store.changes import Counters
 from dovetail.server.store.engine import Engine
 from dovetail.server.store.inboxes import PageRequest
 from dovetail.server.store.models import TABLES
@@ -132,9 +141,9 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
     "an agent": (lambda t: agents.find(t, TEAM, "bob"), "sqlite_autoindex_agents_1"),
     "a task": (lambda t: tasks.find(t, TEAM, "t1"), "sqlite_autoindex_tasks_1"),
     "the history of a task": (lambda t: tasks.events(t, TEAM, "t1"), "task_events_task"),
-    "the heads of inboxes": (
-        lambda t: agents.heads(t, [(TEAM, "bob"), (TEAM, "eve")]),
-        "sqlite_autoindex_agents_1",
+    "what changed since a look": (
+        lambda t: changes.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),
+        "deliveries_message",
     ),
     "recipients": (
         lambda t: agents.last_sequences(t, TEAM, ["bob", "eve"]),

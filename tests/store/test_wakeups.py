@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import psycopg
 import pytest
 
 from dovetail.server.callers import Caller
-from dovetail.server.messaging.inbox import Inboxes
-from dovetail.server.store import agents
+from dovetail.server.messaging.inbox import Acknowledgement, Inboxes
+from dovetail.server.store import agents, changes, queues
+from dovetail.server.store.changes import Changes, Counters
 from dovetail.server.store.database import Store
 from dovetail.server.store.doorbell import Doorbell
+from dovetail.server.store.transaction import Transaction
 from dovetail.server.store.wakeups import Bell
 from messaging.talk import bob_with, sequences
 from store.opened import TEAM, opened, to_bob
@@ -192,3 +195,45 @@ def test_a_store_with_a_long_path_has_doorbells_too(tmp_path: Path) -> None:
     assert other.wait(PATIENCE) == [[("team", "bob")]]
     one.close()
     other.close()
+
+
+async def test_a_look_names_what_changed_and_nothing_else(store: Store) -> None:
+    team = "crew"
+    names = [f"a{number}" for number in range(20)]
+    watched = [(team, each) for each in (*names, queues.name("a1"))]
+
+    async def since(seen: dict[str, Counters]) -> Changes:
+        return await store.read(team, lambda s: changes.since(s, seen, watched))
+
+    def register(transaction: Transaction) -> None:
+        for each in names:
+            agents.register(transaction, team, each)
+
+    assert (await since({})).counters == {}
+    await store.write(team, register)
+    first = await since({})
+    assert first.names == set(watched), "of what was not seen before all may have changed"
+    caller, inboxes = Caller(team_id=team, agent_id="a0"), Inboxes(store)
+    assert (await since(first.counters)).names == set()
+    for recipient_id in ("a3", "a7"):
+        await inboxes.send(caller, replace(to_bob("x"), recipient_ids=(recipient_id,)))
+    second = await since(first.counters)
+    assert second.names == {(team, "a3"), (team, "a7")}
+    await inboxes.acknowledge(
+        Caller(team_id=team, agent_id="a3"),
+        Acknowledgement(agent_id="a3", sequences=(1,), through_sequence=0),
+    )
+    assert (await since(second.counters)).names == set(), "nobody waits for what is acknowledged"
+
+
+async def test_of_very_many_messages_all_that_is_watched_may_have_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "MESSAGES_MAX", 3)
+    await with_bob(store)
+    watched = [(TEAM, "bob"), (TEAM, "eve")]
+    first = await store.read(TEAM, lambda s: changes.since(s, {}, watched))
+    for _ in range(4):
+        await deliver(store)
+    second = await store.read(TEAM, lambda s: changes.since(s, first.counters, watched))
+    assert second.names == set(watched)

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.store import agents, queues
+from dovetail.server.store import agents, changes
 from dovetail.server.store.records import TaskState
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.states import BEFALLS, Verb
@@ -172,8 +172,9 @@ class Scene:
 
         def query(snapshot: Snapshot) -> tuple[Any, ...]:
             team_id, agent_ids = self.team.team_id, sorted({*PEOPLE.values()} - {""})
-            heads = agents.heads(snapshot, [(team_id, each) for each in agent_ids])
-            return queues.heads(snapshot, [team_id]), heads
+            inboxes = [agents.find(snapshot, team_id, agent_id) for agent_id in agent_ids]
+            counts = [(each.last_sequence, each.unacknowledged_count) for each in inboxes if each]
+            return changes.since(snapshot, {}, [(team_id, "")]).counters, counts
 
         store = self.team.pair.tasks_store
         return await self.team.rows(), await store.read(self.team.team_id, query)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import Any
 
 from dovetail.server.errors import NotFoundError, Reason
@@ -173,24 +173,6 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Agent]:
     chosen = fitting(((row, _size(row)) for row in rows[: asked.most]), asked.most_bytes)
     found = [_agent(row) for row in chosen]
     return Page(found, found[-1].agent_id if len(chosen) < len(rows) else stretch.until)
-
-
-def heads(
-    snapshot: Snapshot, inboxes: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], tuple[int, ...]]:
-    """What changes of each inbox with every delivery and every acknowledgement."""
-    found: dict[tuple[str, str], tuple[int, ...]] = {}
-    for team_id, group in groupby(sorted(inboxes), key=lambda inbox: inbox[0]):
-        ids = [agent_id for _, agent_id in group]
-        for start in range(0, len(ids), _CHUNK):
-            query = AgentRow.select(
-                AgentRow.agent_id, AgentRow.last_sequence, AgentRow.acknowledged_count
-            ).where(
-                (AgentRow.team_id == team_id) & AgentRow.agent_id.in_(ids[start : start + _CHUNK])
-            )
-            for agent_id, *head in snapshot.select(query):
-                found[team_id, agent_id] = tuple(head)
-    return found
 
 
 def _size(row: Row) -> int:

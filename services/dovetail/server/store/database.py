@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from functools import partial
 from itertools import count
 from typing import TypeVar, cast
 
@@ -24,12 +25,13 @@ from dovetail.server.errors import (
     Reason,
     ResourceExhaustedError,
 )
-from dovetail.server.store import agents, queues
+from dovetail.server.store import agents, changes
+from dovetail.server.store.changes import Counters
 from dovetail.server.store.crew import PROBES, Crew, Duties, Job, LaneBlockedError
 from dovetail.server.store.engine import CLOSE_SECONDS, Engine, Inbox, StoreOpenError
 from dovetail.server.store.places import sqlite_path
 from dovetail.server.store.transaction import Snapshot, Transaction
-from dovetail.server.store.wakeups import QUEUE, Bells, Heads
+from dovetail.server.store.wakeups import Bells
 
 T = TypeVar("T")
 _Run = Callable[[list[Job]], None]
@@ -67,16 +69,6 @@ def open_engine(url: str) -> Engine:
         f"no store of the kind {url.partition(':')[0]!r}: use sqlite:///PATH, or a plain path, or"
         " postgresql://…"
     )
-
-
-def _heads(snapshot: Snapshot, watched: Iterable[Inbox]) -> Heads:
-    """What changes whenever there may be something new in an inbox, or in a queue of a team."""
-    names = list(watched)
-    in_queues = [each for each in names if each[1].startswith(QUEUE)]
-    inboxes = [each for each in names if not each[1].startswith(QUEUE)]
-    teams = queues.heads(snapshot, sorted({team_id for team_id, _ in in_queues}))
-    waiting = {each: (teams[each[0]],) for each in in_queues if each[0] in teams}
-    return {**agents.heads(snapshot, inboxes), **waiting}
 
 
 def _nothing_known() -> str:
@@ -136,6 +128,7 @@ class Store:
         self._loop = asyncio.get_running_loop()
         self._comparing: asyncio.Task[None] | None = None
         self._compare_again = False
+        self._seen: dict[str, Counters] = {}
         self._listener = threading.Thread(
             target=self._engine.listen,
             args=(self._stop, self._on_ring),
@@ -331,18 +324,20 @@ class Store:
             self._loop.call_soon_threadsafe(self._compare)
 
     def _compare(self) -> None:
-        """Compare the heads of all watched inboxes: one query at a time, and one more if asked."""
+        """Look for what changed: one look at a time, and one more if asked."""
         self._compare_again = True
         if self._comparing is None or self._comparing.done():
-            self._comparing = self._loop.create_task(self._compare_heads())
+            self._comparing = self._loop.create_task(self._ring_changed())
 
-    async def _compare_heads(self) -> None:
+    async def _ring_changed(self) -> None:
         while self._compare_again and (watched := self.bells.watched()):
             self._compare_again = False
+            look = partial(changes.since, seen=self._seen, watched=watched)
             try:
-                heads = await self.read("", lambda s: _heads(s, watched))
+                found = await self.read("", look)
             except DovetailError:
                 self._compare_again = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                self.bells.ring_changed(heads)
+                self._seen = found.counters
+                self.bells.ring(found.names)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from peewee import SQL, Expression, ModelSelect, fn
 
 from dovetail.server.store import tasks
-from dovetail.server.store.models import TaskRow, TeamRow
+from dovetail.server.store.models import TaskRow
 from dovetail.server.store.records import Task, TaskFilter
 from dovetail.server.store.transaction import Snapshot, Statement, param
 from dovetail.server.store.wakeups import QUEUE
@@ -97,13 +97,6 @@ def due(snapshot: Snapshot, team_id: str, since: int, until: int) -> list[str]:
         TaskRow.schedule_time <= until,
     )
     return [assignee_id for (assignee_id,) in snapshot.select(query.distinct())]
-
-
-def heads(snapshot: Snapshot, team_ids: list[str]) -> dict[str, int]:
-    """What changes with every change of a task, for each of these teams."""
-    query = TeamRow.select(TeamRow.team_id, TeamRow.last_event).where(TeamRow.team_id.in_(team_ids))
-    rows: list[tuple[str, int]] = [(row[0], row[1]) for row in snapshot.select(query)]
-    return dict(rows)
 
 
 def _waiting(team_id: str, now: int) -> list[Expression]:

@@ -18,8 +18,6 @@ Inbox = tuple[str, str]
 QUEUE = "\0"
 """What the name of a queue begins with: no agent's id does."""
 
-Heads = dict[Inbox, tuple[int, ...]]
-
 
 class Bell:
     """Rings when the inbox that it watches may have changed."""
@@ -52,7 +50,6 @@ class Bells:
     def __init__(self) -> None:
         """Begin with nobody watching."""
         self._watched: dict[Inbox, set[Bell]] = {}
-        self._heads: Heads = {}
 
     @contextmanager
     def watch(self, team_id: str, name: str, bell: Bell | None = None) -> Generator[Bell]:
@@ -65,7 +62,6 @@ class Bells:
             self._watched[inbox].discard(bell)
             if not self._watched[inbox]:
                 del self._watched[inbox]
-                self._heads.pop(inbox, None)
 
     def watched(self) -> list[Inbox]:
         """The inboxes that somebody watches."""
@@ -76,11 +72,6 @@ class Bells:
         for inbox in inboxes:
             for bell in self._watched.get(inbox, ()):
                 bell.ring()
-
-    def ring_changed(self, heads: Heads) -> None:
-        """Wake who watches an inbox whose head is not the one last seen here."""
-        self.ring(inbox for inbox, head in heads.items() if self._heads.get(inbox) != head)
-        self._heads = {inbox: head for inbox, head in heads.items() if inbox in self._watched}
 
     def ring_team(self, team_id: str) -> None:
         """Wake who watches any inbox of a team."""
