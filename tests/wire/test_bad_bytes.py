@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.server.intake import request_bytes_max
 from support.pair import Pair, error_info
 from wire.calling import GARBAGE, LARGE, answer_to, everything
 from wire.reflected import methods
@@ -39,7 +40,7 @@ async def test_too_large_a_request_is_refused_by_every_method(shared: Pair) -> N
             assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, path
             info = error_info(error)
             assert info.reason == "REQUEST_TOO_LARGE", path
-            assert info.metadata["most"] == str(4 * 1024 * 1024)
+            assert info.metadata["most"] == str(request_bytes_max(path))
 
 
 async def test_fields_of_a_later_contract_are_no_garbage(shared: Pair) -> None:

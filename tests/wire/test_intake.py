@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,20 @@ async def test_a_request_that_does_not_come_ends_its_call(open_pair: Pair, path:
     assert error_info(error).reason == "REQUEST_LATE"
 
 
-async def test_slow_senders_on_one_connection_hold_up_no_other(sqlite_pair: Pair) -> None:
-    """As many as are read at once in all, each with its body half sent."""
-    async with raw_connection(sqlite_pair.messaging_address) as raw:
-        for stream in range(1, 2 * READS_MAX, 2):
-            raw.call(stream, SEND)
-            await raw.send_all(stream, message(b"\x0a" * 100, size=1_000))
+@pytest.mark.parametrize("connections", [1, 6])
+async def test_slow_senders_hold_up_no_other(sqlite_pair: Pair, connections: int) -> None:
+    """More than are read at once in all, each with its body half sent."""
+    async with AsyncExitStack() as stack:
+        for _ in range(connections):
+            address = sqlite_pair.messaging_address
+            raw = await stack.enter_async_context(raw_connection(address))
+            for stream in range(1, 2 * READS_MAX, 2):
+                raw.call(stream, SEND)
+                await raw.send_all(stream, message(b"\x0a" * 100, size=1_000))
         for _ in range(3):
             call: Any = sqlite_pair.messaging_channel.unary_unary(SEND, same, same)
             error = await refusal(call(b"", timeout=READ_SECONDS / 2))
             assert error_info(error).reason == "CALLER_AGENT_REQUIRED"
-        assert not raw.ended
 
 
 async def test_a_request_that_stops_half_way_ends_its_call(open_pair: Pair) -> None:

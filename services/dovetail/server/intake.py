@@ -13,24 +13,31 @@ from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakValueDictionary
 
+from google.protobuf import descriptor_pool
 from grpc.aio import EOF, ServicerContext
 
 from dovetail.server.bounds import check_counts
 from dovetail.server.budget import Budget
 from dovetail.server.callers import current_caller
 from dovetail.server.errors import InvalidArgumentError, Reason, UnavailableError
+from dovetail.server.turns import Turns
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 READS_MAX = 64
 """Requests that are read at once. Small ones take no time; a slow one may hold 4 MiB meanwhile."""
 
+READ_SAFE_SECONDS = 1.0
+"""What a slow one has in any case; then it gives way to one that waits while all are taken."""
+
 READS_OF_ONE_MAX = 16
 """Of these, of one credential; where none is asked for, of one connection. Who sends slowly on
 purpose holds up itself."""
 
-LARGE_BYTES_MIN = 256 * 1024
+SMALL_BYTES_MAX = 256 * 1024
+"""Of a request whose call may wait as long as its caller wants, or go on without end."""
+
 LARGE_BYTES_TOTAL = 16 * 1024 * 1024
-"""Bytes of large requests whose calls run at once: parsed, a request may be 70 times its size."""
+"""Bytes of larger requests whose calls run at once: parsed, one may be 70 times its size."""
 
 READ_SECONDS = 20.0
 
@@ -43,43 +50,50 @@ class Intake:
     def __init__(self, seconds: float = READ_SECONDS) -> None:
         """Give each request `seconds` to be read and parsed."""
         self._seconds = seconds
-        self._reads = asyncio.Semaphore(READS_MAX)
+        self._reads = Turns(READS_MAX, READ_SAFE_SECONDS)
         self._reads_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._large = Budget(LARGE_BYTES_TOTAL)
 
     @asynccontextmanager
     async def request(
-        self, context: ServicerContext[Any, Any], deserialize: Deserializer
+        self, context: ServicerContext[Any, Any], deserialize: Deserializer, most_bytes: int
     ) -> AsyncGenerator[Any]:
-        """The request of a call, for as long as the block lasts.
+        """The request of a call, of at most so many bytes, for as long as the block lasts.
 
         Raises InvalidArgumentError for one that is missing, too large or garbled, and
         UnavailableError for one that does not come in time.
         """
-        payload, held = await self._read(context)
+        payload, held = await self._read(context, most_bytes)
         try:
-            yield _parse(payload, deserialize)
+            request = _parse(payload, deserialize)
+            del payload
+            yield request
         finally:
             self._large.give_back(held)
 
-    async def _read(self, context: ServicerContext[Any, Any]) -> tuple[bytes, int]:
+    async def _read(self, context: ServicerContext[Any, Any], most_bytes: int) -> tuple[bytes, int]:
         """The bytes of a request, and how many of them count against the large ones."""
         try:
-            async with asyncio.timeout(self._seconds), self._turn_of(context), self._reads:
+            async with (
+                asyncio.timeout(self._seconds) as limit,
+                self._turn_of(context),
+                self._reads.turn(limit) as keep,
+            ):
                 payload = await context.read()
                 if not isinstance(payload, bytes):
                     assert payload is EOF
                     raise _missing()
-                _check_size(payload)
-                held = len(payload) if len(payload) >= LARGE_BYTES_MIN else 0
+                keep()
+                _check_size(payload, most_bytes)
+                held = len(payload) if len(payload) > SMALL_BYTES_MAX else 0
                 await self._large.take(held)
                 return payload, held
         except TimeoutError as error:
             raise UnavailableError(
                 Reason.REQUEST_LATE,
-                f"the request was not read whole within {self._seconds:g} s, so that nothing was"
-                " done: the connection is slow, or the server is busy with large requests; try"
-                " again, with less in one request",
+                f"the request was not read whole within {self._seconds:g} s, or was slow while"
+                " others waited, so that nothing was done: the connection is slow, or the server"
+                " is busy with large requests; try again, with less in one request",
                 retry_after=1.0,
             ) from error
 
@@ -99,12 +113,21 @@ def _missing() -> InvalidArgumentError:
     )
 
 
-def _check_size(payload: bytes) -> None:
-    if len(payload) > REQUEST_BYTES_MAX:
+def request_bytes_max(method: str) -> int:
+    """What a request of a method may have: less where its call may wait, and so hold it."""
+    service, _, name = method.removeprefix("/").rpartition("/")
+    found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    waits = found.server_streaming or "wait" in found.input_type.fields_by_name
+    return SMALL_BYTES_MAX if waits else REQUEST_BYTES_MAX
+
+
+def _check_size(payload: bytes, most_bytes: int) -> None:
+    if len(payload) > most_bytes:
         raise InvalidArgumentError(
             Reason.REQUEST_TOO_LARGE,
-            f"the request has {len(payload):,} bytes, at most {REQUEST_BYTES_MAX:,} are read",
-            metadata={"bytes": str(len(payload)), "most": str(REQUEST_BYTES_MAX)},
+            f"the request has {len(payload):,} bytes, at most {most_bytes:,} are read of this"
+            " method's",
+            metadata={"bytes": str(len(payload)), "most": str(most_bytes)},
         )
 
 

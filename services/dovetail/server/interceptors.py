@@ -26,7 +26,7 @@ from dovetail.server.errors import (
     UnavailableError,
 )
 from dovetail.server.gate import Gate
-from dovetail.server.intake import Intake
+from dovetail.server.intake import Intake, request_bytes_max
 from dovetail.server.line_limit import LineLimit
 from dovetail.server.statuses import STATUS_CODES, to_status
 from dovetail.server.store.database import current_permit
@@ -108,7 +108,7 @@ def _tell_left_out(count: int) -> None:
 
 def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, Any]:
     deserialize, encode = handler.request_deserializer, handler.response_serializer
-    read = door.intake.request
+    read, most_bytes = door.intake.request, request_bytes_max(method)
     if handler.unary_stream:
         # Encoded here: what a slow reader has yet to take waits as bytes, a fraction of the size.
 
@@ -118,7 +118,7 @@ def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, 
             try:
                 await call.begin()
                 async with (
-                    read(context, deserialize) as request,
+                    read(context, deserialize, most_bytes) as request,
                     contextlib.aclosing(handler.unary_stream(request, context)) as responses,
                 ):
                     while True:
@@ -135,7 +135,7 @@ def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, 
         call = _Call(method, context, door)
         try:
             await call.begin()
-            async with read(context, deserialize) as request:
+            async with read(context, deserialize, most_bytes) as request:
                 response = await handler.unary_unary(request, context)
         except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
             return await call.fail(error)

@@ -196,6 +196,7 @@ class MessagingServiceServicer(object):
 
         NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
         RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
+        INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,7 +211,8 @@ class MessagingServiceServicer(object):
 
         NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
         is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
-        caller's credential ended after the call had acknowledged something.
+        caller's credential ended after the call had acknowledged something. INVALID_ARGUMENT
+        `REQUEST_TOO_LARGE` above 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

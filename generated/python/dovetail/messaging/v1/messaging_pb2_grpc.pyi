@@ -96,6 +96,7 @@ class MessagingServiceStub:
 
     NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
     RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
+    INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
     ReceiveMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]
     """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
@@ -106,7 +107,8 @@ class MessagingServiceStub:
 
     NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
     is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
-    caller's credential ended after the call had acknowledged something.
+    caller's credential ended after the call had acknowledged something. INVALID_ARGUMENT
+    `REQUEST_TOO_LARGE` above 256 KiB.
     """
     AcknowledgeMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]
     """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
@@ -195,6 +197,7 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
 
     NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
     RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
+    INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
     ReceiveMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]  # type: ignore[assignment]
     """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
@@ -205,7 +208,8 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
 
     NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
     is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
-    caller's credential ended after the call had acknowledged something.
+    caller's credential ended after the call had acknowledged something. INVALID_ARGUMENT
+    `REQUEST_TOO_LARGE` above 256 KiB.
     """
     AcknowledgeMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]  # type: ignore[assignment]
     """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
@@ -321,6 +325,7 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
         RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
+        INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
 
     @_abc_1.abstractmethod
@@ -337,7 +342,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
         is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
-        caller's credential ended after the call had acknowledged something.
+        caller's credential ended after the call had acknowledged something. INVALID_ARGUMENT
+        `REQUEST_TOO_LARGE` above 256 KiB.
         """
 
     @_abc_1.abstractmethod

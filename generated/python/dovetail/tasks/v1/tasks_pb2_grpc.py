@@ -317,7 +317,8 @@ class TaskServiceServicer(object):
 
         A caller that left before the answer gets nothing, or what it got is released at once. An answer
         that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
-        answers them; without one nobody keeps the lease, which then is lost.
+        answers them; without one nobody keeps the lease, which then is lost. INVALID_ARGUMENT
+        `REQUEST_TOO_LARGE` above 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -128,7 +128,8 @@ class TaskServiceStub:
 
     A caller that left before the answer gets nothing, or what it got is released at once. An answer
     that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
-    answers them; without one nobody keeps the lease, which then is lost.
+    answers them; without one nobody keeps the lease, which then is lost. INVALID_ARGUMENT
+    `REQUEST_TOO_LARGE` above 256 KiB.
     """
     StartTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.StartTaskRequest, _tasks_pb2.StartTaskResponse]
     """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
@@ -278,7 +279,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
 
     A caller that left before the answer gets nothing, or what it got is released at once. An answer
     that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
-    answers them; without one nobody keeps the lease, which then is lost.
+    answers them; without one nobody keeps the lease, which then is lost. INVALID_ARGUMENT
+    `REQUEST_TOO_LARGE` above 256 KiB.
     """
     StartTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.StartTaskRequest, _tasks_pb2.StartTaskResponse]  # type: ignore[assignment]
     """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
@@ -479,7 +481,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A caller that left before the answer gets nothing, or what it got is released at once. An answer
         that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
-        answers them; without one nobody keeps the lease, which then is lost.
+        answers them; without one nobody keeps the lease, which then is lost. INVALID_ARGUMENT
+        `REQUEST_TOO_LARGE` above 256 KiB.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,80 @@
+"""Large requests: what one caller's hold, others must not wait for without end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import grpc
+import pytest
+
+from dovetail.server.intake import LARGE_BYTES_TOTAL, REQUEST_BYTES_MAX, SMALL_BYTES_MAX
+from dovetail.tasks.v1 import tasks_pb2 as t
+from messaging.talk import known, refusal
+from store.opened import held
+from support.pair import Pair, error_info, running_pair
+from wire.calling import ALICE, answer_to
+from wire.filled import METHODS
+
+UNKNOWN_FIELD = b"\xfa\xff\xff\x7f"
+LATE_SECONDS = 1.0
+DESCRIPTION = "x" * (255 * 1024)
+
+
+@pytest.fixture
+async def hurried_pair(sqlite_url: str) -> AsyncGenerator[Pair]:
+    """Both services, which do not wait long for a request."""
+    async with running_pair(sqlite_url, request_seconds=LATE_SECONDS) as pair:
+        yield pair
+
+
+def padded(size: int) -> bytes:
+    """A request of this size, of a field that the contract does not know."""
+    length = size - 8
+    spread = (length >> shift & 127 | (128 if shift < 21 else 0) for shift in (0, 7, 14, 21))
+    return UNKNOWN_FIELD + bytes(spread) + b"x" * length
+
+
+def waits(path: str) -> bool:
+    """Whether a call of this method may last as long as its caller wants."""
+    method = METHODS[path]
+    return method.server_streaming or "wait" in method.input_type.fields_by_name
+
+
+@pytest.mark.parametrize("path", sorted(path for path in METHODS if waits(path)))
+async def test_a_call_that_waits_holds_no_large_request(sqlite_pair: Pair, path: str) -> None:
+    """Four of them would keep every other large request out for as long as they wait."""
+    await known(sqlite_pair, "alice")
+    tasks = path.startswith("/dovetail.tasks.")
+    channel = sqlite_pair.tasks_channel if tasks else sqlite_pair.messaging_channel
+    stream = METHODS[path].server_streaming
+    error = await answer_to(channel, path, stream, padded(SMALL_BYTES_MAX + 1), ALICE)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    info = error_info(error)
+    assert (info.reason, info.metadata["most"]) == ("REQUEST_TOO_LARGE", str(SMALL_BYTES_MAX))
+
+
+async def test_large_requests_share_their_room_and_small_ones_pass(hurried_pair: Pair) -> None:
+    await known(hurried_pair, "alice", "bob")
+    batch = t.BatchCreateTasksRequest(
+        tasks=[t.CreateTaskRequest(title="T", description=DESCRIPTION) for _ in range(16)]
+    )
+    size = batch.ByteSize()
+    count = LARGE_BYTES_TOTAL // size
+    assert count * size + SMALL_BYTES_MAX > LARGE_BYTES_TOTAL
+    assert size <= REQUEST_BYTES_MAX
+    one_more = t.CreateTaskRequest(title="T", description="x" * (256 * 1024))
+    small = t.CreateTaskRequest(title="T")
+    async with held(hurried_pair.tasks_store, "default"):
+        running = [
+            asyncio.ensure_future(hurried_pair.tasks.BatchCreateTasks(batch, metadata=ALICE))
+            for _ in range(count)
+        ]
+        late = await refusal(hurried_pair.tasks.CreateTask(one_more, metadata=ALICE))
+        assert error_info(late).reason == "REQUEST_LATE"
+        passing = asyncio.ensure_future(hurried_pair.tasks.CreateTask(small, metadata=ALICE))
+        await hurried_pair.tasks.ListTasks(t.ListTasksRequest(), metadata=ALICE)
+        assert not any(call.done() for call in running)
+    await asyncio.gather(*running)
+    await passing
+    await hurried_pair.tasks.CreateTask(one_more, metadata=ALICE)
