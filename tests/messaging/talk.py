@@ -124,9 +124,14 @@ class Agent:
         return await method(request, metadata=self.metadata)
 
 
+def caller_of(pair: Pair, agent_id: str = "", team_id: str = "") -> Agent:
+    """One who calls, registered or not, in the team of the test."""
+    return Agent(pair.messaging, agent_id, team_id or pair.team_id)
+
+
 async def known(pair: Pair, *agent_ids: str, team_id: str = "") -> list[Agent]:
     """Agents of these ids, registered."""
-    agents = [Agent(pair.messaging, agent_id, team_id) for agent_id in agent_ids]
+    agents = [caller_of(pair, agent_id, team_id) for agent_id in agent_ids]
     for agent in agents:
         await agent.register()
     return agents

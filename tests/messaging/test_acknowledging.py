@@ -7,7 +7,7 @@ import asyncio
 import grpc
 import pytest
 
-from messaging.talk import Agent, bob_with, known, refusal, sequences
+from messaging.talk import bob_with, caller_of, known, refusal, sequences
 from support.pair import Pair, error_info
 
 
@@ -98,7 +98,7 @@ async def test_acknowledging_in_an_empty_inbox_is_refused(pair: Pair) -> None:
 
 async def test_an_unknown_agent_has_nothing_to_acknowledge(pair: Pair) -> None:
     await known(pair, "bob")
-    for agent in (Agent(pair.messaging, "bobby"), Agent(pair.messaging)):
+    for agent in (caller_of(pair, "bobby"), caller_of(pair)):
         error = await refusal(agent.acknowledge(agent_id="bobby", through_sequence=1))
         assert error.code() is grpc.StatusCode.NOT_FOUND
         assert error_info(error).reason == "AGENT_NOT_FOUND"
@@ -106,7 +106,7 @@ async def test_an_unknown_agent_has_nothing_to_acknowledge(pair: Pair) -> None:
 
 async def test_an_operator_may_acknowledge_for_another(pair: Pair) -> None:
     bob = await bob_with(pair, 2)
-    answer = await Agent(pair.messaging).acknowledge(agent_id="bob", sequences=[1])
+    answer = await caller_of(pair).acknowledge(agent_id="bob", sequences=[1])
     assert answer.acknowledged_count == 1
     assert sequences(await bob.backlog()) == [2]
 

@@ -7,12 +7,12 @@ import json
 import grpc
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from messaging.talk import Agent, known, refusal
+from messaging.talk import caller_of, known, refusal
 from support.pair import Pair, bad_fields, error_info
 
 
 async def test_registering_creates_an_agent_with_an_empty_inbox(pair: Pair) -> None:
-    nobody = Agent(pair.messaging)
+    nobody = caller_of(pair)
     answer = await nobody.register(agent_id="bob", display_name="Bob", labels={"role": "critic"})
     assert answer.created
     assert (answer.agent.agent_id, answer.agent.display_name) == ("bob", "Bob")
@@ -23,7 +23,7 @@ async def test_registering_creates_an_agent_with_an_empty_inbox(pair: Pair) -> N
 
 
 async def test_registering_again_answers_the_agent_unchanged(pair: Pair) -> None:
-    nobody = Agent(pair.messaging)
+    nobody = caller_of(pair)
     first = await nobody.register(agent_id="bob", display_name="Bob", labels={"a": "1"})
     again = await nobody.register(agent_id="bob", display_name="Robert", labels={"b": "2"})
     assert not again.created
@@ -31,19 +31,19 @@ async def test_registering_again_answers_the_agent_unchanged(pair: Pair) -> None
 
 
 async def test_an_agent_registers_itself_by_default(pair: Pair) -> None:
-    answer = await Agent(pair.messaging, "alice").register()
+    answer = await caller_of(pair, "alice").register()
     assert (answer.agent.agent_id, answer.created) == ("alice", True)
 
 
 async def test_registering_another_registers_the_caller_too(pair: Pair) -> None:
-    alice = Agent(pair.messaging, "alice")
+    alice = caller_of(pair, "alice")
     await alice.register(agent_id="bob")
     listed = await alice.list_agents()
     assert [agent.agent_id for agent in listed.agents] == ["alice", "bob"]
 
 
 async def test_a_caller_without_agent_must_say_whom_it_means(pair: Pair) -> None:
-    nobody = Agent(pair.messaging)
+    nobody = caller_of(pair)
     for call in (nobody.register(), nobody.look(), nobody.acknowledge(through_sequence=1)):
         error = await refusal(call)
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -53,14 +53,14 @@ async def test_a_caller_without_agent_must_say_whom_it_means(pair: Pair) -> None
 
 
 async def test_getting_an_agent_is_not_registering_it(pair: Pair) -> None:
-    error = await refusal(Agent(pair.messaging, "alice").look())
+    error = await refusal(caller_of(pair, "alice").look())
     assert error.code() is grpc.StatusCode.NOT_FOUND
-    assert not (await Agent(pair.messaging).list_agents()).agents
+    assert not (await caller_of(pair).list_agents()).agents
 
 
 async def test_an_unknown_agent_is_answered_with_the_nearest_ids(pair: Pair) -> None:
     await known(pair, "reviewer-1", "reviewer-2", "planner")
-    error = await refusal(Agent(pair.messaging).look(agent_id="reviewer-3"))
+    error = await refusal(caller_of(pair).look(agent_id="reviewer-3"))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     info = error_info(error)
     assert info.reason == "AGENT_NOT_FOUND"
@@ -114,7 +114,7 @@ async def test_a_full_last_page_has_no_next_one(pair: Pair) -> None:
 
 
 async def test_listing_by_labels_wants_all_pairs(pair: Pair) -> None:
-    nobody = Agent(pair.messaging)
+    nobody = caller_of(pair)
     await nobody.register(agent_id="a", labels={"role": "critic", "model": "large"})
     await nobody.register(agent_id="b", labels={"role": "critic", "model": "larger"})
     await nobody.register(agent_id="c", labels={"model": "large"})

@@ -7,7 +7,7 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST, ORDER_OLDEST_FIRST, Order
-from messaging.talk import Agent, bob_with, known, refusal
+from messaging.talk import bob_with, caller_of, known, refusal
 from support.pair import Pair, bad_fields, error_info
 
 
@@ -184,6 +184,6 @@ async def test_a_filter_chooses_by_what_a_message_is(pair: Pair) -> None:
 
 async def test_anyone_of_the_team_may_look_without_being_registered(pair: Pair) -> None:
     await bob_with(pair, 1)
-    nobody = Agent(pair.messaging)
+    nobody = caller_of(pair)
     assert subjects(await nobody.list_messages()) == ["1"]
     assert (await nobody.read("m1")).message.sender_id == "alice"

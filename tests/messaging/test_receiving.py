@@ -20,6 +20,12 @@ from support.pair import Pair, bad_fields, caller, error_info
 BOB = caller("bob")
 
 
+@pytest.fixture
+def pair(own_pair: Pair) -> Pair:
+    """Servers of each test's own: these tests look at all that a server has."""
+    return own_pair
+
+
 async def sent(pair: Pair, *bodies: str) -> None:
     await pair.messaging.RegisterAgent(pb.RegisterAgentRequest(), metadata=BOB)
     for body in bodies:

@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 
-from messaging.talk import Agent, known, refusal, sequences
+from messaging.talk import caller_of, known, refusal, sequences
 from support.pair import Pair, error_info
 
 
@@ -56,7 +56,7 @@ async def test_callers_and_teams_do_not_share_their_ids(pair: Pair) -> None:
 
 async def test_a_failure_is_not_remembered(pair: Pair) -> None:
     (alice,) = await known(pair, "alice")
-    bob = Agent(pair.messaging, "bob")
+    bob = caller_of(pair, "bob")
     error = await refusal(alice.send("bob", request_id="r1"))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     await bob.register()

@@ -10,8 +10,8 @@ from google.protobuf.struct_pb2 import Struct
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2
-from messaging.talk import Agent, known, refusal, sequences
-from support.pair import Pair, bad_fields, error_info
+from messaging.talk import caller_of, known, refusal, sequences
+from support.pair import Pair, bad_fields, caller, error_info
 
 
 async def test_a_message_arrives_on_an_open_stream(pair: Pair) -> None:
@@ -86,7 +86,7 @@ async def test_many_recipients_each_get_it_at_the_end_of_their_inbox(pair: Pair)
 
 
 async def test_a_thousand_recipients_get_one_message_in_one_call(pair: Pair) -> None:
-    alice = Agent(pair.messaging, "alice")
+    alice = caller_of(pair, "alice")
     names = [f"agent-{number:04}" for number in range(1_000)]
     await known(pair, *names)
     sent = await alice.send(*names, body="all")
@@ -105,7 +105,7 @@ async def test_a_recipient_named_twice_gets_it_once(pair: Pair) -> None:
 
 
 async def test_an_agent_may_write_to_itself_and_is_registered_by_it(pair: Pair) -> None:
-    alice = Agent(pair.messaging, "alice")
+    alice = caller_of(pair, "alice")
     sent = await alice.send("alice", body="note to self")
     assert [(each.recipient_id, each.sequence) for each in sent.deliveries] == [("alice", 1)]
     (delivery,) = await alice.backlog()
@@ -114,21 +114,21 @@ async def test_an_agent_may_write_to_itself_and_is_registered_by_it(pair: Pair) 
 
 async def test_sending_registers_the_sender(pair: Pair) -> None:
     await known(pair, "bob")
-    alice = Agent(pair.messaging, "alice")
+    alice = caller_of(pair, "alice")
     await alice.send("bob")
     assert (await alice.look()).agent_id == "alice"
 
 
 async def test_a_caller_without_agent_cannot_send(pair: Pair) -> None:
     await known(pair, "bob")
-    error = await refusal(Agent(pair.messaging).send("bob"))
+    error = await refusal(caller_of(pair).send("bob"))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert error_info(error).reason == "CALLER_AGENT_REQUIRED"
 
 
 async def test_unknown_recipients_are_all_named_and_nothing_is_written(pair: Pair) -> None:
     (bob,) = await known(pair, "bob-1")
-    alice = Agent(pair.messaging, "alice")
+    alice = caller_of(pair, "alice")
     error = await refusal(alice.send("bob-1", "bob-2", "nobody", "bob-2", body="lost"))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     info = error_info(error)
@@ -180,7 +180,10 @@ async def test_an_answer_to_an_unknown_message_is_not_sent(pair: Pair, message_i
 
 async def test_a_message_may_be_about_a_task_that_exists(pair: Pair) -> None:
     alice, bob = await known(pair, "alice", "bob")
-    await pair.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task_id="build", title="Build"))
+    await pair.tasks.CreateTask(
+        tasks_pb2.CreateTaskRequest(task_id="build", title="Build"),
+        metadata=caller("", pair.team_id),
+    )
     sent = await alice.send("bob", task_id="build")
     (delivery,) = await bob.backlog()
     assert delivery.message.task_id == "build"
@@ -189,8 +192,12 @@ async def test_a_message_may_be_about_a_task_that_exists(pair: Pair) -> None:
 
 async def test_a_message_about_an_unknown_or_deleted_task_is_not_sent(pair: Pair) -> None:
     alice, bob = await known(pair, "alice", "bob")
-    await pair.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task_id="gone", title="Gone"))
-    await pair.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(task_id="gone"))
+    await pair.tasks.CreateTask(
+        tasks_pb2.CreateTaskRequest(task_id="gone", title="Gone"), metadata=caller("", pair.team_id)
+    )
+    await pair.tasks.DeleteTask(
+        tasks_pb2.DeleteTaskRequest(task_id="gone"), metadata=caller("", pair.team_id)
+    )
     for task_id in ("gone", "never"):
         error = await refusal(alice.send("bob", task_id=task_id))
         assert error.code() is grpc.StatusCode.NOT_FOUND

@@ -16,6 +16,12 @@ QUICK = 0.2
 
 
 @pytest.fixture
+def pair(own_pair: Pair) -> Pair:
+    """Servers of each test's own: these tests look at all that a server has."""
+    return own_pair
+
+
+@pytest.fixture
 async def lively_pair(store_url: str) -> AsyncGenerator[Pair]:
     """Both services, with heartbeats so quick that a stream that waits says so at once."""
     async with running_pair(store_url, heartbeat_seconds=QUICK) as pair:

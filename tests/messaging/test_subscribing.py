@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from messaging.talk import Agent, bob_with, known, refusal, sequences
+from messaging.talk import bob_with, caller_of, known, refusal, sequences
 from support.pair import Pair, error_info
 
 PAGE_BYTES = 64 * 1024
@@ -154,15 +154,15 @@ async def test_streams_on_one_inbox_are_copies(pair: Pair) -> None:
 
 async def test_another_may_watch_an_inbox_without_taking_from_it(pair: Pair) -> None:
     bob = await bob_with(pair, 2)
-    watcher = Agent(pair.messaging, "watcher")
+    watcher = caller_of(pair, "watcher")
     assert sequences(await watcher.backlog(agent_id="bob")) == [1, 2]
-    assert sequences(await Agent(pair.messaging).backlog(agent_id="bob")) == [1, 2]
+    assert sequences(await caller_of(pair).backlog(agent_id="bob")) == [1, 2]
     assert sequences(await bob.backlog()) == [1, 2]
 
 
 @pytest.mark.parametrize("agent_id", ["", "bob"])
 async def test_opening_ones_own_inbox_registers(pair: Pair, agent_id: str) -> None:
-    bob = Agent(pair.messaging, "bob")
+    bob = caller_of(pair, "bob")
     assert await bob.backlog(agent_id=agent_id) == []
     assert (await bob.look()).agent_id == "bob"
 

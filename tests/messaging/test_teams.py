@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 
 import grpc
+import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2
 from messaging.talk import Agent, bob_with, known, refusal, sequences
 from support.pair import Pair, error_info
+
+
+@pytest.fixture
+def pair(own_pair: Pair) -> Pair:
+    """Servers of each test's own: these tests look at all that a server has."""
+    return own_pair
 
 
 async def test_no_call_sees_anything_of_another_team(pair: Pair) -> None:

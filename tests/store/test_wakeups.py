@@ -223,7 +223,9 @@ async def test_a_look_names_what_changed_and_nothing_else(store: Store) -> None:
         Caller(team_id=team, agent_id="a3"),
         Acknowledgement(agent_id="a3", sequences=(1,), through_sequence=0),
     )
-    assert (await since(second.counters)).names == set(), "nobody waits for what is acknowledged"
+    assert (await since(second.counters)).names == set(), (
+        "an inbox that only shrank has nothing new"
+    )
 
 
 async def test_of_very_many_messages_all_that_is_watched_may_have_changed(

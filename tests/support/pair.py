@@ -24,7 +24,8 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 class Pair:
     """Stubs of both services, and the stores behind them.
 
-    `admin` is served by the messaging server, `other_admin` by the task server.
+    `admin` is served by the messaging server, `other_admin` by the task server. `team_id` is the
+    team in which a test works that shares the servers with others.
     """
 
     messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
@@ -38,6 +39,7 @@ class Pair:
     messaging_store: Store
     tasks_store: Store
     store_url: str
+    team_id: str = ""
 
 
 @asynccontextmanager

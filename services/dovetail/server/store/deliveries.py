@@ -123,6 +123,7 @@ def acknowledge(
     transaction.write(_ACKNOWLEDGE, **inbox, first=first, last=rows[-1][0], now=now)
     micros = sum(now - create_time for _, create_time in rows)
     transaction.write(_COUNT_ACKNOWLEDGED, **inbox, count=len(rows), micros=micros)
+    transaction.ring(team_id, agent_id)
     return len(rows)
 
 
