@@ -18,7 +18,7 @@ from dovetail.server.intake import REQUEST_BYTES_MAX
 from dovetail.tasks.v1 import tasks_pb2
 from fuzz.grower import Soil, grow
 from fuzz.pool import KnownTask, Page, Pool
-from fuzz.values import ODD_TEXTS
+from fuzz.values import AGENTS, ODD_TEXTS
 from support.pair import Metadata
 from wire.bad_fields import TABLES, administration
 from wire.filled import PLACES, filled
@@ -38,6 +38,9 @@ ODDNESS = (0.0, 0.0, 0.0, 0.02, 0.1, 0.5)
 """Shares of odd values: most requests reach far, some are wild."""
 
 RECENT = 200
+CROWD = 300
+"""Tasks that wait for one: more than are told in one commit."""
+
 SHOWN_BYTES = 200
 MOMENTS = (0.0, 0.001, 0.005, 0.02, 0.1)
 SIZES = (
@@ -99,7 +102,7 @@ class Maker:
         self._random = random
         self._pool = pool
         self._personas = personas
-        self._secret = re.compile(b"|".join(re.escape(each.encode()) for each in pool.protected))
+        self._secret = re.compile(b"|".join(_as_field(each) for each in pool.protected))
         self._recent: deque[Case] = deque(maxlen=RECENT)
         self._methods = [
             (server, method)
@@ -114,17 +117,19 @@ class Maker:
     def case(self) -> Case:
         """The next call."""
         roll = self._random.random()
-        if roll < 0.03 and self._recent:
+        if roll < 0.04 and self._recent:
             return self._random.choice(self._recent)
         server, method = self._random.choice(self._methods)
         persona = self._persona(method)
         page = self._page(method) if roll < 0.3 else None
         if page:
             payload = page.request.SerializeToString()
-        elif roll < 0.05:
+        elif roll < 0.06:
             method, payload = self._bad(method)
-        elif roll < 0.053:
+        elif roll < 0.063:
             method, payload = self._full(method)
+        elif roll < 0.065:
+            server, method, payload = self._crowd(persona)
         else:
             task = self._pool.draw_task(self._random, persona.team_id)
             persona = self._holder(method, persona, task)
@@ -181,6 +186,16 @@ class Maker:
             return method, b""
         path, place = self._random.choice(places)
         return service.methods_by_name[path.rpartition("/")[2]], filled(place)
+
+    def _crowd(self, persona: Persona) -> tuple[str, MethodDescriptor, bytes]:
+        """Very many tasks that wait for one: its end is told in more than one step."""
+        task = self._pool.draw_task(self._random, persona.team_id)
+        waiting = tasks_pb2.CreateTaskRequest(
+            title="waits", depends_on=[task.task_id] if task else [], assignee_id=AGENTS[0]
+        )
+        request = tasks_pb2.BatchCreateTasksRequest(tasks=[waiting] * CROWD)
+        service = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"]
+        return "tasks", service.methods_by_name["BatchCreateTasks"], request.SerializeToString()
 
     def _grown(self, method: MethodDescriptor, persona: Persona, task: KnownTask | None) -> bytes:
         soil = Soil(
@@ -239,6 +254,11 @@ class Maker:
                 (*own, ("long", "x" * random.choice((4_000, 8_100, 12_000, 20_000)))),
             )
         )
+
+
+def _as_field(text: str) -> bytes:
+    """How a text stands in a message, for a search."""
+    return re.escape(bytes((len(text),)) + text.encode())
 
 
 def _weight(method: MethodDescriptor) -> int:
