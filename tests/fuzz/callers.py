@@ -30,6 +30,9 @@ FRAMES_SHARE = 0.03
 HOLD_SHARE = 0.0005
 PERSONAS_MAX = 60
 DETAILS_SHOWN = 300
+WRONG_MAX = 200
+"""After which nobody learns more: all end."""
+
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 
@@ -71,7 +74,7 @@ class Fuzzer:
         self._sender = FrameSender(self._random, addresses)
 
     async def run(self, findings: Findings, end: float) -> None:
-        """Call until this time of the loop."""
+        """Call until this time of the loop, or until too much is wrong."""
         clock = asyncio.get_running_loop().time
         channels = {
             server: grpc.aio.insecure_channel(address, options=OWN_CONNECTION)
@@ -79,7 +82,7 @@ class Fuzzer:
         }
         holding: set[asyncio.Task[None]] = set()
         try:
-            while clock() < end:
+            while clock() < end and len(findings.wrong) < WRONG_MAX:
                 case, roll = self._maker.case(), self._random.random()
                 if roll < FRAMES_SHARE:
                     await self._send_frames(case, findings)
