@@ -69,6 +69,7 @@ class Fuzzer:
         self._random = Random(seed)
         self._addresses = addresses
         self._slow, *self._personas = personas
+        self._first = frozenset(self._personas)
         self._pool = pool
         self._maker = Maker(self._random, pool, self._personas)
         self._sender = FrameSender(self._random, addresses)
@@ -123,7 +124,9 @@ class Fuzzer:
             own = case.waits or case.leaves_after is not None
             findings.count("left" if own else "WRONG no answer", case)
         except grpc.aio.AioRpcError as error:
-            findings.count(judged(error, case), case, str(error.details()))
+            outcome = judged(error, case)
+            findings.count(outcome, case, str(error.details()))
+            self._forget_ended(outcome, case.persona)
         else:
             findings.answered[case.path] += 1
             findings.outcomes["answered"] += 1
@@ -143,6 +146,12 @@ class Fuzzer:
             if token := getattr(answer, "next_page_token", ""):
                 request = continued(request_class(case.method), case.payload, token)
                 self._pool.learn_page(case.path, request)
+
+    def _forget_ended(self, outcome: str, ended: Persona) -> None:
+        """Let go of a token that was made here and has ended, mostly: others have their turn."""
+        made_here = ended in self._personas and ended not in self._first
+        if outcome == "CREDENTIAL_ENDED" and made_here and self._random.random() < 0.3:
+            self._personas.remove(ended)
 
     def _learn_persona(self, answer: Any) -> None:
         credential = getattr(answer, "credential", None)
