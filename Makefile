@@ -29,7 +29,7 @@ demo: setup  ## start both services and try them out
 	$(BIN)/dovetail demo $(ARGS)
 
 test: setup  ## run the tests (some of them: ARGS='-k inbox')
-	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types test  ## lint, types, tests: what CI runs
 

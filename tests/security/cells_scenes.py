@@ -84,7 +84,9 @@ async def _create_task(_: World, owner: str) -> Scene:
 
 
 async def _create_tasks(_: World, owner: str) -> Scene:
-    one, two = (t.CreateTaskRequest(title=title, assignee_id=owner) for title in ("one", "two"))
+    one, two = (
+        t.CreateTaskRequest(task_id=name, title="T", assignee_id=owner) for name in ("one", "two")
+    )
     return Scene(request=t.BatchCreateTasksRequest(tasks=[one, two]), shows="two", acts=True)
 
 

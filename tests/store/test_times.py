@@ -129,6 +129,18 @@ class TestTeams:
         machine.run(10_000)
         assert known.now("t", BEGIN)[0] == machine.wall
 
+    def test_a_clock_that_is_set_to_and_fro_drives_a_team_no_further(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known, last = Times(), 0
+        for offset in (0, HOUR, -HOUR, 0, -HOUR, HOUR // 2, -HOUR):
+            monkeypatch.setattr(clock, "now", lambda offset=offset: machine.wall + offset)
+            stamp, _ = known.now("t", last)
+            assert stamp >= last
+            last = stamp
+            machine.run(1)
+        assert last <= machine.wall + HOUR
+
     def test_other_teams_are_not_ahead(self) -> None:
         known = Times()
         known.now("t", BEGIN + HOUR)

@@ -17,7 +17,7 @@ from wire.calling import ALICE, answer_to
 from wire.filled import METHODS
 
 UNKNOWN_FIELD = b"\xfa\xff\xff\x7f"
-LATE_SECONDS = 1.0
+LATE_SECONDS = 3.0
 DESCRIPTION = "x" * (255 * 1024)
 
 
@@ -70,6 +70,9 @@ async def test_large_requests_share_their_room_and_small_ones_pass(hurried_pair:
             asyncio.ensure_future(hurried_pair.tasks.BatchCreateTasks(batch, metadata=ALICE))
             for _ in range(count)
         ]
+        writers = hurried_pair.tasks_store._writers
+        while writers._waiting < count:  # noqa: ASYNC110 - nobody announces that it has its room
+            await asyncio.sleep(0.01)
         late = await refusal(hurried_pair.tasks.CreateTask(one_more, metadata=ALICE))
         assert error_info(late).reason == "REQUEST_LATE"
         passing = asyncio.ensure_future(hurried_pair.tasks.CreateTask(small, metadata=ALICE))

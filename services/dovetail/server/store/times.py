@@ -31,24 +31,36 @@ class Times:
     def now(self, team_id: str, last_time: int) -> tuple[int, int]:
         """The team's time, not before its last stamp, and the time itself."""
         now = clock.now()
-        ahead, since = self._ahead.get(team_id, (0, 0))
-        if ahead:
-            ahead = max(0, ahead - (clock.steady() - since) // _SLOWER)
-        stamp = now + ahead
+        stamp = max(now, self._gone_on(team_id, now))
         if stamp >= last_time:
             return stamp, now
-        self._go_on(team_id, last_time - now)
+        self._go_on(team_id, last_time, now)
         return last_time, now
 
-    def _go_on(self, team_id: str, ahead: int) -> None:
-        """From now on the team is so far ahead."""
+    def _gone_on(self, team_id: str, now: int) -> int:
+        """The time of a team that is ahead; 0 for the others.
+
+        It follows what passes, not the clock: one that is set to and fro drives it no further.
+        """
+        known = self._ahead.get(team_id)
+        if known is None:
+            return 0
+        stamp, since = known
+        passed = clock.steady() - since
+        gone_on = stamp + passed - passed // _SLOWER
+        if gone_on <= now:
+            self._ahead.pop(team_id, None)
+        return gone_on
+
+    def _go_on(self, team_id: str, stamp: int, now: int) -> None:
+        """From this stamp the team's time goes on."""
         known = self._ahead.pop(team_id, None)
-        if known is None and ahead > WARN_SECONDS * MICROS:
+        if known is None and stamp - now > WARN_SECONDS * MICROS:
             log.warning(
                 "a team's last stamp is ahead of the clock: its time goes on from there",
                 team_id=team_id,
-                ahead_seconds=round(ahead / MICROS),
+                ahead_seconds=round((stamp - now) / MICROS),
             )
-        self._ahead[team_id] = ahead, clock.steady()
+        self._ahead[team_id] = stamp, clock.steady()
         if len(self._ahead) > TEAMS_MAX:
             del self._ahead[next(iter(self._ahead))]
