@@ -1,6 +1,8 @@
 # Everything a developer or CI runs. `make` alone lists the targets.
 PYTHON ?= python3
 ARGS ?=
+# One more than cores: many tests wait for a lease, an outage or a server.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 BIN := .venv/bin
 STAMP := .venv/.complete
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -29,7 +31,7 @@ demo: setup  ## start both services and try them out
 	$(BIN)/dovetail demo $(ARGS)
 
 test: setup  ## run the tests (some of them: ARGS='-k inbox')
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types test  ## lint, types, tests: what CI runs
 

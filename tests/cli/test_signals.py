@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -14,20 +14,16 @@ import pytest
 
 from cli.pool import PYTHON, create, task
 from cli.shell import PROGRAM, Shell
-from support.children import SECONDS, child
+from support.children import SECONDS, child, prepared
 
 ANY_PORTS = ("--messaging-listen", "127.0.0.1:0", "--tasks-listen", "127.0.0.1:0")
 WAITS = "import sys, time; print('begun', file=sys.stderr, flush=True); time.sleep(100)"
 
 
-def ignoring(*numbers: signal.Signals) -> Callable[[], None]:
-    """What `nohup` and a shell without job control do for what they start."""
-
-    def ignore() -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-
-    return ignore
+def ignoring(command: Sequence[str], *numbers: signal.Signals) -> list[str]:
+    """A command that begins with these signals ignored."""
+    names = " ".join(number.name.removeprefix("SIG") for number in numbers)
+    return prepared(f"trap '' {names}", command)
 
 
 def is_ignored(pid: int, number: signal.Signals) -> bool:
@@ -43,7 +39,7 @@ def is_ignored(pid: int, number: signal.Signals) -> bool:
 def test_up_serves_on_through_signals_that_were_ignored(tmp_path: Path):
     numbers = (signal.SIGHUP, signal.SIGINT)
     command = [*PROGRAM, "up", "--json", "--data-dir", str(tmp_path), *ANY_PORTS]
-    with child(command, stdout=subprocess.PIPE, preexec_fn=ignoring(*numbers)) as up:
+    with child(ignoring(command, *numbers), stdout=subprocess.PIPE) as up:
         assert up.stdout is not None
         said = json.loads(up.stdout.readline())
         for number in numbers:
@@ -59,10 +55,9 @@ def test_up_serves_on_through_signals_that_were_ignored(tmp_path: Path):
 def test_serve_serves_on_through_a_signal_that_was_ignored(tmp_path: Path):
     command = [*PROGRAM, "serve", "tasks", "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path)]
     with child(
-        command,
+        ignoring(command, signal.SIGINT),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        preexec_fn=ignoring(signal.SIGINT),
     ) as serve:
         assert serve.stdout is not None
         assert "is serving" in serve.stdout.readline()
@@ -73,7 +68,7 @@ def test_serve_serves_on_through_a_signal_that_was_ignored(tmp_path: Path):
 
 def test_up_stops_its_servers_where_whoever_started_it_ignores_sigterm(tmp_path: Path):
     command = [*PROGRAM, "up", "--json", "--data-dir", str(tmp_path), *ANY_PORTS]
-    with child(command, stdout=subprocess.PIPE, preexec_fn=ignoring(signal.SIGTERM)) as up:
+    with child(ignoring(command, signal.SIGTERM), stdout=subprocess.PIPE) as up:
         assert up.stdout is not None
         assert json.loads(up.stdout.readline())
         up.send_signal(signal.SIGINT)
@@ -89,11 +84,10 @@ def test_a_worker_works_on_through_a_signal_that_was_ignored(shell: Shell, tmp_p
     program = ("sh", "-c", f"echo begun >&2; read line < {go}; echo done")
     command = [*PROGRAM, "worker", "--as", "bob", "--max-tasks", "2", "--grace", "1s", *program]
     with child(
-        command,
+        ignoring(command, signal.SIGHUP, signal.SIGINT),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env=shell.environment,
-        preexec_fn=ignoring(signal.SIGHUP, signal.SIGINT),
     ) as worker:
         assert worker.stderr is not None
         for _ in range(2):

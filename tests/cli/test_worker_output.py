@@ -12,7 +12,7 @@ import pytest
 
 from cli.pool import PYTHON, create, task, work
 from cli.shell import PROGRAM, Shell
-from support.children import SECONDS, child
+from support.children import SECONDS, child, prepared
 
 Streams = Callable[[], dict[str, Any]]
 MORE_THAN_A_PIPE = "for i in 1 2 3 4 5 6 7 8; do head -c 9000 /dev/zero | tr '\\0' x >&2; done"
@@ -43,11 +43,7 @@ def full_disk() -> dict[str, Any]:
 
 
 def closed() -> dict[str, Any]:
-    def close() -> None:
-        os.close(1)
-        os.close(2)
-
-    return {"preexec_fn": close}
+    return {"words": ">&- 2>&-"}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +64,7 @@ def test_its_trouble_is_not_that_of_the_tasks(
     program = ("sh", "-c", f"{MORE_THAN_A_PIPE}; echo said")
     command = [*PROGRAM, "worker", "--as", "bob", "--max-tasks", "2", *words, "--", *program]
     opened = streams()
+    command = prepared(f"exec {opened.pop('words', '')}", command)
     try:
         with child(command, env=shell.environment, **opened) as worker:
             assert worker.wait(SECONDS) == 0
