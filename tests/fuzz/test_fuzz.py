@@ -33,8 +33,8 @@ from support.soak import SOAK
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(0 if SOAK else 300)]
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "300" if SOAK else "10"))
-"""For each engine, with credentials and without: 20 minutes in a soak, 40 seconds otherwise."""
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "300" if SOAK else "15"))
+"""For each engine, with credentials and without: 20 minutes in a soak, one minute otherwise."""
 
 SEED = os.environ.get("FUZZ_SEED") or (str(time.time_ns()) if SOAK else "1")
 """A soak tries something new each time; other runs try the same."""
