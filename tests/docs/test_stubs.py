@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from docs.pages import DOCS, LANGUAGES, ROOT, examples
 from support.processes import ServerProcess
 from support.soak import SOAK
-from support.stubs import run_commands
+from support.stubs import run_commands, skip_without
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
@@ -37,10 +36,9 @@ def test_stubs_are_made_and_used_as_the_page_says(
     language: str, sqlite_url: str, tmp_path: Path
 ) -> None:
     example, tool = EXAMPLES[language], LANGUAGES[f"console {language}"]
-    if shutil.which(tool) is None:
-        pytest.skip(f"needs {tool}")
     if not SOAK and language not in QUICK:
         pytest.skip("compiles for a minute: `make soak` does it")
+    skip_without(tool)
     with ServerProcess("messaging", sqlite_url, tmp_path / "server.log") as server:
         text = example.text.replace("127.0.0.1:50051", server.address)
         text = text.replace('"127.0.0.1", 50051', f'"127.0.0.1", {server.port}')

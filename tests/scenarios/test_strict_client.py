@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import shutil
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from docs.pages import DOCS, ROOT, examples
 from support.processes import ServerProcess
 from support.soak import full_or_tenth
-from support.stubs import run_commands
+from support.stubs import run_commands, skip_without
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
@@ -27,10 +26,10 @@ SOURCE = ROOT / "tests" / "languages" / "strict.ts"
 PAGE = DOCS / "how-to" / "stubs.md"
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
 async def test_a_client_that_follows_the_page_gives_up_loses_and_doubles_nothing(
     sqlite_url: str, tmp_path: Path, report_figures: Callable[[str], None]
 ) -> None:
+    await asyncio.to_thread(skip_without, "npm")
     program = await asyncio.to_thread(_built, tmp_path)
     with ServerProcess("messaging", sqlite_url, tmp_path / "server.log") as server:
         client = await asyncio.create_subprocess_exec(

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 800
+
+
+def skip_without(tool: str) -> None:
+    """Skip a test whose tool is not there, or that cannot fetch packages here."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"needs {tool}")
+    if tool == "npm":
+        asked = subprocess.run(
+            ["npm", "view", "--fetch-retries=0", "typescript", "version"],
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        if asked.returncode:
+            pytest.skip("npm reaches no registry from here")
 
 
 def run_commands(commands: str, folder: Path) -> str:
