@@ -7,6 +7,7 @@ seen a whole length of time go by.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import signal
 import subprocess
@@ -20,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from dovetail.client import Agent, connect
+from dovetail.client import Agent, claims, connect
+from dovetail.client.connection import LONGEST_PAUSE
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support import holder
@@ -108,8 +110,10 @@ async def test_a_server_that_stood_still_takes_no_lease_from_those_who_could_not
 
 
 async def test_after_both_servers_were_down_holders_have_one_whole_lease_more(
-    store_url: str, tmp_path: Path
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The holder's pauses are at their longest, as late in an outage."""
+    monkeypatch.setattr(claims, "pauses", lambda: itertools.repeat(LONGEST_PAUSE))
     async with (
         serving(store_url, tmp_path, OPTIONS) as servers,
         _agent(servers, "boss") as boss,

@@ -80,17 +80,18 @@ def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
     credentials = Credentials(store, audit)
     administration = AdminServicer(Teams(store, audit), credentials)
 
-    async def begin() -> None:
+    async def prepare() -> None:
         if config.credentials:
             await _first_admin(credentials, config.admin_token_file)
-        wing.begin()
 
     def add(server: grpc.aio.Server) -> None:
         wing.add(server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(administration, server)
 
     admin = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-    return Service(names=(wing.name, admin), begin=begin, add=add, close=wing.close)
+    return Service(
+        names=(wing.name, admin), prepare=prepare, add=add, begin=wing.begin, close=wing.close
+    )
 
 
 async def _first_admin(credentials: Credentials, path: Path | None) -> None:
@@ -110,11 +111,11 @@ async def _first_admin(credentials: Credentials, path: Path | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Wing:
-    """One of the two services: its full name, how it begins, is added to a server, and ends."""
+    """One of the two services: its full name, how it is added to a server, begins, and ends."""
 
     name: str
-    begin: Callable[[], None]
     add: Callable[[grpc.aio.Server], None]
+    begin: Callable[[], None]
     close: Callable[[], None]
 
 
@@ -133,7 +134,7 @@ def _messaging(store: Store, config: ServerConfig) -> Wing:
         receiver.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Wing(name=name, begin=lambda: None, add=add, close=close)
+    return Wing(name=name, add=add, begin=lambda: None, close=close)
 
 
 def _tasks(store: Store, config: ServerConfig) -> Wing:
@@ -150,7 +151,8 @@ def _tasks(store: Store, config: ServerConfig) -> Wing:
         claims.close()
         keeper.close()
 
-    return Wing(name=name, begin=keeper.start, add=add, close=close)
+    # A lease that is counted before its holder can reach the server would end too soon.
+    return Wing(name=name, add=add, begin=keeper.start, close=close)
 
 
 SERVICES = {"messaging": _messaging, "tasks": _tasks}

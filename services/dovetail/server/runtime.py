@@ -63,11 +63,15 @@ log = structlog.get_logger("dovetail.server")
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What is served: its full names, its own first, and how it is begun, added and ended."""
+    """What is served: its full names, its own first, and how it is prepared, added and ended.
+
+    `begin` is called once callers can reach the server.
+    """
 
     names: tuple[str, ...]
-    begin: Callable[[], Awaitable[None]]
+    prepare: Callable[[], Awaitable[None]]
     add: Callable[[grpc.aio.Server], None]
+    begin: Callable[[], None]
     close: Callable[[], None]
 
 
@@ -93,7 +97,7 @@ async def running(
     try:
         with audit.open():
             service = build(store, config, audit)
-            await service.begin()
+            await service.prepare()
             gate = CredentialGate(store) if config.credentials else OpenGate()
             seam = CallSeam(gate, audit, Intake(config.request_seconds))
             async with gate.open(), _serving(config, service, store, seam) as each:
@@ -112,6 +116,7 @@ async def _serving(
     reflection.add_reflection((*service.names, SERVICE_NAME), server)
     address = _bind(server, config)
     await server.start()
+    service.begin()
     tasks = [asyncio.create_task(each) for each in (health.watch(), memory.give_back())]
     try:
         yield Running(server=server, store=store, address=address)

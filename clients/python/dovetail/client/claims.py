@@ -104,7 +104,10 @@ class Hold:
             await seen_through(self._end(error))
 
     async def _beat(self) -> None:
-        """A heartbeat each third of the lease's length, through outages of any length."""
+        """A heartbeat each third of the lease's length, through outages of any length.
+
+        After an outage the server gives a whole length more, of which the pauses must use little.
+        """
         third = self.task.task.lease.length.ToTimedelta().total_seconds() / 3
         pause, retries = third, pauses()
         while True:
@@ -119,7 +122,7 @@ class Hold:
                     self._break_off(refusal)
                     return
             except (DovetailError, TimeoutError):
-                pause = next(retries)
+                pause = min(next(retries), third / 4)
 
     def _break_off(self, refusal: DovetailError) -> None:
         """Cancel the block. A thread cannot be cancelled: there the end of the block tells."""

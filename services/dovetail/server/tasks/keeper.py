@@ -86,13 +86,14 @@ class Keeper:
         began = time.monotonic()
         held = await self._store.read("", leases.held)
         now = time.monotonic()
-        if now - self._looked > self._pause + LONGEST_GAP_SECONDS:
-            self._since = {}
+        gap = now - self._looked - self._pause
         # A look at very many leases is made less often: a lease may then end so much later, but
         # never earlier, since what counts is the time between looks that found it unchanged.
         self._pause = min(max(PERIOD_SECONDS, (now - began) * PAUSES), LONGEST_PAUSE_SECONDS)
         self._looked = now
-        self._since = {hold: self._since.get(hold, now) for hold in held}
+        self._since = {
+            hold: now if gap > _longest_gap(hold) else self._since.get(hold, now) for hold in held
+        }
         for hold, since in self._since.items():
             if now - since >= hold.length / MICROS:
                 self._write("lease lost", (hold.team_id, hold.task_id), partial(_lose, hold=hold))
@@ -138,6 +139,16 @@ class Keeper:
             log.warning("the keeper could not write", team_id=team_id, reason=error.reason.value)
         finally:
             del self._writing[key]
+
+
+def _longest_gap(hold: Hold) -> float:
+    """After how many seconds without a look a lease is counted anew.
+
+    A third of its length, in which its holder would send a heartbeat; a short lease would else end
+    by a standstill alone.
+    """
+    third = hold.length / MICROS / 3
+    return min(max(PERIOD_SECONDS, third), LONGEST_GAP_SECONDS)
 
 
 def _late(snapshot: Snapshot, now: int) -> list[tuple[str, str]]:
