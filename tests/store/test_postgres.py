@@ -9,11 +9,13 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
+from peewee import fn
 
 from dovetail.server.errors import UnavailableError
 from dovetail.server.store import agents, crew
 from dovetail.server.store.database import READERS, Store
 from dovetail.server.store.engine import StoreOpenError
+from dovetail.server.store.models import AgentRow
 from dovetail.server.store.postgres import PostgresEngine
 from messaging.talk import Agent, bob_with, known, sequences
 from store.opened import migrated, opened
@@ -208,3 +210,20 @@ async def test_names_of_one_database_are_one_team_for_all_servers(postgres_url: 
     async with running_pair(postgres_url) as one, running_pair(postgres_url) as other:
         await known(one, "bob")
         assert (await Agent(other.messaging, "bob").look()).agent_id == "bob"
+
+
+@pytest.mark.parametrize(("kibibytes", "stays"), [(64, True), (1_024, False)])
+async def test_a_connection_that_sent_a_large_statement_is_let_go(
+    postgres_url: str, kibibytes: int, stays: bool
+) -> None:
+    """libpq keeps buffers as large as the largest statement, for as long as the connection is."""
+    text, writes = "x" * kibibytes * 1024, 8
+    query = AgentRow.select(fn.length(text), fn.pg_backend_pid()).where(AgentRow.agent_id == "bob")
+
+    async with opened(postgres_url) as store:
+        await store.write("t", lambda t: agents.register(t, "t", "bob"))
+        rows = [(await store.write("t", lambda t: t.select(query)))[0] for _ in range(writes)]
+    assert {size for size, _ in rows} == {len(text)}
+    backends = {backend for _, backend in rows}
+    expected = range(1, PostgresEngine.writers + 1) if stays else [writes]
+    assert len(backends) in expected

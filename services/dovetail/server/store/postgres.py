@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 from weakref import WeakSet
@@ -55,6 +55,9 @@ GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
 RETRY_SECONDS = 0.5
 LARGEST_PAYLOAD = 7_900
 POSITION = "STRPOS"
+# libpq's buffers grow to a connection's largest statement and never shrink. One that sent a larger
+# statement than this is closed after its transaction; the next one opens another, in milliseconds.
+KEPT_BUFFER_BYTES = 512 * 1024
 # How long a thread waits for a team that another session holds, before it serves other teams.
 SETTINGS = (
     "-c lock_timeout=300ms -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
@@ -88,6 +91,7 @@ class PostgresEngine(Engine):
         self._connections = _Connections()
         database = PostgresqlDatabase(name, prefer_psycopg3=True, **cast(Any, self._conninfo))
         database.connections = self._connections
+        self._postgres = database
         super().__init__(database, f"postgresql://{shown}/{name}")
         self._conninfo["dbname"] = name
         try:
@@ -154,6 +158,16 @@ class PostgresEngine(Engine):
     def was_broken_off(self, error: BaseException) -> bool:
         """Whether it was cancelled; nothing more can be asked in the same transaction."""
         return any(isinstance(link, psycopg.errors.QueryCanceled) for link in chain(error))
+
+    @contextmanager
+    def span(self, begin: str, commit: str) -> Generator[None]:
+        """Run a block between two statements, and let a connection go whose buffers grew large."""
+        try:
+            with super().span(begin, commit):
+                yield
+        finally:
+            if self._postgres.has_large_buffers():
+                self.close_connection()
 
     def begin(self, statement: str) -> None:
         """Begin, on a new connection where the old one died while nobody used it."""
@@ -254,17 +268,39 @@ class _Connections:
 
 
 class PostgresqlDatabase(peewee.PostgresqlDatabase):
-    """Peewee's database, which tells of each connection that it makes.
+    """Peewee's database, which tells of each connection that it makes, and of its buffers.
 
     Statements and migrations know the kind of a database by the name of its class: it stays.
     """
 
     connections: _Connections
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As Peewee's."""
+        self._largest = _Largest()
+        super().__init__(*arguments, **options)
+
     def _connect(self) -> psycopg.Connection[Any]:
         made = cast("psycopg.Connection[Any]", cast(Any, super())._connect())
         self.connections.add(made)
+        self._largest.sent_bytes = 0
         return made
+
+    def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Any:
+        """As Peewee's; the size of what is sent is kept."""
+        size = len(sql) + sum(len(each) for each in params or () if isinstance(each, (str, bytes)))
+        self._largest.sent_bytes = max(self._largest.sent_bytes, size)
+        return cast(Any, super()).execute_sql(sql, params)
+
+    def has_large_buffers(self) -> bool:
+        """Whether this thread's connection has sent a large statement."""
+        return self._largest.sent_bytes > KEPT_BUFFER_BYTES
+
+
+class _Largest(threading.local):
+    """The largest statement of a thread's connection: characters, which are bytes at least."""
+
+    sent_bytes = 0
 
 
 def _hang_up(connection: psycopg.Connection[Any]) -> None:
