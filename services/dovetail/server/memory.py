@@ -21,9 +21,11 @@ def _trim() -> Callable[[int], Any] | None:
         return None
 
 
-async def give_back() -> None:
-    """Give back what is free, every few seconds, without end."""
+async def give_back(forget: Callable[[], None]) -> None:
+    """Every few seconds, without end, call `forget` and give back what is free."""
     trim = _trim()
-    while trim:
+    while True:
         await asyncio.sleep(TRIM_SECONDS)
-        await asyncio.to_thread(trim, 0)  # ctypes lets go of the interpreter meanwhile.
+        forget()
+        if trim:
+            await asyncio.to_thread(trim, 0)  # ctypes lets go of the interpreter meanwhile.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
-from dovetail.server import memory, reflection
+from dovetail.server import memory, reflection, wire
 from dovetail.server.audit import Audit
 from dovetail.server.config import ConfigError, ServerConfig
 from dovetail.server.gate import CredentialGate, OpenGate
@@ -117,7 +117,10 @@ async def _serving(
     address = _bind(server, config)
     await server.start()
     service.begin()
-    tasks = [asyncio.create_task(each) for each in (health.watch(), memory.give_back())]
+    tasks = [
+        asyncio.create_task(each)
+        for each in (health.watch(), memory.give_back(wire.forget_structs))
+    ]
     try:
         yield Running(server=server, store=store, address=address)
     finally:

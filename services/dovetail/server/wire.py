@@ -101,8 +101,14 @@ def _built(text: str) -> Struct:
 
 
 # One message to many streams is built once. Protobuf copies what is set into a message, so that
-# what is kept here is never changed. Bounded: a Struct has 10,000 values at most.
-_kept = lru_cache(maxsize=32)(_built)
+# what is kept here is never changed. A Struct of 10,000 values takes 1.7 MiB: few are kept, and
+# not for long (`forget_structs`).
+_kept = lru_cache(maxsize=8)(_built)
+
+
+def forget_structs() -> None:
+    """Let go of the structured content that is kept for streams to come."""
+    _kept.cache_clear()
 
 
 async def converted(weight: int, convert: Callable[[], T]) -> T:

@@ -1,0 +1,32 @@
+"""What a server keeps for the next stream it lets go of: a large message is not held for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+
+import pytest
+
+from dovetail.server import memory, wire
+
+
+async def test_structured_content_that_is_kept_for_streams_is_let_go_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = json.dumps({str(number): number for number in range(10_000)})
+    kept = wire.optional_struct(text)
+    assert wire.optional_struct(text) is kept
+    forgot = asyncio.Event()
+
+    def forget() -> None:
+        wire.forget_structs()
+        forgot.set()
+
+    monkeypatch.setattr(memory, "TRIM_SECONDS", 0.0)
+    giving = asyncio.create_task(memory.give_back(forget))
+    await asyncio.wait_for(forgot.wait(), 30)
+    giving.cancel()
+    with suppress(asyncio.CancelledError):
+        await giving
+    assert wire.optional_struct(text) is not kept
