@@ -54,7 +54,7 @@ async def _drain(servers: Servers, tasks: int, batch: int) -> Trial:
     """Make so many tasks; then have workers claim and complete them all."""
     for first in range(0, tasks, MOST_CREATED):
         made = [work.CreateTaskRequest(title="A task")] * min(MOST_CREATED, tasks - first)
-        await servers.tasks_stub.BatchCreateTasks(work.BatchCreateTasksRequest(tasks=made))
+        await servers.tasks_stub.BatchCreateTasks(work.BatchCreateTasksRequest(requests=made))
     taken: list[float] = []
     begin = time.perf_counter()
     await asyncio.gather(*(_work(servers, number, batch, taken) for number in range(WORKERS)))
@@ -77,7 +77,7 @@ async def _work(servers: Servers, number: int, batch: int, taken: list[float]) -
         if batch == 1:
             await stub.CompleteTask(completions[0], metadata=metadata)
         else:
-            request = work.BatchCompleteTasksRequest(tasks=completions)
+            request = work.BatchCompleteTasksRequest(requests=completions)
             await stub.BatchCompleteTasks(request, metadata=metadata)
         taken += [time.perf_counter() - before] * len(claimed)
 

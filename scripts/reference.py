@@ -134,7 +134,7 @@ class Contract:
     def _side(self, title: str, type_name: str) -> Iterator[str]:
         number, message = self._messages[type_name]
         yield f"**{title}.** {one_line(self._comments[MESSAGES, number])}"
-        yield from self._fields(number, message)
+        yield from self._fields(self._comments, number, message)
 
     def _parts(self) -> Iterator[str]:
         """The messages that are no request and no response."""
@@ -142,21 +142,30 @@ class Contract:
         sides = {
             name for each in self._service.method for name in (each.input_type, each.output_type)
         }
-        for name, (number, message) in self._messages.items():
-            if name not in sides:
-                yield ""
-                yield f"### {message.name}"
-                yield ""
-                yield one_line(self._comments[MESSAGES, number])
-                yield from self._fields(number, message)
+        own = {name: each for name, each in self._messages.items() if name not in sides}
+        for comments, messages in ((self._comments, own), (_comments(self._shared), self._used())):
+            for number, message in messages.values():
+                yield from ("", f"### {message.name}", "", one_line(comments[MESSAGES, number]))
+                yield from self._fields(comments, number, message)
         yield ""
 
-    def _fields(self, number: int, message: DescriptorProto) -> Iterator[str]:
+    def _used(self) -> dict[str, tuple[int, DescriptorProto]]:
+        """The shared messages that this contract uses, with their places in their file."""
+        shared = {
+            f".{self._shared.package}.{message.name}": (number, message)
+            for number, message in enumerate(self._shared.message_type)
+        }
+        used = _types(self._file.message_type)
+        return {name: each for name, each in shared.items() if name in used}
+
+    def _fields(
+        self, comments: dict[tuple[int, ...], str], number: int, message: DescriptorProto
+    ) -> Iterator[str]:
         yield ""
         yield "| field | type | meaning |"
         yield "|---|---|---|"
         for place, field in enumerate(message.field):
-            meaning = one_line(self._comments[MESSAGES, number, MEMBERS, place])
+            meaning = one_line(comments[MESSAGES, number, MEMBERS, place])
             yield f"| `{field.name}` | {self._type(message, field)} | {_cell(meaning)} |"
 
     def _type(self, message: DescriptorProto, field: FieldDescriptorProto) -> str:
@@ -184,7 +193,8 @@ class Contract:
 
     def _enums(self) -> Iterator[str]:
         yield "## Enums"
-        used = {field.type_name for each in self._file.message_type for field in each.field}
+        shared = [message for _, message in self._used().values()]
+        used = _types([*self._file.message_type, *shared])
         for file in (self._file, self._shared):
             comments = _comments(file)
             for number, enum in enumerate(file.enum_type):
@@ -195,6 +205,10 @@ class Contract:
                     yield one_line(comments[ENUMS, number])
                     yield ""
                     yield from _values(comments, number, enum)
+
+
+def _types(messages: Iterable[DescriptorProto]) -> set[str]:
+    return {field.type_name for each in messages for field in each.field}
 
 
 def _comments(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:

@@ -62,4 +62,4 @@ def _parts() -> Iterator[str]:
     yield "|---|" + "---|" * len(TaskState)
     for verb, parts in PARTS.items():
         cells = (" or ".join(part.value for part in parts[state]) for state in TaskState)
-        yield f"| {verb.value} | " + " | ".join(cells) + " |"
+        yield f"| {verb.words} | " + " | ".join(cells) + " |"

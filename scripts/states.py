@@ -6,16 +6,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dovetail.server.store.records import TaskState
+from dovetail.server.store.records import TaskState, TaskVerb
 from dovetail.server.tasks.notices import RETRIED as TOLD_OF_RETRIES
 from dovetail.server.tasks.notices import RULES, Rule
 from dovetail.server.tasks.states import (
-    BEFALLS,
     FORCED,
-    HOLDERS,
+    LEASE_VERBS,
     RETRIED,
+    SYSTEM_VERBS,
     TRANSITIONS,
-    Verb,
 )
 
 PAGE = Path(__file__).parent.parent / "docs" / "states.md"
@@ -26,11 +25,11 @@ This page is written by `make states` from the tables in `dovetail.server.tasks.
 
 """
 
-WHAT_BEFALLS = {
-    Verb.LOSE_LEASE: "its holder was silent for the whole length of the lease, as a server saw",
-    Verb.BECOME_READY: "the last of what it depends on was completed",
-    Verb.LOSE_DEPENDENCY: "something that it depends on failed or was cancelled",
-    Verb.BECOME_OVERDUE: "its due time has passed; it is told once",
+WHEN = {
+    TaskVerb.EXPIRE_LEASE: "a server saw no heartbeat for the lease's whole duration",
+    TaskVerb.BECOME_READY: "the last task on which it depends was completed",
+    TaskVerb.FAIL_DEPENDENCY: "a task on which it depends failed or was cancelled",
+    TaskVerb.BECOME_OVERDUE: "its due time has passed; once",
 }
 
 Moves = dict[TaskState, TaskState]
@@ -38,7 +37,7 @@ Moves = dict[TaskState, TaskState]
 
 def main() -> int:
     """Write the page, or compare it."""
-    parts = (_diagram(), _verbs(), _befalls(), _holders(), _notices())
+    parts = (_diagram(), _verbs(), _system_verbs(), _holders(), _notices())
     text = HEAD + "\n".join("\n".join((*part, "")) for part in parts)
     if "--check" not in sys.argv:
         PAGE.write_text(text)
@@ -58,7 +57,7 @@ def _diagram() -> Iterator[str]:
         for verb, moves in table.items():
             for before, after in moves.items():
                 if before is not after:
-                    arrows.setdefault((before, after), []).append(verb.value + suffix)
+                    arrows.setdefault((before, after), []).append(verb.words + suffix)
     for (before, after), verbs in arrows.items():
         yield f"    {before.name} --> {after.name}: {', '.join(verbs)}"
     yield "```"
@@ -67,16 +66,16 @@ def _diagram() -> Iterator[str]:
 def _verbs() -> Iterator[str]:
     yield from _head("verb", *_names())
     for verb, moves in TRANSITIONS.items():
-        if verb not in BEFALLS:
-            yield _row(verb.value, *(_cell(verb, moves, state) for state in TaskState))
+        if verb not in SYSTEM_VERBS:
+            yield _row(verb.words, *(_cell(verb, moves, state) for state in TaskState))
     yield ""
     yield "Refused: FAILED_PRECONDITION `TASK_STATE`, with the state and the verbs that it allows."
     yield "Retry: the failure was said to be retryable, and attempts are left. To start or claim a"
-    yield "task it must be ready: all that it depends on is COMPLETED, and its `schedule_time` has"
-    yield "passed. Otherwise it is FAILED_PRECONDITION `TASK_NOT_READY`."
+    yield "task it must be ready: every task on which it depends is COMPLETED, and its"
+    yield "`schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY`."
 
 
-def _cell(verb: Verb, moves: Moves, state: TaskState) -> str:
+def _cell(verb: TaskVerb, moves: Moves, state: TaskState) -> str:
     """Where a verb leads from a state."""
     retried, forced = RETRIED.get(verb, {}), FORCED.get(verb, {})
     if state in moves:
@@ -85,20 +84,20 @@ def _cell(verb: Verb, moves: Moves, state: TaskState) -> str:
     return f"with `force`: {forced[state].name}" if state in forced else "refused"
 
 
-def _befalls() -> Iterator[str]:
-    yield "## What befalls it"
+def _system_verbs() -> Iterator[str]:
+    yield "## System events"
     yield ""
-    yield "This happens without a call. Where it leads nowhere it is an event alone."
+    yield "These happen without a call. Where one leads to no other state it only writes its event."
     yield ""
-    yield from _head("what", "when", "where it leads")
-    for verb, when in WHAT_BEFALLS.items():
+    yield from _head("event", "when", "leads to")
+    for verb, when in WHEN.items():
         moves = TRANSITIONS.get(verb, {})
         leads = (f"{state.name}: {_cell(verb, moves, state)}" for state in moves)
-        yield _row(verb.value, when, "; ".join(leads))
+        yield _row(verb.words, when, "; ".join(leads))
 
 
 def _holders() -> Iterator[str]:
-    verbs = ", ".join(verb.value for verb in Verb if verb in HOLDERS)
+    verbs = ", ".join(verb.words for verb in TaskVerb if verb in LEASE_VERBS)
     yield "## Who may"
     yield ""
     yield f"While a task is held under a lease, its token is needed for: {verbs}."
@@ -108,19 +107,20 @@ def _holders() -> Iterator[str]:
 
 
 def _notices() -> Iterator[str]:
-    yield "## Who is told"
+    yield "## Who gets a notice"
     yield ""
-    yield "Never the agent that acted, nobody twice of one change, nobody with `notify: NONE`."
+    yield "Never the agent that acted; at most one to each agent; none with `notify: NONE`."
     yield ""
-    yield from _head("verb", "event of the notice", "who is told")
-    for verb, rule in RULES.items():
-        yield _told(verb.value, rule)
-        if verb is Verb.FAIL:
-            yield _told(f"{verb.value} (retry)", TOLD_OF_RETRIES)
+    yield from _head("verb", "verb of the notice", "who gets it")
+    for verb, rules in RULES.items():
+        for rule in rules:
+            yield _told(verb.words, rule)
+        if verb is TaskVerb.FAIL:
+            yield _told(f"{verb.words} (retry)", TOLD_OF_RETRIES)
 
 
 def _told(name: str, rule: Rule) -> str:
-    return _row(name, rule.event.name, ", ".join(part.value for part in rule.audience))
+    return _row(name, rule.verb.name, ", ".join(part.value for part in rule.audience))
 
 
 def _names() -> Iterable[str]:

@@ -35,9 +35,11 @@ def tasks(shell: Shell) -> Generator[tasks_pb2_grpc.TaskServiceStub]:
 def create(shell: Shell, *titles: str, **more: Any) -> None:
     """Have alice make tasks, t1 and so on, whose second tries are far away."""
     backoff = duration_pb2.Duration(seconds=86_400)
-    drafts = [pb.CreateTaskRequest(title=title, backoff=backoff, **more) for title in titles]
+    drafts = [
+        pb.CreateTaskRequest(title=title, initial_backoff=backoff, **more) for title in titles
+    ]
     with tasks(shell) as stub:
-        request = pb.BatchCreateTasksRequest(tasks=drafts)
+        request = pb.BatchCreateTasksRequest(requests=drafts)
         stub.BatchCreateTasks(request, metadata=caller("alice", shell.team))
 
 

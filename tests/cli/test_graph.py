@@ -22,7 +22,7 @@ def make(shell: Shell, *tasks: pb.CreateTaskRequest) -> None:
     with grpc.insecure_channel(shell.tasks) as channel:
         stub = tasks_pb2_grpc.TaskServiceStub(channel)
         stub.BatchCreateTasks(
-            pb.BatchCreateTasksRequest(tasks=tasks), metadata=caller("alice", shell.team)
+            pb.BatchCreateTasksRequest(requests=tasks), metadata=caller("alice", shell.team)
         )
 
 

@@ -55,7 +55,8 @@ def test_how_a_program_ends_is_how_the_attempt_ends(
     found = task(shell)
     assert found["state"] == f"TASK_STATE_{state}"
     assert found["failed_attempts"] == (1 if state == "PENDING" else 0)
-    assert says in found["failure"]["message"]
+    kept = "last_failure" if state == "PENDING" else "failure"
+    assert says in found[kept]["message"]
     notice = shell.json("inbox", "--as", "alice")[-1]["message"]
     assert says in notice["body"]
 

@@ -106,7 +106,7 @@ def test_an_inbox_is_followed_and_acknowledged_until_it_is_interrupted(shell: Sh
         assert following.stdout.read() == ""
         assert following.wait(SECONDS) == 130
     assert bodies([first, second]) == ["before", "after"]
-    assert first["sequence"] == "1"
+    assert first["receipt"]["sequence"] == "1"
 
 
 def test_an_inbox_is_followed_through_a_limit(shell: Shell):

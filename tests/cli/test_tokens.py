@@ -225,7 +225,7 @@ def test_a_token_without_grace_ends_when_it_is_rotated(admin: Guarded):
     ]
     assert json.loads(json.dumps(ended))["expire_time"]
     code, line = admin.fails("token", "rotate", old["credential_id"])
-    assert (code, "[CREDENTIAL_HAS_ENDED]" in line) == (4, True)
+    assert (code, "[CREDENTIAL_NOT_ROTATABLE]" in line) == (4, True)
 
 
 def test_others_may_not_administer_and_are_told_so(admin: Guarded):

@@ -240,7 +240,7 @@ def test_the_token_of_the_environment_counts_for_the_task_of_the_environment(she
 def test_a_task_is_started_under_a_lease_and_released(shell: Shell):
     shell.says("task", "create", "x")
     (made,) = shell.json("task", "start", "--as", "bob", "t1", "--lease", "1m")
-    assert made["task"]["lease"]["length"] == "60s"
+    assert made["task"]["lease"]["duration"] == "60s"
     released = shell.says(
         "task", "release", "--as", "bob", "t1", "--lease-token", made["lease_token"]
     )

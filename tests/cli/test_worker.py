@@ -128,7 +128,7 @@ def test_a_program_that_takes_too_long_is_ended_and_its_task_tried_again(shell: 
     assert "retried after" in done.out
     why = "it took longer than 1 s, and was ended"
     assert why in done.out
-    failure = task(shell)["failure"]
+    failure = task(shell)["last_failure"]
     assert failure["message"] == f"{why}\nbegun"
     assert failure["data"] == {"time_limit_seconds": 1.0}
     (notice,) = shell.json("inbox", "--as", "alice")
@@ -225,7 +225,7 @@ def test_workers_solve_a_graph_and_one_that_is_killed_costs_time_only(shell: She
     ]
     with tasks(shell) as stub:
         stub.BatchCreateTasks(
-            pb.BatchCreateTasksRequest(tasks=drafts), metadata=caller("", shell.team)
+            pb.BatchCreateTasksRequest(requests=drafts), metadata=caller("", shell.team)
         )
     words = [*PROGRAM, "worker", "--lease", "1s", "--concurrency", "2", "--json"]
     program = (*PYTHON, "import os, time; time.sleep(0.05); print(os.environ['DOVETAIL_AGENT'])")

@@ -26,7 +26,7 @@ async def test_a_question_is_answered_in_its_thread(alice: Agent, bob: Agent):
 
 async def test_the_answer_is_acknowledged_and_the_question_is_not(alice: Agent, bob: Agent):
     asking = asyncio.create_task(alice.ask("bob", "?"))
-    (question,) = await bob.receive(wait=50)
+    (question,) = await bob.receive(max_wait=50)
     await bob.reply(question, "!")
     await asking
     assert await alice.receive() == []
@@ -50,7 +50,7 @@ async def test_only_a_reply_to_this_very_message_answers_it(alice: Agent, bob: A
 
 async def test_a_question_to_oneself_does_not_answer_itself(alice: Agent):
     asking = asyncio.create_task(alice.ask("alice", "?"))
-    (question,) = await alice.receive(wait=50)
+    (question,) = await alice.receive(max_wait=50)
     await question.reply("!")
     assert (await asking).body == "!"
 

@@ -103,10 +103,10 @@ def test_questions_and_replies_without_asyncio(addresses: str, tmp_path: Path) -
 import threading
 def answer():
     with connect("bob", ADDRESSES) as bob:
-        (question,) = bob.receive(wait=50)
+        (question,) = bob.receive(max_wait=50)
         bob.reply(question, "soon", request_id="r")
         question.reply("soon", request_id="r")
-        (other,) = bob.receive(wait=50, acknowledge=[question.sequence])
+        (other,) = bob.receive(max_wait=50, acknowledge=[question.sequence])
         other.reply("now", subject="done", data={"n": 1})
         other.acknowledge()
 with connect("alice", ADDRESSES) as alice:
@@ -139,7 +139,7 @@ from datetime import timedelta
 from dovetail.client import LeaseLostError, WorkFailedError, draft
 with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
     later = timedelta(hours=1)
-    alice.tasks.create_many(draft(str(n), input={"n": n}, backoff=later) for n in range(6))
+    alice.tasks.create_many(draft(str(n), input={"n": n}, initial_backoff=later) for n in range(6))
     with bob.claim() as task:
         task.progress(50, "half")
         task.heartbeat()

@@ -115,7 +115,7 @@ async def test_a_task_s_refusals_are_typed(alice: Agent, bob: Agent):
     with pytest.raises(client.FailedPreconditionError) as state:
         await alice.tasks.complete("mine")
     assert state.value.reason == "TASK_STATE"
-    assert "start" in state.value.metadata["allowed_verbs"]
+    assert "START" in state.value.metadata["allowed_verbs"]
     await bob.tasks.start("mine")
     with pytest.raises(client.AbortedError) as stale:
         await alice.tasks.cancel("mine", etag=task.etag)

@@ -26,7 +26,7 @@ async def test_a_block_whose_task_is_cancelled_ends(alice: Agent, bob: Agent):
     broken_off = asyncio.Event()
 
     async def work() -> None:
-        async with bob.claim(lease=SHORT_LEASE) as task:
+        async with bob.claim(lease_duration=SHORT_LEASE) as task:
             held.append(task)
             await alice.tasks.cancel(task.task_id)
             try:
@@ -48,7 +48,7 @@ async def test_a_block_that_will_not_stop_is_told_at_its_end(alice: Agent, bob: 
     refused: list[LeaseLostError] = []
 
     async def work() -> None:
-        async with bob.claim(lease=SHORT_LEASE) as task:
+        async with bob.claim(lease_duration=SHORT_LEASE) as task:
             await alice.tasks.cancel(task.task_id)
             try:
                 await asyncio.Event().wait()
@@ -78,7 +78,7 @@ async def test_a_block_that_is_lost_and_cancelled_from_outside_is_cancelled(
     made = await alice.tasks.create("x")
 
     async def work() -> None:
-        async with bob.claim(lease=SHORT_LEASE):
+        async with bob.claim(lease_duration=SHORT_LEASE):
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -175,7 +175,7 @@ from dovetail.client import LeaseLostError, connect
 async def main():
     async with connect("bob", messaging=sys.argv[1], tasks=sys.argv[2]) as bob:
         try:
-            async with bob.claim(lease=timedelta(seconds=0.6)):
+            async with bob.claim(lease_duration=timedelta(seconds=0.6)):
                 await asyncio.Event().wait()
         except LeaseLostError as lost:
             print(lost.metadata["last_verb"])
@@ -196,7 +196,7 @@ async def test_a_holder_that_stood_still_past_its_lease_learns_that_it_lost(
         await seen(alice, made.task_id, is_in(pb.TASK_STATE_FAILED))
         holder.send_signal(signal.SIGCONT)
         printed, _ = await holder.communicate()
-        assert printed.decode().split() == ["lose-lease"]
+        assert printed.decode().split() == ["EXPIRE_LEASE"]
     finally:
         if holder.returncode is None:
             holder.kill()

@@ -14,7 +14,7 @@ import pytest
 
 from client.conftest import until
 from dovetail.client import Agent, connect
-from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from support.processes import ServerProcess
 from support.soak import full_or_tenth
 
@@ -82,7 +82,7 @@ class Program:
         """Read letters without a stream."""
         done_with: list[int] = []
         while END not in self.received:
-            messages = await receiver.receive(wait=20, max_messages=3, acknowledge=done_with)
+            messages = await receiver.receive(max_wait=20, max_messages=3, acknowledge=done_with)
             self.received += [message.body for message in messages]
             done_with = [message.sequence for message in messages]
         await receiver.acknowledge(done_with)
@@ -162,7 +162,7 @@ async def _check(program: Program, agents: dict[str, Agent]) -> None:
     assert program.read == list(enumerate(program.sent, 1))
     assert program.received == program.sent
     for name, agent in agents.items():
-        unread = agent.messages(recipient_id=name, states=[pb.DELIVERY_STATE_UNACKNOWLEDGED])
+        unread = agent.messages(recipient_id=name, states=[types_pb2.DELIVERY_STATE_UNACKNOWLEDGED])
         assert [record async for record in unread] == [], name
     worker = agents["worker"].tasks
     assert [(task.task_id, task.attempt) async for task in worker.list()] == [

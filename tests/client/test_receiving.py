@@ -41,7 +41,7 @@ async def test_one_call_acknowledges_and_receives(alice: Agent):
 
 
 async def test_a_message_that_comes_ends_the_wait(alice: Agent, messaging: Running):
-    receiving = asyncio.create_task(alice.receive(wait=50))
+    receiving = asyncio.create_task(alice.receive(max_wait=50))
     await until(lambda: bool(messaging.store.bells.watched()))
     await alice.send("alice", "here")
     assert bodies(await receiving) == ["here"]
@@ -49,13 +49,13 @@ async def test_a_message_that_comes_ends_the_wait(alice: Agent, messaging: Runni
 
 async def test_a_wait_may_be_longer_than_a_call(connected: Connect):
     async with connected("carol", timeout=1) as carol:
-        assert await carol.receive(wait=1.5) == []
+        assert await carol.receive(max_wait=1.5) == []
 
 
 async def test_a_wait_beyond_the_limit_is_refused(alice: Agent):
     with pytest.raises(InvalidArgumentError) as wrong:
-        await alice.receive(wait=60)
-    assert [violation.field for violation in wrong.value.violations] == ["wait"]
+        await alice.receive(max_wait=60)
+    assert [violation.field for violation in wrong.value.violations] == ["max_wait"]
 
 
 async def test_an_inbox_of_another_is_acknowledged_as_the_other_s(alice: Agent, bob: Agent):

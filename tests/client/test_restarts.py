@@ -53,7 +53,7 @@ async def test_talk_goes_on_through_a_restart_each_message_once_and_in_order(
 
         async def talk() -> list[int]:
             answers = [await alice.send("bob", str(number)) for number in range(MESSAGES)]
-            return [answer.deliveries[0].sequence for answer in answers]
+            return [answer.receipts[0].sequence for answer in answers]
 
         receiving, talking = asyncio.create_task(receive()), asyncio.create_task(talk())
         await until(lambda: len(received) >= MESSAGES // 3)
@@ -76,7 +76,7 @@ async def test_waiting_goes_on_through_a_restart(messaging: ServerProcess):
         connect("alice", messaging=messaging.address, timeout=60) as alice,
         connect("bob", messaging=messaging.address, timeout=60) as bob,
     ):
-        waiting = asyncio.create_task(bob.receive(wait=50))
+        waiting = asyncio.create_task(bob.receive(max_wait=50))
         # Who receives is registered.
         while not [agent async for agent in alice.agents()]:  # noqa: ASYNC110
             await asyncio.sleep(0.005)

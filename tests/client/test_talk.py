@@ -7,6 +7,7 @@ import pytest
 from client.conftest import Connect
 from dovetail.client import Agent, InvalidArgumentError
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST
 
 
@@ -52,7 +53,7 @@ async def test_a_message_arrives_with_all_that_was_said(alice: Agent, bob: Agent
         task_id=task.task_id,
         labels={"k": "v"},
     )
-    assert [(place.recipient_id, place.sequence) for place in sent.deliveries] == [
+    assert [(place.recipient_id, place.sequence) for place in sent.receipts] == [
         ("bob", 1),
         ("alice", 2),
     ]
@@ -75,14 +76,14 @@ async def test_a_message_is_found_with_what_became_of_it(alice: Agent, bob: Agen
     sent = await alice.send("bob", "x")
     await bob.acknowledge([1])
     record = await alice.message(sent.message_id)
-    assert record.receipts[0].state == pb.DELIVERY_STATE_ACKNOWLEDGED
+    assert record.receipts[0].state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED
     acknowledged = alice.messages(
         recipient_id="bob",
-        states=[pb.DELIVERY_STATE_ACKNOWLEDGED],
+        states=[types_pb2.DELIVERY_STATE_ACKNOWLEDGED],
         order=ORDER_NEWEST_FIRST,
     )
     assert [found.message.message_id async for found in acknowledged] == [sent.message_id]
-    unread = alice.messages(recipient_id="bob", states=[pb.DELIVERY_STATE_UNACKNOWLEDGED])
+    unread = alice.messages(recipient_id="bob", states=[types_pb2.DELIVERY_STATE_UNACKNOWLEDGED])
     assert [found async for found in unread] == []
 
 

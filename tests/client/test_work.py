@@ -83,7 +83,7 @@ async def test_a_report_counts_what_was_done(alice: Agent):
     await alice.tasks.start(task.task_id)
     await alice.tasks.complete(task.task_id)
     await alice.tasks.create("y", labels={"a": "b"})
-    report = await alice.tasks.report(bucket=timedelta(hours=1))
+    report = await alice.tasks.report(bucket_duration=timedelta(hours=1))
     assert (report.total_tasks, report.completed_tasks) == (2, 1)
     assert [bucket.completed_tasks for bucket in report.completions] == [1]
     assert (await alice.tasks.report(pb.TaskFilter(labels={"a": "b"}))).total_tasks == 1
@@ -104,11 +104,11 @@ async def test_a_task_waits_for_others_and_for_its_time(alice: Agent, bob: Agent
         parent_task_id=first.task_id,
         schedule_time=later,
         max_attempts=7,
-        backoff=timedelta(minutes=2),
+        initial_backoff=timedelta(minutes=2),
     )
-    assert (list(second.depends_on), second.waiting_for) == ([first.task_id], 1)
+    assert (list(second.depends_on), second.waiting_for_count) == ([first.task_id], 1)
     assert second.schedule_time.ToDatetime(UTC) == later
-    assert (second.max_attempts, second.backoff.ToTimedelta()) == (7, timedelta(minutes=2))
+    assert (second.max_attempts, second.initial_backoff.ToTimedelta()) == (7, timedelta(minutes=2))
     parts = alice.tasks.list(pb.TaskFilter(parent_task_id=first.task_id))
     assert [task.title async for task in parts] == ["second"]
     with pytest.raises(FailedPreconditionError, match="not ready"):
@@ -118,9 +118,9 @@ async def test_a_task_waits_for_others_and_for_its_time(alice: Agent, bob: Agent
 async def test_the_new_fields_can_be_updated(alice: Agent):
     one, two = await alice.tasks.create("one"), await alice.tasks.create("two")
     wanted = pb.Task(task_id=two.task_id, depends_on=[one.task_id], max_attempts=2)
-    wanted.backoff.FromTimedelta(timedelta(seconds=9))
+    wanted.initial_backoff.FromTimedelta(timedelta(seconds=9))
     wanted.schedule_time.FromDatetime(datetime(2100, 1, 2, tzinfo=UTC))
-    fields = ["depends_on", "max_attempts", "backoff", "schedule_time"]
+    fields = ["depends_on", "max_attempts", "initial_backoff", "schedule_time"]
     changed = await alice.tasks.update(wanted, fields)
     assert [getattr(changed, field) for field in fields] == [
         getattr(wanted, field) for field in fields
@@ -129,7 +129,7 @@ async def test_the_new_fields_can_be_updated(alice: Agent):
 
 async def test_many_tasks_are_made_at_once_all_or_none(alice: Agent):
     drafts = [
-        draft("roof", task_id="roof", depends_on=["wall"], backoff=timedelta(0)),
+        draft("roof", task_id="roof", depends_on=["wall"], initial_backoff=timedelta(0)),
         draft("wall", task_id="wall", input={"n": 1}),
     ]
     made = await alice.tasks.create_many(drafts, request_id="r")
@@ -158,9 +158,9 @@ async def test_what_caused_an_act_is_acknowledged_with_it(alice: Agent, bob: Age
 async def test_tasks_are_claimed_and_held_by_a_token(alice: Agent, bob: Agent):
     await alice.tasks.create_many([draft("one"), draft("two"), draft("no", labels={"a": "b"})])
     assert await bob.tasks.claim(filter=pb.TaskFilter(labels={"a": "c"})) == []
-    one, two = await bob.tasks.claim(max_tasks=2, wait=20, lease=timedelta(seconds=30))
+    one, two = await bob.tasks.claim(max_tasks=2, max_wait=20, lease_duration=timedelta(seconds=30))
     assert (one.task.title, two.task.title) == ("one", "two")
-    assert one.task.lease.length.ToTimedelta() == timedelta(seconds=30)
+    assert one.task.lease.duration.ToTimedelta() == timedelta(seconds=30)
     task_id, token = one.task.task_id, one.lease_token
     beat = await bob.tasks.heartbeat(
         task_id, progress=pb.TaskProgress(percent=5, note="begun"), lease_token=token
@@ -178,7 +178,7 @@ async def test_tasks_are_claimed_and_held_by_a_token(alice: Agent, bob: Agent):
 
 
 async def test_a_claim_waits_for_work_that_is_yet_to_come(alice: Agent, bob: Agent):
-    waiting = asyncio.create_task(bob.tasks.claim(wait=50))
+    waiting = asyncio.create_task(bob.tasks.claim(max_wait=50))
     while len([agent async for agent in alice.agents()]) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     await alice.tasks.create("x")
@@ -187,7 +187,7 @@ async def test_a_claim_waits_for_work_that_is_yet_to_come(alice: Agent, bob: Age
 
 
 async def test_one_task_is_started_under_a_lease(alice: Agent, bob: Agent):
-    made = await alice.tasks.create("x", backoff=timedelta(0))
+    made = await alice.tasks.create("x", initial_backoff=timedelta(0))
     started = await bob.tasks.start_leased(made.task_id, timedelta(minutes=1), request_id="r")
     again = await bob.tasks.start_leased(made.task_id, timedelta(minutes=1), request_id="r")
     assert started == again

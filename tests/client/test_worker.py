@@ -178,7 +178,7 @@ async def test_what_is_lost_while_it_is_completed_leaves_the_others(alice: Agent
 async def test_exceptions_fail_their_tasks_and_work_goes_on(
     alice: Agent, bob: Agent, caplog: pytest.LogCaptureFixture
 ):
-    await make(alice, 4, backoff=timedelta(0), max_attempts=2)
+    await make(alice, 4, initial_backoff=timedelta(0), max_attempts=2)
     attempts: Counter[str] = Counter()
 
     async def handle(task: HeldTask) -> Any:
@@ -218,7 +218,7 @@ async def test_a_task_that_is_lost_breaks_its_handler_off_and_work_goes_on(
         finally:
             broken_off.set()
 
-    working = asyncio.create_task(bob.work(handle, lease=SHORT_LEASE))
+    working = asyncio.create_task(bob.work(handle, lease_duration=SHORT_LEASE))
     await until_all(alice, lambda task: task.state == pb.TASK_STATE_IN_PROGRESS)
     await alice.tasks.cancel(task.task_id)
     await broken_off.wait()
@@ -235,7 +235,7 @@ async def test_heartbeats_keep_all_that_it_holds(alice: Agent, bob: Agent):
     async def handle(task: HeldTask) -> None:
         await enough.wait()
 
-    working = asyncio.create_task(bob.work(handle, concurrency=5, lease=SHORT_LEASE))
+    working = asyncio.create_task(bob.work(handle, concurrency=5, lease_duration=SHORT_LEASE))
     end = made[0].create_time.ToDatetime() + 4 * SHORT_LEASE
     await until_all(alice, lambda task: task.lease.expire_time.ToDatetime() > end)
     enough.set()
@@ -290,7 +290,7 @@ async def test_a_thread_that_is_broken_off_learns_it_when_it_tells_of_its_progre
         finally:
             lost.set()
 
-    working = asyncio.create_task(bob.work(handle, lease=SHORT_LEASE))
+    working = asyncio.create_task(bob.work(handle, lease_duration=SHORT_LEASE))
     await until_all(alice, lambda task: task.state == pb.TASK_STATE_IN_PROGRESS)
     await alice.tasks.cancel(task.task_id)
     assert await asyncio.to_thread(lost.wait, 30)
@@ -307,7 +307,7 @@ async def test_while_the_thread_of_a_lost_task_runs_others_may_take_the_next(
         go_on.wait(60)
         task.check()
 
-    working = asyncio.create_task(bob.work(handle, lease=SHORT_LEASE))
+    working = asyncio.create_task(bob.work(handle, lease_duration=SHORT_LEASE))
     try:
         await until_all(alice, lambda task: task.state == pb.TASK_STATE_IN_PROGRESS)
         await make(alice, 2)
@@ -329,7 +329,7 @@ async def test_claims_that_are_refused_end_the_work(bob: Agent):
         raise AssertionError("there is no task")
 
     with pytest.raises(InvalidArgumentError, match="lease"):
-        await bob.work(handle, lease=timedelta(days=1))
+        await bob.work(handle, lease_duration=timedelta(days=1))
     with pytest.raises(ValueError, match="concurrency"):
         await bob.work(handle, concurrency=0)
 

@@ -76,7 +76,7 @@ class Bystander:
         """What keeps the lease of a task."""
         create = t.CreateTaskRequest(title=SECRET, assignee_id=AGENT)
         task_id = (await self._call(self._work.CreateTask, create)).task.task_id
-        start = t.StartTaskRequest(task_id=task_id, lease=Duration(seconds=LEASE_SECONDS))
+        start = t.StartTaskRequest(task_id=task_id, lease_duration=Duration(seconds=LEASE_SECONDS))
         token = (await self._call(self._work.StartTask, start)).lease_token
         return t.HeartbeatTaskRequest(task_id=task_id, lease_token=token)
 

@@ -31,7 +31,14 @@ SERVED = {
 
 ADMIN = "AdminService"
 SELDOM = ("DeleteTask", "RevokeCredential", "CancelTask", "CreateTeam")
-OFTEN = ("SendMessage", "CreateTask", "ClaimTask", "StartTask", "RequestInput", "ProvideInput")
+OFTEN = (
+    "SendMessage",
+    "CreateTask",
+    "ClaimTask",
+    "StartTask",
+    "RequestTaskInput",
+    "ProvideTaskInput",
+)
 """What makes that of which other calls speak."""
 
 ODDNESS = (0.0, 0.0, 0.0, 0.02, 0.1, 0.5)
@@ -82,7 +89,7 @@ class Case:
     def waits(self) -> bool:
         """Whether the server may take its time, as the request has it."""
         names = self.method.input_type.fields_by_name
-        return self.method.server_streaming or "wait" in names
+        return self.method.server_streaming or "max_wait" in names
 
     def line(self, shown_bytes: int = SHOWN_BYTES) -> str:
         """All that somebody needs to make this call again."""
@@ -193,7 +200,7 @@ class Maker:
         waiting = tasks_pb2.CreateTaskRequest(
             title="waits", depends_on=[task.task_id] if task else [], assignee_id=AGENTS[0]
         )
-        request = tasks_pb2.BatchCreateTasksRequest(tasks=[waiting] * CROWD)
+        request = tasks_pb2.BatchCreateTasksRequest(requests=[waiting] * CROWD)
         service = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"]
         return "tasks", service.methods_by_name["BatchCreateTasks"], request.SerializeToString()
 

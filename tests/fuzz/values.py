@@ -66,12 +66,12 @@ ODD_SECONDS = (
 )
 ODD_NANOS = (-1, 1, 999, 1_000, 999_999_999, 1_000_000_000, 2**31 - 1)
 DURATIONS = {
-    "wait": (0.0, 0.01, 0.1, 0.3),
-    "lease": (0.5, 1.0, 10.0, 60.0),
+    "max_wait": (0.0, 0.01, 0.1, 0.3),
+    "lease_duration": (0.5, 1.0, 10.0, 60.0),
     "grace": (0.0, 1.0, 60.0),
     "lifetime": (1.0, 5.0, 3_600.0),
-    "bucket": (1.0, 60.0, 3_600.0),
-    "backoff": (0.001, 0.1, 1.0),
+    "bucket_duration": (1.0, 60.0, 3_600.0),
+    "initial_backoff": (0.001, 0.1, 1.0),
 }
 MASKS = ("title", "description", "labels", "priority", "due_time", "schedule_time", "input")
 MORE_MASKS = ("depends_on", "max_attempts", "backoff", "parent_task_id", "thread_id")

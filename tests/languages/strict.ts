@@ -90,7 +90,7 @@ async function follow(stop: AbortSignal) {
       const wish = { start: { case: "afterSequence", value: cursor } } as const;
       for await (const response of messaging.subscribeInbox(wish, { headers, signal: stop })) {
         pause = pauses();
-        const sequences = response.deliveries.map((delivery) => delivery.sequence);
+        const sequences = response.deliveries.map((delivery) => delivery.receipt!.sequence);
         sequences.forEach((sequence, place) => {
           const next = cursor + BigInt(place) + 1n;
           if (sequence !== next) gaps.push(`${sequence} in the place of ${next}`);
@@ -130,9 +130,9 @@ async function everything() {
   const unacknowledged: string[] = [];
   const wish = { includeAcknowledged: true };
   for await (const response of messaging.subscribeInbox(wish, { headers })) {
-    for (const { message, sequence, acknowledgeTime } of response.deliveries) {
+    for (const { message, receipt } of response.deliveries) {
       bodies.set(message!.body, (bodies.get(message!.body) ?? 0) + 1);
-      if (acknowledged.has(sequence) && !acknowledgeTime) unacknowledged.push(message!.body);
+      if (acknowledged.has(receipt!.sequence) && !receipt!.stateTime) unacknowledged.push(message!.body);
     }
     if (response.mark === StreamMark.CAUGHT_UP) break;
   }

@@ -24,7 +24,7 @@ async def refusal(call: Any) -> grpc.aio.AioRpcError:
 
 def sequences(deliveries: Iterable[pb.Delivery]) -> list[int]:
     """Where deliveries stand in their inbox."""
-    return [delivery.sequence for delivery in deliveries]
+    return [delivery.receipt.sequence for delivery in deliveries]
 
 
 class Inbox:

@@ -6,7 +6,8 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST, ORDER_OLDEST_FIRST, Order
+from dovetail.types.v1 import types_pb2
+from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST, ORDER_OLDEST_FIRST, Order, TimeRange
 from messaging.talk import bob_with, caller_of, known, refusal
 from support.pair import Pair, bad_fields, error_info
 
@@ -22,12 +23,15 @@ async def test_one_message_is_answered_with_the_receipt_of_each_recipient(pair: 
     await bob.acknowledge(sequences=[2])
     record = await alice.read(sent.message_id)
     eve_receipt, bob_receipt = record.receipts
-    assert eve_receipt == pb.Receipt(
-        recipient_id="eve", sequence=1, state=pb.DELIVERY_STATE_UNACKNOWLEDGED
+    assert eve_receipt == types_pb2.Receipt(
+        recipient_id="eve",
+        sequence=1,
+        message_id=sent.message_id,
+        state=types_pb2.DELIVERY_STATE_UNACKNOWLEDGED,
     )
     assert (bob_receipt.recipient_id, bob_receipt.sequence) == ("bob", 2)
-    assert bob_receipt.state == pb.DELIVERY_STATE_ACKNOWLEDGED
-    assert bob_receipt.acknowledge_time.ToMicroseconds() >= sent.create_time.ToMicroseconds()
+    assert bob_receipt.state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED
+    assert bob_receipt.state_time.ToMicroseconds() >= sent.create_time.ToMicroseconds()
 
 
 @pytest.mark.parametrize("message_id", ["m2", "m0", "x1", "M1", "m+1", "m" + "9" * 18])
@@ -113,7 +117,7 @@ async def test_a_token_is_good_for_the_same_listing_only(pair: Pair) -> None:
     calls = (
         bob.list_messages(page_token=token, order=ORDER_NEWEST_FIRST),
         bob.list_messages(page_token=token, recipient_id="bob"),
-        bob.list_messages(page_token=token, states=[pb.DELIVERY_STATE_ACKNOWLEDGED]),
+        bob.list_messages(page_token=token, states=[types_pb2.DELIVERY_STATE_ACKNOWLEDGED]),
         bob.list_messages(page_token=token, filter=pb.MessageFilter(thread_id="x")),
         stranger.list_messages(page_token=token),
     )
@@ -146,9 +150,11 @@ async def test_states_choose_by_deliveries_of_the_inbox_or_of_any(pair: Pair) ->
     await alice.send("bob", subject="done")
     await alice.send("eve", subject="open")
     await bob.acknowledge(through_sequence=2)
-    done, waiting = pb.DELIVERY_STATE_ACKNOWLEDGED, pb.DELIVERY_STATE_UNACKNOWLEDGED
+    done, waiting = types_pb2.DELIVERY_STATE_ACKNOWLEDGED, types_pb2.DELIVERY_STATE_UNACKNOWLEDGED
 
-    async def found(*states: pb.DeliveryState.ValueType, recipient_id: str = "") -> list[str]:
+    async def found(
+        *states: types_pb2.DeliveryState.ValueType, recipient_id: str = ""
+    ) -> list[str]:
         return subjects(await bob.list_messages(states=states, recipient_id=recipient_id))
 
     assert await found(done) == ["half", "done"]
@@ -176,9 +182,11 @@ async def test_a_filter_chooses_by_what_a_message_is(pair: Pair) -> None:
     assert await found(minimum_importance=pb.IMPORTANCE_NORMAL) == ["2", "3"]
     assert await found(minimum_importance=pb.IMPORTANCE_HIGH) == ["3"]
     assert await found(minimum_importance=pb.IMPORTANCE_UNSPECIFIED) == ["1", "2", "3"]
-    assert await found(create_time_from=last.create_time) == ["3"]
-    assert await found(create_time_until=last.create_time) == ["1", "2"]
-    assert await found(create_time_from=first.create_time, sender_ids=["bob"]) == ["2"]
+    assert await found(create_time=TimeRange(start_time=last.create_time)) == ["3"]
+    assert await found(create_time=TimeRange(end_time=last.create_time)) == ["1", "2"]
+    assert await found(create_time=TimeRange(start_time=first.create_time), sender_ids=["bob"]) == [
+        "2"
+    ]
     assert await found(thread_id="none") == []
 
 

@@ -15,6 +15,7 @@ from dovetail.server.main import ServerConfig, build, running
 from dovetail.server.store import inboxes
 from dovetail.server.store.database import Store
 from dovetail.tasks.v1 import tasks_pb2
+from dovetail.types.v1 import types_pb2
 from support.pair import Pair, bad_fields, caller, error_info
 
 BOB = caller("bob")
@@ -62,7 +63,7 @@ async def test_it_answers_what_is_not_acknowledged_until_it_is(pair: Pair) -> No
 
 async def test_it_waits_and_is_woken_by_what_arrives(pair: Pair) -> None:
     await sent(pair)
-    waiting = asyncio.ensure_future(receive(pair, wait=Duration(seconds=50)))
+    waiting = asyncio.ensure_future(receive(pair, max_wait=Duration(seconds=50)))
     await until_watched(pair.messaging_store)
     assert not waiting.done()
     await sent(pair, "news")
@@ -72,16 +73,16 @@ async def test_it_waits_and_is_woken_by_what_arrives(pair: Pair) -> None:
 
 async def test_it_is_woken_by_a_change_of_a_task_in_the_other_service(pair: Pair) -> None:
     await sent(pair)
-    waiting = asyncio.ensure_future(receive(pair, wait=Duration(seconds=50)))
+    waiting = asyncio.ensure_future(receive(pair, max_wait=Duration(seconds=50)))
     create = tasks_pb2.CreateTaskRequest(title="Work", assignee_id="bob")
     await pair.tasks.CreateTask(create, metadata=caller("alice"))
     (delivery,) = (await waiting).deliveries
-    assert delivery.message.notice.event == pb.NOTICE_EVENT_TASK_ASSIGNED
+    assert delivery.message.notice.verb == types_pb2.TASK_VERB_ASSIGN
 
 
 async def test_nothing_in_time_is_an_empty_answer(pair: Pair) -> None:
     await sent(pair)
-    assert bodies(await receive(pair, wait=Duration(nanos=1_000_000))) == []
+    assert bodies(await receive(pair, max_wait=Duration(nanos=1_000_000))) == []
 
 
 async def test_a_filter_chooses_and_what_it_leaves_stays(pair: Pair) -> None:
@@ -122,8 +123,8 @@ async def test_a_sequence_in_the_future_acknowledges_nothing(pair: Pair) -> None
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
-        ({"wait": Duration(seconds=51)}, "wait"),
-        ({"wait": Duration(seconds=-1)}, "wait"),
+        ({"max_wait": Duration(seconds=51)}, "max_wait"),
+        ({"max_wait": Duration(seconds=-1)}, "max_wait"),
         ({"max_messages": -1}, "max_messages"),
         ({"max_messages": 1_001}, "max_messages"),
         ({"acknowledge_sequences": [0]}, "acknowledge_sequences[0]"),
@@ -145,7 +146,7 @@ async def test_a_stopping_server_answers_those_who_wait(sqlite_url: str) -> None
             channel = grpc.aio.insecure_channel(server.address)
             await clients.enter_async_context(channel)
             stub = messaging_pb2_grpc.MessagingServiceStub(channel)
-            request = pb.ReceiveMessagesRequest(wait=Duration(seconds=50))
+            request = pb.ReceiveMessagesRequest(max_wait=Duration(seconds=50))
             waiting = asyncio.ensure_future(stub.ReceiveMessages(request, metadata=BOB))
             await until_watched(server.store)
         assert bodies(await waiting) == []

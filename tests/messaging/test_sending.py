@@ -54,6 +54,7 @@ async def test_a_message_keeps_all_that_it_carries(pair: Pair) -> None:
         labels={"project": "x", "空": ""},
         kind=pb.MESSAGE_KIND_MESSAGE,
         create_time=sent.create_time,
+        recipient_count=1,
     )
 
 
@@ -77,7 +78,7 @@ async def test_many_recipients_each_get_it_at_the_end_of_their_inbox(pair: Pair)
     alice, bob, eve = await known(pair, "alice", "bob", "eve")
     await alice.send("eve")
     sent = await alice.send("eve", "bob", body="both")
-    assert [(each.recipient_id, each.sequence) for each in sent.deliveries] == [
+    assert [(each.recipient_id, each.sequence) for each in sent.receipts] == [
         ("eve", 2),
         ("bob", 1),
     ]
@@ -90,16 +91,21 @@ async def test_a_thousand_recipients_get_one_message_in_one_call(pair: Pair) -> 
     names = [f"agent-{number:04}" for number in range(1_000)]
     await known(pair, *names)
     sent = await alice.send(*names, body="all")
-    assert [each.recipient_id for each in sent.deliveries] == names
-    assert {each.sequence for each in sent.deliveries} == {1}
+    assert [each.recipient_id for each in sent.receipts] == names
+    assert {each.sequence for each in sent.receipts} == {1}
     record = await alice.read(sent.message_id)
-    assert [receipt.recipient_id for receipt in record.receipts] == names
+    message = record.message
+    assert (list(message.recipient_ids), message.recipient_count) == (names[:10], 1_000)
+    assert [receipt.recipient_id for receipt in record.receipts] == names[:10]
+    (delivery,) = await caller_of(pair, names[-1]).backlog()
+    assert (delivery.receipt, delivery.message) == (sent.receipts[-1], message)
+    assert delivery.ByteSize() < 400
 
 
 async def test_a_recipient_named_twice_gets_it_once(pair: Pair) -> None:
     alice, bob, _ = await known(pair, "alice", "bob", "eve")
     sent = await alice.send("bob", "eve", "bob", "eve")
-    assert [each.recipient_id for each in sent.deliveries] == ["bob", "eve"]
+    assert [each.recipient_id for each in sent.receipts] == ["bob", "eve"]
     (delivery,) = await bob.backlog()
     assert list(delivery.message.recipient_ids) == ["bob", "eve"]
 
@@ -107,7 +113,7 @@ async def test_a_recipient_named_twice_gets_it_once(pair: Pair) -> None:
 async def test_an_agent_may_write_to_itself_and_is_registered_by_it(pair: Pair) -> None:
     alice = caller_of(pair, "alice")
     sent = await alice.send("alice", body="note to self")
-    assert [(each.recipient_id, each.sequence) for each in sent.deliveries] == [("alice", 1)]
+    assert [(each.recipient_id, each.sequence) for each in sent.receipts] == [("alice", 1)]
     (delivery,) = await alice.backlog()
     assert (delivery.message.sender_id, delivery.message.body) == ("alice", "note to self")
 

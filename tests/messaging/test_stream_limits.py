@@ -9,6 +9,7 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2
+from dovetail.types.v1.types_pb2 import TimeRange
 from messaging.talk import Agent, Inbox, bob_with, known, sequences
 from support.pair import Pair, error_info, running_pair
 
@@ -66,8 +67,8 @@ async def test_a_filter_wants_all_of_its_conditions(pair: Pair) -> None:
     assert await found(labels={"a": "1", "b": "2"}) == [1]
     assert await found(kinds=[pb.MESSAGE_KIND_NOTICE]) == [4]
     assert await found(kinds=[pb.MESSAGE_KIND_MESSAGE, pb.MESSAGE_KIND_NOTICE]) == [1, 2, 3, 4]
-    assert await found(create_time_until=first.create_time) == []
-    assert await found(create_time_from=first.create_time) == [1, 2, 3, 4]
+    assert await found(create_time=TimeRange(end_time=first.create_time)) == []
+    assert await found(create_time=TimeRange(start_time=first.create_time)) == [1, 2, 3, 4]
     assert await found(sender_ids=["alice"], task_id="t") == [1]
 
 

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from messaging.talk import bob_with, caller_of, known, refusal, sequences
 from support.pair import Pair, error_info
 
@@ -114,10 +115,10 @@ async def test_what_is_acknowledged_is_sent_on_request_only(pair: Pair) -> None:
     assert sequences(await bob.backlog()) == [2, 4]
     found = await bob.backlog(include_acknowledged=True)
     assert sequences(found) == [1, 2, 3, 4]
-    done = [each for each in found if each.state == pb.DELIVERY_STATE_ACKNOWLEDGED]
+    done = [each for each in found if each.receipt.state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED]
     assert sequences(done) == [1, 3]
-    assert all(each.HasField("acknowledge_time") for each in done)
-    assert not any(each.HasField("acknowledge_time") for each in found if each not in done)
+    assert all(each.receipt.HasField("state_time") for each in done)
+    assert not any(each.receipt.HasField("state_time") for each in found if each not in done)
 
 
 async def test_the_cursor_passes_an_acknowledged_end(pair: Pair) -> None:

@@ -55,7 +55,7 @@ async def test_teams_number_their_messages_and_inboxes_by_themselves(pair: Pair)
     await bob_with(pair, 3)
     (red_bob,) = await known(pair, "bob", team_id="red")
     sent = await red_bob.send("bob")
-    assert (sent.message_id, sent.deliveries[0].sequence) == ("m1", 1)
+    assert (sent.message_id, sent.receipts[0].sequence) == ("m1", 1)
 
 
 async def test_a_stream_hears_of_its_own_team_only(pair: Pair) -> None:
@@ -66,7 +66,7 @@ async def test_a_stream_hears_of_its_own_team_only(pair: Pair) -> None:
         await asyncio.gather(*(red.send("bob", body="red") for _ in range(5)))
         await blue.send("bob", body="blue")
         (delivery,) = await blue_inbox.take(1)
-        assert (delivery.sequence, delivery.message.body) == (1, "blue")
+        assert (delivery.receipt.sequence, delivery.message.body) == (1, "blue")
         assert {each.message.body for each in await red_inbox.take(5)} == {"red"}
 
 

@@ -29,8 +29,8 @@ CHANGES: tuple[type, ...] = (
     work.StartTaskRequest,
     work.HeartbeatTaskRequest,
     work.ReleaseTaskRequest,
-    work.RequestInputRequest,
-    work.ProvideInputRequest,
+    work.RequestTaskInputRequest,
+    work.ProvideTaskInputRequest,
     work.CompleteTaskRequest,
     work.FailTaskRequest,
     work.CancelTaskRequest,
@@ -43,8 +43,8 @@ LIKELY: dict[int, tuple[type, ...]] = {
         *[work.CompleteTaskRequest] * 4,
         work.FailTaskRequest,
         work.FailTaskRequest,
-        work.RequestInputRequest,
-        work.RequestInputRequest,
+        work.RequestTaskInputRequest,
+        work.RequestTaskInputRequest,
         work.HeartbeatTaskRequest,
         work.ReleaseTaskRequest,
         work.CancelTaskRequest,
@@ -52,7 +52,7 @@ LIKELY: dict[int, tuple[type, ...]] = {
         work.AssignTaskRequest,
         work.UnassignTaskRequest,
     ),
-    INPUT_REQUIRED: (*[work.ProvideInputRequest] * 12, *CHANGES),
+    INPUT_REQUIRED: (*[work.ProvideTaskInputRequest] * 12, *CHANGES),
     **dict.fromkeys(ENDED, (work.ReopenTaskRequest, work.ReopenTaskRequest, *CHANGES)),
 }
 
@@ -110,13 +110,13 @@ class Drawing:
         match request:
             case work.StartTaskRequest():
                 if self.data.draw(st.booleans(), label="leased"):
-                    request.lease.CopyFrom(LEASE)
+                    request.lease_duration.CopyFrom(LEASE)
             case work.HeartbeatTaskRequest():
                 if self.data.draw(st.booleans(), label="progress"):
                     request.progress.percent = self.data.draw(NUMBER)
-            case work.RequestInputRequest():
+            case work.RequestTaskInputRequest():
                 request.agent_id, request.text = self.data.draw(ANYBODY), "which one?"
-            case work.ProvideInputRequest():
+            case work.ProvideTaskInputRequest():
                 request.text = "this one"
             case work.CompleteTaskRequest():
                 request.result.summary = "well"

@@ -13,6 +13,7 @@ from typing import Any
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1 import types_pb2
 from model.task import (
     CANCELLED,
     COMPLETED,
@@ -26,28 +27,33 @@ from model.task import (
     require,
 )
 
-Told = tuple[talk.NoticeEvent.ValueType, tuple[str, ...]]
+Told = tuple[tuple[types_pb2.TaskVerb.ValueType, tuple[str, ...]], ...]
+"""The notices of a change: each its verb, and who gets it."""
+
 ASSIGNEE, FORMER, CREATOR, ASKED = "assignee", "former", "creator", "asked"
 TOLD: dict[type, Told] = {
-    work.CreateTaskRequest: (talk.NOTICE_EVENT_TASK_ASSIGNED, (ASSIGNEE,)),
-    work.AssignTaskRequest: (talk.NOTICE_EVENT_TASK_ASSIGNED, (ASSIGNEE, FORMER)),
-    work.UnassignTaskRequest: (talk.NOTICE_EVENT_TASK_UNASSIGNED, (FORMER,)),
-    work.UpdateTaskRequest: (talk.NOTICE_EVENT_TASK_UPDATED, (ASSIGNEE,)),
-    work.DeleteTaskRequest: (talk.NOTICE_EVENT_TASK_DELETED, (ASSIGNEE,)),
-    work.CompleteTaskRequest: (talk.NOTICE_EVENT_TASK_COMPLETED, (ASSIGNEE, CREATOR)),
-    work.FailTaskRequest: (talk.NOTICE_EVENT_TASK_FAILED, (ASSIGNEE, CREATOR)),
-    work.CancelTaskRequest: (talk.NOTICE_EVENT_TASK_CANCELLED, (ASSIGNEE, CREATOR)),
-    work.ReopenTaskRequest: (talk.NOTICE_EVENT_TASK_REOPENED, (ASSIGNEE, CREATOR)),
-    work.RequestInputRequest: (talk.NOTICE_EVENT_TASK_QUESTION, (ASKED,)),
-    work.ProvideInputRequest: (talk.NOTICE_EVENT_TASK_ANSWER, (ASSIGNEE,)),
+    work.CreateTaskRequest: ((types_pb2.TASK_VERB_ASSIGN, (ASSIGNEE,)),),
+    work.AssignTaskRequest: (
+        (types_pb2.TASK_VERB_ASSIGN, (ASSIGNEE,)),
+        (types_pb2.TASK_VERB_UNASSIGN, (FORMER,)),
+    ),
+    work.UnassignTaskRequest: ((types_pb2.TASK_VERB_UNASSIGN, (FORMER,)),),
+    work.UpdateTaskRequest: ((types_pb2.TASK_VERB_UPDATE, (ASSIGNEE,)),),
+    work.DeleteTaskRequest: ((types_pb2.TASK_VERB_DELETE, (ASSIGNEE,)),),
+    work.CompleteTaskRequest: ((types_pb2.TASK_VERB_COMPLETE, (ASSIGNEE, CREATOR)),),
+    work.FailTaskRequest: ((types_pb2.TASK_VERB_FAIL, (ASSIGNEE, CREATOR)),),
+    work.CancelTaskRequest: ((types_pb2.TASK_VERB_CANCEL, (ASSIGNEE, CREATOR)),),
+    work.ReopenTaskRequest: ((types_pb2.TASK_VERB_REOPEN, (ASSIGNEE, CREATOR)),),
+    work.RequestTaskInputRequest: ((types_pb2.TASK_VERB_REQUEST_INPUT, (ASKED,)),),
+    work.ProvideTaskInputRequest: ((types_pb2.TASK_VERB_PROVIDE_INPUT, (ASSIGNEE,)),),
 }
-RETRIED: Told = (talk.NOTICE_EVENT_TASK_RETRIED, (CREATOR,))
-LOST: Told = (talk.NOTICE_EVENT_TASK_LEASE_LOST, (ASSIGNEE, FORMER, CREATOR))
-READY: Told = (talk.NOTICE_EVENT_TASK_READY, (ASSIGNEE,))
-BADLY: Told = (talk.NOTICE_EVENT_TASK_DEPENDENCY_FAILED, (CREATOR,))
+RETRIED: Told = ((types_pb2.TASK_VERB_RETRY, (CREATOR,)),)
+LOST: Told = ((types_pb2.TASK_VERB_EXPIRE_LEASE, (ASSIGNEE, FORMER, CREATOR)),)
+READY: Told = ((types_pb2.TASK_VERB_BECOME_READY, (ASSIGNEE,)),)
+BADLY: Told = ((types_pb2.TASK_VERB_FAIL_DEPENDENCY, (CREATOR,)),)
 HOLDERS = (
     work.ReleaseTaskRequest,
-    work.RequestInputRequest,
+    work.RequestTaskInputRequest,
     work.CompleteTaskRequest,
     work.FailTaskRequest,
 )
@@ -179,7 +185,7 @@ class Model:
     def _claim(self, actor: str, request: Any) -> tuple[Answer, bool]:
         """The first ready tasks: the caller's own, then the pool's."""
         require(bool(actor), "CALLER_AGENT_REQUIRED")
-        ready = [t for t in self.living() if t.state == PENDING and not t.waiting_for]
+        ready = [t for t in self.living() if t.state == PENDING and not t.waiting_for_count]
         mine = [task for task in ready if task.assignee_id in (actor, "")]
         mine.sort(key=lambda task: (not task.assignee_id, -task.priority))
         claimed = mine[: request.max_tasks or 1]
@@ -230,17 +236,17 @@ class Model:
             case work.AssignTaskRequest() | work.UnassignTaskRequest():
                 return self._assign(actor, request, task)
             case work.StartTaskRequest():
-                task.start(actor, request.HasField("lease"))
+                task.start(actor, request.HasField("lease_duration"))
             case work.ReleaseTaskRequest():
                 require(task.state in HELD, "TASK_STATE")
                 task.wait()
-            case work.RequestInputRequest():
+            case work.RequestTaskInputRequest():
                 require(task.state == IN_PROGRESS, "TASK_STATE")
                 asked_id = request.agent_id or task.creator_id
                 require(asked_id not in ("", actor), "INVALID_FIELDS")
                 self._require_agent(actor, asked_id)
                 task.ask(asked_id)
-            case work.ProvideInputRequest():
+            case work.ProvideTaskInputRequest():
                 task.go_on(request.text)
             case work.ReopenTaskRequest():
                 task.reopen()
@@ -295,7 +301,6 @@ class Model:
         task.etag = ""
         if told is None:
             return []
-        event, audience = told
         lost = former if former != task.assignee_id else ""
         parts = {
             ASSIGNEE: task.assignee_id,
@@ -303,17 +308,20 @@ class Model:
             CREATOR: task.creator_id,
             ASKED: task.asked_id,
         }
-        recipients = [who for who in dict.fromkeys(parts[part] for part in audience) if who]
-        notice = talk.Notice(
-            event=event,
-            task_id=task.task_id,
-            event_number=self.changes,
-            actor_id=actor,
-            assignee_id=task.assignee_id,
-            former_assignee_id=lost,
-        )
-        others = [who for who in recipients if who != actor]
-        return self._deliver(others, Delivery(actor, notice=notice))
+        receipts: Receipts = []
+        for verb, audience in told:
+            ids = dict.fromkeys(parts[part] for part in audience)
+            notice = talk.Notice(
+                verb=verb,
+                task_id=task.task_id,
+                event_number=self.changes,
+                actor_id=actor,
+                assignee_id=task.assignee_id,
+                former_assignee_id=lost,
+            )
+            others = [agent_id for agent_id in ids if agent_id and agent_id != actor]
+            receipts += self._deliver(others, Delivery(actor, notice=notice))
+        return receipts
 
     def _follow(self, actor: str, task: Task, was: int, silent: bool) -> Receipts:
         """What a change means for the tasks that wait for this one."""
@@ -323,7 +331,7 @@ class Model:
         well, told = task.state == COMPLETED, READY if task.state == COMPLETED else BADLY
         receipts: Receipts = []
         for waiter in self._waiters(task):
-            if not well or (waiter.state == PENDING and not waiter.waiting_for):
+            if not well or (waiter.state == PENDING and not waiter.waiting_for_count):
                 told_of = None if silent else told
                 receipts += self._written(actor, told_of, waiter, waiter.assignee_id)
         return receipts
@@ -340,7 +348,7 @@ class Model:
         """Count anew for all tasks what they wait for."""
         done = {task.task_id for task in self.tasks if task.state == COMPLETED}
         for task in self.tasks:
-            task.waiting_for = len({*task.depends_on} - done)
+            task.waiting_for_count = len({*task.depends_on} - done)
 
     def _leads(self, begin: Iterable[str], end: str) -> bool:
         """Whether there is a way from some tasks to another, by what they wait for."""

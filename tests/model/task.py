@@ -16,7 +16,7 @@ COMPLETED, FAILED, CANCELLED = (
 HELD = (IN_PROGRESS, INPUT_REQUIRED)
 ENDED = (COMPLETED, FAILED, CANCELLED)
 NEW_TOKEN = "to be learned"
-LEASE_LOST = "the holder's lease was lost: for its whole length there was no heartbeat"
+LEASE_LOST = "the holder's lease was lost: for its whole duration there was no heartbeat"
 
 
 class RefusedError(Exception):
@@ -49,7 +49,8 @@ class Task:
     asked_id: str = ""
     answer: str = ""
     outcome: str = ""
-    waiting_for: int = 0
+    last_failure: str = ""
+    waiting_for_count: int = 0
     token: str = ""
     version: int = 0
     etag: str = ""
@@ -59,7 +60,7 @@ class Task:
         """Have somebody begin."""
         require(self.state == PENDING, "TASK_STATE")
         require(not agent_id or self.assignee_id in ("", agent_id), "ASSIGNED_TO_ANOTHER")
-        require(not self.waiting_for, "TASK_NOT_READY")
+        require(not self.waiting_for_count, "TASK_NOT_READY")
         self.pooled = (self.pooled or not self.assignee_id) and bool(self.assignee_id or agent_id)
         self.assignee_id = self.assignee_id or agent_id
         self.state, self.progress = IN_PROGRESS, None
@@ -85,7 +86,7 @@ class Task:
         self.failed_attempts += retryable
         if retryable and self.state == IN_PROGRESS and self.failed_attempts < self.max_attempts:
             self.wait()
-            self.outcome = outcome
+            self.last_failure = outcome
         else:
             self.end(FAILED, outcome)
 
@@ -94,7 +95,7 @@ class Task:
         require(self.state in ENDED, "TASK_STATE")
         self.wait()
         self.attempt = self.failed_attempts = 0
-        self.outcome, self.progress = "", None
+        self.outcome, self.last_failure, self.progress = "", "", None
 
     def ask(self, agent_id: str) -> None:
         """Have it wait for an answer."""

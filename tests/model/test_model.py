@@ -114,14 +114,14 @@ class Work(RuleBasedStateMachine):
             request_id=request_id,
             depends_on=data.draw(dependencies([each.task_id for each in self.model.tasks])),
             max_attempts=data.draw(st.sampled_from((0, 1, 2))),
-            backoff=Duration(),
+            initial_backoff=Duration(),
         )
         self.ask(actor, request)
 
     @precondition(lambda self: any(task.state == PENDING for task in self.model.living()))
     @rule(agent=AGENT, most=st.integers(0, 3))
     def claim(self, agent: str, most: int) -> None:
-        self.ask(agent, work.ClaimTaskRequest(max_tasks=most, lease=LEASE))
+        self.ask(agent, work.ClaimTaskRequest(max_tasks=most, lease_duration=LEASE))
 
     @precondition(lambda self: self.held())
     @rule(data=st.data(), heartbeats=st.sampled_from((0, 0, 0, 1)))
@@ -188,7 +188,7 @@ class Work(RuleBasedStateMachine):
 
     def compare(self, expected: Answer, request: Any, response: Any) -> None:
         """Compare receipts, the task, and the token of its lease."""
-        receipts = getattr(response, "deliveries", None) or getattr(response, "notices", ())
+        receipts = getattr(response, "receipts", None) or getattr(response, "notices", ())
         assert [
             (each.recipient_id, each.sequence) for each in receipts
         ] == expected.receipts + expected.followed
@@ -257,7 +257,7 @@ class Work(RuleBasedStateMachine):
         """Compare everything that can be read: inboxes, agents, tasks, the report."""
         for agent_id, inbox in self.model.inboxes.items():
             deliveries = self.wire.inbox(agent_id, self.team_id)
-            assert [each.sequence for each in deliveries] == [*range(1, len(inbox) + 1)]
+            assert [each.receipt.sequence for each in deliveries] == [*range(1, len(inbox) + 1)]
             assert [delivered(each) for each in deliveries] == inbox
         agents = self.read(talk.ListAgentsRequest()).agents
         assert {

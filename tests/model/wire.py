@@ -17,6 +17,7 @@ from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import keeper
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.tasks.v1 import tasks_pb2_grpc as work_grpc
+from dovetail.types.v1 import types_pb2
 from model.model import Delivery
 from model.task import Task
 from support.pair import caller
@@ -71,7 +72,7 @@ class Wire:
                 task_id=task_id,
                 token=task.lease_token,
                 count=task.lease_count - heartbeats,
-                length=task.lease_length,
+                duration=task.lease_duration,
             )
             return keeper._lose(transaction, hold)
 
@@ -102,7 +103,8 @@ def seen(task: work.Task) -> Task:
         asked_id=task.question.agent_id,
         answer=task.answer.text,
         outcome=task.result.summary or task.failure.message or task.cancel_reason,
-        waiting_for=task.waiting_for,
+        last_failure=task.last_failure.message,
+        waiting_for_count=task.waiting_for_count,
         etag=task.etag,
     )
 
@@ -121,5 +123,5 @@ def delivered(delivery: talk.Delivery) -> Delivery:
         sender_id=message.sender_id,
         says="" if notice else message.body,
         notice=notice,
-        acknowledged=delivery.state == talk.DELIVERY_STATE_ACKNOWLEDGED,
+        acknowledged=delivery.receipt.state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED,
     )

@@ -15,12 +15,14 @@ async def work(agent: Agent, name: str) -> list[tuple[int, str]]:
     sent = await agent.send([name], "hello", importance=messaging_pb2.IMPORTANCE_HIGH)
     answer = await agent.ask(name, "How many?", timeout=5, data={"n": 1})
     await answer.reply("thanks", subject=sent.message_id)
-    messages: list[ReceivedMessage] = await agent.receive(wait=1.5, acknowledge=[answer.sequence])
+    messages: list[ReceivedMessage] = await agent.receive(
+        max_wait=1.5, acknowledge=[answer.sequence]
+    )
     task = await agent.tasks.create("work", assignee_id=name)
     await agent.tasks.start(task.task_id)
     done = await agent.tasks.complete(task.task_id, "done", data={"n": [1, 2]})
     assert done.state == tasks_pb2.TASK_STATE_COMPLETED
-    report = await agent.tasks.report(bucket=timedelta(hours=1))
+    report = await agent.tasks.report(bucket_duration=timedelta(hours=1))
     async with agent.inbox() as inbox:
         async for message in inbox:
             await message.acknowledge()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from support.audit import faults, rows
 from support.claimers import ClaimerProcess, Told, claiming, disagreements
 from support.followers import follow
@@ -59,12 +59,12 @@ async def test_of_32_claimers_one_completes_each_task_whoever_is_killed(
         assert faults(store_url) == []
         await _check_the_report(servers)
     verbs = Counter(dict(rows(store_url, LOSSES)))
-    assert verbs["complete"] == TASKS
-    assert verbs["lose-lease"], "no kill met a holder"
+    assert verbs["COMPLETE"] == TASKS
+    assert verbs["EXPIRE_LEASE"], "no kill met a holder"
     report_figures(
         f"{TASKS:,} tasks, {CLAIMERS} claimers in {PROCESSES} processes, {KILLS} kills:"
-        f" {verbs['claim']:,} claims, {verbs['lose-lease']:,} leases lost,"
-        f" {verbs['release'] + verbs['fail']:,} given back, {len(told.refused):,} refused;"
+        f" {verbs['CLAIM']:,} claims, {verbs['EXPIRE_LEASE']:,} leases lost,"
+        f" {verbs['RELEASE'] + verbs['FAIL']:,} given back, {len(told.refused):,} refused;"
         " completed twice 0, two winners 0, stuck 0"
     )
 
@@ -75,13 +75,13 @@ async def _create(servers: Servers, agent_ids: list[str]) -> None:
     for first in range(0, TASKS, AT_ONCE):
         request = pb.BatchCreateTasksRequest(request_id=f"batch-{first}")
         for number in range(first, first + AT_ONCE):
-            request.tasks.add(
+            request.requests.add(
                 task_id=f"task-{number}",
                 title="work",
                 priority=chance.randrange(3),
                 assignee_id=chance.choice(agent_ids) if chance.random() < 0.2 else "",
                 max_attempts=1_000,
-                backoff=Duration(nanos=1_000_000),
+                initial_backoff=Duration(nanos=1_000_000),
             )
         await insist(servers.tasks_stub.BatchCreateTasks, request, CREATOR)
 
@@ -115,7 +115,7 @@ async def _completions(servers: Servers) -> AsyncGenerator[str]:
     async for response in responses:
         for delivery in response.deliveries:
             notice = delivery.message.notice
-            if notice.event == talk.NOTICE_EVENT_TASK_COMPLETED:
+            if notice.verb == types_pb2.TASK_VERB_COMPLETE:
                 assert notice.task_id not in seen
                 seen.add(notice.task_id)
                 yield notice.task_id

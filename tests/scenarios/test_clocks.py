@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.server.store.doctor import Level, check_store
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from support.clocks import faked
 from support.followers import receive
 from support.pair import caller
@@ -24,7 +25,7 @@ DAY = 86_400.0
 NEAR = 60.0
 """Seconds by which two clocks that agree may differ here, on a machine with much to do."""
 
-LATE = talk.NOTICE_EVENT_TASK_OVERDUE
+LATE = types_pb2.TASK_VERB_BECOME_OVERDUE
 
 
 @pytest.mark.parametrize("days", [365, -365])
@@ -48,7 +49,7 @@ async def test_a_clock_that_is_a_year_off_for_a_moment_leaves_no_trace(
             talk.ListMessagesRequest(), metadata=caller("boss")
         )
         told = [record.message for record in messages.records]
-        assert "later" not in [each.notice.task_id for each in told if each.notice.event == LATE]
+        assert "later" not in [each.notice.task_id for each in told if each.notice.verb == LATE]
         assert all(_is_near(each.create_time, 0) for each in told)
         report = await servers.tasks_stub.GetReport(pb.GetReportRequest(), metadata=caller("boss"))
         assert WORK_SECONDS <= _length(report.report.average_task_time) < NEAR
@@ -76,7 +77,7 @@ async def test_after_a_server_that_began_a_day_ahead_time_goes_on_from_there(
         assert "stamp is ahead of the clock" in servers.tasks.log.read_text()
         filter = pb.TaskFilter(labels={"when": "soon"})
         await _create(servers, labels=filter.labels, schedule_time=_from_now(0.5))
-        claim = pb.ClaimTaskRequest(wait=Duration(seconds=20), filter=filter)
+        claim = pb.ClaimTaskRequest(max_wait=Duration(seconds=20), filter=filter)
         assert (await servers.tasks_stub.ClaimTask(claim, metadata=caller("hand"))).tasks
     findings = await asyncio.to_thread(check_store, store_url)
     (found,) = [each for each in findings if each.check == "time"]
@@ -116,7 +117,7 @@ async def _until_logged(servers: Servers, words: str) -> None:
 
 def _late(found: list[talk.Delivery], task_id: str) -> bool:
     notices = [each.message.notice for each in found]
-    return any(each.event == LATE and each.task_id == task_id for each in notices)
+    return any(each.verb == LATE and each.task_id == task_id for each in notices)
 
 
 def _is_near(stamp: Timestamp, ahead: float) -> bool:

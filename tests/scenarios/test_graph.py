@@ -49,7 +49,7 @@ async def test_workers_solve_a_graph_though_one_is_killed_midway(
             codes = [await asyncio.to_thread(worker.wait, 30) for worker in workers]
     assert sorted(codes) == [-signal.SIGKILL, *[0] * (WORKERS - 1)]
     events = rows(store_url, EVENTS)
-    assert FATAL in [task_id for _, task_id, verb in events if verb == "lose-lease"]
+    assert FATAL in [task_id for _, task_id, verb in events if verb == "EXPIRE_LEASE"]
     _check_order(graph, events)
     assert faults(store_url) == []
     report_figures(f"{TASKS} tasks, {WORKERS} workers, one killed midway: all done, in order")
@@ -72,7 +72,7 @@ async def _create(servers: Servers, graph: dict[str, list[str]]) -> None:
     """Make all tasks at once, those first that wait for others."""
     request = pb.BatchCreateTasksRequest(request_id="graph")
     for task_id, depends_on in reversed(graph.items()):
-        request.tasks.add(task_id=task_id, title="a part", depends_on=depends_on)
+        request.requests.add(task_id=task_id, title="a part", depends_on=depends_on)
     await insist(servers.tasks_stub.BatchCreateTasks, request, "planner")
 
 
@@ -110,8 +110,8 @@ def _reaching(servers: Servers, *words: str) -> list[str]:
 
 def _check_order(graph: dict[str, list[str]], events: list[tuple[int, str, str]]) -> None:
     """Nothing was begun before all that it waits for was completed, once."""
-    completed = {task_id: number for number, task_id, verb in events if verb == "complete"}
-    assert len([verb for _, _, verb in events if verb == "complete"]) == len(completed) == TASKS
+    completed = {task_id: number for number, task_id, verb in events if verb == "COMPLETE"}
+    assert len([verb for _, _, verb in events if verb == "COMPLETE"]) == len(completed) == TASKS
     for number, task_id, verb in events:
-        if verb == "claim":
+        if verb == "CLAIM":
             assert all(completed[other] < number for other in graph[task_id])

@@ -110,7 +110,7 @@ async def _read_all(stub: pb_grpc.MessagingServiceAsyncStub, stream: Stream, mes
             stream = _subscribe(stub, through)
             continue
         assert isinstance(response, pb.SubscribeInboxResponse)
-        sequences = [delivery.sequence for delivery in response.deliveries]
+        sequences = [delivery.receipt.sequence for delivery in response.deliveries]
         assert sequences == list(range(through + 1, response.through_sequence + 1))
         through = response.through_sequence
     stream.cancel()

@@ -77,7 +77,7 @@ async def _check_on_the_wire(servers: Servers, callers: list[Caller], ledger: Le
     """Every inbox reads without a gap; the report counts every task."""
     read = [await caller.read_on() for caller in callers]
     assert all(read)
-    created = [task_id for verb, task_id in ledger.changed.values() if verb == "create"]
+    created = [task_id for verb, task_id in ledger.changed.values() if verb == "CREATE"]
     response = await insist(servers.tasks_stub.GetReport, pb.GetReportRequest(), "")
     assert response.report.total_tasks == len(set(created)) == len(created)
     assert response.report.completed_tasks == len(created)

@@ -25,6 +25,7 @@ from dovetail.client import Agent, claims, connect
 from dovetail.client.connection import LONGEST_PAUSE
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from support import holder
 from support.audit import faults, rows
 from support.clocks import faked
@@ -36,7 +37,7 @@ STANDSTILL_SECONDS = 4.0
 """Longer than a lease, and than the gap after which a server counts anew."""
 
 OPTIONS = ("--shortest-lease-seconds", str(LEASE.total_seconds()))
-LOST = "SELECT task_id, create_time FROM task_events WHERE verb = 'lose-lease' ORDER BY number"
+LOST = "SELECT task_id, create_time FROM task_events WHERE verb = 'EXPIRE_LEASE' ORDER BY number"
 SCARCELY_KEPT = "SELECT 1 FROM tasks WHERE lease_count < 3"
 
 
@@ -64,7 +65,7 @@ async def test_a_holder_that_was_stopped_is_refused_every_verb_and_its_block_end
     for _, reason, metadata in outcomes:
         assert reason == "LEASE_LOST"
         assert metadata["state"] == "IN_PROGRESS"
-        assert (metadata["last_verb"], metadata["last_actor_id"]) == ("claim", "other")
+        assert (metadata["last_verb"], metadata["last_actor_id"]) == ("CLAIM", "other")
     assert faults(store_url) == []
 
 
@@ -80,7 +81,7 @@ async def test_a_clock_that_is_moved_by_days_and_back_loses_no_lease(
         _agent(servers, "holder") as agent,
     ):
         await boss.tasks.create("kept", task_id="kept")
-        async with agent.claim(lease=LEASE) as task:
+        async with agent.claim(lease_duration=LEASE) as task:
             for offset in (days, 0):
                 clock.write_text(f"{offset:+}d\n")
                 await _run_an_hourglass(servers, boss)
@@ -100,7 +101,7 @@ async def test_a_server_that_stood_still_takes_no_lease_from_those_who_could_not
         _agent(servers, "holder") as agent,
     ):
         await boss.tasks.create("kept", task_id="kept")
-        async with agent.claim(lease=LEASE) as task:
+        async with agent.claim(lease_duration=LEASE) as task:
             servers.tasks.signal(signal.SIGSTOP)
             await asyncio.sleep(STANDSTILL_SECONDS)
             servers.tasks.signal(signal.SIGCONT)
@@ -121,9 +122,9 @@ async def test_after_both_servers_were_down_holders_have_one_whole_lease_more(
         _agent(servers, "gone") as gone,
     ):
         await boss.tasks.create("kept", task_id="kept")
-        async with agent.claim(lease=LEASE) as task:
+        async with agent.claim(lease_duration=LEASE) as task:
             await boss.tasks.create("left", task_id="left")
-            await gone.tasks.claim(lease=LEASE)
+            await gone.tasks.claim(lease_duration=LEASE)
             for server in servers.both:
                 server.kill()
             await asyncio.sleep(STANDSTILL_SECONDS)
@@ -181,8 +182,8 @@ async def _until_kept(store_url: str) -> None:
 
 def _losses(found: list[talk.Delivery]) -> int:
     """How many notices tell of a lost lease."""
-    lost = talk.NOTICE_EVENT_TASK_LEASE_LOST
-    return sum(delivery.message.notice.event == lost for delivery in found)
+    lost = types_pb2.TASK_VERB_EXPIRE_LEASE
+    return sum(delivery.message.notice.verb == lost for delivery in found)
 
 
 async def _run_an_hourglass(servers: Servers, boss: Agent) -> None:
@@ -190,7 +191,7 @@ async def _run_an_hourglass(servers: Servers, boss: Agent) -> None:
     before = len(rows(servers.store_url, LOST))
     async with _agent(servers, "hourglass") as hourglass:
         task = await boss.tasks.create("an hourglass", max_attempts=1)
-        await hourglass.tasks.claim(lease=LEASE)
+        await hourglass.tasks.claim(lease_duration=LEASE)
         await receive(servers, "boss", lambda found: _losses(found) > before)
         assert (await boss.tasks.get(task.task_id)).state == pb.TASK_STATE_FAILED
 

@@ -91,7 +91,7 @@ async def test_a_stopped_writer_is_named_and_stops_nobodys_end(
             assert (await told(creating))[0] in ("STORE_BUSY", "SERVER_STOPPING")
             assert await asyncio.to_thread(servers.tasks.wait) == 0
         await until_health(servers.messaging, SERVING)
-        assert (await send(servers)).deliveries[0].sequence == 1
+        assert (await send(servers)).receipts[0].sequence == 1
     assert faults(sqlite_url) == []
 
 
@@ -105,7 +105,7 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[Postgres
 async def test_a_frozen_postgres_stops_nobodys_end(own_postgres: Postgres, tmp_path: Path) -> None:
     async with serving(own_postgres.url, tmp_path, options=DRAIN) as servers:
         await servers.register("bob")
-        assert (await send(servers)).deliveries[0].sequence == 1
+        assert (await send(servers)).receipts[0].sequence == 1
         await create(servers)
         with own_postgres.frozen():
             reading = servers.tasks_stub.GetTask(
@@ -120,5 +120,5 @@ async def test_a_frozen_postgres_stops_nobodys_end(own_postgres: Postgres, tmp_p
             assert await asyncio.to_thread(servers.tasks.wait) == 0
         await until_health(servers.messaging, SERVING)
         await until_log(servers.messaging, "the store answers again")
-        assert (await send(servers)).deliveries[0].sequence == 2
+        assert (await send(servers)).receipts[0].sequence == 2
         assert faults(own_postgres.url) == []

@@ -59,7 +59,7 @@ async def _work(servers: Servers) -> None:
     sent = await servers.messaging_stub.SendMessage(send, metadata=caller("alice"))
     create = tasks_pb.CreateTaskRequest(title="work", assignee_id="bob")
     created = await servers.tasks_stub.CreateTask(create, metadata=caller("alice"))
-    assert created.notices[0].sequence == sent.deliveries[0].sequence + 1
+    assert created.notices[0].sequence == sent.receipts[0].sequence + 1
 
 
 async def _check_outage(servers: Servers) -> None:

@@ -40,6 +40,7 @@ NO_MESSAGE: Outcome = ("NOT_FOUND", "MESSAGE_NOT_FOUND")
 OTHERS = {
     "SendMessage": NO_MESSAGE,
     "GetMessage": NO_MESSAGE,
+    "ListReceipts": NO_MESSAGE,
     "ListMessages": LEFT_OUT,
     "BatchCompleteTasks": ONE_REFUSED,
 }

@@ -73,6 +73,11 @@ async def _get_message(world: World, owner: str) -> Scene:
     return Scene(request=m.GetMessageRequest(message_id=message_id), shows="a secret")
 
 
+async def _list_receipts(world: World, owner: str) -> Scene:
+    message_id = await world.send(owner, "carol", "a secret")
+    return Scene(request=m.ListReceiptsRequest(message_id=message_id), shows="carol")
+
+
 async def _list_messages(world: World, owner: str) -> Scene:
     await world.send(owner, "carol", "a secret")
     return Scene(request=m.ListMessagesRequest(), shows="a secret")
@@ -87,7 +92,7 @@ async def _create_tasks(_: World, owner: str) -> Scene:
     one, two = (
         t.CreateTaskRequest(task_id=name, title="T", assignee_id=owner) for name in ("one", "two")
     )
-    return Scene(request=t.BatchCreateTasksRequest(tasks=[one, two]), shows="two", acts=True)
+    return Scene(request=t.BatchCreateTasksRequest(requests=[one, two]), shows="two", acts=True)
 
 
 async def _get_task(world: World, owner: str) -> Scene:
@@ -139,7 +144,7 @@ async def _provide_input(world: World, owner: str) -> Scene:
 async def _complete_tasks(world: World, owner: str) -> Scene:
     task_id = await world.task("carol", owner, "IN_PROGRESS")
     return Scene(
-        request=t.BatchCompleteTasksRequest(tasks=[request("complete", task_id)]), acts=True
+        request=t.BatchCompleteTasksRequest(requests=[request("complete", task_id)]), acts=True
     )
 
 
@@ -184,6 +189,7 @@ STAGES: dict[str, Stage] = {
     "ReceiveMessages": _receive,
     "AcknowledgeMessages": _acknowledge,
     "GetMessage": _get_message,
+    "ListReceipts": _list_receipts,
     "ListMessages": _list_messages,
     "CreateTask": _create_task,
     "BatchCreateTasks": _create_tasks,
@@ -200,8 +206,8 @@ STAGES: dict[str, Stage] = {
     "StartTask": _created("start", "PENDING", assignee=""),
     "HeartbeatTask": _assigned("heartbeat", progress=t.TaskProgress(percent=7)),
     "ReleaseTask": _assigned("release"),
-    "RequestInput": _assigned("request-input"),
-    "ProvideInput": _provide_input,
+    "RequestTaskInput": _assigned("request-input"),
+    "ProvideTaskInput": _provide_input,
     "BatchCompleteTasks": _complete_tasks,
     "CompleteTask": _assigned("complete"),
     "FailTask": _assigned("fail"),

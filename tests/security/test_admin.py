@@ -308,7 +308,7 @@ async def test_what_has_ended_cannot_be_rotated(guarded: Guarded, end: Any) -> N
     error = await refusal(rotated(guarded, made.credential))
     info = error_info(error)
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert info.reason == "CREDENTIAL_HAS_ENDED"
+    assert info.reason == "CREDENTIAL_NOT_ROTATABLE"
     assert info.metadata["credential_id"] == made.credential.credential_id
     assert await listed(guarded, include_ended=True) == before
 

@@ -251,7 +251,7 @@ async def test_calls_and_streams_go_on_with_the_token_that_its_file_has_got(
         await alice.send("alice", "before")
         assert (await anext(inbox)).body == "before"
         reading = asyncio.create_task(anext(inbox))
-        waiting = asyncio.create_task(alice.receive(wait=50, acknowledge_through=1))
+        waiting = asyncio.create_task(alice.receive(max_wait=50, acknowledge_through=1))
         while (await alice.agent()).unacknowledged_count:  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.005)
         replacement = (await guarded.made("agent", "red", "alice")).token

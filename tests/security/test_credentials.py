@@ -124,7 +124,7 @@ async def test_revoking_ends_open_streams_and_waiting_calls(guarded: Guarded) ->
     alice = bearer(made.token)
     stream = await opened(guarded, alice)
     bob = await opened(guarded, await guarded.agent("bob"))
-    wait = m.ReceiveMessagesRequest(wait=Duration(seconds=50))
+    wait = m.ReceiveMessagesRequest(max_wait=Duration(seconds=50))
     waiting = asyncio.ensure_future(guarded.pair.messaging.ReceiveMessages(wait, metadata=alice))
     await revoke(guarded, made.credential)
     async with asyncio.timeout(SECONDS_TO_END):
@@ -172,7 +172,7 @@ async def test_rotating_without_grace_ends_the_old_token(guarded: Guarded) -> No
     again = guarded.pair.admin.RotateCredential(request, metadata=guarded.admin)
     assert await refused(again) == (
         grpc.StatusCode.FAILED_PRECONDITION,
-        "CREDENTIAL_HAS_ENDED",
+        "CREDENTIAL_NOT_ROTATABLE",
     )
 
 
@@ -183,7 +183,7 @@ async def test_what_a_waiting_call_acknowledged_is_answered_though_its_token_end
     alice = bearer(made.token)
     send = m.SendMessageRequest(recipient_ids=["alice"])
     await guarded.pair.messaging.SendMessage(send, metadata=alice)
-    wait = m.ReceiveMessagesRequest(wait=Duration(seconds=50), acknowledge_through_sequence=1)
+    wait = m.ReceiveMessagesRequest(max_wait=Duration(seconds=50), acknowledge_through_sequence=1)
     waiting = asyncio.ensure_future(guarded.pair.messaging.ReceiveMessages(wait, metadata=alice))
     operator = await guarded.token("operator", "red")
     asked = m.GetAgentRequest(agent_id="alice")

@@ -303,7 +303,7 @@ async def test_what_waits_for_a_task_or_is_part_of_it_is_of_its_own_team(
     assert (await boss.get("part")).state == CANCELLED
     await boss.do("reopen", name)
     await boss.bring(name, COMPLETED)
-    assert (await boss.get(waiting)).waiting_for == 0
+    assert (await boss.get(waiting)).waiting_for_count == 0
     after = await blue.world.everything()
     assert after[:3] == before[:3]
 

@@ -9,8 +9,10 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.rights import RIGHTS
-from dovetail.server.tasks.states import HOLDERS, Verb
+from dovetail.server.store.records import TaskVerb
+from dovetail.server.tasks.states import LEASE_VERBS
 from dovetail.tasks.v1 import tasks_pb2 as t
+from dovetail.types.v1 import types_pb2
 from messaging.talk import refusal
 from security.cells import (
     LEFT_OUT,
@@ -104,18 +106,20 @@ async def test_where_no_token_is_asked_for_nobody_is_an_admin(pair: Pair) -> Non
             assert "--credentials" in str(error.details())
 
 
-@pytest.mark.parametrize("verb", sorted(HOLDERS))
-async def test_the_token_of_a_lease_gives_a_stranger_nothing(shared: Guarded, verb: Verb) -> None:
+@pytest.mark.parametrize("verb", sorted(LEASE_VERBS))
+async def test_the_token_of_a_lease_gives_a_stranger_nothing(
+    shared: Guarded, verb: TaskVerb
+) -> None:
     world = await World.make(shared)
     alice, bob = world.worker("alice"), world.worker("bob")
     task_id, other_id = [await world.task("carol", "bob") for _ in range(2)]
     token, other_token = await bob.held(task_id), await bob.held(other_id)
     before = await world.everything()
     for sent, answer in ((token, NOT_YOURS), (other_token, LEASE_LOST), ("", TOKEN_REQUIRED)):
-        found, _ = await outcome(alice.do(verb, task_id, lease_token=sent))
+        found, _ = await outcome(alice.do(verb.words, task_id, lease_token=sent))
         assert found == answer
     assert await world.everything() == before
-    assert (await outcome(bob.do(verb, task_id, lease_token=token)))[0] == OK
+    assert (await outcome(bob.do(verb.words, task_id, lease_token=token)))[0] == OK
 
 
 async def test_of_many_completions_anothers_alone_is_refused(shared: Guarded) -> None:
@@ -125,7 +129,7 @@ async def test_of_many_completions_anothers_alone_is_refused(shared: Guarded) ->
         for creator, assignee in (("carol", "alice"), ("carol", "bob"), ("alice", "bob"))
     ]
     asked = [request("complete", task_id) for task_id in (mine, others, made)]
-    answer = await world.worker("alice").send(t.BatchCompleteTasksRequest(tasks=asked))
+    answer = await world.worker("alice").send(t.BatchCompleteTasksRequest(requests=asked))
     assert [each.refusal.reason for each in answer.outcomes] == ["", "NOT_YOURS", ""]
     refusal = answer.outcomes[1].refusal
     assert refusal.code == grpc.StatusCode.PERMISSION_DENIED.value[0]
@@ -210,8 +214,8 @@ async def test_a_recipient_sees_its_own_receipt_alone_and_the_sender_all(shared:
     )
     done = m.AcknowledgeMessagesRequest(through_sequence=1)
     await messaging.AcknowledgeMessages(done, metadata=world.agents["carol"])
-    bob = ("bob", m.DELIVERY_STATE_UNACKNOWLEDGED)
-    carol = ("carol", m.DELIVERY_STATE_ACKNOWLEDGED)
+    bob = ("bob", types_pb2.DELIVERY_STATE_UNACKNOWLEDGED)
+    carol = ("carol", types_pb2.DELIVERY_STATE_ACKNOWLEDGED)
     for metadata, receipts in (
         (world.agents["alice"], [bob, carol]),
         (world.agents["bob"], [bob]),
@@ -237,11 +241,14 @@ async def test_a_filter_by_state_tells_a_recipient_of_its_own_deliveries_alone(
     found = {
         (name, state): len((await messaging.ListMessages(asked, metadata=metadata)).records)
         for name, metadata in (*world.agents.items(), ("boss", world.boss))
-        for state in (m.DELIVERY_STATE_UNACKNOWLEDGED, m.DELIVERY_STATE_ACKNOWLEDGED)
+        for state in (
+            types_pb2.DELIVERY_STATE_UNACKNOWLEDGED,
+            types_pb2.DELIVERY_STATE_ACKNOWLEDGED,
+        )
         for asked in [m.ListMessagesRequest(states=[state])]
     }
     hidden = {
-        ("bob", m.DELIVERY_STATE_ACKNOWLEDGED): 0,
-        ("carol", m.DELIVERY_STATE_UNACKNOWLEDGED): 0,
+        ("bob", types_pb2.DELIVERY_STATE_ACKNOWLEDGED): 0,
+        ("carol", types_pb2.DELIVERY_STATE_UNACKNOWLEDGED): 0,
     }
     assert found == {**dict.fromkeys(found, 1), **hidden}

@@ -62,7 +62,7 @@ async def test_a_full_file_refuses_writes_answers_reads_and_recovers(sqlite_pair
     assert (await bob.look()).last_sequence == (await bob.look()).unacknowledged_count == sent
     await pages(sqlite_pair, 1_000_000)
     answer = await alice.send("bob", body=BODY, request_id=f"r{sent}")
-    assert (answer.message_id, answer.deliveries[0].sequence) == (f"m{sent + 1}", sent + 1)
+    assert (answer.message_id, answer.receipts[0].sequence) == (f"m{sent + 1}", sent + 1)
 
 
 async def test_what_still_fits_beside_what_does_not_is_written(sqlite_pair: Pair) -> None:
@@ -96,4 +96,4 @@ async def test_a_full_disk_refuses_writes_answers_reads_and_recovers(small_disk:
         assert await everything(alice) == before
         filler.unlink()
         answer = await alice.send("bob", body=BODY, request_id=f"r{sent}")
-        assert answer.deliveries[0].sequence == sent + 1
+        assert answer.receipts[0].sequence == sent + 1

@@ -77,7 +77,7 @@ async def test_times_do_not_run_backwards_when_the_clock_is_set_back(
     monkeypatch.setattr(clock, "now", at(now - 10**9))
     await bob.acknowledge(through_sequence=5)
     for record in (await alice.list_messages()).records:
-        acknowledged = record.receipts[0].acknowledge_time.ToMicroseconds()
+        acknowledged = record.receipts[0].state_time.ToMicroseconds()
         assert acknowledged >= record.message.create_time.ToMicroseconds()
 
 

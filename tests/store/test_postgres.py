@@ -83,7 +83,7 @@ async def test_an_open_stream_outlives_or_ends_by_an_outage_and_resumes(
     async with running_pair(postgres_url) as pair:
         bob = await bob_with(pair, 3)
         async with bob.inbox() as inbox:
-            cursor = (await inbox.backlog())[-1].sequence
+            cursor = (await inbox.backlog())[-1].receipt.sequence
             hang_up(postgres_url)
             while not await outcome(bob.send("bob", request_id="r")):
                 pass

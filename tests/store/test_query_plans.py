@@ -120,7 +120,10 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
         lambda t: inboxes.page(t, inbox_page(FILTER, False)),
         "deliveries_unacknowledged",
     ),
-    "receipts": (lambda t: deliveries.receipts(t, TEAM, MESSAGE), "deliveries_message"),
+    "receipts": (
+        lambda t: deliveries.receipts(t, TEAM, MESSAGE, MESSAGE.recipient_ids),
+        "deliveries_message",
+    ),
     "which are unacknowledged": (
         lambda t: deliveries.unacknowledged(t, TEAM, "bob", [1, 2, 3]),
         "deliveries",

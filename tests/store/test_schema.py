@@ -117,8 +117,8 @@ async def test_tasks_of_an_earlier_release_are_kept_and_can_be_worked_on(store_u
     assert held == []
     for task in found:
         assert task
-        assert (task.depends_on, task.waiting_for, task.lease_token) == ((), 0, "")
-        assert (task.max_attempts, task.failed_attempts, task.backoff) == (5, 0, 1_000_000)
+        assert (task.depends_on, task.waiting_for_count, task.lease_token) == ((), 0, "")
+        assert (task.max_attempts, task.failed_attempts, task.initial_backoff) == (5, 0, 1_000_000)
         assert (task.pooled, task.answered, task.overdue_told) == (False, False, False)
 
 

@@ -122,7 +122,7 @@ async def test_a_lost_file_is_told_and_serves_again_when_it_is_back(
         assert await health.get() == SERVING
     assert sequences(await bob.backlog()) == [1, 2]
     sent = await alice.send("bob")
-    assert (sent.message_id, sent.deliveries[0].sequence) == ("m3", 3)
+    assert (sent.message_id, sent.receipts[0].sequence) == ("m3", 3)
 
 
 async def test_an_open_stream_goes_on_when_a_lost_file_is_back(

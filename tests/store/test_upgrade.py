@@ -54,13 +54,13 @@ async def test_a_store_of_the_first_release_goes_on_with_credentials(
         assert (red.team_id, red.HasField("create_time")) == ("red", False)
         alice, bob = await guarded.agent("alice"), await guarded.agent("bob")
         waiting = await pair.messaging.ReceiveMessages(m.ReceiveMessagesRequest(), metadata=bob)
-        assert [(each.sequence, each.message.subject) for each in waiting.deliveries] == [
+        assert [(each.receipt.sequence, each.message.subject) for each in waiting.deliveries] == [
             (1, "Hi"),
             (2, "T"),
         ]
         answer = m.SendMessageRequest(recipient_ids=["alice", "bob"], in_reply_to="m1")
         sent = await pair.messaging.SendMessage(answer, metadata=bob)
-        assert (sent.message_id, [each.sequence for each in sent.deliveries]) == ("m3", [1, 3])
+        assert (sent.message_id, [each.sequence for each in sent.receipts]) == ("m3", [1, 3])
         started = await pair.tasks.StartTask(t.StartTaskRequest(task_id="t1"), metadata=bob)
         assert started.task.state == t.TASK_STATE_IN_PROGRESS
         cancelled = await pair.tasks.CancelTask(t.CancelTaskRequest(task_id="t1"), metadata=alice)

@@ -34,7 +34,8 @@ FAULTS = {
     "a notice without its event": f"""
         SELECT number, task_id FROM messages AS m WHERE kind = {NOTICE} AND NOT EXISTS (
             SELECT 1 FROM task_events AS e
-            WHERE e.team_id = m.team_id AND e.message_number = m.number)""",
+            WHERE e.team_id = m.team_id AND e.message_number IN (m.number, m.number - 1)
+                AND m.notice LIKE '%"event_number": ' || e.number || ',%')""",
     "the messages of a team are not numbered 1, 2, 3, …": """
         SELECT team_id, last_message, COUNT(number) FROM teams LEFT JOIN messages USING (team_id)
         GROUP BY team_id, last_message
@@ -80,7 +81,10 @@ EVENTS = """
     SELECT e.team_id, e.number, e.verb, e.to_state, e.actor_id, e.assignee_id,
         e.former_assignee_id, t.creator_id, d.agent_id
     FROM task_events AS e JOIN tasks AS t USING (team_id, task_id)
-    LEFT JOIN deliveries AS d ON d.team_id = e.team_id AND d.message_number = e.message_number"""
+    LEFT JOIN messages AS m ON m.team_id = e.team_id
+        AND m.number IN (e.message_number, e.message_number + 1)
+        AND m.notice LIKE '%"event_number": ' || e.number || ',%'
+    LEFT JOIN deliveries AS d ON d.team_id = m.team_id AND d.message_number = m.number"""
 
 
 Recipients = dict[tuple[str, int], set[str]]
@@ -126,28 +130,28 @@ def _untold_events(store_url: str) -> list[object]:
     told: Recipients = {}
     for team_id, number, verb, state, actor, *agents, agent_id in rows(store_url, EVENTS):
         told.setdefault((team_id, number), set()).update({agent_id or ""} - {""})
-        if verb != "request-input":  # No event says who was asked.
-            again = verb == "fail" and state == PENDING
-            wanted[team_id, number] = _concerned("retry" if again else verb, *agents) - {actor, ""}
+        if verb != "REQUEST_INPUT":  # No event says who was asked.
+            again = verb == "FAIL" and state == PENDING
+            wanted[team_id, number] = _concerned("RETRY" if again else verb, *agents) - {actor, ""}
     return _differing(wanted, told)
 
 
 def _concerned(verb: str, assignee: str, former: str, creator: str) -> set[str]:
     """Whom a change concerns."""
     return {
-        "create": {assignee},
-        "assign": {assignee, former},
-        "unassign": {former},
-        "claim": set[str](),
-        "start": set[str](),
-        "release": set[str](),
-        "update": {assignee},
-        "delete": {assignee},
-        "provide-input": {assignee},
-        "become-ready": {assignee},
-        "lose-dependency": {creator},
-        "lose-lease": {assignee, former, creator},
-        "retry": {creator},
+        "CREATE": {assignee},
+        "ASSIGN": {assignee, former},
+        "UNASSIGN": {former},
+        "CLAIM": set[str](),
+        "START": set[str](),
+        "RELEASE": set[str](),
+        "UPDATE": {assignee},
+        "DELETE": {assignee},
+        "PROVIDE_INPUT": {assignee},
+        "BECOME_READY": {assignee},
+        "FAIL_DEPENDENCY": {creator},
+        "EXPIRE_LEASE": {assignee, former, creator},
+        "RETRY": {creator},
     }.get(verb, {assignee, creator})
 
 

@@ -73,9 +73,9 @@ class Claimer:
 
     async def _claim(self) -> list[pb.ClaimedTask]:
         request = pb.ClaimTaskRequest(
-            wait=Duration(seconds=WAIT_SECONDS),
+            max_wait=Duration(seconds=WAIT_SECONDS),
             max_tasks=self._random.randint(1, MOST_TASKS),
-            lease=self._lease,
+            lease_duration=self._lease,
         )
         return list((await self._insist(self._stub.ClaimTask, request)).tasks)
 
@@ -105,7 +105,7 @@ class Claimer:
     async def _complete(self, finished: list[pb.ClaimedTask]) -> None:
         requests = [_completion(each) for each in finished]
         if len(requests) > 1 and self._random.random() < 0.5:
-            batch = pb.BatchCompleteTasksRequest(tasks=requests)
+            batch = pb.BatchCompleteTasksRequest(requests=requests)
             answer = await self._insist(self._stub.BatchCompleteTasks, batch)
             for each, outcome in zip(finished, answer.outcomes, strict=True):
                 reason = outcome.refusal.reason if outcome.HasField("refusal") else ""

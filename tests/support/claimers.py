@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dovetail.server.store.records import TaskState
-from dovetail.server.tasks.states import FORCED, RETRIED, TRANSITIONS, Verb
+from dovetail.server.store.records import TaskState, TaskVerb
+from dovetail.server.tasks.states import FORCED, RETRIED, TRANSITIONS
 from support import claimer
 from support.audit import rows
 
@@ -130,14 +130,14 @@ class History:
             self.faults.append(f"{verb} from {before} to {after}, after {self.state}")
         self.state = after
         match verb:
-            case "claim":
+            case TaskVerb.CLAIM.name:
                 self.claims += 1
                 self.holder = actor
-            case "complete":
+            case TaskVerb.COMPLETE.name:
                 if actor != self.holder:
                     self.faults.append(f"completed by {actor}, held by {self.holder}")
                 self.completions.append((actor, request, self.claims))
-            case "lose-lease" | "fail":
+            case TaskVerb.EXPIRE_LEASE.name | TaskVerb.FAIL.name:
                 self.failures += 1
             case _:
                 pass
@@ -145,10 +145,10 @@ class History:
 
 def _legal(verb: str, before: int, after: int) -> bool:
     """Whether the state machine knows a step."""
-    if verb == Verb.CREATE:
+    if verb == TaskVerb.CREATE.name:
         return (before, after) == (0, TaskState.PENDING)
     tables = (TRANSITIONS, RETRIED, FORCED)
-    return any(table.get(Verb(verb), {}).get(TaskState(before)) == after for table in tables)
+    return any(table.get(TaskVerb[verb], {}).get(TaskState(before)) == after for table in tables)
 
 
 def disagreements(store_url: str, told: Told) -> list[str]:

@@ -22,7 +22,7 @@ async def follow(servers: Servers, agent_id: str) -> AsyncGenerator[pb.Subscribe
         )
         try:
             async for response in stream:
-                sequences = [delivery.sequence for delivery in response.deliveries]
+                sequences = [delivery.receipt.sequence for delivery in response.deliveries]
                 assert sequences == list(range(cursor + 1, response.through_sequence + 1))
                 cursor = response.through_sequence
                 yield response

@@ -26,7 +26,7 @@ BLOCK = "block"
 
 async def hold(agent: Agent, lease: timedelta) -> None:
     """Claim, keep, and see what becomes of it."""
-    claimed = await agent.tasks.claim(wait=30, max_tasks=len(VERBS), lease=lease)
+    claimed = await agent.tasks.claim(max_wait=30, max_tasks=len(VERBS), lease_duration=lease)
     began = asyncio.Event()
     block = asyncio.create_task(_outcome(BLOCK, lambda: _block(agent, lease, began)))
     keeping = [asyncio.create_task(_keep(agent, each, lease / 4)) for each in claimed]
@@ -48,7 +48,7 @@ async def _keep(agent: Agent, each: pb.ClaimedTask, pause: timedelta) -> None:
 
 
 async def _block(agent: Agent, lease: timedelta, began: asyncio.Event) -> None:
-    async with agent.claim(lease=lease):
+    async with agent.claim(lease_duration=lease):
         began.set()
         await asyncio.Event().wait()
 

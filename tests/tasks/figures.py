@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from tasks.work import (
     CANCELLED,
     COMPLETED,
@@ -38,8 +39,8 @@ def loads(records: Iterable[messaging_pb2.MessageRecord]) -> dict[str, Load]:
     for record in records:
         for receipt in record.receipts:
             load = found.setdefault(receipt.recipient_id, Load())
-            if receipt.HasField("acknowledge_time"):
-                load.waited.append(at(receipt.acknowledge_time) - at(record.message.create_time))
+            if receipt.HasField("state_time"):
+                load.waited.append(at(receipt.state_time) - at(record.message.create_time))
             else:
                 load.unacknowledged += 1
     return found
@@ -184,12 +185,7 @@ def length(micros: int) -> Duration:
 def _within(task: pb.Task, filter: Any, name: str) -> bool:
     has: Any = task.HasField
     time = at(getattr(task, name)) if has(name) else None
-    if filter.HasField(f"{name}_from"):
-        begin = at(getattr(filter, f"{name}_from"))
-        if time is None or time < begin:
-            return False
-    if filter.HasField(f"{name}_until"):
-        end = at(getattr(filter, f"{name}_until"))
-        if time is None or time >= end:
-            return False
-    return True
+    times: types_pb2.TimeRange = getattr(filter, name)
+    if times.HasField("start_time") and (time is None or time < at(times.start_time)):
+        return False
+    return not times.HasField("end_time") or (time is not None and time < at(times.end_time))

@@ -21,7 +21,7 @@ async def creating(team: Team, ann: Worker) -> Act:
 
 async def making_many(team: Team, ann: Worker) -> Act:
     drafts = [pb.CreateTaskRequest(title="t") for _ in range(2)]
-    return lambda **fields: ann.send(pb.BatchCreateTasksRequest(tasks=drafts, **fields))
+    return lambda **fields: ann.send(pb.BatchCreateTasksRequest(requests=drafts, **fields))
 
 
 async def completing(team: Team, ann: Worker) -> Act:
@@ -56,9 +56,9 @@ async def told(team: Team, ann: Worker, count: int) -> None:
 
 async def open_sequences(ann: Worker) -> list[int]:
     return [
-        delivery.sequence
+        delivery.receipt.sequence
         for delivery in await ann.inbox()
-        if not delivery.HasField("acknowledge_time")
+        if not delivery.receipt.HasField("state_time")
     ]
 
 
@@ -113,7 +113,7 @@ async def test_completions_of_a_batch_acknowledge_each_for_itself(team: Team) ->
         await ann.do("start", task_id)
         asked.append(pb.CompleteTaskRequest(task_id=task_id, acknowledge_sequences=[sequence]))
     await ann.do("cancel", asked[0].task_id)
-    answer = await ann.send(pb.BatchCompleteTasksRequest(tasks=asked))
+    answer = await ann.send(pb.BatchCompleteTasksRequest(requests=asked))
     reasons = [outcome.refusal.reason for outcome in answer.outcomes]
     assert reasons == ["TASK_STATE", "", "CURSOR_IN_FUTURE"]
     assert await open_sequences(ann) == [1, 3]

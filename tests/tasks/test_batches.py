@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.messaging.v1 import messaging_pb2
+from dovetail.server.store.records import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from tasks.work import CANCELLED, COMPLETED, PENDING, Team, Worker, faults, ids, refusal
 
 GRAPH = {"d": ["b", "c"], "b": ["a"], "c": ["a"], "a": []}
@@ -19,7 +20,7 @@ GRAPH = {"d": ["b", "c"], "b": ["a"], "c": ["a"], "a": []}
 
 def batch(*drafts: dict[str, Any], **fields: Any) -> pb.BatchCreateTasksRequest:
     made = [_draft(**draft) for draft in drafts]
-    return pb.BatchCreateTasksRequest(tasks=made, **fields)
+    return pb.BatchCreateTasksRequest(requests=made, **fields)
 
 
 def outline(task: pb.Task) -> pb.Task:
@@ -41,15 +42,20 @@ async def test_a_thousand_tasks_are_made_in_one_commit(team: Team) -> None:
     assert [task.priority for task in made] == list(range(1_000))
     assert len({task.update_time.ToMicroseconds() for task in made}) == 1
     assert [*map(outline, await joe.all(page_size=1_000))] == list(made)
-    assert await faults(joe.send(batch(*({} for _ in range(1_001))))) == {"tasks"}
-    assert await faults(joe.send(batch())) == {"tasks"}
+    assert await faults(joe.send(batch(*({} for _ in range(1_001))))) == {"requests"}
+    assert await faults(joe.send(batch())) == {"requests"}
 
 
 async def test_tasks_of_a_batch_may_wait_for_each_other_in_any_order(team: Team) -> None:
     joe = team.worker("joe")
     drafts = [{"task_id": name, "depends_on": on} for name, on in GRAPH.items()]
     made = (await joe.send(batch(*drafts))).tasks
-    assert {task.task_id: task.waiting_for for task in made} == {"d": 2, "b": 1, "c": 1, "a": 0}
+    assert {task.task_id: task.waiting_for_count for task in made} == {
+        "d": 2,
+        "b": 1,
+        "c": 1,
+        "a": 0,
+    }
     done: list[str] = []
     while given := await joe.claim(max_tasks=10):
         for each in given:
@@ -62,7 +68,7 @@ async def test_a_batch_waits_for_what_was_there_before_too(team: Team) -> None:
     joe = team.worker("joe")
     await joe.made(task_id="old")
     made = (await joe.send(batch({"task_id": "a"}, {"depends_on": ["a", "old"]}))).tasks
-    assert made[1].waiting_for == 2
+    assert made[1].waiting_for_count == 2
 
 
 @pytest.mark.parametrize(
@@ -131,8 +137,8 @@ async def test_a_batch_tells_each_assignee_of_its_tasks_or_nobody(team: Team) ->
     response = await joe.send(batch(*drafts))
     told = [(each.recipient_id, each.sequence) for each in response.notices]
     assert told == [("ann", 1), ("bob", 1), ("ann", 2)]
-    silent = [{**draft, "notify": pb.NOTIFY_NONE} for draft in drafts]
-    assert list((await joe.send(batch(*silent))).notices) == []
+    silent = batch(*drafts, notify=pb.NOTIFY_NONE)
+    assert list((await joe.send(silent)).notices) == []
     assert (len(await ann.inbox()), len(await bob.inbox())) == (2, 1)
 
 
@@ -145,14 +151,15 @@ async def test_what_is_wrong_with_the_tasks_of_a_batch_is_named(team: Team) -> N
     ]
     named = await faults(joe.send(batch(*drafts)))
     assert named == {
-        *("tasks[0].request_id", "tasks[1].acknowledge_sequences", "tasks[2].notify"),
+        *("requests[0].request_id", "requests[1].acknowledge_sequences", "requests[2].notify"),
     }
     plain = [{"title": ""}, {"task_id": " ", "depends_on": [""]}, {"max_attempts": 1_001}]
     assert await faults(joe.send(batch(*plain))) == {
-        *("tasks[0].title", "tasks[1].task_id", "tasks[1].depends_on[0]", "tasks[2].max_attempts"),
+        *("requests[0].title", "requests[1].task_id"),
+        *("requests[1].depends_on[0]", "requests[2].max_attempts"),
     }
     twice = batch({"task_id": "a"}, {"task_id": "a"})
-    assert await faults(joe.send(twice)) == {"tasks"}
+    assert await faults(joe.send(twice)) == {"requests"}
 
 
 async def held(team: Team, count: int) -> list[pb.ClaimedTask]:
@@ -169,7 +176,7 @@ def completing(*each: pb.ClaimedTask, **fields: Any) -> list[pb.CompleteTaskRequ
 
 
 async def complete_all(worker: Worker, *each: pb.CompleteTaskRequest) -> list[Any]:
-    return list((await worker.send(pb.BatchCompleteTasksRequest(tasks=each))).outcomes)
+    return list((await worker.send(pb.BatchCompleteTasksRequest(requests=each))).outcomes)
 
 
 async def test_each_of_many_completions_stands_or_is_refused_by_itself(team: Team) -> None:
@@ -223,12 +230,12 @@ async def test_wrong_fields_refuse_all_completions(team: Team) -> None:
     ann = team.worker("ann")
     (good,) = completing(one)
     wrong = pb.CompleteTaskRequest(task_id=" ", etag="x" * 65, result=pb.TaskResult(summary="\0"))
-    request = pb.BatchCompleteTasksRequest(tasks=[good, wrong])
-    named = {"tasks[1].task_id", "tasks[1].etag", "tasks[1].result.summary"}
+    request = pb.BatchCompleteTasksRequest(requests=[good, wrong])
+    named = {"requests[1].task_id", "requests[1].etag", "requests[1].result.summary"}
     assert await faults(ann.send(request)) == named
-    assert await faults(ann.send(pb.BatchCompleteTasksRequest())) == {"tasks"}
-    many = pb.BatchCompleteTasksRequest(tasks=[good] * 1_001)
-    assert await faults(ann.send(many)) == {"tasks"}
+    assert await faults(ann.send(pb.BatchCompleteTasksRequest())) == {"requests"}
+    many = pb.BatchCompleteTasksRequest(requests=[good] * 1_001)
+    assert await faults(ann.send(many)) == {"requests"}
     assert await team.verbs(one.task.task_id) == ["create", "claim"]
 
 
@@ -258,11 +265,15 @@ async def test_a_cascade_cancels_all_open_parts_and_theirs_in_one_commit(team: T
     assert states == {**ended, "done": COMPLETED, "other": PENDING}
     for name in ended:
         task, event = await joe.get(name), (await team.events(name))[-1]
-        assert (task.cancel_reason, event.verb, event.actor_id) == ("no need", "cancel", "joe")
+        assert (task.cancel_reason, event.verb, event.actor_id) == (
+            "no need",
+            TaskVerb.CANCEL,
+            "joe",
+        )
         assert task.end_time == response.task.end_time
     assert (await refusal(ann.do("complete", "deeper", lease_token=token)))[1] == "LEASE_LOST"
     last = (await ann.inbox())[-1].message
-    assert last.notice.event == messaging_pb2.NOTICE_EVENT_TASK_CANCELLED
+    assert last.notice.verb == types_pb2.TASK_VERB_CANCEL
 
 
 async def test_without_a_cascade_the_parts_go_on(team: Team) -> None:

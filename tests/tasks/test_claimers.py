@@ -55,7 +55,9 @@ def statements(team: Team) -> Generator[list[str]]:
 async def waiting(team: Team, count: int) -> list[asyncio.Task[list[pb.ClaimedTask]]]:
     """So many claims of as many agents, all of which have looked once and wait."""
     with statements(team) as seen:
-        claims = [asyncio.create_task(team.worker(f"w{n}").claim(wait=50)) for n in range(count)]
+        claims = [
+            asyncio.create_task(team.worker(f"w{n}").claim(max_wait=50)) for n in range(count)
+        ]
 
         async def all_have_looked() -> bool:
             return len(set(re.findall(r"'w\d+'", " ".join(seen)))) == count
@@ -104,5 +106,5 @@ async def test_a_waiting_claim_sleeps_while_tasks_of_others_become_due(team: Tea
     due.FromMicroseconds(time.time_ns() // 1_000 + 200_000)
     await joe.made(assignee_id="bob", schedule_time=due)
     with statements(team) as seen:
-        assert await ann.claim(wait=1) == []
+        assert await ann.claim(max_wait=1) == []
     assert 0 < len(seen) < 40

@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.admin.v1 import admin_pb2
 from dovetail.server.main import ServerConfig, build, running
 from dovetail.server.store import queues
+from dovetail.server.store.records import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from store.opened import held
@@ -65,14 +66,14 @@ async def test_a_claimed_task_is_the_callers_and_started_under_a_lease(team: Tea
     before = await joe.made()
     ((task, token),) = [(each.task, each.lease_token) for each in await ann.claim()]
     assert (task.state, task.assignee_id, task.attempt) == (IN_PROGRESS, "ann", 1)
-    assert (task.pooled, task.lease.length) == (True, seconds(60))
+    assert (task.pooled, task.lease.duration) == (True, seconds(60))
     assert task.start_time == task.assign_time == task.update_time
     hint = task.lease.expire_time.ToMicroseconds() - task.start_time.ToMicroseconds()
     assert hint == 60_000_000
     assert task.etag != before.etag
     assert await joe.get(task.task_id) == task
     (_, event) = await team.events(task.task_id)
-    assert (event.verb, event.actor_id, event.message_number) == ("claim", "ann", None)
+    assert (event.verb, event.actor_id, event.message_number) == (TaskVerb.CLAIM, "ann", None)
     await ann.do("complete", task.task_id, lease_token=token)
 
 
@@ -82,9 +83,9 @@ async def test_a_claim_answers_as_many_as_it_asks_for_and_are_ready(team: Team) 
         await joe.made(title=title)
     assert titles(await ann.claim()) == ["a"]
     assert titles(await ann.claim(max_tasks=2)) == ["b", "c"]
-    assert titles(await ann.claim(max_tasks=100, wait=30)) == ["d", "e"]
+    assert titles(await ann.claim(max_tasks=100, max_wait=30)) == ["d", "e"]
     assert await ann.claim(max_tasks=100) == []
-    assert await ann.claim(wait=0.05) == []
+    assert await ann.claim(max_wait=0.05) == []
 
 
 async def test_a_filter_narrows_what_is_claimed(team: Team) -> None:
@@ -109,11 +110,11 @@ async def test_what_is_wrong_with_a_claim_is_named(team: Team) -> None:
     filter = pb.TaskFilter(states=[PENDING], assignee_ids=["ann"], unassigned=True)
     named = {"filter.states", "filter.assignee_ids", "filter.unassigned"}
     assert await faults(ann.claim(filter=filter)) == named
-    assert await faults(ann.claim(wait=50.1, max_tasks=101, lease=3_601)) == {
-        *("wait", "max_tasks", "lease")
+    assert await faults(ann.claim(max_wait=50.1, max_tasks=101, lease_duration=3_601)) == {
+        *("max_wait", "max_tasks", "lease_duration")
     }
-    assert await faults(ann.claim(wait=-1, max_tasks=-1, lease=0)) == {
-        *("wait", "max_tasks", "lease")
+    assert await faults(ann.claim(max_wait=-1, max_tasks=-1, lease_duration=0)) == {
+        *("max_wait", "max_tasks", "lease_duration")
     }
 
 
@@ -144,7 +145,7 @@ async def created_for_ann(joe: Worker, bob: Worker) -> Scene:
 
 async def created_in_a_batch(joe: Worker, bob: Worker) -> Scene:
     yield
-    await joe.send(pb.BatchCreateTasksRequest(tasks=[pb.CreateTaskRequest(title="t")]))
+    await joe.send(pb.BatchCreateTasksRequest(requests=[pb.CreateTaskRequest(title="t")]))
 
 
 async def assigned(joe: Worker, bob: Worker) -> Scene:
@@ -175,12 +176,12 @@ async def released(joe: Worker, bob: Worker) -> Scene:
 
 async def lease_lost(joe: Worker, bob: Worker) -> Scene:
     await joe.made()
-    await bob.claim(lease=0.5)
+    await bob.claim(lease_duration=0.5)
     yield
 
 
 async def retried(joe: Worker, bob: Worker) -> Scene:
-    task = await joe.made(backoff=seconds(0.2))
+    task = await joe.made(initial_backoff=seconds(0.2))
     await bob.do("start", task.task_id)
     yield
     await bob.do("fail", task.task_id, failure=pb.TaskFailure(message="no", retryable=True))
@@ -256,7 +257,7 @@ async def test_waiting_claims_are_served_in_order_of_arrival(team: Team) -> None
         assert titles(await claim) == [title]
     claims = [await team.waiting(team.worker(name)) for name in names]
     drafts = [pb.CreateTaskRequest(title=title) for title in "456"]
-    await joe.send(pb.BatchCreateTasksRequest(tasks=drafts))
+    await joe.send(pb.BatchCreateTasksRequest(requests=drafts))
     assert [titles(await claim) for claim in claims] == [["4"], ["5"], ["6"]]
 
 
@@ -264,7 +265,7 @@ async def test_many_tasks_at_once_are_all_given_to_those_who_wait(team: Team) ->
     """More than are given out in one commit."""
     claims = [await team.waiting(team.worker(name), max_tasks=100) for name in "abc"]
     drafts = [pb.CreateTaskRequest(title=str(number)) for number in range(250)]
-    await team.worker("joe").send(pb.BatchCreateTasksRequest(tasks=drafts))
+    await team.worker("joe").send(pb.BatchCreateTasksRequest(requests=drafts))
     given = [titles(await claim) for claim in claims]
     assert [len(each) for each in given] == [100, 100, 50]
     assert list(chain.from_iterable(given)) == [str(number) for number in range(250)]
@@ -272,7 +273,7 @@ async def test_many_tasks_at_once_are_all_given_to_those_who_wait(team: Team) ->
 
 async def test_each_task_is_given_to_one_of_many_claimers_at_two_servers(team: Team) -> None:
     drafts = [pb.CreateTaskRequest(title=str(number)) for number in range(100)]
-    await team.worker("joe").send(pb.BatchCreateTasksRequest(tasks=drafts))
+    await team.worker("joe").send(pb.BatchCreateTasksRequest(requests=drafts))
 
     async def claim_all(worker: Worker) -> list[str]:
         found: list[str] = []
@@ -314,7 +315,7 @@ async def test_what_was_given_to_a_caller_that_left_is_back_at_once(team: Team) 
         await ann.page(page_size=1)
     claim.cancel()
     await after_it
-    (claimed,) = await team.worker("bob").claim(wait=30)
+    (claimed,) = await team.worker("bob").claim(max_wait=30)
     assert claimed.task.task_id == task.task_id
     assert claimed.task.failed_attempts == 0
 
@@ -329,7 +330,7 @@ async def test_waiting_claims_are_answered_when_the_server_stops(store_url: str)
     async with running(config, build) as server:
         channel = grpc.aio.insecure_channel(server.address)
         stub = tasks_pb2_grpc.TaskServiceStub(channel)
-        request = pb.ClaimTaskRequest(wait=seconds(50))
+        request = pb.ClaimTaskRequest(max_wait=seconds(50))
         call = asyncio.ensure_future(stub.ClaimTask(request, metadata=caller("ann")))
         while not server.store.bells.watched():  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -351,7 +352,7 @@ async def test_a_revoked_token_ends_a_waiting_claim(store_url: str, tmp_path: Pa
 
 async def test_a_claim_given_up_by_its_deadline_leaves_the_task_to_others(team: Team) -> None:
     ann = team.worker("ann")
-    request = pb.ClaimTaskRequest(wait=seconds(50))
+    request = pb.ClaimTaskRequest(max_wait=seconds(50))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ann.tasks.ClaimTask(request, metadata=ann.metadata, timeout=0.2)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -8,14 +8,14 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.store import dependencies, follow_ups, transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from tasks.work import COMPLETED, PENDING, Team, Worker, faults, refusal, until
 
-READY = messaging_pb2.NOTICE_EVENT_TASK_READY
+READY = types_pb2.TASK_VERB_BECOME_READY
 FOLLOWERS = 8
-DEPENDENCY_FAILED = messaging_pb2.NOTICE_EVENT_TASK_DEPENDENCY_FAILED
+DEPENDENCY_FAILED = types_pb2.TASK_VERB_FAIL_DEPENDENCY
 
 
 async def chain(joe: Worker, *edges: str, **fields: Any) -> None:
@@ -31,7 +31,7 @@ async def finish(worker: Worker, task_id: str) -> Any:
 
 
 async def waiting_for(worker: Worker, task_id: str) -> int:
-    return (await worker.get(task_id)).waiting_for
+    return (await worker.get(task_id)).waiting_for_count
 
 
 async def test_a_task_is_ready_when_all_that_it_waits_for_is_completed(team: Team) -> None:
@@ -40,7 +40,7 @@ async def test_a_task_is_ready_when_all_that_it_waits_for_is_completed(team: Tea
     await finish(joe, "a")
     await chain(joe, "c a b", assignee_id="ann")
     task = await joe.get("c")
-    assert (list(task.depends_on), task.waiting_for) == (["a", "b"], 1)
+    assert (list(task.depends_on), task.waiting_for_count) == (["a", "b"], 1)
     code, reason, metadata = await refusal(ann.do("start", "c"))
     assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_NOT_READY")
     assert metadata == {
@@ -56,7 +56,7 @@ async def test_a_task_is_ready_when_all_that_it_waits_for_is_completed(team: Tea
     assert await team.verbs("c") == ["create", "become-ready"]
     assert (await team.events("c"))[-1].actor_id == "joe"
     last = (await ann.inbox())[-1].message
-    assert (last.notice.event, last.task_id) == (READY, "c")
+    assert (last.notice.verb, last.task_id) == (READY, "c")
     assert (await finish(ann, "c")).task.state == COMPLETED
 
 
@@ -84,10 +84,10 @@ async def test_a_dependency_that_ends_badly_tells_who_made_what_waits_for_it(
     told = [notice.recipient_id for notice in (await joe.do(end, "a")).notices]
     assert told == ["ann", "ann"]
     for task_id in ("b", "c"):
-        assert await team.verbs(task_id) == ["create", "lose-dependency"]
+        assert await team.verbs(task_id) == ["create", "fail-dependency"]
         assert (await joe.get(task_id)).state == PENDING
         assert await waiting_for(joe, task_id) == 1
-    events = [(d.message.notice.event, d.message.task_id) for d in await ann.inbox()]
+    events = [(d.message.notice.verb, d.message.task_id) for d in await ann.inbox()]
     assert events == [(DEPENDENCY_FAILED, "b"), (DEPENDENCY_FAILED, "c")]
     assert await team.verbs("e") == ["create"]
 
@@ -144,7 +144,7 @@ async def test_an_update_replaces_what_a_task_waits_for(team: Team) -> None:
     await chain(joe, "a", "b", "c", "d a b")
     await finish(joe, "c")
     task = await joe.did("update", "d", values={"depends_on": ["b", "c"]})
-    assert (list(task.depends_on), task.waiting_for) == (["b", "c"], 1)
+    assert (list(task.depends_on), task.waiting_for_count) == (["b", "c"], 1)
     await finish(joe, "a")
     assert await waiting_for(joe, "d") == 1
     await finish(joe, "b")
@@ -195,19 +195,19 @@ async def test_a_task_may_wait_for_a_hundred_others_and_no_more(team: Team) -> N
     joe = team.worker("joe")
     names = [f"n{number}" for number in range(101)]
     drafts = [pb.CreateTaskRequest(task_id=name, title="t") for name in names]
-    await joe.send(pb.BatchCreateTasksRequest(tasks=drafts))
+    await joe.send(pb.BatchCreateTasksRequest(requests=drafts))
     assert await faults(joe.create(depends_on=names)) == {"depends_on"}
     assert await faults(joe.create(depends_on=["n1", "n1"])) == {"depends_on"}
     assert await faults(joe.do("update", "n0", values={"depends_on": names})) == {"task.depends_on"}
-    assert (await joe.made(depends_on=names[1:])).waiting_for == 100
+    assert (await joe.made(depends_on=names[1:])).waiting_for_count == 100
 
 
 async def test_many_tasks_become_ready_by_one_completion(team: Team) -> None:
     joe = team.worker("joe")
     await joe.made(task_id="first")
     drafts = [pb.CreateTaskRequest(title="t", depends_on=["first"]) for _ in range(200)]
-    made = (await joe.send(pb.BatchCreateTasksRequest(tasks=drafts))).tasks
-    assert {task.waiting_for for task in made} == {1}
+    made = (await joe.send(pb.BatchCreateTasksRequest(requests=drafts))).tasks
+    assert {task.waiting_for_count for task in made} == {1}
     await finish(joe, "first")
     assert len(await team.worker("ann").claim(max_tasks=100)) == 100
     assert len(await team.worker("bob").claim(max_tasks=100)) == 100
@@ -245,7 +245,7 @@ async def test_very_many_waiting_tasks_are_told_step_by_step_and_each_once(
     assert len(response.notices) == 3
     assert [await waiting_for(joe, f"w{n}") for n in range(FOLLOWERS)] == [0] * FOLLOWERS
     await until(lambda: all_told(team, "become-ready"))
-    told = [d.message.task_id for d in await ann.inbox() if d.message.notice.event == READY]
+    told = [d.message.task_id for d in await ann.inbox() if d.message.notice.verb == READY]
     assert told == [f"w{n}" for n in range(FOLLOWERS)]
     assert set((await times_told(team, "become-ready")).values()) == {1}
 
@@ -266,7 +266,7 @@ async def test_tasks_that_two_completions_make_ready_are_told_once(
     await finish(joe, "a")
     await until(lambda: all_told(team, "become-ready"))
     await until(lambda: nothing_left(team))
-    told = [d.message.task_id for d in await ann.inbox() if d.message.notice.event == READY]
+    told = [d.message.task_id for d in await ann.inbox() if d.message.notice.verb == READY]
     counts = await times_told(team, "become-ready")
     assert {task_id: told.count(task_id) for task_id in counts} == counts
     assert max(counts.values()) <= 2
@@ -285,5 +285,5 @@ async def test_what_a_failure_tells_step_by_step_ends_when_the_task_is_reopened(
     await joe.do("fail", "a")
     await joe.do("reopen", "a")
     await until(lambda: nothing_left(team))
-    assert 1 <= sum((await times_told(team, "lose-dependency")).values()) <= FOLLOWERS
+    assert 1 <= sum((await times_told(team, "fail-dependency")).values()) <= FOLLOWERS
     assert [await waiting_for(joe, f"w{n}") for n in range(FOLLOWERS)] == [1] * FOLLOWERS

@@ -12,13 +12,13 @@ import grpc
 import psycopg
 import pytest
 
-from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.store import leases
 from dovetail.server.store.leases import Hold
 from dovetail.server.store.records import TaskEvent
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.keeper import LONGEST_GAP_SECONDS
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from support.pair import Pair, running_pair
 from tasks.work import (
     IN_PROGRESS,
@@ -41,7 +41,7 @@ async def lost(team: Team, task_id: str) -> TaskEvent:
     """The event by which a task's lease was lost, once it is."""
 
     async def is_lost() -> bool:
-        return (await team.verbs(task_id))[-1] == "lose-lease"
+        return (await team.verbs(task_id))[-1] == "expire-lease"
 
     await until(is_lost)
     return (await team.events(task_id))[-1]
@@ -49,7 +49,7 @@ async def lost(team: Team, task_id: str) -> TaskEvent:
 
 async def claimed(worker: Worker, lease: float = SHORT) -> tuple[str, str]:
     """A task that the worker has claimed, and its token."""
-    (one,) = await worker.claim(lease=lease)
+    (one,) = await worker.claim(lease_duration=lease)
     return one.task.task_id, one.lease_token
 
 
@@ -67,7 +67,7 @@ async def test_a_lease_without_heartbeats_is_lost_after_its_length(team: Team) -
     assert not any(map(task.HasField, ("lease", "start_time", "assign_time", "schedule_time")))
     for worker in (joe, ann):
         (delivery,) = await worker.inbox()
-        assert delivery.message.notice.event == messaging_pb2.NOTICE_EVENT_TASK_LEASE_LOST
+        assert delivery.message.notice.verb == types_pb2.TASK_VERB_EXPIRE_LEASE
         assert delivery.message.sender_id == ""
 
 
@@ -85,14 +85,14 @@ async def test_a_lease_is_lost_once_though_two_servers_watch_over_it(team: Team)
     async with running_pair(team.pair.store_url, shortest_lease_seconds=SHORT):
         for _ in range(2):  # the second lot is lost after both servers have seen the first
             drafts = [pb.CreateTaskRequest(title="t", assignee_id="ann") for _ in range(10)]
-            await joe.send(pb.BatchCreateTasksRequest(tasks=drafts))
-            given = await ann.claim(max_tasks=10, lease=SHORT)
+            await joe.send(pb.BatchCreateTasksRequest(requests=drafts))
+            given = await ann.claim(max_tasks=10, lease_duration=SHORT)
             for each in given:
                 await lost(team, each.task.task_id)
             for each in given:
                 await joe.do("cancel", each.task.task_id)
     for task in await joe.all():
-        assert await team.verbs(task.task_id) == ["create", "claim", "lose-lease", "cancel"]
+        assert await team.verbs(task.task_id) == ["create", "claim", "expire-lease", "cancel"]
         assert task.failed_attempts == 1
 
 
@@ -120,7 +120,7 @@ async def test_the_clock_of_a_lease_stands_still_until_the_answer(team: Team) ->
     await joe.made()
     asking, token = await claimed(ann)
     task = await ann.did("request-input", asking, lease_token=token)
-    assert task.lease == pb.Lease(length=seconds(SHORT))
+    assert task.lease == pb.Lease(duration=seconds(SHORT))
     await joe.made()
     let_go, _ = await claimed(ann)
     await lost(team, let_go)
@@ -152,7 +152,7 @@ ENDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "cancel": ("joe", "CANCELLED", {}),
     "assign": ("joe", "PENDING", {"assignee_id": "bob", "force": True}),
     "unassign": ("joe", "PENDING", {"force": True}),
-    "lose-lease": ("", "PENDING", {}),
+    "expire-lease": ("", "PENDING", {}),
 }
 
 
@@ -163,8 +163,8 @@ async def test_a_token_that_is_over_tells_its_bearer_what_became_of_the_task(
     joe, ann, _ = await team.known("joe", "ann", "bob")
     who, state, fields = ENDS[end]
     task_id = (await joe.made()).task_id
-    token = await ann.held(task_id, SHORT if end == "lose-lease" else 3_600)
-    if end == "lose-lease":
+    token = await ann.held(task_id, SHORT if end == "expire-lease" else 3_600)
+    if end == "expire-lease":
         await lost(team, task_id)
     else:
         own = {"lease_token": token} if who == "ann" else {}
@@ -176,7 +176,7 @@ async def test_a_token_that_is_over_tells_its_bearer_what_became_of_the_task(
         assert metadata == {
             "task_id": task_id,
             "state": state,
-            "last_verb": end,
+            "last_verb": end.upper().replace("-", "_"),
             "last_actor_id": who,
         }
     assert await team.picture(task_id) == before
@@ -210,7 +210,7 @@ async def test_what_is_held_under_a_lease_needs_its_token(team: Team, verb: str)
 async def test_a_repeated_start_answers_its_own_token_while_its_lease_lasts(team: Team) -> None:
     joe, ann = await team.known("joe", "ann")
     task_id = (await joe.made(assignee_id="ann")).task_id
-    again = {"lease": seconds(3_600), "request_id": "r1"}
+    again = {"lease_duration": seconds(3_600), "request_id": "r1"}
     first = await ann.do("start", task_id, **again)
     assert first.lease_token
     assert await ann.do("start", task_id, **again) == first
@@ -260,8 +260,10 @@ async def test_a_length_that_no_lease_may_have_is_refused(sqlite_pair: Pair) -> 
     ann = Team(sqlite_pair, "t").worker("ann")
     task_id = (await ann.made()).task_id
     for length in (-1, 0, 9.999999, 3_600.000001):
-        assert await faults(ann.claim(lease=length)) == {"lease"}
-        assert await faults(ann.do("start", task_id, lease=seconds(length))) == {"lease"}
+        assert await faults(ann.claim(lease_duration=length)) == {"lease_duration"}
+        assert await faults(ann.do("start", task_id, lease_duration=seconds(length))) == {
+            "lease_duration"
+        }
     for length in (10, 3_600):
         token = await ann.held(task_id, length)
         await ann.do("release", task_id, lease_token=token)

@@ -41,7 +41,7 @@ async def test_claims_of_more_kinds_than_one_look_takes_are_all_served(
     joe, *workers = await team.known("joe", *(f"w{n}" for n in range(10)))
     waiting = [
         asyncio.create_task(
-            worker.claim(wait=50, filter=pb.TaskFilter(labels={"for": worker.agent_id}))
+            worker.claim(max_wait=50, filter=pb.TaskFilter(labels={"for": worker.agent_id}))
         )
         for worker in workers
     ]

@@ -6,10 +6,10 @@ import time
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dovetail.messaging.v1 import messaging_pb2
+from dovetail.types.v1 import types_pb2
 from tasks.work import Team, until
 
-OVERDUE = messaging_pb2.NOTICE_EVENT_TASK_OVERDUE
+OVERDUE = types_pb2.TASK_VERB_BECOME_OVERDUE
 
 
 def now(after: float = 0) -> Timestamp:
@@ -37,7 +37,7 @@ async def test_who_has_and_who_made_an_overdue_task_are_told_once(team: Team) ->
     await until_told(team, other.task_id, 1)
     assert await team.verbs(task.task_id) == ["create", "become-overdue"]
     for worker, count in ((joe, 2), (ann, 1)):
-        events = [each.message.notice.event for each in await worker.inbox()]
+        events = [each.message.notice.verb for each in await worker.inbox()]
         assert events.count(OVERDUE) == count
 
 

@@ -8,8 +8,9 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from dovetail.messaging.v1 import messaging_pb2
+from dovetail.server.store.records import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from support.guarded import guarded_pair
 from tasks.work import IN_PROGRESS, INPUT_REQUIRED, PENDING, Team, Worker, faults, refusal
 
@@ -41,7 +42,7 @@ async def test_a_question_goes_to_the_creator_and_its_answer_to_the_assignee(tea
     assert [(n.recipient_id, n.message_id) for n in response.notices] == [("joe", asked.message_id)]
     assert (asked.sender_id, asked.thread_id, asked.task_id) == ("ann", "talk", task_id)
     assert (asked.body, asked.data) == ("Which?", data(a=1))
-    assert asked.notice.event == messaging_pb2.NOTICE_EVENT_TASK_QUESTION
+    assert asked.notice.verb == types_pb2.TASK_VERB_REQUEST_INPUT
     response = await joe.do("provide-input", task_id, text="This.", data=data(b=2))
     task = response.task
     assert (task.state, task.answer) == (IN_PROGRESS, pb.TaskAnswer(text="This.", data=data(b=2)))
@@ -49,7 +50,7 @@ async def test_a_question_goes_to_the_creator_and_its_answer_to_the_assignee(tea
     assert [n.message_id for n in response.notices] == [answered.message_id]
     assert (answered.sender_id, answered.thread_id, answered.body) == ("joe", "talk", "This.")
     assert answered.data == data(b=2)
-    assert answered.notice.event == messaging_pb2.NOTICE_EVENT_TASK_ANSWER
+    assert answered.notice.verb == types_pb2.TASK_VERB_PROVIDE_INPUT
     assert await team.verbs(task_id) == ["create", "start", "request-input", "provide-input"]
 
 
@@ -131,8 +132,8 @@ async def test_the_report_tells_how_long_tasks_waited_for_answers(team: Team) ->
             await ann.do("request-input", task_id)
             await joe.do("provide-input", task_id)
         events = await team.events(task_id)
-        asked = [event.create_time for event in events if event.verb == "request-input"]
-        answered = [event.create_time for event in events if event.verb == "provide-input"]
+        asked = [event.create_time for event in events if event.verb is TaskVerb.REQUEST_INPUT]
+        answered = [event.create_time for event in events if event.verb is TaskVerb.PROVIDE_INPUT]
         if rounds:
             spans = zip(asked, answered, strict=True)
             waited.append(sum(max(1, end - begin) for begin, end in spans))

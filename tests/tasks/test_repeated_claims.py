@@ -21,10 +21,10 @@ async def test_a_repeat_answers_the_same_tasks_and_tokens(team: Team) -> None:
     joe, ann = await team.known("joe", "ann")
     for _ in range(7):
         await joe.made(title="work")
-    first = await ann.claim(max_tasks=5, request_id="r", lease=60)
+    first = await ann.claim(max_tasks=5, request_id="r", lease_duration=60)
     assert len(first) == 5
     for wait in (0, 5):
-        again = await ann.claim(max_tasks=5, request_id="r", lease=60, wait=wait)
+        again = await ann.claim(max_tasks=5, request_id="r", lease_duration=60, max_wait=wait)
         assert proofs(again) == proofs(first)
     assert len(await ann.claim(max_tasks=5, request_id="other")) == 2
 
@@ -38,7 +38,7 @@ async def test_a_repeat_leaves_out_what_is_no_longer_held(team: Team) -> None:
     await ann.do("release", first[1].task.task_id, lease_token=first[1].lease_token)
     assert proofs(await ann.claim(max_tasks=3, request_id="r")) == proofs(first[2:])
     await ann.do("complete", first[2].task.task_id, lease_token=first[2].lease_token)
-    assert await ann.claim(max_tasks=3, request_id="r", wait=20) == []
+    assert await ann.claim(max_tasks=3, request_id="r", max_wait=20) == []
     assert len(await ann.claim(max_tasks=3, request_id="new")) == 2
 
 
@@ -75,7 +75,10 @@ async def test_a_repeat_that_differs_is_refused(team: Team) -> None:
     joe, ann = await team.known("joe", "ann")
     task = await joe.made(title="work")
     await ann.claim(request_id="r")
-    for other in (ann.claim(request_id="r", max_tasks=2), ann.claim(request_id="r", lease=60)):
+    for other in (
+        ann.claim(request_id="r", max_tasks=2),
+        ann.claim(request_id="r", lease_duration=60),
+    ):
         assert (await refusal(other))[1] == "REQUEST_ID_REUSED"
     release = ann.do("release", task.task_id, request_id="r")
     assert (await refusal(release))[1] == "REQUEST_ID_REUSED"
@@ -111,7 +114,7 @@ async def test_a_claim_and_its_repeat_at_another_server_take_one_task(
     here, _ = two_servers
     joe, ann = await here.known("joe", "ann")
     waiting = [
-        await each.waiting(each.worker("ann"), request_id="r", wait=3) for each in two_servers
+        await each.waiting(each.worker("ann"), request_id="r", max_wait=3) for each in two_servers
     ]
     await joe.made(title="work")
     first, second = [proofs(await each) for each in waiting]

@@ -158,7 +158,7 @@ async def test_many_repeats_at_once_make_one_change(team: Team) -> None:
     task_id = made[0].task.task_id
     started = await asyncio.gather(*(ann.do("start", task_id, request_id="r2") for _ in range(20)))
     assert all(answer == started[0] for answer in started)
-    assert [event.verb for event in await team.events(task_id)] == ["create", "start"]
+    assert [event.verb.words for event in await team.events(task_id)] == ["create", "start"]
     assert len(await ann.inbox()) == 1
 
 

@@ -16,6 +16,7 @@ from dovetail.server.store import agents, tasks
 from dovetail.server.store.records import OPEN_STATES, Task, TaskState
 from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1.types_pb2 import TimeRange
 from tasks import figures
 from tasks.work import COMPLETED, FAILED, IN_PROGRESS, PENDING, STATES, Team, faults, refusal
 
@@ -150,17 +151,18 @@ def filters(all_tasks: list[pb.Task], chance: random.Random) -> Iterator[pb.Task
         "creator_ids": chance.sample(PEOPLE, 2),
         "labels": {"room": "hall"},
         "parent_task_id": all_tasks[0].task_id,
-        "create_time_from": first.create_time,
-        "create_time_until": second.create_time,
-        "end_time_from": third.end_time,
-        "end_time_until": fourth.end_time,
+        "create_time": TimeRange(start_time=first.create_time, end_time=second.create_time),
+        "end_time": TimeRange(start_time=third.end_time, end_time=fourth.end_time),
+        "since": TimeRange(start_time=first.create_time),
+        "until": TimeRange(end_time=fourth.end_time),
     }
+    fields = {"since": "create_time", "until": "end_time"}
     yield pb.TaskFilter()
     for name, value in conditions.items():
-        yield pb.TaskFilter(**{name: value})
+        yield pb.TaskFilter(**{fields.get(name, name): value})
     for _ in range(8):
         names = chance.sample([*conditions], chance.randint(2, 3))
-        yield pb.TaskFilter(**{name: conditions[name] for name in names})
+        yield pb.TaskFilter(**{fields.get(name, name): conditions[name] for name in names})
 
 
 async def besides(team: Team) -> figures.Besides:
@@ -181,7 +183,7 @@ async def check(team: Team, filter: pb.TaskFilter, bucket: int | None) -> pb.Rep
     listed = await worker.all(filter, page_size=1_000)
     assert listed == [task for task in everything if figures.matches(task, filter)]
     length = Duration(seconds=bucket) if bucket else None
-    report = await worker.report(filter=filter, bucket=length)
+    report = await worker.report(filter=filter, bucket_duration=length)
     assert report.HasField("report_time")
     answered = pb.Report()
     answered.CopyFrom(report)
@@ -239,7 +241,9 @@ async def test_too_many_buckets_are_refused_with_their_number(team: Team) -> Non
     enough = -(-span // 999) + 1
     report = await check(team, pb.TaskFilter(), enough)
     assert len(report.completions) <= 1_000
-    code, reason, metadata = await refusal(team.worker().report(bucket=Duration(seconds=1)))
+    code, reason, metadata = await refusal(
+        team.worker().report(bucket_duration=Duration(seconds=1))
+    )
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_MANY_BUCKETS")
     assert (metadata["buckets"], metadata["most"]) == (str(span + 1), "1000")
 
@@ -321,7 +325,7 @@ async def test_message_load_counts_all_that_an_assignee_has_not_read(team: Team)
 async def test_a_bucket_that_is_not_of_whole_seconds_up_to_a_year_is_refused(
     team: Team, bucket: Duration
 ) -> None:
-    assert await faults(team.worker().report(bucket=bucket)) == {"bucket"}
+    assert await faults(team.worker().report(bucket_duration=bucket)) == {"bucket_duration"}
 
 
 async def test_what_is_wrong_with_a_filter_is_named(team: Team) -> None:

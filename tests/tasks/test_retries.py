@@ -6,9 +6,9 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.store.transaction import MICROS, Transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 from tasks.work import FAILED, PENDING, Team, refusal, seconds, until
 
 RETRYABLE = pb.TaskFailure(message="not this time", retryable=True)
@@ -24,23 +24,25 @@ async def test_a_task_has_five_attempts_and_a_pause_of_a_second_unless_it_says_s
 ) -> None:
     joe = team.worker("joe")
     task = await joe.made()
-    assert (task.max_attempts, task.backoff, task.failed_attempts) == (5, seconds(1), 0)
-    task = await joe.made(max_attempts=1_000, backoff=seconds(24 * 3_600))
-    assert (task.max_attempts, task.backoff) == (1_000, seconds(24 * 3_600))
-    task = await joe.made(backoff=seconds(0))
-    assert task.backoff == seconds(0)
+    assert (task.max_attempts, task.initial_backoff, task.failed_attempts) == (5, seconds(1), 0)
+    task = await joe.made(max_attempts=1_000, initial_backoff=seconds(24 * 3_600))
+    assert (task.max_attempts, task.initial_backoff) == (1_000, seconds(24 * 3_600))
+    task = await joe.made(initial_backoff=seconds(0))
+    assert task.initial_backoff == seconds(0)
 
 
 async def test_a_retryable_failure_is_tried_again_until_no_attempt_is_left(team: Team) -> None:
     joe, ann = await team.known("joe", "ann")
-    task_id = (await joe.made(assignee_id="ann", max_attempts=3, backoff=seconds(0))).task_id
+    task_id = (
+        await joe.made(assignee_id="ann", max_attempts=3, initial_backoff=seconds(0))
+    ).task_id
     for number in (1, 2):
         await ann.do("start", task_id)
         response = await ann.do("fail", task_id, failure=RETRYABLE)
         task = response.task
         assert (task.state, task.failed_attempts, task.attempt) == (PENDING, number, number)
         assert not any(map(task.HasField, ("start_time", "end_time", "schedule_time")))
-        assert task.failure.message == RETRYABLE.message
+        assert (task.last_failure, task.HasField("failure")) == (RETRYABLE, False)
         assert [notice.recipient_id for notice in response.notices] == ["joe"]
     await ann.do("start", task_id)
     task = await ann.did("fail", task_id, failure=RETRYABLE)
@@ -48,17 +50,19 @@ async def test_a_retryable_failure_is_tried_again_until_no_attempt_is_left(team:
     assert task.failure.message == RETRYABLE.message
     told = [delivery.message for delivery in await joe.inbox()]
     assert [RETRYABLE.message in message.body for message in told] == [True] * 3
-    assert [message.notice.event for message in told] == [
-        messaging_pb2.NOTICE_EVENT_TASK_RETRIED,
-        messaging_pb2.NOTICE_EVENT_TASK_RETRIED,
-        messaging_pb2.NOTICE_EVENT_TASK_FAILED,
+    assert [message.notice.verb for message in told] == [
+        types_pb2.TASK_VERB_RETRY,
+        types_pb2.TASK_VERB_RETRY,
+        types_pb2.TASK_VERB_FAIL,
     ]
 
 
 @pytest.mark.parametrize("ending", ["complete", "cancel", "reopen"])
-async def test_why_an_attempt_failed_is_in_the_task_until_it_ends(team: Team, ending: str) -> None:
+async def test_why_an_attempt_failed_stays_in_the_task_until_it_is_reopened(
+    team: Team, ending: str
+) -> None:
     joe, ann = await team.known("joe", "ann")
-    task_id = (await joe.made(assignee_id="ann", backoff=seconds(0))).task_id
+    task_id = (await joe.made(assignee_id="ann", initial_backoff=seconds(0))).task_id
     data = Struct()
     data.update({"exit_code": 3})
     why = pb.TaskFailure(message="exit code 3", data=data, retryable=True)
@@ -66,18 +70,19 @@ async def test_why_an_attempt_failed_is_in_the_task_until_it_ends(team: Team, en
     await ann.do("fail", task_id, failure=why)
     await ann.do("start", task_id)
     task = await joe.get(task_id)
-    assert (task.failure.message, task.failure.data) == ("exit code 3", data)
+    assert task.last_failure == why
     if ending == "reopen":
         await ann.do("fail", task_id, failure=pb.TaskFailure(message="hopeless"))
         assert (await joe.get(task_id)).failure.message == "hopeless"
     ended = await ann.did(ending, task_id)
     assert not ended.HasField("failure")
+    assert ended.last_failure == (pb.TaskFailure() if ending == "reopen" else why)
 
 
 async def test_the_pause_doubles_with_each_failure_up_to_a_day(team: Team) -> None:
     joe = team.worker("joe")
     for first, pauses in ((3, (3, 6, 12, 24)), (50_000, (50_000, 86_400, 86_400))):
-        task_id = (await joe.made(backoff=seconds(first), max_attempts=1_000)).task_id
+        task_id = (await joe.made(initial_backoff=seconds(first), max_attempts=1_000)).task_id
         for expected in pauses:
             await joe.do("start", task_id)
             task = await joe.did("fail", task_id, failure=RETRYABLE)
@@ -90,7 +95,7 @@ async def test_the_pause_doubles_with_each_failure_up_to_a_day(team: Team) -> No
 
 async def test_a_pause_never_grows_beyond_what_can_be_counted(team: Team) -> None:
     joe = team.worker("joe")
-    task = await joe.made(backoff=seconds(0.000001), max_attempts=1_000)
+    task = await joe.made(initial_backoff=seconds(0.000001), max_attempts=1_000)
     task_id = task.task_id
     for _ in range(70):
         await joe.do("start", task_id)
@@ -117,9 +122,9 @@ async def test_a_task_that_nobody_works_on_now_is_not_tried_again(team: Team, st
 
 async def test_lost_leases_count_as_failed_attempts_and_are_retried_at_once(team: Team) -> None:
     joe, ann = await team.known("joe", "ann")
-    task_id = (await joe.made(max_attempts=2, backoff=seconds(3_600))).task_id
-    (_,) = await ann.claim(lease=0.5)
-    (again,) = await ann.claim(lease=0.5, wait=30)
+    task_id = (await joe.made(max_attempts=2, initial_backoff=seconds(3_600))).task_id
+    (_,) = await ann.claim(lease_duration=0.5)
+    (again,) = await ann.claim(lease_duration=0.5, max_wait=30)
     assert (again.task.attempt, again.task.failed_attempts) == (2, 1)
 
     async def has_failed() -> bool:
@@ -129,9 +134,9 @@ async def test_lost_leases_count_as_failed_attempts_and_are_retried_at_once(team
     task = await joe.get(task_id)
     assert (task.failed_attempts, task.assignee_id) == (2, "ann")
     assert task.failure.message
-    assert (await team.verbs(task_id))[1:] == ["claim", "lose-lease"] * 2
-    assert [d.message.notice.event for d in await joe.inbox()] == [
-        messaging_pb2.NOTICE_EVENT_TASK_LEASE_LOST
+    assert (await team.verbs(task_id))[1:] == ["claim", "expire-lease"] * 2
+    assert [d.message.notice.verb for d in await joe.inbox()] == [
+        types_pb2.TASK_VERB_EXPIRE_LEASE
     ] * 2
 
 
@@ -149,7 +154,7 @@ async def test_attempts_and_pauses_can_be_changed_on_the_way(team: Team) -> None
     joe = team.worker("joe")
     task_id = (await joe.made(max_attempts=1)).task_id
     await joe.do("start", task_id)
-    await joe.do("update", task_id, values={"max_attempts": 2, "backoff": seconds(7)})
+    await joe.do("update", task_id, values={"max_attempts": 2, "initial_backoff": seconds(7)})
     task = await joe.did("fail", task_id, failure=RETRYABLE)
     assert (task.state, pause(task)) == (PENDING, 7)
 
@@ -157,7 +162,7 @@ async def test_attempts_and_pauses_can_be_changed_on_the_way(team: Team) -> None
 @pytest.mark.parametrize("way", ["start", "claim"])
 async def test_what_came_from_the_pool_returns_to_it(team: Team, way: str) -> None:
     joe, ann = await team.known("joe", "ann")
-    task_id = (await joe.made(backoff=seconds(0))).task_id
+    task_id = (await joe.made(initial_backoff=seconds(0))).task_id
 
     async def taken() -> dict[str, str]:
         if way == "start":
@@ -194,10 +199,10 @@ async def test_a_clock_that_was_days_ahead_once_keeps_no_retry_waiting(team: Tea
         transaction.writes += 1  # so that it is committed
 
     joe, ann = await team.known("joe", "ann")
-    await joe.made(backoff=seconds(1))
+    await joe.made(initial_backoff=seconds(1))
     (given,) = await ann.claim()
     await team.pair.tasks_store.write(team.team_id, run_ahead)
     failing = {"failure": RETRYABLE, "lease_token": given.lease_token}
     await ann.do("fail", given.task.task_id, **failing)
-    (again,) = await ann.claim(wait=30)
+    (again,) = await ann.claim(max_wait=30)
     assert again.task.attempt == 2

@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.store.records import TaskState
-from dovetail.server.tasks.states import BEFALLS, FORCED, RETRIED, TRANSITIONS, Verb
+from dovetail.server.store.records import TaskState, TaskVerb
+from dovetail.server.tasks.states import FORCED, RETRIED, SYSTEM_VERBS, TRANSITIONS
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from tasks.work import REQUESTS, STATES, Team, changed_fields, refusal
 
@@ -34,8 +34,8 @@ TABLE = """
     fail~          -            PENDING         -               -            -            -
     cancel         CANCELLED    CANCELLED       CANCELLED       -            -            -
     reopen         -            -               -               PENDING      PENDING      PENDING
-    lose-lease     -            FAILED          -               -            -            -
-    lose-lease~    -            PENDING         -               -            -            -
+    expire-lease   -            FAILED          -               -            -            -
+    expire-lease~  -            PENDING         -               -            -            -
 """
 HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 CELLS = {
@@ -95,19 +95,24 @@ async def task_in(team: Team, state: str) -> pb.Task:
     return await ann.bring(task.task_id, STATES[state])
 
 
+VERBS = {verb.words: verb for verb in TaskVerb}
+
+
 def test_the_code_keeps_the_tables_that_were_agreed() -> None:
-    agreed: dict[str, dict[Verb, dict[TaskState, TaskState]]] = {"": {}, "!": {}, "~": {}}
+    agreed: dict[str, dict[TaskVerb, dict[TaskState, TaskState]]] = {"": {}, "!": {}, "~": {}}
     for (row, state), cell in CELLS.items():
         verb, mark = row.rstrip("!~"), row[-1] if row[-1] in "!~" else ""
         if cell != "-" and not (mark == "!" and CELLS[verb, state] != "-"):
-            agreed[mark].setdefault(Verb(verb), {})[TaskState[state]] = TaskState[cell]
+            agreed[mark].setdefault(VERBS[verb], {})[TaskState[state]] = TaskState[cell]
     assert agreed == {"": TRANSITIONS, "!": FORCED, "~": RETRIED}
 
 
 def test_the_table_that_was_agreed_has_every_state_and_verb() -> None:
     assert set(HEAD[1:]) == set(TaskState.__members__) == set(STATES)
-    moving = set(Verb) - {Verb.CREATE} - (BEFALLS - {Verb.LOSE_LEASE})
-    assert {row.rstrip("!~") for row, *_ in ROWS} == moving
+    moving = (
+        set(TaskVerb) - {TaskVerb.CREATE, TaskVerb.RETRY} - (SYSTEM_VERBS - {TaskVerb.EXPIRE_LEASE})
+    )
+    assert {VERBS[row.rstrip("!~")] for row, *_ in ROWS} == moving
     assert {row for row, _ in CALLED if row[-1] != "!"} == set(REQUESTS)
 
 
@@ -123,8 +128,10 @@ async def test_a_verb_that_the_state_refuses_changes_nothing(
     assert metadata["task_id"] == task.task_id
     assert metadata["state"] == state
     allowed = {other for (other, at), cell in CELLS.items() if at == state and cell != "-"}
-    callable_ = {other for other in allowed if other[-1] not in "!~" and other != "lose-lease"}
-    assert set(metadata["allowed_verbs"].split(",")) == callable_
+    callable_ = {other for other in allowed if other[-1] not in "!~" and other != "expire-lease"}
+    assert {
+        name.lower().replace("_", "-") for name in metadata["allowed_verbs"].split(",")
+    } == callable_
     assert metadata["force_allows"] == str(CELLS.get((f"{verb}!", state), "-") != "-").lower()
     assert await team.picture(task.task_id) == before
 
@@ -157,7 +164,7 @@ async def test_a_change_is_one_event_and_one_version(
     assert earlier == history
     assert new.version == old.version + 1
     assert event.number > earlier[-1].number
-    assert (event.verb, event.actor_id) == (verb, "ann")
+    assert (event.verb.words, event.actor_id) == (verb, "ann")
     assert (event.from_state, event.to_state) == (STATES[state], STATES[becomes])
     assert event.assignee_id == new.assignee_id
     assert event.former_assignee_id == ("ann" if verb in ("assign", "unassign") else "")

@@ -17,9 +17,9 @@ import grpc
 import pytest
 
 from dovetail.server.store import agents, changes
-from dovetail.server.store.records import TaskState
+from dovetail.server.store.records import TaskState, TaskVerb
 from dovetail.server.store.transaction import Snapshot
-from dovetail.server.tasks.states import BEFALLS, Verb
+from dovetail.server.tasks.states import SYSTEM_VERBS
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.guarded import guarded_pair
 from support.pair import error_info
@@ -148,7 +148,7 @@ class Scene:
         """Bring the task of a cell where it must be; answers the token that ann had or has."""
         ann, joe = self.callers["ann"], self.callers["joe"]
         lease = seconds(3_600) if cell.leased else None
-        begun = await ann.do("start", cell.task_id, lease=lease)
+        begun = await ann.do("start", cell.task_id, lease_duration=lease)
         token, path = begun.lease_token, PATHS[cell.state]
         for verb in path:
             who = joe if verb == "cancel" else ann
@@ -219,7 +219,9 @@ async def scene(shared_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 def test_the_table_asks_everything_of_everybody() -> None:
-    verbs = {verb.value for verb in set(Verb) - BEFALLS - {Verb.CREATE}}
+    verbs = {
+        verb.words for verb in set(TaskVerb) - SYSTEM_VERBS - {TaskVerb.CREATE, TaskVerb.RETRY}
+    }
     asked = {(cell.verb, cell.who, cell.leased, cell.state) for cell in CELLS}
     assert asked == {
         (verb, who, leased, state)
@@ -242,7 +244,7 @@ async def test_a_verb_does_in_every_state_for_everybody_what_the_table_says(
         )
         for cell in asked
     ]
-    await scene.callers["joe"].send(pb.BatchCreateTasksRequest(tasks=drafts))
+    await scene.callers["joe"].send(pb.BatchCreateTasksRequest(requests=drafts))
     tokens = await asyncio.gather(*map(scene.set_up, asked))
     told = dict(zip(asked, tokens, strict=True))
     await refuse([cell for cell in asked if cell.refused], told, scene)
@@ -271,7 +273,7 @@ async def allow(cell: Cell, token: str, scene: Scene) -> None:
     else:
         assert after.state.name == LETTERS[cell.answer], cell
     new = events[len(history) :]
-    assert [(event.verb, event.actor_id) for event in new] == (
+    assert [(event.verb.words, event.actor_id) for event in new] == (
         [] if cell.verb == "heartbeat" else [(cell.verb, PEOPLE[cell.who])]
     ), cell
     assert after.version == before.version + len(new), cell

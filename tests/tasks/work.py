@@ -46,8 +46,8 @@ REQUESTS: dict[str, Any] = {
     "start": pb.StartTaskRequest,
     "heartbeat": pb.HeartbeatTaskRequest,
     "release": pb.ReleaseTaskRequest,
-    "request-input": pb.RequestInputRequest,
-    "provide-input": pb.ProvideInputRequest,
+    "request-input": pb.RequestTaskInputRequest,
+    "provide-input": pb.ProvideTaskInputRequest,
     "complete": pb.CompleteTaskRequest,
     "fail": pb.FailTaskRequest,
     "cancel": pb.CancelTaskRequest,
@@ -114,16 +114,16 @@ class Worker:
         return (await self.do(verb, task_id, **fields)).task
 
     async def claim(
-        self, wait: float = 0, lease: float | None = None, **fields: Any
+        self, max_wait: float = 0, lease_duration: float | None = None, **fields: Any
     ) -> list[pb.ClaimedTask]:
         """What the caller may work on now, or within so many seconds."""
-        length = None if lease is None else seconds(lease)
-        asked = pb.ClaimTaskRequest(wait=seconds(wait), lease=length, **fields)
+        length = None if lease_duration is None else seconds(lease_duration)
+        asked = pb.ClaimTaskRequest(max_wait=seconds(max_wait), lease_duration=length, **fields)
         return list((await self.send(asked)).tasks)
 
     async def held(self, task_id: str, lease: float = 3_600) -> str:
         """The token of a lease under which the caller now holds a task."""
-        return (await self.do("start", task_id, lease=seconds(lease))).lease_token
+        return (await self.do("start", task_id, lease_duration=seconds(lease))).lease_token
 
     async def bring(self, task_id: str, state: pb.TaskState.ValueType) -> pb.Task:
         """Bring a new task into a state, and answer it."""
@@ -192,7 +192,7 @@ class Team:
 
     async def waiting(self, worker: Worker, **fields: Any) -> asyncio.Task[list[pb.ClaimedTask]]:
         """A claim that waits at the server."""
-        claim = asyncio.create_task(worker.claim(**{"wait": 30, **fields}))
+        claim = asyncio.create_task(worker.claim(**{"max_wait": 30, **fields}))
         queue = (worker.team_id, queues.name(worker.agent_id))
         while queue not in self.pair.tasks_store.bells.watched():  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -231,8 +231,8 @@ class Team:
         return found
 
     async def verbs(self, task_id: str) -> list[str]:
-        """What was done to a task, and what befell it, in order."""
-        return [event.verb for event in await self.events(task_id)]
+        """What was done to a task, or happened to it, in order."""
+        return [event.verb.words for event in await self.events(task_id)]
 
     async def picture(self, task_id: str) -> tuple[Any, ...]:
         """All that a change of a task could change: task, history, agents with their inboxes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -12,13 +13,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
+from dovetail.types.v1.types_pb2 import TimeRange
 from wire.bad_work_fields import work
 from wire.requests import (
+    BACKWARDS,
     CHANGES,
     HOLDERS,
-    SECOND,
     SOME_CHANGES,
-    TEN,
     Row,
     claiming,
     completions,
@@ -51,9 +52,9 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("GetReport", lambda v: report(assignee_ids=[v]), "filter.assignee_ids[0]"),
     ("GetReport", lambda v: report(creator_ids=[v]), "filter.creator_ids[0]"),
     ("HeartbeatTask", lambda v: t.HeartbeatTaskRequest(task_id=v), "task_id"),
-    ("BatchCompleteTasks", lambda v: completions(task_id=v), "tasks[1].task_id"),
+    ("BatchCompleteTasks", lambda v: completions(task_id=v), "requests[1].task_id"),
     ("CreateTask", lambda v: create(depends_on=["build", v]), "depends_on[1]"),
-    ("BatchCreateTasks", lambda v: creations(depends_on=[v]), "tasks[1].depends_on[0]"),
+    ("BatchCreateTasks", lambda v: creations(depends_on=[v]), "requests[1].depends_on[0]"),
     ("UpdateTask", lambda v: update("depends_on", depends_on=[v]), "task.depends_on[0]"),
     ("ClaimTask", lambda v: claiming(creator_ids=[v]), "filter.creator_ids[0]"),
     *(
@@ -85,16 +86,16 @@ OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("CreateTask", lambda v: create(request_id=v), "request_id"),
     ("CreateTask", lambda v: create(parent_task_id=v), "parent_task_id"),
     *(
-        ("BatchCreateTasks", lambda v, name=name: creations(**{name: v}), f"tasks[1].{name}")
+        ("BatchCreateTasks", lambda v, name=name: creations(**{name: v}), f"requests[1].{name}")
         for name in ("task_id", "assignee_id", "thread_id", "parent_task_id")
     ),
     (
         "BatchCreateTasks",
-        lambda v: t.BatchCreateTasksRequest(tasks=[create()], request_id=v),
+        lambda v: t.BatchCreateTasksRequest(requests=[create()], request_id=v),
         "request_id",
     ),
-    ("BatchCompleteTasks", lambda v: completions(request_id=v), "tasks[1].request_id"),
-    ("RequestInput", lambda v: SOME_CHANGES["RequestInput"](agent_id=v), "agent_id"),
+    ("BatchCompleteTasks", lambda v: completions(request_id=v), "requests[1].request_id"),
+    ("RequestTaskInput", lambda v: SOME_CHANGES["RequestTaskInput"](agent_id=v), "agent_id"),
     ("ListTasks", lambda v: tasks(parent_task_id=v), "filter.parent_task_id"),
     ("GetReport", lambda v: report(parent_task_id=v), "filter.parent_task_id"),
     ("ClaimTask", lambda v: claiming(parent_task_id=v), "filter.parent_task_id"),
@@ -129,10 +130,12 @@ def enums() -> Iterator[Row]:
     yield "ListTasks", t.ListTasksRequest(order=wrong), "order"
     yield "CreateTask", create(notify=wrong), "notify"
     yield "DeleteTask", t.DeleteTaskRequest(task_id="build", notify=wrong), "notify"
-    one = t.BatchCreateTasksRequest(tasks=[create(notify=wrong)])
-    yield "BatchCreateTasks", one, "tasks[0].notify"
-    yield "BatchCreateTasks", creations(notify=2), "tasks[1].notify"
-    yield "BatchCompleteTasks", completions(notify=wrong), "tasks[1].notify"
+    one = t.BatchCreateTasksRequest(requests=[create(notify=wrong)])
+    yield "BatchCreateTasks", one, "requests[0].notify"
+    yield "BatchCreateTasks", creations(notify=2), "requests[1].notify"
+    batch = t.BatchCreateTasksRequest(requests=[create()], notify=wrong)
+    yield "BatchCreateTasks", batch, "notify"
+    yield "BatchCompleteTasks", completions(notify=wrong), "requests[1].notify"
     for name, make in CHANGES.items():
         yield name, make(notify=wrong), "notify"
 
@@ -141,6 +144,7 @@ def pages() -> Iterator[Row]:
     lists: tuple[tuple[str, Callable[..., Message]], ...] = (
         ("ListAgents", m.ListAgentsRequest),
         ("ListMessages", m.ListMessagesRequest),
+        ("ListReceipts", partial(m.ListReceiptsRequest, message_id="m1")),
         ("ListTasks", t.ListTasksRequest),
     )
     tokens = (
@@ -157,7 +161,7 @@ def pages() -> Iterator[Row]:
         "W1tb" * 500,
     )
     for method, make in lists:
-        for size in (-1, 1_001, 2**31 - 1, -(2**31)):
+        for size in (-1, -(2**31)):
             yield method, make(page_size=size), "page_size"
         for token in tokens:
             yield method, make(page_token=token), "page_token"
@@ -182,7 +186,7 @@ def texts() -> Iterator[Row]:
         yield name, SOME_CHANGES[name](reason="x" * 4_097), "reason"
         yield name, SOME_CHANGES[name](reason="\0"), "reason"
     for text in ("x" * 65_537, "é" * 32_769, "\0", ""):
-        for name in ("RequestInput", "ProvideInput"):
+        for name in ("RequestTaskInput", "ProvideTaskInput"):
             yield name, SOME_CHANGES[name](text=text), "text"
     for token in ("x" * 65, "\0"):
         for name, make in HOLDERS.items():
@@ -190,12 +194,12 @@ def texts() -> Iterator[Row]:
     for note in ("x" * 4_097, "\0"):
         progress = t.TaskProgress(note=note)
         yield "HeartbeatTask", HOLDERS["HeartbeatTask"](progress=progress), "progress.note"
-    yield "BatchCreateTasks", creations(title=""), "tasks[1].title"
-    yield "BatchCreateTasks", creations(description="\0"), "tasks[1].description"
-    yield "BatchCreateTasks", creations(request_id="r"), "tasks[1].request_id"
-    yield "BatchCompleteTasks", completions(etag="x" * 65), "tasks[1].etag"
+    yield "BatchCreateTasks", creations(title=""), "requests[1].title"
+    yield "BatchCreateTasks", creations(description="\0"), "requests[1].description"
+    yield "BatchCreateTasks", creations(request_id="r"), "requests[1].request_id"
+    yield "BatchCompleteTasks", completions(etag="x" * 65), "requests[1].etag"
     result = t.TaskResult(summary="\0")
-    yield "BatchCompleteTasks", completions(result=result), "tasks[1].result.summary"
+    yield "BatchCompleteTasks", completions(result=result), "requests[1].result.summary"
     for name, make in SOME_CHANGES.items():
         yield name, make(etag="x" * 65), "etag"
     for summary in ("x" * 65_537, "é" * 32_769, "\0"):
@@ -225,7 +229,7 @@ def labels() -> Iterator[Row]:
     yield from wanted("ListTasks", tasks, "filter.labels")
     yield from wanted("GetReport", report, "filter.labels")
     yield from wanted("ClaimTask", claiming, "filter.labels")
-    yield from wanted("BatchCreateTasks", creations, "tasks[1].labels")
+    yield from wanted("BatchCreateTasks", creations, "requests[1].labels")
 
 
 def structures() -> Iterator[Row]:
@@ -236,10 +240,10 @@ def structures() -> Iterator[Row]:
         yield "CompleteTask", CHANGES["CompleteTask"](result=result), "result.data"
         failure = t.TaskFailure(message="no", data=struct(number))
         yield "FailTask", CHANGES["FailTask"](failure=failure), "failure.data"
-        for name in ("RequestInput", "ProvideInput"):
+        for name in ("RequestTaskInput", "ProvideTaskInput"):
             yield name, SOME_CHANGES[name](data=struct(number)), "data"
-        yield "BatchCompleteTasks", completions(result=result), "tasks[1].result.data"
-        yield "BatchCreateTasks", creations(input=struct(number)), "tasks[1].input"
+        yield "BatchCompleteTasks", completions(result=result), "requests[1].result.data"
+        yield "BatchCreateTasks", creations(input=struct(number)), "requests[1].input"
 
 
 def times() -> Iterator[Row]:
@@ -253,26 +257,20 @@ def times() -> Iterator[Row]:
     messages = (("ListMessages", listing), ("SubscribeInbox", subscribing))
     over_tasks = (("ListTasks", tasks), ("GetReport", report), ("ClaimTask", claiming))
     bounds: list[tuple[str, Callable[..., Message], str]] = [
-        (method, make, f"create_time_{end}")
-        for method, make in (*messages, *over_tasks)
-        for end in ("from", "until")
-    ]
-    bounds += [
-        (method, make, f"end_time_{end}")
-        for method, make in over_tasks
-        for end in ("from", "until")
+        *((method, make, "create_time") for method, make in (*messages, *over_tasks)),
+        *((method, make, "end_time") for method, make in over_tasks),
     ]
     for time, part in wrong:
         for method, make, name in bounds:
-            yield method, make(**{name: time}), f"filter.{name}.{part}"
+            for side in ("start_time", "end_time"):
+                times = TimeRange(**{side: time})
+                yield method, make(**{name: times}), f"filter.{name}.{side}.{part}"
         for name in ("due_time", "schedule_time"):
             yield "CreateTask", create(**{name: time}), f"{name}.{part}"
-            yield "BatchCreateTasks", creations(**{name: time}), f"tasks[1].{name}.{part}"
+            yield "BatchCreateTasks", creations(**{name: time}), f"requests[1].{name}.{part}"
             yield "UpdateTask", update(name, **{name: time}), f"task.{name}.{part}"
     for method, make, name in bounds:
-        if name.endswith("_from"):
-            until = name.removesuffix("from") + "until"
-            yield method, make(**{name: TEN, until: SECOND}), f"filter.{until}"
+        yield method, make(**{name: BACKWARDS}), f"filter.{name}.end_time"
 
 
 def numbers() -> Iterator[Row]:
@@ -310,7 +308,7 @@ def buckets() -> Iterator[Row]:
         Duration(seconds=2**63 - 1),
     )
     for bucket in wrong:
-        yield "GetReport", t.GetReportRequest(bucket=bucket), "bucket"
+        yield "GetReport", t.GetReportRequest(bucket_duration=bucket), "bucket_duration"
 
 
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
@@ -378,7 +376,7 @@ def _admin_pages() -> Iterator[Row]:
         ("ListTeams", a.ListTeamsRequest),
         ("ListCredentials", a.ListCredentialsRequest),
     ):
-        for size in (-1, 1_001):
+        for size in (-1, -(2**31)):
             yield method, make(page_size=size), "page_size"
         for token in ("x", "AAAA", "WyJhIl0", "\0", "A" * 5_000, "W1tb" * 500):
             yield method, make(page_token=token), "page_token"

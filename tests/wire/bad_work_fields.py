@@ -25,12 +25,16 @@ def work() -> Iterator[Row]:
     """Claims, leases, retries, dependencies, batches, and acknowledging with the act."""
     yield from _claims_and_leases()
     yield from _making()
-    yield "BatchCreateTasks", t.BatchCreateTasksRequest(), "tasks"
-    yield "BatchCreateTasks", creations(acknowledge_sequences=[1]), "tasks[1].acknowledge_sequences"
-    yield "BatchCreateTasks", t.BatchCreateTasksRequest(tasks=[create()] * 1_001), "tasks"
+    yield "BatchCreateTasks", t.BatchCreateTasksRequest(), "requests"
+    yield (
+        "BatchCreateTasks",
+        creations(acknowledge_sequences=[1]),
+        "requests[1].acknowledge_sequences",
+    )
+    yield "BatchCreateTasks", t.BatchCreateTasksRequest(requests=[create()] * 1_001), "requests"
     twins = [create(task_id="twin")] * 2
-    yield "BatchCreateTasks", t.BatchCreateTasksRequest(tasks=twins), "tasks"
-    yield "BatchCompleteTasks", t.BatchCompleteTasksRequest(), "tasks"
+    yield "BatchCreateTasks", t.BatchCreateTasksRequest(requests=twins), "requests"
+    yield "BatchCompleteTasks", t.BatchCompleteTasksRequest(), "requests"
     for name, make in ACKNOWLEDGING.items():
         field = f"{prefix(name)}acknowledge_sequences"
         yield name, make(acknowledge_sequences=[1] * 1_001), field
@@ -45,11 +49,11 @@ def _claims_and_leases() -> Iterator[Row]:
     for most in (-1, 101, 2**31 - 1):
         yield "ClaimTask", claim(max_tasks=most), "max_tasks"
     for wait in (Duration(seconds=-1), Duration(seconds=50, nanos=1_000), Duration(seconds=2**62)):
-        yield "ClaimTask", claim(wait=wait), "wait"
+        yield "ClaimTask", claim(max_wait=wait), "max_wait"
     start = SOME_CHANGES["StartTask"]
     for lease in (Duration(), Duration(seconds=9), Duration(seconds=3_601), Duration(seconds=-10)):
-        yield "ClaimTask", claim(lease=lease), "lease"
-        yield "StartTask", start(lease=lease), "lease"
+        yield "ClaimTask", claim(lease_duration=lease), "lease_duration"
+        yield "StartTask", start(lease_duration=lease), "lease_duration"
     for percent in (-1, 101):
         progress = t.TaskProgress(percent=percent)
         yield "HeartbeatTask", HOLDERS["HeartbeatTask"](progress=progress), "progress.percent"
@@ -58,14 +62,14 @@ def _claims_and_leases() -> Iterator[Row]:
 def _making() -> Iterator[Row]:
     for most in (-1, 1_001):
         yield "CreateTask", create(max_attempts=most), "max_attempts"
-        yield "BatchCreateTasks", creations(max_attempts=most), "tasks[1].max_attempts"
+        yield "BatchCreateTasks", creations(max_attempts=most), "requests[1].max_attempts"
         yield "UpdateTask", update("max_attempts", max_attempts=most), "task.max_attempts"
     yield "UpdateTask", update("max_attempts"), "task.max_attempts"
     for pause in (Duration(seconds=-1), Duration(seconds=86_400, nanos=1_000)):
-        yield "CreateTask", create(backoff=pause), "backoff"
-        yield "BatchCreateTasks", creations(backoff=pause), "tasks[1].backoff"
-        yield "UpdateTask", update("backoff", backoff=pause), "task.backoff"
+        yield "CreateTask", create(initial_backoff=pause), "initial_backoff"
+        yield "BatchCreateTasks", creations(initial_backoff=pause), "requests[1].initial_backoff"
+        yield "UpdateTask", update("initial_backoff", initial_backoff=pause), "task.initial_backoff"
     for several in (["build", "build"], [f"t{number}" for number in range(101)]):
         yield "CreateTask", create(depends_on=several), "depends_on"
-        yield "BatchCreateTasks", creations(depends_on=several), "tasks[1].depends_on"
+        yield "BatchCreateTasks", creations(depends_on=several), "requests[1].depends_on"
         yield "UpdateTask", update("depends_on", depends_on=several), "task.depends_on"

@@ -12,12 +12,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
+from dovetail.types.v1.types_pb2 import TimeRange
 
 Row = tuple[str, Message, str]
 """The method, a request with one thing wrong, the field that must be named."""
 
 SECOND = Timestamp(seconds=1)
-TEN = Timestamp(seconds=10)
+BACKWARDS = TimeRange(start_time=Timestamp(seconds=10), end_time=SECOND)
 
 
 def made(kind: Any, fields: dict[str, Any], **usual: Any) -> Any:
@@ -75,13 +76,13 @@ def claiming(**conditions: Any) -> t.ClaimTaskRequest:
 
 def creations(**fields: Any) -> t.BatchCreateTasksRequest:
     """A batch whose second task is as it should not be."""
-    return t.BatchCreateTasksRequest(tasks=[create(), create(**fields)])
+    return t.BatchCreateTasksRequest(requests=[create(), create(**fields)])
 
 
 def completions(**fields: Any) -> t.BatchCompleteTasksRequest:
     """The same of tasks to complete."""
     wrong = made(t.CompleteTaskRequest, fields, task_id="build")
-    return t.BatchCompleteTasksRequest(tasks=[t.CompleteTaskRequest(task_id="build"), wrong])
+    return t.BatchCompleteTasksRequest(requests=[t.CompleteTaskRequest(task_id="build"), wrong])
 
 
 CHANGES: dict[str, Callable[..., Any]] = {
@@ -96,20 +97,20 @@ SOME_CHANGES = {
     **CHANGES,
     "StartTask": change(t.StartTaskRequest),
     "ReleaseTask": change(t.ReleaseTaskRequest),
-    "RequestInput": change(t.RequestInputRequest, text="which?"),
-    "ProvideInput": change(t.ProvideInputRequest, text="this"),
+    "RequestTaskInput": change(t.RequestTaskInputRequest, text="which?"),
+    "ProvideTaskInput": change(t.ProvideTaskInputRequest, text="this"),
 }
 # What the holder of a lease does, and what can acknowledge deliveries.
 HOLDERS: dict[str, Callable[..., Any]] = {
-    **{name: SOME_CHANGES[name] for name in ("ReleaseTask", "RequestInput")},
+    **{name: SOME_CHANGES[name] for name in ("ReleaseTask", "RequestTaskInput")},
     **{name: CHANGES[name] for name in ("CompleteTask", "FailTask")},
     "HeartbeatTask": change(t.HeartbeatTaskRequest),
     "BatchCompleteTasks": completions,
 }
 ACKNOWLEDGING: dict[str, Callable[..., Any]] = {
     "CreateTask": create,
-    "BatchCreateTasks": lambda **fields: t.BatchCreateTasksRequest(tasks=[create()], **fields),
-    "ProvideInput": SOME_CHANGES["ProvideInput"],
+    "BatchCreateTasks": lambda **fields: t.BatchCreateTasksRequest(requests=[create()], **fields),
+    "ProvideTaskInput": SOME_CHANGES["ProvideTaskInput"],
     "CompleteTask": CHANGES["CompleteTask"],
     "FailTask": CHANGES["FailTask"],
     "BatchCompleteTasks": completions,
@@ -118,4 +119,4 @@ ACKNOWLEDGING: dict[str, Callable[..., Any]] = {
 
 def prefix(method: str) -> str:
     """What the fields of a task are called in a request of this kind."""
-    return "tasks[1]." if method == "BatchCompleteTasks" else ""
+    return "requests[1]." if method == "BatchCompleteTasks" else ""

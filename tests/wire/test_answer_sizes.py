@@ -23,13 +23,16 @@ LONGEST = 128
 WIDE = "\U00020000"
 """A character of four bytes, that ids may have."""
 
-PAGES = {"ListAgents", "ListMessages", "ListTasks", "ListTeams", "ListCredentials"}
+PAGES = {
+    *("ListAgents", "ListMessages", "ListReceipts", "ListTasks", "ListTeams"),
+    "ListCredentials",
+}
 ENDS_AT_1_MIB = {"ReceiveMessages", "SubscribeInbox", "ClaimTask"}
 ONE_MESSAGE = {"GetMessage", "SendMessage", "AcknowledgeMessages"}
 ONE_AGENT = {"RegisterAgent", "GetAgent"}
 ONE_TASK = {
     *("CreateTask", "GetTask", "UpdateTask", "DeleteTask", "AssignTask", "UnassignTask"),
-    *("StartTask", "HeartbeatTask", "ReleaseTask", "RequestInput", "ProvideInput"),
+    *("StartTask", "HeartbeatTask", "ReleaseTask", "RequestTaskInput", "ProvideTaskInput"),
     *("CompleteTask", "FailTask", "CancelTask", "ReopenTask"),
 }
 ONE_CREDENTIAL = {"CreateTeam", "CreateCredential", "RotateCredential", "RevokeCredential"}
@@ -88,7 +91,7 @@ async def batch(shared: Pair, boss: Metadata, round_: int) -> list[str]:
     raw: Any = shared.tasks_channel.unary_unary(
         "/dovetail.tasks.v1.TaskService/BatchCreateTasks", same, same
     )
-    payload = pb.BatchCreateTasksRequest(tasks=tasks).SerializeToString()
+    payload = pb.BatchCreateTasksRequest(requests=tasks).SerializeToString()
     answer = await raw(payload, metadata=boss)
     assert len(answer) < CLIENTS_TAKE
     return [task.task_id for task in tasks]
@@ -103,7 +106,7 @@ async def test_many_tasks_that_are_made_and_completed_at_once(shared: Pair, boss
         "/dovetail.tasks.v1.TaskService/BatchCompleteTasks", same, same
     )
     request = pb.BatchCompleteTasksRequest(
-        tasks=[pb.CompleteTaskRequest(task_id=task_id) for task_id in ids]
+        requests=[pb.CompleteTaskRequest(task_id=task_id) for task_id in ids]
     )
     answer = await raw(request.SerializeToString(), metadata=operator)
     assert len(answer) < CLIENTS_TAKE
@@ -119,10 +122,12 @@ async def test_a_report_over_very_many_assignees(shared: Pair, boss: Metadata) -
     numbers = [*range(1, MOST_ASSIGNEES + more + 1), *range(more + 1, MOST_ASSIGNEES + more + 1)]
     for start in range(0, len(numbers), 1_000):
         tasks = [
-            pb.CreateTaskRequest(title="x", assignee_id=name(number), notify=pb.NOTIFY_NONE)
+            pb.CreateTaskRequest(title="x", assignee_id=name(number))
             for number in numbers[start : start + 1_000]
         ]
-        await shared.tasks.BatchCreateTasks(pb.BatchCreateTasksRequest(tasks=tasks), metadata=boss)
+        await shared.tasks.BatchCreateTasks(
+            pb.BatchCreateTasksRequest(requests=tasks, notify=pb.NOTIFY_NONE), metadata=boss
+        )
     answer = await shared.tasks.GetReport(pb.GetReportRequest(), metadata=boss)
     assert answer.ByteSize() < CLIENTS_TAKE
     report = answer.report

@@ -14,11 +14,12 @@ from google.protobuf.message import Message
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
+from dovetail.types.v1 import types_pb2
 from messaging.talk import known
 from support.pair import Pair, bad_fields, error_info
 from wire.bad_fields import TABLES
 from wire.calling import error_of, everything
-from wire.requests import CHANGES, SECOND, TEN, Row, create, send, tasks
+from wire.requests import BACKWARDS, CHANGES, Row, create, send, tasks
 
 
 def matches(found: list[str], field: str) -> bool:
@@ -80,7 +81,7 @@ SEVERAL: tuple[tuple[str, Message, set[str]], ...] = (
         "ListMessages",
         m.ListMessagesRequest(
             recipient_id=" ",
-            states=[m.DELIVERY_STATE_UNSPECIFIED],
+            states=[types_pb2.DELIVERY_STATE_UNSPECIFIED],
             page_size=-1,
             page_token="x",
         ),
@@ -105,13 +106,13 @@ SEVERAL: tuple[tuple[str, Message, set[str]], ...] = (
     ),
     (
         "ListTasks",
-        t.ListTasksRequest(order=99, page_size=1_001, page_token="x"),  # type: ignore[arg-type]
+        t.ListTasksRequest(order=99, page_size=-1, page_token="x"),  # type: ignore[arg-type]
         {"order", "page_size", "page_token"},
     ),
     (
         "ListTasks",
-        tasks(states=[0], creator_ids=[""], end_time_from=TEN, end_time_until=SECOND),
-        {"filter.states[0]", "filter.creator_ids[0]", "filter.end_time_until"},
+        tasks(states=[0], creator_ids=[""], end_time=BACKWARDS),
+        {"filter.states[0]", "filter.creator_ids[0]", "filter.end_time.end_time"},
     ),
     (
         "UpdateTask",

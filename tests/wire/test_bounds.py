@@ -101,14 +101,14 @@ async def test_structured_data_holds_ten_thousand_values(sqlite_pair: Pair, extr
 async def test_the_structured_data_of_a_batch_is_bounded_together(sqlite_pair: Pair) -> None:
     task = tasks_pb2.CreateTaskRequest(title="x", input=with_values(STRUCT_VALUES_MAX))
     count = REQUEST_VALUES_MAX // STRUCT_VALUES_MAX
-    fits = tasks_pb2.BatchCreateTasksRequest(tasks=[task] * count)
+    fits = tasks_pb2.BatchCreateTasksRequest(requests=[task] * count)
     await sqlite_pair.tasks.BatchCreateTasks(fits, metadata=ALICE)
     error = await error_of(
         sqlite_pair,
         "BatchCreateTasks",
-        tasks_pb2.BatchCreateTasksRequest(tasks=[task] * (count + 1)),
+        tasks_pb2.BatchCreateTasksRequest(requests=[task] * (count + 1)),
     )
-    assert error_info(error).metadata["field"] == f"tasks[{count}].input"
+    assert error_info(error).metadata["field"] == f"requests[{count}].input"
 
 
 @pytest.mark.parametrize("number", [2**53, -(2**53), 9007199254740993, 1e300])

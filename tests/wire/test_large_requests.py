@@ -38,7 +38,7 @@ def padded(size: int) -> bytes:
 def waits(path: str) -> bool:
     """Whether a call of this method may last as long as its caller wants."""
     method = METHODS[path]
-    return method.server_streaming or "wait" in method.input_type.fields_by_name
+    return method.server_streaming or "max_wait" in method.input_type.fields_by_name
 
 
 @pytest.mark.parametrize("path", sorted(path for path in METHODS if waits(path)))
@@ -57,7 +57,7 @@ async def test_a_call_that_waits_holds_no_large_request(sqlite_pair: Pair, path:
 async def test_large_requests_share_their_room_and_small_ones_pass(hurried_pair: Pair) -> None:
     await known(hurried_pair, "alice", "bob")
     batch = t.BatchCreateTasksRequest(
-        tasks=[t.CreateTaskRequest(title="T", description=DESCRIPTION) for _ in range(16)]
+        requests=[t.CreateTaskRequest(title="T", description=DESCRIPTION) for _ in range(16)]
     )
     size = batch.ByteSize()
     count = LARGE_BYTES_TOTAL // size

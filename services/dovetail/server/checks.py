@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 from dovetail.server.errors import FieldViolation, InvalidArgumentError, Reason
+from dovetail.server.store.records import TimeRange
 
 ID_CHARACTERS = 128
 LABELS = 16
@@ -155,15 +156,16 @@ class Checks:
                 )
 
     def page_size(self, value: int) -> None:
-        """The size of a page, 0 for the default."""
-        self.number("page_size", value, 0, LARGEST_PAGE)
+        """The size of a page: 0 for the default; one that is too large counts as the largest."""
+        if value < 0:
+            self.refuse("page_size", f"must not be negative, is {value:,}")
 
     def size(self, field: str, size: int) -> None:
         """The bytes of a whole message or task."""
         if size > MESSAGE_BYTES:
             self.refuse(field, f"must be at most {MESSAGE_BYTES:,} bytes in all, is {size:,}")
 
-    def span(self, field: str, begin: int | None, end: int | None) -> None:
-        """A range of times, `field`_from before `field`_until."""
-        if begin is not None and end is not None and begin > end:
-            self.refuse(f"{field}_until", f"must not be before {field}_from")
+    def time_range(self, field: str, times: TimeRange) -> None:
+        """A span of time that does not end before it starts."""
+        if times.start is not None and times.end is not None and times.start > times.end:
+            self.refuse(f"{field}.end_time", f"must not be before {field}.start_time")

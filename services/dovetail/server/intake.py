@@ -117,7 +117,7 @@ def request_bytes_max(method: str) -> int:
     """What a request of a method may have: less where its call may wait, and so hold it."""
     service, _, name = method.removeprefix("/").rpartition("/")
     found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-    waits = found.server_streaming or "wait" in found.input_type.fields_by_name
+    waits = found.server_streaming or "max_wait" in found.input_type.fields_by_name
     return SMALL_BYTES_MAX if waits else REQUEST_BYTES_MAX
 
 

@@ -61,6 +61,7 @@ _MESSAGING = {
     "ReceiveMessages": _own("its inbox"),
     "AcknowledgeMessages": _own("its inbox"),
     "GetMessage": _own("a message that it sent or received; others are NOT_FOUND"),
+    "ListReceipts": _own("a message that it sent, or its own receipt of one that it received"),
     "ListMessages": _own("messages that it sent or received; others are left out"),
 }
 _TASKS = {
@@ -79,8 +80,8 @@ _TASKS = {
     "StartTask": _WORKERS,
     "HeartbeatTask": _own("a task that is assigned to it"),
     "ReleaseTask": _own("a task that is assigned to it"),
-    "RequestInput": _own("a task that is assigned to it"),
-    "ProvideInput": _own("a question that was put to it"),
+    "RequestTaskInput": _own("a task that is assigned to it"),
+    "ProvideTaskInput": _own("a question that was put to it"),
     "BatchCompleteTasks": _own("as for CompleteTask; another's is refused by itself"),
     "CompleteTask": _own("a task that is assigned to it, or that it created"),
     "FailTask": _own("a task that is assigned to it and begun, or that it created, pending"),

@@ -17,7 +17,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.server.callers import current_caller
 from dovetail.server.checks import Checks
-from dovetail.server.store.records import Repeat
+from dovetail.server.store.records import Receipt, Repeat, TimeRange, message_id
+from dovetail.types.v1 import types_pb2
 
 MICROS = 1_000_000
 EARLIEST_SECONDS = -62_135_596_800  # 0001-01-01
@@ -36,6 +37,30 @@ def micros(field: str, time: Timestamp) -> int:
         check.number(f"{field}.seconds", time.seconds, EARLIEST_SECONDS, LATEST_SECONDS)
         check.number(f"{field}.nanos", time.nanos, 0, 999_999_999)
     return time.seconds * MICROS + time.nanos // 1_000
+
+
+def time_range(field: str, times: types_pb2.TimeRange) -> TimeRange:
+    """A span of time."""
+    return TimeRange(
+        start=optional_micros(f"{field}.start_time", times, "start_time"),
+        end=optional_micros(f"{field}.end_time", times, "end_time"),
+    )
+
+
+def optional_micros(field: str, message: Message, name: str) -> int | None:
+    """A Timestamp of a message in microseconds; None where it is unset."""
+    return micros(field, getattr(message, name)) if message.HasField(name) else None
+
+
+def receipt_message(receipt: Receipt) -> types_pb2.Receipt:
+    """What became of a message at one recipient."""
+    return types_pb2.Receipt(
+        recipient_id=receipt.recipient_id,
+        sequence=receipt.sequence,
+        message_id=message_id(receipt.message_number),
+        state=types_pb2.DeliveryState.ValueType(receipt.state),
+        state_time=optional_timestamp(receipt.acknowledge_time),
+    )
 
 
 def timestamp(value: int) -> Timestamp:

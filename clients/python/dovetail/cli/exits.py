@@ -72,7 +72,7 @@ NEXT_STEPS = {
     "NOT_YOURS": "Use the token of whose it is, or of an operator: --token-file FILE",
     "TEAM_NOT_FOUND": "See which there are: dovetail team list. Add one: dovetail team create",
     "CREDENTIAL_NOT_FOUND": "See which there are: dovetail token list",
-    "CREDENTIAL_HAS_ENDED": "Make another: dovetail token create",
+    "CREDENTIAL_NOT_ROTATABLE": "Make another: dovetail token create",
     "INTERNAL": "The server's log says more",
 }
 

@@ -176,10 +176,15 @@ def message() -> None:
 
 @message.command()
 @click.argument("message_id", metavar="MESSAGE")
+@click.option("--receipts", is_flag=True, help="Only what became of it, at every recipient.")
 @calls
-async def show(session: Session, message_id: str) -> None:
-    """Show one message, and who has acknowledged it."""
-    session.out.item(await session.agent.message(message_id), pictures.record)
+async def show(session: Session, message_id: str, receipts: bool) -> None:
+    """Show one message, and which of its first ten recipients have acknowledged it."""
+    if not receipts:
+        session.out.item(await session.agent.message(message_id), pictures.record)
+        return
+    async for receipt in session.agent.receipts(message_id, page_size=1_000):
+        session.out.item(receipt, pictures.receipt)
 
 
 @message.command("list")
@@ -223,7 +228,7 @@ async def _receive(
 ) -> None:
     """One call: what is there, or else the first that comes."""
     found = await session.agent.receive(
-        owner, wait=wait, max_messages=most, acknowledge_through=through
+        owner, max_wait=wait, max_messages=most, acknowledge_through=through
     )
     if not found:
         raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)

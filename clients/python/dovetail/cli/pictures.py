@@ -15,6 +15,7 @@ from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.cli.text import harmless, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1 import types_pb2 as types
 
 STATE_STYLES = {
     work.TASK_STATE_PENDING: "yellow",
@@ -28,17 +29,24 @@ STATE_STYLES = {
 
 def delivery(item: talk.Delivery) -> Text:
     """A message in an inbox."""
-    done = " (acknowledged)" if item.state == talk.DELIVERY_STATE_ACKNOWLEDGED else ""
-    return _message(item.message, f"#{item.sequence}{done}  ")
+    receipt = item.receipt
+    done = " (acknowledged)" if receipt.state == types.DELIVERY_STATE_ACKNOWLEDGED else ""
+    return _message(item.message, f"#{receipt.sequence}{done}  ")
 
 
 def record(item: talk.MessageRecord) -> Text:
     """A message, with a line for each recipient."""
-    receipts = [
-        Text(f"    to {harmless(receipt.recipient_id)} #{receipt.sequence}: {_receipt(receipt)}")
-        for receipt in item.receipts
-    ]
-    return lines(_message(item.message, ""), *receipts)
+    more = item.message.recipient_count - len(item.receipts)
+    left = [Text(f"    and {more:,} more: --receipts")] if more and len(item.receipts) > 1 else []
+    return lines(_message(item.message, ""), *map(receipt, item.receipts), *left)
+
+
+def receipt(item: types.Receipt) -> Text:
+    """What became of a message at one recipient."""
+    state = "unacknowledged"
+    if item.state == types.DELIVERY_STATE_ACKNOWLEDGED:
+        state = f"acknowledged {local(item.state_time)}"
+    return Text(f"    to {harmless(item.recipient_id)} #{item.sequence}: {state}")
 
 
 def post(item: talk.MessageRecord) -> Text:
@@ -52,7 +60,7 @@ def post(item: talk.MessageRecord) -> Text:
 
 def sent(item: talk.SendMessageResponse) -> Text:
     """What a send wrote."""
-    places = ", ".join(f"{harmless(to.recipient_id)} #{to.sequence}" for to in item.deliveries)
+    places = ", ".join(f"{harmless(to.recipient_id)} #{to.sequence}" for to in item.receipts)
     return Text(f"sent {item.message_id} to {places} (thread {harmless(item.thread_id)})")
 
 
@@ -117,6 +125,7 @@ def task(item: work.Task) -> Text:
         "ended": time_of(item, "end_time"),
         "result": item.result.summary,
         "failure": item.failure.message,
+        "last failure": item.last_failure.message,
         "cancelled": item.cancel_reason,
         "thread": item.thread_id if item.thread_id != item.task_id else "",
         "etag": item.etag,
@@ -150,7 +159,7 @@ def is_ready(item: work.Task) -> bool:
     waits = item.HasField("schedule_time") and item.schedule_time.ToDatetime(UTC) > datetime.now(
         UTC
     )
-    return item.state == work.TASK_STATE_PENDING and not item.waiting_for and not waits
+    return item.state == work.TASK_STATE_PENDING and not item.waiting_for_count and not waits
 
 
 def state(value: work.TaskState.ValueType) -> Text:
@@ -160,7 +169,7 @@ def state(value: work.TaskState.ValueType) -> Text:
 
 
 def _dependencies(item: work.Task) -> str:
-    left = f" ({item.waiting_for} not completed)" if item.waiting_for else ""
+    left = f" ({item.waiting_for_count} not completed)" if item.waiting_for_count else ""
     return ", ".join(item.depends_on) + left
 
 
@@ -175,7 +184,7 @@ def _lease(item: work.Task) -> str:
     if not item.HasField("lease"):
         return ""
     until = time_of(item.lease, "expire_time")
-    return f"{length(item.lease.length)}, " + (f"until {until}" if until else "stopped")
+    return f"{length(item.lease.duration)}, " + (f"until {until}" if until else "stopped")
 
 
 def _progress(item: work.Task) -> str:
@@ -231,7 +240,8 @@ def _end(item: admin.Credential) -> str:
 
 def _message(message: talk.Message, place: str) -> Text:
     sender = harmless(message.sender_id) or "(no agent)"
-    to = harmless(", ".join(message.recipient_ids))
+    more = message.recipient_count - len(message.recipient_ids)
+    to = harmless(", ".join(message.recipient_ids)) + (f" and {more:,} more" if more else "")
     head = Text.assemble((place, "bold"), (sender, "cyan"), f" → {to}  ")
     head.append(local(message.create_time), style="dim")
     shown = [head]
@@ -245,7 +255,7 @@ def _message(message: talk.Message, place: str) -> Text:
 def _origin(message: talk.Message) -> str:
     facts = [message.message_id, f"thread {message.thread_id}"]
     if message.kind == talk.MESSAGE_KIND_NOTICE:
-        facts.append(talk.NoticeEvent.Name(message.notice.event).removeprefix("NOTICE_EVENT_"))
+        facts.append(types.TaskVerb.Name(message.notice.verb).removeprefix("TASK_VERB_"))
     if message.in_reply_to:
         facts.append(f"answers {message.in_reply_to}")
     if message.task_id:
@@ -255,12 +265,6 @@ def _origin(message: talk.Message) -> str:
     if message.HasField("data"):
         facts.append("has data (see --json)")
     return harmless(" · ".join(facts + ([_labels(message.labels)] if message.labels else [])))
-
-
-def _receipt(receipt: talk.Receipt) -> str:
-    if receipt.state == talk.DELIVERY_STATE_ACKNOWLEDGED:
-        return f"acknowledged {local(receipt.acknowledge_time)}"
-    return "unacknowledged"
 
 
 def _fact(name: str, fact: str) -> Text:

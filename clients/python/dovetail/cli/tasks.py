@@ -48,7 +48,10 @@ attempts_option = click.option(
     "--max-attempts", type=click.IntRange(1), help="How many attempts may fail.  [default: 5]"
 )
 backoff_option = click.option(
-    "--backoff", type=LENGTH, help="How long a retry waits; doubles each time.  [default: 1s]"
+    "--backoff",
+    "initial_backoff",
+    type=LENGTH,
+    help="How long a retry waits; doubles each time.  [default: 1s]",
 )
 
 
@@ -158,7 +161,9 @@ async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any
 @at_option
 @due_option
 @click.option("--max-attempts", type=click.IntRange(1), help="How many attempts may fail.")
-@click.option("--backoff", type=LENGTH, help="How long a retry waits; doubles each time.")
+@click.option(
+    "--backoff", "initial_backoff", type=LENGTH, help="How long a retry waits; doubles each time."
+)
 @etag_option
 @quiet_option
 @request_id_option
@@ -174,7 +179,7 @@ async def update(
     schedule_time: datetime | None,
     due_time: datetime | None,
     max_attempts: int | None,
-    backoff: timedelta | None,
+    initial_backoff: timedelta | None,
     **options: Any,
 ) -> None:
     """Change what a task says. What is not named stays."""
@@ -187,7 +192,7 @@ async def update(
         "schedule_time": schedule_time and _timestamp(schedule_time),
         "due_time": due_time and _timestamp(due_time),
         "max_attempts": max_attempts,
-        "backoff": backoff,
+        "initial_backoff": initial_backoff,
     }
     changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not changes:
@@ -264,7 +269,7 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 @calls
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
     """Totals, times and workload over all tasks, or those chosen."""
-    made = await session.agent.tasks.report(_filter(**chosen), bucket=bucket)
+    made = await session.agent.tasks.report(_filter(**chosen), bucket_duration=bucket)
     session.out.item(made, reports.report)
 
 

@@ -38,7 +38,10 @@ token_option = click.option(
     help=f"Proves that you hold the task.  [default: {LEASE_TOKEN}]",
 )
 lease_option = click.option(
-    "--lease", type=LENGTH, help="It is yours for so long after each heartbeat.  [default: 60s]"
+    "--lease",
+    "lease_duration",
+    type=LENGTH,
+    help="It is yours for so long after each heartbeat.  [default: 60s]",
 )
 
 
@@ -73,7 +76,7 @@ async def claim(session: Session, wait: timedelta | None, labels: Labels, **opti
         wait_seconds = max(0.0, min(end - clock(), LONGEST_WAIT))
         answered_by = clock() + wait_seconds
         found = await session.agent.tasks.claim(
-            wait=wait_seconds,
+            max_wait=wait_seconds,
             filter=chosen,
             **options,
         )
@@ -88,16 +91,18 @@ async def claim(session: Session, wait: timedelta | None, labels: Labels, **opti
 
 @click.command()
 @click.argument("task_id", metavar="TASK")
-@click.option("--lease", type=LENGTH, help="Hold it under a lease of this length.")
+@click.option("--lease", "lease_duration", type=LENGTH, help="Hold it under a lease so long.")
 @etag_option
 @request_id_option
 @calls
-async def start(session: Session, task_id: str, lease: timedelta | None, **options: Any) -> None:
+async def start(
+    session: Session, task_id: str, lease_duration: timedelta | None, **options: Any
+) -> None:
     """Begin work on a task; one without assignee becomes yours."""
-    if lease is None:
+    if lease_duration is None:
         session.out.item(await session.agent.tasks.start(task_id, **options), pictures.task)
         return
-    begun = await session.agent.tasks.start_leased(task_id, lease, **options)
+    begun = await session.agent.tasks.start_leased(task_id, lease_duration, **options)
     session.out.item(begun, pictures.claimed)
 
 

@@ -91,7 +91,7 @@ async def worker(
     words: tuple[str, ...],
     concurrency: int,
     labels: Labels,
-    lease: timedelta | None,
+    lease_duration: timedelta | None,
     time_limit: timedelta | None,
     max_tasks: int | None,
     until_idle: timedelta | None,
@@ -135,7 +135,7 @@ async def worker(
                     working.do,
                     concurrency=min(concurrency, max_tasks or concurrency),
                     filter=pb.TaskFilter(labels=dict(labels)),
-                    lease=lease,
+                    lease_duration=lease_duration,
                     idle_timeout=until_idle.total_seconds() if until_idle else None,
                     grace=FOR_EVER,  # How long it really is, signals say.
                 ),

@@ -178,7 +178,8 @@ class Agent:
         """
         sent = await self.send(to, body, thread_id=thread_id, in_reply_to=in_reply_to, **content)
         timeout = self._connection.timeout if timeout is None else timeout
-        replies = pb.MessageFilter(thread_id=sent.thread_id, create_time_from=sent.create_time)
+        since = types_pb2.TimeRange(start_time=sent.create_time)
+        replies = pb.MessageFilter(thread_id=sent.thread_id, create_time=since)
         async with self.inbox(include_acknowledged=True, filter=replies) as inbox:
             try:
                 async with asyncio.timeout(timeout):
@@ -203,7 +204,7 @@ class Agent:
         self,
         agent_id: str = "",
         *,
-        wait: float = 0.0,
+        max_wait: float = 0.0,
         max_messages: int = 0,
         acknowledge: Iterable[int] = (),
         acknowledge_through: int = 0,
@@ -211,8 +212,8 @@ class Agent:
     ) -> list[ReceivedMessage]:
         """What is not acknowledged in an inbox, by default this agent's: at most `max_messages`.
 
-        When there is nothing, it waits for `wait` seconds (50 at most). First it acknowledges what
-        it is told to: give it the sequences of the last answer, and a loop needs but one call.
+        When there is nothing, it waits for `max_wait` seconds (50 at most). First it acknowledges
+        what it is told to: give it the last sequences, and a loop needs but one call.
         """
         request = pb.ReceiveMessagesRequest(
             agent_id=agent_id,
@@ -222,16 +223,16 @@ class Agent:
             filter=filter,
         )
         clock = asyncio.get_running_loop().time
-        end = clock() + wait
+        end = clock() + max_wait
 
         def receive(
             request: pb.ReceiveMessagesRequest, **options: Any
         ) -> Awaitable[pb.ReceiveMessagesResponse]:
             """A repeat waits for what is left of the time."""
-            request.wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
+            request.max_wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
             return self._stub.ReceiveMessages(request, **options)
 
-        answer = await self._call(receive, request, wait=wait)
+        answer = await self._call(receive, request, wait=max_wait)
         return [self._received(agent_id, delivery) for delivery in answer.deliveries]
 
     def inbox(
@@ -273,15 +274,28 @@ class Agent:
         return await self._call(self._stub.AcknowledgeMessages, request)
 
     async def message(self, message_id: str) -> pb.MessageRecord:
-        """One message, with what became of it at each recipient."""
+        """One message, with what became of it at its first ten recipients."""
         request = pb.GetMessageRequest(message_id=message_id)
         return (await self._call(self._stub.GetMessage, request)).record
+
+    async def receipts(
+        self, message_id: str, *, page_size: int = 0
+    ) -> AsyncIterator[types_pb2.Receipt]:
+        """What became of one message at each of its recipients, page after page."""
+        request = pb.ListReceiptsRequest(message_id=message_id, page_size=page_size)
+        while True:
+            page = await self._call(self._stub.ListReceipts, request)
+            for receipt in page.receipts:
+                yield receipt
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
 
     async def messages(
         self,
         *,
         recipient_id: str = "",
-        states: Iterable[pb.DeliveryState.ValueType] = (),
+        states: Iterable[types_pb2.DeliveryState.ValueType] = (),
         filter: pb.MessageFilter | None = None,
         order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
         page_size: int = 0,
@@ -306,7 +320,7 @@ class Agent:
         self,
         *,
         filter: tasks_pb2.TaskFilter | None = None,
-        lease: timedelta | None = None,
+        lease_duration: timedelta | None = None,
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[HeldTask]:
         """Wait for a ready task, and hold it for the length of the block.
@@ -322,7 +336,7 @@ class Agent:
         Without a task after `timeout` seconds (default: it waits on) it raises
         DeadlineExceededError.
         """
-        return claiming(self.tasks, Wish(filter=filter, lease=lease), timeout)
+        return claiming(self.tasks, Wish(filter=filter, lease_duration=lease_duration), timeout)
 
     async def work(self, handler: Handler, **options: Unpack[WorkOptions]) -> None:
         """Run `handler(task)` on each task that is ready; see WorkOptions.

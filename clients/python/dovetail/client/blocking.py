@@ -195,6 +195,7 @@ class Agent:
         self.inbox = _opening(loop, agent.inbox)
         self.acknowledge = loop.waiting(agent.acknowledge)
         self.message = loop.waiting(agent.message)
+        self.receipts = loop.iterating(agent.receipts)
         self.messages = loop.iterating(agent.messages)
         self.claim = _holding(loop, agent.claim)
         self._loop = loop

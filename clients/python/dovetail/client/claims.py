@@ -65,7 +65,7 @@ class Wish:
     """What is claimed: at most so many, of those that the filter chooses, for so long a lease."""
 
     filter: pb.TaskFilter | None = None
-    lease: timedelta | None = None
+    lease_duration: timedelta | None = None
     max_tasks: int = 1
 
 
@@ -104,11 +104,11 @@ class Hold:
             await seen_through(self._end(error))
 
     async def _beat(self) -> None:
-        """A heartbeat each third of the lease's length, through outages of any length.
+        """A heartbeat each third of the lease's duration, through outages of any length.
 
-        After an outage the server gives a whole length more, of which the pauses must use little.
+        After an outage the server gives a whole duration more, of which the pauses must use little.
         """
-        third = self.task.task.lease.length.ToTimedelta().total_seconds() / 3
+        third = self.task.task.lease.duration.ToTimedelta().total_seconds() / 3
         pause, retries = third, pauses()
         while True:
             await asyncio.sleep(pause)
@@ -183,12 +183,12 @@ async def _claimed(tasks: Tasks, wish: Wish, timeout: float | None) -> list[pb.C
     end = clock() + (math.inf if timeout is None else timeout)
 
     async def claim(request_id: str) -> list[pb.ClaimedTask]:
-        wait = min(LONGEST_WAIT, max(0.0, end - clock()))
+        max_wait = min(LONGEST_WAIT, max(0.0, end - clock()))
         return await tasks.claim(
-            wait=wait,
+            max_wait=max_wait,
             max_tasks=wish.max_tasks,
             filter=wish.filter,
-            lease=wish.lease,
+            lease_duration=wish.lease_duration,
             request_id=request_id,
         )
 

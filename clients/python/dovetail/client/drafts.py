@@ -26,7 +26,7 @@ class TaskFields(TypedDict, total=False):
     parent_task_id: str
     schedule_time: datetime | None
     max_attempts: int
-    backoff: timedelta | None
+    initial_backoff: timedelta | None
     notify: pb.Notify.ValueType
 
 
@@ -62,7 +62,7 @@ _CONVERTED = {
     "input": struct,
     "due_time": timestamp,
     "schedule_time": timestamp,
-    "backoff": duration,
+    "initial_backoff": duration,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 from google.protobuf import json_format
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.types.v1 import types_pb2
 
 Acknowledge = Callable[[int], Awaitable[object]]
 
@@ -27,12 +28,16 @@ class MessageContent(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InboxMessage:
-    """One delivery. `data` and `notice` are None where the message has none."""
+    """One delivery. `data` and `notice` are None where the message has none.
+
+    `recipient_ids` are the first ten of `recipient_count`; `Agent.receipts` has all.
+    """
 
     sequence: int
     message_id: str
     sender_id: str
     recipient_ids: tuple[str, ...]
+    recipient_count: int
     subject: str
     body: str
     data: Mapping[str, Any] | None
@@ -82,10 +87,11 @@ def received(delivery: pb.Delivery, acknowledge: Acknowledge, reply: Reply) -> R
     """A delivery as a value that can acknowledge itself and be answered."""
     message = delivery.message
     return ReceivedMessage(
-        sequence=delivery.sequence,
+        sequence=delivery.receipt.sequence,
         message_id=message.message_id,
         sender_id=message.sender_id,
         recipient_ids=tuple(message.recipient_ids),
+        recipient_count=message.recipient_count,
         subject=message.subject,
         body=message.body,
         data=json_format.MessageToDict(message.data) if message.HasField("data") else None,
@@ -97,7 +103,7 @@ def received(delivery: pb.Delivery, acknowledge: Acknowledge, reply: Reply) -> R
         kind=message.kind,
         create_time=message.create_time.ToDatetime(UTC),
         notice=message.notice if message.HasField("notice") else None,
-        acknowledged=delivery.state == pb.DELIVERY_STATE_ACKNOWLEDGED,
+        acknowledged=delivery.receipt.state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED,
         delivery=delivery,
         _acknowledge=acknowledge,
         _reply=reply,

@@ -71,10 +71,10 @@ class Tasks:
         Returns them in outline, in order: with title, ids, states and times.
         """
         request = pb.BatchCreateTasksRequest(
-            tasks=drafts, acknowledge_sequences=acknowledge, request_id=request_id or new_id()
+            requests=drafts, acknowledge_sequences=acknowledge, request_id=request_id or new_id()
         )
         made = list((await self._call(self._stub.BatchCreateTasks, request)).tasks)
-        for task, asked in zip(made, request.tasks, strict=True):
+        for task, asked in zip(made, request.requests, strict=True):
             task.title = asked.title  # The answer leaves it out.
         return made
 
@@ -143,16 +143,16 @@ class Tasks:
     async def claim(
         self,
         *,
-        wait: float = 0.0,
+        max_wait: float = 0.0,
         max_tasks: int = 0,
         filter: pb.TaskFilter | None = None,
-        lease: timedelta | None = None,
+        lease_duration: timedelta | None = None,
         request_id: str = "",
     ) -> list[pb.ClaimedTask]:
         """Start what is ready, under a lease (default: 60 s): at most `max_tasks` (default: 1).
 
-        When nothing is ready, it waits for `wait` seconds (50 at most); then there are none. Each
-        comes with the `lease_token` that proves the hold. Keeping it is the caller's: `heartbeat`.
+        When nothing is ready, it waits for `max_wait` seconds (50 at most); then there are none.
+        Each has the `lease_token` that proves the hold. Keeping it is the caller's: `heartbeat`.
         After an error that leaves the outcome unknown, claiming again with the same `request_id`
         returns the same tasks and tokens, for as long as their leases last.
         """
@@ -160,18 +160,18 @@ class Tasks:
         request = pb.ClaimTaskRequest(
             max_tasks=max_tasks,
             filter=chosen,
-            lease=duration(lease),
+            lease_duration=duration(lease_duration),
             request_id=request_id or new_id(),
         )
         clock = asyncio.get_running_loop().time
-        end = clock() + wait
+        end = clock() + max_wait
 
         def claim(request: pb.ClaimTaskRequest, **options: Any) -> Awaitable[pb.ClaimTaskResponse]:
             """A repeat waits for what is left of the time."""
-            request.wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
+            request.max_wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
             return self._stub.ClaimTask(request, **options)
 
-        return list((await self._call(claim, request, wait=wait)).tasks)
+        return list((await self._call(claim, request, wait=max_wait)).tasks)
 
     async def start(self, task_id: str, **options: Unpack[Repeatable]) -> pb.Task:
         """Begin work on a ready task, without a lease; an unassigned one becomes the caller's."""
@@ -179,10 +179,12 @@ class Tasks:
         return (await self._call(self._stub.StartTask, request)).task
 
     async def start_leased(
-        self, task_id: str, lease: timedelta, **options: Unpack[Repeatable]
+        self, task_id: str, lease_duration: timedelta, **options: Unpack[Repeatable]
     ) -> pb.ClaimedTask:
-        """Begin work on a ready task under a lease of this length, as `claim` does."""
-        request = pb.StartTaskRequest(task_id=task_id, lease=duration(lease), **repeatable(options))
+        """Begin work on a ready task under a lease of this duration, as `claim` does."""
+        request = pb.StartTaskRequest(
+            task_id=task_id, lease_duration=duration(lease_duration), **repeatable(options)
+        )
         started = await self._call(self._stub.StartTask, request)
         return pb.ClaimedTask(task=started.task, lease_token=started.lease_token)
 
@@ -219,8 +221,8 @@ class Tasks:
         lease_token: str = "",
         **options: Unpack[Repeatable],
     ) -> pb.Task:
-        """Ask an agent, by default the task's creator, for what the work needs (RequestInput)."""
-        request = pb.RequestInputRequest(
+        """Ask an agent, by default the creator, for what the work needs (RequestTaskInput)."""
+        request = pb.RequestTaskInputRequest(
             task_id=task_id,
             agent_id=agent_id,
             text=text,
@@ -228,7 +230,7 @@ class Tasks:
             lease_token=lease_token,
             **repeatable(options),
         )
-        return (await self._call(self._stub.RequestInput, request)).task
+        return (await self._call(self._stub.RequestTaskInput, request)).task
 
     async def answer(
         self,
@@ -239,15 +241,15 @@ class Tasks:
         acknowledge: Iterable[int] = (),
         **options: Unpack[Repeatable],
     ) -> pb.Task:
-        """Answer what was asked: the work goes on (ProvideInput)."""
-        request = pb.ProvideInputRequest(
+        """Answer what was asked: the work goes on (ProvideTaskInput)."""
+        request = pb.ProvideTaskInputRequest(
             task_id=task_id,
             text=text,
             data=struct(data),
             acknowledge_sequences=acknowledge,
             **repeatable(options),
         )
-        return (await self._call(self._stub.ProvideInput, request)).task
+        return (await self._call(self._stub.ProvideTaskInput, request)).task
 
     async def complete(
         self,
@@ -275,7 +277,7 @@ class Tasks:
         Each answer, in order, is the task in outline, without what it says at length, or the error
         by which that one was refused.
         """
-        request = pb.BatchCompleteTasksRequest(tasks=completions)
+        request = pb.BatchCompleteTasksRequest(requests=completions)
         answer = await self._call(self._stub.BatchCompleteTasks, request)
         return [
             _refused(each.refusal) if each.HasField("refusal") else each.task
@@ -323,10 +325,10 @@ class Tasks:
         return (await self._call(self._stub.ReopenTask, request)).task
 
     async def report(
-        self, filter: pb.TaskFilter | None = None, *, bucket: timedelta | None = None
+        self, filter: pb.TaskFilter | None = None, *, bucket_duration: timedelta | None = None
     ) -> pb.Report:
         """Totals, times and workload over the tasks that `list` gives for the same filter."""
-        request = pb.GetReportRequest(filter=filter, bucket=duration(bucket))
+        request = pb.GetReportRequest(filter=filter, bucket_duration=duration(bucket_duration))
         return (await self._call(self._stub.GetReport, request)).report
 
 

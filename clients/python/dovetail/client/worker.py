@@ -41,14 +41,14 @@ class WorkOptions(TypedDict, total=False):
     """How `Agent.work` works.
 
     `concurrency` (1) is how many tasks at once; a thread counts until it ends, even when its task
-    is lost. `filter` and `lease` (60 s) are of the claims. When the worker is cancelled its
-    handlers have `grace` seconds (0) to finish. After `idle_timeout` seconds without a task it
+    is lost. `filter` and `lease_duration` (60 s) are of the claims. When the worker is cancelled
+    its handlers have `grace` seconds (0) to finish. After `idle_timeout` seconds without a task it
     returns (default: never).
     """
 
     concurrency: int
     filter: pb.TaskFilter | None
-    lease: timedelta | None
+    lease_duration: timedelta | None
     grace: float
     idle_timeout: float | None
 
@@ -63,7 +63,7 @@ class Worker:
         if self._concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, is {self._concurrency}")
         self._filter = options.get("filter")
-        self._lease = options.get("lease")
+        self._lease_duration = options.get("lease_duration")
         self._grace = options.get("grace", 0.0)
         idle = options.get("idle_timeout")
         self._idle_timeout = None if idle is None else max(idle, SHORTEST_IDLE)
@@ -78,7 +78,9 @@ class Worker:
         try:
             while True:
                 room = await self._room()
-                wish = Wish(filter=self._filter, lease=self._lease, max_tasks=room)
+                wish = Wish(
+                    filter=self._filter, lease_duration=self._lease_duration, max_tasks=room
+                )
                 for each in await claimed(self._tasks, wish, self._idle_timeout):
                     self._begin(each)
                 if not self._working:

@@ -130,7 +130,7 @@ class Credentials:
             now = transaction.team(SERVERS).clock
             if old.ended(now):
                 raise FailedPreconditionError(
-                    Reason.CREDENTIAL_HAS_ENDED,
+                    Reason.CREDENTIAL_NOT_ROTATABLE,
                     f"credential_id: {credential_id} has ended: make a new one",
                     metadata={"credential_id": credential_id},
                 )
@@ -175,7 +175,7 @@ class Credentials:
                 return None
             if credentials.find_token(transaction, hashed):
                 raise FailedPreconditionError(
-                    Reason.CREDENTIAL_HAS_ENDED,
+                    Reason.CREDENTIAL_NOT_ROTATABLE,
                     "its token was given out before, and is no living admin's: name a file that"
                     " does not exist yet, and it is made",
                 )

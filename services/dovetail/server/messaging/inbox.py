@@ -13,6 +13,7 @@ from dovetail.server.positions import check_reached
 from dovetail.server.repeats import check_repeat
 from dovetail.server.store import agents, deliveries, messages, tasks
 from dovetail.server.store.database import Store
+from dovetail.server.store.messages import SHOWN_RECIPIENTS_MAX
 from dovetail.server.store.records import (
     Content,
     DeliveryState,
@@ -162,12 +163,29 @@ class Inboxes:
             check.id("message_id", message_id)
 
         def query(snapshot: Snapshot) -> Record:
-            number = message_number(message_id)
-            message = number and messages.find(snapshot, caller.team_id, number)
-            if not message or not _reaches(caller, message):
-                raise _no_message("message_id", message_id)
-            receipts = deliveries.receipts(snapshot, caller.team_id, message)
-            return message, _shown_receipts(caller, message, receipts)
+            message = _readable(snapshot, caller, message_id)
+            shown = _shown_to(caller, message)
+            return message, deliveries.receipts(snapshot, caller.team_id, message, shown)
+
+        return await self._store.read(caller.team_id, query)
+
+    async def receipts(
+        self, caller: Caller, message_id: str, paging: Paging
+    ) -> tuple[Sequence[Receipt], str]:
+        """A page of the receipts of one message, and the token of the next."""
+        with Checks() as check:
+            check.id("message_id", message_id)
+            first = paging.after_number(check) or 0
+
+        def query(snapshot: Snapshot) -> tuple[Sequence[Receipt], str]:
+            message = _readable(snapshot, caller, message_id)
+            if not caller.reaches(message.sender_id):
+                return deliveries.receipts(snapshot, caller.team_id, message, [caller.agent_id]), ""
+            last = first + paging.most
+            shown = message.recipient_ids[first:last]
+            found = deliveries.receipts(snapshot, caller.team_id, message, shown)
+            more = last < len(message.recipient_ids)
+            return found, paging.next_token(last if more else None)
 
         return await self._store.read(caller.team_id, query)
 
@@ -199,10 +217,9 @@ class Inboxes:
             if listing.recipient_id:
                 agents.require(snapshot, caller.team_id, [listing.recipient_id])
             found, after = messages.page(snapshot, caller.team_id, asked)
-            receipts = deliveries.receipts_of(snapshot, caller.team_id, found)
-            records: list[Record] = [
-                (each, _shown_receipts(caller, each, receipts[each.number])) for each in found
-            ]
+            shown = [_shown_to(caller, each) for each in found]
+            receipts = deliveries.receipts_of(snapshot, caller.team_id, found, shown)
+            records: list[Record] = [(each, receipts[each.number]) for each in found]
             return records, paging.next_token(after)
 
         return await self._store.scan(caller.team_id, query)
@@ -216,7 +233,7 @@ def check_filter(check: Checks, filter: MessageFilter) -> None:
     check.enums("filter.kinds", filter.kinds, MessageKind)
     check.enum("filter.minimum_importance", filter.minimum_importance, Importance)
     check.labels("filter.labels", filter.labels)
-    check.span("filter.create_time", filter.create_time_from, filter.create_time_until)
+    check.time_range("filter.create_time", filter.create_time)
 
 
 def _check_draft(draft: Draft) -> None:
@@ -262,18 +279,20 @@ def _earlier(transaction: Transaction, caller: Caller, repeat: Repeat) -> Sent |
     return sent
 
 
-def _reaches(caller: Caller, message: Message) -> bool:
-    """Whether the caller may read a message: an agent, one that it sent or received."""
-    return caller.reaches(message.sender_id, *message.recipient_ids)
+def _readable(snapshot: Snapshot, caller: Caller, message_id: str) -> Message:
+    """A message that the caller may read: for an agent, one that it sent or received."""
+    number = message_number(message_id)
+    message = number and messages.find(snapshot, caller.team_id, number)
+    if not message or not caller.reaches(message.sender_id, *message.recipient_ids):
+        raise _no_message("message_id", message_id)
+    return message
 
 
-def _shown_receipts(
-    caller: Caller, message: Message, receipts: Sequence[Receipt]
-) -> Sequence[Receipt]:
-    """What became of a message: its sender sees it all, another agent its own part."""
+def _shown_to(caller: Caller, message: Message) -> Sequence[str]:
+    """Whose receipts come with a message: the first few; for an agent that got it, its own."""
     if caller.reaches(message.sender_id):
-        return receipts
-    return [receipt for receipt in receipts if receipt.recipient_id == caller.agent_id]
+        return message.recipient_ids[:SHOWN_RECIPIENTS_MAX]
+    return [caller.agent_id] if caller.agent_id in message.recipient_ids else []
 
 
 def _thread(transaction: Transaction, caller: Caller, draft: Draft) -> str:

@@ -24,10 +24,10 @@ LONGEST_WAIT_SECONDS = 50
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What a caller wants of an inbox. `wait` is in microseconds, `max_messages` 0 for 50."""
+    """What a caller wants of an inbox. `max_wait` is in microseconds, `max_messages` 0 for 50."""
 
     acknowledgement: Acknowledgement
-    wait: int
+    max_wait: int
     max_messages: int
     filter: MessageFilter | None
 
@@ -81,7 +81,7 @@ class Receiver:
     ) -> tuple[Sequence[Delivery], int]:
         """What is not acknowledged, as soon as there is something or the time has passed."""
         clock = asyncio.get_running_loop().time
-        end = clock() + request.wait / MICROS
+        end = clock() + request.max_wait / MICROS
         with self._store.bells.watch(caller.team_id, agent_id) as bell:
             while True:
                 bell.clear()
@@ -129,9 +129,9 @@ def _page(
 def _check(agent_id: str, request: Request) -> None:
     with Checks() as check:
         check.id("agent_id", agent_id)
-        if not 0 <= request.wait <= LONGEST_WAIT_SECONDS * MICROS:
-            seconds = request.wait / MICROS
-            check.refuse("wait", f"must be 0 to {LONGEST_WAIT_SECONDS} s, is {seconds:g} s")
+        if not 0 <= request.max_wait <= LONGEST_WAIT_SECONDS * MICROS:
+            seconds = request.max_wait / MICROS
+            check.refuse("max_wait", f"must be 0 to {LONGEST_WAIT_SECONDS} s, is {seconds:g} s")
         check.number("max_messages", request.max_messages, 0, LARGEST_PAGE)
         if request.filter:
             check_filter(check, request.filter)

@@ -17,6 +17,7 @@ from dovetail.server.messaging.inbox import Acknowledgement, Draft, Inboxes, Lis
 from dovetail.server.messaging.subscription import Response, Subscriptions, Wish
 from dovetail.server.paging import Paging
 from dovetail.server.store.agents import Agent
+from dovetail.server.store.messages import SHOWN_RECIPIENTS_MAX
 from dovetail.server.store.records import (
     Content,
     Delivery,
@@ -24,20 +25,20 @@ from dovetail.server.store.records import (
     Message,
     MessageFilter,
     Notice,
-    Receipt,
     message_id,
 )
 from dovetail.server.wire import (
     binding,
     converted,
     duration_micros,
-    micros,
     optional_struct,
-    optional_timestamp,
+    receipt_message,
     repeat,
     struct_json,
+    time_range,
     timestamp,
 )
+from dovetail.types.v1 import types_pb2
 
 Context = ServicerContext[object, object]
 
@@ -92,10 +93,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             message_id=message_id(sent.number),
             thread_id=sent.thread_id,
             create_time=timestamp(sent.create_time),
-            deliveries=[
-                pb.InboxPosition(recipient_id=receipt.recipient_id, sequence=receipt.sequence)
-                for receipt in sent.receipts
-            ],
+            receipts=map(receipt_message, sent.receipts),
         )
 
     async def SubscribeInbox(
@@ -118,7 +116,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
                 through_sequence=request.acknowledge_through_sequence,
                 prefix="acknowledge_",
             ),
-            wait=duration_micros("wait", request.wait),
+            max_wait=duration_micros("max_wait", request.max_wait),
             max_messages=request.max_messages,
             filter=_filter(request.filter) if request.HasField("filter") else None,
         )
@@ -153,6 +151,16 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             _data_size([record[0]]), lambda: pb.GetMessageResponse(record=_record(record))
         )
 
+    async def ListReceipts(
+        self, request: pb.ListReceiptsRequest, context: Context
+    ) -> pb.ListReceiptsResponse:
+        """Return a page of the receipts of one message."""
+        caller = current_caller.get()
+        page, token = await self._inboxes.receipts(
+            caller, request.message_id, _paging(caller, request)
+        )
+        return pb.ListReceiptsResponse(receipts=map(receipt_message, page), next_page_token=token)
+
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context
     ) -> pb.ListMessagesResponse:
@@ -171,7 +179,10 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         )
 
 
-def _paging(caller: Caller, request: pb.ListAgentsRequest | pb.ListMessagesRequest) -> Paging:
+def _paging(
+    caller: Caller,
+    request: pb.ListAgentsRequest | pb.ListMessagesRequest | pb.ListReceiptsRequest,
+) -> Paging:
     return Paging(
         page_size=request.page_size,
         page_token=request.page_token,
@@ -218,12 +229,7 @@ def _filter(filter: pb.MessageFilter) -> MessageFilter:
         kinds=list(filter.kinds),
         minimum_importance=filter.minimum_importance,
         labels=dict(filter.labels),
-        create_time_from=micros("filter.create_time_from", filter.create_time_from)
-        if filter.HasField("create_time_from")
-        else None,
-        create_time_until=micros("filter.create_time_until", filter.create_time_until)
-        if filter.HasField("create_time_until")
-        else None,
+        create_time=time_range("filter.create_time", filter.create_time),
     )
 
 
@@ -248,27 +254,14 @@ def _response(response: Response) -> pb.SubscribeInboxResponse:
 
 
 def _delivery(delivery: Delivery) -> pb.Delivery:
-    receipt = delivery.receipt
     return pb.Delivery(
-        sequence=receipt.sequence,
-        message=_message(delivery.message),
-        state=pb.DeliveryState.ValueType(receipt.state),
-        acknowledge_time=optional_timestamp(receipt.acknowledge_time),
+        receipt=receipt_message(delivery.receipt), message=_message(delivery.message)
     )
 
 
 def _record(record: Record) -> pb.MessageRecord:
     message, receipts = record
-    return pb.MessageRecord(message=_message(message), receipts=map(_receipt, receipts))
-
-
-def _receipt(receipt: Receipt) -> pb.Receipt:
-    return pb.Receipt(
-        recipient_id=receipt.recipient_id,
-        sequence=receipt.sequence,
-        state=pb.DeliveryState.ValueType(receipt.state),
-        acknowledge_time=optional_timestamp(receipt.acknowledge_time),
-    )
+    return pb.MessageRecord(message=_message(message), receipts=map(receipt_message, receipts))
 
 
 def _message(message: Message) -> pb.Message:
@@ -277,7 +270,8 @@ def _message(message: Message) -> pb.Message:
     return pb.Message(
         message_id=message.message_id,
         sender_id=message.sender_id,
-        recipient_ids=message.recipient_ids,
+        recipient_ids=message.recipient_ids[:SHOWN_RECIPIENTS_MAX],
+        recipient_count=len(message.recipient_ids),
         subject=content.subject,
         body=content.body,
         data=data,
@@ -294,7 +288,7 @@ def _message(message: Message) -> pb.Message:
 
 def _notice(notice: Notice) -> pb.Notice:
     return pb.Notice(
-        event=pb.NoticeEvent.ValueType(notice.event),
+        verb=types_pb2.TaskVerb.ValueType(notice.verb),
         task_id=notice.task_id,
         event_number=notice.event_number,
         actor_id=notice.actor_id,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from peewee import Expression
 
 from dovetail.server.store.models import AgentRow, DeliveryRow
 from dovetail.server.store.records import DeliveryState, Message, Receipt
-from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 
 _ADD = Statement(
     DeliveryRow.insert(
@@ -30,14 +29,6 @@ _EXTEND = Statement(
             AgentRow.unacknowledged_count: AgentRow.unacknowledged_count + 1,
         }
     ).where(_COUNTERS)
-)
-_RECEIPTS = Statement(
-    DeliveryRow.select(
-        DeliveryRow.agent_id, DeliveryRow.sequence, DeliveryRow.acknowledge_time
-    ).where(
-        DeliveryRow.team_id == param("team_id"),
-        DeliveryRow.message_number == param("message_number"),
-    )
 )
 _INBOX = (DeliveryRow.team_id == param("team_id")) & (DeliveryRow.agent_id == param("agent_id"))
 _UNACKNOWLEDGED = DeliveryRow.acknowledge_time.is_null()
@@ -64,9 +55,7 @@ _COUNT_ACKNOWLEDGED = Statement(
 )
 
 
-def add(
-    transaction: Transaction, team_id: str, message_number: int, receipts: Iterable[Receipt]
-) -> None:
+def add(transaction: Transaction, team_id: str, receipts: Iterable[Receipt]) -> None:
     """Put a message into inboxes, at the sequences that the receipts name, and ring there."""
     now = transaction.team(team_id).now
     rows: list[dict[str, object]] = [
@@ -74,7 +63,7 @@ def add(
             "team_id": team_id,
             "agent_id": receipt.recipient_id,
             "sequence": receipt.sequence,
-            "message_number": message_number,
+            "message_number": receipt.message_number,
             "create_time": now,
         }
         for receipt in receipts
@@ -85,16 +74,20 @@ def add(
         transaction.ring(team_id, str(row["agent_id"]))
 
 
-def receipts(snapshot: Snapshot, team_id: str, message: Message) -> list[Receipt]:
-    """What became of a message, in the order of its recipients."""
-    rows = snapshot.rows(_RECEIPTS, team_id=team_id, message_number=message.number)
-    return _in_order(message, rows)
+def receipts(
+    snapshot: Snapshot, team_id: str, message: Message, recipient_ids: Sequence[str]
+) -> list[Receipt]:
+    """What became of a message at some of its recipients, in their order."""
+    return receipts_of(snapshot, team_id, [message], [recipient_ids])[message.number]
 
 
 def receipts_of(
-    snapshot: Snapshot, team_id: str, messages: Sequence[Message]
+    snapshot: Snapshot,
+    team_id: str,
+    messages: Sequence[Message],
+    recipient_ids: Sequence[Sequence[str]],
 ) -> dict[int, list[Receipt]]:
-    """What became of several messages, by their numbers."""
+    """What became of several messages, by their numbers, each at some of its recipients."""
     query = DeliveryRow.select(
         DeliveryRow.message_number,
         DeliveryRow.agent_id,
@@ -103,11 +96,22 @@ def receipts_of(
     ).where(
         DeliveryRow.team_id == team_id,
         DeliveryRow.message_number.in_([message.number for message in messages]),
+        DeliveryRow.agent_id.in_(list({each for ids in recipient_ids for each in ids})),
     )
-    rows: dict[int, list[Row]] = defaultdict(list)
-    for number, *row in snapshot.select(query):
-        rows[number].append(tuple(row))
-    return {message.number: _in_order(message, rows[message.number]) for message in messages}
+    found = {
+        (number, agent_id): Receipt(
+            recipient_id=agent_id, sequence=sequence, message_number=number, acknowledge_time=time
+        )
+        for number, agent_id, sequence, time in snapshot.select(query)
+    }
+    return {
+        message.number: [
+            found[message.number, agent_id]
+            for agent_id in ids
+            if (message.number, agent_id) in found
+        ]
+        for message, ids in zip(messages, recipient_ids, strict=True)
+    }
 
 
 def acknowledge(
@@ -159,15 +163,6 @@ def unacknowledged(
         _UNACKNOWLEDGED,
     )
     return {sequence for (sequence,) in snapshot.select(query)}
-
-
-def _in_order(message: Message, rows: Iterable[Row]) -> list[Receipt]:
-    place = {agent_id: index for index, agent_id in enumerate(message.recipient_ids)}
-    found = [
-        Receipt(recipient_id=agent_id, sequence=sequence, acknowledge_time=time)
-        for agent_id, sequence, time in rows
-    ]
-    return sorted(found, key=lambda receipt: place[receipt.recipient_id])
 
 
 def in_states(states: Sequence[int]) -> list[Expression]:

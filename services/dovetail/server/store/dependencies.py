@@ -31,7 +31,7 @@ _WAITERS = TaskDependencyRow.select(TaskDependencyRow.task_id).where(
 )
 _ANY_WAITER = Statement(_WAITERS.limit(1))
 _SHIFT = Statement(
-    TaskRow.update({TaskRow.waiting_for: TaskRow.waiting_for + param("by")}).where(
+    TaskRow.update({TaskRow.waiting_for_count: TaskRow.waiting_for_count + param("by")}).where(
         TaskRow.team_id == param("team_id"), TaskRow.task_id.in_(_WAITERS)
     )
 )
@@ -53,7 +53,7 @@ _READY_DEPENDENTS = Statement(
         TaskRow.team_id == param("team_id"),
         TaskRow.task_id.in_(_WAITERS),
         TaskRow.state == int(TaskState.PENDING),
-        TaskRow.waiting_for == SQL("0"),
+        TaskRow.waiting_for_count == SQL("0"),
         TaskRow.delete_time.is_null(),
         TaskRow.number > param("after"),
     )

@@ -159,9 +159,13 @@ def _statement(snapshot: Snapshot, request: PageRequest, until: int | None) -> S
 
 def _delivery(agent_id: str, row: Row) -> Delivery:
     _, sequence, acknowledge_time, *message = row
+    sent = messages.from_row(tuple(message))
     return Delivery(
         receipt=Receipt(
-            recipient_id=agent_id, sequence=sequence, acknowledge_time=acknowledge_time
+            recipient_id=agent_id,
+            sequence=sequence,
+            message_number=sent.number,
+            acknowledge_time=acknowledge_time,
         ),
-        message=messages.from_row(tuple(message)),
+        message=sent,
     )

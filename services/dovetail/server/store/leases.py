@@ -16,7 +16,7 @@ _HELD = Statement(
         TaskRow.task_id,
         TaskRow.lease_token,
         TaskRow.lease_count,
-        TaskRow.lease_length,
+        TaskRow.lease_duration,
     ).where(TaskRow.lease_token != SQL("''"), TaskRow.state == int(TaskState.IN_PROGRESS))
 )
 _BEAT_COLUMNS = (
@@ -47,20 +47,20 @@ _LATE = Statement(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hold:
-    """A lease as it stands: while `count` grows, its holder lives. `length` in microseconds."""
+    """A lease as it stands: while `count` grows, its holder lives. `duration` in microseconds."""
 
     team_id: str
     task_id: str
     token: str
     count: int
-    length: int
+    duration: int
 
 
 def held(snapshot: Snapshot) -> list[Hold]:
     """All leases whose clock runs."""
     return [
-        Hold(team_id=team_id, task_id=task_id, token=token, count=count, length=length)
-        for team_id, task_id, token, count, length in snapshot.rows(_HELD)
+        Hold(team_id=team_id, task_id=task_id, token=token, count=count, duration=duration)
+        for team_id, task_id, token, count, duration in snapshot.rows(_HELD)
     ]
 
 

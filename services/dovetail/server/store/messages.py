@@ -12,7 +12,7 @@ from peewee import SQL, Expression
 from dovetail.server.store import deliveries
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import DeliveryRow, MessageRow
-from dovetail.server.store.pages import Page, Stretch, fitting
+from dovetail.server.store.pages import Page, Stretch, fitting, within
 from dovetail.server.store.records import (
     Content,
     Message,
@@ -20,10 +20,10 @@ from dovetail.server.store.records import (
     MessageKind,
     NewMessage,
     Notice,
-    NoticeEvent,
     Receipt,
     Repeat,
     Sent,
+    TaskVerb,
     message_id,
 )
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
@@ -32,7 +32,9 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 # What a message has in an answer beside its content and ids, and a receipt beside its recipient's.
 ENVELOPE_BYTES = 128
-RECEIPT_BYTES = 32
+RECEIPT_BYTES = 48
+SHOWN_RECIPIENTS_MAX = 10
+"""Of a message in an answer; `ListReceipts` has all."""
 
 COLUMNS = (
     MessageRow.number,
@@ -129,16 +131,21 @@ def append(
         data=content.data_json,
         importance=int(content.importance),
         labels=labels_text.encode(content.labels),
-        notice=json.dumps(asdict(content.notice)) if content.notice else None,
+        notice=_notice_json(content.notice) if content.notice else None,
         size=_answered_size(new, thread_id),
         request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
     )
     receipts = tuple(
-        Receipt(recipient_id=agent_id, sequence=last_sequences[agent_id] + 1, acknowledge_time=None)
+        Receipt(
+            recipient_id=agent_id,
+            sequence=last_sequences[agent_id] + 1,
+            message_number=number,
+            acknowledge_time=None,
+        )
         for agent_id in new.recipient_ids
     )
-    deliveries.add(transaction, team_id, number, receipts)
+    deliveries.add(transaction, team_id, receipts)
     return Sent(number=number, thread_id=thread_id, create_time=team.now, receipts=receipts)
 
 
@@ -154,7 +161,7 @@ def find_repeat(
         number=message.number,
         thread_id=message.thread_id,
         create_time=message.create_time,
-        receipts=tuple(deliveries.receipts(snapshot, team_id, message)),
+        receipts=tuple(deliveries.receipts(snapshot, team_id, message, message.recipient_ids)),
     )
     return sent, bytes(row[-1])
 
@@ -203,17 +210,15 @@ def _has_index(asked: ListRequest) -> bool:
 
 def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
     """A filter as conditions on messages."""
-    least, until = filter.create_time_from, filter.create_time_until
     tests = (
         (filter.sender_ids, MessageRow.sender_id.in_(list(filter.sender_ids))),
         (filter.thread_id, MessageRow.thread_id == filter.thread_id),
         (filter.task_id, (MessageRow.task_id == filter.task_id) & _ABOUT_A_TASK),
         (filter.kinds, MessageRow.kind.in_(list(filter.kinds))),
         (filter.minimum_importance, MessageRow.importance >= filter.minimum_importance),
-        (least is not None, MessageRow.create_time >= least),
-        (until is not None, MessageRow.create_time < until),
     )
     chosen = [condition for wanted, condition in tests if wanted]
+    chosen += within(MessageRow.create_time, filter.create_time)
     return [*chosen, *labels_text.conditions(snapshot, MessageRow.labels, filter.labels)]
 
 
@@ -241,8 +246,12 @@ def from_row(row: Row) -> Message:
     )
 
 
+def _notice_json(notice: Notice) -> str:
+    return json.dumps(asdict(notice) | {"verb": notice.verb.name})
+
+
 def _notice(fields: dict[str, Any]) -> Notice:
-    fields["event"] = NoticeEvent(fields["event"])
+    fields["verb"] = TaskVerb[fields["verb"]]
     return Notice(**fields)
 
 
@@ -263,9 +272,11 @@ def _delivered(
 
 def _answered_size(new: NewMessage, thread_id: str) -> int:
     """At most this many bytes are in an answer that holds the message and its receipts."""
-    ids = [new.sender_id, thread_id, new.in_reply_to, new.task_id, *new.recipient_ids]
+    shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
+    # Each recipient is named twice: by the message and by its receipt.
+    ids = [new.sender_id, thread_id, new.in_reply_to, new.task_id, *shown, *shown]
     notice = new.content.notice
     if notice:
         ids += [notice.task_id, notice.actor_id, notice.assignee_id, notice.former_assignee_id]
-    receipts = RECEIPT_BYTES * len(new.recipient_ids)
+    receipts = RECEIPT_BYTES * len(shown)
     return new.size + ENVELOPE_BYTES + receipts + sum(len(each.encode()) for each in ids)

@@ -119,10 +119,10 @@ class DeliveryRow(Model):
 class TaskRow(Model):
     """A task as it now is. The outcome is a result, a failure or a reason, as the state says.
 
-    That of an open task is the failure of its last attempt that failed, or empty.
+    The last failure is that of the last attempt after which another one came.
 
-    `waiting_for` counts the dependencies that are not COMPLETED. `lease_count` grows with every
-    heartbeat: by it the servers see that a holder lives.
+    `waiting_for_count` counts the dependencies that are not COMPLETED. `lease_count` grows with
+    every heartbeat: by it the servers see that a holder lives.
     """
 
     team_id = TextField()
@@ -150,14 +150,14 @@ class TaskRow(Model):
     delete_time = BigIntegerField(null=True)
     depends_on = TextField()
     parent_task_id = TextField()
-    waiting_for = IntegerField()
+    waiting_for_count = IntegerField()
     pooled = IntegerField()
     schedule_time = BigIntegerField(null=True)
     max_attempts = IntegerField()
     failed_attempts = IntegerField()
-    backoff = BigIntegerField()
+    initial_backoff = BigIntegerField()
     lease_token = TextField()
-    lease_length = BigIntegerField()
+    lease_duration = BigIntegerField()
     lease_count = BigIntegerField()
     lease_expire_time = BigIntegerField(null=True)
     lease_event = BigIntegerField()
@@ -173,6 +173,8 @@ class TaskRow(Model):
     answer_data = TextField(null=True)
     input_wait = BigIntegerField()
     overdue_told = IntegerField()
+    last_failure_text = TextField()
+    last_failure_data = TextField(null=True)
 
     class Meta:
         table_name = "tasks"

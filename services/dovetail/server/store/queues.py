@@ -21,7 +21,9 @@ _CHUNK = 500
 _LAST = SQL("9223372036854775807")
 # In the words of the indexes on ready tasks, without which SQLite does not use them.
 _READY = (
-    (TaskRow.state == SQL("1")) & (TaskRow.waiting_for == SQL("0")) & TaskRow.delete_time.is_null()
+    (TaskRow.state == SQL("1"))
+    & (TaskRow.waiting_for_count == SQL("0"))
+    & TaskRow.delete_time.is_null()
 )
 _ORDER = (TaskRow.priority.desc(), fn.COALESCE(TaskRow.due_time, _LAST), TaskRow.number)
 _FIRST = Statement(

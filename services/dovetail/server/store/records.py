@@ -72,24 +72,34 @@ class MessageKind(IntEnum):
     NOTICE = 2
 
 
-class NoticeEvent(IntEnum):
-    """The change of a task that caused a notice."""
+class TaskVerb(IntEnum):
+    """What can be done to a task, or what happens to it without a caller."""
 
-    TASK_ASSIGNED = 1
-    TASK_UNASSIGNED = 2
-    TASK_UPDATED = 3
-    TASK_COMPLETED = 4
-    TASK_FAILED = 5
-    TASK_CANCELLED = 6
-    TASK_REOPENED = 7
-    TASK_DELETED = 8
-    TASK_RETRIED = 9
-    TASK_LEASE_LOST = 10
-    TASK_QUESTION = 11
-    TASK_ANSWER = 12
-    TASK_READY = 13
-    TASK_DEPENDENCY_FAILED = 14
-    TASK_OVERDUE = 15
+    CREATE = 1
+    UPDATE = 2
+    DELETE = 3
+    ASSIGN = 4
+    UNASSIGN = 5
+    CLAIM = 6
+    START = 7
+    HEARTBEAT = 8
+    RELEASE = 9
+    REQUEST_INPUT = 10
+    PROVIDE_INPUT = 11
+    COMPLETE = 12
+    FAIL = 13
+    CANCEL = 14
+    REOPEN = 15
+    RETRY = 16
+    EXPIRE_LEASE = 20
+    BECOME_READY = 21
+    FAIL_DEPENDENCY = 22
+    BECOME_OVERDUE = 23
+
+    @property
+    def words(self) -> str:
+        """The verb as errors and the command line write it: "request-input"."""
+        return self.name.lower().replace("_", "-")
 
 
 class DeliveryState(IntEnum):
@@ -127,7 +137,7 @@ def stored_repeat(key: str, request_hash: bytes) -> Repeat:
 class Notice:
     """What happened to a task."""
 
-    event: NoticeEvent
+    verb: TaskVerb
     task_id: str
     event_number: int
     actor_id: str
@@ -188,6 +198,7 @@ class Receipt:
 
     recipient_id: str
     sequence: int
+    message_number: int
     acknowledge_time: int | None
 
     @property
@@ -215,6 +226,17 @@ class Delivery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TimeRange:
+    """A span of time with its start and without its end; None: without a bound."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+EVER = TimeRange()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MessageFilter:
     """Which messages: every condition that is set must hold."""
 
@@ -224,8 +246,7 @@ class MessageFilter:
     kinds: Sequence[int] = ()
     minimum_importance: int = 0
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    create_time_from: int | None = None
-    create_time_until: int | None = None
+    create_time: TimeRange = EVER
 
 
 def message_id(number: int) -> str:
@@ -259,8 +280,8 @@ class Task:
     """A task as it now is.
 
     The outcome is the result of a completed task, the failure of a failed one, the reason of a
-    cancelled one, and of an open one the failure of its last attempt that failed, or empty.
-    `number` is the order of creation, `version` the order of changes. `waiting_for` counts
+    cancelled one. The last failure is that of the last attempt after which another one came.
+    `number` is the order of creation, `version` the order of changes. `waiting_for_count` counts
     dependencies that are not COMPLETED. A task with a `lease_token` is held since the event
     `lease_event`; `lease_count` counts heartbeats. `pooled`: it goes back to the pool when it
     becomes PENDING again. `asked_id` is who must answer the open question, `question_agent_id` who
@@ -292,14 +313,14 @@ class Task:
     delete_time: int | None = None
     depends_on: tuple[str, ...] = ()
     parent_task_id: str = ""
-    waiting_for: int = 0
+    waiting_for_count: int = 0
     pooled: bool = False
     schedule_time: int | None = None
     max_attempts: int = 5
     failed_attempts: int = 0
-    backoff: int = 1_000_000
+    initial_backoff: int = 1_000_000
     lease_token: str = ""
-    lease_length: int = 0
+    lease_duration: int = 0
     lease_count: int = 0
     lease_expire_time: int | None = None
     lease_event: int = 0
@@ -315,6 +336,8 @@ class Task:
     answer_json: str | None = None
     input_wait: int = 0
     overdue_told: bool = False
+    last_failure_text: str = ""
+    last_failure_json: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -328,7 +351,7 @@ class TaskEvent:
 
     number: int
     task_id: str
-    verb: str
+    verb: TaskVerb
     actor_id: str
     from_state: int
     to_state: int
@@ -349,44 +372,6 @@ class TaskFilter:
     unassigned: bool = False
     creator_ids: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    create_time_from: int | None = None
-    create_time_until: int | None = None
-    end_time_from: int | None = None
-    end_time_until: int | None = None
+    create_time: TimeRange = EVER
+    end_time: TimeRange = EVER
     parent_task_id: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DurationSummary:
-    """A set of lengths of time, in microseconds; the figures are None without samples."""
-
-    sample_count: int
-    average: int | None
-    median: int | None
-    p95: int | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Workload:
-    """The work of one assignee among the tasks of a report."""
-
-    assignee_id: str
-    states: Mapping[TaskState, int]
-    average_task_time: int | None
-    oldest_open_create_time: int | None
-    unacknowledged_messages: int
-    average_acknowledge_time: int | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """What can be said of a set of tasks. Buckets are pairs of start time and completed tasks."""
-
-    states: Mapping[TaskState, int]
-    task_time: DurationSummary
-    queue_time: DurationSummary
-    input_wait: DurationSummary
-    workloads: Sequence[Workload]
-    total_assignees: int
-    completions: Sequence[tuple[int, int]]
-    report_time: int

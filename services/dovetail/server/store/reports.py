@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,18 +11,48 @@ from peewee import SQL, Expression, fn
 
 from dovetail.server.store import tasks
 from dovetail.server.store.models import AgentRow, TaskRow, TeamRow
-from dovetail.server.store.records import (
-    OPEN_STATES,
-    DurationSummary,
-    TaskFilter,
-    TaskState,
-    Workload,
-)
+from dovetail.server.store.records import OPEN_STATES, TaskFilter, TaskState
 from dovetail.server.store.transaction import Snapshot
 
 _TASK_TIME = TaskRow.end_time - TaskRow.start_time
 _QUEUE_TIME = TaskRow.start_time - TaskRow.create_time
 _CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DurationSummary:
+    """A set of lengths of time, in microseconds; the figures are None without samples."""
+
+    sample_count: int
+    average: int | None
+    median: int | None
+    p95: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """The work of one assignee among the tasks of a report."""
+
+    assignee_id: str
+    states: Mapping[TaskState, int]
+    average_task_time: int | None
+    oldest_open_create_time: int | None
+    unacknowledged_messages: int
+    average_acknowledge_time: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What can be said of a set of tasks. Buckets are pairs of start time and completed tasks."""
+
+    states: Mapping[TaskState, int]
+    task_time: DurationSummary
+    queue_time: DurationSummary
+    input_wait: DurationSummary
+    workloads: Sequence[Workload]
+    total_assignees: int
+    completions: Sequence[tuple[int, int]]
+    report_time: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

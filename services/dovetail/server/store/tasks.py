@@ -11,13 +11,14 @@ from peewee import SQL, Expression, Value, fn
 
 from dovetail.server.store import labels as labels_text
 from dovetail.server.store.models import TaskEventRow, TaskRow
-from dovetail.server.store.pages import Page, Stretch, fitting
+from dovetail.server.store.pages import Page, Stretch, fitting, within
 from dovetail.server.store.records import (
     Repeat,
     Task,
     TaskEvent,
     TaskFilter,
     TaskState,
+    TaskVerb,
     stored_repeat,
 )
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
@@ -47,14 +48,14 @@ COLUMNS = (
     TaskRow.delete_time,
     TaskRow.depends_on,
     TaskRow.parent_task_id,
-    TaskRow.waiting_for,
+    TaskRow.waiting_for_count,
     TaskRow.pooled,
     TaskRow.schedule_time,
     TaskRow.max_attempts,
     TaskRow.failed_attempts,
-    TaskRow.backoff,
+    TaskRow.initial_backoff,
     TaskRow.lease_token,
-    TaskRow.lease_length,
+    TaskRow.lease_duration,
     TaskRow.lease_count,
     TaskRow.lease_expire_time,
     TaskRow.lease_event,
@@ -70,10 +71,13 @@ COLUMNS = (
     TaskRow.answer_data,
     TaskRow.input_wait,
     TaskRow.overdue_told,
+    TaskRow.last_failure_text,
+    TaskRow.last_failure_data,
 )
 _RENAMED = {
     "input": "input_json",
     "outcome_data": "outcome_json",
+    "last_failure_data": "last_failure_json",
     "question_data": "question_json",
     "answer_data": "answer_json",
 }
@@ -128,6 +132,8 @@ _TEXTS = (
     TaskRow.input,
     TaskRow.outcome_text,
     TaskRow.outcome_data,
+    TaskRow.last_failure_text,
+    TaskRow.last_failure_data,
     TaskRow.depends_on,
     TaskRow.parent_task_id,
     TaskRow.progress_note,
@@ -196,7 +202,7 @@ def save(transaction: Transaction, team_id: str, task: Task) -> None:
 def append_event(transaction: Transaction, team_id: str, event: TaskEvent) -> None:
     """Write one change of a task."""
     repeat = event.repeat
-    values = {name: getattr(event, name) for name in _EVENT_FIELDS}
+    values = {name: getattr(event, name) for name in _EVENT_FIELDS} | {"verb": event.verb.name}
     transaction.write(
         _ADD_EVENT,
         team_id=team_id,
@@ -296,16 +302,14 @@ def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Exp
         (filter.states, TaskRow.state.in_(list(filter.states))),
         (filter.assignee_ids or filter.unassigned, assigned),
         (filter.creator_ids, TaskRow.creator_id.in_(list(filter.creator_ids))),
-        (filter.create_time_from is not None, TaskRow.create_time >= filter.create_time_from),
-        (filter.create_time_until is not None, TaskRow.create_time < filter.create_time_until),
-        (filter.end_time_from is not None, TaskRow.end_time >= filter.end_time_from),
-        (filter.end_time_until is not None, TaskRow.end_time < filter.end_time_until),
         (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _A_PART),
     )
     return [
         TaskRow.team_id == team_id,
         TaskRow.delete_time.is_null(),
         *(condition for wanted, condition in tests if wanted),
+        *within(TaskRow.create_time, filter.create_time),
+        *within(TaskRow.end_time, filter.end_time),
         *labels_text.conditions(snapshot, TaskRow.labels, filter.labels),
     ]
 
@@ -330,6 +334,7 @@ def from_row(row: Row) -> Task:
 
 def _event(row: Row) -> TaskEvent:
     values: dict[str, Any] = dict(zip(_EVENT_FIELDS, row, strict=False))
+    values["verb"] = TaskVerb[values["verb"]]
     key, request_hash = row[-2:]
     repeat = key and stored_repeat(key, bytes(request_hash))
     return TaskEvent(**values, repeat=repeat)

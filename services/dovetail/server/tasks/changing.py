@@ -18,12 +18,12 @@ from dovetail.server.positions import check_reached
 from dovetail.server.repeats import check_repeat
 from dovetail.server.store import agents, tasks
 from dovetail.server.store.database import Store
-from dovetail.server.store.records import Task
+from dovetail.server.store.records import Task, TaskVerb
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import moves, record
 from dovetail.server.tasks.drafts import Lease, Options
 from dovetail.server.tasks.record import Act, Changed
-from dovetail.server.tasks.states import HOLDERS, Verb, next_state, owners
+from dovetail.server.tasks.states import LEASE_VERBS, next_state, owners
 
 Alter = Callable[[Transaction, Task, int], Task | None]
 """From a task and the time now to the task as it shall be; None: nothing changes."""
@@ -72,11 +72,11 @@ def change_in(transaction: Transaction, wanted: Change) -> Changed:
     if earlier:
         return earlier
     found = tasks.find(transaction, caller.team_id, task_id)
-    if found and found.delete_time and act.verb is Verb.DELETE:
+    if found and found.delete_time and act.verb is TaskVerb.DELETE:
         check_own(caller, act.verb, found)
         return Changed(task=found)
     task = existing(transaction, caller.team_id, task_id)
-    if act.verb in HOLDERS:
+    if act.verb in LEASE_VERBS:
         _check_lease(transaction, caller.team_id, task, options.lease_token)
     check_own(caller, act.verb, task)
     _check_etag(task, options.etag)
@@ -101,9 +101,9 @@ def etag(task: Task) -> str:
     return f"v{task.version}"
 
 
-def new_lease(length: int) -> Lease:
+def new_lease(duration: int) -> Lease:
     """A lease with a token that nobody can guess."""
-    return Lease(token=secrets.token_urlsafe(16), length=length)
+    return Lease(token=secrets.token_urlsafe(16), duration=duration)
 
 
 def existing(snapshot: Snapshot, team_id: str, task_id: str, field: str = "task_id") -> Task:
@@ -129,7 +129,7 @@ def require_agent(snapshot: Snapshot, caller: Caller, agent_id: str) -> None:
         agents.require(snapshot, caller.team_id, [agent_id])
 
 
-def check_own(caller: Caller, verb: Verb, task: Task) -> None:
+def check_own(caller: Caller, verb: TaskVerb, task: Task) -> None:
     """Refuse what is another's."""
     owner_ids = owners(verb, task)
     if owner_ids is not None:
@@ -167,11 +167,11 @@ def _check_lease(snapshot: Snapshot, team_id: str, task: Task, token: str) -> No
         raise AbortedError(
             Reason.LEASE_LOST,
             f"lease_token: the lease of task {task.task_id!r} is lost: it is {task.state.name},"
-            f" last changed by {last.verb} of {last.actor_id!r}",
+            f" last changed by {last.verb.words} of {last.actor_id!r}",
             metadata={
                 "task_id": task.task_id,
                 "state": task.state.name,
-                "last_verb": last.verb,
+                "last_verb": last.verb.name,
                 "last_actor_id": last.actor_id,
             },
         )

@@ -22,7 +22,7 @@ from dovetail.server.errors import DovetailError, InternalError, Reason
 from dovetail.server.store import queues
 from dovetail.server.store.database import Store
 from dovetail.server.store.queues import POOL
-from dovetail.server.store.records import Task
+from dovetail.server.store.records import Task, TaskVerb
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 from dovetail.server.store.wakeups import Bell
 from dovetail.server.tasks import moves
@@ -30,7 +30,7 @@ from dovetail.server.tasks.changing import Change, change
 from dovetail.server.tasks.drafts import Options, check_filter, check_lease
 from dovetail.server.tasks.giving import Claim, Found, Wish, anything, give, given_before
 from dovetail.server.tasks.record import Act
-from dovetail.server.tasks.states import Verb, next_state
+from dovetail.server.tasks.states import next_state
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.claims")
 
@@ -139,7 +139,7 @@ class _Matcher:
 
     def add(self, caller: Caller, wish: Wish) -> Claim:
         """Have somebody wait."""
-        end = self._loop.time() + wish.wait / MICROS
+        end = self._loop.time() + wish.max_wait / MICROS
         claim = Claim(caller=caller, wish=wish, end=end, answer=self._loop.create_future())
         bell = _QueueBell(self, caller.agent_id)
         bells, name = self._store.bells, queues.name(caller.agent_id)
@@ -328,7 +328,7 @@ class _Matcher:
     async def _release(self, caller: Caller, tasks: list[Task]) -> None:
         for task in tasks:
             options = Options(lease_token=task.lease_token, reason="the claimer had left")
-            act = Act(caller=caller, verb=Verb.RELEASE, options=options)
+            act = Act(caller=caller, verb=TaskVerb.RELEASE, options=options)
             wanted = Change(act=act, task_id=task.task_id, alter=_released)
             try:
                 await change(self._store, wanted)
@@ -337,14 +337,14 @@ class _Matcher:
 
 
 def _released(_: Transaction, task: Task, __: int) -> Task:
-    return moves.waiting(task, next_state(Verb.RELEASE, task))
+    return moves.waiting(task, next_state(TaskVerb.RELEASE, task))
 
 
 def _check(check: Checks, wish: Wish, shortest_lease: int) -> None:
-    if not 0 <= wish.wait <= LONGEST_WAIT:
-        check.refuse("wait", f"must be 0 to 50 s, is {wish.wait / MICROS:g} s")
+    if not 0 <= wish.max_wait <= LONGEST_WAIT:
+        check.refuse("max_wait", f"must be 0 to 50 s, is {wish.max_wait / MICROS:g} s")
     check.number("max_tasks", wish.most, 0, MOST_TASKS)
-    check_lease(check, wish.lease, shortest_lease)
+    check_lease(check, wish.lease_duration, shortest_lease)
     check.optional_id("request_id", wish.repeat.request_id if wish.repeat else "")
     if wish.filter:
         check_filter(check, wish.filter)

@@ -18,7 +18,7 @@ ETAG_CHARACTERS = 64
 TOKEN_CHARACTERS = 64
 UPDATABLE = (
     *("title", "description", "priority", "labels", "due_time"),
-    *("schedule_time", "max_attempts", "backoff", "depends_on"),
+    *("schedule_time", "max_attempts", "initial_backoff", "depends_on"),
 )
 NOTE_CHARACTERS = 4_096
 MOST_DEPENDENCIES = 100
@@ -56,7 +56,7 @@ class Draft:
     parent_task_id: str = ""
     schedule_time: int | None = None
     max_attempts: int = 0
-    backoff: int | None = None
+    initial_backoff: int | None = None
 
     def check(self, check: Checks, prefix: str = "") -> None:
         """Record what is wrong; the fields are named after `prefix`."""
@@ -70,7 +70,7 @@ class Draft:
         check.optional_id(f"{prefix}parent_task_id", self.parent_task_id)
         check_dependencies(check, f"{prefix}depends_on", self.depends_on)
         check.number(f"{prefix}max_attempts", self.max_attempts, 0, MOST_ATTEMPTS)
-        check_backoff(check, f"{prefix}backoff", self.backoff or 0)
+        check_backoff(check, f"{prefix}initial_backoff", self.initial_backoff or 0)
 
 
 def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> None:
@@ -88,10 +88,10 @@ def check_backoff(check: Checks, field: str, backoff: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """A lease to be given: its token, and its length in microseconds."""
+    """A lease to grant: its token, and its duration in microseconds."""
 
     token: str
-    length: int
+    duration: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +149,7 @@ class Update:
     due_time: int | None
     schedule_time: int | None = None
     max_attempts: int = 0
-    backoff: int = 0
+    initial_backoff: int = 0
     depends_on: tuple[str, ...] = ()
 
     def check(self, check: Checks) -> None:
@@ -168,8 +168,8 @@ class Update:
             check.labels("task.labels", self.labels)
         if "max_attempts" in self.paths:
             check.number("task.max_attempts", self.max_attempts, 1, MOST_ATTEMPTS)
-        if "backoff" in self.paths:
-            check_backoff(check, "task.backoff", self.backoff)
+        if "initial_backoff" in self.paths:
+            check_backoff(check, "task.initial_backoff", self.initial_backoff)
         if "depends_on" in self.paths:
             check_dependencies(check, "task.depends_on", self.depends_on)
 
@@ -221,12 +221,15 @@ def check_filter(check: Checks, filter: TaskFilter) -> None:
     check.ids("filter.assignee_ids", filter.assignee_ids)
     check.ids("filter.creator_ids", filter.creator_ids)
     check.labels("filter.labels", filter.labels)
-    check.span("filter.create_time", filter.create_time_from, filter.create_time_until)
-    check.span("filter.end_time", filter.end_time_from, filter.end_time_until)
+    check.time_range("filter.create_time", filter.create_time)
+    check.time_range("filter.end_time", filter.end_time)
     check.optional_id("filter.parent_task_id", filter.parent_task_id)
 
 
-def check_lease(check: Checks, length: int, shortest: int) -> None:
-    """Record what is wrong with the length of a lease, in microseconds."""
-    if not shortest <= length <= LONGEST_LEASE:
-        check.refuse("lease", f"must be {shortest / MICROS:g} s to 1 h, is {length / MICROS:g} s")
+def check_lease(check: Checks, duration: int, shortest: int) -> None:
+    """Record what is wrong with the duration of a lease, in microseconds."""
+    if not shortest <= duration <= LONGEST_LEASE:
+        check.refuse(
+            "lease_duration",
+            f"must be {shortest / MICROS:g} s to 1 h, is {duration / MICROS:g} s",
+        )

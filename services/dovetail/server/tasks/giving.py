@@ -15,13 +15,12 @@ from dovetail.server.repeats import check_repeat
 from dovetail.server.store import queues, tasks
 from dovetail.server.store.pages import fitting
 from dovetail.server.store.queues import POOL
-from dovetail.server.store.records import Repeat, Task, TaskEvent, TaskFilter
+from dovetail.server.store.records import Repeat, Task, TaskEvent, TaskFilter, TaskVerb
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import moves, record
 from dovetail.server.tasks.changing import new_lease
 from dovetail.server.tasks.drafts import Options
 from dovetail.server.tasks.record import Act
-from dovetail.server.tasks.states import Verb
 
 MOST_GIVEN = 200
 """Tasks given out in one commit at most: other writers wait for it."""
@@ -29,12 +28,12 @@ MOST_GIVEN = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
-    """What a caller wants to work on. `wait` and `lease` are in microseconds; `most` 0 for one."""
+    """What a caller wants to work on. Durations are in microseconds; `most` 0 is one."""
 
-    wait: int
+    max_wait: int
     most: int
     filter: TaskFilter | None
-    lease: int
+    lease_duration: int
     repeat: Repeat | None = None
 
 
@@ -242,7 +241,9 @@ def _begin(transaction: Transaction, claim: Claim, found: Sequence[Task]) -> lis
     now = transaction.team(caller.team_id).now
     begun: list[Task] = []
     for task, repeat in zip(found, _repeats(wish), strict=False):
-        act = Act(caller=caller, verb=Verb.CLAIM, options=Options(repeat=repeat))
-        after = moves.started(task, Verb.CLAIM, caller.agent_id, new_lease(wish.lease), now)
+        act = Act(caller=caller, verb=TaskVerb.CLAIM, options=Options(repeat=repeat))
+        after = moves.started(
+            task, TaskVerb.CLAIM, caller.agent_id, new_lease(wish.lease_duration), now
+        )
         begun.append(record.write(transaction, act, task, after).task)
     return begun

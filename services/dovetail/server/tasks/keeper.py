@@ -23,12 +23,11 @@ from dovetail.server.errors import DovetailError
 from dovetail.server.store import follow_ups, leases, tasks
 from dovetail.server.store.database import Store
 from dovetail.server.store.leases import Hold
-from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.records import Task, TaskState, TaskVerb
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 from dovetail.server.tasks import moves, record
 from dovetail.server.tasks.drafts import Options, Outcome
 from dovetail.server.tasks.record import Act
-from dovetail.server.tasks.states import Verb
 
 PERIOD_SECONDS = 0.5
 LONGEST_GAP_SECONDS = 3.0
@@ -95,7 +94,7 @@ class Keeper:
             hold: now if gap > _longest_gap(hold) else self._since.get(hold, now) for hold in held
         }
         for hold, since in self._since.items():
-            if now - since >= hold.length / MICROS:
+            if now - since >= hold.duration / MICROS:
                 self._write("lease lost", (hold.team_id, hold.task_id), partial(_lose, hold=hold))
 
     async def _tell_overdue(self) -> None:
@@ -147,7 +146,7 @@ def _longest_gap(hold: Hold) -> float:
     A third of its length, in which its holder would send a heartbeat; a short lease would else end
     by a standstill alone.
     """
-    third = hold.length / MICROS / 3
+    third = hold.duration / MICROS / 3
     return min(max(PERIOD_SECONDS, third), LONGEST_GAP_SECONDS)
 
 
@@ -162,8 +161,8 @@ def _lose(transaction: Transaction, hold: Hold) -> bool:
         return False
     now = transaction.team(hold.team_id).now
     outcome = Outcome(text=moves.LEASE_LOST, retryable=True)
-    after = moves.failed(task, Verb.LOSE_LEASE, outcome, now)
-    record.write(transaction, _act(hold.team_id, Verb.LOSE_LEASE), task, after)
+    after = moves.failed(task, TaskVerb.EXPIRE_LEASE, outcome, now)
+    record.write(transaction, _act(hold.team_id, TaskVerb.EXPIRE_LEASE), task, after)
     return True
 
 
@@ -180,10 +179,10 @@ def _tell(transaction: Transaction, team_id: str, task_id: str) -> bool:
         return False
     if task.due_time is None or task.due_time > now:
         return False
-    act = _act(team_id, Verb.BECOME_OVERDUE)
+    act = _act(team_id, TaskVerb.BECOME_OVERDUE)
     record.write(transaction, act, task, moves.overdue(task))
     return True
 
 
-def _act(team_id: str, verb: Verb) -> Act:
+def _act(team_id: str, verb: TaskVerb) -> Act:
     return Act(caller=Caller(team_id=team_id, agent_id=""), verb=verb, options=Options())

@@ -15,7 +15,7 @@ from dovetail.server.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.store import dependencies, tasks
 from dovetail.server.store.database import Store
 from dovetail.server.store.dependencies import Window
-from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.records import Task, TaskState, TaskVerb
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import moves, record
 from dovetail.server.tasks.changing import (
@@ -29,7 +29,7 @@ from dovetail.server.tasks.changing import (
 from dovetail.server.tasks.drafts import Draft, Listing, Options, Outcome, Update, check_filter
 from dovetail.server.tasks.making import MOST_TASKS, Making, cycle
 from dovetail.server.tasks.record import Act, Changed
-from dovetail.server.tasks.states import Verb, next_state
+from dovetail.server.tasks.states import next_state
 
 MOST_CANCELLED = 1_000
 DEPENDENTS_COUNTED = 100
@@ -60,10 +60,10 @@ class Lifecycle:
         self, caller: Caller, drafts: Sequence[Draft], options: Options
     ) -> list[Changed]:
         """Make many tasks, all or none."""
-        making = Making(caller, drafts, [f"tasks[{index}]." for index in range(len(drafts))])
+        making = Making(caller, drafts, [f"requests[{index}]." for index in range(len(drafts))])
         with Checks() as check:
             if not 1 <= len(drafts) <= MOST_TASKS:
-                check.refuse("tasks", f"must have 1 to {MOST_TASKS:,} tasks, has {len(drafts):,}")
+                check.refuse("requests", f"must have 1 to {MOST_TASKS:,}, has {len(drafts):,}")
             else:
                 making.check(check)
             options.check(check)
@@ -116,7 +116,7 @@ class Lifecycle:
             options.check(check)
 
         def alter(transaction: Transaction, task: Task, _: int) -> Task | None:
-            next_state(Verb.UPDATE, task)
+            next_state(TaskVerb.UPDATE, task)
             changed = update.apply(task)
             if changed.depends_on != task.depends_on:
                 changed = _rewired(transaction, caller.team_id, task, changed)
@@ -127,7 +127,7 @@ class Lifecycle:
                 dependencies.replace(transaction, caller.team_id, changed.task)
             return changed
 
-        act = Act(caller=caller, verb=Verb.UPDATE, options=options)
+        act = Act(caller=caller, verb=TaskVerb.UPDATE, options=options)
         wanted = Change(act=act, task_id=task_id, alter=alter, then=then)
         return await change(self._store, wanted)
 
@@ -135,11 +135,11 @@ class Lifecycle:
         """Remove a task that nobody holds."""
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
-            next_state(Verb.DELETE, task)
+            next_state(TaskVerb.DELETE, task)
             _check_free(transaction, caller.team_id, task)
             return replace(task, delete_time=now)
 
-        act = Act(caller=caller, verb=Verb.DELETE, options=options)
+        act = Act(caller=caller, verb=TaskVerb.DELETE, options=options)
         return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
 
     async def assign(
@@ -152,11 +152,11 @@ class Lifecycle:
             stays = task.state in _HELD and not options.force
             if task.assignee_id == assignee_id and (stays or task.state is TaskState.PENDING):
                 return None
-            state = next_state(Verb.ASSIGN, task, force=options.force)
+            state = next_state(TaskVerb.ASSIGN, task, force=options.force)
             back = moves.waiting(replace(task, pooled=False), state)
             return replace(back, assignee_id=assignee_id, assign_time=now)
 
-        act = Act(caller=caller, verb=Verb.ASSIGN, options=options)
+        act = Act(caller=caller, verb=TaskVerb.ASSIGN, options=options)
         wanted = Change(
             act=act,
             task_id=task_id,
@@ -172,10 +172,10 @@ class Lifecycle:
             stays = task.state in _HELD and not options.force
             if not task.assignee_id and (stays or task.state is TaskState.PENDING):
                 return None
-            state = next_state(Verb.UNASSIGN, task, force=options.force)
+            state = next_state(TaskVerb.UNASSIGN, task, force=options.force)
             return moves.unassigned(moves.waiting(task, state))
 
-        act = Act(caller=caller, verb=Verb.UNASSIGN, options=options)
+        act = Act(caller=caller, verb=TaskVerb.UNASSIGN, options=options)
         return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
 
     async def cancel(self, caller: Caller, task_id: str, options: Options) -> Changed:
@@ -183,7 +183,7 @@ class Lifecycle:
         parts: list[Task] = []
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
-            state = next_state(Verb.CANCEL, task)
+            state = next_state(TaskVerb.CANCEL, task)
             parts[:] = _parts(transaction, caller.team_id, task) if options.cascade else []
             act.along.clear()
             act.along.update(part.task_id for part in parts)
@@ -200,7 +200,7 @@ class Lifecycle:
                 notices += record.write(transaction, replace(act, options=own), task, after).notices
             return replace(changed, notices=notices)
 
-        act = Act(caller=caller, verb=Verb.CANCEL, options=options)
+        act = Act(caller=caller, verb=TaskVerb.CANCEL, options=options)
         wanted = Change(act=act, task_id=task_id, alter=alter, then=then)
         return await change(self._store, wanted)
 
@@ -213,7 +213,7 @@ class Lifecycle:
             _check_no_circle(transaction, caller.team_id, "task_id", task.task_id, task.depends_on)
             return reopened
 
-        act = Act(caller=caller, verb=Verb.REOPEN, options=options)
+        act = Act(caller=caller, verb=TaskVerb.REOPEN, options=options)
         return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
 
 
@@ -247,7 +247,7 @@ def _rewired(snapshot: Snapshot, team_id: str, task: Task, changed: Task) -> Tas
     if unknown:
         raise no_task(field, unknown[0])
     _check_no_circle(snapshot, team_id, field, task.task_id, wanted)
-    return replace(changed, waiting_for=dependencies.count_open(snapshot, team_id, wanted))
+    return replace(changed, waiting_for_count=dependencies.count_open(snapshot, team_id, wanted))
 
 
 def _check_no_circle(

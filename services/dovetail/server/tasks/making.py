@@ -10,13 +10,12 @@ from dovetail.server.callers import Caller
 from dovetail.server.checks import Checks
 from dovetail.server.errors import AlreadyExistsError, InvalidArgumentError, Reason
 from dovetail.server.store import agents, dependencies, tasks
-from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.records import Task, TaskState, TaskVerb
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import record
 from dovetail.server.tasks.changing import check_acknowledged, no_task
 from dovetail.server.tasks.drafts import DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, Draft, Options
 from dovetail.server.tasks.record import Act, Changed
-from dovetail.server.tasks.states import Verb
 
 MOST_TASKS = 1_000
 LONGEST_PATH = 900
@@ -39,14 +38,14 @@ class Making:
         given = [draft.task_id for draft in self._drafts if draft.task_id]
         if len(given) > len(self._own):
             twice = next(each for each in given if given.count(each) > 1)
-            check.refuse("tasks", f"task_id {twice!r} is given twice")
+            check.refuse("requests", f"task_id {twice!r} is given twice")
 
     def write(self, transaction: Transaction, options: Options) -> list[Changed]:
         """Make them all, or refuse before anything is written."""
         self._require(transaction, options)
         made: list[Changed] = []
         for draft in self._drafts:
-            act = Act(caller=self._caller, verb=Verb.CREATE, options=options)
+            act = Act(caller=self._caller, verb=TaskVerb.CREATE, options=options)
             made.append(record.write(transaction, act, None, self._task(transaction, draft)))
             options = Options(notify=options.notify)  # the first remembers and acknowledges for all
         edges = [(each.task.task_id, on) for each in made for on in each.task.depends_on]
@@ -94,7 +93,7 @@ class Making:
             try:
                 TopologicalSorter(edges).prepare()
             except CycleError as error:
-                raise cycle("tasks", error.args[1][::-1]) from error
+                raise cycle("requests", error.args[1][::-1]) from error
 
     def _task(self, transaction: Transaction, draft: Draft) -> Task:
         team_id = self._caller.team_id
@@ -127,10 +126,12 @@ class Making:
             due_time=draft.due_time,
             depends_on=draft.depends_on,
             parent_task_id=draft.parent_task_id,
-            waiting_for=len(inside) + dependencies.count_open(transaction, team_id, outside),
+            waiting_for_count=len(inside) + dependencies.count_open(transaction, team_id, outside),
             schedule_time=draft.schedule_time,
             max_attempts=draft.max_attempts or DEFAULT_ATTEMPTS,
-            backoff=DEFAULT_BACKOFF if draft.backoff is None else draft.backoff,
+            initial_backoff=DEFAULT_BACKOFF
+            if draft.initial_backoff is None
+            else draft.initial_backoff,
         )
 
     def _new_id(self, transaction: Transaction, number: int) -> str:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.records import Task, TaskState, TaskVerb
 from dovetail.server.tasks.drafts import LONGEST_BACKOFF, Lease, Outcome
-from dovetail.server.tasks.states import RETRIED, Verb, next_state
+from dovetail.server.tasks.states import RETRIED, next_state
 
-LEASE_LOST = "the holder's lease was lost: for its whole length there was no heartbeat"
+LEASE_LOST = "the holder's lease was lost: for its whole duration there was no heartbeat"
 
 
 def is_ready(task: Task, now: int) -> bool:
     """Whether it may be started."""
     due = task.schedule_time is None or task.schedule_time <= now
-    return task.state is TaskState.PENDING and not task.waiting_for and due
+    return task.state is TaskState.PENDING and not task.waiting_for_count and due
 
 
-def started(task: Task, verb: Verb, agent_id: str, lease: Lease | None, now: int) -> Task:
+def started(task: Task, verb: TaskVerb, agent_id: str, lease: Lease | None, now: int) -> Task:
     """In progress, its assignee's or the caller's, held by a lease or not."""
     pooled = task.pooled or not task.assignee_id
     assignee_id = task.assignee_id or agent_id
@@ -40,9 +40,9 @@ def leased(task: Task, lease: Lease, now: int) -> Task:
     return replace(
         task,
         lease_token=lease.token,
-        lease_length=lease.length,
+        lease_duration=lease.duration,
         lease_count=task.lease_count + 1,
-        lease_expire_time=now + lease.length,
+        lease_expire_time=now + lease.duration,
     )
 
 
@@ -52,13 +52,13 @@ def beaten(task: Task, now: int) -> Task:
     return replace(
         task,
         lease_count=task.lease_count + 1,
-        lease_expire_time=now + task.lease_length if runs else None,
+        lease_expire_time=now + task.lease_duration if runs else None,
     )
 
 
 def freed(task: Task) -> Task:
     """Held by nobody, with no question open."""
-    return replace(task, lease_token="", lease_length=0, lease_expire_time=None, asked_id="")
+    return replace(task, lease_token="", lease_duration=0, lease_expire_time=None, asked_id="")
 
 
 def waiting(task: Task, state: TaskState) -> Task:
@@ -83,15 +83,15 @@ def ended(task: Task, state: TaskState, outcome: Outcome, now: int) -> Task:
     )
 
 
-def failed(task: Task, verb: Verb, outcome: Outcome, now: int) -> Task:
+def failed(task: Task, verb: TaskVerb, outcome: Outcome, now: int) -> Task:
     """One attempt less: to be tried again while some are left, otherwise over."""
     state = next_state(verb, task)
     again = RETRIED[verb].get(task.state) if outcome.retryable else None
     counted = replace(task, failed_attempts=task.failed_attempts + bool(outcome.retryable))
     if again is None or counted.failed_attempts >= task.max_attempts:
         return ended(counted, state, outcome, now)
-    # Kept until the task ends: whoever tries again may read why this attempt failed.
-    told = replace(counted, outcome_text=outcome.text, outcome_json=outcome.data_json)
+    # Whoever tries again may read why this attempt failed.
+    told = replace(counted, last_failure_text=outcome.text, last_failure_json=outcome.data_json)
     return waiting(told, again)
 
 
@@ -104,16 +104,18 @@ def paused(task: Task, clock: int) -> Task:
 def backoff(task: Task) -> int:
     """How long the next attempt waits, in microseconds: doubling, up to a day."""
     doublings = min(task.failed_attempts - 1, 40)
-    return min(task.backoff << doublings, LONGEST_BACKOFF)
+    return min(task.initial_backoff << doublings, LONGEST_BACKOFF)
 
 
 def reopened(task: Task) -> Task:
     """Pending, as if it had never been begun."""
     return replace(
-        waiting(task, next_state(Verb.REOPEN, task)),
+        waiting(task, next_state(TaskVerb.REOPEN, task)),
         schedule_time=None if task.failed_attempts else task.schedule_time,
         outcome_text="",
         outcome_json=None,
+        last_failure_text="",
+        last_failure_json=None,
         attempt=0,
         failed_attempts=0,
         end_time=None,

@@ -12,16 +12,17 @@ from dovetail.server.store.records import (
     MessageKind,
     NewMessage,
     Notice,
-    NoticeEvent,
     Task,
+    TaskVerb,
 )
-from dovetail.server.tasks.states import Verb
 
 SHOWN_CHARACTERS = 4_096
 SUBJECT_CHARACTERS = 512
 
 
-_TOLD_AT_LENGTH = frozenset({Verb.CREATE, Verb.ASSIGN, Verb.UPDATE, Verb.REOPEN, Verb.BECOME_READY})
+_TOLD_AT_LENGTH = frozenset(
+    {TaskVerb.ASSIGN, TaskVerb.UPDATE, TaskVerb.REOPEN, TaskVerb.BECOME_READY}
+)
 
 
 class Audience(Enum):
@@ -35,67 +36,54 @@ class Audience(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """What a verb's notice is called, what its subject says, and to whom it goes."""
+    """The verb of a notice, what its subject says, and who gets it."""
 
-    event: NoticeEvent
+    verb: TaskVerb
     says: str
     audience: tuple[Audience, ...]
 
 
 _BOTH = (Audience.ASSIGNEE, Audience.CREATOR)
+_ASSIGNED = Rule(verb=TaskVerb.ASSIGN, says="assigned to", audience=(Audience.ASSIGNEE,))
+_UNASSIGNED = Rule(
+    verb=TaskVerb.UNASSIGN, says="no longer assigned to", audience=(Audience.FORMER_ASSIGNEE,)
+)
 
-# Who is told of what. The one who acts is never told; nobody is told twice of one change.
-RULES: dict[Verb, Rule] = {
-    Verb.CREATE: Rule(
-        event=NoticeEvent.TASK_ASSIGNED, says="assigned to", audience=(Audience.ASSIGNEE,)
+
+def _told(verb: TaskVerb, says: str, *audience: Audience) -> tuple[Rule, ...]:
+    return (Rule(verb=verb, says=says, audience=audience),)
+
+
+# The notices of each verb. The agent that acts gets none; nobody gets two of one change.
+RULES: dict[TaskVerb, tuple[Rule, ...]] = {
+    TaskVerb.CREATE: (_ASSIGNED,),
+    TaskVerb.ASSIGN: (_ASSIGNED, _UNASSIGNED),
+    TaskVerb.UNASSIGN: (_UNASSIGNED,),
+    TaskVerb.UPDATE: _told(TaskVerb.UPDATE, "updated", Audience.ASSIGNEE),
+    TaskVerb.DELETE: _told(TaskVerb.DELETE, "deleted", Audience.ASSIGNEE),
+    TaskVerb.COMPLETE: _told(TaskVerb.COMPLETE, "completed", *_BOTH),
+    TaskVerb.FAIL: _told(TaskVerb.FAIL, "failed", *_BOTH),
+    TaskVerb.CANCEL: _told(TaskVerb.CANCEL, "cancelled", *_BOTH),
+    TaskVerb.REOPEN: _told(TaskVerb.REOPEN, "reopened", *_BOTH),
+    TaskVerb.EXPIRE_LEASE: _told(
+        TaskVerb.EXPIRE_LEASE,
+        "lost its lease",
+        Audience.ASSIGNEE,
+        Audience.FORMER_ASSIGNEE,
+        Audience.CREATOR,
     ),
-    Verb.ASSIGN: Rule(
-        event=NoticeEvent.TASK_ASSIGNED,
-        says="assigned to",
-        audience=(Audience.ASSIGNEE, Audience.FORMER_ASSIGNEE),
+    TaskVerb.REQUEST_INPUT: _told(TaskVerb.REQUEST_INPUT, "needs an answer", Audience.ASKED),
+    TaskVerb.PROVIDE_INPUT: _told(TaskVerb.PROVIDE_INPUT, "has its answer", Audience.ASSIGNEE),
+    TaskVerb.BECOME_READY: _told(TaskVerb.BECOME_READY, "is ready", Audience.ASSIGNEE),
+    TaskVerb.FAIL_DEPENDENCY: _told(
+        TaskVerb.FAIL_DEPENDENCY, "depends on a task that failed", Audience.CREATOR
     ),
-    Verb.UNASSIGN: Rule(
-        event=NoticeEvent.TASK_UNASSIGNED,
-        says="no longer assigned to",
-        audience=(Audience.FORMER_ASSIGNEE,),
-    ),
-    Verb.UPDATE: Rule(
-        event=NoticeEvent.TASK_UPDATED, says="updated", audience=(Audience.ASSIGNEE,)
-    ),
-    Verb.DELETE: Rule(
-        event=NoticeEvent.TASK_DELETED, says="deleted", audience=(Audience.ASSIGNEE,)
-    ),
-    Verb.COMPLETE: Rule(event=NoticeEvent.TASK_COMPLETED, says="completed", audience=_BOTH),
-    Verb.FAIL: Rule(event=NoticeEvent.TASK_FAILED, says="failed", audience=_BOTH),
-    Verb.CANCEL: Rule(event=NoticeEvent.TASK_CANCELLED, says="cancelled", audience=_BOTH),
-    Verb.REOPEN: Rule(event=NoticeEvent.TASK_REOPENED, says="reopened", audience=_BOTH),
-    Verb.LOSE_LEASE: Rule(
-        event=NoticeEvent.TASK_LEASE_LOST,
-        says="lost its lease",
-        audience=(Audience.ASSIGNEE, Audience.FORMER_ASSIGNEE, Audience.CREATOR),
-    ),
-    Verb.REQUEST_INPUT: Rule(
-        event=NoticeEvent.TASK_QUESTION, says="needs an answer", audience=(Audience.ASKED,)
-    ),
-    Verb.PROVIDE_INPUT: Rule(
-        event=NoticeEvent.TASK_ANSWER, says="has its answer", audience=(Audience.ASSIGNEE,)
-    ),
-    Verb.BECOME_READY: Rule(
-        event=NoticeEvent.TASK_READY, says="is ready", audience=(Audience.ASSIGNEE,)
-    ),
-    Verb.LOSE_DEPENDENCY: Rule(
-        event=NoticeEvent.TASK_DEPENDENCY_FAILED,
-        says="waits for what ended badly",
-        audience=(Audience.CREATOR,),
-    ),
-    Verb.BECOME_OVERDUE: Rule(event=NoticeEvent.TASK_OVERDUE, says="is overdue", audience=_BOTH),
+    TaskVerb.BECOME_OVERDUE: _told(TaskVerb.BECOME_OVERDUE, "is overdue", *_BOTH),
 }
 
-# What is told of a failure after which another attempt follows.
+# The notice of a failure after which another attempt follows.
 RETRIED = Rule(
-    event=NoticeEvent.TASK_RETRIED,
-    says="failed, and will be tried again",
-    audience=(Audience.CREATOR,),
+    verb=TaskVerb.RETRY, says="failed, and will be tried again", audience=(Audience.CREATOR,)
 )
 
 
@@ -103,25 +91,32 @@ RETRIED = Rule(
 class Change:
     """A change of a task. `former_assignee_id` is set when the change took the assignee off."""
 
-    verb: Verb
+    verb: TaskVerb
     task: Task
     former_assignee_id: str
     actor_id: str
     reason: str
 
 
-def rule_of(change: Change) -> Rule | None:
-    """Who is told of a change, and how; None: nobody."""
-    if change.verb is Verb.FAIL and not change.task.has_ended:
-        return RETRIED
-    return RULES.get(change.verb)
+def rules_of(change: Change) -> tuple[Rule, ...]:
+    """The notices that a change has, whoever gets them."""
+    if change.verb is TaskVerb.FAIL and not change.task.has_ended:
+        return (RETRIED,)
+    return RULES.get(change.verb, ())
 
 
-def recipients(change: Change) -> tuple[str, ...]:
-    """Whom the change concerns: each once, never the one who acted."""
-    rule = rule_of(change)
-    if rule is None:
-        return ()
+def compose(change: Change, event_number: int) -> list[NewMessage]:
+    """The messages that a change writes."""
+    composed = [(_recipients(rule, change), rule) for rule in rules_of(change)]
+    return [
+        _message(rule, change, event_number, recipient_ids)
+        for recipient_ids, rule in composed
+        if recipient_ids
+    ]
+
+
+def _recipients(rule: Rule, change: Change) -> tuple[str, ...]:
+    """Who gets a notice: each once, never the agent that acted."""
     parts = {
         Audience.ASSIGNEE: change.task.assignee_id,
         Audience.FORMER_ASSIGNEE: change.former_assignee_id,
@@ -132,19 +127,19 @@ def recipients(change: Change) -> tuple[str, ...]:
     return tuple(agent_id for agent_id in ids if agent_id and agent_id != change.actor_id)
 
 
-def compose(change: Change, event_number: int, recipient_ids: tuple[str, ...]) -> NewMessage:
-    """The message that tells of a change."""
-    rule, task = rule_of(change), change.task
-    assert rule is not None
+def _message(
+    rule: Rule, change: Change, event_number: int, recipient_ids: tuple[str, ...]
+) -> NewMessage:
+    task = change.task
     notice = Notice(
-        event=rule.event,
+        verb=rule.verb,
         task_id=task.task_id,
         event_number=event_number,
         actor_id=change.actor_id,
         assignee_id=task.assignee_id,
         former_assignee_id=change.former_assignee_id,
     )
-    subject, body, data = _subject(rule, change), _body(change), _data(change)
+    subject, body, data = _subject(rule, change), _body(rule, change), _data(change)
     return NewMessage(
         sender_id=change.actor_id,
         recipient_ids=recipient_ids,
@@ -164,28 +159,32 @@ def compose(change: Change, event_number: int, recipient_ids: tuple[str, ...]) -
 
 def _subject(rule: Rule, change: Change) -> str:
     task, whom = change.task, ""
-    if rule.event is NoticeEvent.TASK_ASSIGNED:
+    if rule.verb is TaskVerb.ASSIGN:
         whom = f" {task.assignee_id}"
-    elif rule.event is NoticeEvent.TASK_UNASSIGNED:
+    elif rule.verb is TaskVerb.UNASSIGN:
         whom = f" {change.former_assignee_id}"
     return _cut(f"Task {task.task_id} {rule.says}{whom}: {task.title}", SUBJECT_CHARACTERS)
 
 
-def _body(change: Change) -> str:
+def _body(rule: Rule, change: Change) -> str:
     """What a reader needs to act, without another call. Questions and answers are told whole."""
     task = change.task
-    if change.verb is Verb.REQUEST_INPUT:
+    if change.verb is TaskVerb.REQUEST_INPUT:
         return task.question_text
-    if change.verb is Verb.PROVIDE_INPUT:
+    if change.verb is TaskVerb.PROVIDE_INPUT:
         return task.answer_text
     lines: list[str] = []
-    if change.former_assignee_id and task.assignee_id:
+    if rule.verb is TaskVerb.ASSIGN and change.former_assignee_id:
         lines.append(f"It was assigned to {change.former_assignee_id} before.")
-    if change.verb in _TOLD_AT_LENGTH:
+    elif rule.verb is TaskVerb.UNASSIGN and task.assignee_id:
+        lines.append(f"It is now assigned to {task.assignee_id}.")
+    if rule.verb in _TOLD_AT_LENGTH:
         lines += [task.description, *_facts(task)]
-    elif change.verb in (Verb.COMPLETE, Verb.FAIL):
+    elif rule.verb in (TaskVerb.COMPLETE, TaskVerb.FAIL):
         lines.append(task.outcome_text)
-    elif change.verb is Verb.LOSE_LEASE:
+    elif rule.verb is TaskVerb.RETRY:
+        lines.append(task.last_failure_text)
+    elif change.verb is TaskVerb.EXPIRE_LEASE:
         lines.append("It has failed." if task.has_ended else "It waits to be tried again.")
     if change.reason:
         lines.append(f"Reason: {change.reason}")
@@ -194,9 +193,9 @@ def _body(change: Change) -> str:
 
 def _data(change: Change) -> str | None:
     """The part of a question or an answer that is for programs."""
-    if change.verb is Verb.REQUEST_INPUT:
+    if change.verb is TaskVerb.REQUEST_INPUT:
         return change.task.question_json
-    return change.task.answer_json if change.verb is Verb.PROVIDE_INPUT else None
+    return change.task.answer_json if change.verb is TaskVerb.PROVIDE_INPUT else None
 
 
 def _facts(task: Task) -> list[str]:

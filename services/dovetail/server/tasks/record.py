@@ -16,12 +16,11 @@ from dovetail.server.store import (
 )
 from dovetail.server.store.dependencies import Window
 from dovetail.server.store.follow_ups import FollowUp
-from dovetail.server.store.records import Receipt, Task, TaskEvent, TaskState
+from dovetail.server.store.records import Receipt, Task, TaskEvent, TaskState, TaskVerb
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import notices
 from dovetail.server.tasks.drafts import Notify, Options
 from dovetail.server.tasks.notices import Change
-from dovetail.server.tasks.states import Verb
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,18 +28,9 @@ class Act:
     """Who does what, and how. `along` are tasks that the same act changes, and that it tells."""
 
     caller: Caller
-    verb: Verb
+    verb: TaskVerb
     options: Options
     along: set[str] = field(default_factory=set[str])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NoticeReceipt:
-    """A notice in an inbox."""
-
-    recipient_id: str
-    sequence: int
-    message_number: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +38,7 @@ class Changed:
     """A task as it now is, the notices that the change wrote, and the number of its event."""
 
     task: Task
-    notices: tuple[NoticeReceipt, ...] = ()
+    notices: tuple[Receipt, ...] = ()
     event_number: int = 0
 
 
@@ -84,7 +74,7 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
     event = TaskEvent(
         number=event_number,
         task_id=task.task_id,
-        verb=act.verb.value,
+        verb=act.verb,
         actor_id=act.caller.agent_id,
         from_state=int(before.state) if before else 0,
         to_state=int(task.state),
@@ -96,7 +86,7 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
         repeat=act.options.repeat,
     )
     tasks.append_event(transaction, team_id, event)
-    if task.state is TaskState.PENDING and not task.waiting_for:
+    if task.state is TaskState.PENDING and not task.waiting_for_count:
         transaction.ring(team_id, queues.name(task.assignee_id))
     followed = _follow(transaction, act, before, task, event_number)
     return Changed(task=task, notices=(*written, *followed), event_number=event_number)
@@ -104,7 +94,7 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
 
 def _follow(
     transaction: Transaction, act: Act, before: Task | None, changed: Task, event_number: int
-) -> tuple[NoticeReceipt, ...]:
+) -> tuple[Receipt, ...]:
     """What a change means for the tasks that wait for this one: a count, an event, a notice.
 
     The counts change in this commit, so that what became ready is ready. A bounded number of tasks
@@ -124,7 +114,7 @@ def _follow(
         team_id=team_id,
         event_number=event_number,
         task_id=task_id,
-        verb=verb.value,
+        verb=verb.name,
         actor_id=act.caller.agent_id,
         notify=act.options.notify,
         after_number=0,
@@ -150,13 +140,13 @@ def follow(transaction: Transaction, team_id: str, event_number: int) -> bool:
     if follow_up is None:  # Another server was first.
         return False
     task = tasks.find(transaction, team_id, follow_up.task_id)
-    if task is None or _FOLLOWS.get(task.state) != follow_up.verb:  # It was reopened meanwhile.
+    if task is None or _verb_after(task.state) != follow_up.verb:  # It was reopened meanwhile.
         follow_ups.remove(transaction, follow_up)
         return False
     most = transaction.followers_left
     window = Window(most=most, after=follow_up.after_number)
     told = _followers(transaction, follow_up, window)
-    verb, caller = Verb(follow_up.verb), Caller(team_id=team_id, agent_id=follow_up.actor_id)
+    verb, caller = TaskVerb[follow_up.verb], Caller(team_id=team_id, agent_id=follow_up.actor_id)
     consequence = Act(caller=caller, verb=verb, options=Options(notify=follow_up.notify))
     for task in told:
         if not _was_told(transaction, follow_up, task):
@@ -171,52 +161,53 @@ def follow(transaction: Transaction, team_id: str, event_number: int) -> bool:
 def _followers(snapshot: Snapshot, follow_up: FollowUp, window: Window) -> list[Task]:
     """The next tasks to tell: all that wait, or those that wait for nothing more."""
     find = dependencies.dependents
-    if follow_up.verb == Verb.BECOME_READY:
+    if follow_up.verb == TaskVerb.BECOME_READY.name:
         find = dependencies.ready_dependents
     return find(snapshot, follow_up.team_id, follow_up.task_id, window)
 
 
 def _was_told(snapshot: Snapshot, follow_up: FollowUp, task: Task) -> bool:
     """Whether a later completion has told this task already that it is ready."""
-    if follow_up.verb != Verb.BECOME_READY:
+    if follow_up.verb != TaskVerb.BECOME_READY.name:
         return False
     last = tasks.last_event(snapshot, follow_up.team_id, task.task_id)
-    return last.verb == Verb.BECOME_READY and last.number > follow_up.event_number
+    return last.verb is TaskVerb.BECOME_READY and last.number > follow_up.event_number
 
 
 _FOLLOWS = {
-    TaskState.COMPLETED: Verb.BECOME_READY,
-    TaskState.FAILED: Verb.LOSE_DEPENDENCY,
-    TaskState.CANCELLED: Verb.LOSE_DEPENDENCY,
+    TaskState.COMPLETED: TaskVerb.BECOME_READY,
+    TaskState.FAILED: TaskVerb.FAIL_DEPENDENCY,
+    TaskState.CANCELLED: TaskVerb.FAIL_DEPENDENCY,
 }
 
 
-def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[NoticeReceipt, ...]:
-    """The notices that an event wrote."""
+def _verb_after(state: TaskState) -> str:
+    return _FOLLOWS[state].name if state in _FOLLOWS else ""
+
+
+def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[Receipt, ...]:
+    """The notices that an event wrote: one message, or two with numbers that follow each other."""
     if event.message_number is None:
         return ()
-    message = messages.find(snapshot, team_id, event.message_number)
-    found = deliveries.receipts(snapshot, team_id, message) if message else []
-    return _receipts(event.message_number, tuple(found))
+    first, second = event.message_number, event.message_number + 1
+    found = [messages.find(snapshot, team_id, number) for number in (first, second)]
+    return tuple(
+        receipt
+        for message in found
+        if message and message.content.notice
+        if message.content.notice.event_number == event.number
+        for receipt in deliveries.receipts(snapshot, team_id, message, message.recipient_ids)
+    )
 
 
 def _notify(
     transaction: Transaction, act: Act, change: Change, event_number: int
-) -> tuple[NoticeReceipt, ...]:
-    recipient_ids = notices.recipients(change)
-    if act.options.notify == Notify.NONE or not recipient_ids:
+) -> tuple[Receipt, ...]:
+    if act.options.notify == Notify.NONE:
         return ()
     team_id = act.caller.team_id
-    new = notices.compose(change, event_number, recipient_ids)
-    last_sequences = agents.last_sequences(transaction, team_id, recipient_ids)
-    sent = messages.append(transaction, team_id, new, last_sequences)
-    return _receipts(sent.number, sent.receipts)
-
-
-def _receipts(number: int, receipts: tuple[Receipt, ...]) -> tuple[NoticeReceipt, ...]:
-    return tuple(
-        NoticeReceipt(
-            recipient_id=receipt.recipient_id, sequence=receipt.sequence, message_number=number
-        )
-        for receipt in receipts
-    )
+    written: list[Receipt] = []
+    for new in notices.compose(change, event_number):
+        last_sequences = agents.last_sequences(transaction, team_id, new.recipient_ids)
+        written += messages.append(transaction, team_id, new, last_sequences).receipts
+    return tuple(written)

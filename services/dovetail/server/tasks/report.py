@@ -7,7 +7,8 @@ from dovetail.server.checks import Checks
 from dovetail.server.errors import InvalidArgumentError, Reason
 from dovetail.server.store import reports
 from dovetail.server.store.database import Store
-from dovetail.server.store.records import Report, TaskFilter, TaskState, Workload
+from dovetail.server.store.records import TaskFilter, TaskState
+from dovetail.server.store.reports import Report, Workload
 from dovetail.server.store.transaction import MICROS, Snapshot
 from dovetail.server.tasks.drafts import check_filter
 
@@ -28,7 +29,7 @@ class Reports:
         with Checks() as check:
             check_filter(check, filter)
             if bucket is not None and not _is_bucket(bucket):
-                check.refuse("bucket", "must be whole seconds, 1 second to 366 days")
+                check.refuse("bucket_duration", "must be whole seconds, 1 second to 366 days")
 
         def query(snapshot: Snapshot) -> Report:
             workloads = reports.workloads(snapshot, caller.team_id, filter)
@@ -74,9 +75,13 @@ def _completions(
     if buckets > MOST_BUCKETS:
         raise InvalidArgumentError(
             Reason.TOO_MANY_BUCKETS,
-            f"bucket: {buckets:,} buckets lie between the first completion and the last, at most"
-            f" {MOST_BUCKETS:,} are answered: take a longer bucket or a narrower filter",
-            metadata={"field": "bucket", "buckets": str(buckets), "most": str(MOST_BUCKETS)},
+            f"bucket_duration: {buckets:,} buckets lie between the first completion and the last,"
+            f" the most is {MOST_BUCKETS:,}: take a longer duration or a narrower filter",
+            metadata={
+                "field": "bucket_duration",
+                "buckets": str(buckets),
+                "most": str(MOST_BUCKETS),
+            },
         )
     counts = reports.completions(snapshot, team_id, filter, bucket)
     return [(start, counts.get(start, 0)) for start in range(first, last + 1, bucket)]

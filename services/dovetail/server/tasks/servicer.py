@@ -12,7 +12,6 @@ from dovetail.server.tasks.giving import Wish
 from dovetail.server.tasks.lifecycle import Lifecycle
 from dovetail.server.tasks.report import Reports
 from dovetail.server.tasks.translation import (
-    batch_options,
     claimed,
     completion,
     completions_of,
@@ -69,9 +68,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
     ) -> pb.BatchCreateTasksResponse:
         """Make many tasks."""
         wanted = await converted(request.ByteSize(), lambda: drafts(request))
-        made = await self._lifecycle.create_all(
-            current_caller.get(), wanted, batch_options(request)
-        )
+        made = await self._lifecycle.create_all(current_caller.get(), wanted, options(request))
         return pb.BatchCreateTasksResponse(
             tasks=[outline(each.task) for each in made],
             notices=[notice for each in made for notice in notices(each)],
@@ -142,12 +139,12 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         self, request: pb.ClaimTaskRequest, context: Context
     ) -> pb.ClaimTaskResponse:
         """Find and start what is ready."""
-        lease = length("lease", request, "lease")
+        lease_duration = length("lease_duration", request, "lease_duration")
         wish = Wish(
-            wait=duration_micros("wait", request.wait),
+            max_wait=duration_micros("max_wait", request.max_wait),
             most=request.max_tasks,
             filter=filter_of(request.filter) if request.HasField("filter") else None,
-            lease=DEFAULT_LEASE if lease is None else lease,
+            lease_duration=DEFAULT_LEASE if lease_duration is None else lease_duration,
             repeat=repeat(request.request_id, _without_wait(request)),
         )
         tasks = await self._claims.claim(current_caller.get(), wish)
@@ -159,9 +156,9 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         self, request: pb.StartTaskRequest, context: Context
     ) -> pb.StartTaskResponse:
         """Begin work."""
-        lease = length("lease", request, "lease")
+        lease_duration = length("lease_duration", request, "lease_duration")
         changed, token = await self._work.start(
-            current_caller.get(), request.task_id, lease, options(request)
+            current_caller.get(), request.task_id, lease_duration, options(request)
         )
         return pb.StartTaskResponse(task=await told(changed.task), lease_token=token)
 
@@ -190,25 +187,25 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         changed = await self._work.release(current_caller.get(), request.task_id, options(request))
         return pb.ReleaseTaskResponse(task=await told(changed.task))
 
-    async def RequestInput(
-        self, request: pb.RequestInputRequest, context: Context
-    ) -> pb.RequestInputResponse:
+    async def RequestTaskInput(
+        self, request: pb.RequestTaskInputRequest, context: Context
+    ) -> pb.RequestTaskInputResponse:
         """Ask for what the work needs."""
         asked = await converted(request.data.ByteSize(), lambda: words(request))
         changed = await self._work.request_input(
             current_caller.get(), request.task_id, request.agent_id, asked, options(request)
         )
-        return pb.RequestInputResponse(task=await told(changed.task), notices=notices(changed))
+        return pb.RequestTaskInputResponse(task=await told(changed.task), notices=notices(changed))
 
-    async def ProvideInput(
-        self, request: pb.ProvideInputRequest, context: Context
-    ) -> pb.ProvideInputResponse:
+    async def ProvideTaskInput(
+        self, request: pb.ProvideTaskInputRequest, context: Context
+    ) -> pb.ProvideTaskInputResponse:
         """Answer what was asked."""
         said = await converted(request.data.ByteSize(), lambda: words(request))
         changed = await self._work.provide_input(
             current_caller.get(), request.task_id, said, options(request)
         )
-        return pb.ProvideInputResponse(task=await told(changed.task), notices=notices(changed))
+        return pb.ProvideTaskInputResponse(task=await told(changed.task), notices=notices(changed))
 
     async def CompleteTask(
         self, request: pb.CompleteTaskRequest, context: Context
@@ -258,7 +255,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         self, request: pb.GetReportRequest, context: Context
     ) -> pb.GetReportResponse:
         """Report on tasks."""
-        bucket = length("bucket", request, "bucket")
+        bucket = length("bucket_duration", request, "bucket_duration")
         report = await self._reports.get(current_caller.get(), filter_of(request.filter), bucket)
         return pb.GetReportResponse(report=report_message(report))
 
@@ -267,5 +264,5 @@ def _without_wait(request: pb.ClaimTaskRequest) -> pb.ClaimTaskRequest:
     """What of a claim its repeat must have as well."""
     same = pb.ClaimTaskRequest()
     same.CopyFrom(request)
-    same.ClearField("wait")
+    same.ClearField("max_wait")
     return same

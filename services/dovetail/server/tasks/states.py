@@ -2,85 +2,70 @@
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import Enum
 
 from dovetail.server.errors import FailedPreconditionError, Reason
-from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.records import Task, TaskState, TaskVerb
 
 PENDING, IN_PROGRESS = TaskState.PENDING, TaskState.IN_PROGRESS
 INPUT_REQUIRED = TaskState.INPUT_REQUIRED
 COMPLETED, FAILED, CANCELLED = TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED
 
 
-class Verb(StrEnum):
-    """What can be done to a task, and what befalls it."""
-
-    CREATE = "create"
-    UPDATE = "update"
-    DELETE = "delete"
-    ASSIGN = "assign"
-    UNASSIGN = "unassign"
-    CLAIM = "claim"
-    START = "start"
-    HEARTBEAT = "heartbeat"
-    RELEASE = "release"
-    REQUEST_INPUT = "request-input"
-    PROVIDE_INPUT = "provide-input"
-    COMPLETE = "complete"
-    FAIL = "fail"
-    CANCEL = "cancel"
-    REOPEN = "reopen"
-    LOSE_LEASE = "lose-lease"
-    BECOME_READY = "become-ready"
-    LOSE_DEPENDENCY = "lose-dependency"
-    BECOME_OVERDUE = "become-overdue"
-
-
 # From which state a verb leads to which. Where there is no entry the state refuses the verb.
-TRANSITIONS: dict[Verb, dict[TaskState, TaskState]] = {
-    Verb.UPDATE: {
+TRANSITIONS: dict[TaskVerb, dict[TaskState, TaskState]] = {
+    TaskVerb.UPDATE: {
         PENDING: PENDING,
         IN_PROGRESS: IN_PROGRESS,
         INPUT_REQUIRED: INPUT_REQUIRED,
     },
-    Verb.DELETE: {
+    TaskVerb.DELETE: {
         PENDING: PENDING,
         COMPLETED: COMPLETED,
         FAILED: FAILED,
         CANCELLED: CANCELLED,
     },
-    Verb.ASSIGN: {PENDING: PENDING},
-    Verb.UNASSIGN: {PENDING: PENDING},
-    Verb.CLAIM: {PENDING: IN_PROGRESS},
-    Verb.START: {PENDING: IN_PROGRESS},
-    Verb.HEARTBEAT: {IN_PROGRESS: IN_PROGRESS, INPUT_REQUIRED: INPUT_REQUIRED},
-    Verb.RELEASE: {IN_PROGRESS: PENDING, INPUT_REQUIRED: PENDING},
-    Verb.REQUEST_INPUT: {IN_PROGRESS: INPUT_REQUIRED},
-    Verb.PROVIDE_INPUT: {INPUT_REQUIRED: IN_PROGRESS},
-    Verb.COMPLETE: {IN_PROGRESS: COMPLETED},
-    Verb.FAIL: {PENDING: FAILED, IN_PROGRESS: FAILED, INPUT_REQUIRED: FAILED},
-    Verb.CANCEL: {PENDING: CANCELLED, IN_PROGRESS: CANCELLED, INPUT_REQUIRED: CANCELLED},
-    Verb.REOPEN: {COMPLETED: PENDING, FAILED: PENDING, CANCELLED: PENDING},
-    Verb.LOSE_LEASE: {IN_PROGRESS: FAILED},
+    TaskVerb.ASSIGN: {PENDING: PENDING},
+    TaskVerb.UNASSIGN: {PENDING: PENDING},
+    TaskVerb.CLAIM: {PENDING: IN_PROGRESS},
+    TaskVerb.START: {PENDING: IN_PROGRESS},
+    TaskVerb.HEARTBEAT: {IN_PROGRESS: IN_PROGRESS, INPUT_REQUIRED: INPUT_REQUIRED},
+    TaskVerb.RELEASE: {IN_PROGRESS: PENDING, INPUT_REQUIRED: PENDING},
+    TaskVerb.REQUEST_INPUT: {IN_PROGRESS: INPUT_REQUIRED},
+    TaskVerb.PROVIDE_INPUT: {INPUT_REQUIRED: IN_PROGRESS},
+    TaskVerb.COMPLETE: {IN_PROGRESS: COMPLETED},
+    TaskVerb.FAIL: {PENDING: FAILED, IN_PROGRESS: FAILED, INPUT_REQUIRED: FAILED},
+    TaskVerb.CANCEL: {PENDING: CANCELLED, IN_PROGRESS: CANCELLED, INPUT_REQUIRED: CANCELLED},
+    TaskVerb.REOPEN: {COMPLETED: PENDING, FAILED: PENDING, CANCELLED: PENDING},
+    TaskVerb.EXPIRE_LEASE: {IN_PROGRESS: FAILED},
 }
 
 # What `force` allows besides: the work of the present holder is taken away.
-FORCED: dict[Verb, dict[TaskState, TaskState]] = {
-    Verb.ASSIGN: {IN_PROGRESS: PENDING, INPUT_REQUIRED: PENDING},
-    Verb.UNASSIGN: {IN_PROGRESS: PENDING, INPUT_REQUIRED: PENDING},
+FORCED: dict[TaskVerb, dict[TaskState, TaskState]] = {
+    TaskVerb.ASSIGN: {IN_PROGRESS: PENDING, INPUT_REQUIRED: PENDING},
+    TaskVerb.UNASSIGN: {IN_PROGRESS: PENDING, INPUT_REQUIRED: PENDING},
 }
 
 # Where a verb leads instead while the task has attempts left.
-RETRIED: dict[Verb, dict[TaskState, TaskState]] = {
-    Verb.FAIL: {IN_PROGRESS: PENDING},
-    Verb.LOSE_LEASE: {IN_PROGRESS: PENDING},
+RETRIED: dict[TaskVerb, dict[TaskState, TaskState]] = {
+    TaskVerb.FAIL: {IN_PROGRESS: PENDING},
+    TaskVerb.EXPIRE_LEASE: {IN_PROGRESS: PENDING},
 }
 
-# What befalls a task without a caller's doing.
-BEFALLS = frozenset({Verb.LOSE_LEASE, Verb.BECOME_READY, Verb.LOSE_DEPENDENCY, Verb.BECOME_OVERDUE})
+# What happens to a task without a caller.
+SYSTEM_VERBS = frozenset(
+    {
+        TaskVerb.EXPIRE_LEASE,
+        TaskVerb.BECOME_READY,
+        TaskVerb.FAIL_DEPENDENCY,
+        TaskVerb.BECOME_OVERDUE,
+    }
+)
 
-# What a task under a lease grants to the holder of its token alone.
-HOLDERS = frozenset({Verb.HEARTBEAT, Verb.RELEASE, Verb.REQUEST_INPUT, Verb.COMPLETE, Verb.FAIL})
+# While a task has a lease, these need its token.
+LEASE_VERBS = frozenset(
+    {TaskVerb.HEARTBEAT, TaskVerb.RELEASE, TaskVerb.REQUEST_INPUT, TaskVerb.COMPLETE, TaskVerb.FAIL}
+)
 
 
 class Part(Enum):
@@ -95,19 +80,19 @@ _CREATOR, _ASSIGNEE, _ASKED = (Part.CREATOR,), (Part.ASSIGNEE,), (Part.ASKED,)
 _BOTH = _CREATOR + _ASSIGNEE
 
 # Whose own a task is for a verb, where that matters: the parts that an agent must have one of.
-PARTS: dict[Verb, dict[TaskState, tuple[Part, ...]]] = {
-    Verb.UPDATE: dict.fromkeys(TaskState, _CREATOR),
-    Verb.DELETE: dict.fromkeys(TaskState, _CREATOR),
-    Verb.ASSIGN: dict.fromkeys(TaskState, _CREATOR),
-    Verb.UNASSIGN: dict.fromkeys(TaskState, _CREATOR),
-    Verb.CANCEL: dict.fromkeys(TaskState, _CREATOR),
-    Verb.REOPEN: dict.fromkeys(TaskState, _CREATOR),
-    Verb.HEARTBEAT: dict.fromkeys(TaskState, _ASSIGNEE),
-    Verb.RELEASE: dict.fromkeys(TaskState, _ASSIGNEE),
-    Verb.REQUEST_INPUT: dict.fromkeys(TaskState, _ASSIGNEE),
-    Verb.PROVIDE_INPUT: dict.fromkeys(TaskState, _ASKED),
-    Verb.COMPLETE: dict.fromkeys(TaskState, _BOTH),
-    Verb.FAIL: {
+PARTS: dict[TaskVerb, dict[TaskState, tuple[Part, ...]]] = {
+    TaskVerb.UPDATE: dict.fromkeys(TaskState, _CREATOR),
+    TaskVerb.DELETE: dict.fromkeys(TaskState, _CREATOR),
+    TaskVerb.ASSIGN: dict.fromkeys(TaskState, _CREATOR),
+    TaskVerb.UNASSIGN: dict.fromkeys(TaskState, _CREATOR),
+    TaskVerb.CANCEL: dict.fromkeys(TaskState, _CREATOR),
+    TaskVerb.REOPEN: dict.fromkeys(TaskState, _CREATOR),
+    TaskVerb.HEARTBEAT: dict.fromkeys(TaskState, _ASSIGNEE),
+    TaskVerb.RELEASE: dict.fromkeys(TaskState, _ASSIGNEE),
+    TaskVerb.REQUEST_INPUT: dict.fromkeys(TaskState, _ASSIGNEE),
+    TaskVerb.PROVIDE_INPUT: dict.fromkeys(TaskState, _ASKED),
+    TaskVerb.COMPLETE: dict.fromkeys(TaskState, _BOTH),
+    TaskVerb.FAIL: {
         **dict.fromkeys(TaskState, _BOTH),
         PENDING: _CREATOR,
         IN_PROGRESS: _ASSIGNEE,
@@ -116,7 +101,7 @@ PARTS: dict[Verb, dict[TaskState, tuple[Part, ...]]] = {
 }
 
 
-def owners(verb: Verb, task: Task) -> tuple[str, ...] | None:
+def owners(verb: TaskVerb, task: Task) -> tuple[str, ...] | None:
     """The agents whose own the task is for a verb; None where it is anybody's."""
     parts = PARTS.get(verb, {}).get(task.state)
     if parts is None:
@@ -129,7 +114,7 @@ def owners(verb: Verb, task: Task) -> tuple[str, ...] | None:
     return tuple(agents[part] for part in parts)
 
 
-def next_state(verb: Verb, task: Task, *, force: bool = False) -> TaskState:
+def next_state(verb: TaskVerb, task: Task, *, force: bool = False) -> TaskState:
     """Where the verb leads, or FailedPreconditionError with the verbs that the state allows."""
     state = TRANSITIONS[verb].get(task.state)
     forced = FORCED.get(verb, {}).get(task.state)
@@ -141,19 +126,19 @@ def next_state(verb: Verb, task: Task, *, force: bool = False) -> TaskState:
     hint = "; with force it may" if forced is not None else ""
     raise FailedPreconditionError(
         Reason.TASK_STATE,
-        f"cannot {verb} task {task.task_id!r}: it is {task.state.name}{hint}."
-        f" Allowed: {', '.join(allowed)}",
+        f"cannot {verb.words} task {task.task_id!r}: it is {task.state.name}{hint}."
+        f" Allowed: {', '.join(each.words for each in allowed)}",
         metadata={
             "task_id": task.task_id,
             "state": task.state.name,
-            "allowed_verbs": ",".join(allowed),
+            "allowed_verbs": ",".join(each.name for each in allowed),
             "force_allows": str(forced is not None).lower(),
         },
     )
 
 
-def allowed_verbs(state: TaskState) -> list[str]:
+def allowed_verbs(state: TaskState) -> list[TaskVerb]:
     """What callers may do in a state."""
     return [
-        verb.value for verb, moves in TRANSITIONS.items() if state in moves and verb not in BEFALLS
+        verb for verb, moves in TRANSITIONS.items() if state in moves and verb not in SYSTEM_VERBS
     ]

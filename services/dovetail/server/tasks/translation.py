@@ -12,32 +12,27 @@ from google.protobuf.struct_pb2 import Struct
 from dovetail.server.checks import Checks
 from dovetail.server.errors import DovetailError
 from dovetail.server.statuses import STATUS_CODES
-from dovetail.server.store.records import (
-    OPEN_STATES,
-    DurationSummary,
-    Report,
-    Task,
-    TaskFilter,
-    TaskState,
-    Workload,
-    message_id,
-)
+from dovetail.server.store.records import OPEN_STATES, Task, TaskFilter, TaskState
+from dovetail.server.store.reports import DurationSummary, Report, Workload
 from dovetail.server.tasks.changing import etag
-from dovetail.server.tasks.drafts import Draft, Notify, Options, Outcome, Update, Words
+from dovetail.server.tasks.drafts import Draft, Options, Outcome, Update, Words
 from dovetail.server.tasks.record import Changed
 from dovetail.server.tasks.work import Completion
 from dovetail.server.wire import (
     converted,
     duration_micros,
-    micros,
     optional_duration,
+    optional_micros,
     optional_struct,
     optional_timestamp,
+    receipt_message,
     repeat,
     struct_json,
+    time_range,
     timestamp,
 )
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
 
 Changing = (
     pb.UpdateTaskRequest
@@ -45,8 +40,8 @@ Changing = (
     | pb.UnassignTaskRequest
     | pb.StartTaskRequest
     | pb.ReleaseTaskRequest
-    | pb.RequestInputRequest
-    | pb.ProvideInputRequest
+    | pb.RequestTaskInputRequest
+    | pb.ProvideTaskInputRequest
     | pb.CompleteTaskRequest
     | pb.FailTaskRequest
     | pb.CancelTaskRequest
@@ -86,33 +81,26 @@ def draft(request: pb.CreateTaskRequest, prefix: str = "") -> Draft:
         priority=request.priority,
         labels=dict(request.labels),
         input_json=data_json(f"{prefix}input", request, "input"),
-        due_time=_time(f"{prefix}due_time", request, "due_time"),
+        due_time=optional_micros(f"{prefix}due_time", request, "due_time"),
         thread_id=request.thread_id,
         depends_on=tuple(request.depends_on),
         parent_task_id=request.parent_task_id,
-        schedule_time=_time(f"{prefix}schedule_time", request, "schedule_time"),
+        schedule_time=optional_micros(f"{prefix}schedule_time", request, "schedule_time"),
         max_attempts=request.max_attempts,
-        backoff=length(f"{prefix}backoff", request, "backoff"),
+        initial_backoff=length(f"{prefix}initial_backoff", request, "initial_backoff"),
     )
 
 
 def drafts(request: pb.BatchCreateTasksRequest) -> list[Draft]:
     """Tasks to be made together, which carry nothing that is the batch's own to say."""
     with Checks() as check:
-        for index, task in enumerate(request.tasks):
-            for field in ("request_id", "acknowledge_sequences"):
+        for index, task in enumerate(request.requests):
+            for field in ("request_id", "notify", "acknowledge_sequences"):
                 if getattr(task, field):
-                    check.refuse(f"tasks[{index}].{field}", "must be empty: the batch has its own")
-            check.enum(f"tasks[{index}].notify", task.notify, Notify)
-            if task.notify != request.tasks[0].notify:
-                check.refuse(f"tasks[{index}].notify", "must be that of the first task")
-    return [draft(task, f"tasks[{index}].") for index, task in enumerate(request.tasks)]
-
-
-def batch_options(request: pb.BatchCreateTasksRequest) -> Options:
-    """What a batch takes besides; whether it writes notices, its tasks say with one voice."""
-    notify = request.tasks[0].notify if request.tasks else pb.NOTIFY_UNSPECIFIED
-    return replace(options(request), notify=notify)
+                    check.refuse(
+                        f"requests[{index}].{field}", f"must be unset: set {field} of the batch"
+                    )
+    return [draft(task, f"requests[{index}].") for index, task in enumerate(request.requests)]
 
 
 def update(request: pb.UpdateTaskRequest) -> Update:
@@ -124,10 +112,10 @@ def update(request: pb.UpdateTaskRequest) -> Update:
         description=task.description,
         priority=task.priority,
         labels=dict(task.labels),
-        due_time=_time("task.due_time", task, "due_time"),
-        schedule_time=_time("task.schedule_time", task, "schedule_time"),
+        due_time=optional_micros("task.due_time", task, "due_time"),
+        schedule_time=optional_micros("task.schedule_time", task, "schedule_time"),
         max_attempts=task.max_attempts,
-        backoff=length("task.backoff", task, "backoff") or 0,
+        initial_backoff=length("task.initial_backoff", task, "initial_backoff") or 0,
         depends_on=tuple(task.depends_on),
     )
 
@@ -143,10 +131,10 @@ def completions_of(request: pb.BatchCompleteTasksRequest) -> list[Completion]:
     return [
         Completion(
             task_id=each.task_id,
-            outcome=outcome(each, f"tasks[{index}]."),
+            outcome=outcome(each, f"requests[{index}]."),
             options=options(each),
         )
-        for index, each in enumerate(request.tasks)
+        for index, each in enumerate(request.requests)
     ]
 
 
@@ -160,7 +148,7 @@ def failure(request: pb.FailTaskRequest) -> Outcome:
     )
 
 
-def words(request: pb.RequestInputRequest | pb.ProvideInputRequest) -> Words:
+def words(request: pb.RequestTaskInputRequest | pb.ProvideTaskInputRequest) -> Words:
     """A question or an answer."""
     return Words(text=request.text, data_json=data_json("data", request, "data"))
 
@@ -175,27 +163,16 @@ def length(field: str, message: Message, name: str) -> int | None:
     return duration_micros(field, getattr(message, name)) if message.HasField(name) else None
 
 
-def _time(field: str, message: Message, name: str) -> int | None:
-    """A Timestamp of a message in microseconds; None where it is unset."""
-    return micros(field, getattr(message, name)) if message.HasField(name) else None
-
-
 def filter_of(filter: pb.TaskFilter) -> TaskFilter:
     """Which tasks."""
-
-    def bound(name: str) -> int | None:
-        return _time(f"filter.{name}", filter, name)
-
     return TaskFilter(
         states=list(filter.states),
         assignee_ids=list(filter.assignee_ids),
         unassigned=filter.unassigned,
         creator_ids=list(filter.creator_ids),
         labels=dict(filter.labels),
-        create_time_from=bound("create_time_from"),
-        create_time_until=bound("create_time_until"),
-        end_time_from=bound("end_time_from"),
-        end_time_until=bound("end_time_until"),
+        create_time=time_range("filter.create_time", filter.create_time),
+        end_time=time_range("filter.end_time", filter.end_time),
         parent_task_id=filter.parent_task_id,
     )
 
@@ -227,19 +204,27 @@ def task_message(task: Task) -> pb.Task:
         pooled=task.pooled,
         depends_on=task.depends_on,
         parent_task_id=task.parent_task_id,
-        waiting_for=task.waiting_for,
+        waiting_for_count=task.waiting_for_count,
         schedule_time=optional_timestamp(task.schedule_time),
         max_attempts=task.max_attempts,
         failed_attempts=task.failed_attempts,
-        backoff=optional_duration(task.backoff),
+        initial_backoff=optional_duration(task.initial_backoff),
     )
     _add_words(made, task)
     if task.state is TaskState.COMPLETED:
         made.result.CopyFrom(pb.TaskResult(summary=task.outcome_text, data=data))
     elif task.state is TaskState.CANCELLED:
         made.cancel_reason = task.outcome_text
-    elif task.state is TaskState.FAILED or task.outcome_text:
+    elif task.state is TaskState.FAILED:
         made.failure.CopyFrom(pb.TaskFailure(message=task.outcome_text, data=data))
+    if task.last_failure_text:
+        made.last_failure.CopyFrom(
+            pb.TaskFailure(
+                message=task.last_failure_text,
+                data=optional_struct(task.last_failure_json),
+                retryable=True,
+            )
+        )
     return made
 
 
@@ -253,7 +238,13 @@ def data_size(tasks: Iterable[Task]) -> int:
     return sum(
         len(text)
         for task in tasks
-        for text in (task.input_json, task.outcome_json, task.question_json, task.answer_json)
+        for text in (
+            task.input_json,
+            task.outcome_json,
+            task.last_failure_json,
+            task.question_json,
+            task.answer_json,
+        )
         if text
     )
 
@@ -268,7 +259,7 @@ def _lease(task: Task) -> pb.Lease | None:
     if not task.lease_token:
         return None
     return pb.Lease(
-        length=optional_duration(task.lease_length),
+        duration=optional_duration(task.lease_duration),
         expire_time=optional_timestamp(task.lease_expire_time),
     )
 
@@ -295,7 +286,8 @@ def outline(task: Task) -> pb.Task:
     bare = replace(
         task, title="", description="", input_json=None, labels={}, depends_on=(), **said
     )
-    return task_message(replace(bare, outcome_text="", outcome_json=None, progress_note=""))
+    ended = {"outcome_text": "", "outcome_json": None, "progress_note": ""}
+    return task_message(replace(bare, last_failure_text="", last_failure_json=None, **ended))
 
 
 def claimed(task: Task) -> pb.ClaimedTask:
@@ -316,16 +308,9 @@ def completion(changed: Changed | DovetailError) -> pb.CompletionOutcome:
     return pb.CompletionOutcome(refusal=refusal)
 
 
-def notices(changed: Changed) -> list[pb.NoticeReceipt]:
+def notices(changed: Changed) -> list[types_pb2.Receipt]:
     """The notices that a change wrote."""
-    return [
-        pb.NoticeReceipt(
-            recipient_id=notice.recipient_id,
-            sequence=notice.sequence,
-            message_id=message_id(notice.message_number),
-        )
-        for notice in changed.notices
-    ]
+    return [receipt_message(notice) for notice in changed.notices]
 
 
 def report_message(report: Report) -> pb.Report:

@@ -14,7 +14,7 @@ from dovetail.server.checks import Checks
 from dovetail.server.errors import DovetailError, FailedPreconditionError, Reason
 from dovetail.server.store import agents, dependencies, leases
 from dovetail.server.store.database import Store
-from dovetail.server.store.records import Task
+from dovetail.server.store.records import Task, TaskVerb
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import moves
 from dovetail.server.tasks.changing import (
@@ -34,7 +34,7 @@ from dovetail.server.tasks.drafts import (
     check_lease,
 )
 from dovetail.server.tasks.record import Act, Changed
-from dovetail.server.tasks.states import Verb, next_state
+from dovetail.server.tasks.states import next_state
 
 MOST_COMPLETED = 1_000
 MOST_TOLD = 3
@@ -58,26 +58,26 @@ class Work:
         self._shortest_lease = shortest_lease
 
     async def start(
-        self, caller: Caller, task_id: str, length: int | None, options: Options
+        self, caller: Caller, task_id: str, lease_duration: int | None, options: Options
     ) -> tuple[Changed, str]:
-        """Begin work on a ready task that is the caller's or nobody's; `length` is of the lease.
+        """Begin work on a ready task that is the caller's or nobody's.
 
         A repeat answers the token of its own lease, not that of a later one.
         """
-        lease = new_lease(length) if length is not None else None
+        lease = new_lease(lease_duration) if lease_duration is not None else None
 
-        def check_length(check: Checks) -> None:
-            if length is not None:
-                check_lease(check, length, self._shortest_lease)
+        def check_duration(check: Checks) -> None:
+            if lease_duration is not None:
+                check_lease(check, lease_duration, self._shortest_lease)
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
-            next_state(Verb.START, task)
+            next_state(TaskVerb.START, task)
             _check_assignee(caller, task)
             _check_ready(transaction, caller.team_id, task)
-            return moves.started(task, Verb.START, caller.agent_id, lease, now)
+            return moves.started(task, TaskVerb.START, caller.agent_id, lease, now)
 
-        act = Act(caller=caller, verb=Verb.START, options=options)
-        wanted = Change(act=act, task_id=task_id, alter=alter, check=check_length)
+        act = Act(caller=caller, verb=TaskVerb.START, options=options)
+        wanted = Change(act=act, task_id=task_id, alter=alter, check=check_duration)
         changed = await change(self._store, wanted)
         task = changed.task
         return changed, task.lease_token if task.lease_event == changed.event_number else ""
@@ -92,7 +92,7 @@ class Work:
             options.check(check)
             if progress:
                 progress.check(check)
-        act = Act(caller=caller, verb=Verb.HEARTBEAT, options=options)
+        act = Act(caller=caller, verb=TaskVerb.HEARTBEAT, options=options)
 
         def unit(transaction: Transaction) -> tuple[Task, int]:
             task = beaten_in(transaction, act, task_id)
@@ -109,9 +109,9 @@ class Work:
         """Give work back."""
 
         def alter(_: Transaction, task: Task, __: int) -> Task:
-            return moves.waiting(task, next_state(Verb.RELEASE, task))
+            return moves.waiting(task, next_state(TaskVerb.RELEASE, task))
 
-        act = Act(caller=caller, verb=Verb.RELEASE, options=options)
+        act = Act(caller=caller, verb=TaskVerb.RELEASE, options=options)
         return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
 
     async def request_input(
@@ -126,7 +126,7 @@ class Work:
                 check.refuse("text", "must say what is asked")
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
-            state = next_state(Verb.REQUEST_INPUT, task)
+            state = next_state(TaskVerb.REQUEST_INPUT, task)
             asked_id = _whom_to_ask(caller, agent_id or task.creator_id)
             require_agent(transaction, caller, asked_id)
             return replace(
@@ -143,7 +143,7 @@ class Work:
                 lease_expire_time=None,
             )
 
-        act = Act(caller=caller, verb=Verb.REQUEST_INPUT, options=options)
+        act = Act(caller=caller, verb=TaskVerb.REQUEST_INPUT, options=options)
         wanted = Change(act=act, task_id=task_id, alter=alter, check=check_question)
         return await change(self._store, wanted)
 
@@ -158,7 +158,7 @@ class Work:
                 check.refuse("text", "must not be empty unless data is set")
 
         def alter(_: Transaction, task: Task, now: int) -> Task:
-            state = next_state(Verb.PROVIDE_INPUT, task)
+            state = next_state(TaskVerb.PROVIDE_INPUT, task)
             answered = replace(
                 task,
                 state=state,
@@ -170,7 +170,7 @@ class Work:
             )
             return moves.beaten(answered, now)
 
-        act = Act(caller=caller, verb=Verb.PROVIDE_INPUT, options=options)
+        act = Act(caller=caller, verb=TaskVerb.PROVIDE_INPUT, options=options)
         wanted = Change(act=act, task_id=task_id, alter=alter, check=check_answer)
         return await change(self._store, wanted)
 
@@ -178,7 +178,7 @@ class Work:
         self, caller: Caller, task_id: str, outcome: Outcome, options: Options
     ) -> Changed:
         """End work well."""
-        act = Act(caller=caller, verb=Verb.COMPLETE, options=options)
+        act = Act(caller=caller, verb=TaskVerb.COMPLETE, options=options)
         wanted = Change(
             act=act,
             task_id=task_id,
@@ -194,9 +194,9 @@ class Work:
         with Checks() as check:
             count = len(completions)
             if not 1 <= count <= MOST_COMPLETED:
-                check.refuse("tasks", f"must have 1 to {MOST_COMPLETED:,} tasks, has {count:,}")
+                check.refuse("requests", f"must have 1 to {MOST_COMPLETED:,}, has {count:,}")
             for index, each in enumerate(completions[:MOST_COMPLETED]):
-                prefix = f"tasks[{index}]."
+                prefix = f"requests[{index}]."
                 check.id(f"{prefix}task_id", each.task_id)
                 each.options.check(check, prefix)
                 each.outcome.check(check, f"{prefix}result.summary", f"{prefix}result.data")
@@ -217,17 +217,17 @@ class Work:
                 check.refuse("failure.message", "must say what went wrong")
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
-            failed = moves.failed(task, Verb.FAIL, outcome, now)
+            failed = moves.failed(task, TaskVerb.FAIL, outcome, now)
             return moves.paused(failed, transaction.team(caller.team_id).clock)
 
-        act = Act(caller=caller, verb=Verb.FAIL, options=options)
+        act = Act(caller=caller, verb=TaskVerb.FAIL, options=options)
         wanted = Change(act=act, task_id=task_id, alter=alter, check=check_failure)
         return await change(self._store, wanted)
 
 
 def _completed(outcome: Outcome) -> Alter:
     def alter(_: Transaction, task: Task, now: int) -> Task:
-        return moves.ended(task, next_state(Verb.COMPLETE, task), outcome, now)
+        return moves.ended(task, next_state(TaskVerb.COMPLETE, task), outcome, now)
 
     return alter
 
@@ -236,7 +236,7 @@ def _complete_in(
     transaction: Transaction, caller: Caller, each: Completion
 ) -> Changed | DovetailError:
     """One completion of several: it refuses before it writes, so that the others stand."""
-    act = Act(caller=caller, verb=Verb.COMPLETE, options=each.options)
+    act = Act(caller=caller, verb=TaskVerb.COMPLETE, options=each.options)
     try:
         wanted = Change(act=act, task_id=each.task_id, alter=_completed(each.outcome))
         return change_in(transaction, wanted)

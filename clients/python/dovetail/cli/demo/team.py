@@ -14,6 +14,7 @@ from dovetail.cli.exits import NO_ANSWER, CommandError
 from dovetail.client import Agent, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1 import types_pb2
 
 READING = 0.7
 WRITING = 0.9
@@ -149,12 +150,12 @@ class Planner(Member):
 
     async def on_notice(self, message: ReceivedMessage, notice: pb.Notice) -> None:
         """Go on when something is done; help when it failed."""
-        if notice.event == pb.NOTICE_EVENT_TASK_FAILED:
+        if notice.verb == types_pb2.TASK_VERB_FAIL:
             await self.reply(message, story.ADVICE, "advice")
             task = await self.agent.tasks.reopen(notice.task_id, story.TRY_AGAIN)
             said = f"reopens {task.task_id} for {task.assignee_id}: {story.TRY_AGAIN}"
             self.stage.task(self.agent_id, "reopen", task, said)
-        elif notice.event == pb.NOTICE_EVENT_TASK_COMPLETED:
+        elif notice.verb == types_pb2.TASK_VERB_COMPLETE:
             await self._go_on(notice.task_id)
 
     async def on_message(self, message: ReceivedMessage, about: str) -> None:
@@ -171,7 +172,7 @@ class Planner(Member):
 
     async def report(self) -> work.Report:
         """The report over the team's work."""
-        return await self.agent.tasks.report(bucket=timedelta(seconds=self.pace.bucket))
+        return await self.agent.tasks.report(bucket_duration=timedelta(seconds=self.pace.bucket))
 
     async def _go_on(self, task_id: str) -> None:
         self._open.discard(task_id)

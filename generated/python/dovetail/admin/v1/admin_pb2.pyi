@@ -34,7 +34,7 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     ROLE_OPERATOR: _Role.ValueType  # 2
     """Runs a team: everything in it, the inboxes of its agents too."""
     ROLE_OBSERVER: _Role.ValueType  # 3
-    """Looks on: agents, tasks and reports of a team, no messages."""
+    """Only reads: agents, tasks and reports of a team, no messages."""
     ROLE_ADMIN: _Role.ValueType  # 4
     """Administers the servers: teams and credentials, nothing inside a team."""
 
@@ -48,7 +48,7 @@ ROLE_AGENT: Role.ValueType  # 1
 ROLE_OPERATOR: Role.ValueType  # 2
 """Runs a team: everything in it, the inboxes of its agents too."""
 ROLE_OBSERVER: Role.ValueType  # 3
-"""Looks on: agents, tasks and reports of a team, no messages."""
+"""Only reads: agents, tasks and reports of a team, no messages."""
 ROLE_ADMIN: Role.ValueType  # 4
 """Administers the servers: teams and credentials, nothing inside a team."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
@@ -62,7 +62,7 @@ class Team(_message.Message):
     TEAM_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     team_id: _builtins.str
-    """The id, chosen by who made it."""
+    """Chosen by the caller that made it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made; unset for a team that older releases made. Set by the server.
@@ -153,7 +153,7 @@ Global___Credential: _TypeAlias = Credential  # noqa: Y015
 
 @_typing.final
 class CreateTeamRequest(_message.Message):
-    """A team to be made."""
+    """CreateTeamRequest names a team to make."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -175,7 +175,7 @@ Global___CreateTeamRequest: _TypeAlias = CreateTeamRequest  # noqa: Y015
 
 @_typing.final
 class CreateTeamResponse(_message.Message):
-    """The team as it is."""
+    """CreateTeamResponse returns the team as it is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -203,16 +203,16 @@ Global___CreateTeamResponse: _TypeAlias = CreateTeamResponse  # noqa: Y015
 
 @_typing.final
 class ListTeamsRequest(_message.Message):
-    """A page of teams."""
+    """ListTeamsRequest chooses a page of teams."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many at most: 1 to 1,000. Default: 50."""
+    """How many at most."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Default: the first page."""
+    """Where to go on; empty: the first page."""
     def __init__(
         self,
         *,
@@ -229,14 +229,14 @@ Global___ListTeamsRequest: _TypeAlias = ListTeamsRequest  # noqa: Y015
 
 @_typing.final
 class ListTeamsResponse(_message.Message):
-    """A page of teams."""
+    """ListTeamsResponse returns a page of teams."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEAMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Where the next page begins; empty: there is none."""
+    """For the next page; empty at the end."""
     @_builtins.property
     def teams(self) -> _containers.RepeatedCompositeFieldContainer[Global___Team]:
         """The teams."""
@@ -257,7 +257,7 @@ Global___ListTeamsResponse: _TypeAlias = ListTeamsResponse  # noqa: Y015
 
 @_typing.final
 class CreateCredentialRequest(_message.Message):
-    """A credential to be made."""
+    """CreateCredentialRequest is a credential to make."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -267,7 +267,7 @@ class CreateCredentialRequest(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
     team_id: _builtins.str
-    """The team. Required but for ADMIN, which has none."""
+    """The team. Required, except for ADMIN, which has none."""
     agent_id: _builtins.str
     """The agent. Required for AGENT, may be set for OPERATOR and OBSERVER, none for ADMIN."""
     role: Global___Role.ValueType
@@ -297,14 +297,14 @@ Global___CreateCredentialRequest: _TypeAlias = CreateCredentialRequest  # noqa: 
 
 @_typing.final
 class CreateCredentialResponse(_message.Message):
-    """The credential, and its token."""
+    """CreateCredentialResponse returns the credential and its token."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """The token. It is answered here and nowhere else."""
+    """The token. It is returned here and nowhere else."""
     @_builtins.property
     def credential(self) -> Global___Credential:
         """The credential."""
@@ -325,7 +325,7 @@ Global___CreateCredentialResponse: _TypeAlias = CreateCredentialResponse  # noqa
 
 @_typing.final
 class ListCredentialsRequest(_message.Message):
-    """A page of credentials."""
+    """ListCredentialsRequest chooses credentials and a page of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -336,17 +336,17 @@ class ListCredentialsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     team_id: _builtins.str
-    """Those of this team alone. Default: of all, and of none."""
+    """Only those of this team. Empty: of any, and of none."""
     agent_id: _builtins.str
-    """Those of this agent alone. Default: of all."""
+    """Only those of this agent. Empty: of any."""
     role: Global___Role.ValueType
-    """Those of this role alone. Default: of all."""
+    """Only those of this role. UNSPECIFIED: of any."""
     include_ended: _builtins.bool
-    """Those too that were revoked or have expired. Default: no."""
+    """Also those that were revoked or have expired. Default: false."""
     page_size: _builtins.int
-    """How many at most: 1 to 1,000. Default: 50."""
+    """How many at most."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before; the other fields must be the same. Default: the first."""
+    """Where to go on; empty: the first page."""
     def __init__(
         self,
         *,
@@ -367,14 +367,14 @@ Global___ListCredentialsRequest: _TypeAlias = ListCredentialsRequest  # noqa: Y0
 
 @_typing.final
 class ListCredentialsResponse(_message.Message):
-    """A page of credentials."""
+    """ListCredentialsResponse returns a page of credentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Where the next page begins; empty: there is none."""
+    """For the next page; empty at the end."""
     @_builtins.property
     def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___Credential]:
         """The credentials."""
@@ -395,7 +395,7 @@ Global___ListCredentialsResponse: _TypeAlias = ListCredentialsResponse  # noqa: 
 
 @_typing.final
 class RotateCredentialRequest(_message.Message):
-    """A credential to be replaced."""
+    """RotateCredentialRequest names a credential to replace."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -431,14 +431,14 @@ Global___RotateCredentialRequest: _TypeAlias = RotateCredentialRequest  # noqa: 
 
 @_typing.final
 class RotateCredentialResponse(_message.Message):
-    """The new credential, and its token."""
+    """RotateCredentialResponse returns the new credential and its token."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """Its token. It is answered here and nowhere else."""
+    """Its token. It is returned here and nowhere else."""
     @_builtins.property
     def credential(self) -> Global___Credential:
         """The new credential."""
@@ -459,7 +459,7 @@ Global___RotateCredentialResponse: _TypeAlias = RotateCredentialResponse  # noqa
 
 @_typing.final
 class RevokeCredentialRequest(_message.Message):
-    """A credential to be ended."""
+    """RevokeCredentialRequest names a credential to end."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -481,7 +481,7 @@ Global___RevokeCredentialRequest: _TypeAlias = RevokeCredentialRequest  # noqa: 
 
 @_typing.final
 class RevokeCredentialResponse(_message.Message):
-    """The credential as it now is."""
+    """RevokeCredentialResponse returns the credential as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,20 +26,20 @@ if _version_not_supported:
 
 
 class AdminServiceStub(object):
-    """AdminService says who may call: it makes teams, and makes, lists, rotates and revokes credentials.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
     Both servers serve it, over the same store.
 
-    Every RPC is for callers with the role ADMIN alone; others are refused before anything is looked at,
-    with PERMISSION_DENIED `ROLE_REFUSED`. A server that asks for no credentials has no such callers:
-    there every RPC is refused.
+    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
+    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
+    refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
-    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps its SHA-256 hash alone: a token is
-    answered once, by the call that makes it. A changed credential is known to every server over the
-    store within 5 s: then calls with an ended one are UNAUTHENTICATED `CREDENTIAL_ENDED`, and its open
-    streams and waiting calls end with that status.
+    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
+    returned once, by the call that makes it. Every server over the store learns of a changed credential
+    within 5 s: then calls with one that has ended fail with UNAUTHENTICATED `CREDENTIAL_ENDED`, and its
+    open streams and waiting calls end with that status.
 
-    Errors, promises, ids and times are those of MessagingService and TaskService.
+    Errors, promises, ids, times and pages are those of MessagingService and TaskService.
     """
 
     def __init__(self, channel):
@@ -81,41 +81,41 @@ class AdminServiceStub(object):
 
 
 class AdminServiceServicer(object):
-    """AdminService says who may call: it makes teams, and makes, lists, rotates and revokes credentials.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
     Both servers serve it, over the same store.
 
-    Every RPC is for callers with the role ADMIN alone; others are refused before anything is looked at,
-    with PERMISSION_DENIED `ROLE_REFUSED`. A server that asks for no credentials has no such callers:
-    there every RPC is refused.
+    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
+    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
+    refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
-    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps its SHA-256 hash alone: a token is
-    answered once, by the call that makes it. A changed credential is known to every server over the
-    store within 5 s: then calls with an ended one are UNAUTHENTICATED `CREDENTIAL_ENDED`, and its open
-    streams and waiting calls end with that status.
+    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
+    returned once, by the call that makes it. Every server over the store learns of a changed credential
+    within 5 s: then calls with one that has ended fail with UNAUTHENTICATED `CREDENTIAL_ENDED`, and its
+    open streams and waiting calls end with that status.
 
-    Errors, promises, ids and times are those of MessagingService and TaskService.
+    Errors, promises, ids, times and pages are those of MessagingService and TaskService.
     """
 
     def CreateTeam(self, request, context):
-        """CreateTeam makes a team. A team that exists is answered as it is, unchanged. Repeats harmlessly.
+        """CreateTeam makes a team. Returns a team that exists as it is, unchanged. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTeams(self, request, context):
-        """ListTeams answers all teams in order of `team_id`, page by page.
+        """ListTeams returns all teams in order of `team_id`, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateCredential(self, request, context):
-        """CreateCredential makes a credential and answers its token, this once. The agent that it names is
+        """CreateCredential makes a credential and returns its token, this once. The agent that it names is
         registered if it is not known yet.
 
-        NOT_FOUND `TEAM_NOT_FOUND`. It does not repeat harmlessly: when the outcome is unknown, list the
+        Fails with NOT_FOUND `TEAM_NOT_FOUND`. Not safe to retry: when the outcome is unknown, list the
         credentials, and revoke the one whose token was never seen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -123,26 +123,26 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListCredentials(self, request, context):
-        """ListCredentials answers credentials, never their tokens, in order of creation, page by page.
+        """ListCredentials returns credentials, never their tokens, in order of creation, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateCredential(self, request, context):
-        """RotateCredential makes another credential with the same team, agent, role and description, answers
+        """RotateCredential makes another credential with the same team, agent, role and description, returns
         its token, this once, and lets the old one live for `grace` more.
 
-        NOT_FOUND `CREDENTIAL_NOT_FOUND`; FAILED_PRECONDITION `CREDENTIAL_HAS_ENDED` for one that was
-        revoked or has expired. It does not repeat harmlessly; see CreateCredential.
+        Fails with NOT_FOUND `CREDENTIAL_NOT_FOUND`; FAILED_PRECONDITION `CREDENTIAL_NOT_ROTATABLE` for one
+        that was revoked or has expired. Not safe to retry; see CreateCredential.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeCredential(self, request, context):
-        """RevokeCredential ends a credential, its open streams and its waiting calls, on every server.
-        Revoking again changes nothing: it repeats harmlessly. NOT_FOUND `CREDENTIAL_NOT_FOUND`.
+        """RevokeCredential ends a credential, its open streams and its waiting calls, on every server. Safe to
+        retry: revoking again changes nothing. Fails with NOT_FOUND `CREDENTIAL_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,20 +190,20 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """AdminService says who may call: it makes teams, and makes, lists, rotates and revokes credentials.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
     Both servers serve it, over the same store.
 
-    Every RPC is for callers with the role ADMIN alone; others are refused before anything is looked at,
-    with PERMISSION_DENIED `ROLE_REFUSED`. A server that asks for no credentials has no such callers:
-    there every RPC is refused.
+    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
+    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
+    refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
-    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps its SHA-256 hash alone: a token is
-    answered once, by the call that makes it. A changed credential is known to every server over the
-    store within 5 s: then calls with an ended one are UNAUTHENTICATED `CREDENTIAL_ENDED`, and its open
-    streams and waiting calls end with that status.
+    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
+    returned once, by the call that makes it. Every server over the store learns of a changed credential
+    within 5 s: then calls with one that has ended fail with UNAUTHENTICATED `CREDENTIAL_ENDED`, and its
+    open streams and waiting calls end with that status.
 
-    Errors, promises, ids and times are those of MessagingService and TaskService.
+    Errors, promises, ids, times and pages are those of MessagingService and TaskService.
     """
 
     @staticmethod

@@ -27,20 +27,20 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """AdminService says who may call: it makes teams, and makes, lists, rotates and revokes credentials.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
     Both servers serve it, over the same store.
 
-    Every RPC is for callers with the role ADMIN alone; others are refused before anything is looked at,
-    with PERMISSION_DENIED `ROLE_REFUSED`. A server that asks for no credentials has no such callers:
-    there every RPC is refused.
+    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
+    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
+    refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
-    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps its SHA-256 hash alone: a token is
-    answered once, by the call that makes it. A changed credential is known to every server over the
-    store within 5 s: then calls with an ended one are UNAUTHENTICATED `CREDENTIAL_ENDED`, and its open
-    streams and waiting calls end with that status.
+    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
+    returned once, by the call that makes it. Every server over the store learns of a changed credential
+    within 5 s: then calls with one that has ended fail with UNAUTHENTICATED `CREDENTIAL_ENDED`, and its
+    open streams and waiting calls end with that status.
 
-    Errors, promises, ids and times are those of MessagingService and TaskService.
+    Errors, promises, ids, times and pages are those of MessagingService and TaskService.
     """
 
     @_typing.overload
@@ -48,89 +48,89 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateTeam: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateTeamRequest, _admin_pb2.CreateTeamResponse]
-    """CreateTeam makes a team. A team that exists is answered as it is, unchanged. Repeats harmlessly."""
+    """CreateTeam makes a team. Returns a team that exists as it is, unchanged. Safe to retry."""
     ListTeams: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTeamsRequest, _admin_pb2.ListTeamsResponse]
-    """ListTeams answers all teams in order of `team_id`, page by page."""
+    """ListTeams returns all teams in order of `team_id`, page by page."""
     CreateCredential: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateCredentialRequest, _admin_pb2.CreateCredentialResponse]
-    """CreateCredential makes a credential and answers its token, this once. The agent that it names is
+    """CreateCredential makes a credential and returns its token, this once. The agent that it names is
     registered if it is not known yet.
 
-    NOT_FOUND `TEAM_NOT_FOUND`. It does not repeat harmlessly: when the outcome is unknown, list the
+    Fails with NOT_FOUND `TEAM_NOT_FOUND`. Not safe to retry: when the outcome is unknown, list the
     credentials, and revoke the one whose token was never seen.
     """
     ListCredentials: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListCredentialsRequest, _admin_pb2.ListCredentialsResponse]
-    """ListCredentials answers credentials, never their tokens, in order of creation, page by page."""
+    """ListCredentials returns credentials, never their tokens, in order of creation, page by page."""
     RotateCredential: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RotateCredentialRequest, _admin_pb2.RotateCredentialResponse]
-    """RotateCredential makes another credential with the same team, agent, role and description, answers
+    """RotateCredential makes another credential with the same team, agent, role and description, returns
     its token, this once, and lets the old one live for `grace` more.
 
-    NOT_FOUND `CREDENTIAL_NOT_FOUND`; FAILED_PRECONDITION `CREDENTIAL_HAS_ENDED` for one that was
-    revoked or has expired. It does not repeat harmlessly; see CreateCredential.
+    Fails with NOT_FOUND `CREDENTIAL_NOT_FOUND`; FAILED_PRECONDITION `CREDENTIAL_NOT_ROTATABLE` for one
+    that was revoked or has expired. Not safe to retry; see CreateCredential.
     """
     RevokeCredential: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeCredentialRequest, _admin_pb2.RevokeCredentialResponse]
-    """RevokeCredential ends a credential, its open streams and its waiting calls, on every server.
-    Revoking again changes nothing: it repeats harmlessly. NOT_FOUND `CREDENTIAL_NOT_FOUND`.
+    """RevokeCredential ends a credential, its open streams and its waiting calls, on every server. Safe to
+    retry: revoking again changes nothing. Fails with NOT_FOUND `CREDENTIAL_NOT_FOUND`.
     """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """AdminService says who may call: it makes teams, and makes, lists, rotates and revokes credentials.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
     Both servers serve it, over the same store.
 
-    Every RPC is for callers with the role ADMIN alone; others are refused before anything is looked at,
-    with PERMISSION_DENIED `ROLE_REFUSED`. A server that asks for no credentials has no such callers:
-    there every RPC is refused.
+    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
+    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
+    refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
-    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps its SHA-256 hash alone: a token is
-    answered once, by the call that makes it. A changed credential is known to every server over the
-    store within 5 s: then calls with an ended one are UNAUTHENTICATED `CREDENTIAL_ENDED`, and its open
-    streams and waiting calls end with that status.
+    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
+    returned once, by the call that makes it. Every server over the store learns of a changed credential
+    within 5 s: then calls with one that has ended fail with UNAUTHENTICATED `CREDENTIAL_ENDED`, and its
+    open streams and waiting calls end with that status.
 
-    Errors, promises, ids and times are those of MessagingService and TaskService.
+    Errors, promises, ids, times and pages are those of MessagingService and TaskService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTeam: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateTeamRequest, _admin_pb2.CreateTeamResponse]  # type: ignore[assignment]
-    """CreateTeam makes a team. A team that exists is answered as it is, unchanged. Repeats harmlessly."""
+    """CreateTeam makes a team. Returns a team that exists as it is, unchanged. Safe to retry."""
     ListTeams: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTeamsRequest, _admin_pb2.ListTeamsResponse]  # type: ignore[assignment]
-    """ListTeams answers all teams in order of `team_id`, page by page."""
+    """ListTeams returns all teams in order of `team_id`, page by page."""
     CreateCredential: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateCredentialRequest, _admin_pb2.CreateCredentialResponse]  # type: ignore[assignment]
-    """CreateCredential makes a credential and answers its token, this once. The agent that it names is
+    """CreateCredential makes a credential and returns its token, this once. The agent that it names is
     registered if it is not known yet.
 
-    NOT_FOUND `TEAM_NOT_FOUND`. It does not repeat harmlessly: when the outcome is unknown, list the
+    Fails with NOT_FOUND `TEAM_NOT_FOUND`. Not safe to retry: when the outcome is unknown, list the
     credentials, and revoke the one whose token was never seen.
     """
     ListCredentials: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListCredentialsRequest, _admin_pb2.ListCredentialsResponse]  # type: ignore[assignment]
-    """ListCredentials answers credentials, never their tokens, in order of creation, page by page."""
+    """ListCredentials returns credentials, never their tokens, in order of creation, page by page."""
     RotateCredential: _aio.UnaryUnaryMultiCallable[_admin_pb2.RotateCredentialRequest, _admin_pb2.RotateCredentialResponse]  # type: ignore[assignment]
-    """RotateCredential makes another credential with the same team, agent, role and description, answers
+    """RotateCredential makes another credential with the same team, agent, role and description, returns
     its token, this once, and lets the old one live for `grace` more.
 
-    NOT_FOUND `CREDENTIAL_NOT_FOUND`; FAILED_PRECONDITION `CREDENTIAL_HAS_ENDED` for one that was
-    revoked or has expired. It does not repeat harmlessly; see CreateCredential.
+    Fails with NOT_FOUND `CREDENTIAL_NOT_FOUND`; FAILED_PRECONDITION `CREDENTIAL_NOT_ROTATABLE` for one
+    that was revoked or has expired. Not safe to retry; see CreateCredential.
     """
     RevokeCredential: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeCredentialRequest, _admin_pb2.RevokeCredentialResponse]  # type: ignore[assignment]
-    """RevokeCredential ends a credential, its open streams and its waiting calls, on every server.
-    Revoking again changes nothing: it repeats harmlessly. NOT_FOUND `CREDENTIAL_NOT_FOUND`.
+    """RevokeCredential ends a credential, its open streams and its waiting calls, on every server. Safe to
+    retry: revoking again changes nothing. Fails with NOT_FOUND `CREDENTIAL_NOT_FOUND`.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AdminService says who may call: it makes teams, and makes, lists, rotates and revokes credentials.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
     Both servers serve it, over the same store.
 
-    Every RPC is for callers with the role ADMIN alone; others are refused before anything is looked at,
-    with PERMISSION_DENIED `ROLE_REFUSED`. A server that asks for no credentials has no such callers:
-    there every RPC is refused.
+    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
+    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
+    refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
-    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps its SHA-256 hash alone: a token is
-    answered once, by the call that makes it. A changed credential is known to every server over the
-    store within 5 s: then calls with an ended one are UNAUTHENTICATED `CREDENTIAL_ENDED`, and its open
-    streams and waiting calls end with that status.
+    in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
+    returned once, by the call that makes it. Every server over the store learns of a changed credential
+    within 5 s: then calls with one that has ended fail with UNAUTHENTICATED `CREDENTIAL_ENDED`, and its
+    open streams and waiting calls end with that status.
 
-    Errors, promises, ids and times are those of MessagingService and TaskService.
+    Errors, promises, ids, times and pages are those of MessagingService and TaskService.
     """
 
     @_abc_1.abstractmethod
@@ -139,7 +139,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.CreateTeamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateTeamResponse, _abc.Awaitable[_admin_pb2.CreateTeamResponse]]:
-        """CreateTeam makes a team. A team that exists is answered as it is, unchanged. Repeats harmlessly."""
+        """CreateTeam makes a team. Returns a team that exists as it is, unchanged. Safe to retry."""
 
     @_abc_1.abstractmethod
     def ListTeams(
@@ -147,7 +147,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListTeamsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListTeamsResponse, _abc.Awaitable[_admin_pb2.ListTeamsResponse]]:
-        """ListTeams answers all teams in order of `team_id`, page by page."""
+        """ListTeams returns all teams in order of `team_id`, page by page."""
 
     @_abc_1.abstractmethod
     def CreateCredential(
@@ -155,10 +155,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.CreateCredentialRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateCredentialResponse, _abc.Awaitable[_admin_pb2.CreateCredentialResponse]]:
-        """CreateCredential makes a credential and answers its token, this once. The agent that it names is
+        """CreateCredential makes a credential and returns its token, this once. The agent that it names is
         registered if it is not known yet.
 
-        NOT_FOUND `TEAM_NOT_FOUND`. It does not repeat harmlessly: when the outcome is unknown, list the
+        Fails with NOT_FOUND `TEAM_NOT_FOUND`. Not safe to retry: when the outcome is unknown, list the
         credentials, and revoke the one whose token was never seen.
         """
 
@@ -168,7 +168,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListCredentialsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListCredentialsResponse, _abc.Awaitable[_admin_pb2.ListCredentialsResponse]]:
-        """ListCredentials answers credentials, never their tokens, in order of creation, page by page."""
+        """ListCredentials returns credentials, never their tokens, in order of creation, page by page."""
 
     @_abc_1.abstractmethod
     def RotateCredential(
@@ -176,11 +176,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.RotateCredentialRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RotateCredentialResponse, _abc.Awaitable[_admin_pb2.RotateCredentialResponse]]:
-        """RotateCredential makes another credential with the same team, agent, role and description, answers
+        """RotateCredential makes another credential with the same team, agent, role and description, returns
         its token, this once, and lets the old one live for `grace` more.
 
-        NOT_FOUND `CREDENTIAL_NOT_FOUND`; FAILED_PRECONDITION `CREDENTIAL_HAS_ENDED` for one that was
-        revoked or has expired. It does not repeat harmlessly; see CreateCredential.
+        Fails with NOT_FOUND `CREDENTIAL_NOT_FOUND`; FAILED_PRECONDITION `CREDENTIAL_NOT_ROTATABLE` for one
+        that was revoked or has expired. Not safe to retry; see CreateCredential.
         """
 
     @_abc_1.abstractmethod
@@ -189,8 +189,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.RevokeCredentialRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RevokeCredentialResponse, _abc.Awaitable[_admin_pb2.RevokeCredentialResponse]]:
-        """RevokeCredential ends a credential, its open streams and its waiting calls, on every server.
-        Revoking again changes nothing: it repeats harmlessly. NOT_FOUND `CREDENTIAL_NOT_FOUND`.
+        """RevokeCredential ends a credential, its open streams and its waiting calls, on every server. Safe to
+        retry: revoking again changes nothing. Fails with NOT_FOUND `CREDENTIAL_NOT_FOUND`.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

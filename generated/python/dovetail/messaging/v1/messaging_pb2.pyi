@@ -58,130 +58,22 @@ class _MessageKind:
 class _MessageKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MESSAGE_KIND_UNSPECIFIED: _MessageKind.ValueType  # 0
-    """Never in an answer."""
+    """Never returned."""
     MESSAGE_KIND_MESSAGE: _MessageKind.ValueType  # 1
     """Sent by an agent with SendMessage."""
     MESSAGE_KIND_NOTICE: _MessageKind.ValueType  # 2
     """Written by a change of a task, in the same commit."""
 
 class MessageKind(_MessageKind, metaclass=_MessageKindEnumTypeWrapper):
-    """MessageKind tells what wrote a message."""
+    """MessageKind is what wrote a message."""
 
 MESSAGE_KIND_UNSPECIFIED: MessageKind.ValueType  # 0
-"""Never in an answer."""
+"""Never returned."""
 MESSAGE_KIND_MESSAGE: MessageKind.ValueType  # 1
 """Sent by an agent with SendMessage."""
 MESSAGE_KIND_NOTICE: MessageKind.ValueType  # 2
 """Written by a change of a task, in the same commit."""
 Global___MessageKind: _TypeAlias = MessageKind  # noqa: Y015
-
-class _NoticeEvent:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _NoticeEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeEvent.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    NOTICE_EVENT_UNSPECIFIED: _NoticeEvent.ValueType  # 0
-    """Never in an answer."""
-    NOTICE_EVENT_TASK_ASSIGNED: _NoticeEvent.ValueType  # 1
-    """A task was created with an assignee, or assigned; also sent to the one who lost it."""
-    NOTICE_EVENT_TASK_UNASSIGNED: _NoticeEvent.ValueType  # 2
-    """The assignee was taken off a task; sent to the one who lost it."""
-    NOTICE_EVENT_TASK_UPDATED: _NoticeEvent.ValueType  # 3
-    """A task's title, description, priority, labels or due time changed; sent to the assignee."""
-    NOTICE_EVENT_TASK_COMPLETED: _NoticeEvent.ValueType  # 4
-    """A task was completed; sent to assignee and creator."""
-    NOTICE_EVENT_TASK_FAILED: _NoticeEvent.ValueType  # 5
-    """A task failed; sent to assignee and creator."""
-    NOTICE_EVENT_TASK_CANCELLED: _NoticeEvent.ValueType  # 6
-    """A task was cancelled; sent to assignee and creator."""
-    NOTICE_EVENT_TASK_REOPENED: _NoticeEvent.ValueType  # 7
-    """An ended task was opened again; sent to assignee and creator."""
-    NOTICE_EVENT_TASK_DELETED: _NoticeEvent.ValueType  # 8
-    """A task was deleted; sent to the assignee."""
-    NOTICE_EVENT_TASK_RETRIED: _NoticeEvent.ValueType  # 9
-    """A task failed and will be tried again; sent to the creator."""
-    NOTICE_EVENT_TASK_LEASE_LOST: _NoticeEvent.ValueType  # 10
-    """A holder lost its lease, and the task waits again or has failed; sent to the holder and the creator."""
-    NOTICE_EVENT_TASK_QUESTION: _NoticeEvent.ValueType  # 11
-    """The work needs an answer; sent to the agent that is asked."""
-    NOTICE_EVENT_TASK_ANSWER: _NoticeEvent.ValueType  # 12
-    """The answer; sent to the assignee."""
-    NOTICE_EVENT_TASK_READY: _NoticeEvent.ValueType  # 13
-    """All that a task depends on was completed; sent to the assignee."""
-    NOTICE_EVENT_TASK_DEPENDENCY_FAILED: _NoticeEvent.ValueType  # 14
-    """What a task depends on failed or was cancelled; sent to the creator."""
-    NOTICE_EVENT_TASK_OVERDUE: _NoticeEvent.ValueType  # 15
-    """A task's due time has passed, and it has not ended; sent to assignee and creator, once.
-    16 to 19 are kept for withdrawal.
-    """
-
-class NoticeEvent(_NoticeEvent, metaclass=_NoticeEventEnumTypeWrapper):
-    """NoticeEvent names the change of a task that caused a notice."""
-
-NOTICE_EVENT_UNSPECIFIED: NoticeEvent.ValueType  # 0
-"""Never in an answer."""
-NOTICE_EVENT_TASK_ASSIGNED: NoticeEvent.ValueType  # 1
-"""A task was created with an assignee, or assigned; also sent to the one who lost it."""
-NOTICE_EVENT_TASK_UNASSIGNED: NoticeEvent.ValueType  # 2
-"""The assignee was taken off a task; sent to the one who lost it."""
-NOTICE_EVENT_TASK_UPDATED: NoticeEvent.ValueType  # 3
-"""A task's title, description, priority, labels or due time changed; sent to the assignee."""
-NOTICE_EVENT_TASK_COMPLETED: NoticeEvent.ValueType  # 4
-"""A task was completed; sent to assignee and creator."""
-NOTICE_EVENT_TASK_FAILED: NoticeEvent.ValueType  # 5
-"""A task failed; sent to assignee and creator."""
-NOTICE_EVENT_TASK_CANCELLED: NoticeEvent.ValueType  # 6
-"""A task was cancelled; sent to assignee and creator."""
-NOTICE_EVENT_TASK_REOPENED: NoticeEvent.ValueType  # 7
-"""An ended task was opened again; sent to assignee and creator."""
-NOTICE_EVENT_TASK_DELETED: NoticeEvent.ValueType  # 8
-"""A task was deleted; sent to the assignee."""
-NOTICE_EVENT_TASK_RETRIED: NoticeEvent.ValueType  # 9
-"""A task failed and will be tried again; sent to the creator."""
-NOTICE_EVENT_TASK_LEASE_LOST: NoticeEvent.ValueType  # 10
-"""A holder lost its lease, and the task waits again or has failed; sent to the holder and the creator."""
-NOTICE_EVENT_TASK_QUESTION: NoticeEvent.ValueType  # 11
-"""The work needs an answer; sent to the agent that is asked."""
-NOTICE_EVENT_TASK_ANSWER: NoticeEvent.ValueType  # 12
-"""The answer; sent to the assignee."""
-NOTICE_EVENT_TASK_READY: NoticeEvent.ValueType  # 13
-"""All that a task depends on was completed; sent to the assignee."""
-NOTICE_EVENT_TASK_DEPENDENCY_FAILED: NoticeEvent.ValueType  # 14
-"""What a task depends on failed or was cancelled; sent to the creator."""
-NOTICE_EVENT_TASK_OVERDUE: NoticeEvent.ValueType  # 15
-"""A task's due time has passed, and it has not ended; sent to assignee and creator, once.
-16 to 19 are kept for withdrawal.
-"""
-Global___NoticeEvent: _TypeAlias = NoticeEvent  # noqa: Y015
-
-class _DeliveryState:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliveryState.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    DELIVERY_STATE_UNSPECIFIED: _DeliveryState.ValueType  # 0
-    """Never in an answer."""
-    DELIVERY_STATE_UNACKNOWLEDGED: _DeliveryState.ValueType  # 1
-    """The recipient is not yet done with it."""
-    DELIVERY_STATE_ACKNOWLEDGED: _DeliveryState.ValueType  # 2
-    """The recipient is done with it.
-    3 to 9 are kept for rejected, expired and withdrawn.
-    """
-
-class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
-    """DeliveryState tells what became of a delivery."""
-
-DELIVERY_STATE_UNSPECIFIED: DeliveryState.ValueType  # 0
-"""Never in an answer."""
-DELIVERY_STATE_UNACKNOWLEDGED: DeliveryState.ValueType  # 1
-"""The recipient is not yet done with it."""
-DELIVERY_STATE_ACKNOWLEDGED: DeliveryState.ValueType  # 2
-"""The recipient is done with it.
-3 to 9 are kept for rejected, expired and withdrawn.
-"""
-Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
 class _StartPosition:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -276,7 +168,8 @@ class Agent(_message.Message):
     """The highest sequence in its inbox; 0 when nothing was ever sent to it. Set by the server."""
     unacknowledged_count: _builtins.int
     """How many deliveries are not acknowledged. Set by the server.
-    8 to 19 are kept for the directory: presence, etag, removal.
+    8 to 19 are kept for the directory: presence, etag, removal; 20 to 24 for retention: the first
+    sequence that is still kept.
     """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -349,6 +242,7 @@ class Message(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
+    RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Made by the server, unique in the team, short: "m1", "m2", …"""
     sender_id: _builtins.str
@@ -360,20 +254,24 @@ class Message(_message.Message):
     body: _builtins.str
     """Text, as sent, byte for byte."""
     importance: Global___Importance.ValueType
-    """How much it matters."""
+    """How much it matters to the sender."""
     thread_id: _builtins.str
     """The messages that belong together. A first message starts its own thread, named by its
-    `message_id`; the notices of a task stand in the thread of the task.
+    `message_id`; the notices of a task are in the thread of the task.
     """
     in_reply_to: _builtins.str
-    """The message that this one answers, or empty."""
+    """The message to which this one replies, or empty."""
     task_id: _builtins.str
     """The task that it is about, or empty."""
     kind: Global___MessageKind.ValueType
-    """What wrote it."""
+    """Whether an agent sent it or a change of a task wrote it."""
+    recipient_count: _builtins.int
+    """To how many agents it was sent. Set by the server.
+    16 to 29 are kept for attachments (by reference: a backlog must not carry them), groups and expiry.
+    """
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """To whom it was sent, each once, in the order given."""
+        """The first ten agents to which it was sent, each once, in the order given; ListReceipts has all."""
 
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
@@ -389,9 +287,7 @@ class Message(_message.Message):
 
     @_builtins.property
     def notice(self) -> Global___Notice:
-        """What happened to the task, when `kind` is NOTICE; else unset.
-        15 to 29 are kept for attachments, groups and expiry.
-        """
+        """What happened to the task, when `kind` is NOTICE; else unset."""
 
     def __init__(
         self,
@@ -410,10 +306,11 @@ class Message(_message.Message):
         kind: Global___MessageKind.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         notice: Global___Notice | None = ...,
+        recipient_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "notice", b"notice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "message_id", b"message_id", "notice", b"notice", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -425,20 +322,22 @@ class Notice(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_FIELD_NUMBER: _builtins.int
+    VERB_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
     EVENT_NUMBER_FIELD_NUMBER: _builtins.int
     ACTOR_ID_FIELD_NUMBER: _builtins.int
     ASSIGNEE_ID_FIELD_NUMBER: _builtins.int
     FORMER_ASSIGNEE_ID_FIELD_NUMBER: _builtins.int
-    event: Global___NoticeEvent.ValueType
-    """What happened."""
+    verb: _types_pb2.TaskVerb.ValueType
+    """What the change means for the recipients. ASSIGN also for a task that was created with an
+    assignee; UNASSIGN also for the agent from which AssignTask took the task.
+    """
     task_id: _builtins.str
-    """To which task."""
+    """The task."""
     event_number: _builtins.int
     """The number of the change in the team's task history."""
     actor_id: _builtins.str
-    """Who did it; empty for a caller without an agent."""
+    """The agent that did it; empty for a caller without an agent."""
     assignee_id: _builtins.str
     """The assignee after the change; empty when unassigned."""
     former_assignee_id: _builtins.str
@@ -446,7 +345,7 @@ class Notice(_message.Message):
     def __init__(
         self,
         *,
-        event: Global___NoticeEvent.ValueType = ...,
+        verb: _types_pb2.TaskVerb.ValueType = ...,
         task_id: _builtins.str = ...,
         event_number: _builtins.int = ...,
         actor_id: _builtins.str = ...,
@@ -455,7 +354,7 @@ class Notice(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "assignee_id", b"assignee_id", "event", b"event", "event_number", b"event_number", "former_assignee_id", b"former_assignee_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "assignee_id", b"assignee_id", "event_number", b"event_number", "former_assignee_id", b"former_assignee_id", "task_id", b"task_id", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,75 +366,29 @@ class Delivery(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
-    sequence: _builtins.int
-    """Position in the inbox: from 1, contiguous, never reused, visible in order."""
-    state: Global___DeliveryState.ValueType
-    """What became of it so far."""
+    @_builtins.property
+    def receipt(self) -> _types_pb2.Receipt:
+        """Where it is, and what became of it so far."""
+
     @_builtins.property
     def message(self) -> Global___Message:
         """What was sent."""
 
-    @_builtins.property
-    def acknowledge_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was acknowledged; unset while it is not."""
-
     def __init__(
         self,
         *,
-        sequence: _builtins.int = ...,
+        receipt: _types_pb2.Receipt | None = ...,
         message: Global___Message | None = ...,
-        state: Global___DeliveryState.ValueType = ...,
-        acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "message", b"message", "sequence", b"sequence", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
-
-@_typing.final
-class Receipt(_message.Message):
-    """Receipt tells what became of a message at one recipient."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RECIPIENT_ID_FIELD_NUMBER: _builtins.int
-    SEQUENCE_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
-    recipient_id: _builtins.str
-    """The recipient."""
-    sequence: _builtins.int
-    """Position in the recipient's inbox."""
-    state: Global___DeliveryState.ValueType
-    """What became of it so far."""
-    @_builtins.property
-    def acknowledge_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was acknowledged; unset while it is not.
-        5 to 9 are kept for the time of sending on a stream and for reasons.
-        """
-
-    def __init__(
-        self,
-        *,
-        recipient_id: _builtins.str = ...,
-        sequence: _builtins.int = ...,
-        state: Global___DeliveryState.ValueType = ...,
-        acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "recipient_id", b"recipient_id", "sequence", b"sequence", "state", b"state"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class MessageRecord(_message.Message):
@@ -550,14 +403,16 @@ class MessageRecord(_message.Message):
         """The message."""
 
     @_builtins.property
-    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Receipt]:
-        """One receipt per recipient, in the order of the message's recipients."""
+    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
+        """Those of `message.recipient_ids`, in their order; to an agent that did not send the message, its own
+        alone.
+        """
 
     def __init__(
         self,
         *,
         message: Global___Message | None = ...,
-        receipts: _abc.Iterable[Global___Receipt] | None = ...,
+        receipts: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -599,8 +454,7 @@ class MessageFilter(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     MINIMUM_IMPORTANCE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_UNTIL_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
     thread_id: _builtins.str
     """In this thread. Empty: in any."""
     task_id: _builtins.str
@@ -609,23 +463,19 @@ class MessageFilter(_message.Message):
     """At least this important. UNSPECIFIED: any."""
     @_builtins.property
     def sender_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Sent by any of these agents. Empty: by anyone. At most 1,000."""
+        """Sent by one of these agents. Empty: by any. At most 1,000."""
 
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___MessageKind.ValueType]:
-        """Of any of these kinds. Empty: of any. At most 1,000."""
+        """Of one of these kinds. Empty: of any. At most 1,000."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """With all of these labels."""
 
     @_builtins.property
-    def create_time_from(self) -> _timestamp_pb2.Timestamp:
-        """Sent at this time or later. Unset: no bound."""
-
-    @_builtins.property
-    def create_time_until(self) -> _timestamp_pb2.Timestamp:
-        """Sent before this time. Unset: no bound."""
+    def create_time(self) -> _types_pb2.TimeRange:
+        """Sent in this time. Unset: at any."""
 
     def __init__(
         self,
@@ -636,12 +486,11 @@ class MessageFilter(_message.Message):
         kinds: _abc.Iterable[Global___MessageKind.ValueType] | None = ...,
         minimum_importance: Global___Importance.ValueType = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        create_time_from: _timestamp_pb2.Timestamp | None = ...,
-        create_time_until: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _types_pb2.TimeRange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_until", b"create_time_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "kinds", b"kinds", "labels", b"labels", "minimum_importance", b"minimum_importance", "sender_ids", b"sender_ids", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "kinds", b"kinds", "labels", b"labels", "minimum_importance", b"minimum_importance", "sender_ids", b"sender_ids", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -677,7 +526,7 @@ class RegisterAgentRequest(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """Whom to register. Default: the caller."""
+    """The agent. Default: the caller."""
     display_name: _builtins.str
     """A name for people, 0 to 256 characters; used when the agent is created."""
     @_builtins.property
@@ -701,7 +550,7 @@ Global___RegisterAgentRequest: _TypeAlias = RegisterAgentRequest  # noqa: Y015
 
 @_typing.final
 class RegisterAgentResponse(_message.Message):
-    """RegisterAgentResponse answers the agent as it now is."""
+    """RegisterAgentResponse returns the agent as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -735,7 +584,7 @@ class GetAgentRequest(_message.Message):
 
     AGENT_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """Whom to answer. Default: the caller."""
+    """The agent. Default: the caller."""
     def __init__(
         self,
         *,
@@ -751,7 +600,7 @@ Global___GetAgentRequest: _TypeAlias = GetAgentRequest  # noqa: Y015
 
 @_typing.final
 class GetAgentResponse(_message.Message):
-    """GetAgentResponse answers an agent."""
+    """GetAgentResponse returns an agent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -803,9 +652,9 @@ class ListAgentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """1 to 1,000; default (0): 50."""
+    """How many at most."""
     page_token: _builtins.str
-    """From the last page's `next_page_token`, with the other fields as they were; empty: the first page."""
+    """Where to go on; empty: the first page."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Only agents with all of these labels."""
@@ -827,7 +676,7 @@ Global___ListAgentsRequest: _TypeAlias = ListAgentsRequest  # noqa: Y015
 
 @_typing.final
 class ListAgentsResponse(_message.Message):
-    """ListAgentsResponse answers a page of agents."""
+    """ListAgentsResponse returns a page of agents."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -902,7 +751,7 @@ class SendMessageRequest(_message.Message):
     thread of its own.
     """
     in_reply_to: _builtins.str
-    """The `message_id` that it answers: sets the thread. A different `thread_id` beside it is
+    """The `message_id` to which it replies; sets the thread. A different `thread_id` beside it fails with
     INVALID_ARGUMENT.
     """
     task_id: _builtins.str
@@ -949,14 +798,14 @@ Global___SendMessageRequest: _TypeAlias = SendMessageRequest  # noqa: Y015
 
 @_typing.final
 class SendMessageResponse(_message.Message):
-    """SendMessageResponse tells what was written; it does not repeat the content."""
+    """SendMessageResponse returns what was written, without the content."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     THREAD_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
-    DELIVERIES_FIELD_NUMBER: _builtins.int
+    RECEIPTS_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """The id of the message."""
     thread_id: _builtins.str
@@ -966,8 +815,8 @@ class SendMessageResponse(_message.Message):
         """When it was sent."""
 
     @_builtins.property
-    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___InboxPosition]:
-        """Where it was delivered: one entry per recipient, in the order given."""
+    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
+        """One per recipient, in the order given."""
 
     def __init__(
         self,
@@ -975,41 +824,15 @@ class SendMessageResponse(_message.Message):
         message_id: _builtins.str = ...,
         thread_id: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
-        deliveries: _abc.Iterable[Global___InboxPosition] | None = ...,
+        receipts: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deliveries", b"deliveries", "message_id", b"message_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "message_id", b"message_id", "receipts", b"receipts", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SendMessageResponse: _TypeAlias = SendMessageResponse  # noqa: Y015
-
-@_typing.final
-class InboxPosition(_message.Message):
-    """InboxPosition is a place in an inbox."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RECIPIENT_ID_FIELD_NUMBER: _builtins.int
-    SEQUENCE_FIELD_NUMBER: _builtins.int
-    recipient_id: _builtins.str
-    """Whose inbox."""
-    sequence: _builtins.int
-    """The place."""
-    def __init__(
-        self,
-        *,
-        recipient_id: _builtins.str = ...,
-        sequence: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipient_id", b"recipient_id", "sequence", b"sequence"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___InboxPosition: _TypeAlias = InboxPosition  # noqa: Y015
 
 @_typing.final
 class SubscribeInboxRequest(_message.Message):
@@ -1024,7 +847,7 @@ class SubscribeInboxRequest(_message.Message):
     MAX_OUTSTANDING_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """Whose inbox. Default: the caller's."""
+    """The agent whose inbox it is. Default: the caller."""
     position: Global___StartPosition.ValueType
     """A named place."""
     after_sequence: _builtins.int
@@ -1032,10 +855,10 @@ class SubscribeInboxRequest(_message.Message):
     sequence.
     """
     include_acknowledged: _builtins.bool
-    """Send also what was acknowledged already. Default: false."""
+    """Also send what is acknowledged already. Default: false."""
     max_outstanding: _builtins.int
     """How many deliveries that were sent on this stream may be unacknowledged, whoever acknowledges
-    them: at this limit the server waits. A new stream counts anew. 0 to 1,000; default (0): no
+    them; at this limit the server waits. A new stream counts from 0. 0 to 1,000; default (0): no
     limit.
     """
     @_builtins.property
@@ -1096,29 +919,29 @@ Global___SubscribeInboxResponse: _TypeAlias = SubscribeInboxResponse  # noqa: Y0
 
 @_typing.final
 class ReceiveMessagesRequest(_message.Message):
-    """ReceiveMessagesRequest asks for what waits in one inbox."""
+    """ReceiveMessagesRequest asks for what is unacknowledged in one inbox."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     AGENT_ID_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_THROUGH_SEQUENCE_FIELD_NUMBER: _builtins.int
-    WAIT_FIELD_NUMBER: _builtins.int
+    MAX_WAIT_FIELD_NUMBER: _builtins.int
     MAX_MESSAGES_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """Whose inbox. Default: the caller's."""
+    """The agent whose inbox it is. Default: the caller."""
     acknowledge_through_sequence: _builtins.int
     """Acknowledge first all up to and with this one. 0: none."""
     max_messages: _builtins.int
-    """1 to 1,000; default (0): 50. An answer also ends at 1 MiB, or one delivery."""
+    """1 to 1,000; default (0): 50. A response also ends at 1 MiB, or one delivery."""
     @_builtins.property
     def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Acknowledge these first: 0 to 1,000 sequences."""
 
     @_builtins.property
-    def wait(self) -> _duration_pb2.Duration:
-        """How long to wait when there is nothing: 0 to 50 s. Default: not at all."""
+    def max_wait(self) -> _duration_pb2.Duration:
+        """How long to wait while there is nothing to return: 0 to 50 s. Default: 0."""
 
     @_builtins.property
     def filter(self) -> Global___MessageFilter:
@@ -1130,13 +953,13 @@ class ReceiveMessagesRequest(_message.Message):
         agent_id: _builtins.str = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
         acknowledge_through_sequence: _builtins.int = ...,
-        wait: _duration_pb2.Duration | None = ...,
+        max_wait: _duration_pb2.Duration | None = ...,
         max_messages: _builtins.int = ...,
         filter: Global___MessageFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "max_wait", b"max_wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "acknowledge_through_sequence", b"acknowledge_through_sequence", "agent_id", b"agent_id", "filter", b"filter", "max_messages", b"max_messages", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "acknowledge_through_sequence", b"acknowledge_through_sequence", "agent_id", b"agent_id", "filter", b"filter", "max_messages", b"max_messages", "max_wait", b"max_wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1144,7 +967,7 @@ Global___ReceiveMessagesRequest: _TypeAlias = ReceiveMessagesRequest  # noqa: Y0
 
 @_typing.final
 class ReceiveMessagesResponse(_message.Message):
-    """ReceiveMessagesResponse is what waited."""
+    """ReceiveMessagesResponse returns what is unacknowledged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1154,7 +977,7 @@ class ReceiveMessagesResponse(_message.Message):
     acknowledged_count: _builtins.int
     """How many deliveries this call acknowledged, not counting those that were already."""
     unacknowledged_count: _builtins.int
-    """How many stay unacknowledged in the inbox, those of this answer among them."""
+    """How many stay unacknowledged in the inbox, those of this response among them."""
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
         """In order of sequence, each unacknowledged."""
@@ -1184,7 +1007,7 @@ class AcknowledgeMessagesRequest(_message.Message):
     SEQUENCES_FIELD_NUMBER: _builtins.int
     THROUGH_SEQUENCE_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """Whose inbox. Default: the caller's."""
+    """The agent whose inbox it is. Default: the caller."""
     through_sequence: _builtins.int
     """All up to and with this one. 0: none."""
     @_builtins.property
@@ -1208,7 +1031,7 @@ Global___AcknowledgeMessagesRequest: _TypeAlias = AcknowledgeMessagesRequest  # 
 
 @_typing.final
 class AcknowledgeMessagesResponse(_message.Message):
-    """AcknowledgeMessagesResponse tells what changed."""
+    """AcknowledgeMessagesResponse returns what changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1256,7 +1079,7 @@ Global___GetMessageRequest: _TypeAlias = GetMessageRequest  # noqa: Y015
 
 @_typing.final
 class GetMessageResponse(_message.Message):
-    """GetMessageResponse answers a message."""
+    """GetMessageResponse returns a message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1295,11 +1118,11 @@ class ListMessagesRequest(_message.Message):
     order: _types_pb2.Order.ValueType
     """Default: OLDEST_FIRST."""
     page_size: _builtins.int
-    """1 to 1,000; default (0): 50. A page also ends at 1 MiB, or one message."""
+    """How many at most; a page also ends at 1 MiB, or one message."""
     page_token: _builtins.str
-    """From the last page's `next_page_token`, with the other fields as they were; empty: the first page."""
+    """Where to go on; empty: the first page."""
     @_builtins.property
-    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___DeliveryState.ValueType]:
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.DeliveryState.ValueType]:
         """Only messages with a delivery (in the inbox of `recipient_id`, if that is set) in any of these
         states. Empty: in any. At most 1,000.
         """
@@ -1312,7 +1135,7 @@ class ListMessagesRequest(_message.Message):
         self,
         *,
         recipient_id: _builtins.str = ...,
-        states: _abc.Iterable[Global___DeliveryState.ValueType] | None = ...,
+        states: _abc.Iterable[_types_pb2.DeliveryState.ValueType] | None = ...,
         filter: Global___MessageFilter | None = ...,
         order: _types_pb2.Order.ValueType = ...,
         page_size: _builtins.int = ...,
@@ -1328,7 +1151,7 @@ Global___ListMessagesRequest: _TypeAlias = ListMessagesRequest  # noqa: Y015
 
 @_typing.final
 class ListMessagesResponse(_message.Message):
-    """ListMessagesResponse answers a page of messages."""
+    """ListMessagesResponse returns a page of messages."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1355,3 +1178,61 @@ class ListMessagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
+
+@_typing.final
+class ListReceiptsRequest(_message.Message):
+    """ListReceiptsRequest names a message and a page of its receipts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The id of the message."""
+    page_size: _builtins.int
+    """How many at most."""
+    page_token: _builtins.str
+    """Where to go on; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReceiptsRequest: _TypeAlias = ListReceiptsRequest  # noqa: Y015
+
+@_typing.final
+class ListReceiptsResponse(_message.Message):
+    """ListReceiptsResponse returns a page of receipts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
+        """In the order of the message's recipients."""
+
+    def __init__(
+        self,
+        *,
+        receipts: _abc.Iterable[_types_pb2.Receipt] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "receipts", b"receipts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReceiptsResponse: _TypeAlias = ListReceiptsResponse  # noqa: Y015

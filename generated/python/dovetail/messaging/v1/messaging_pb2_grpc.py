@@ -26,37 +26,41 @@ if _version_not_supported:
 
 
 class MessagingServiceStub(object):
-    """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
-    and in order, until it is acknowledged.
+    """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
+    once and in order, until the agent acknowledges it.
 
-    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
-    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
-    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
+    credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it requires none, team and agent come from the
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
-    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
-    another team is ever seen. A write registers its caller.
+    is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
+    caller never sees anything of another team. A write registers its caller.
 
-    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
-    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
-    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
-    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
+    Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
+    fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired with `CREDENTIAL_ENDED`, which within 5 s also ends open streams and waiting calls. What the
+    role may not do at all fails with PERMISSION_DENIED `ROLE_REFUSED`; what it may do only to its own,
+    with `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
-    Times are UTC, stamped by the server, never running backwards within a team.
-    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
+    Times are UTC, stamped by the server, and never run backwards within a team.
+    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256. The labels of a filter
     match when all its pairs do.
+    Pages. `page_size` is 1 to 1,000, default (0): 50; a larger one counts as 1,000. `page_token` is the
+    last page's `next_page_token`, with the other fields as they were; empty: the first page.
 
-    Promises. A write that returned OK is on disk and seen by the next read of either service.
+    Promises. A write that returned OK is on disk, and the next read of either service sees it.
 
-    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
-    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
-    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
-    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
-    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
-    statuses stand at each RPC.
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
+    metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
+    google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
+    after every error without that ErrorInfo whatever its status (a library or something in between made
+    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
+    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
+    other statuses.
     """
 
     def __init__(self, channel):
@@ -110,92 +114,100 @@ class MessagingServiceStub(object):
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
+        self.ListReceipts = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/ListReceipts',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListReceiptsRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListReceiptsResponse.FromString,
+                _registered_method=True)
 
 
 class MessagingServiceServicer(object):
-    """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
-    and in order, until it is acknowledged.
+    """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
+    once and in order, until the agent acknowledges it.
 
-    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
-    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
-    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
+    credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it requires none, team and agent come from the
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
-    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
-    another team is ever seen. A write registers its caller.
+    is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
+    caller never sees anything of another team. A write registers its caller.
 
-    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
-    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
-    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
-    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
+    Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
+    fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired with `CREDENTIAL_ENDED`, which within 5 s also ends open streams and waiting calls. What the
+    role may not do at all fails with PERMISSION_DENIED `ROLE_REFUSED`; what it may do only to its own,
+    with `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
-    Times are UTC, stamped by the server, never running backwards within a team.
-    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
+    Times are UTC, stamped by the server, and never run backwards within a team.
+    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256. The labels of a filter
     match when all its pairs do.
+    Pages. `page_size` is 1 to 1,000, default (0): 50; a larger one counts as 1,000. `page_token` is the
+    last page's `next_page_token`, with the other fields as they were; empty: the first page.
 
-    Promises. A write that returned OK is on disk and seen by the next read of either service.
+    Promises. A write that returned OK is on disk, and the next read of either service sees it.
 
-    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
-    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
-    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
-    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
-    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
-    statuses stand at each RPC.
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
+    metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
+    google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
+    after every error without that ErrorInfo whatever its status (a library or something in between made
+    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
+    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
+    other statuses.
     """
 
     def RegisterAgent(self, request, context):
-        """RegisterAgent makes an agent known, so that others can send to it. An agent that exists is
-        answered as it is, unchanged. Repeats harmlessly.
+        """RegisterAgent makes an agent known, so that others can send to it. Returns an agent that exists as
+        it is, unchanged. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAgent(self, request, context):
-        """GetAgent answers one agent. NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids.
+        """GetAgent returns one agent. Fails with NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAgents(self, request, context):
-        """ListAgents answers the team's agents in order of `agent_id`, page by page.
+        """ListAgents returns the team's agents in order of `agent_id`, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SendMessage(self, request, context):
-        """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit, and
-        answers each delivery's sequence. The sender is the caller, which must be an agent.
+        """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
+        a receipt for each recipient. The sender is the caller, which must be an agent.
 
-        NOT_FOUND `AGENT_NOT_FOUND` names the unknown recipients (ten at most, and how many there are),
-        `MESSAGE_NOT_FOUND` an unknown `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is
-        written then. A repeat with the
-        same `request_id` answers the message that the first call sent; with another payload it is
-        INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
+        `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
+        retry with the same `request_id`, which returns what the first call sent; fails with
+        INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubscribeInbox(self, request, context):
-        """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then what arrives, in
-        order of sequence, without a gap, and no delivery is skipped. At least once: what stays
-        unacknowledged comes again on the next subscription, not in the middle of this one. Streams on
-        one inbox are copies, not competitors. A caller that subscribes to its own inbox is registered.
+        """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
+        order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
+        next subscription, not within this one. Streams of one inbox are copies and do not compete. A
+        caller that subscribes to its own inbox is registered.
 
-        Every response carries `through_sequence`, the cursor to resume after. The stream has no end of
-        its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
+        Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
+        own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
 
-        Messages above 64 KiB are sent to a few streams at once. Who does not read one for 10 s, while
-        others wait, loses its stream with CANCELLED, and may resume.
+        Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
+        while other streams wait loses its stream with CANCELLED, and may resume.
 
-        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
-        RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
+        Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+        RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
         INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -203,46 +215,54 @@ class MessagingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReceiveMessages(self, request, context):
-        """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
-        told to, then answers what is not acknowledged, in order of sequence; if there is nothing, it
-        waits, woken by what arrives. What it answers stays unacknowledged, so the next call answers it
-        again unless it acknowledges it: a repeat is harmless, and nothing is lost with a lost answer.
-        A caller that receives from its own inbox is registered.
+        """ReceiveMessages is for callers that cannot hold a stream. It first acknowledges what the request
+        names, then returns unacknowledged deliveries in order of sequence; if there are none, it waits for
+        some. What it returns stays unacknowledged, so that the next call returns it again unless it
+        acknowledges it: safe to retry, and nothing is lost with a lost response. A caller that receives
+        from its own inbox is registered.
 
-        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
-        is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
-        caller's credential ended after the call had acknowledged something. INVALID_ARGUMENT
-        `REQUEST_TOO_LARGE` above 256 KiB.
+        Returns no deliveries if none came in time, or if the caller's credential ended after the call had
+        acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as
+        AcknowledgeMessages does, and then acknowledges nothing; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above
+        256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeMessages(self, request, context):
-        """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
-        through a sequence, or both. Committed before the answer; acknowledging again changes nothing, so
-        it repeats harmlessly. Very many deliveries are acknowledged in several commits, in order.
+        """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
+        through a sequence, or both. Committed before it returns. Safe to retry: acknowledging again changes
+        nothing. Very many deliveries are acknowledged in several commits, in order.
 
-        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the inbox has
-        not reached: nothing is acknowledged then.
+        Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
+        inbox has not reached, and then acknowledges nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetMessage(self, request, context):
-        """GetMessage answers one message with the receipt of each recipient; to an agent that is not its
-        sender, with its own receipt alone. NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also where it
-        neither sent nor received the message.
+        """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
+        also if it neither sent nor received the message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMessages(self, request, context):
-        """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-        the order of sequence in each inbox. An agent is answered what it sent or received, with receipts
-        as for GetMessage. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+        """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
+        order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
+        with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReceipts(self, request, context):
+        """ListReceipts returns what became of one message at each of its recipients, page by page, in the
+        order of the recipients. To an agent that did not send the message it returns only its own receipt.
+        Fails as GetMessage does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -296,6 +316,11 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.FromString,
                     response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesResponse.SerializeToString,
             ),
+            'ListReceipts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReceipts,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListReceiptsRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListReceiptsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'dovetail.messaging.v1.MessagingService', rpc_method_handlers)
@@ -305,37 +330,41 @@ def add_MessagingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MessagingService(object):
-    """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
-    and in order, until it is acknowledged.
+    """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
+    once and in order, until the agent acknowledges it.
 
-    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
-    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
-    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
+    credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it requires none, team and agent come from the
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
-    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
-    another team is ever seen. A write registers its caller.
+    is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
+    caller never sees anything of another team. A write registers its caller.
 
-    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
-    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
-    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
-    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
+    Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
+    fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired with `CREDENTIAL_ENDED`, which within 5 s also ends open streams and waiting calls. What the
+    role may not do at all fails with PERMISSION_DENIED `ROLE_REFUSED`; what it may do only to its own,
+    with `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
-    Times are UTC, stamped by the server, never running backwards within a team.
-    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
+    Times are UTC, stamped by the server, and never run backwards within a team.
+    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256. The labels of a filter
     match when all its pairs do.
+    Pages. `page_size` is 1 to 1,000, default (0): 50; a larger one counts as 1,000. `page_token` is the
+    last page's `next_page_token`, with the other fields as they were; empty: the first page.
 
-    Promises. A write that returned OK is on disk and seen by the next read of either service.
+    Promises. A write that returned OK is on disk, and the next read of either service sees it.
 
-    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
-    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
-    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
-    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
-    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
-    statuses stand at each RPC.
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
+    metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
+    google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
+    after every error without that ErrorInfo whatever its status (a library or something in between made
+    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
+    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
+    other statuses.
     """
 
     @staticmethod
@@ -571,6 +600,33 @@ class MessagingService(object):
             '/dovetail.messaging.v1.MessagingService/ListMessages',
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.SerializeToString,
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReceipts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/ListReceipts',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListReceiptsRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListReceiptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,37 +27,41 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MessagingServiceStub:
-    """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
-    and in order, until it is acknowledged.
+    """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
+    once and in order, until the agent acknowledges it.
 
-    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
-    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
-    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
+    credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it requires none, team and agent come from the
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
-    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
-    another team is ever seen. A write registers its caller.
+    is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
+    caller never sees anything of another team. A write registers its caller.
 
-    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
-    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
-    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
-    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
+    Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
+    fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired with `CREDENTIAL_ENDED`, which within 5 s also ends open streams and waiting calls. What the
+    role may not do at all fails with PERMISSION_DENIED `ROLE_REFUSED`; what it may do only to its own,
+    with `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
-    Times are UTC, stamped by the server, never running backwards within a team.
-    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
+    Times are UTC, stamped by the server, and never run backwards within a team.
+    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256. The labels of a filter
     match when all its pairs do.
+    Pages. `page_size` is 1 to 1,000, default (0): 50; a larger one counts as 1,000. `page_token` is the
+    last page's `next_page_token`, with the other fields as they were; empty: the first page.
 
-    Promises. A write that returned OK is on disk and seen by the next read of either service.
+    Promises. A write that returned OK is on disk, and the next read of either service sees it.
 
-    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
-    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
-    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
-    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
-    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
-    statuses stand at each RPC.
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
+    metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
+    google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
+    after every error without that ErrorInfo whatever its status (a library or something in between made
+    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
+    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
+    other statuses.
     """
 
     @_typing.overload
@@ -65,203 +69,217 @@ class MessagingServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MessagingServiceAsyncStub: ...
     RegisterAgent: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.RegisterAgentRequest, _messaging_pb2.RegisterAgentResponse]
-    """RegisterAgent makes an agent known, so that others can send to it. An agent that exists is
-    answered as it is, unchanged. Repeats harmlessly.
+    """RegisterAgent makes an agent known, so that others can send to it. Returns an agent that exists as
+    it is, unchanged. Safe to retry.
     """
     GetAgent: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.GetAgentRequest, _messaging_pb2.GetAgentResponse]
-    """GetAgent answers one agent. NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids."""
+    """GetAgent returns one agent. Fails with NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids."""
     ListAgents: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListAgentsRequest, _messaging_pb2.ListAgentsResponse]
-    """ListAgents answers the team's agents in order of `agent_id`, page by page."""
+    """ListAgents returns the team's agents in order of `agent_id`, page by page."""
     SendMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.SendMessageRequest, _messaging_pb2.SendMessageResponse]
-    """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit, and
-    answers each delivery's sequence. The sender is the caller, which must be an agent.
+    """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
+    a receipt for each recipient. The sender is the caller, which must be an agent.
 
-    NOT_FOUND `AGENT_NOT_FOUND` names the unknown recipients (ten at most, and how many there are),
-    `MESSAGE_NOT_FOUND` an unknown `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is
-    written then. A repeat with the
-    same `request_id` answers the message that the first call sent; with another payload it is
-    INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
+    `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
+    retry with the same `request_id`, which returns what the first call sent; fails with
+    INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
     SubscribeInbox: _grpc.UnaryStreamMultiCallable[_messaging_pb2.SubscribeInboxRequest, _messaging_pb2.SubscribeInboxResponse]
-    """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then what arrives, in
-    order of sequence, without a gap, and no delivery is skipped. At least once: what stays
-    unacknowledged comes again on the next subscription, not in the middle of this one. Streams on
-    one inbox are copies, not competitors. A caller that subscribes to its own inbox is registered.
+    """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
+    order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
+    next subscription, not within this one. Streams of one inbox are copies and do not compete. A
+    caller that subscribes to its own inbox is registered.
 
-    Every response carries `through_sequence`, the cursor to resume after. The stream has no end of
-    its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
+    Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
+    own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
 
-    Messages above 64 KiB are sent to a few streams at once. Who does not read one for 10 s, while
-    others wait, loses its stream with CANCELLED, and may resume.
+    Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
+    while other streams wait loses its stream with CANCELLED, and may resume.
 
-    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
-    RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
+    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+    RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
     INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
     ReceiveMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]
-    """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
-    told to, then answers what is not acknowledged, in order of sequence; if there is nothing, it
-    waits, woken by what arrives. What it answers stays unacknowledged, so the next call answers it
-    again unless it acknowledges it: a repeat is harmless, and nothing is lost with a lost answer.
-    A caller that receives from its own inbox is registered.
+    """ReceiveMessages is for callers that cannot hold a stream. It first acknowledges what the request
+    names, then returns unacknowledged deliveries in order of sequence; if there are none, it waits for
+    some. What it returns stays unacknowledged, so that the next call returns it again unless it
+    acknowledges it: safe to retry, and nothing is lost with a lost response. A caller that receives
+    from its own inbox is registered.
 
-    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
-    is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
-    caller's credential ended after the call had acknowledged something. INVALID_ARGUMENT
-    `REQUEST_TOO_LARGE` above 256 KiB.
+    Returns no deliveries if none came in time, or if the caller's credential ended after the call had
+    acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as
+    AcknowledgeMessages does, and then acknowledges nothing; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above
+    256 KiB.
     """
     AcknowledgeMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]
-    """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
-    through a sequence, or both. Committed before the answer; acknowledging again changes nothing, so
-    it repeats harmlessly. Very many deliveries are acknowledged in several commits, in order.
+    """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
+    through a sequence, or both. Committed before it returns. Safe to retry: acknowledging again changes
+    nothing. Very many deliveries are acknowledged in several commits, in order.
 
-    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the inbox has
-    not reached: nothing is acknowledged then.
+    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
+    inbox has not reached, and then acknowledges nothing.
     """
     GetMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.GetMessageRequest, _messaging_pb2.GetMessageResponse]
-    """GetMessage answers one message with the receipt of each recipient; to an agent that is not its
-    sender, with its own receipt alone. NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also where it
-    neither sent nor received the message.
+    """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
+    also if it neither sent nor received the message.
     """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]
-    """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-    the order of sequence in each inbox. An agent is answered what it sent or received, with receipts
-    as for GetMessage. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+    """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
+    order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
+    with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+    """
+    ListReceipts: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListReceiptsRequest, _messaging_pb2.ListReceiptsResponse]
+    """ListReceipts returns what became of one message at each of its recipients, page by page, in the
+    order of the recipients. To an agent that did not send the message it returns only its own receipt.
+    Fails as GetMessage does.
     """
 
 @_typing.type_check_only
 class MessagingServiceAsyncStub(MessagingServiceStub):
-    """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
-    and in order, until it is acknowledged.
+    """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
+    once and in order, until the agent acknowledges it.
 
-    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
-    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
-    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
+    credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it requires none, team and agent come from the
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
-    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
-    another team is ever seen. A write registers its caller.
+    is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
+    caller never sees anything of another team. A write registers its caller.
 
-    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
-    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
-    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
-    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
+    Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
+    fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired with `CREDENTIAL_ENDED`, which within 5 s also ends open streams and waiting calls. What the
+    role may not do at all fails with PERMISSION_DENIED `ROLE_REFUSED`; what it may do only to its own,
+    with `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
-    Times are UTC, stamped by the server, never running backwards within a team.
-    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
+    Times are UTC, stamped by the server, and never run backwards within a team.
+    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256. The labels of a filter
     match when all its pairs do.
+    Pages. `page_size` is 1 to 1,000, default (0): 50; a larger one counts as 1,000. `page_token` is the
+    last page's `next_page_token`, with the other fields as they were; empty: the first page.
 
-    Promises. A write that returned OK is on disk and seen by the next read of either service.
+    Promises. A write that returned OK is on disk, and the next read of either service sees it.
 
-    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
-    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
-    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
-    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
-    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
-    statuses stand at each RPC.
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
+    metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
+    google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
+    after every error without that ErrorInfo whatever its status (a library or something in between made
+    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
+    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
+    other statuses.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterAgent: _aio.UnaryUnaryMultiCallable[_messaging_pb2.RegisterAgentRequest, _messaging_pb2.RegisterAgentResponse]  # type: ignore[assignment]
-    """RegisterAgent makes an agent known, so that others can send to it. An agent that exists is
-    answered as it is, unchanged. Repeats harmlessly.
+    """RegisterAgent makes an agent known, so that others can send to it. Returns an agent that exists as
+    it is, unchanged. Safe to retry.
     """
     GetAgent: _aio.UnaryUnaryMultiCallable[_messaging_pb2.GetAgentRequest, _messaging_pb2.GetAgentResponse]  # type: ignore[assignment]
-    """GetAgent answers one agent. NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids."""
+    """GetAgent returns one agent. Fails with NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListAgentsRequest, _messaging_pb2.ListAgentsResponse]  # type: ignore[assignment]
-    """ListAgents answers the team's agents in order of `agent_id`, page by page."""
+    """ListAgents returns the team's agents in order of `agent_id`, page by page."""
     SendMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.SendMessageRequest, _messaging_pb2.SendMessageResponse]  # type: ignore[assignment]
-    """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit, and
-    answers each delivery's sequence. The sender is the caller, which must be an agent.
+    """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
+    a receipt for each recipient. The sender is the caller, which must be an agent.
 
-    NOT_FOUND `AGENT_NOT_FOUND` names the unknown recipients (ten at most, and how many there are),
-    `MESSAGE_NOT_FOUND` an unknown `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is
-    written then. A repeat with the
-    same `request_id` answers the message that the first call sent; with another payload it is
-    INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
+    `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
+    retry with the same `request_id`, which returns what the first call sent; fails with
+    INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
     SubscribeInbox: _aio.UnaryStreamMultiCallable[_messaging_pb2.SubscribeInboxRequest, _messaging_pb2.SubscribeInboxResponse]  # type: ignore[assignment]
-    """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then what arrives, in
-    order of sequence, without a gap, and no delivery is skipped. At least once: what stays
-    unacknowledged comes again on the next subscription, not in the middle of this one. Streams on
-    one inbox are copies, not competitors. A caller that subscribes to its own inbox is registered.
+    """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
+    order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
+    next subscription, not within this one. Streams of one inbox are copies and do not compete. A
+    caller that subscribes to its own inbox is registered.
 
-    Every response carries `through_sequence`, the cursor to resume after. The stream has no end of
-    its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
+    Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
+    own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
 
-    Messages above 64 KiB are sent to a few streams at once. Who does not read one for 10 s, while
-    others wait, loses its stream with CANCELLED, and may resume.
+    Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
+    while other streams wait loses its stream with CANCELLED, and may resume.
 
-    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
-    RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
+    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+    RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
     INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
     ReceiveMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]  # type: ignore[assignment]
-    """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
-    told to, then answers what is not acknowledged, in order of sequence; if there is nothing, it
-    waits, woken by what arrives. What it answers stays unacknowledged, so the next call answers it
-    again unless it acknowledges it: a repeat is harmless, and nothing is lost with a lost answer.
-    A caller that receives from its own inbox is registered.
+    """ReceiveMessages is for callers that cannot hold a stream. It first acknowledges what the request
+    names, then returns unacknowledged deliveries in order of sequence; if there are none, it waits for
+    some. What it returns stays unacknowledged, so that the next call returns it again unless it
+    acknowledges it: safe to retry, and nothing is lost with a lost response. A caller that receives
+    from its own inbox is registered.
 
-    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
-    is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
-    caller's credential ended after the call had acknowledged something. INVALID_ARGUMENT
-    `REQUEST_TOO_LARGE` above 256 KiB.
+    Returns no deliveries if none came in time, or if the caller's credential ended after the call had
+    acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as
+    AcknowledgeMessages does, and then acknowledges nothing; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above
+    256 KiB.
     """
     AcknowledgeMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]  # type: ignore[assignment]
-    """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
-    through a sequence, or both. Committed before the answer; acknowledging again changes nothing, so
-    it repeats harmlessly. Very many deliveries are acknowledged in several commits, in order.
+    """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
+    through a sequence, or both. Committed before it returns. Safe to retry: acknowledging again changes
+    nothing. Very many deliveries are acknowledged in several commits, in order.
 
-    NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the inbox has
-    not reached: nothing is acknowledged then.
+    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
+    inbox has not reached, and then acknowledges nothing.
     """
     GetMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.GetMessageRequest, _messaging_pb2.GetMessageResponse]  # type: ignore[assignment]
-    """GetMessage answers one message with the receipt of each recipient; to an agent that is not its
-    sender, with its own receipt alone. NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also where it
-    neither sent nor received the message.
+    """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
+    also if it neither sent nor received the message.
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]  # type: ignore[assignment]
-    """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-    the order of sequence in each inbox. An agent is answered what it sent or received, with receipts
-    as for GetMessage. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+    """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
+    order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
+    with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+    """
+    ListReceipts: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListReceiptsRequest, _messaging_pb2.ListReceiptsResponse]  # type: ignore[assignment]
+    """ListReceipts returns what became of one message at each of its recipients, page by page, in the
+    order of the recipients. To an agent that did not send the message it returns only its own receipt.
+    Fails as GetMessage does.
     """
 
 class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """MessagingService keeps one durable inbox per agent and delivers what is sent to it, at least once
-    and in order, until it is acknowledged.
+    """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
+    once and in order, until the agent acknowledges it.
 
-    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server asks for
-    credentials all three come from the bearer token in the call's metadata `authorization` (`Bearer
-    TOKEN`; see dovetail.admin.v1.AdminService). Where it asks for none, team and agent come from the
+    Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
+    credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
+    TOKEN`; see dovetail.admin.v1.AdminService). Where it requires none, team and agent come from the
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
-    is operator. Metadata that contradicts a token is PERMISSION_DENIED `CALLER_MISMATCH`. Nothing of
-    another team is ever seen. A write registers its caller.
+    is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
+    caller never sees anything of another team. A write registers its caller.
 
-    Rights. What each role may do, RPC by RPC, stands in docs/reference/rights.md. A missing or unknown
-    token is UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
-    expired `CREDENTIAL_ENDED`: within 5 s it ends open streams and waiting calls too. What the role may
-    not do at all is PERMISSION_DENIED `ROLE_REFUSED`, what it may do to its own alone `NOT_YOURS`.
+    Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
+    fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
+    expired with `CREDENTIAL_ENDED`, which within 5 s also ends open streams and waiting calls. What the
+    role may not do at all fails with PERMISSION_DENIED `ROLE_REFUSED`; what it may do only to its own,
+    with `NOT_YOURS`.
 
     Ids are 1 to 128 printable Unicode characters in NFC, without a leading or trailing space.
-    Times are UTC, stamped by the server, never running backwards within a team.
-    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256; a filter's labels
+    Times are UTC, stamped by the server, and never run backwards within a team.
+    Labels are at most 16 pairs; a key has 1 to 64 characters, a value 0 to 256. The labels of a filter
     match when all its pairs do.
+    Pages. `page_size` is 1 to 1,000, default (0): 50; a larger one counts as 1,000. `page_token` is the
+    last page's `next_page_token`, with the other fields as they were; empty: the first page.
 
-    Promises. A write that returned OK is on disk and seen by the next read of either service.
+    Promises. A write that returned OK is on disk, and the next read of either service sees it.
 
-    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list, metadata),
-    google.rpc.BadRequest with the fields that were wrong (ten at most), and google.rpc.RetryInfo where a retry
-    helps. Only an error with that ErrorInfo was made by Dovetail: after one, nothing was written, unless its
-    status is UNAVAILABLE or INTERNAL. After those two, and after every error without that ErrorInfo whatever
-    its status (a library or something between made it), the outcome is unknown: repeat the call with the same
-    `request_id`, open a stream again after its cursor. Every RPC may answer INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
-    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; the other
-    statuses stand at each RPC.
+    Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
+    metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
+    google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
+    after every error without that ErrorInfo whatever its status (a library or something in between made
+    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
+    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
+    other statuses.
     """
 
     @_abc_1.abstractmethod
@@ -270,8 +288,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.RegisterAgentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.RegisterAgentResponse, _abc.Awaitable[_messaging_pb2.RegisterAgentResponse]]:
-        """RegisterAgent makes an agent known, so that others can send to it. An agent that exists is
-        answered as it is, unchanged. Repeats harmlessly.
+        """RegisterAgent makes an agent known, so that others can send to it. Returns an agent that exists as
+        it is, unchanged. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -280,7 +298,7 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.GetAgentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.GetAgentResponse, _abc.Awaitable[_messaging_pb2.GetAgentResponse]]:
-        """GetAgent answers one agent. NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids."""
+        """GetAgent returns one agent. Fails with NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids."""
 
     @_abc_1.abstractmethod
     def ListAgents(
@@ -288,7 +306,7 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.ListAgentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.ListAgentsResponse, _abc.Awaitable[_messaging_pb2.ListAgentsResponse]]:
-        """ListAgents answers the team's agents in order of `agent_id`, page by page."""
+        """ListAgents returns the team's agents in order of `agent_id`, page by page."""
 
     @_abc_1.abstractmethod
     def SendMessage(
@@ -296,14 +314,13 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.SendMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.SendMessageResponse, _abc.Awaitable[_messaging_pb2.SendMessageResponse]]:
-        """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit, and
-        answers each delivery's sequence. The sender is the caller, which must be an agent.
+        """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
+        a receipt for each recipient. The sender is the caller, which must be an agent.
 
-        NOT_FOUND `AGENT_NOT_FOUND` names the unknown recipients (ten at most, and how many there are),
-        `MESSAGE_NOT_FOUND` an unknown `in_reply_to`, `TASK_NOT_FOUND` an unknown `task_id`; nothing is
-        written then. A repeat with the
-        same `request_id` answers the message that the first call sent; with another payload it is
-        INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
+        `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
+        retry with the same `request_id`, which returns what the first call sent; fails with
+        INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """
 
     @_abc_1.abstractmethod
@@ -312,19 +329,19 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.SubscribeInboxRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_messaging_pb2.SubscribeInboxResponse], _abc.AsyncIterator[_messaging_pb2.SubscribeInboxResponse]]:
-        """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then what arrives, in
-        order of sequence, without a gap, and no delivery is skipped. At least once: what stays
-        unacknowledged comes again on the next subscription, not in the middle of this one. Streams on
-        one inbox are copies, not competitors. A caller that subscribes to its own inbox is registered.
+        """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
+        order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
+        next subscription, not within this one. Streams of one inbox are copies and do not compete. A
+        caller that subscribes to its own inbox is registered.
 
-        Every response carries `through_sequence`, the cursor to resume after. The stream has no end of
-        its own; a stopping server sends a CLOSING mark with the cursor and ends it with UNAVAILABLE.
+        Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
+        own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
 
-        Messages above 64 KiB are sent to a few streams at once. Who does not read one for 10 s, while
-        others wait, loses its stream with CANCELLED, and may resume.
+        Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
+        while other streams wait loses its stream with CANCELLED, and may resume.
 
-        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
-        RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` where the caller has 1,000 streams on this server.
+        Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+        RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
         INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
 
@@ -334,16 +351,16 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.ReceiveMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.ReceiveMessagesResponse, _abc.Awaitable[_messaging_pb2.ReceiveMessagesResponse]]:
-        """ReceiveMessages is the way in for a caller that cannot hold a stream. It acknowledges what it is
-        told to, then answers what is not acknowledged, in order of sequence; if there is nothing, it
-        waits, woken by what arrives. What it answers stays unacknowledged, so the next call answers it
-        again unless it acknowledges it: a repeat is harmless, and nothing is lost with a lost answer.
-        A caller that receives from its own inbox is registered.
+        """ReceiveMessages is for callers that cannot hold a stream. It first acknowledges what the request
+        names, then returns unacknowledged deliveries in order of sequence; if there are none, it waits for
+        some. What it returns stays unacknowledged, so that the next call returns it again unless it
+        acknowledges it: safe to retry, and nothing is lost with a lost response. A caller that receives
+        from its own inbox is registered.
 
-        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as for AcknowledgeMessages: nothing
-        is acknowledged then. An answer without deliveries is no error: nothing came in time, or the
-        caller's credential ended after the call had acknowledged something. INVALID_ARGUMENT
-        `REQUEST_TOO_LARGE` above 256 KiB.
+        Returns no deliveries if none came in time, or if the caller's credential ended after the call had
+        acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as
+        AcknowledgeMessages does, and then acknowledges nothing; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above
+        256 KiB.
         """
 
     @_abc_1.abstractmethod
@@ -352,12 +369,12 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.AcknowledgeMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.AcknowledgeMessagesResponse, _abc.Awaitable[_messaging_pb2.AcknowledgeMessagesResponse]]:
-        """AcknowledgeMessages says that the recipient is done with deliveries, named one by one, or all
-        through a sequence, or both. Committed before the answer; acknowledging again changes nothing, so
-        it repeats harmlessly. Very many deliveries are acknowledged in several commits, in order.
+        """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
+        through a sequence, or both. Committed before it returns. Safe to retry: acknowledging again changes
+        nothing. Very many deliveries are acknowledged in several commits, in order.
 
-        NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the inbox has
-        not reached: nothing is acknowledged then.
+        Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
+        inbox has not reached, and then acknowledges nothing.
         """
 
     @_abc_1.abstractmethod
@@ -366,9 +383,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.GetMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.GetMessageResponse, _abc.Awaitable[_messaging_pb2.GetMessageResponse]]:
-        """GetMessage answers one message with the receipt of each recipient; to an agent that is not its
-        sender, with its own receipt alone. NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also where it
-        neither sent nor received the message.
+        """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
+        also if it neither sent nor received the message.
         """
 
     @_abc_1.abstractmethod
@@ -377,9 +393,20 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_pb2.ListMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.ListMessagesResponse, _abc.Awaitable[_messaging_pb2.ListMessagesResponse]]:
-        """ListMessages answers messages, page by page, in the order in which they were sent, which is also
-        the order of sequence in each inbox. An agent is answered what it sent or received, with receipts
-        as for GetMessage. NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+        """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
+        order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
+        with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListReceipts(
+        self,
+        request: _messaging_pb2.ListReceiptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.ListReceiptsResponse, _abc.Awaitable[_messaging_pb2.ListReceiptsResponse]]:
+        """ListReceipts returns what became of one message at each of its recipients, page by page, in the
+        order of the recipients. To an agent that did not send the message it returns only its own receipt.
+        Fails as GetMessage does.
         """
 
 def add_MessagingServiceServicer_to_server(servicer: MessagingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

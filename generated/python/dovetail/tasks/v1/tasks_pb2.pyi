@@ -31,35 +31,35 @@ class _TaskState:
 class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
-    """Never in an answer."""
+    """Never returned."""
     TASK_STATE_PENDING: _TaskState.ValueType  # 1
     """Waiting to be started, assigned or not."""
     TASK_STATE_IN_PROGRESS: _TaskState.ValueType  # 2
     """Being worked on."""
     TASK_STATE_INPUT_REQUIRED: _TaskState.ValueType  # 3
-    """Waiting for an answer."""
+    """Waiting for an answer to its holder's question."""
     TASK_STATE_COMPLETED: _TaskState.ValueType  # 4
-    """Ended well."""
+    """Ended with a result."""
     TASK_STATE_FAILED: _TaskState.ValueType  # 5
-    """Ended badly."""
+    """Ended with a failure."""
     TASK_STATE_CANCELLED: _TaskState.ValueType  # 6
     """Called off."""
 
 class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
-    """TaskState is where a task stands in its life."""
+    """TaskState is where a task is in its life."""
 
 TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
-"""Never in an answer."""
+"""Never returned."""
 TASK_STATE_PENDING: TaskState.ValueType  # 1
 """Waiting to be started, assigned or not."""
 TASK_STATE_IN_PROGRESS: TaskState.ValueType  # 2
 """Being worked on."""
 TASK_STATE_INPUT_REQUIRED: TaskState.ValueType  # 3
-"""Waiting for an answer."""
+"""Waiting for an answer to its holder's question."""
 TASK_STATE_COMPLETED: TaskState.ValueType  # 4
-"""Ended well."""
+"""Ended with a result."""
 TASK_STATE_FAILED: TaskState.ValueType  # 5
-"""Ended badly."""
+"""Ended with a failure."""
 TASK_STATE_CANCELLED: TaskState.ValueType  # 6
 """Called off."""
 Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
@@ -73,9 +73,9 @@ class _NotifyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Notify.ValueTy
     NOTIFY_UNSPECIFIED: _Notify.ValueType  # 0
     """ALL."""
     NOTIFY_ALL: _Notify.ValueType  # 1
-    """To all whom the change concerns."""
+    """To all agents that the table at TaskService names."""
     NOTIFY_NONE: _Notify.ValueType  # 2
-    """To nobody."""
+    """None is written."""
 
 class Notify(_Notify, metaclass=_NotifyEnumTypeWrapper):
     """Notify says whether a change writes notices."""
@@ -83,9 +83,9 @@ class Notify(_Notify, metaclass=_NotifyEnumTypeWrapper):
 NOTIFY_UNSPECIFIED: Notify.ValueType  # 0
 """ALL."""
 NOTIFY_ALL: Notify.ValueType  # 1
-"""To all whom the change concerns."""
+"""To all agents that the table at TaskService names."""
 NOTIFY_NONE: Notify.ValueType  # 2
-"""To nobody."""
+"""None is written."""
 Global___Notify: _TypeAlias = Notify  # noqa: Y015
 
 class _ReportBasis:
@@ -95,20 +95,20 @@ class _ReportBasis:
 class _ReportBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportBasis.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REPORT_BASIS_UNSPECIFIED: _ReportBasis.ValueType  # 0
-    """Never in an answer."""
+    """Never returned."""
     REPORT_BASIS_SCAN: _ReportBasis.ValueType  # 1
-    """By reading every task that the filter chooses; all its figures are exact.
-    2 is kept for figures kept beside the tasks.
+    """By reading every task that the filter chooses: all figures are exact.
+    2 is kept for figures that are kept beside the tasks: there the percentiles are estimates.
     """
 
 class ReportBasis(_ReportBasis, metaclass=_ReportBasisEnumTypeWrapper):
-    """ReportBasis tells how a report was computed."""
+    """ReportBasis is how a report was computed."""
 
 REPORT_BASIS_UNSPECIFIED: ReportBasis.ValueType  # 0
-"""Never in an answer."""
+"""Never returned."""
 REPORT_BASIS_SCAN: ReportBasis.ValueType  # 1
-"""By reading every task that the filter chooses; all its figures are exact.
-2 is kept for figures kept beside the tasks.
+"""By reading every task that the filter chooses: all figures are exact.
+2 is kept for figures that are kept beside the tasks: there the percentiles are estimates.
 """
 Global___ReportBasis: _TypeAlias = ReportBasis  # noqa: Y015
 
@@ -166,11 +166,12 @@ class Task(_message.Message):
     POOLED_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
-    WAITING_FOR_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_COUNT_FIELD_NUMBER: _builtins.int
     SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
-    BACKOFF_FIELD_NUMBER: _builtins.int
+    INITIAL_BACKOFF_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """Chosen by the caller or made by the server ("t1", "t2", …); unique in the team for ever."""
     title: _builtins.str
@@ -178,28 +179,28 @@ class Task(_message.Message):
     description: _builtins.str
     """What is to be done, at length: 0 to 256 KiB of text."""
     state: Global___TaskState.ValueType
-    """Where it stands. Set by the server."""
+    """Set by the server."""
     assignee_id: _builtins.str
-    """Who is to do it, or empty."""
+    """The agent that is to do it, or empty."""
     creator_id: _builtins.str
-    """Who created it; empty for a caller without an agent. Set by the server."""
+    """The agent that created it; empty for a caller without an agent. Set by the server."""
     priority: _builtins.int
     """Higher is more urgent. Default: 0."""
     thread_id: _builtins.str
-    """The thread in which its notices stand. Default: the `task_id`."""
+    """The thread of its notices. Default: the `task_id`."""
     cancel_reason: _builtins.str
-    """Why it was cancelled, if the one who did so said why."""
+    """Of a CANCELLED task: why, or empty."""
     attempt: _builtins.int
     """How often it was started since it was created or reopened. Set by the server."""
     etag: _builtins.str
-    """Changes with every change of the task but for heartbeats and `waiting_for`; opaque. Set by the
-    server.
+    """Differs after every change of the task except heartbeats and `waiting_for_count`; opaque. Set by
+    the server.
     """
     pooled: _builtins.bool
-    """Whether it goes back to the pool when it becomes PENDING again. Set by the server."""
+    """Whether it returns to the pool when it becomes PENDING again. Set by the server."""
     parent_task_id: _builtins.str
-    """The task of which it is a part, or empty."""
-    waiting_for: _builtins.int
+    """The task of which it is a sub-task, or empty."""
+    waiting_for_count: _builtins.int
     """How many of `depends_on` are not COMPLETED. Set by the server."""
     max_attempts: _builtins.int
     """How many attempts may fail, by retryable failures and lost leases: 1 to 1,000. Default: 5."""
@@ -215,13 +216,11 @@ class Task(_message.Message):
 
     @_builtins.property
     def result(self) -> Global___TaskResult:
-        """What the work gave; set when COMPLETED."""
+        """Of a COMPLETED task."""
 
     @_builtins.property
     def failure(self) -> Global___TaskFailure:
-        """What went wrong; set when FAILED. While another attempt is to be made or under way: what went wrong
-        in the last one that failed.
-        """
+        """Of a FAILED task."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -249,15 +248,15 @@ class Task(_message.Message):
 
     @_builtins.property
     def progress(self) -> Global___TaskProgress:
-        """How far the work is, as its holder last said; unset before. Set by HeartbeatTask."""
+        """How far the work is, by its holder's last heartbeat that said so; unset before."""
 
     @_builtins.property
     def question(self) -> Global___TaskQuestion:
-        """What was last asked; set once something was. Set by RequestInput."""
+        """The last question; unset before. Set by RequestTaskInput."""
 
     @_builtins.property
     def answer(self) -> Global___TaskAnswer:
-        """What was last answered; unset while a question is open. Set by ProvideInput."""
+        """The answer to it; unset while the question is open. Set by ProvideTaskInput."""
 
     @_builtins.property
     def lease(self) -> Global___Lease:
@@ -272,11 +271,16 @@ class Task(_message.Message):
         """Before this time it may not start; unset: at once. A retry sets it to the end of the backoff."""
 
     @_builtins.property
-    def backoff(self) -> _duration_pb2.Duration:
-        """How long a retry waits after the first failure; it doubles with each further one, up to a day.
+    def initial_backoff(self) -> _duration_pb2.Duration:
+        """How long a retry waits after the first failure; doubles with each further one, up to a day.
         0 to 1 day. Default: 1 s. A lost lease is retried at once.
-        25 to 29 are kept for questions, 32 to 39 for leases, 43 to 49 for dependencies, 54 to 59 for
-        retries.
+        """
+
+    @_builtins.property
+    def last_failure(self) -> Global___TaskFailure:
+        """The failure after which the last retry came; unset before, and after ReopenTask.
+        25 to 29 are kept for questions, 32 to 39 for leases, 43 to 49 for dependencies, 55 to 59 for
+        retries and attempts, 60 to 69 for queues, usage and the number of the last event.
         """
 
     def __init__(
@@ -310,17 +314,20 @@ class Task(_message.Message):
         pooled: _builtins.bool = ...,
         depends_on: _abc.Iterable[_builtins.str] | None = ...,
         parent_task_id: _builtins.str = ...,
-        waiting_for: _builtins.int = ...,
+        waiting_for_count: _builtins.int = ...,
         schedule_time: _timestamp_pb2.Timestamp | None = ...,
         max_attempts: _builtins.int = ...,
         failed_attempts: _builtins.int = ...,
-        backoff: _duration_pb2.Duration | None = ...,
+        initial_backoff: _duration_pb2.Duration | None = ...,
+        last_failure: Global___TaskFailure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "backoff", b"backoff", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "failure", b"failure", "input", b"input", "lease", b"lease", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "last_failure", b"last_failure", "lease", b"lease", "outcome", b"outcome", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "backoff", b"backoff", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "input", b"input", "labels", b"labels", "lease", b"lease", "max_attempts", b"max_attempts", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "update_time", b"update_time", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "last_failure", b"last_failure", "lease", b"lease", "max_attempts", b"max_attempts", "outcome", b"outcome", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "update_time", b"update_time", "waiting_for_count", b"waiting_for_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "failure", "cancel_reason"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
 
@@ -330,27 +337,27 @@ class Lease(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    LENGTH_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def length(self) -> _duration_pb2.Duration:
-        """For how long each heartbeat makes it last."""
+    def duration(self) -> _duration_pb2.Duration:
+        """For how long each heartbeat renews it."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it would be lost without another heartbeat: a hint, by the clock of the server that wrote it.
-        Unset while INPUT_REQUIRED: its clock is stopped.
+        Unset while INPUT_REQUIRED, when it cannot be lost.
         """
 
     def __init__(
         self,
         *,
-        length: _duration_pb2.Duration | None = ...,
+        duration: _duration_pb2.Duration | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "length", b"length"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "length", b"length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "expire_time", b"expire_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -393,7 +400,7 @@ class TaskQuestion(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     ASK_TIME_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """Who shall answer."""
+    """The agent that is asked."""
     text: _builtins.str
     """For people: 1 byte to 64 KiB of text."""
     @_builtins.property
@@ -450,7 +457,7 @@ Global___TaskAnswer: _TypeAlias = TaskAnswer  # noqa: Y015
 
 @_typing.final
 class TaskResult(_message.Message):
-    """TaskResult is what a completed task gave."""
+    """TaskResult is what the work on a task produced."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -462,6 +469,7 @@ class TaskResult(_message.Message):
     def data(self) -> _struct_pb2.Struct:
         """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
         10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
+        3 to 9 are kept for artifacts and usage.
         """
 
     def __init__(
@@ -480,7 +488,7 @@ Global___TaskResult: _TypeAlias = TaskResult  # noqa: Y015
 
 @_typing.final
 class TaskFailure(_message.Message):
-    """TaskFailure is why a task failed."""
+    """TaskFailure is why an attempt failed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -491,7 +499,7 @@ class TaskFailure(_message.Message):
     """For people: 1 byte to 64 KiB of text."""
     retryable: _builtins.bool
     """Whether another attempt may do better; see FailTask. Default: no.
-    4 to 9 are kept for retries.
+    4 to 9 are kept for retries and late results.
     """
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
@@ -513,36 +521,6 @@ class TaskFailure(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TaskFailure: _TypeAlias = TaskFailure  # noqa: Y015
-
-@_typing.final
-class NoticeReceipt(_message.Message):
-    """NoticeReceipt tells of a notice that a change wrote, in the same commit."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RECIPIENT_ID_FIELD_NUMBER: _builtins.int
-    SEQUENCE_FIELD_NUMBER: _builtins.int
-    MESSAGE_ID_FIELD_NUMBER: _builtins.int
-    recipient_id: _builtins.str
-    """Whose inbox it is in."""
-    sequence: _builtins.int
-    """Where in that inbox."""
-    message_id: _builtins.str
-    """Which message it is."""
-    def __init__(
-        self,
-        *,
-        recipient_id: _builtins.str = ...,
-        sequence: _builtins.int = ...,
-        message_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "recipient_id", b"recipient_id", "sequence", b"sequence"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NoticeReceipt: _TypeAlias = NoticeReceipt  # noqa: Y015
 
 @_typing.final
 class TaskFilter(_message.Message):
@@ -575,48 +553,38 @@ class TaskFilter(_message.Message):
     UNASSIGNED_FIELD_NUMBER: _builtins.int
     CREATOR_IDS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_UNTIL_FIELD_NUMBER: _builtins.int
-    END_TIME_FROM_FIELD_NUMBER: _builtins.int
-    END_TIME_UNTIL_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
     unassigned: _builtins.bool
-    """Assigned to nobody; together with `assignee_ids`, either."""
+    """Without an assignee; together with `assignee_ids`, either."""
     parent_task_id: _builtins.str
-    """Parts of this task. Empty: no condition."""
+    """Sub-tasks of this task. Empty: no condition.
+    11 to 19 are kept for queues.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskState.ValueType]:
-        """In any of these states. Empty: in any. At most 1,000."""
+        """In one of these states. Empty: in any. At most 1,000."""
 
     @_builtins.property
     def assignee_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Assigned to any of these agents. Empty: no condition, unless `unassigned` is set. At
-        most 1,000.
-        """
+        """Assigned to one of these agents. Empty: no condition, unless `unassigned` is set. At most 1,000."""
 
     @_builtins.property
     def creator_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Created by any of these agents. Empty: by anyone. At most 1,000."""
+        """Created by one of these agents. Empty: by any. At most 1,000."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """With all of these labels."""
 
     @_builtins.property
-    def create_time_from(self) -> _timestamp_pb2.Timestamp:
-        """Created at this time or later. Unset: no bound."""
+    def create_time(self) -> _types_pb2.TimeRange:
+        """Created in this time. Unset: at any."""
 
     @_builtins.property
-    def create_time_until(self) -> _timestamp_pb2.Timestamp:
-        """Created before this time. Unset: no bound."""
-
-    @_builtins.property
-    def end_time_from(self) -> _timestamp_pb2.Timestamp:
-        """Ended at this time or later. Unset: no bound."""
-
-    @_builtins.property
-    def end_time_until(self) -> _timestamp_pb2.Timestamp:
-        """Ended before this time. Unset: no bound."""
+    def end_time(self) -> _types_pb2.TimeRange:
+        """Ended in this time. Unset: at any, or not yet."""
 
     def __init__(
         self,
@@ -626,15 +594,13 @@ class TaskFilter(_message.Message):
         unassigned: _builtins.bool = ...,
         creator_ids: _abc.Iterable[_builtins.str] | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        create_time_from: _timestamp_pb2.Timestamp | None = ...,
-        create_time_until: _timestamp_pb2.Timestamp | None = ...,
-        end_time_from: _timestamp_pb2.Timestamp | None = ...,
-        end_time_until: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _types_pb2.TimeRange | None = ...,
+        end_time: _types_pb2.TimeRange | None = ...,
         parent_task_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "end_time_from", b"end_time_from", "end_time_until", b"end_time_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_ids", b"assignee_ids", "create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "creator_ids", b"creator_ids", "end_time_from", b"end_time_from", "end_time_until", b"end_time_until", "labels", b"labels", "parent_task_id", b"parent_task_id", "states", b"states", "unassigned", b"unassigned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_ids", b"assignee_ids", "create_time", b"create_time", "creator_ids", b"creator_ids", "end_time", b"end_time", "labels", b"labels", "parent_task_id", b"parent_task_id", "states", b"states", "unassigned", b"unassigned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -682,7 +648,7 @@ class CreateTaskRequest(_message.Message):
     PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
     SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
-    BACKOFF_FIELD_NUMBER: _builtins.int
+    INITIAL_BACKOFF_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """An id of the caller's choice. Default: made by the server."""
     title: _builtins.str
@@ -694,13 +660,13 @@ class CreateTaskRequest(_message.Message):
     priority: _builtins.int
     """Higher is more urgent. Default: 0."""
     thread_id: _builtins.str
-    """The thread in which its notices stand. Default: the `task_id`."""
+    """The thread of its notices. Default: the `task_id`."""
     notify: Global___Notify.ValueType
     """Default: ALL."""
     request_id: _builtins.str
-    """Makes a repeat safe: an id chosen by the caller, remembered for the caller."""
+    """Makes a repeat safe: an id chosen by the caller."""
     parent_task_id: _builtins.str
-    """The task of which it is a part: a known id, or empty."""
+    """The task of which it is a sub-task: a known id, or empty."""
     max_attempts: _builtins.int
     """How many attempts may fail: 1 to 1,000; default (0): 5."""
     @_builtins.property
@@ -730,7 +696,7 @@ class CreateTaskRequest(_message.Message):
         """Before this time it may not start. Default: at once."""
 
     @_builtins.property
-    def backoff(self) -> _duration_pb2.Duration:
+    def initial_backoff(self) -> _duration_pb2.Duration:
         """How long a retry waits after the first failure: 0 to 1 day. Default: 1 s."""
 
     def __init__(
@@ -752,11 +718,11 @@ class CreateTaskRequest(_message.Message):
         parent_task_id: _builtins.str = ...,
         schedule_time: _timestamp_pb2.Timestamp | None = ...,
         max_attempts: _builtins.int = ...,
-        backoff: _duration_pb2.Duration | None = ...,
+        initial_backoff: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "due_time", b"due_time", "input", b"input", "schedule_time", b"schedule_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "schedule_time", b"schedule_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "backoff", b"backoff", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "input", b"input", "labels", b"labels", "max_attempts", b"max_attempts", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "max_attempts", b"max_attempts", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -764,7 +730,7 @@ Global___CreateTaskRequest: _TypeAlias = CreateTaskRequest  # noqa: Y015
 
 @_typing.final
 class CreateTaskResponse(_message.Message):
-    """CreateTaskResponse answers the task as it now is."""
+    """CreateTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -775,14 +741,14 @@ class CreateTaskResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -798,15 +764,18 @@ class BatchCreateTasksRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TASKS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NOTIFY_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Makes a repeat of the whole safe."""
+    """Makes a repeat of the whole batch safe."""
+    notify: Global___Notify.ValueType
+    """Default: ALL."""
     @_builtins.property
-    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateTaskRequest]:
-        """1 to 1,000 tasks, in the order in which they are made. Their own `request_id` must be empty, and
-        `acknowledge_sequences` too.
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateTaskRequest]:
+        """1 to 1,000, in the order in which the tasks are made. Their own `request_id`, `notify` and
+        `acknowledge_sequences` must be unset: the batch has one for all.
         """
 
     @_builtins.property
@@ -816,13 +785,14 @@ class BatchCreateTasksRequest(_message.Message):
     def __init__(
         self,
         *,
-        tasks: _abc.Iterable[Global___CreateTaskRequest] | None = ...,
+        requests: _abc.Iterable[Global___CreateTaskRequest] | None = ...,
         request_id: _builtins.str = ...,
+        notify: Global___Notify.ValueType = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "request_id", b"request_id", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "notify", b"notify", "request_id", b"request_id", "requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -830,7 +800,7 @@ Global___BatchCreateTasksRequest: _TypeAlias = BatchCreateTasksRequest  # noqa: 
 
 @_typing.final
 class BatchCreateTasksResponse(_message.Message):
-    """BatchCreateTasksResponse answers the tasks as they now are."""
+    """BatchCreateTasksResponse returns the tasks as they now are."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -839,18 +809,18 @@ class BatchCreateTasksResponse(_message.Message):
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
         """In the order of the request, in outline: without title, description, input, labels, dependencies,
-        progress note, result, failure, question and answer.
+        progress note, outcome, last failure, question and answer.
         """
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
-        """The notices that the call wrote; in the answer of a repeat, those of the first task alone."""
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
+        """The notices that the call wrote; after a repeat, those of the first task alone."""
 
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[Global___Task] | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -884,7 +854,7 @@ Global___GetTaskRequest: _TypeAlias = GetTaskRequest  # noqa: Y015
 
 @_typing.final
 class GetTaskResponse(_message.Message):
-    """GetTaskResponse answers a task."""
+    """GetTaskResponse returns a task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -919,9 +889,9 @@ class ListTasksRequest(_message.Message):
     order: _types_pb2.Order.ValueType
     """Default: OLDEST_FIRST."""
     page_size: _builtins.int
-    """1 to 1,000; default (0): 50. A page also ends at 1 MiB, or one task."""
+    """How many at most; a page also ends at 1 MiB, or one task."""
     page_token: _builtins.str
-    """From the last page's `next_page_token`, with the other fields as they were; empty: the first page."""
+    """Where to go on; empty: the first page."""
     @_builtins.property
     def filter(self) -> Global___TaskFilter:
         """Only these tasks. Default: all."""
@@ -944,7 +914,7 @@ Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
 
 @_typing.final
 class ListTasksResponse(_message.Message):
-    """ListTasksResponse answers a page of tasks."""
+    """ListTasksResponse returns a page of tasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -991,14 +961,14 @@ class UpdateTaskRequest(_message.Message):
     """Makes a repeat safe."""
     @_builtins.property
     def task(self) -> Global___Task:
-        """`task_id` names the task; the fields that the mask names carry the new values, the others do not
-        count.
+        """`task_id` names the task; the fields that the mask names carry the new values, all others are
+        ignored.
         """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """One or more of: title, description, priority, labels, due_time, schedule_time, max_attempts,
-        backoff, depends_on.
+        initial_backoff, depends_on.
         """
 
     def __init__(
@@ -1020,7 +990,7 @@ Global___UpdateTaskRequest: _TypeAlias = UpdateTaskRequest  # noqa: Y015
 
 @_typing.final
 class UpdateTaskResponse(_message.Message):
-    """UpdateTaskResponse answers the task as it now is."""
+    """UpdateTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1031,14 +1001,14 @@ class UpdateTaskResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1080,19 +1050,19 @@ Global___DeleteTaskRequest: _TypeAlias = DeleteTaskRequest  # noqa: Y015
 
 @_typing.final
 class DeleteTaskResponse(_message.Message):
-    """DeleteTaskResponse tells what the removal wrote."""
+    """DeleteTaskResponse returns what the removal wrote."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1119,7 +1089,7 @@ class AssignTaskRequest(_message.Message):
     assignee_id: _builtins.str
     """A known agent."""
     force: _builtins.bool
-    """Also from one who is working on it."""
+    """Also if it is IN_PROGRESS or INPUT_REQUIRED."""
     etag: _builtins.str
     """The etag that the task must have. Empty: any."""
     notify: Global___Notify.ValueType
@@ -1146,7 +1116,7 @@ Global___AssignTaskRequest: _TypeAlias = AssignTaskRequest  # noqa: Y015
 
 @_typing.final
 class AssignTaskResponse(_message.Message):
-    """AssignTaskResponse answers the task as it now is."""
+    """AssignTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1157,14 +1127,14 @@ class AssignTaskResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1188,7 +1158,7 @@ class UnassignTaskRequest(_message.Message):
     task_id: _builtins.str
     """The task."""
     force: _builtins.bool
-    """Also from one who is working on it."""
+    """Also if it is IN_PROGRESS or INPUT_REQUIRED."""
     etag: _builtins.str
     """The etag that the task must have. Empty: any."""
     notify: Global___Notify.ValueType
@@ -1214,7 +1184,7 @@ Global___UnassignTaskRequest: _TypeAlias = UnassignTaskRequest  # noqa: Y015
 
 @_typing.final
 class UnassignTaskResponse(_message.Message):
-    """UnassignTaskResponse answers the task as it now is."""
+    """UnassignTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1225,14 +1195,14 @@ class UnassignTaskResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1248,44 +1218,47 @@ class ClaimTaskRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    WAIT_FIELD_NUMBER: _builtins.int
+    MAX_WAIT_FIELD_NUMBER: _builtins.int
     MAX_TASKS_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    LEASE_FIELD_NUMBER: _builtins.int
+    LEASE_DURATION_FIELD_NUMBER: _builtins.int
     max_tasks: _builtins.int
-    """How many tasks at most: 1 to 100; default (0): 1. Fewer may be ready; an answer also ends at
+    """How many tasks at most: 1 to 100; default (0): 1. Fewer may be ready; a response also ends at
     1 MiB, or one task.
     """
     request_id: _builtins.str
-    """Makes a repeat safe. It answers the same tasks and tokens, without those whose lease has ended
-    since; where the first answered no tasks, it is a claim like any other. Of a claim and its repeat
-    that wait at the same time one takes tasks, and both answer them. A repeat may differ in `wait`.
+    """Makes a repeat safe, which returns the same tasks and tokens, without those whose lease has ended
+    since; if the first returned no tasks, the repeat is a claim like any other. Of a claim and its
+    repeat that wait at the same time one takes tasks, and both return them. A repeat may differ in
+    `max_wait`.
     """
     @_builtins.property
-    def wait(self) -> _duration_pb2.Duration:
-        """How long to wait when nothing is ready: 0 to 50 s. Default: not at all."""
+    def max_wait(self) -> _duration_pb2.Duration:
+        """How long to wait while nothing is ready: 0 to 50 s. Default: 0."""
 
     @_builtins.property
     def filter(self) -> Global___TaskFilter:
         """Only tasks that it chooses; `states`, `assignee_ids` and `unassigned` must be empty. Default: all."""
 
     @_builtins.property
-    def lease(self) -> _duration_pb2.Duration:
-        """The length of each task's lease: 10 s to 1 h. Default: 60 s."""
+    def lease_duration(self) -> _duration_pb2.Duration:
+        """The duration of each task's lease: 10 s to 1 h. Default: 60 s.
+        5 to 9 are kept for queues.
+        """
 
     def __init__(
         self,
         *,
-        wait: _duration_pb2.Duration | None = ...,
+        max_wait: _duration_pb2.Duration | None = ...,
         max_tasks: _builtins.int = ...,
         filter: Global___TaskFilter | None = ...,
         request_id: _builtins.str = ...,
-        lease: _duration_pb2.Duration | None = ...,
+        lease_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease", b"lease", "wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease_duration", b"lease_duration", "max_wait", b"max_wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease", b"lease", "max_tasks", b"max_tasks", "request_id", b"request_id", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "lease_duration", b"lease_duration", "max_tasks", b"max_tasks", "max_wait", b"max_wait", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1293,14 +1266,17 @@ Global___ClaimTaskRequest: _TypeAlias = ClaimTaskRequest  # noqa: Y015
 
 @_typing.final
 class ClaimTaskResponse(_message.Message):
-    """ClaimTaskResponse answers what was claimed."""
+    """ClaimTaskResponse returns what was claimed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimedTask]:
-        """The tasks, now IN_PROGRESS and the caller's; none: nothing was ready in time."""
+        """The tasks, now IN_PROGRESS and the caller's; none: nothing was ready in time.
+        2 is kept for the reason of an empty response (nothing ready, paused, limited), 3 for the time after
+        which a retry may help.
+        """
 
     def __init__(
         self,
@@ -1352,7 +1328,7 @@ class StartTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    LEASE_FIELD_NUMBER: _builtins.int
+    LEASE_DURATION_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     etag: _builtins.str
@@ -1360,8 +1336,8 @@ class StartTaskRequest(_message.Message):
     request_id: _builtins.str
     """Makes a repeat safe."""
     @_builtins.property
-    def lease(self) -> _duration_pb2.Duration:
-        """Start it under a lease of this length: 10 s to 1 h. Default: without a lease."""
+    def lease_duration(self) -> _duration_pb2.Duration:
+        """Start it under a lease of this duration: 10 s to 1 h. Default: without a lease."""
 
     def __init__(
         self,
@@ -1369,11 +1345,11 @@ class StartTaskRequest(_message.Message):
         task_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         request_id: _builtins.str = ...,
-        lease: _duration_pb2.Duration | None = ...,
+        lease_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "lease", b"lease", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "lease_duration", b"lease_duration", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1381,15 +1357,15 @@ Global___StartTaskRequest: _TypeAlias = StartTaskRequest  # noqa: Y015
 
 @_typing.final
 class StartTaskResponse(_message.Message):
-    """StartTaskResponse answers the task as it now is."""
+    """StartTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
     LEASE_TOKEN_FIELD_NUMBER: _builtins.int
     lease_token: _builtins.str
-    """The token of its lease; empty without one. A repeat answers the same token for as long as the
-    lease lasts.
+    """The token of its lease; empty without one. A repeat returns the same token for as long as the lease
+    lasts.
     """
     @_builtins.property
     def task(self) -> Global___Task:
@@ -1411,7 +1387,7 @@ Global___StartTaskResponse: _TypeAlias = StartTaskResponse  # noqa: Y015
 
 @_typing.final
 class HeartbeatTaskRequest(_message.Message):
-    """HeartbeatTaskRequest says that the holder is alive."""
+    """HeartbeatTaskRequest renews the lease of a task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1443,7 +1419,7 @@ Global___HeartbeatTaskRequest: _TypeAlias = HeartbeatTaskRequest  # noqa: Y015
 
 @_typing.final
 class HeartbeatTaskResponse(_message.Message):
-    """HeartbeatTaskResponse tells the holder how things stand."""
+    """HeartbeatTaskResponse returns what a holder should know."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1513,7 +1489,7 @@ Global___ReleaseTaskRequest: _TypeAlias = ReleaseTaskRequest  # noqa: Y015
 
 @_typing.final
 class ReleaseTaskResponse(_message.Message):
-    """ReleaseTaskResponse answers the task as it now is."""
+    """ReleaseTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1536,8 +1512,8 @@ class ReleaseTaskResponse(_message.Message):
 Global___ReleaseTaskResponse: _TypeAlias = ReleaseTaskResponse  # noqa: Y015
 
 @_typing.final
-class RequestInputRequest(_message.Message):
-    """RequestInputRequest is a question about a task."""
+class RequestTaskInputRequest(_message.Message):
+    """RequestTaskInputRequest is a question about a task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1551,7 +1527,7 @@ class RequestInputRequest(_message.Message):
     task_id: _builtins.str
     """The task."""
     agent_id: _builtins.str
-    """Who shall answer: a known agent other than the caller. Default: the task's creator."""
+    """The agent to ask: a known one other than the caller. Default: the task's creator."""
     text: _builtins.str
     """For people: 1 byte to 64 KiB of text."""
     etag: _builtins.str
@@ -1583,11 +1559,11 @@ class RequestInputRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RequestInputRequest: _TypeAlias = RequestInputRequest  # noqa: Y015
+Global___RequestTaskInputRequest: _TypeAlias = RequestTaskInputRequest  # noqa: Y015
 
 @_typing.final
-class RequestInputResponse(_message.Message):
-    """RequestInputResponse answers the task as it now is."""
+class RequestTaskInputResponse(_message.Message):
+    """RequestTaskInputResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1598,14 +1574,14 @@ class RequestInputResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The question, as a notice."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1613,11 +1589,11 @@ class RequestInputResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RequestInputResponse: _TypeAlias = RequestInputResponse  # noqa: Y015
+Global___RequestTaskInputResponse: _TypeAlias = RequestTaskInputResponse  # noqa: Y015
 
 @_typing.final
-class ProvideInputRequest(_message.Message):
-    """ProvideInputRequest is the answer to a question."""
+class ProvideTaskInputRequest(_message.Message):
+    """ProvideTaskInputRequest is the answer to a question."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1661,11 +1637,11 @@ class ProvideInputRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ProvideInputRequest: _TypeAlias = ProvideInputRequest  # noqa: Y015
+Global___ProvideTaskInputRequest: _TypeAlias = ProvideTaskInputRequest  # noqa: Y015
 
 @_typing.final
-class ProvideInputResponse(_message.Message):
-    """ProvideInputResponse answers the task as it now is."""
+class ProvideTaskInputResponse(_message.Message):
+    """ProvideTaskInputResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1676,14 +1652,14 @@ class ProvideInputResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The answer, as a notice."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1691,11 +1667,11 @@ class ProvideInputResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ProvideInputResponse: _TypeAlias = ProvideInputResponse  # noqa: Y015
+Global___ProvideTaskInputResponse: _TypeAlias = ProvideTaskInputResponse  # noqa: Y015
 
 @_typing.final
 class CompleteTaskRequest(_message.Message):
-    """CompleteTaskRequest ends a task well."""
+    """CompleteTaskRequest ends a task with a result."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1718,7 +1694,7 @@ class CompleteTaskRequest(_message.Message):
     """The token of its lease; empty for a task without one."""
     @_builtins.property
     def result(self) -> Global___TaskResult:
-        """What the work gave. Default: nothing."""
+        """What the work produced. Default: nothing."""
 
     @_builtins.property
     def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -1745,7 +1721,7 @@ Global___CompleteTaskRequest: _TypeAlias = CompleteTaskRequest  # noqa: Y015
 
 @_typing.final
 class CompleteTaskResponse(_message.Message):
-    """CompleteTaskResponse answers the task as it now is."""
+    """CompleteTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1756,14 +1732,14 @@ class CompleteTaskResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1775,23 +1751,23 @@ Global___CompleteTaskResponse: _TypeAlias = CompleteTaskResponse  # noqa: Y015
 
 @_typing.final
 class BatchCompleteTasksRequest(_message.Message):
-    """BatchCompleteTasksRequest ends many tasks well."""
+    """BatchCompleteTasksRequest ends many tasks with results."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TASKS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompleteTaskRequest]:
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompleteTaskRequest]:
         """1 to 1,000, each as for CompleteTask, with a `request_id` of its own to make a repeat safe."""
 
     def __init__(
         self,
         *,
-        tasks: _abc.Iterable[Global___CompleteTaskRequest] | None = ...,
+        requests: _abc.Iterable[Global___CompleteTaskRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1799,7 +1775,7 @@ Global___BatchCompleteTasksRequest: _TypeAlias = BatchCompleteTasksRequest  # no
 
 @_typing.final
 class BatchCompleteTasksResponse(_message.Message):
-    """BatchCompleteTasksResponse answers what became of each."""
+    """BatchCompleteTasksResponse returns what became of each."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1833,15 +1809,15 @@ class CompletionOutcome(_message.Message):
     @_builtins.property
     def task(self) -> Global___Task:
         """The task, COMPLETED, in outline: without title, description, input, labels, dependencies,
-        progress note, result, question and answer.
+        progress note, result, last failure, question and answer.
         """
 
     @_builtins.property
     def refusal(self) -> Global___Refusal:
-        """What CompleteTask would have answered."""
+        """The error with which CompleteTask would have failed."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the completion wrote."""
 
     def __init__(
@@ -1849,7 +1825,7 @@ class CompletionOutcome(_message.Message):
         *,
         task: Global___Task | None = ...,
         refusal: Global___Refusal | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "refusal", b"refusal", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1919,7 +1895,7 @@ Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
 
 @_typing.final
 class FailTaskRequest(_message.Message):
-    """FailTaskRequest ends a task badly."""
+    """FailTaskRequest ends an attempt with a failure."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1969,7 +1945,7 @@ Global___FailTaskRequest: _TypeAlias = FailTaskRequest  # noqa: Y015
 
 @_typing.final
 class FailTaskResponse(_message.Message):
-    """FailTaskResponse answers the task as it now is."""
+    """FailTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1980,14 +1956,14 @@ class FailTaskResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -2012,7 +1988,7 @@ class CancelTaskRequest(_message.Message):
     task_id: _builtins.str
     """The task."""
     reason: _builtins.str
-    """Why, for those who are told: 0 to 4,096 characters."""
+    """Why, for the recipients of the notices: 0 to 4,096 characters."""
     etag: _builtins.str
     """The etag that the task must have. Empty: any."""
     notify: Global___Notify.ValueType
@@ -2041,7 +2017,7 @@ Global___CancelTaskRequest: _TypeAlias = CancelTaskRequest  # noqa: Y015
 
 @_typing.final
 class CancelTaskResponse(_message.Message):
-    """CancelTaskResponse answers the task as it now is."""
+    """CancelTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2052,14 +2028,14 @@ class CancelTaskResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -2083,7 +2059,7 @@ class ReopenTaskRequest(_message.Message):
     task_id: _builtins.str
     """The task."""
     reason: _builtins.str
-    """Why, for those who are told: 0 to 4,096 characters."""
+    """Why, for the recipients of the notices: 0 to 4,096 characters."""
     etag: _builtins.str
     """The etag that the task must have. Empty: any."""
     notify: Global___Notify.ValueType
@@ -2109,7 +2085,7 @@ Global___ReopenTaskRequest: _TypeAlias = ReopenTaskRequest  # noqa: Y015
 
 @_typing.final
 class ReopenTaskResponse(_message.Message):
-    """ReopenTaskResponse answers the task as it now is."""
+    """ReopenTaskResponse returns the task as it now is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2120,14 +2096,14 @@ class ReopenTaskResponse(_message.Message):
         """The task."""
 
     @_builtins.property
-    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeReceipt]:
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
         """The notices that the call wrote."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
-        notices: _abc.Iterable[Global___NoticeReceipt] | None = ...,
+        notices: _abc.Iterable[_types_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -2144,14 +2120,14 @@ class GetReportRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FILTER_FIELD_NUMBER: _builtins.int
-    BUCKET_FIELD_NUMBER: _builtins.int
+    BUCKET_DURATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def filter(self) -> Global___TaskFilter:
         """Only these tasks. Default: all."""
 
     @_builtins.property
-    def bucket(self) -> _duration_pb2.Duration:
-        """Length of a bucket of `completions`: whole seconds, 1 s to 366 days. Unset: no series. At most
+    def bucket_duration(self) -> _duration_pb2.Duration:
+        """Duration of a bucket of `completions`: whole seconds, 1 s to 366 days. Unset: no series. At most
         1,000 buckets between the first completion and the last.
         """
 
@@ -2159,11 +2135,11 @@ class GetReportRequest(_message.Message):
         self,
         *,
         filter: Global___TaskFilter | None = ...,
-        bucket: _duration_pb2.Duration | None = ...,
+        bucket_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bucket_duration", b"bucket_duration", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "filter", b"filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_duration", b"bucket_duration", "filter", b"filter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2171,7 +2147,7 @@ Global___GetReportRequest: _TypeAlias = GetReportRequest  # noqa: Y015
 
 @_typing.final
 class GetReportResponse(_message.Message):
-    """GetReportResponse answers the report."""
+    """GetReportResponse returns the report."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2249,12 +2225,12 @@ class Report(_message.Message):
     @_builtins.property
     def completions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompletionBucket]:
         """Completed tasks over time: every bucket from the first completion to the last; empty without
-        `bucket`.
+        `bucket_duration`.
         """
 
     @_builtins.property
     def report_time(self) -> _timestamp_pb2.Timestamp:
-        """Of which moment it speaks."""
+        """The moment of the snapshot."""
 
     def __init__(
         self,
@@ -2308,7 +2284,7 @@ Global___StateCount: _TypeAlias = StateCount  # noqa: Y015
 
 @_typing.final
 class DurationSummary(_message.Message):
-    """DurationSummary describes a set of lengths of time. Without samples only the count is set."""
+    """DurationSummary describes a set of durations. Without samples only the count is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2324,11 +2300,13 @@ class DurationSummary(_message.Message):
 
     @_builtins.property
     def median(self) -> _duration_pb2.Duration:
-        """The nearest-rank median: the smallest sample that at least half do not exceed."""
+        """The nearest-rank median: the smallest sample that at least half do not exceed; exact where the
+        report's basis is SCAN.
+        """
 
     @_builtins.property
     def p95(self) -> _duration_pb2.Duration:
-        """The nearest-rank 95th percentile."""
+        """The nearest-rank 95th percentile, as exact as the median."""
 
     def __init__(
         self,

@@ -26,55 +26,73 @@ if _version_not_supported:
 
 
 class TaskServiceStub(object):
-    """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
-    (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
+    """TaskService keeps tasks and their history. A change of a task, its event in the history and the
+    notices about it (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, rights, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, pages, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
-    Changing a task. Every RPC that changes a task takes
-    - `request_id`: a repeat with the same one changes nothing and answers the task as it is now; with
-    another payload it is INVALID_ARGUMENT `REQUEST_ID_REUSED`. Of the notices it answers those about
-    the task itself. A call that changed nothing is not remembered. Ids are remembered for the agent
-    that calls; for a caller without one, for its credential;
-    - `etag`: when set, and not the task's, the call is ABORTED `ETAG_MISMATCH`;
-    - `notify`: whether notices are written;
-    and answers NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and FAILED_PRECONDITION
-    `TASK_STATE`, with the state and the verbs that it allows, where the state refuses.
+    What a change of a task takes:
 
-    Who gets a notice. Never the agent that acted; each agent at most one per change:
-    create with assignee             the assignee
-    assign                           the assignee and the former assignee
-    unassign                         the former assignee
-    update, delete                   the assignee
-    complete, fail, cancel, reopen   the assignee and the creator
-    lease lost                       the holder and the creator
-    question                         the agent that is asked
-    answer                           the assignee
-    overdue, once                    the assignee and the creator
-    ready                            the assignee, when the last dependency was completed
-    dependency ended badly           the creator of what depends on it
-    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
-    follow at once, each task once. Responses list the notices of the first commit.
+    request_id  etag  notify  lease_token
+    CreateTask, BatchCreateTasks             yes         -     yes     -
+    UpdateTask, AssignTask, UnassignTask,
+    CancelTask, ReopenTask                   yes         yes   yes     -
+    DeleteTask                               -           yes   yes     -
+    ClaimTask                                yes         -     -       returned
+    StartTask                                yes         yes   -       returned
+    HeartbeatTask                            -           -     -       yes
+    ReleaseTask, RequestTaskInput            yes         yes   -       yes
+    ProvideTaskInput                         yes         yes   -       -
+    CompleteTask, FailTask                   yes         yes   yes     yes
+    BatchCompleteTasks                       as CompleteTask, for each task
 
-    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
-    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
-    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
-    after an outage every holder has one whole length more. A lease is lost when that is committed, not
-    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
-    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
-    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
-    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
-    cancelled, taken away or lost. A task without a lease never expires.
+    - `request_id` makes a retry safe: a call with the same one changes nothing and returns the task as
+    it is now, with the notices about that task itself. Fails with INVALID_ARGUMENT
+    `REQUEST_ID_REUSED` if the rest of the request differs. A call that changed nothing is not
+    remembered. Ids are remembered for the agent that calls; for a caller without one, for its
+    credential. DeleteTask and HeartbeatTask are safe to retry without it.
+    - `etag`: if it is set and not the task's, fails with ABORTED `ETAG_MISMATCH`.
+    - `notify`: whether notices are written.
+    Each fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and with
+    FAILED_PRECONDITION `TASK_STATE` if the task's state does not allow the verb; the metadata has the
+    state and the verbs that it allows, as names of TaskVerb without their prefix.
 
-    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
-    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+    Who gets a notice. Never the agent that acted; each agent at most one per change. Notices carry the
+    verb that the change means for their recipients:
+    CREATE with an assignee           ASSIGN to the assignee
+    ASSIGN                            ASSIGN to the assignee, UNASSIGN to the former assignee
+    UNASSIGN                          UNASSIGN to the former assignee
+    UPDATE, DELETE                    the assignee
+    COMPLETE, FAIL, CANCEL, REOPEN    the assignee and the creator
+    FAIL that will be retried         RETRY to the creator
+    EXPIRE_LEASE                      the holder and the creator
+    REQUEST_INPUT                     the agent that is asked
+    PROVIDE_INPUT                     the assignee
+    BECOME_OVERDUE, once              the assignee and the creator
+    BECOME_READY                      the assignee, when the last dependency was completed
+    FAIL_DEPENDENCY                   the creator of the task that depends on it
+    Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
+    commits that follow at once, each task once. Responses return the receipts of the first commit.
 
-    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    Leases. A lease is a hold on a task for a duration, proven by a `lease_token` that only the holder
+    knows; each heartbeat renews it for its whole duration. The servers compare no clocks: a server ends
+    a lease only after it has itself seen no heartbeat for the lease's whole duration, so that after an
+    outage every holder has one whole duration more. A lease is lost when that is committed, not before;
+    the task then returns to PENDING, or is FAILED after `max_attempts`. While a task has a lease,
+    Heartbeat, Release, RequestTaskInput, Complete and Fail need its token: without one they fail with
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
+    ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
+    was cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
+
+    The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
-    same commit, deliveries in the caller's own inbox: those that caused the act.
+    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
+    the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     def __init__(self, channel):
@@ -143,15 +161,15 @@ class TaskServiceStub(object):
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskResponse.FromString,
                 _registered_method=True)
-        self.RequestInput = channel.unary_unary(
-                '/dovetail.tasks.v1.TaskService/RequestInput',
-                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputRequest.SerializeToString,
-                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputResponse.FromString,
+        self.RequestTaskInput = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/RequestTaskInput',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestTaskInputRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestTaskInputResponse.FromString,
                 _registered_method=True)
-        self.ProvideInput = channel.unary_unary(
-                '/dovetail.tasks.v1.TaskService/ProvideInput',
-                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputRequest.SerializeToString,
-                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputResponse.FromString,
+        self.ProvideTaskInput = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/ProvideTaskInput',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideTaskInputRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideTaskInputResponse.FromString,
                 _registered_method=True)
         self.CompleteTask = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/CompleteTask',
@@ -186,60 +204,79 @@ class TaskServiceStub(object):
 
 
 class TaskServiceServicer(object):
-    """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
-    (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
+    """TaskService keeps tasks and their history. A change of a task, its event in the history and the
+    notices about it (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, rights, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, pages, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
-    Changing a task. Every RPC that changes a task takes
-    - `request_id`: a repeat with the same one changes nothing and answers the task as it is now; with
-    another payload it is INVALID_ARGUMENT `REQUEST_ID_REUSED`. Of the notices it answers those about
-    the task itself. A call that changed nothing is not remembered. Ids are remembered for the agent
-    that calls; for a caller without one, for its credential;
-    - `etag`: when set, and not the task's, the call is ABORTED `ETAG_MISMATCH`;
-    - `notify`: whether notices are written;
-    and answers NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and FAILED_PRECONDITION
-    `TASK_STATE`, with the state and the verbs that it allows, where the state refuses.
+    What a change of a task takes:
 
-    Who gets a notice. Never the agent that acted; each agent at most one per change:
-    create with assignee             the assignee
-    assign                           the assignee and the former assignee
-    unassign                         the former assignee
-    update, delete                   the assignee
-    complete, fail, cancel, reopen   the assignee and the creator
-    lease lost                       the holder and the creator
-    question                         the agent that is asked
-    answer                           the assignee
-    overdue, once                    the assignee and the creator
-    ready                            the assignee, when the last dependency was completed
-    dependency ended badly           the creator of what depends on it
-    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
-    follow at once, each task once. Responses list the notices of the first commit.
+    request_id  etag  notify  lease_token
+    CreateTask, BatchCreateTasks             yes         -     yes     -
+    UpdateTask, AssignTask, UnassignTask,
+    CancelTask, ReopenTask                   yes         yes   yes     -
+    DeleteTask                               -           yes   yes     -
+    ClaimTask                                yes         -     -       returned
+    StartTask                                yes         yes   -       returned
+    HeartbeatTask                            -           -     -       yes
+    ReleaseTask, RequestTaskInput            yes         yes   -       yes
+    ProvideTaskInput                         yes         yes   -       -
+    CompleteTask, FailTask                   yes         yes   yes     yes
+    BatchCompleteTasks                       as CompleteTask, for each task
 
-    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
-    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
-    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
-    after an outage every holder has one whole length more. A lease is lost when that is committed, not
-    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
-    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
-    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
-    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
-    cancelled, taken away or lost. A task without a lease never expires.
+    - `request_id` makes a retry safe: a call with the same one changes nothing and returns the task as
+    it is now, with the notices about that task itself. Fails with INVALID_ARGUMENT
+    `REQUEST_ID_REUSED` if the rest of the request differs. A call that changed nothing is not
+    remembered. Ids are remembered for the agent that calls; for a caller without one, for its
+    credential. DeleteTask and HeartbeatTask are safe to retry without it.
+    - `etag`: if it is set and not the task's, fails with ABORTED `ETAG_MISMATCH`.
+    - `notify`: whether notices are written.
+    Each fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and with
+    FAILED_PRECONDITION `TASK_STATE` if the task's state does not allow the verb; the metadata has the
+    state and the verbs that it allows, as names of TaskVerb without their prefix.
 
-    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
-    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+    Who gets a notice. Never the agent that acted; each agent at most one per change. Notices carry the
+    verb that the change means for their recipients:
+    CREATE with an assignee           ASSIGN to the assignee
+    ASSIGN                            ASSIGN to the assignee, UNASSIGN to the former assignee
+    UNASSIGN                          UNASSIGN to the former assignee
+    UPDATE, DELETE                    the assignee
+    COMPLETE, FAIL, CANCEL, REOPEN    the assignee and the creator
+    FAIL that will be retried         RETRY to the creator
+    EXPIRE_LEASE                      the holder and the creator
+    REQUEST_INPUT                     the agent that is asked
+    PROVIDE_INPUT                     the assignee
+    BECOME_OVERDUE, once              the assignee and the creator
+    BECOME_READY                      the assignee, when the last dependency was completed
+    FAIL_DEPENDENCY                   the creator of the task that depends on it
+    Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
+    commits that follow at once, each task once. Responses return the receipts of the first commit.
 
-    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    Leases. A lease is a hold on a task for a duration, proven by a `lease_token` that only the holder
+    knows; each heartbeat renews it for its whole duration. The servers compare no clocks: a server ends
+    a lease only after it has itself seen no heartbeat for the lease's whole duration, so that after an
+    outage every holder has one whole duration more. A lease is lost when that is committed, not before;
+    the task then returns to PENDING, or is FAILED after `max_attempts`. While a task has a lease,
+    Heartbeat, Release, RequestTaskInput, Complete and Fail need its token: without one they fail with
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
+    ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
+    was cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
+
+    The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
-    same commit, deliveries in the caller's own inbox: those that caused the act.
+    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
+    the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     def CreateTask(self, request, context):
-        """CreateTask makes a task, PENDING, assigned or not. ALREADY_EXISTS `TASK_EXISTS` for a `task_id`
-        that is or was taken. NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the nearest ids.
+        """CreateTask makes a PENDING task, assigned or not. Fails with ALREADY_EXISTS `TASK_EXISTS` for a
+        `task_id` that is or was taken; NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the
+        nearest ids. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -247,23 +284,23 @@ class TaskServiceServicer(object):
 
     def BatchCreateTasks(self, request, context):
         """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
-        and be sub-tasks of each other, by the ids that the caller chose, in any order. INVALID_ARGUMENT
-        `DEPENDENCY_CYCLE` with the path of a cycle; otherwise as CreateTask, the fields named
-        `tasks[INDEX].…`.
+        and be sub-tasks of each other, by the ids that the caller chose, in any order. Fails with
+        INVALID_ARGUMENT `DEPENDENCY_CYCLE` and the path of a cycle; otherwise as CreateTask, the fields
+        named `requests[INDEX].…`. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTask(self, request, context):
-        """GetTask answers one task. NOT_FOUND `TASK_NOT_FOUND`.
+        """GetTask returns one task. Fails with NOT_FOUND `TASK_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """ListTasks answers tasks in order of creation, page by page.
+        """ListTasks returns tasks in order of creation, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -271,53 +308,53 @@ class TaskServiceServicer(object):
 
     def UpdateTask(self, request, context):
         """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-        due_time, schedule_time, max_attempts, backoff, and, while PENDING, depends_on. Refused once the
-        task has ended. When nothing changes it writes nothing, so it repeats harmlessly. NOT_FOUND
-        `TASK_NOT_FOUND` for an unknown dependency, INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path.
+        due_time, schedule_time, max_attempts, initial_backoff, and, while PENDING, depends_on. Not allowed
+        once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown dependency,
+        INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path. Safe to retry: if nothing changes, nothing is
+        written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTask(self, request, context):
-        """DeleteTask removes a task that nobody holds: refused while IN_PROGRESS or INPUT_REQUIRED, and,
-        with FAILED_PRECONDITION `TASK_DEPENDED_ON`, while a task that has not ended depends on it. Its
-        history stays, and its id stays taken. Deleting a deleted task changes nothing, so it repeats
-        harmlessly.
+        """DeleteTask removes a task that no agent holds: not allowed while IN_PROGRESS or INPUT_REQUIRED. Its
+        history stays, and its id stays taken. Fails with FAILED_PRECONDITION `TASK_DEPENDED_ON` while a
+        task that has not ended depends on it. Safe to retry: deleting a deleted task changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AssignTask(self, request, context):
-        """AssignTask sets the assignee of a PENDING task. With `force` also of one IN_PROGRESS or
-        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. To the present assignee of a task
-        that stays as it is: OK, and nothing is written. NOT_FOUND `AGENT_NOT_FOUND` for an unknown
-        assignee, with the nearest ids.
+        """AssignTask sets the assignee of a PENDING task. With `force` also of one that is IN_PROGRESS or
+        INPUT_REQUIRED: it returns to PENDING, and its former holder's lease is lost. Returns OK and writes
+        nothing if the task is assigned to that agent already. Fails with NOT_FOUND `AGENT_NOT_FOUND` for an
+        unknown assignee, with the nearest ids. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnassignTask(self, request, context):
-        """UnassignTask takes the assignee off a PENDING task. With `force` also off one IN_PROGRESS or
-        INPUT_REQUIRED, which goes back to PENDING, its lease fenced off. Of a task without assignee that
-        stays as it is: OK, and nothing is written.
+        """UnassignTask removes the assignee of a PENDING task. With `force` also of one that is IN_PROGRESS or
+        INPUT_REQUIRED: it returns to PENDING, and its former holder's lease is lost. Returns OK and writes
+        nothing if the task has no assignee. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClaimTask(self, request, context):
-        """ClaimTask finds ready tasks for the caller and starts them under a lease: first those assigned to
-        it, then the pool; by priority, high first, then by due time, then by age. With nothing ready it
-        waits, woken by what becomes ready, and answers no tasks when `wait` has passed: no error. Of any
-        number of claimers, in any number of processes, exactly one gets a task. Waiting claims are served
-        in order of arrival. The caller must be an agent.
+        """ClaimTask finds ready tasks for the caller, which must be an agent, and starts them under a lease:
+        first those assigned to it, then the pool; by priority, high first, then by due time, then by age.
+        If none is ready it waits for one. Of any number of claimers, in any number of processes, exactly
+        one gets a task. Waiting claims are served in order of arrival.
 
-        A caller that left before the answer gets nothing, or what it got is released at once. An answer
-        that is lost on its way leaves the tasks under a lease: a repeat with the same `request_id`
-        answers them; without one nobody keeps the lease, which then is lost. INVALID_ARGUMENT
+        Returns no tasks, without an error, if none became ready in `max_wait`. A caller that left before
+        the response gets nothing, or what it got is released at once. A response that is lost on its way
+        leaves the tasks under their lease: safe to retry with the same `request_id`, which returns the same
+        tasks and tokens; without one the lease is lost in time. Fails with INVALID_ARGUMENT
         `REQUEST_TOO_LARGE` above 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -325,66 +362,71 @@ class TaskServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StartTask(self, request, context):
-        """StartTask begins work on a ready task: PENDING to IN_PROGRESS, with a lease or without. An
-        unassigned task becomes the caller's, or starts unassigned when the caller has no agent. A task
-        assigned to another agent than the caller is refused: FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER`; a
-        caller without an agent may start it for its assignee.
+        """StartTask moves a ready task from PENDING to IN_PROGRESS, with a lease or without. A task without an
+        assignee becomes the caller's, or starts without one if the caller has no agent. Fails with
+        FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER` if it is assigned to another agent than the caller; a
+        caller without an agent may start it for its assignee. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def HeartbeatTask(self, request, context):
-        """HeartbeatTask says that the holder is alive and how far it is; the lease lasts for its length
-        again. It writes no event and leaves the etag. IN_PROGRESS or INPUT_REQUIRED. Repeats harmlessly.
+        """HeartbeatTask renews the lease of a task that is IN_PROGRESS or INPUT_REQUIRED for its whole
+        duration, and records how far the work is. It writes no history and leaves the etag. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseTask(self, request, context):
-        """ReleaseTask gives work back: IN_PROGRESS or INPUT_REQUIRED to PENDING.
+        """ReleaseTask gives work back: IN_PROGRESS or INPUT_REQUIRED to PENDING. Safe to retry with the same
+        `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RequestInput(self, request, context):
-        """RequestInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
-        INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. The lease's
-        clock stops; its token stays good. NOT_FOUND `AGENT_NOT_FOUND`.
+    def RequestTaskInput(self, request, context):
+        """RequestTaskInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
+        INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. While it is
+        open the lease cannot be lost; its token stays valid. Fails with NOT_FOUND `AGENT_NOT_FOUND`. Safe
+        to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ProvideInput(self, request, context):
-        """ProvideInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the same
-        token. The answer is a message in the assignee's inbox, in the task's thread.
+    def ProvideTaskInput(self, request, context):
+        """ProvideTaskInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the
+        same token. The answer is a message in the assignee's inbox, in the task's thread. Safe to retry
+        with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteTask(self, request, context):
-        """CompleteTask ends work well: IN_PROGRESS to COMPLETED, with a result.
+        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
+        same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCompleteTasks(self, request, context):
-        """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: what is refused for
-        one leaves the others. The answer has an outcome for each, in order. Wrong fields refuse the whole.
+        """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: one that is refused
+        leaves the others. Returns an outcome for each, in order. Invalid fields refuse the whole request.
+        Safe to retry with the same `request_id` for each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FailTask(self, request, context):
-        """FailTask ends work badly, with the failure: IN_PROGRESS to FAILED, or, where the failure is
-        retryable and `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING
-        and INPUT_REQUIRED to FAILED.
+        """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
+        `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
+        INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -393,24 +435,25 @@ class TaskServiceServicer(object):
     def CancelTask(self, request, context):
         """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
         its sub-tasks that have not ended, and theirs, whoever created them, are cancelled in the same
-        commit; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` above 1,000 of them.
+        commit. Fails with RESOURCE_EXHAUSTED `TOO_MANY_TASKS` above 1,000 of them. Safe to retry with the
+        same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReopenTask(self, request, context):
-        """ReopenTask makes an ended task PENDING again: start and end time, result, failure, reason,
-        attempts, and the time to which a retry had moved it are cleared; the assignee stays, unless the
-        task came from the pool. One that depends on what was deleted waits until its `depends_on` is
-        updated.
+        """ReopenTask makes an ended task PENDING again. Clears its start and end time, its outcome and last
+        failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
+        task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
+        updated. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReport(self, request, context):
-        """GetReport answers totals, times and workload over exactly the tasks that ListTasks gives for the
+        """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
         same filter, in one consistent snapshot.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -480,15 +523,15 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReleaseTaskResponse.SerializeToString,
             ),
-            'RequestInput': grpc.unary_unary_rpc_method_handler(
-                    servicer.RequestInput,
-                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputRequest.FromString,
-                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputResponse.SerializeToString,
+            'RequestTaskInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestTaskInput,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestTaskInputRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestTaskInputResponse.SerializeToString,
             ),
-            'ProvideInput': grpc.unary_unary_rpc_method_handler(
-                    servicer.ProvideInput,
-                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputRequest.FromString,
-                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputResponse.SerializeToString,
+            'ProvideTaskInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProvideTaskInput,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideTaskInputRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideTaskInputResponse.SerializeToString,
             ),
             'CompleteTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteTask,
@@ -529,55 +572,73 @@ def add_TaskServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TaskService(object):
-    """TaskService keeps tasks and their history. A change of a task, its event and the notices about it
-    (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
+    """TaskService keeps tasks and their history. A change of a task, its event in the history and the
+    notices about it (messages of kind NOTICE in the inboxes of MessagingService) are one commit.
 
-    Caller, rights, ids, times, labels, promises and errors are as described at
+    Caller, rights, ids, times, labels, pages, promises and errors are as described at
     dovetail.messaging.v1.MessagingService. A caller without an agent may create, start and end tasks.
 
-    Changing a task. Every RPC that changes a task takes
-    - `request_id`: a repeat with the same one changes nothing and answers the task as it is now; with
-    another payload it is INVALID_ARGUMENT `REQUEST_ID_REUSED`. Of the notices it answers those about
-    the task itself. A call that changed nothing is not remembered. Ids are remembered for the agent
-    that calls; for a caller without one, for its credential;
-    - `etag`: when set, and not the task's, the call is ABORTED `ETAG_MISMATCH`;
-    - `notify`: whether notices are written;
-    and answers NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and FAILED_PRECONDITION
-    `TASK_STATE`, with the state and the verbs that it allows, where the state refuses.
+    What a change of a task takes:
 
-    Who gets a notice. Never the agent that acted; each agent at most one per change:
-    create with assignee             the assignee
-    assign                           the assignee and the former assignee
-    unassign                         the former assignee
-    update, delete                   the assignee
-    complete, fail, cancel, reopen   the assignee and the creator
-    lease lost                       the holder and the creator
-    question                         the agent that is asked
-    answer                           the assignee
-    overdue, once                    the assignee and the creator
-    ready                            the assignee, when the last dependency was completed
-    dependency ended badly           the creator of what depends on it
-    Of the tasks that wait for the changed one, 200 are told in the same commit; the others in commits that
-    follow at once, each task once. Responses list the notices of the first commit.
+    request_id  etag  notify  lease_token
+    CreateTask, BatchCreateTasks             yes         -     yes     -
+    UpdateTask, AssignTask, UnassignTask,
+    CancelTask, ReopenTask                   yes         yes   yes     -
+    DeleteTask                               -           yes   yes     -
+    ClaimTask                                yes         -     -       returned
+    StartTask                                yes         yes   -       returned
+    HeartbeatTask                            -           -     -       yes
+    ReleaseTask, RequestTaskInput            yes         yes   -       yes
+    ProvideTaskInput                         yes         yes   -       -
+    CompleteTask, FailTask                   yes         yes   yes     yes
+    BatchCompleteTasks                       as CompleteTask, for each task
 
-    Leases. A lease is a hold on a task for a length of time, proven by a `lease_token` that the holder
-    alone knows; each heartbeat makes it last for its length again. The servers compare no clocks: a
-    server ends a lease only after it has itself seen no heartbeat for the lease's whole length, so that
-    after an outage every holder has one whole length more. A lease is lost when that is committed, not
-    before; the task then goes back to PENDING, or is FAILED after `max_attempts`. While a task has a
-    lease, Heartbeat, Release, RequestInput, Complete and Fail need its token: without one they are
-    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's is ABORTED
-    `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that it was
-    cancelled, taken away or lost. A task without a lease never expires.
+    - `request_id` makes a retry safe: a call with the same one changes nothing and returns the task as
+    it is now, with the notices about that task itself. Fails with INVALID_ARGUMENT
+    `REQUEST_ID_REUSED` if the rest of the request differs. A call that changed nothing is not
+    remembered. Ids are remembered for the agent that calls; for a caller without one, for its
+    credential. DeleteTask and HeartbeatTask are safe to retry without it.
+    - `etag`: if it is set and not the task's, fails with ABORTED `ETAG_MISMATCH`.
+    - `notify`: whether notices are written.
+    Each fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown or deleted task, and with
+    FAILED_PRECONDITION `TASK_STATE` if the task's state does not allow the verb; the metadata has the
+    state and the verbs that it allows, as names of TaskVerb without their prefix.
 
-    Ready. A task may be started when it is PENDING, all that it depends on is COMPLETED, and its
-    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` says what it waits for.
+    Who gets a notice. Never the agent that acted; each agent at most one per change. Notices carry the
+    verb that the change means for their recipients:
+    CREATE with an assignee           ASSIGN to the assignee
+    ASSIGN                            ASSIGN to the assignee, UNASSIGN to the former assignee
+    UNASSIGN                          UNASSIGN to the former assignee
+    UPDATE, DELETE                    the assignee
+    COMPLETE, FAIL, CANCEL, REOPEN    the assignee and the creator
+    FAIL that will be retried         RETRY to the creator
+    EXPIRE_LEASE                      the holder and the creator
+    REQUEST_INPUT                     the agent that is asked
+    PROVIDE_INPUT                     the assignee
+    BECOME_OVERDUE, once              the assignee and the creator
+    BECOME_READY                      the assignee, when the last dependency was completed
+    FAIL_DEPENDENCY                   the creator of the task that depends on it
+    Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
+    commits that follow at once, each task once. Responses return the receipts of the first commit.
 
-    The pool is all tasks without an assignee. One that was claimed or started from the pool goes back
+    Leases. A lease is a hold on a task for a duration, proven by a `lease_token` that only the holder
+    knows; each heartbeat renews it for its whole duration. The servers compare no clocks: a server ends
+    a lease only after it has itself seen no heartbeat for the lease's whole duration, so that after an
+    outage every holder has one whole duration more. A lease is lost when that is committed, not before;
+    the task then returns to PENDING, or is FAILED after `max_attempts`. While a task has a lease,
+    Heartbeat, Release, RequestTaskInput, Complete and Fail need its token: without one they fail with
+    FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
+    ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
+    was cancelled, taken away or lost. A task without a lease never expires.
+
+    Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
+    `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
+
+    The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the act. CreateTask, CompleteTask, FailTask and ProvideInput acknowledge, in the
-    same commit, deliveries in the caller's own inbox: those that caused the act.
+    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
+    the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     @staticmethod
@@ -905,7 +966,7 @@ class TaskService(object):
             _registered_method=True)
 
     @staticmethod
-    def RequestInput(request,
+    def RequestTaskInput(request,
             target,
             options=(),
             channel_credentials=None,
@@ -918,9 +979,9 @@ class TaskService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/dovetail.tasks.v1.TaskService/RequestInput',
-            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputRequest.SerializeToString,
-            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestInputResponse.FromString,
+            '/dovetail.tasks.v1.TaskService/RequestTaskInput',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestTaskInputRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.RequestTaskInputResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -932,7 +993,7 @@ class TaskService(object):
             _registered_method=True)
 
     @staticmethod
-    def ProvideInput(request,
+    def ProvideTaskInput(request,
             target,
             options=(),
             channel_credentials=None,
@@ -945,9 +1006,9 @@ class TaskService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/dovetail.tasks.v1.TaskService/ProvideInput',
-            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputRequest.SerializeToString,
-            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideInputResponse.FromString,
+            '/dovetail.tasks.v1.TaskService/ProvideTaskInput',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideTaskInputRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ProvideTaskInputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,15 +4,17 @@ isort:skip_file
 Types that the contracts of both services share."""
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -39,3 +41,205 @@ ORDER_OLDEST_FIRST: Order.ValueType  # 1
 ORDER_NEWEST_FIRST: Order.ValueType  # 2
 """From the last sent or created to the first."""
 Global___Order: _TypeAlias = Order  # noqa: Y015
+
+class _DeliveryState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliveryState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELIVERY_STATE_UNSPECIFIED: _DeliveryState.ValueType  # 0
+    """Never returned."""
+    DELIVERY_STATE_UNACKNOWLEDGED: _DeliveryState.ValueType  # 1
+    """The recipient is not done with it yet."""
+    DELIVERY_STATE_ACKNOWLEDGED: _DeliveryState.ValueType  # 2
+    """The recipient is done with it.
+    3 to 9 are kept for rejected, expired and withdrawn.
+    """
+
+class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
+    """DeliveryState is what became of a delivery."""
+
+DELIVERY_STATE_UNSPECIFIED: DeliveryState.ValueType  # 0
+"""Never returned."""
+DELIVERY_STATE_UNACKNOWLEDGED: DeliveryState.ValueType  # 1
+"""The recipient is not done with it yet."""
+DELIVERY_STATE_ACKNOWLEDGED: DeliveryState.ValueType  # 2
+"""The recipient is done with it.
+3 to 9 are kept for rejected, expired and withdrawn.
+"""
+Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
+
+class _TaskVerb:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskVerb.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_VERB_UNSPECIFIED: _TaskVerb.ValueType  # 0
+    """Never returned."""
+    TASK_VERB_CREATE: _TaskVerb.ValueType  # 1
+    """CreateTask, BatchCreateTasks."""
+    TASK_VERB_UPDATE: _TaskVerb.ValueType  # 2
+    """UpdateTask."""
+    TASK_VERB_DELETE: _TaskVerb.ValueType  # 3
+    """DeleteTask."""
+    TASK_VERB_ASSIGN: _TaskVerb.ValueType  # 4
+    """AssignTask."""
+    TASK_VERB_UNASSIGN: _TaskVerb.ValueType  # 5
+    """UnassignTask."""
+    TASK_VERB_CLAIM: _TaskVerb.ValueType  # 6
+    """ClaimTask."""
+    TASK_VERB_START: _TaskVerb.ValueType  # 7
+    """StartTask."""
+    TASK_VERB_HEARTBEAT: _TaskVerb.ValueType  # 8
+    """HeartbeatTask; writes neither a notice nor history."""
+    TASK_VERB_RELEASE: _TaskVerb.ValueType  # 9
+    """ReleaseTask."""
+    TASK_VERB_REQUEST_INPUT: _TaskVerb.ValueType  # 10
+    """RequestTaskInput."""
+    TASK_VERB_PROVIDE_INPUT: _TaskVerb.ValueType  # 11
+    """ProvideTaskInput."""
+    TASK_VERB_COMPLETE: _TaskVerb.ValueType  # 12
+    """CompleteTask, BatchCompleteTasks."""
+    TASK_VERB_FAIL: _TaskVerb.ValueType  # 13
+    """FailTask."""
+    TASK_VERB_CANCEL: _TaskVerb.ValueType  # 14
+    """CancelTask."""
+    TASK_VERB_REOPEN: _TaskVerb.ValueType  # 15
+    """ReopenTask."""
+    TASK_VERB_RETRY: _TaskVerb.ValueType  # 16
+    """A notice's alone: an attempt failed, and the task will be tried again."""
+    TASK_VERB_EXPIRE_LEASE: _TaskVerb.ValueType  # 20
+    """The holder's lease was lost."""
+    TASK_VERB_BECOME_READY: _TaskVerb.ValueType  # 21
+    """The last task on which it depended was completed."""
+    TASK_VERB_FAIL_DEPENDENCY: _TaskVerb.ValueType  # 22
+    """A task on which it depends failed or was cancelled."""
+    TASK_VERB_BECOME_OVERDUE: _TaskVerb.ValueType  # 23
+    """Its due time has passed, and it has not ended.
+    24 to 29 are kept for the withdrawal of notices and for late results.
+    """
+
+class TaskVerb(_TaskVerb, metaclass=_TaskVerbEnumTypeWrapper):
+    """TaskVerb is what can be done to a task, or what happens to it without a caller. The same names
+    stand in notices, in the history, and, without their prefix, in the metadata of errors.
+    """
+
+TASK_VERB_UNSPECIFIED: TaskVerb.ValueType  # 0
+"""Never returned."""
+TASK_VERB_CREATE: TaskVerb.ValueType  # 1
+"""CreateTask, BatchCreateTasks."""
+TASK_VERB_UPDATE: TaskVerb.ValueType  # 2
+"""UpdateTask."""
+TASK_VERB_DELETE: TaskVerb.ValueType  # 3
+"""DeleteTask."""
+TASK_VERB_ASSIGN: TaskVerb.ValueType  # 4
+"""AssignTask."""
+TASK_VERB_UNASSIGN: TaskVerb.ValueType  # 5
+"""UnassignTask."""
+TASK_VERB_CLAIM: TaskVerb.ValueType  # 6
+"""ClaimTask."""
+TASK_VERB_START: TaskVerb.ValueType  # 7
+"""StartTask."""
+TASK_VERB_HEARTBEAT: TaskVerb.ValueType  # 8
+"""HeartbeatTask; writes neither a notice nor history."""
+TASK_VERB_RELEASE: TaskVerb.ValueType  # 9
+"""ReleaseTask."""
+TASK_VERB_REQUEST_INPUT: TaskVerb.ValueType  # 10
+"""RequestTaskInput."""
+TASK_VERB_PROVIDE_INPUT: TaskVerb.ValueType  # 11
+"""ProvideTaskInput."""
+TASK_VERB_COMPLETE: TaskVerb.ValueType  # 12
+"""CompleteTask, BatchCompleteTasks."""
+TASK_VERB_FAIL: TaskVerb.ValueType  # 13
+"""FailTask."""
+TASK_VERB_CANCEL: TaskVerb.ValueType  # 14
+"""CancelTask."""
+TASK_VERB_REOPEN: TaskVerb.ValueType  # 15
+"""ReopenTask."""
+TASK_VERB_RETRY: TaskVerb.ValueType  # 16
+"""A notice's alone: an attempt failed, and the task will be tried again."""
+TASK_VERB_EXPIRE_LEASE: TaskVerb.ValueType  # 20
+"""The holder's lease was lost."""
+TASK_VERB_BECOME_READY: TaskVerb.ValueType  # 21
+"""The last task on which it depended was completed."""
+TASK_VERB_FAIL_DEPENDENCY: TaskVerb.ValueType  # 22
+"""A task on which it depends failed or was cancelled."""
+TASK_VERB_BECOME_OVERDUE: TaskVerb.ValueType  # 23
+"""Its due time has passed, and it has not ended.
+24 to 29 are kept for the withdrawal of notices and for late results.
+"""
+Global___TaskVerb: _TypeAlias = TaskVerb  # noqa: Y015
+
+@_typing.final
+class TimeRange(_message.Message):
+    """TimeRange is a span of time with its start and without its end. A side that is unset is unbounded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """At this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Before this time; must not be before `start_time`."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeRange: _TypeAlias = TimeRange  # noqa: Y015
+
+@_typing.final
+class Receipt(_message.Message):
+    """Receipt is the place of one message in one inbox, and what became of it there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STATE_TIME_FIELD_NUMBER: _builtins.int
+    recipient_id: _builtins.str
+    """The agent whose inbox it is."""
+    sequence: _builtins.int
+    """Position in the inbox: from 1, contiguous, never reused, visible in order."""
+    message_id: _builtins.str
+    """The message."""
+    state: Global___DeliveryState.ValueType
+    """What became of it so far."""
+    @_builtins.property
+    def state_time(self) -> _timestamp_pb2.Timestamp:
+        """When it came into this state; unset while UNACKNOWLEDGED.
+        6 is kept for the reason of a rejection, 7 to 9 for the time of sending on a stream.
+        """
+
+    def __init__(
+        self,
+        *,
+        recipient_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        message_id: _builtins.str = ...,
+        state: Global___DeliveryState.ValueType = ...,
+        state_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["state_time", b"state_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "recipient_id", b"recipient_id", "sequence", b"sequence", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
