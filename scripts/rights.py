@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from dovetail.server.rights import RIGHTS
+from dovetail.server.access.rights import RIGHTS
 from dovetail.server.store.records import Role, TaskState
 from dovetail.server.tasks.states import PARTS
 

@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from dovetail.admin.v1 import admin_pb2
 from dovetail.messaging.v1 import messaging_pb2
-from dovetail.server.intake import REQUEST_BYTES_MAX
+from dovetail.server.edge.intake import REQUEST_BYTES_MAX
 from dovetail.tasks.v1 import tasks_pb2
 from fuzz.grower import Soil, grow
 from fuzz.pool import KnownTask, Page, Pool

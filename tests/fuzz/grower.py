@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from dovetail.server.bounds import MAXIMA
+from dovetail.server.edge.bounds import MAXIMA
 from fuzz import values
 from fuzz.pool import KINDS, KnownTask, Pool
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.server.store.models import TeamRow
+from dovetail.server.store.schema import TeamRow
 from support.pair import Pair, bad_fields, caller, running_pair
 
 MEBIBYTE = 1024 * 1024

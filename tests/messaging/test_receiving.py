@@ -12,8 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.main import ServerConfig, build, running
-from dovetail.server.store import inboxes
-from dovetail.server.store.database import Store
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import inboxes
 from dovetail.tasks.v1 import tasks_pb2
 from dovetail.types.v1 import types_pb2
 from support.pair import Pair, bad_fields, caller, error_info

@@ -10,11 +10,11 @@ import grpc
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.messaging.v1 import messaging_pb2_grpc as talk_grpc
-from dovetail.server.store import tasks
-from dovetail.server.store.database import Store
-from dovetail.server.store.leases import Hold
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import tasks
+from dovetail.server.store.tables.leases import Hold
 from dovetail.server.store.transaction import Transaction
-from dovetail.server.tasks import keeper
+from dovetail.server.tasks.claims import lease_monitor
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.tasks.v1 import tasks_pb2_grpc as work_grpc
 from dovetail.types.v1 import types_pb2
@@ -74,7 +74,7 @@ class Wire:
                 count=task.lease_count - heartbeats,
                 duration=task.lease_duration,
             )
-            return keeper._lose(transaction, hold)
+            return lease_monitor._lose(transaction, hold)
 
         losing = self._keeping.store.write(team_id, unit)
         return asyncio.run_coroutine_threadsafe(losing, self._keeping.loop).result(30)

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.rights import RIGHTS, Reach
+from dovetail.server.access.rights import RIGHTS, Reach
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.guarded import ROLES, Guarded

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dovetail.server.audit import LINES_MAX, Audit
+from dovetail.server.access.audit import LINES_MAX, Audit
 
 NOTES = LINES_MAX + 2_000
 

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.store.credentials import SERVERS
+from dovetail.server.store.tables.credentials import SERVERS
 from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.guarded import Guarded, bearer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.server import exposure as of_servers
+from dovetail.server.access import exposure as of_servers
 from dovetail.settings import exposure as of_clients
 from support.strangers import USER_ID, needs_root, run_as_stranger
 from support.tokens import TOKEN, written

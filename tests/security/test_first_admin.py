@@ -15,9 +15,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.admin.v1 import admin_pb2_grpc
-from dovetail.server.admin.first import token_in
+from dovetail.server.access.tokens import is_token, new_token
+from dovetail.server.admin.first_admin import token_in
 from dovetail.server.main import ConfigError, ServerConfig, build, running
-from dovetail.server.tokens import is_token, new_token
 from security.cells import outcome
 from support.guarded import bearer
 

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.symbol_database import Default
 
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.rights import RIGHTS
+from dovetail.server.access.rights import RIGHTS
 from dovetail.tasks.v1 import tasks_pb2 as t
 from security.cells import OK, SERVERS, World, outcome
 from security.cells_scenes import STAGES

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.rights import RIGHTS
+from dovetail.server.access.rights import RIGHTS
 from dovetail.server.store.records import TaskVerb
 from dovetail.server.tasks.states import LEASE_VERBS
 from dovetail.tasks.v1 import tasks_pb2 as t

@@ -10,7 +10,7 @@ import grpc
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.store.database import Store
+from dovetail.server.store.store import Store
 from dovetail.tasks.v1 import tasks_pb2 as t
 from security.test_credentials import ENDED, refused, until_refused
 from store.opened import held

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from dovetail.server.store.database import Store
+from dovetail.server.store.store import Store
 from store.opened import opened
 
 

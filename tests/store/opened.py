@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from dovetail.server.messaging.inbox import Draft
-from dovetail.server.store import agents
-from dovetail.server.store.database import Store, open_engine
-from dovetail.server.store.engine import Engine
+from dovetail.server.messaging.inboxes import Draft
+from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.records import Content
+from dovetail.server.store.store import Store, open_engine
+from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Transaction
 
 TEAM = "default"

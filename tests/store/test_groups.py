@@ -14,8 +14,8 @@ from dovetail.server.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from dovetail.server.store import agents
-from dovetail.server.store.database import Store, current_permit
+from dovetail.server.store.store import Store, current_permit
+from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Transaction
 from store.opened import TEAM, held, known_agents, opened, queued
 

@@ -9,8 +9,9 @@ from itertools import pairwise
 import pytest
 
 from dovetail.server.errors import Reason, ResourceExhaustedError
-from dovetail.server.store import agents, database, sqlite
-from dovetail.server.store.database import SCANNERS
+from dovetail.server.store.engines import sqlite
+from dovetail.server.store.store import SCANNERS
+from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Snapshot, Transaction
 from store.opened import TEAM, opened
 
@@ -32,7 +33,7 @@ def quick(snapshot: Snapshot) -> bool:
 async def test_a_query_that_takes_too_long_is_broken_off(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "QUERY_SECONDS_MAX", 0.2)
+    monkeypatch.setattr("dovetail.server.store.store.QUERY_SECONDS_MAX", 0.2)
     async with opened(store_url) as store:
         for run in (store.scan, store.report, store.read):
             with pytest.raises(ResourceExhaustedError, match="narrow the filter") as refused:

@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from dovetail.server import clock
-from dovetail.server.callers import Caller
-from dovetail.server.messaging.inbox import Inboxes
-from dovetail.server.store import agents
-from dovetail.server.store.database import Store
+from dovetail.server.access.caller import Caller
+from dovetail.server.messaging.inboxes import Inboxes
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Transaction
 from messaging.talk import Agent, known, sequences
 from store.opened import TEAM, to_bob

@@ -12,11 +12,12 @@ import pytest
 from peewee import fn
 
 from dovetail.server.errors import UnavailableError
-from dovetail.server.store import agents, crew
-from dovetail.server.store.database import READERS, Store
-from dovetail.server.store.engine import StoreOpenError
-from dovetail.server.store.models import AgentRow
-from dovetail.server.store.postgres import PostgresEngine
+from dovetail.server.store import executor
+from dovetail.server.store.engines.base import StoreOpenError
+from dovetail.server.store.engines.postgres import PostgresEngine
+from dovetail.server.store.schema import AgentRow
+from dovetail.server.store.store import READERS, Store
+from dovetail.server.store.tables import agents
 from messaging.talk import Agent, bob_with, known, sequences
 from store.opened import migrated, opened
 from support.databases import empty_database
@@ -124,7 +125,7 @@ async def test_teams_that_another_session_holds_do_not_hold_up_the_others(
 async def test_a_team_that_stays_held_is_refused_in_time(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew, "BLOCKED_SECONDS", 0.5)
+    monkeypatch.setattr(executor, "BLOCKED_SECONDS", 0.5)
     async with opened(postgres_url) as store:
         await store.write("held", lambda t: t.add_team("held"))
         with psycopg.connect(postgres_url) as other:

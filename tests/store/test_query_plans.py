@@ -6,21 +6,14 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 import pytest
 
-from dovetail.server.store import (
-    agents,
-    changes,
-    deliveries,
-    inboxes,
-    messages,
-    reports,
-    tasks,
-)
-from dovetail.server.store.changes import Counters
-from dovetail.server.store.engine import Engine
-from dovetail.server.store.inboxes import PageRequest
-from dovetail.server.store.models import TABLES
+from dovetail.server.store import changed_names
+from dovetail.server.store.changed_names import Counters
+from dovetail.server.store.engines.base import Engine
+from dovetail.server.store.engines.sqlite import POSITION
 from dovetail.server.store.records import Message, MessageFilter, Repeat, TaskFilter
-from dovetail.server.store.sqlite import POSITION
+from dovetail.server.store.schema import TABLES
+from dovetail.server.store.tables import agents, deliveries, inboxes, messages, reports, tasks
+from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
 from store.opened import TEAM, migrated
 
@@ -145,7 +138,7 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
     "a task": (lambda t: tasks.find(t, TEAM, "t1"), "sqlite_autoindex_tasks_1"),
     "the history of a task": (lambda t: tasks.events(t, TEAM, "t1"), "task_events_task"),
     "what changed since a look": (
-        lambda t: changes.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),
+        lambda t: changed_names.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),
         "deliveries_message",
     ),
     "recipients": (

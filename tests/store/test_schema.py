@@ -15,10 +15,10 @@ import pytest
 from peewee import Model
 from playhouse.migrations import Runner
 
-from dovetail.server.store import leases, queues, tasks
-from dovetail.server.store.database import Store, open_engine
-from dovetail.server.store.engine import MIGRATIONS, StoreOpenError
-from dovetail.server.store.models import TABLES, CredentialRow, TaskRow
+from dovetail.server.store.engines.base import MIGRATIONS, StoreOpenError
+from dovetail.server.store.schema import TABLES, CredentialRow, TaskRow
+from dovetail.server.store.store import Store, open_engine
+from dovetail.server.store.tables import leases, queues, tasks
 from store.opened import TEAM, migrated, opened
 from support.children import SECONDS, child
 

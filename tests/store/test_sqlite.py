@@ -14,8 +14,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from playhouse.cysqlite_ext import CySqliteDatabase
 
-from dovetail.server.store.database import Store
-from dovetail.server.store.engine import StoreOpenError
+from dovetail.server.store.engines.base import StoreOpenError
+from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import Snapshot
 from messaging.talk import Agent, bob_with, refusal, sequences
 from store.opened import TEAM, opened

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
+from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
 
 HOLD = """
 import sys, time

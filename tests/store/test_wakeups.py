@@ -12,14 +12,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from dovetail.server.callers import Caller
-from dovetail.server.messaging.inbox import Acknowledgement, Inboxes
-from dovetail.server.store import agents, changes, queues
-from dovetail.server.store.changes import Changes, Counters
-from dovetail.server.store.database import Store
-from dovetail.server.store.doorbell import Doorbell
+from dovetail.server.access.caller import Caller
+from dovetail.server.messaging.inboxes import Acknowledgement, Inboxes
+from dovetail.server.store import changed_names
+from dovetail.server.store.changed_names import Changes, Counters
+from dovetail.server.store.engines.doorbell import Doorbell
+from dovetail.server.store.engines.wakeups import Bell
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import agents, queues
 from dovetail.server.store.transaction import Transaction
-from dovetail.server.store.wakeups import Bell
 from messaging.talk import bob_with, sequences
 from store.opened import TEAM, opened, to_bob
 from support.pair import Pair, running_pair
@@ -203,7 +204,7 @@ async def test_a_look_names_what_changed_and_nothing_else(store: Store) -> None:
     watched = [(team, each) for each in (*names, queues.name("a1"))]
 
     async def since(seen: dict[str, Counters]) -> Changes:
-        return await store.read(team, lambda s: changes.since(s, seen, watched))
+        return await store.read(team, lambda s: changed_names.since(s, seen, watched))
 
     def register(transaction: Transaction) -> None:
         for each in names:
@@ -231,11 +232,11 @@ async def test_a_look_names_what_changed_and_nothing_else(store: Store) -> None:
 async def test_of_very_many_messages_all_that_is_watched_may_have_changed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "MESSAGES_MAX", 3)
+    monkeypatch.setattr(changed_names, "MESSAGES_MAX", 3)
     await with_bob(store)
     watched = [(TEAM, "bob"), (TEAM, "eve")]
-    first = await store.read(TEAM, lambda s: changes.since(s, {}, watched))
+    first = await store.read(TEAM, lambda s: changed_names.since(s, {}, watched))
     for _ in range(4):
         await deliver(store)
-    second = await store.read(TEAM, lambda s: changes.since(s, first.counters, watched))
+    second = await store.read(TEAM, lambda s: changed_names.since(s, first.counters, watched))
     assert second.names == set(watched)

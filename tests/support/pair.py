@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.main import ServerConfig, build, running
-from dovetail.server.store.database import Store
+from dovetail.server.store.store import Store
 from dovetail.tasks.v1 import tasks_pb2_grpc
 
 Metadata = tuple[tuple[str, str | bytes], ...]

@@ -8,7 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.store import dependencies, follow_ups, transaction
+from dovetail.server.store import transaction
+from dovetail.server.store.tables import dependencies, follow_ups
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from tasks.work import COMPLETED, PENDING, Team, Worker, faults, refusal, until

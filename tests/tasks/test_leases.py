@@ -12,11 +12,11 @@ import grpc
 import psycopg
 import pytest
 
-from dovetail.server.store import leases
-from dovetail.server.store.leases import Hold
 from dovetail.server.store.records import TaskEvent
+from dovetail.server.store.tables import leases
+from dovetail.server.store.tables.leases import Hold
 from dovetail.server.store.transaction import Snapshot
-from dovetail.server.tasks.keeper import LONGEST_GAP_SECONDS
+from dovetail.server.tasks.claims.lease_monitor import LONGEST_GAP_SECONDS
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.pair import Pair, running_pair

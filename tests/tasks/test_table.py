@@ -16,8 +16,9 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.store import agents, changes
+from dovetail.server.store import changed_names
 from dovetail.server.store.records import TaskState, TaskVerb
+from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.states import SYSTEM_VERBS
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -174,7 +175,7 @@ class Scene:
             team_id, agent_ids = self.team.team_id, sorted({*PEOPLE.values()} - {""})
             inboxes = [agents.find(snapshot, team_id, agent_id) for agent_id in agent_ids]
             counts = [(each.last_sequence, each.unacknowledged_count) for each in inboxes if each]
-            return changes.since(snapshot, {}, [(team_id, "")]).counters, counts
+            return changed_names.since(snapshot, {}, [(team_id, "")]).counters, counts
 
         store = self.team.pair.tasks_store
         return await self.team.rows(), await store.read(self.team.team_id, query)

@@ -14,8 +14,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message as Proto
 
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
-from dovetail.server.store import queues, tasks
 from dovetail.server.store.records import Task, TaskEvent, TaskFilter
+from dovetail.server.store.tables import queues, tasks
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.pair import Metadata, Pair, bad_fields, caller, error_info

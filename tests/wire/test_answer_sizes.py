@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2
-from dovetail.server.tasks.report import MOST_ASSIGNEES
+from dovetail.server.tasks.reports import MOST_ASSIGNEES
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.pair import Metadata, Pair, caller
 from wire.test_bounds import METHODS

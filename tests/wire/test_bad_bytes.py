@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.intake import request_bytes_max
+from dovetail.server.edge.intake import request_bytes_max
 from support.pair import Pair, error_info
 from wire.calling import GARBAGE, LARGE, answer_to, everything
 from wire.reflected import methods

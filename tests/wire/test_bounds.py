@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from dovetail.messaging.v1 import messaging_pb2
-from dovetail.server.bounds import MAXIMA, REQUEST_VALUES_MAX, STRUCT_VALUES_MAX
+from dovetail.server.edge.bounds import MAXIMA, REQUEST_VALUES_MAX, STRUCT_VALUES_MAX
 from dovetail.tasks.v1 import tasks_pb2
 from support.pair import Pair, caller, error_info
 from support.servers import Servers, channel, serving

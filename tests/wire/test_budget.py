@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dovetail.server.budget import Budget
+from dovetail.server.edge.budget import Budget
 
 
 async def taking(budget: Budget, part: int) -> asyncio.Task[None]:

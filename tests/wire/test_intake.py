@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.grpc_release import is_sound
-from dovetail.server.intake import READ_SECONDS, READS_MAX
+from dovetail.server.edge.grpc_release import is_sound
+from dovetail.server.edge.intake import READ_SECONDS, READS_MAX
 from dovetail.server.runtime import RECEIVE_LIMIT
 from messaging.talk import refusal
 from support.http2 import MAX_CONCURRENT_STREAMS, message, raw_connection

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import grpc
 import pytest
 
-from dovetail.server.intake import LARGE_BYTES_TOTAL, REQUEST_BYTES_MAX, SMALL_BYTES_MAX
+from dovetail.server.edge.intake import LARGE_BYTES_TOTAL, REQUEST_BYTES_MAX, SMALL_BYTES_MAX
 from dovetail.tasks.v1 import tasks_pb2 as t
 from messaging.talk import known, refusal
 from store.opened import held

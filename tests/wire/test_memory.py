@@ -8,19 +8,20 @@ from contextlib import suppress
 
 import pytest
 
-from dovetail.server import memory, wire
+from dovetail.server import memory
+from dovetail.server.edge import convert
 
 
 async def test_structured_content_that_is_kept_for_streams_is_let_go_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = json.dumps({str(number): number for number in range(10_000)})
-    kept = wire.optional_struct(text)
-    assert wire.optional_struct(text) is kept
+    kept = convert.optional_struct(text)
+    assert convert.optional_struct(text) is kept
     forgot = asyncio.Event()
 
     def forget() -> None:
-        wire.forget_structs()
+        convert.forget_structs()
         forgot.set()
 
     monkeypatch.setattr(memory, "TRIM_SECONDS", 0.0)
@@ -29,4 +30,4 @@ async def test_structured_content_that_is_kept_for_streams_is_let_go_of(
     giving.cancel()
     with suppress(asyncio.CancelledError):
         await giving
-    assert wire.optional_struct(text) is not kept
+    assert convert.optional_struct(text) is not kept

@@ -12,16 +12,16 @@ import pytest
 
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server import paging
+from dovetail.server.edge import paging
+from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
-from dovetail.server.messaging import subscription
-from dovetail.server.statuses import STATUS_CODES
+from dovetail.server.messaging import subscriptions
 from dovetail.server.store import records
-from dovetail.server.tasks import drafts
+from dovetail.server.tasks import requests
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
 
-MODULES: tuple[ModuleType, ...] = (records, drafts, paging, subscription)
+MODULES: tuple[ModuleType, ...] = (records, requests, paging, subscriptions)
 
 ENUMS: list[tuple[type[IntEnum], Any]] = [
     (records.Role, a.Role),
@@ -30,10 +30,10 @@ ENUMS: list[tuple[type[IntEnum], Any]] = [
     (records.TaskVerb, types_pb2.TaskVerb),
     (records.DeliveryState, types_pb2.DeliveryState),
     (records.TaskState, t.TaskState),
-    (drafts.Notify, t.Notify),
+    (requests.Notify, t.Notify),
     (paging.Order, types_pb2.Order),
-    (subscription.StartPosition, m.StartPosition),
-    (subscription.Mark, m.StreamMark),
+    (subscriptions.StartPosition, m.StartPosition),
+    (subscriptions.Mark, m.StreamMark),
 ]
 
 

@@ -12,7 +12,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from dovetail.server.errors import DovetailError
-from dovetail.server.store.database import Store
+from dovetail.server.store.store import Store
 
 SERVICE_NAME = health.SERVICE_NAME
 PERIOD_SECONDS = 1.0

@@ -14,31 +14,31 @@ import structlog
 
 from dovetail.admin.v1 import admin_pb2, admin_pb2_grpc
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
+from dovetail.server.access.audit import Audit
 from dovetail.server.admin.credentials import Credentials
-from dovetail.server.admin.first import token_in
+from dovetail.server.admin.first_admin import token_in
 from dovetail.server.admin.servicer import AdminServicer
 from dovetail.server.admin.teams import Teams
-from dovetail.server.audit import Audit
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
-from dovetail.server.descriptors import TooFewDescriptorsError, raise_limit
 from dovetail.server.errors import DovetailError
-from dovetail.server.messaging.directory import Directory
-from dovetail.server.messaging.inbox import Inboxes
+from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.inboxes import Inboxes
 from dovetail.server.messaging.readers import Readers
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
-from dovetail.server.messaging.subscription import Subscriptions
+from dovetail.server.messaging.subscriptions import Subscriptions
+from dovetail.server.open_files import TooFewDescriptorsError, raise_limit
 from dovetail.server.runtime import Service, running, serve
-from dovetail.server.store.database import Store
 from dovetail.server.store.doctor import Finding, Level, check_store
-from dovetail.server.store.engine import StoreOpenError
+from dovetail.server.store.engines.base import StoreOpenError
+from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
-from dovetail.server.tasks.claims import Claims
-from dovetail.server.tasks.keeper import Keeper
-from dovetail.server.tasks.lifecycle import Lifecycle
-from dovetail.server.tasks.report import Reports
+from dovetail.server.tasks.claims.lease_monitor import Keeper
+from dovetail.server.tasks.claims.service import Claims
+from dovetail.server.tasks.managing import Lifecycle
+from dovetail.server.tasks.reports import Reports
 from dovetail.server.tasks.servicer import TaskServicer
-from dovetail.server.tasks.work import Work
+from dovetail.server.tasks.working import Work
 from dovetail.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 
 __all__ = [

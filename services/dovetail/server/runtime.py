@@ -12,15 +12,16 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
-from dovetail.server import memory, reflection, wire
-from dovetail.server.audit import Audit
+from dovetail.server import memory
+from dovetail.server.access.audit import Audit
+from dovetail.server.access.authentication import CredentialGate, OpenGate
+from dovetail.server.access.interceptor import CallSeam
 from dovetail.server.config import ConfigError, ServerConfig
-from dovetail.server.gate import CredentialGate, OpenGate
-from dovetail.server.grpc_release import is_sound
+from dovetail.server.edge import convert, reflection
+from dovetail.server.edge.grpc_release import is_sound
+from dovetail.server.edge.intake import REQUEST_BYTES_MAX, Intake
 from dovetail.server.health import SERVICE_NAME, Health
-from dovetail.server.intake import REQUEST_BYTES_MAX, Intake
-from dovetail.server.interceptors import CallSeam
-from dovetail.server.store.database import Store
+from dovetail.server.store.store import Store
 from dovetail.server.tls import server_credentials
 
 RECEIVE_LIMIT = REQUEST_BYTES_MAX + 2 * 1024 * 1024
@@ -119,7 +120,7 @@ async def _serving(
     service.begin()
     tasks = [
         asyncio.create_task(each)
-        for each in (health.watch(), memory.give_back(wire.forget_structs))
+        for each in (health.watch(), memory.give_back(convert.forget_structs))
     ]
     try:
         yield Running(server=server, store=store, address=address)

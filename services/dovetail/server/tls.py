@@ -10,8 +10,8 @@ from typing import Any, cast
 import grpc
 import structlog
 
+from dovetail.server.access.exposure import Exposure, exposure
 from dovetail.server.config import ConfigError, ServerConfig
-from dovetail.server.exposure import Exposure, exposure
 
 Contents = tuple[bytes | str, ...]
 """What each file holds, or in words why it cannot be read."""

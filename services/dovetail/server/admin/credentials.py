@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dovetail.server import clock
-from dovetail.server.audit import Audit
-from dovetail.server.callers import Caller
-from dovetail.server.checks import Checks
+from dovetail.server.access.audit import Audit
+from dovetail.server.access.caller import Caller
+from dovetail.server.access.tokens import new_token, token_hash
+from dovetail.server.edge.paging import Paging
+from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import FailedPreconditionError, NotFoundError, Reason
-from dovetail.server.paging import Paging
-from dovetail.server.store import agents, credentials
-from dovetail.server.store.credentials import SERVERS, ListRequest
-from dovetail.server.store.database import Store
 from dovetail.server.store.records import Credential, Role
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import agents, credentials
+from dovetail.server.store.tables.credentials import SERVERS, ListRequest
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
-from dovetail.server.tokens import new_token, token_hash
 
 DESCRIPTION_CHARACTERS = 256
 DAY = 24 * 60 * 60 * MICROS

@@ -6,12 +6,12 @@ from grpc.aio import ServicerContext
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc as pb_grpc
+from dovetail.server.access.caller import current_caller
 from dovetail.server.admin.credentials import Credentials, Draft, Listing
 from dovetail.server.admin.teams import Teams
-from dovetail.server.callers import current_caller
-from dovetail.server.paging import Paging
+from dovetail.server.edge.convert import binding, duration_micros, optional_timestamp, timestamp
+from dovetail.server.edge.paging import Paging
 from dovetail.server.store.records import Credential, Team
-from dovetail.server.wire import binding, duration_micros, optional_timestamp, timestamp
 
 Context = ServicerContext[object, object]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dovetail.server.audit import Audit
-from dovetail.server.callers import Caller
-from dovetail.server.checks import Checks
-from dovetail.server.paging import Paging
-from dovetail.server.store import credentials
-from dovetail.server.store.credentials import SERVERS
-from dovetail.server.store.database import Store
+from dovetail.server.access.audit import Audit
+from dovetail.server.access.caller import Caller
+from dovetail.server.edge.paging import Paging
+from dovetail.server.edge.validation import Checks
 from dovetail.server.store.records import Team
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import credentials
+from dovetail.server.store.tables.credentials import SERVERS
 from dovetail.server.store.transaction import Transaction
 
 

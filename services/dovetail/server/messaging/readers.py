@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from dovetail.server.callers import Caller
+from dovetail.server.access.caller import Caller
 from dovetail.server.errors import Reason, ResourceExhaustedError
 
 STREAMS_PER_CALLER_MAX = 1_000

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dovetail.server.callers import Caller
-from dovetail.server.checks import LARGEST_PAGE, PAGE_SIZE, Checks
+from dovetail.server.access.caller import Caller
+from dovetail.server.edge.paging import PAGE_BYTES
+from dovetail.server.edge.validation import LARGEST_PAGE, PAGE_SIZE, Checks
 from dovetail.server.errors import UnauthenticatedError
-from dovetail.server.messaging.directory import Directory
-from dovetail.server.messaging.inbox import Acknowledgement, Inboxes, check_filter
-from dovetail.server.paging import PAGE_BYTES
-from dovetail.server.store import agents, inboxes
-from dovetail.server.store.database import Store
-from dovetail.server.store.inboxes import InboxPage, PageRequest
+from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.inboxes import Acknowledgement, Inboxes, check_filter
 from dovetail.server.store.records import Delivery, MessageFilter
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import agents, inboxes
+from dovetail.server.store.tables.inboxes import InboxPage, PageRequest
 from dovetail.server.store.transaction import MICROS, Snapshot
 
 LONGEST_WAIT_SECONDS = 50

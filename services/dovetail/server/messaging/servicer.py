@@ -10,24 +10,8 @@ from grpc.aio import ServicerContext
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc as pb_grpc
-from dovetail.server.callers import Caller, current_caller
-from dovetail.server.messaging import receiving
-from dovetail.server.messaging.directory import Directory
-from dovetail.server.messaging.inbox import Acknowledgement, Draft, Inboxes, Listing, Record
-from dovetail.server.messaging.subscription import Response, Subscriptions, Wish
-from dovetail.server.paging import Paging
-from dovetail.server.store.agents import Agent
-from dovetail.server.store.messages import SHOWN_RECIPIENTS_MAX
-from dovetail.server.store.records import (
-    Content,
-    Delivery,
-    Importance,
-    Message,
-    MessageFilter,
-    Notice,
-    message_id,
-)
-from dovetail.server.wire import (
+from dovetail.server.access.caller import Caller, current_caller
+from dovetail.server.edge.convert import (
     binding,
     converted,
     duration_micros,
@@ -38,6 +22,22 @@ from dovetail.server.wire import (
     time_range,
     timestamp,
 )
+from dovetail.server.edge.paging import Paging
+from dovetail.server.messaging import receiving
+from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.inboxes import Acknowledgement, Draft, Inboxes, Listing, Record
+from dovetail.server.messaging.subscriptions import Response, Subscriptions, Wish
+from dovetail.server.store.records import (
+    Content,
+    Delivery,
+    Importance,
+    Message,
+    MessageFilter,
+    Notice,
+    message_id,
+)
+from dovetail.server.store.tables.agents import Agent
+from dovetail.server.store.tables.messages import SHOWN_RECIPIENTS_MAX
 from dovetail.types.v1 import types_pb2
 
 Context = ServicerContext[object, object]

@@ -21,14 +21,14 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 from playhouse.migrations import Runner
 
 from dovetail.server import clock
-from dovetail.server.store.database import open_engine
-from dovetail.server.store.doorbell import is_anyone_listening
-from dovetail.server.store.engine import MIGRATIONS, MIGRATIONS_TABLE, StoreOpenError
-from dovetail.server.store.files import has_lost_its_log
-from dovetail.server.store.places import sqlite_path
-from dovetail.server.store.sqlite import BUSY_SECONDS, OLDEST
+from dovetail.server.store.engines.base import MIGRATIONS, MIGRATIONS_TABLE, StoreOpenError
+from dovetail.server.store.engines.doorbell import is_anyone_listening
+from dovetail.server.store.engines.files import has_lost_its_log
+from dovetail.server.store.engines.locations import sqlite_path
+from dovetail.server.store.engines.sqlite import BUSY_SECONDS, OLDEST
+from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
+from dovetail.server.store.store import open_engine
 from dovetail.server.store.times import WARN_SECONDS
-from dovetail.server.store.turnstile import PlaceTakenError, Turnstile
 
 SCARCE_BYTES = 1024**3
 TOO_FEW_BYTES = 64 * 1024**2

@@ -14,7 +14,7 @@ from typing import Any, cast
 from peewee import Database, Expression, Field, Node, Value, fn
 
 from dovetail.server import clock
-from dovetail.server.store.models import TeamRow
+from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.times import Times
 
 Row = tuple[Any, ...]

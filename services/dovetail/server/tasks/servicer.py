@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from grpc.aio import ServicerContext
 
-from dovetail.server.callers import current_caller
-from dovetail.server.paging import Paging
-from dovetail.server.tasks.claims import Claims
-from dovetail.server.tasks.drafts import DEFAULT_LEASE, Listing, Progress
-from dovetail.server.tasks.giving import Wish
-from dovetail.server.tasks.lifecycle import Lifecycle
-from dovetail.server.tasks.report import Reports
-from dovetail.server.tasks.translation import (
+from dovetail.server.access.caller import current_caller
+from dovetail.server.edge.convert import (
+    binding,
+    converted,
+    duration_micros,
+    optional_timestamp,
+    repeat,
+)
+from dovetail.server.edge.paging import Paging
+from dovetail.server.tasks.claims.matching import Wish
+from dovetail.server.tasks.claims.service import Claims
+from dovetail.server.tasks.managing import Lifecycle
+from dovetail.server.tasks.proto import (
     claimed,
     completion,
     completions_of,
@@ -31,14 +36,9 @@ from dovetail.server.tasks.translation import (
     update,
     words,
 )
-from dovetail.server.tasks.work import Work
-from dovetail.server.wire import (
-    binding,
-    converted,
-    duration_micros,
-    optional_timestamp,
-    repeat,
-)
+from dovetail.server.tasks.reports import Reports
+from dovetail.server.tasks.requests import DEFAULT_LEASE, Listing, Progress
+from dovetail.server.tasks.working import Work
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 

@@ -1,0 +1,169 @@
+"""Between protobuf's well-known types and the values of the rules. For the servicers only."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar, cast
+
+from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from dovetail.server.access.caller import current_caller
+from dovetail.server.edge.validation import Checks
+from dovetail.server.store.records import Receipt, Repeat, TimeRange, message_id
+from dovetail.types.v1 import types_pb2
+
+MICROS = 1_000_000
+EARLIEST_SECONDS = -62_135_596_800  # 0001-01-01
+LATEST_SECONDS = 253_402_300_799  # 9999-12-31
+# Protobuf reads 100 levels, of which an object takes three; answers hold it deeper than requests.
+MOST_LEVELS = 30
+LIGHT = 4_096
+"""Structured content up to this size is converted at once, larger in a thread."""
+
+T = TypeVar("T")
+
+
+def micros(field: str, time: Timestamp) -> int:
+    """A time in microseconds since 1970 UTC; what lies below a microsecond is cut off."""
+    with Checks() as check:
+        check.number(f"{field}.seconds", time.seconds, EARLIEST_SECONDS, LATEST_SECONDS)
+        check.number(f"{field}.nanos", time.nanos, 0, 999_999_999)
+    return time.seconds * MICROS + time.nanos // 1_000
+
+
+def time_range(field: str, times: types_pb2.TimeRange) -> TimeRange:
+    """A span of time."""
+    return TimeRange(
+        start=optional_micros(f"{field}.start_time", times, "start_time"),
+        end=optional_micros(f"{field}.end_time", times, "end_time"),
+    )
+
+
+def optional_micros(field: str, message: Message, name: str) -> int | None:
+    """A Timestamp of a message in microseconds; None where it is unset."""
+    return micros(field, getattr(message, name)) if message.HasField(name) else None
+
+
+def receipt_message(receipt: Receipt) -> types_pb2.Receipt:
+    """What became of a message at one recipient."""
+    return types_pb2.Receipt(
+        recipient_id=receipt.recipient_id,
+        sequence=receipt.sequence,
+        message_id=message_id(receipt.message_number),
+        state=types_pb2.DeliveryState.ValueType(receipt.state),
+        state_time=optional_timestamp(receipt.acknowledge_time),
+    )
+
+
+def timestamp(value: int) -> Timestamp:
+    """A time of microseconds since 1970 UTC."""
+    return Timestamp(seconds=value // MICROS, nanos=value % MICROS * 1_000)
+
+
+def optional_timestamp(value: int | None) -> Timestamp | None:
+    """A time, or unset."""
+    return None if value is None else timestamp(value)
+
+
+def duration_micros(field: str, length: Duration) -> int:
+    """A length of time in microseconds; one that is not whole is refused."""
+    whole, rest = divmod(length.nanos, 1_000)
+    with Checks() as check:
+        if rest:
+            check.refuse(field, "must be whole microseconds")
+    return length.seconds * MICROS + whole
+
+
+def optional_duration(value: int | None) -> Duration | None:
+    """A length of time of microseconds, or unset."""
+    if value is None:
+        return None
+    return Duration(seconds=value // MICROS, nanos=value % MICROS * 1_000)
+
+
+def struct_json(field: str, value: Struct) -> str:
+    """Structured content as JSON text. Numbers that JSON cannot say are refused."""
+    content: object = None
+    with Checks() as check:
+        try:
+            content = json_format.MessageToDict(value)
+        except (ValueError, json_format.Error) as error:
+            check.refuse(field, f"must be sayable in JSON: {error}")
+        levels = _levels(content)
+        if levels > MOST_LEVELS:
+            check.refuse(field, f"must be nested at most {MOST_LEVELS} levels deep, is {levels}")
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _levels(content: object) -> int:
+    """How deep objects and lists stand in each other."""
+    if isinstance(content, dict):
+        content = [*cast("dict[str, object]", content).values()]
+    if not isinstance(content, list):
+        return 0
+    return 1 + max(map(_levels, cast("list[object]", content)), default=0)
+
+
+def optional_struct(text: str | None) -> Struct | None:
+    """Structured content of JSON text, or unset."""
+    if text is None:
+        return None
+    return _built(text) if len(text) <= LIGHT else _kept(text)
+
+
+def _built(text: str) -> Struct:
+    made = Struct()
+    made.update(json.loads(text))
+    return made
+
+
+# One message to many streams is built once. Protobuf copies what is set into a message, so that
+# what is kept here is never changed. A Struct of 10,000 values takes 1.7 MiB: few are kept, and
+# not for long (`forget_structs`).
+_kept = lru_cache(maxsize=8)(_built)
+
+
+def forget_structs() -> None:
+    """Let go of the structured content that is kept for streams to come."""
+    _kept.cache_clear()
+
+
+async def converted(weight: int, convert: Callable[[], T]) -> T:
+    """What `convert` makes; in a thread where it has much structured content to go through.
+
+    A Struct of 10,000 values takes tens of milliseconds, for which the event loop serves nobody.
+    `weight` is its size, in bytes or characters.
+    """
+    return convert() if weight <= LIGHT else await asyncio.to_thread(convert)
+
+
+def repeat(request_id: str, request: Message) -> Repeat | None:
+    """How a repeat of this request is known; None where the caller gave no `request_id`."""
+    if not request_id:
+        return None
+    name = request.DESCRIPTOR.full_name.encode()
+    payload = request.SerializeToString(deterministic=True)
+    caller = current_caller.get()
+    return Repeat(
+        request_id=request_id,
+        request_hash=hashlib.sha256(name + b"\0" + payload).digest(),
+        scope="" if caller.agent_id else caller.credential_id,
+    )
+
+
+def binding(team_id: str, request: Message) -> bytes:
+    """What a page token is bound to: the team, and the request without its page."""
+    bound = type(request)()
+    bound.CopyFrom(request)
+    bound.ClearField("page_size")
+    bound.ClearField("page_token")
+    name = request.DESCRIPTOR.full_name.encode()
+    return b"\0".join((team_id.encode(), name, bound.SerializeToString(deterministic=True)))

@@ -1,0 +1,144 @@
+"""How a request is read: only after its caller may call, within a time, and few large ones at once.
+
+Every method is served on a stream of bytes, the unary ones too: gRPC then starts the handler at the
+call's first headers. Until a handler reads, HTTP/2's flow control keeps all but the first 64 KiB of
+a request with its sender. So what a stranger sends is never held here, nor parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from weakref import WeakValueDictionary
+
+from google.protobuf import descriptor_pool
+from grpc.aio import EOF, ServicerContext
+
+from dovetail.server.access.caller import current_caller
+from dovetail.server.edge.bounds import check_counts
+from dovetail.server.edge.budget import Budget
+from dovetail.server.edge.turns import Turns
+from dovetail.server.errors import InvalidArgumentError, Reason, UnavailableError
+
+REQUEST_BYTES_MAX = 4 * 1024 * 1024
+READS_MAX = 64
+"""Requests that are read at once. Small ones take no time; a slow one may hold 4 MiB meanwhile."""
+
+READ_SAFE_SECONDS = 1.0
+"""What a slow one has in any case; then it gives way to one that waits while all are taken."""
+
+READS_OF_ONE_MAX = 16
+"""Of these, of one credential; where none is asked for, of one connection. Who sends slowly on
+purpose holds up itself."""
+
+SMALL_BYTES_MAX = 256 * 1024
+"""Of a request whose call may wait as long as its caller wants, or go on without end."""
+
+LARGE_BYTES_TOTAL = 16 * 1024 * 1024
+"""Bytes of larger requests whose calls run at once: parsed, one may be 70 times its size."""
+
+READ_SECONDS = 20.0
+
+Deserializer = Callable[[bytes], Any]
+
+
+class Intake:
+    """Reads the requests of one server."""
+
+    def __init__(self, seconds: float = READ_SECONDS) -> None:
+        """Give each request `seconds` to be read and parsed."""
+        self._seconds = seconds
+        self._reads = Turns(READS_MAX, READ_SAFE_SECONDS)
+        self._reads_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._large = Budget(LARGE_BYTES_TOTAL)
+
+    @asynccontextmanager
+    async def request(
+        self, context: ServicerContext[Any, Any], deserialize: Deserializer, most_bytes: int
+    ) -> AsyncGenerator[Any]:
+        """The request of a call, of at most so many bytes, for as long as the block lasts.
+
+        Raises InvalidArgumentError for one that is missing, too large or garbled, and
+        UnavailableError for one that does not come in time.
+        """
+        payload, held = await self._read(context, most_bytes)
+        try:
+            request = _parse(payload, deserialize)
+            del payload
+            yield request
+        finally:
+            self._large.give_back(held)
+
+    async def _read(self, context: ServicerContext[Any, Any], most_bytes: int) -> tuple[bytes, int]:
+        """The bytes of a request, and how many of them count against the large ones."""
+        try:
+            async with (
+                asyncio.timeout(self._seconds) as limit,
+                self._turn_of(context),
+                self._reads.turn(limit) as keep,
+            ):
+                payload = await context.read()
+                if not isinstance(payload, bytes):
+                    assert payload is EOF
+                    raise _missing()
+                keep()
+                _check_size(payload, most_bytes)
+                held = len(payload) if len(payload) > SMALL_BYTES_MAX else 0
+                await self._large.take(held)
+                return payload, held
+        except TimeoutError as error:
+            raise UnavailableError(
+                Reason.REQUEST_LATE,
+                f"the request was not read whole within {self._seconds:g} s, or was slow while"
+                " others waited, so that nothing was done: the connection is slow, or the server"
+                " is busy with large requests; try again, with less in one request",
+                retry_after=1.0,
+            ) from error
+
+    def _turn_of(self, context: ServicerContext[Any, Any]) -> asyncio.Semaphore:
+        """The turns of one sender, kept for as long as somebody has or awaits one."""
+        sender = current_caller.get().credential_id or context.peer()
+        turns = self._reads_of.get(sender)
+        if turns is None:
+            turns = self._reads_of[sender] = asyncio.Semaphore(READS_OF_ONE_MAX)
+        return turns
+
+
+def _missing() -> InvalidArgumentError:
+    return InvalidArgumentError(
+        Reason.MALFORMED_REQUEST,
+        "the call ended without a request: send one message, which may be empty, before its end",
+    )
+
+
+def request_bytes_max(method: str) -> int:
+    """What a request of a method may have: less where its call may wait, and so hold it."""
+    service, _, name = method.removeprefix("/").rpartition("/")
+    found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    waits = found.server_streaming or "max_wait" in found.input_type.fields_by_name
+    return SMALL_BYTES_MAX if waits else REQUEST_BYTES_MAX
+
+
+def _check_size(payload: bytes, most_bytes: int) -> None:
+    if len(payload) > most_bytes:
+        raise InvalidArgumentError(
+            Reason.REQUEST_TOO_LARGE,
+            f"the request has {len(payload):,} bytes, at most {most_bytes:,} are read of this"
+            " method's",
+            metadata={"bytes": str(len(payload)), "most": str(most_bytes)},
+        )
+
+
+def _parse(payload: bytes, deserialize: Deserializer) -> Any:
+    try:
+        request = deserialize(payload)
+    except Exception as error:
+        # protobuf's errors have no common class
+        raise InvalidArgumentError(
+            Reason.MALFORMED_REQUEST,
+            f"the request is not a message of this method, or has text that is not UTF-8: {error}",
+        ) from error
+    check_counts(request)
+    return request

@@ -1,0 +1,78 @@
+"""The directory: which agents a team has."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from dovetail.server.access.caller import Caller
+from dovetail.server.edge.paging import PAGE_BYTES, Paging
+from dovetail.server.edge.validation import Checks
+from dovetail.server.errors import ResourceExhaustedError
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import agents
+from dovetail.server.store.tables.agents import Agent
+from dovetail.server.store.transaction import Transaction
+
+DISPLAY_NAME_CHARACTERS = 256
+
+
+class Directory:
+    """Registers agents and finds them."""
+
+    def __init__(self, store: Store) -> None:
+        """Keep agents in `store`."""
+        self._store = store
+
+    async def register(
+        self, caller: Caller, agent_id: str, display_name: str, labels: Mapping[str, str]
+    ) -> tuple[Agent, bool]:
+        """The agent, and whether it was created by this call."""
+        agent_id = agent_id or caller.require_agent("registering without an agent_id")
+        with Checks() as check:
+            check.id("agent_id", agent_id)
+            check.text("display_name", display_name, DISPLAY_NAME_CHARACTERS)
+            check.labels("labels", labels)
+        caller.require_own(f"agent {agent_id!r}", agent_id)
+
+        def unit(transaction: Transaction) -> tuple[Agent, bool]:
+            team_id = caller.team_id
+            created = agents.find(transaction, team_id, agent_id) is None
+            if created:
+                agents.register(transaction, team_id, agent_id, display_name, labels)
+            agents.touch(transaction, team_id, caller.agent_id)
+            return agents.get(transaction, team_id, agent_id), created
+
+        return await self._store.write(caller.team_id, unit)
+
+    async def get(self, caller: Caller, agent_id: str) -> Agent:
+        """One agent."""
+        agent_id = agent_id or caller.require_agent("a request without an agent_id")
+        with Checks() as check:
+            check.id("agent_id", agent_id)
+        return await self._store.read(
+            caller.team_id, lambda s: agents.get(s, caller.team_id, agent_id)
+        )
+
+    async def opened(self, caller: Caller, agent_id: str) -> Agent:
+        """The agent whose inbox is opened. The caller's own is registered, if the disk allows."""
+        caller.require_own(f"the inbox of {agent_id!r}", agent_id)
+        team_id = caller.team_id
+        if agent_id == caller.agent_id:
+            with contextlib.suppress(ResourceExhaustedError):
+                await self._store.write(team_id, lambda t: agents.touch(t, team_id, agent_id))
+        return await self._store.read(team_id, lambda s: agents.get(s, team_id, agent_id))
+
+    async def page(
+        self, caller: Caller, labels: Mapping[str, str], paging: Paging
+    ) -> tuple[list[Agent], str]:
+        """A page of agents in order of id, and the token of the next."""
+        with Checks() as check:
+            check.labels("labels", labels)
+            after = paging.after_id(check)
+        asked = agents.ListRequest(
+            labels=labels, after=after, most=paging.most, most_bytes=PAGE_BYTES
+        )
+        look = self._store.scan if labels else self._store.read
+        page, after = await look(caller.team_id, lambda s: agents.page(s, caller.team_id, asked))
+        return page, paging.next_token(after)

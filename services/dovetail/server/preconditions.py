@@ -1,0 +1,27 @@
+"""What both services require of a request beside its fields."""
+
+from __future__ import annotations
+
+from dovetail.server.errors import InvalidArgumentError, OutOfRangeError, Reason
+from dovetail.server.store.records import Repeat
+
+
+def check_repeat(repeat: Repeat, request_hash: bytes) -> None:
+    """Refuse a request that differs from the one that used this id first."""
+    if repeat.request_hash != request_hash:
+        raise InvalidArgumentError(
+            Reason.REQUEST_ID_REUSED,
+            f"request_id {repeat.request_id!r} was used for a request with other content:"
+            " a new request needs a new id",
+            metadata={"request_id": repeat.request_id},
+        )
+
+
+def check_reached(sequence: int, last: int) -> None:
+    """Refuse a position that the inbox has not reached."""
+    if sequence > last:
+        raise OutOfRangeError(
+            Reason.CURSOR_IN_FUTURE,
+            f"sequence {sequence:,} lies beyond the end of the inbox: 0 to {last:,} are legal",
+            metadata={"sequence": str(sequence), "first": "0", "last": str(last)},
+        )

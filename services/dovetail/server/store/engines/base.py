@@ -1,0 +1,230 @@
+"""What an engine must do for the store; `sqlite.py` and `postgres.py` do it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from peewee import Database, PeeweeException
+from playhouse.migrations import Runner
+
+from dovetail.server.errors import (
+    DovetailError,
+    InternalError,
+    Reason,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from dovetail.server.open_files import are_used_up, says_used_up, used_up_text
+from dovetail.server.store.engines.wakeups import Inbox
+from dovetail.server.store.times import Times
+from dovetail.server.store.transaction import Snapshot, Transaction
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+MIGRATIONS_TABLE = "schema_migration"
+CLOSE_SECONDS = 2.0
+MOST_NAMED = 3
+
+
+class StoreOpenError(Exception):
+    """The store cannot be opened; the text says why, and what to do."""
+
+
+class Engine(ABC):
+    """One kind of database. Its connections belong to the thread that uses them."""
+
+    writers: int
+    """How many threads may commit at the same time."""
+
+    goes_on_after_breaking_off = False
+    """Whether a transaction can be used further when a query in it was broken off."""
+
+    def __init__(self, database: Database, address: str) -> None:
+        """Use `database`; `address` is what people call it, without a password."""
+        self.database = database
+        self.address = address
+        self.times = Times()
+
+    @abstractmethod
+    def lane(self, team_id: str) -> str:
+        """The name of the queue in which a team's units wait; a group is made of one queue."""
+
+    @abstractmethod
+    def write(self) -> AbstractContextManager[Transaction]:
+        """A write transaction: committed, on disk, when the block ends well; else rolled back."""
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Snapshot]:
+        """A read transaction that sees one state of the store, not older than its beginning."""
+
+    @abstractmethod
+    def probe(self) -> AbstractContextManager[None]:
+        """Go the way of a write as far as it goes without writing anything."""
+
+    def prepare(self) -> None:
+        """Open what this thread will need, while there are descriptors for it; it may fail."""
+        return
+
+    def obstacle(self) -> str:
+        """What keeps writers waiting, as far as that is known without waiting; else empty."""
+        return ""
+
+    def is_blocked(self, error: BaseException) -> bool:
+        """Whether nothing was done, since another session holds what is needed: try again."""
+        del error
+        return False
+
+    def abort(self) -> None:
+        """Have threads that wait for the database fail soon, where that can be brought about."""
+        return
+
+    @abstractmethod
+    def announce(self, inboxes: Iterable[Inbox]) -> None:
+        """Tell other processes that these inboxes changed. Never waits; may lose."""
+
+    @abstractmethod
+    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+        """Until `stop`, call `ring` with inboxes that changed elsewhere, or None for any inbox."""
+
+    def interrupt(self) -> None:
+        """Have `listen` look at `stop` now; without it, it looks soon."""
+        return
+
+    @abstractmethod
+    def classify(self, error: BaseException) -> DovetailError | None:
+        """What a caller is told about an error of the database; None for a fault of ours."""
+
+    @abstractmethod
+    def migration_lock(self) -> AbstractContextManager[None]:
+        """Hold off every other process that wants to migrate."""
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, or refuse one that is newer than this code."""
+        try:
+            with self.migration_lock():
+                self._migrate()
+        except PeeweeException as error:
+            full = self.answer(error)
+            if isinstance(full, ResourceExhaustedError):
+                raise StoreOpenError(f"{full.message}. Make room, or use another store") from error
+            raise StoreOpenError(f"{self.address} cannot be migrated: {plain(error)}") from error
+
+    @abstractmethod
+    def strangers(self, tables: set[str]) -> set[str]:
+        """The tables, of a database without our schema, that keep us from making it there."""
+
+    def refuse_strangers(self, tables: set[str]) -> None:
+        """Refuse a database that another program has filled."""
+        if MIGRATIONS_TABLE not in tables and (strange := self.strangers(tables)):
+            named = ", ".join(sorted(strange)[:MOST_NAMED])
+            raise StoreOpenError(
+                f"{self.address} is a database of another program (it has the tables {named}):"
+                " use another for the store"
+            )
+
+    def _migrate(self) -> None:
+        self.refuse_strangers(set(self.database.get_tables()))
+        runner = cast(Any, Runner(self.database, str(MIGRATIONS)))
+        unknown: list[str] = [each.name for each in runner.status() if each.path is None]
+        if unknown:
+            raise StoreOpenError(
+                f"{self.address} was made by a newer release (it has {', '.join(unknown)}):"
+                " upgrade this one, or use another store"
+            )
+        runner.up()
+
+    @contextmanager
+    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
+        """Break off a query of this thread as soon as `when` returns True, where that can be."""
+        del when
+        yield
+
+    def was_broken_off(self, error: BaseException) -> bool:
+        """Whether an error is the end of a query that was broken off; others may go on."""
+        del error
+        return False
+
+    def is_log_large(self) -> bool:
+        """Whether long queries should make way, so that a log of changes can be folded in."""
+        return False
+
+    def close_connection(self) -> None:
+        """Close this thread's connection."""
+        cast(Any, self.database).close()
+
+    @abstractmethod
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Give back what the engine holds beside connections, waiting at most so long."""
+
+    def answer(self, error: BaseException) -> DovetailError:
+        """The error that a caller gets."""
+        if isinstance(error, DovetailError):
+            return error
+        for link in chain(error):
+            link.args = tuple(map(_first_line, link.args))
+        for link in chain(error):
+            known = self._classify(link)
+            if known is not None:
+                known.__cause__ = link
+                return known
+        internal = InternalError(Reason.INTERNAL, "an internal error")
+        internal.__cause__ = error
+        return internal
+
+    def _classify(self, error: BaseException) -> DovetailError | None:
+        known = self.classify(error)
+        want = says_used_up(error) or (isinstance(known, UnavailableError) and are_used_up())
+        return unavailable(used_up_text()) if want else known
+
+    def begin(self, statement: str) -> None:
+        """Begin a transaction on this thread's connection."""
+        cast(Any, self.database).execute_sql(statement)
+
+    @contextmanager
+    def span(self, begin: str, commit: str) -> Generator[None]:
+        """Run a block between two statements; roll back, or at worst hang up, when it fails."""
+        database = cast(Any, self.database)
+        database.connect(reuse_if_open=True)
+        try:
+            self.begin(begin)
+            yield
+            database.execute_sql(commit)
+        except BaseException:
+            try:
+                if not database.is_closed():
+                    database.execute_sql("ROLLBACK")
+            except PeeweeException:
+                database.close()
+            raise
+
+
+_DRIVER_NOISE = re.compile(r"error (compiling|executing) \w+: \[.*?\] | \(code=.*?\)", re.DOTALL)
+
+
+def plain(error: BaseException) -> str:
+    """What a database says, on one line, without the statement that it says it of."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return " ".join(_DRIVER_NOISE.sub("", str(error)).split()).rstrip(".")
+
+
+def _first_line(said: object) -> object:
+    """What an error says, fit for a log: below its first line a database may tell a whole row."""
+    return said.partition("\n")[0] if isinstance(said, str) else said
+
+
+def unavailable(message: str) -> UnavailableError:
+    """The store cannot be reached now."""
+    return UnavailableError(Reason.STORE_UNAVAILABLE, message, retry_after=1.0)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,362 @@
+"""The engine for more than one machine: PostgreSQL, through psycopg 3."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+from weakref import WeakSet
+
+import peewee
+import psycopg
+from peewee import PeeweeException
+from psycopg.conninfo import conninfo_to_dict
+
+from dovetail.server.errors import (
+    DovetailError,
+    Reason,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from dovetail.server.store.engines.base import (
+    CLOSE_SECONDS,
+    Engine,
+    Inbox,
+    StoreOpenError,
+    chain,
+    plain,
+    unavailable,
+)
+from dovetail.server.store.engines.interrupts import Breaker
+from dovetail.server.store.engines.wakeups import decode_ring, encode_ring
+from dovetail.server.store.schema import TABLES
+from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, Snapshot, Transaction
+
+CHANNEL = "dovetail"
+MIGRATION_LOCK = 0x0D0E7A11
+CONNECT_SECONDS = 3
+# After about 20 s a peer that is gone without a word is known to be: the system's own patience is
+# hours for one that answers nothing, a quarter of an hour for one that confirms nothing.
+DEAD_PEER = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+COALESCE_SECONDS = 0.005
+POLL_SECONDS = 1.0
+GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
+RETRY_SECONDS = 0.5
+LARGEST_PAYLOAD = 7_900
+POSITION = "STRPOS"
+# libpq's buffers grow to a connection's largest statement and never shrink. One that sent a larger
+# statement than this is closed after its transaction; the next one opens another, in milliseconds.
+KEPT_BUFFER_BYTES = 512 * 1024
+# How long a thread waits for a team that another session holds, before it serves other teams.
+SETTINGS = (
+    "-c lock_timeout=300ms -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+)
+BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class PostgresEngine(Engine):
+    """A team's writes are serial, by a lock on its row; teams commit side by side."""
+
+    writers = 4
+
+    def __init__(self, url: str) -> None:
+        """Connect to `url`, a connection string of libpq."""
+        try:
+            parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+        except psycopg.ProgrammingError:  # its text quotes the URL, and with it the password
+            raise StoreOpenError(
+                "the store's URL cannot be read: use postgresql://USER@HOST:PORT/DATABASE"
+            ) from None
+        shown = f"{parts.get('host', 'localhost')}:{parts.get('port', '5432')}"
+        self._conninfo = {
+            "connect_timeout": str(CONNECT_SECONDS),
+            **DEAD_PEER,
+            "application_name": "dovetail",
+            **parts,
+            "client_encoding": "UTF8",  # Whatever the environment says.
+            "options": f"{SETTINGS} {parts.get('options', '')}".strip(),
+        }
+        name = self._conninfo.pop("dbname", "postgres")
+        self._connections = _Connections()
+        database = PostgresqlDatabase(name, prefer_psycopg3=True, **cast(Any, self._conninfo))
+        database.connections = self._connections
+        self._postgres = database
+        super().__init__(database, f"postgresql://{shown}/{name}")
+        self._conninfo["dbname"] = name
+        try:
+            database.connect()
+            self._check_encoding()
+        except PeeweeException as error:
+            raise StoreOpenError(f"{self.address} cannot be reached: {plain(error)}") from error
+        except StoreOpenError:
+            self.close_connection()
+            raise
+        self._announcer = _Announcer(self._connection)
+        self._breaker = Breaker()
+
+    def _check_encoding(self) -> None:
+        """Refuse a database that cannot hold all text."""
+        (encoding,) = cast(Any, self.database).execute_sql("SHOW server_encoding").fetchone()
+        if encoding != "UTF8":
+            raise StoreOpenError(
+                f"{self.address} has the encoding {encoding}, which cannot hold all text: make one"
+                " with UTF8 (CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0)"
+            )
+
+    def strangers(self, tables: set[str]) -> set[str]:
+        """A database may be shared with other programs, but not the names of our tables."""
+        return tables & {str(cast(Any, table)._meta.table_name) for table in TABLES}
+
+    def lane(self, team_id: str) -> str:
+        """One queue for each team."""
+        return team_id
+
+    @contextmanager
+    def write(self) -> Generator[Transaction]:
+        """Write; each team's row is locked before the first look at its data."""
+        with self.span("BEGIN", "COMMIT"):
+            yield Transaction(self.database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE)
+
+    @contextmanager
+    def probe(self) -> Generator[None]:
+        """A transaction that asks nothing: no team that another session holds is in its way."""
+        with self.span("BEGIN", "ROLLBACK"):
+            yield
+
+    def is_blocked(self, error: BaseException) -> bool:
+        """Whether another session held the team's row for too long."""
+        return any(isinstance(link, psycopg.errors.LockNotAvailable) for link in chain(error))
+
+    def abort(self) -> None:
+        """Hang up on the database: who waits for its answer fails at once."""
+        for connection in self._connections.open_ones():
+            _hang_up(connection)
+
+    @contextmanager
+    def read(self) -> Generator[Snapshot]:
+        """Read one snapshot."""
+        with self.span(BEGIN_READ, "COMMIT"):
+            yield Snapshot(self.database, POSITION, self.times)
+
+    @contextmanager
+    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
+        """Have the database cancel what this thread asks it."""
+        with self._breaker.watching(cast(Any, self.database).connection(), when):
+            yield
+
+    def was_broken_off(self, error: BaseException) -> bool:
+        """Whether it was cancelled; nothing more can be asked in the same transaction."""
+        return any(isinstance(link, psycopg.errors.QueryCanceled) for link in chain(error))
+
+    @contextmanager
+    def span(self, begin: str, commit: str) -> Generator[None]:
+        """Run a block between two statements, and let a connection go whose buffers grew large."""
+        try:
+            with super().span(begin, commit):
+                yield
+        finally:
+            if self._postgres.has_large_buffers():
+                self.close_connection()
+
+    def begin(self, statement: str) -> None:
+        """Begin, on a new connection where the old one died while nobody used it."""
+        try:
+            super().begin(statement)
+        except PeeweeException:
+            self.close_connection()
+            cast(Any, self.database).connect()
+            super().begin(statement)
+
+    def announce(self, inboxes: Iterable[Inbox]) -> None:
+        """Hand the names to the announcer, which notifies outside of every transaction."""
+        self._announcer.add(inboxes)
+
+    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+        """LISTEN on one connection; while it cannot be had, say "any" at every attempt."""
+        while not stop.is_set():
+            ring(None)
+            with contextlib.suppress(psycopg.Error), self._connection() as connection:
+                connection.execute(f"LISTEN {CHANNEL}".encode())
+                while not stop.is_set():
+                    ring(None)
+                    self._hear(connection, stop, ring)
+            stop.wait(RETRY_SECONDS)
+
+    def classify(self, error: BaseException) -> DovetailError | None:
+        """Tell a full disk and a lost connection from a fault of ours, by SQLSTATE."""
+        if not isinstance(error, psycopg.Error):
+            return None
+        state = error.sqlstate or ""
+        if state == "55P03":
+            return UnavailableError(
+                Reason.STORE_BUSY,
+                f"another session of {self.address} holds the team's row: nothing was done."
+                " Look for it in pg_stat_activity, where its query began long ago",
+                retry_after=1.0,
+            )
+        if state == "53100":
+            return ResourceExhaustedError(
+                Reason.STORE_FULL, f"the disk of {self.address} is full: nothing was written"
+            )
+        lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        if lost or state[:2] in _OUTAGES:
+            return unavailable(f"{self.address} cannot be reached, or was interrupted")
+        return None
+
+    @contextmanager
+    def migration_lock(self) -> Generator[None]:
+        """A lock of this session, which the server frees when the session ends."""
+        database = cast(Any, self.database)
+        database.connect(reuse_if_open=True)
+        database.execute_sql("SET lock_timeout = 0")  # another's migration may take long
+        database.execute_sql("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        try:
+            yield
+        finally:
+            database.execute_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Stop the announcer and the breaker."""
+        self._announcer.close(seconds)
+        self._breaker.close(seconds)
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        made = psycopg.connect(autocommit=True, **cast("dict[str, Any]", self._conninfo))
+        self._connections.add(made)
+        return made
+
+    def _hear(
+        self,
+        connection: psycopg.Connection[Any],
+        stop: threading.Event,
+        ring: Callable[[Iterable[Inbox] | None], None],
+    ) -> None:
+        """Listen until the next poll is due, or until `stop`."""
+        due = time.monotonic() + POLL_SECONDS
+        while time.monotonic() < due and not stop.is_set():
+            for notification in connection.notifies(timeout=GLANCE_SECONDS):
+                origin, _, names = notification.payload.partition(" ")
+                if origin != self._announcer.name:
+                    ring(decode_ring(names))
+
+
+class _Connections:
+    """The connections of an engine, whichever threads use them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all: WeakSet[psycopg.Connection[Any]] = WeakSet()
+
+    def add(self, connection: psycopg.Connection[Any]) -> None:
+        with self._lock:
+            self._all.add(connection)
+
+    def open_ones(self) -> list[psycopg.Connection[Any]]:
+        with self._lock:
+            return [each for each in self._all if not each.closed]
+
+
+class PostgresqlDatabase(peewee.PostgresqlDatabase):
+    """Peewee's database, which tells of each connection that it makes, and of its buffers.
+
+    Statements and migrations know the kind of a database by the name of its class: it stays.
+    """
+
+    connections: _Connections
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As Peewee's."""
+        self._largest = _Largest()
+        super().__init__(*arguments, **options)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        made = cast("psycopg.Connection[Any]", cast(Any, super())._connect())
+        self.connections.add(made)
+        self._largest.sent_bytes = 0
+        return made
+
+    def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Any:
+        """As Peewee's; the size of what is sent is kept."""
+        size = len(sql) + sum(len(each) for each in params or () if isinstance(each, (str, bytes)))
+        self._largest.sent_bytes = max(self._largest.sent_bytes, size)
+        return cast(Any, super()).execute_sql(sql, params)
+
+    def has_large_buffers(self) -> bool:
+        """Whether this thread's connection has sent a large statement."""
+        return self._largest.sent_bytes > KEPT_BUFFER_BYTES
+
+
+class _Largest(threading.local):
+    """The largest statement of a thread's connection: characters, which are bytes at least."""
+
+    sent_bytes = 0
+
+
+def _hang_up(connection: psycopg.Connection[Any]) -> None:
+    """Shut the socket, from another thread than the one that waits: its wait ends with an error.
+
+    psycopg's own close would free what that thread is using.
+    """
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as its_socket,
+    ):
+        its_socket.shutdown(socket.SHUT_RDWR)
+
+
+class _Announcer:
+    """A thread that sends what was announced in the last few milliseconds as one notification."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self.name = uuid.uuid4().hex[:12]
+        self._connect = connect
+        self._waiting: set[Inbox] = set()
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
+        self._thread.start()
+
+    def add(self, inboxes: Iterable[Inbox]) -> None:
+        with self._lock:
+            self._waiting.update(inboxes)
+        self._news.set()
+
+    def close(self, seconds: float) -> None:
+        self._stopping = True
+        self._news.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._news.wait()
+            with contextlib.suppress(psycopg.Error), self._connect() as connection:
+                while not self._stopping:
+                    self._send(connection)
+            if not self._stopping:
+                time.sleep(RETRY_SECONDS)
+
+    def _send(self, connection: psycopg.Connection[Any]) -> None:
+        self._news.wait()
+        time.sleep(COALESCE_SECONDS)
+        self._news.clear()
+        with self._lock:
+            inboxes, self._waiting = sorted(self._waiting), set()
+        if inboxes:
+            names = encode_ring(inboxes, LARGEST_PAYLOAD)
+            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self.name} {names}"))
+
+
+# Connection exceptions, no standby writes, out of resources, an operator stepped in, rolled back.
+_OUTAGES = frozenset({"08", "25", "40", "53", "55", "57", "58"})

@@ -1,0 +1,327 @@
+"""The embedded engine: one SQLite file in WAL mode, shared by the processes of one host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import cysqlite
+import structlog
+from peewee import DatabaseError, PeeweeException
+from playhouse.cysqlite_ext import CySqliteDatabase
+
+from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
+from dovetail.server.open_files import are_used_up, used_up_text
+from dovetail.server.store.engines.base import (
+    CLOSE_SECONDS,
+    Engine,
+    Inbox,
+    StoreOpenError,
+    plain,
+    unavailable,
+)
+from dovetail.server.store.engines.doorbell import Doorbell, is_anyone_listening
+from dovetail.server.store.engines.files import StoreFiles, has_lost_its_log
+from dovetail.server.store.engines.locations import SQLITE, Folder, check_place, is_text, shown
+from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
+from dovetail.server.store.transaction import LOCK_TEAM, Snapshot, Transaction
+
+# Older releases can corrupt a WAL file that two processes use (sqlite.org/wal.html#walresetbug).
+OLDEST = (3, 51, 3)
+BUSY_SECONDS = 5
+OPEN_SECONDS = 10
+MIGRATE_SECONDS = 60  # Another's migration may take long.
+LONG_SECONDS = 2.0
+ADVICE = "Is its folder writable, its disk not full, and no other program holding it?"
+POLL_SECONDS = 0.25
+POSITION = "INSTR"
+PROGRESS_STEPS = 20_000
+LOG_BYTES_MAX = 24 * 1024 * 1024
+FOLD_MILLISECONDS = 30
+PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "cache_size": -16_000}
+
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.store")
+
+
+class SqliteEngine(Engine):
+    """All writers of all processes take turns at a turnstile."""
+
+    writers = 1
+    goes_on_after_breaking_off = True
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at `path`, making it and its folder when they are absent."""
+        path = path.resolve()
+        check_place(path)
+        if CySqliteDatabase.server_version < OLDEST:
+            raise StoreOpenError(f"SQLite {CySqliteDatabase.server_version} is older than {OLDEST}")
+        self._path = path
+        self._log = path.with_name(path.name + "-wal")
+        self._rescued = False
+        super().__init__(CySqliteDatabase(None, rank_functions=False), f"{SQLITE}{shown(path)}")
+        with ExitStack() as undo:
+            try:
+                self._open(undo)
+            except (OSError, PeeweeException, cysqlite.DatabaseError) as error:
+                raise StoreOpenError(self._why_not(error)) from error
+            self._opened = undo.pop_all()
+
+    def _open(self, undo: ExitStack) -> None:
+        """Open all that a store needs; `undo` closes it."""
+        path = self._path
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = undo.enter_context(closing(Folder(path.parent)))
+        name = self._name_for_driver()
+        self._refuse_torn()
+        self._refuse_strangers(name)
+        self._turnstile = undo.enter_context(closing(Turnstile(path)))
+        cast(Any, self.database).init(name, pragmas=PRAGMAS, timeout=BUSY_SECONDS)
+        undo.callback(self.close_connection)
+        with self._turnstile.open_within(OPEN_SECONDS):
+            if not path.exists():  # Closing another descriptor of it would free SQLite's locks.
+                path.touch(mode=0o600)
+            with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
+                pass
+            self._anchor = undo.enter_context(closing(_anchor(name)))
+            self._files = StoreFiles(path)
+        self._doorbell = undo.enter_context(closing(Doorbell(path)))
+
+    def _name_for_driver(self) -> str:
+        """The path as the driver takes it, which must be text."""
+        if is_text(str(self._path)):
+            return str(self._path)
+        if not is_text(self._path.name) or not self._folder.has_short_names:
+            raise StoreOpenError(
+                f"{self.address} cannot be opened: its name is not UTF-8. Name another: --store"
+            )
+        return self._folder.short_name(self._path.name)
+
+    def _refuse_torn(self) -> None:
+        """Refuse a store whose log was removed under other servers: their state is not the file's.
+
+        Where no server lives there is no such state, and SQLite begins a new log.
+        """
+        if has_lost_its_log(self._path) and is_anyone_listening(self._path):
+            raise StoreOpenError(
+                f"{self.address}-wal was removed while other servers use the store: stop them all,"
+                " then start them again"
+            )
+
+    def _refuse_strangers(self, name: str) -> None:
+        """Refuse what is no store of ours, before anything is made beside it or changed in it."""
+        if not self._path.exists():
+            return
+        # Without our settings: they would make its journal a WAL.
+        looking = CySqliteDatabase(name, rank_functions=False, timeout=BUSY_SECONDS)
+        with closing(cast(Any, looking)):
+            self.refuse_strangers(set(looking.get_tables()))
+
+    def _why_not(self, error: BaseException) -> str:
+        if isinstance(error, PlaceTakenError):
+            return f"{error}: {error.advice}"
+        if are_used_up():
+            return f"{self.address} cannot be opened: {used_up_text()}"
+        if "not a database" in str(error):
+            return f"{self.address} is no SQLite database: name another file for the store"
+        return f"{self.address} cannot be opened: {plain(error)}. {ADVICE}"
+
+    def strangers(self, tables: set[str]) -> set[str]:
+        """A file is a store's alone."""
+        return tables
+
+    def lane(self, team_id: str) -> str:  # noqa: ARG002
+        """One queue for all teams: there is one writer."""
+        return ""
+
+    @contextmanager
+    def write(self) -> Generator[Transaction]:
+        """Pass the turnstile, then write."""
+        with self._turnstile.pass_through():
+            self._check_files(self._rescue)
+            with self.span("BEGIN IMMEDIATE", "COMMIT"):
+                yield Transaction(self.database, POSITION, self.times, LOCK_TEAM)
+            self._check_files(self._rescue)  # Before anyone is answered.
+            if self.is_log_large():
+                self._fold_log()
+
+    @contextmanager
+    def probe(self) -> Generator[None]:
+        """Pass the turnstile and take SQLite's own lock for a moment."""
+        with self._turnstile.peep_through():
+            self._check_files(self._rescue)
+            with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
+                yield
+
+    def prepare(self) -> None:
+        """Open this thread's connection, and by a first look the files that it uses."""
+        with self.span("BEGIN", "COMMIT"):
+            cast(Any, self.database).execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()
+
+    def obstacle(self) -> str:
+        """Who stands at the turnstile, where this process's writer has been waiting for long."""
+        if self._turnstile.waiting_seconds() < LONG_SECONDS:
+            return ""
+        taken = self._turnstile.taken()
+        return f"{taken}: {taken.advice}"
+
+    @contextmanager
+    def read(self) -> Generator[Snapshot]:
+        """Read; writers do not wait for it, nor it for them."""
+        self._check_files(_nothing)
+        with self.span("BEGIN", "COMMIT"):
+            yield Snapshot(self.database, POSITION, self.times)
+
+    @contextmanager
+    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
+        """Have SQLite ask `when` every few milliseconds of a query."""
+        connection = cast(Any, self.database).connection()
+        connection.progress(when, PROGRESS_STEPS)
+        try:
+            yield
+        finally:
+            connection.progress(None, 0)
+
+    def was_broken_off(self, error: BaseException) -> bool:
+        """SQLite says "interrupted"; the transaction and its snapshot stand."""
+        return isinstance(error, DatabaseError) and "interrupted" in str(error).lower()
+
+    def is_log_large(self) -> bool:
+        """Whether the write-ahead log has grown beyond what checkpoints keep it at."""
+        try:
+            return os.stat(self._log).st_size > LOG_BYTES_MAX
+        except OSError:
+            return False
+
+    def _fold_log(self) -> None:
+        """Copy the log into the file and cut it, where no reader holds it; wait but for a moment.
+
+        Called at the writer's place, where no other process writes.
+        """
+        database = cast(Any, self.database)
+        with contextlib.suppress(PeeweeException):
+            database.execute_sql(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
+            try:
+                database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                database.execute_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000}")
+
+    def announce(self, inboxes: Iterable[Inbox]) -> None:
+        """Ring the doorbells of the other processes."""
+        self._doorbell.ring_others(inboxes)
+
+    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+        """Wait for the doorbell; look now and then whether another process changed the file."""
+        seen: object = None
+        polled = time.monotonic()
+        while not stop.is_set():
+            for inboxes in self._doorbell.wait(POLL_SECONDS):
+                ring(inboxes)
+            if time.monotonic() - polled < POLL_SECONDS:
+                continue
+            polled = time.monotonic()
+            with contextlib.suppress(PeeweeException, DovetailError):
+                version = self._data_version()
+                if version != seen:
+                    seen = version
+                    ring(None)
+        self.close_connection()
+
+    def interrupt(self) -> None:
+        """Ring the own doorbell."""
+        self._doorbell.ring_here()
+
+    def classify(self, error: BaseException) -> DovetailError | None:
+        """Tell a full disk and an unreachable file from a fault of ours, by SQLite's own words."""
+        text = str(error).lower()
+        if "disk is full" in text or "no space left" in text:
+            return ResourceExhaustedError(
+                Reason.STORE_FULL, f"the disk of {self.address} is full: nothing was written"
+            )
+        if isinstance(error, (OSError, DatabaseError, cysqlite.DatabaseError)):
+            for words, meaning in _OUTAGES.items():
+                if any(word in text for word in words):
+                    return unavailable(f"{self.address} {meaning}")
+        return None
+
+    @contextmanager
+    def migration_lock(self) -> Generator[None]:
+        """The writer's place is the lock."""
+        try:
+            with self._turnstile.open_within(MIGRATE_SECONDS):
+                yield
+        except PlaceTakenError as error:
+            raise StoreOpenError(self._why_not(error)) from error
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Take the doorbell down, and close the lock files and the folder."""
+        del seconds
+        self._opened.close()
+
+    def _data_version(self) -> object:
+        self._check_files(_nothing)
+        database = cast(Any, self.database)
+        database.connect(reuse_if_open=True)
+        return database.execute_sql("PRAGMA data_version").fetchone()
+
+    def _check_files(self, rescue: Callable[[], None]) -> None:
+        """Refuse to work on files that were moved away or replaced: its writes would be lost."""
+        lost = self._files.lost()
+        if lost is None:
+            return
+        if self._files.is_database(lost):
+            self.close_connection()
+            raise unavailable(
+                f"{self.address} was removed or replaced while the server was running:"
+                " put the file back, or restart the server"
+            )
+        rescue()
+        raise unavailable(
+            f"{SQLITE}{shown(lost)} was removed or replaced while servers were running: stop all"
+            " servers of this store, then start them again"
+        )
+
+    def _rescue(self) -> None:
+        """Copy what a removed log holds into the file, before the last who has it open ends.
+
+        At the writer's place. The anchor has it open for certain: a new connection might make a new
+        one. Where another log stands there already, somebody may use that: then nothing is touched,
+        and the last connection to close does the same.
+        """
+        if self._rescued or self._log.exists():
+            return
+        with contextlib.suppress(PeeweeException):
+            (busy, *_) = self._anchor.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._rescued = not busy
+        if self._rescued:
+            log.error("what the removed log held is in the file now", store=self.address)
+
+
+def _anchor(name: str) -> Any:
+    """A connection that has read the store, and stays open for as long as the engine is."""
+    database = cast(
+        Any, CySqliteDatabase(name, rank_functions=False, thread_safe=False, timeout=BUSY_SECONDS)
+    )
+    database.connect()
+    database.execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    database.execute_sql(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
+    return database
+
+
+def _nothing() -> None:
+    """What a reader does about a lost log: writers see to it."""
+
+
+# What SQLite says, and what callers are told; the log has SQLite's own words.
+_OUTAGES = {
+    ("locked", "busy"): "is locked by another program",
+    ("i/o error", "unable to open"): "cannot be read or written: look at its disk",
+    ("readonly",): "cannot be written: look at the rights of the file and its folder",
+    ("not a database", "malformed"): "is damaged: stop the servers and restore a copy",
+}

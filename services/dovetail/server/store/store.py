@@ -1,0 +1,344 @@
+"""The store: transactions, groups of units, and the boundary between event loop and threads.
+
+Handlers hand units (functions of a Transaction) to `Store.write`; units that wait together are run
+in one transaction and committed once. A unit checks before its first write, takes ids and times
+from the transaction, touches nothing outside, and may run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from functools import partial
+from itertools import count
+from typing import TypeVar, cast
+
+import structlog
+
+from dovetail.server.errors import (
+    DovetailError,
+    InternalError,
+    Reason,
+    ResourceExhaustedError,
+)
+from dovetail.server.store import changed_names
+from dovetail.server.store.changed_names import Counters
+from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, Inbox, StoreOpenError
+from dovetail.server.store.engines.locations import sqlite_path
+from dovetail.server.store.engines.wakeups import Bells
+from dovetail.server.store.executor import PROBES, Crew, Duties, Job, LaneBlockedError
+from dovetail.server.store.tables import agents
+from dovetail.server.store.transaction import Snapshot, Transaction
+
+T = TypeVar("T")
+_Run = Callable[[list[Job]], None]
+
+LARGEST_GROUP = 128
+READERS = 3
+LARGEST_READ = 16
+SCANNERS = 2
+REPORTERS = 1
+QUERY_SECONDS_MAX = 20.0
+SETTLE_SECONDS = 2.0
+SETTLE_STEP_SECONDS = 0.02
+RETRY_SECONDS = 0.5
+ABORT_SECONDS = 0.5
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.store")
+
+
+def open_engine(url: str) -> Engine:
+    """The engine of a URL: `sqlite:///PATH` or a plain path, or `postgresql://…` for libpq."""
+    path = sqlite_path(url)
+    if path is not None:
+        from dovetail.server.store.engines.sqlite import SqliteEngine
+
+        return SqliteEngine(path)
+    if url.startswith(("postgresql://", "postgres://")):
+        try:
+            from dovetail.server.store.engines.postgres import PostgresEngine
+        except ImportError as error:
+            raise StoreOpenError(
+                f"a PostgreSQL store needs psycopg: pip install 'dovetail[postgres]' ({error})"
+            ) from error
+        return PostgresEngine(url)
+    raise StoreOpenError(
+        f"no store of the kind {url.partition(':')[0]!r}: use sqlite:///PATH, or a plain path, or"
+        " postgresql://…"
+    )
+
+
+def _nothing_known() -> str:
+    """What keeps readers waiting: nothing that could be told apart from a slow disk."""
+    return ""
+
+
+def _probe(_: object) -> None:
+    """The work of a probe: the way to it is what is tried."""
+
+
+def _permitted() -> None:
+    """What is written for nobody's call needs nobody's leave."""
+
+
+current_permit: ContextVar[Callable[[], None]] = ContextVar("current_permit", default=_permitted)
+"""For the writes of the call in whose context this is set: raises a DovetailError when it may not
+write any more. It is asked in the writer's thread when the write's turn has come, which may be long
+after the call began: so it must be safe to call from there, and must not wait."""
+
+
+class _RefusedLateError(Exception):
+    """A unit refused after it wrote: the group must run again, each unit by itself."""
+
+    def __init__(self, refusal: DovetailError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class _NothingWrittenError(Exception):
+    """No unit of a group wrote: the transaction is rolled back, with the row of a new team."""
+
+
+class Store:
+    """One store as one process uses it. To be used on one event loop, and closed at the end."""
+
+    def __init__(self, url: str) -> None:
+        """Open the store and bring its schema up to date. Raises StoreOpenError."""
+        self.bells = Bells()
+        self._engine = open_engine(url)
+        try:
+            self._engine.migrate()
+        except StoreOpenError:
+            self._engine.close()
+            raise
+        finally:
+            self._engine.close_connection()
+        self.address = self._engine.address
+        self._turn = count()
+        writing = self._duties(self._write_group, self._engine.obstacle)
+        reading = self._duties(self._read_group, _nothing_known)
+        self._writers = Crew("writer", self._engine.writers, LARGEST_GROUP, writing)
+        self._readers = Crew("reader", READERS, LARGEST_READ, reading)
+        self._scanners = Crew("scanner", SCANNERS, 1, reading)
+        self._reporters = Crew("reporter", REPORTERS, 1, reading)
+        self._stop = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._comparing: asyncio.Task[None] | None = None
+        self._compare_again = False
+        self._seen: dict[str, Counters] = {}
+        self._listener = threading.Thread(
+            target=self._engine.listen,
+            args=(self._stop, self._on_ring),
+            name="listener",
+            daemon=True,
+        )
+        self._listener.start()
+
+    async def write(self, team_id: str, unit: Callable[[Transaction], T]) -> T:
+        """Run a unit for a team; when this returns, what it wrote is on disk."""
+        permit = current_permit.get()
+
+        def permitted(transaction: Transaction) -> T:
+            permit()
+            return unit(transaction)
+
+        return cast(T, await self._writers.do(self._engine.lane(team_id), team_id, permitted))
+
+    async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
+        """Run a short query; it sees every write that was answered before this call."""
+        lane = str(next(self._turn) % READERS)
+        return cast(T, await self._readers.do(lane, team_id, query))
+
+    async def scan(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
+        """Run a long query, out of the way of short ones."""
+        await self._settle()
+        lane = str(next(self._turn) % SCANNERS)
+        return cast(T, await self._scanners.do(lane, team_id, query))
+
+    async def report(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
+        """Run a query over very much, one at a time, out of the way of all others."""
+        await self._settle()
+        return cast(T, await self._reporters.do("", team_id, query))
+
+    async def ping(self) -> None:
+        """Find out whether the store can be read, and whether it could be written."""
+        await self.read("", agents.any_at_all)
+        await self._writers.do(PROBES, "", _probe)
+
+    def finish_within(self, seconds: float) -> None:
+        """Answer in so many seconds whoever still waits, and take no more calls from then on.
+
+        For the end of a server: whatever the store waits for, its callers do not.
+        """
+        for crew in self._crews:
+            crew.give_up_after(seconds, self._engine.abort)
+
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Finish what waits, for so many seconds at most, and close the connections.
+
+        A thread that waits in the kernel for longer is left behind: it dies with the process.
+        """
+        if self._comparing:
+            self._comparing.cancel()
+        await asyncio.to_thread(self._close, time.monotonic() + seconds)
+        for crew in self._crews:
+            crew.refuse_rest()
+
+    @property
+    def _crews(self) -> tuple[Crew, ...]:
+        return self._writers, self._readers, self._scanners, self._reporters
+
+    def _duties(self, run: _Run, obstacle: Callable[[], str]) -> Duties:
+        engine = self._engine
+        return Duties(run=run, begin=engine.prepare, end=engine.close_connection, obstacle=obstacle)
+
+    def _close(self, deadline: float) -> None:
+        self._stop.set()
+        self._engine.interrupt()
+        if not self._join(deadline):
+            self._engine.abort()
+            if not self._join(time.monotonic() + ABORT_SECONDS):
+                log.warning("the store was left while it did not answer", store=self.address)
+                return
+        self._engine.close(ABORT_SECONDS)
+
+    def _join(self, deadline: float) -> bool:
+        """Wait until the deadline for all threads to end; whether they have."""
+        ended = [crew.close(deadline) for crew in self._crews]
+        self._listener.join(max(0.0, deadline - time.monotonic()))
+        return all(ended) and not self._listener.is_alive()
+
+    def _write_group(self, jobs: list[Job]) -> None:
+        try:
+            rings = self._commit(jobs)
+        except _RefusedLateError as late:
+            self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
+        except Exception as error:  # whatever it is, callers must get an answer
+            if self._engine.is_blocked(error):
+                raise LaneBlockedError(self._engine.answer(error)) from error
+            self._after_failure(jobs, error, self._write_group)
+        else:
+            if rings:
+                self._engine.announce(rings)
+                self._ring_here(rings)
+
+    def _commit(self, jobs: list[Job]) -> set[Inbox]:
+        if all(job.abandoned for job in jobs):
+            return set()
+        if jobs[0].work is _probe:  # Probes have a lane of their own.
+            with self._engine.probe():
+                return set()
+        with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
+            for job in jobs:
+                if not job.abandoned:
+                    self._run_unit(transaction, job)
+            if not transaction.writes:
+                raise _NothingWrittenError
+            transaction.flush()
+            return transaction.rings
+        return set()
+
+    def _run_unit(self, transaction: Transaction, job: Job) -> None:
+        transaction.team(job.team_id)
+        transaction.begin_unit()
+        job.result, job.error, writes = None, None, transaction.writes
+        try:
+            job.result = job.work(transaction)
+        except DovetailError as error:
+            if transaction.writes != writes:
+                raise _RefusedLateError(error) from error
+            job.error = error
+
+    def _after_failure(self, jobs: list[Job], error: Exception, run: _Run) -> None:
+        """Nothing of the group was done. An outage is everybody's; else find the one at fault."""
+        answer = self._engine.answer(error)
+        if len(jobs) > 1 and isinstance(answer, InternalError):
+            for job in jobs:
+                try:
+                    run([job])
+                except LaneBlockedError as blocked:
+                    job.error = blocked.refusal
+            return
+        for job in jobs:
+            job.error = answer
+
+    def _read_group(self, jobs: list[Job]) -> None:
+        if all(job.abandoned for job in jobs):
+            return
+        try:
+            with self._engine.read() as snapshot:
+                for job in jobs:
+                    if not job.abandoned:
+                        self._run_query(snapshot, job, alone=len(jobs) == 1)
+        except Exception as error:  # noqa: BLE001 - whatever it is, callers must get an answer
+            self._after_failure(jobs, error, self._read_group)
+
+    def _run_query(self, snapshot: Snapshot, job: Job, alone: bool) -> None:
+        """Run a query, and break it off at its limit or when its caller has left.
+
+        Where that ends the transaction, only a query that is alone in it is broken off: those that
+        may take long are.
+        """
+        end = time.monotonic() + QUERY_SECONDS_MAX
+        bounded = alone or self._engine.goes_on_after_breaking_off
+        try:
+            with (
+                self._engine.breaking_off(lambda: job.abandoned or time.monotonic() > end)
+                if bounded
+                else contextlib.nullcontext()
+            ):
+                job.result = job.work(snapshot)
+        except DovetailError as error:
+            job.error = error
+        except Exception as error:
+            if not self._engine.was_broken_off(error):
+                raise
+            job.error = ResourceExhaustedError(
+                Reason.QUERY_TOO_LONG,
+                f"the query was broken off after {QUERY_SECONDS_MAX:.0f} s: narrow the filter, or"
+                " ask for less at once",
+            )
+
+    async def _settle(self) -> None:
+        """Let the log of the store be folded in, where long queries have kept it from that.
+
+        A long query holds the state that it reads; while there is always one of them the log only
+        grows. New ones wait for a moment then, bounded: the log is the lesser evil.
+        """
+        end = self._loop.time() + SETTLE_SECONDS
+        while self._engine.is_log_large() and self._loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(SETTLE_STEP_SECONDS)
+
+    def _ring_here(self, inboxes: Iterable[Inbox]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody watches any more
+            self._loop.call_soon_threadsafe(self.bells.ring, inboxes)
+
+    def _on_ring(self, inboxes: Iterable[Inbox] | None) -> None:
+        if inboxes is not None:
+            self._ring_here(inboxes)
+            return
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._compare)
+
+    def _compare(self) -> None:
+        """Look for what changed: one look at a time, and one more if asked."""
+        self._compare_again = True
+        if self._comparing is None or self._comparing.done():
+            self._comparing = self._loop.create_task(self._ring_changed())
+
+    async def _ring_changed(self) -> None:
+        while self._compare_again and (watched := self.bells.watched()):
+            self._compare_again = False
+            look = partial(changed_names.since, seen=self._seen, watched=watched)
+            try:
+                found = await self.read("", look)
+            except DovetailError:
+                self._compare_again = True
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._seen = found.counters
+                self.bells.ring(found.names)

@@ -1,0 +1,228 @@
+"""Agents and the counters of their inboxes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import accumulate
+from typing import Any
+
+from dovetail.server.errors import NotFoundError, Reason
+from dovetail.server.store.pages import Page, Stretch, fitting
+from dovetail.server.store.schema import AgentRow
+from dovetail.server.store.tables import labels as labels_text
+from dovetail.server.store.transaction import (
+    MICROS,
+    Row,
+    Snapshot,
+    Statement,
+    Transaction,
+    param,
+    params,
+)
+
+SEEN_MICROS = 60 * MICROS
+MOST_SHOWN = 10
+NEIGHBOURS = 20
+MOST_COMPARED = 3
+COMPARED = 40
+ENVELOPE_BYTES = 64
+MOST_BYTES = 680  # Of ids in one text of an error: the longest id fits.
+_CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agent:
+    """An agent as the directory shows it. Times in microseconds since 1970 UTC."""
+
+    agent_id: str
+    display_name: str
+    labels: Mapping[str, str]
+    create_time: int
+    last_seen_time: int
+    last_sequence: int
+    unacknowledged_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRequest:
+    """A page of agents: which ones, after which id."""
+
+    labels: Mapping[str, str]
+    after: str
+    most: int
+    most_bytes: int
+
+
+_COLUMNS = (
+    AgentRow.agent_id,
+    AgentRow.display_name,
+    AgentRow.labels,
+    AgentRow.create_time,
+    AgentRow.last_seen_time,
+    AgentRow.last_sequence,
+    AgentRow.unacknowledged_count,
+)
+_ONE = (AgentRow.team_id == param("team_id")) & (AgentRow.agent_id == param("agent_id"))
+_FIND = Statement(AgentRow.select(*_COLUMNS).where(_ONE))
+_ADD = Statement(
+    AgentRow.insert(
+        params(
+            AgentRow.team_id,
+            *_COLUMNS,
+            AgentRow.acknowledged_count,
+            AgentRow.acknowledge_micros,
+        )
+    )
+)
+_SEE = Statement(AgentRow.update(params(AgentRow.last_seen_time)).where(_ONE))
+_LAST_SEQUENCE = Statement(AgentRow.select(AgentRow.last_sequence).where(_ONE))
+_SEEN_TIME = Statement(AgentRow.select(AgentRow.last_seen_time).where(_ONE))
+
+
+def find(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent | None:
+    """One agent, or None."""
+    row = snapshot.row(_FIND, team_id=team_id, agent_id=agent_id)
+    return _agent(row) if row else None
+
+
+def get(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent:
+    """One agent. Raises NotFoundError with the nearest known ids."""
+    agent = find(snapshot, team_id, agent_id)
+    if agent is None:
+        raise _not_found(snapshot, team_id, [agent_id])
+    return agent
+
+
+def any_at_all(snapshot: Snapshot) -> bool:
+    """Whether there is an agent in any team: a look at the store itself."""
+    return bool(snapshot.select(AgentRow.select(AgentRow.agent_id).limit(1)))
+
+
+def register(
+    transaction: Transaction,
+    team_id: str,
+    agent_id: str,
+    display_name: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    """Add an agent that does not exist yet, with an empty inbox."""
+    now = transaction.team(team_id).now
+    transaction.write(
+        _ADD,
+        team_id=team_id,
+        agent_id=agent_id,
+        display_name=display_name,
+        labels=labels_text.encode(labels or {}),
+        create_time=now,
+        last_seen_time=now,
+        last_sequence=0,
+        unacknowledged_count=0,
+        acknowledged_count=0,
+        acknowledge_micros=0,
+    )
+
+
+def touch(transaction: Transaction, team_id: str, agent_id: str) -> None:
+    """Register the agent that writes, if it is new, and note, to the minute, that it was here."""
+    if not agent_id:
+        return
+    row = transaction.row(_SEEN_TIME, team_id=team_id, agent_id=agent_id)
+    now = transaction.team(team_id).now
+    if row is None:
+        register(transaction, team_id, agent_id)
+    elif row[0] + SEEN_MICROS <= now:
+        transaction.write(_SEE, team_id=team_id, agent_id=agent_id, last_seen_time=now)
+
+
+def last_sequences(snapshot: Snapshot, team_id: str, agent_ids: Iterable[str]) -> dict[str, int]:
+    """The last sequence in each inbox, of those of these agents that exist."""
+    ids = list(agent_ids)
+    if len(ids) == 1:
+        row = snapshot.row(_LAST_SEQUENCE, team_id=team_id, agent_id=ids[0])
+        return {ids[0]: row[0]} if row else {}
+    found: dict[str, int] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = AgentRow.select(AgentRow.agent_id, AgentRow.last_sequence).where(
+            (AgentRow.team_id == team_id) & AgentRow.agent_id.in_(ids[start : start + _CHUNK])
+        )
+        found.update((agent_id, last) for agent_id, last in snapshot.select(query))
+    return found
+
+
+def require(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, int]:
+    """The last sequence in each of these inboxes. Raises NotFoundError with all unknown ids."""
+    found = last_sequences(snapshot, team_id, agent_ids)
+    unknown = [agent_id for agent_id in agent_ids if agent_id not in found]
+    if unknown:
+        raise _not_found(snapshot, team_id, unknown)
+    return found
+
+
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Agent]:
+    """A page of at most `most` agents and `most_bytes`, or one."""
+    mine, key = AgentRow.team_id == team_id, AgentRow.agent_id
+    stretch = Stretch(newest_first=False, after=asked.after)
+    wanted = labels_text.conditions(snapshot, AgentRow.labels, asked.labels)
+    if wanted:
+        stretch = stretch.step(snapshot, key, mine)
+    query = AgentRow.select(*_COLUMNS).where(mine, *stretch.of(key), *wanted)
+    rows = snapshot.select(query.order_by(key).limit(asked.most + 1))
+    chosen = fitting(((row, _size(row)) for row in rows[: asked.most]), asked.most_bytes)
+    found = [_agent(row) for row in chosen]
+    return Page(found, found[-1].agent_id if len(chosen) < len(rows) else stretch.until)
+
+
+def _size(row: Row) -> int:
+    return sum(len(text.encode()) for text in row[:3]) + ENVELOPE_BYTES
+
+
+def _agent(row: Row) -> Agent:
+    values: dict[str, Any] = dict(zip((column.name for column in _COLUMNS), row, strict=True))
+    values["labels"] = labels_text.decode(values["labels"])
+    return Agent(**values)
+
+
+def _neighbours(snapshot: Snapshot, team_id: str, agent_id: str) -> list[str]:
+    """The known ids that stand beside an unknown one in the order of ids: cheap in any team."""
+    ids = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == team_id)
+    below = ids.where(AgentRow.agent_id < agent_id).order_by(AgentRow.agent_id.desc())
+    above = ids.where(AgentRow.agent_id > agent_id).order_by(AgentRow.agent_id)
+    rows = [row for side in (below, above) for row in snapshot.select(side.limit(NEIGHBOURS))]
+    return [each for (each,) in rows]
+
+
+def _nearest(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> list[str]:
+    """Known ids like the unknown ones. Bounded work, for it is done where writers wait."""
+    found: dict[str, None] = {}
+    for agent_id in unknown[:MOST_COMPARED]:
+        begun = {each[:COMPARED]: each for each in _neighbours(snapshot, team_id, agent_id)}
+        alike = get_close_matches(agent_id[:COMPARED], begun, n=3)
+        found.update((begun[each], None) for each in alike)
+    return list(found)
+
+
+def _not_found(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> NotFoundError:
+    shown = _readable(unknown)
+    nearest = _readable(_nearest(snapshot, team_id, unknown))
+    names = ", ".join(json.dumps(agent_id, ensure_ascii=False) for agent_id in shown)
+    more = f" and {len(unknown) - len(shown)} more" if len(unknown) > len(shown) else ""
+    hint = f"; nearest known: {', '.join(nearest)}" if nearest else ""
+    return NotFoundError(
+        Reason.AGENT_NOT_FOUND,
+        f"no agent {names}{more} in team {team_id!r}{hint}",
+        metadata={
+            "agent_ids": json.dumps(shown, ensure_ascii=False),
+            "unknown_count": str(len(unknown)),
+            "nearest_ids": json.dumps(nearest, ensure_ascii=False),
+        },
+    )
+
+
+def _readable(agent_ids: Sequence[str]) -> list[str]:
+    """The first of these ids: as many as an error can carry without cutting one."""
+    first = agent_ids[:MOST_SHOWN]
+    sizes = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) + 2 for each in first)
+    return [each for each, size in zip(first, sizes, strict=True) if size <= MOST_BYTES]

@@ -1,0 +1,175 @@
+"""Deliveries: what is in each inbox, in order, and what was acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from peewee import Expression
+
+from dovetail.server.store.records import DeliveryState, Message, Receipt
+from dovetail.server.store.schema import AgentRow, DeliveryRow
+from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+
+_ADD = Statement(
+    DeliveryRow.insert(
+        params(
+            DeliveryRow.team_id,
+            DeliveryRow.agent_id,
+            DeliveryRow.sequence,
+            DeliveryRow.message_number,
+            DeliveryRow.create_time,
+        )
+    )
+)
+_COUNTERS = (AgentRow.team_id == param("team_id")) & (AgentRow.agent_id == param("agent_id"))
+_EXTEND = Statement(
+    AgentRow.update(
+        {
+            AgentRow.last_sequence: param("sequence"),
+            AgentRow.unacknowledged_count: AgentRow.unacknowledged_count + 1,
+        }
+    ).where(_COUNTERS)
+)
+_INBOX = (DeliveryRow.team_id == param("team_id")) & (DeliveryRow.agent_id == param("agent_id"))
+_UNACKNOWLEDGED = DeliveryRow.acknowledge_time.is_null()
+_SPAN = (DeliveryRow.sequence >= param("first")) & (DeliveryRow.sequence <= param("last"))
+_TO_ACKNOWLEDGE = Statement(
+    DeliveryRow.select(DeliveryRow.sequence, DeliveryRow.create_time)
+    .where(_INBOX & _SPAN & _UNACKNOWLEDGED)
+    .order_by(DeliveryRow.sequence)
+    .limit(param("most"))
+)
+_ACKNOWLEDGE = Statement(
+    DeliveryRow.update({DeliveryRow.acknowledge_time: param("now")}).where(
+        _INBOX & _SPAN & _UNACKNOWLEDGED
+    )
+)
+_COUNT_ACKNOWLEDGED = Statement(
+    AgentRow.update(
+        {
+            AgentRow.unacknowledged_count: AgentRow.unacknowledged_count - param("count"),
+            AgentRow.acknowledged_count: AgentRow.acknowledged_count + param("count"),
+            AgentRow.acknowledge_micros: AgentRow.acknowledge_micros + param("micros"),
+        }
+    ).where(_COUNTERS)
+)
+
+
+def add(transaction: Transaction, team_id: str, receipts: Iterable[Receipt]) -> None:
+    """Put a message into inboxes, at the sequences that the receipts name, and ring there."""
+    now = transaction.team(team_id).now
+    rows: list[dict[str, object]] = [
+        {
+            "team_id": team_id,
+            "agent_id": receipt.recipient_id,
+            "sequence": receipt.sequence,
+            "message_number": receipt.message_number,
+            "create_time": now,
+        }
+        for receipt in receipts
+    ]
+    transaction.write_many(_ADD, rows)
+    transaction.write_many(_EXTEND, rows)
+    for row in rows:
+        transaction.ring(team_id, str(row["agent_id"]))
+
+
+def receipts(
+    snapshot: Snapshot, team_id: str, message: Message, recipient_ids: Sequence[str]
+) -> list[Receipt]:
+    """What became of a message at some of its recipients, in their order."""
+    return receipts_of(snapshot, team_id, [message], [recipient_ids])[message.number]
+
+
+def receipts_of(
+    snapshot: Snapshot,
+    team_id: str,
+    messages: Sequence[Message],
+    recipient_ids: Sequence[Sequence[str]],
+) -> dict[int, list[Receipt]]:
+    """What became of several messages, by their numbers, each at some of its recipients."""
+    query = DeliveryRow.select(
+        DeliveryRow.message_number,
+        DeliveryRow.agent_id,
+        DeliveryRow.sequence,
+        DeliveryRow.acknowledge_time,
+    ).where(
+        DeliveryRow.team_id == team_id,
+        DeliveryRow.message_number.in_([message.number for message in messages]),
+        DeliveryRow.agent_id.in_(list({each for ids in recipient_ids for each in ids})),
+    )
+    found = {
+        (number, agent_id): Receipt(
+            recipient_id=agent_id, sequence=sequence, message_number=number, acknowledge_time=time
+        )
+        for number, agent_id, sequence, time in snapshot.select(query)
+    }
+    return {
+        message.number: [
+            found[message.number, agent_id]
+            for agent_id in ids
+            if (message.number, agent_id) in found
+        ]
+        for message, ids in zip(messages, recipient_ids, strict=True)
+    }
+
+
+def acknowledge(
+    transaction: Transaction, team_id: str, agent_id: str, span: tuple[int, int], most: int
+) -> int:
+    """Acknowledge the first `most` deliveries of a span (both ends in it); answers how many."""
+    first, last = span
+    inbox = {"team_id": team_id, "agent_id": agent_id}
+    rows = transaction.rows(_TO_ACKNOWLEDGE, **inbox, first=first, last=last, most=most)
+    if not rows:
+        return 0
+    now = transaction.team(team_id).now
+    transaction.write(_ACKNOWLEDGE, **inbox, first=first, last=rows[-1][0], now=now)
+    micros = sum(now - create_time for _, create_time in rows)
+    transaction.write(_COUNT_ACKNOWLEDGED, **inbox, count=len(rows), micros=micros)
+    transaction.ring(team_id, agent_id)
+    return len(rows)
+
+
+def acknowledge_each(
+    transaction: Transaction, team_id: str, agent_id: str, sequences: Sequence[int]
+) -> int:
+    """Acknowledge deliveries of one inbox; answers how many were not acknowledged before."""
+    return sum(
+        acknowledge(transaction, team_id, agent_id, span, span[1] - span[0] + 1)
+        for span in spans(sequences)
+    )
+
+
+def spans(sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """Sequences as runs without gaps: pairs of first and last."""
+    runs: list[tuple[int, int]] = []
+    for sequence in sorted(set(sequences)):
+        if runs and sequence == runs[-1][1] + 1:
+            runs[-1] = runs[-1][0], sequence
+        else:
+            runs.append((sequence, sequence))
+    return runs
+
+
+def unacknowledged(
+    snapshot: Snapshot, team_id: str, agent_id: str, sequences: Sequence[int]
+) -> set[int]:
+    """Which of these deliveries are not acknowledged."""
+    query = DeliveryRow.select(DeliveryRow.sequence).where(
+        DeliveryRow.team_id == team_id,
+        DeliveryRow.agent_id == agent_id,
+        DeliveryRow.sequence.in_(list(sequences)),
+        _UNACKNOWLEDGED,
+    )
+    return {sequence for (sequence,) in snapshot.select(query)}
+
+
+def in_states(states: Sequence[int]) -> list[Expression]:
+    """A condition on deliveries: in any of these states; of no states, in any at all."""
+    tests = {
+        DeliveryState.UNACKNOWLEDGED: DeliveryRow.acknowledge_time.is_null(),
+        DeliveryState.ACKNOWLEDGED: DeliveryRow.acknowledge_time.is_null(False),
+    }
+    wanted = [tests[DeliveryState(state)] for state in set(states)]
+    return wanted if len(wanted) == 1 else []

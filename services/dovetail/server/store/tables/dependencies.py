@@ -1,0 +1,209 @@
+"""What tasks wait for: the edges between them, and the count of open ones on each task."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from peewee import JOIN, SQL, Select
+
+from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.schema import TaskDependencyRow, TaskRow
+from dovetail.server.store.tables.tasks import COLUMNS, from_row
+from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+
+_CHUNK = 500
+REACHED_TASKS_MAX = 10_000
+"""Open tasks that the search for a circle looks at. It holds the writer for some 50 ms then."""
+_EDGE = (TaskDependencyRow.team_id, TaskDependencyRow.task_id, TaskDependencyRow.depends_on_id)
+_ADD = Statement(TaskDependencyRow.insert(params(*_EDGE)))
+_REMOVE = Statement(
+    TaskDependencyRow.delete().where(
+        TaskDependencyRow.team_id == param("team_id"),
+        TaskDependencyRow.task_id == param("task_id"),
+    )
+)
+_WAITERS = TaskDependencyRow.select(TaskDependencyRow.task_id).where(
+    TaskDependencyRow.team_id == param("team_id"),
+    TaskDependencyRow.depends_on_id == param("task_id"),
+)
+_ANY_WAITER = Statement(_WAITERS.limit(1))
+_SHIFT = Statement(
+    TaskRow.update({TaskRow.waiting_for_count: TaskRow.waiting_for_count + param("by")}).where(
+        TaskRow.team_id == param("team_id"), TaskRow.task_id.in_(_WAITERS)
+    )
+)
+_DEPENDENTS = Statement(
+    TaskRow.select(*COLUMNS)
+    .where(
+        TaskRow.team_id == param("team_id"),
+        TaskRow.task_id.in_(_WAITERS),
+        TaskRow.end_time.is_null(),
+        TaskRow.delete_time.is_null(),
+        TaskRow.number > param("after"),
+    )
+    .order_by(TaskRow.number)
+    .limit(param("most"))
+)
+_READY_DEPENDENTS = Statement(
+    TaskRow.select(*COLUMNS)
+    .where(
+        TaskRow.team_id == param("team_id"),
+        TaskRow.task_id.in_(_WAITERS),
+        TaskRow.state == int(TaskState.PENDING),
+        TaskRow.waiting_for_count == SQL("0"),
+        TaskRow.delete_time.is_null(),
+        TaskRow.number > param("after"),
+    )
+    .order_by(TaskRow.number)
+    .limit(param("most"))
+)
+
+
+def add(transaction: Transaction, team_id: str, edges: Iterable[tuple[str, str]]) -> None:
+    """Write edges: pairs of a task and what it waits for."""
+    rows = [
+        {"team_id": team_id, "task_id": task_id, "depends_on_id": depends_on_id}
+        for task_id, depends_on_id in edges
+    ]
+    if rows:
+        transaction.write_many(_ADD, rows)
+
+
+def replace(transaction: Transaction, team_id: str, task: Task) -> None:
+    """Have a task wait for what it now names, and for nothing else."""
+    transaction.write(_REMOVE, team_id=team_id, task_id=task.task_id)
+    add(transaction, team_id, ((task.task_id, each) for each in task.depends_on))
+
+
+def count_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> int:
+    """How many of these tasks are not COMPLETED."""
+    return len(still_open(snapshot, team_id, task_ids))
+
+
+def still_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[str]:
+    """Which of these tasks are not COMPLETED."""
+    completed: set[str] = set()
+    for start in range(0, len(task_ids), _CHUNK):
+        query = TaskRow.select(TaskRow.task_id).where(
+            TaskRow.team_id == team_id,
+            TaskRow.task_id.in_(list(task_ids[start : start + _CHUNK])),
+            TaskRow.state == int(TaskState.COMPLETED),
+        )
+        completed.update(task_id for (task_id,) in snapshot.select(query))
+    return [task_id for task_id in task_ids if task_id not in completed]
+
+
+def unknown(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[str]:
+    """Which of these are no tasks, or were deleted."""
+    found: set[str] = set()
+    for start in range(0, len(task_ids), _CHUNK):
+        query = TaskRow.select(TaskRow.task_id).where(
+            TaskRow.team_id == team_id,
+            TaskRow.task_id.in_(list(task_ids[start : start + _CHUNK])),
+            TaskRow.delete_time.is_null(),
+        )
+        found.update(task_id for (task_id,) in snapshot.select(query))
+    return [task_id for task_id in task_ids if task_id not in found]
+
+
+def any_dependents(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
+    """Whether any task was ever made to wait for this one."""
+    return snapshot.row(_ANY_WAITER, team_id=team_id, task_id=task_id) is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """Which dependents: at most `most` of those made after the task of number `after`."""
+
+    most: int
+    after: int = 0
+
+
+def dependents(snapshot: Snapshot, team_id: str, task_id: str, window: Window) -> list[Task]:
+    """Tasks that wait for this one and have not ended, in order of creation."""
+    values = {"team_id": team_id, "task_id": task_id, "most": window.most, "after": window.after}
+    return [from_row(row) for row in snapshot.rows(_DEPENDENTS, **values)]
+
+
+def ready_dependents(snapshot: Snapshot, team_id: str, task_id: str, window: Window) -> list[Task]:
+    """Tasks that depend on this one and wait for nothing more, in order of creation."""
+    values = {"team_id": team_id, "task_id": task_id, "most": window.most, "after": window.after}
+    return [from_row(row) for row in snapshot.rows(_READY_DEPENDENTS, **values)]
+
+
+def shift(transaction: Transaction, team_id: str, task_id: str, by: int) -> None:
+    """One more, or one less, is open for all that wait for this task."""
+    transaction.write(_SHIFT, team_id=team_id, task_id=task_id, by=by)
+
+
+def path(snapshot: Snapshot, team_id: str, begin: Sequence[str], end: str) -> list[str] | None:
+    """A chain of dependencies from one of these tasks to another, shortest first; empty: none.
+
+    None where more than REACHED_TASKS_MAX tasks would have to be looked at. A chain goes on through
+    tasks that are not COMPLETED alone: what is COMPLETED waits for nothing, and when it is reopened
+    it is searched from there (`lifecycle.reopen`), so that open tasks never wait in a circle.
+    """
+    if end in begin:
+        return [end]
+    reached = _reached(snapshot, team_id, begin)
+    if len(reached) > REACHED_TASKS_MAX:
+        return None
+    edges = _edges_from(snapshot, team_id, reached)
+    came_from: dict[str, str] = dict.fromkeys(begin, "")
+    frontier = list(begin)
+    while frontier and end not in came_from:
+        following: list[str] = []
+        for task_id in frontier:
+            new = [each for each in edges.get(task_id, ()) if each not in came_from]
+            came_from.update(dict.fromkeys(new, task_id))
+            following += new
+        frontier = following
+    return _backwards(came_from, end) if end in came_from else []
+
+
+def _reached(snapshot: Snapshot, team_id: str, begin: Sequence[str]) -> list[str]:
+    """These tasks and all that they wait for, as far as that is not COMPLETED: one statement."""
+    is_open = (TaskRow.team_id == team_id) & (TaskRow.state != int(TaskState.COMPLETED))
+    first = (
+        TaskRow.select(TaskRow.task_id)
+        .where(is_open, TaskRow.task_id.in_(list(begin)))
+        .cte("reached", recursive=True, columns=("task_id",))
+    )
+    # CROSS JOIN keeps this order on SQLite: beginning with the edges it would read all of them for
+    # each task that was reached.
+    further = (
+        Select([first], [TaskDependencyRow.depends_on_id])
+        .join(TaskDependencyRow, JOIN.CROSS)
+        .join(TaskRow, JOIN.CROSS)
+        .where(
+            TaskDependencyRow.team_id == team_id,
+            TaskDependencyRow.task_id == first.c.task_id,
+            is_open,
+            TaskRow.task_id == TaskDependencyRow.depends_on_id,
+        )
+    )
+    reached = cast(Any, first.union(further))
+    query = reached.select_from(reached.c.task_id).limit(REACHED_TASKS_MAX + 1)
+    return [task_id for (task_id,) in snapshot.select(query)]
+
+
+def _edges_from(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for start in range(0, len(task_ids), _CHUNK):
+        query = TaskDependencyRow.select(*_EDGE[1:]).where(
+            TaskDependencyRow.team_id == team_id,
+            TaskDependencyRow.task_id.in_(list(task_ids[start : start + _CHUNK])),
+        )
+        for task_id, depends_on_id in snapshot.select(query.order_by(SQL("1"), SQL("2"))):
+            found[task_id].append(depends_on_id)
+    return found
+
+
+def _backwards(came_from: dict[str, str], end: str) -> list[str]:
+    steps = [end]
+    while came_from[steps[-1]]:
+        steps.append(came_from[steps[-1]])
+    return steps[::-1]

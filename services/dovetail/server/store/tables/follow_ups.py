@@ -1,0 +1,86 @@
+"""Follow-ups: what a change still has to tell the tasks that wait for its task.
+
+Written in the commit of the change, moved on in the commit of each step, and removed with the last:
+whatever is killed in between, each task is told, and told once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dovetail.server.store.schema import TaskFollowUpRow
+from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+
+_COLUMNS = (
+    TaskFollowUpRow.team_id,
+    TaskFollowUpRow.event_number,
+    TaskFollowUpRow.task_id,
+    TaskFollowUpRow.verb,
+    TaskFollowUpRow.actor_id,
+    TaskFollowUpRow.notify,
+    TaskFollowUpRow.after_number,
+)
+_ONE = (TaskFollowUpRow.team_id == param("team_id")) & (
+    TaskFollowUpRow.event_number == param("event_number")
+)
+_ADD = Statement(TaskFollowUpRow.insert(params(*_COLUMNS)))
+_FIND = Statement(TaskFollowUpRow.select(*_COLUMNS).where(_ONE))
+_FIRST = Statement(
+    TaskFollowUpRow.select(*_COLUMNS)
+    .order_by(TaskFollowUpRow.team_id, TaskFollowUpRow.event_number)
+    .limit(param("most"))
+)
+_MOVE = Statement(
+    TaskFollowUpRow.update({TaskFollowUpRow.after_number: param("after_number")}).where(_ONE)
+)
+_REMOVE = Statement(TaskFollowUpRow.delete().where(_ONE))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FollowUp:
+    """What follows (`verb`) from the event `event_number` of a task, and for whom it is done.
+
+    All that wait for the task, up to the task of `after_number`, have been told.
+    """
+
+    team_id: str
+    event_number: int
+    task_id: str
+    verb: str
+    actor_id: str
+    notify: int
+    after_number: int
+
+
+def add(transaction: Transaction, follow_up: FollowUp) -> None:
+    """Have the rest be told later."""
+    values = {column.name: getattr(follow_up, column.name) for column in _COLUMNS}
+    transaction.write(_ADD, **values)
+
+
+def first(snapshot: Snapshot, most: int) -> list[FollowUp]:
+    """Some that are open, of all teams."""
+    return [_from_row(row) for row in snapshot.rows(_FIRST, most=most)]
+
+
+def find(snapshot: Snapshot, team_id: str, event_number: int) -> FollowUp | None:
+    """One that is open, as it stands now."""
+    row = snapshot.row(_FIND, team_id=team_id, event_number=event_number)
+    return _from_row(row) if row else None
+
+
+def move(transaction: Transaction, follow_up: FollowUp, after_number: int) -> None:
+    """All up to this task have been told."""
+    one = {"team_id": follow_up.team_id, "event_number": follow_up.event_number}
+    transaction.write(_MOVE, **one, after_number=after_number)
+
+
+def remove(transaction: Transaction, follow_up: FollowUp) -> None:
+    """All have been told."""
+    one = {"team_id": follow_up.team_id, "event_number": follow_up.event_number}
+    transaction.write(_REMOVE, **one)
+
+
+def _from_row(row: tuple[object, ...]) -> FollowUp:
+    values = zip((column.name for column in _COLUMNS), row, strict=True)
+    return FollowUp(**dict(values))  # type: ignore[arg-type]

@@ -1,0 +1,171 @@
+"""Inboxes: read one in pages, in order of sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from peewee import SQL, Expression, Select, fn
+
+from dovetail.server.store.records import Delivery, MessageFilter, Receipt
+from dovetail.server.store.schema import DeliveryRow, MessageRow
+from dovetail.server.store.tables import messages
+from dovetail.server.store.tables.agents import last_sequences
+from dovetail.server.store.transaction import Row, Snapshot, Statement, param
+
+SCANNED_ROWS = 256
+FILTERED_ROWS = 2_000
+"""Deliveries that one step with a filter looks at. A step without a match costs some 10 ms then."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageRequest:
+    """A page of an inbox: what comes after a sequence, up to a number of deliveries and bytes."""
+
+    team_id: str
+    agent_id: str
+    after: int
+    include_acknowledged: bool
+    filter: MessageFilter | None
+    most: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InboxPage:
+    """Deliveries in order: all up to `through_sequence` are here or are not asked for.
+
+    An exhausted page reaches the end of the inbox. One with a filter may be empty and not
+    exhausted: so many deliveries were looked at, and none of them is asked for.
+    """
+
+    deliveries: list[Delivery]
+    through_sequence: int
+    exhausted: bool
+
+
+def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
+    """Read one page: at most `most` deliveries, together at most `most_bytes`, or one."""
+    most = min(request.most, SCANNED_ROWS)
+    until = _until(snapshot, request)
+    rows = snapshot.rows(
+        _statement(snapshot, request, until),
+        team_id=request.team_id,
+        agent_id=request.agent_id,
+        after=request.after,
+        most=most,
+        most_bytes=request.most_bytes,
+        until=until,
+    )
+    deliveries = [_delivery(request.agent_id, row) for row in rows]
+    scanned = rows[0][0] if rows else 0
+    if len(rows) < scanned or scanned == most:
+        through = deliveries[-1].receipt.sequence
+        return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=False)
+    if until is not None:
+        return InboxPage(deliveries=deliveries, through_sequence=until, exhausted=False)
+    head = last_sequences(snapshot, request.team_id, [request.agent_id])[request.agent_id]
+    through = max(head, request.after)
+    return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=True)
+
+
+def _until(snapshot: Snapshot, request: PageRequest) -> int | None:
+    """The last sequence that one step with a filter looks at; None: it looks to the end."""
+    if request.filter is None:
+        return None
+    inbox = {"team_id": request.team_id, "agent_id": request.agent_id, "after": request.after}
+    statement = _WINDOWS[request.include_acknowledged]
+    row = snapshot.row(statement, **inbox, before=FILTERED_ROWS - 1)
+    return row[0] if row else None
+
+
+def _window(include_acknowledged: bool) -> Select:
+    """The sequence of the delivery before which `before` others come, where there are so many."""
+    delivery = cast(Any, DeliveryRow)
+    where = [
+        delivery.team_id == param("team_id"),
+        delivery.agent_id == param("agent_id"),
+        delivery.sequence > param("after"),
+    ]
+    if not include_acknowledged:
+        where.append(delivery.acknowledge_time.is_null())
+    query = delivery.select(delivery.sequence).where(*where).order_by(delivery.sequence)
+    return query.limit(1).offset(param("before"))
+
+
+_WINDOWS = {included: Statement(_window(included)) for included in (False, True)}
+
+
+def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Select:
+    """Three layers: the next rows in order, their running size, and the content of what fits.
+
+    So the size of a page is bounded without reading the bodies that it leaves out.
+    """
+    delivery, message = cast(Any, DeliveryRow), cast(Any, MessageRow)
+    where = [
+        delivery.team_id == param("team_id"),
+        delivery.agent_id == param("agent_id"),
+        delivery.sequence > param("after"),
+        *conditions,
+    ]
+    if not include_acknowledged:
+        where.append(delivery.acknowledge_time.is_null())
+    joined = (message.team_id == delivery.team_id) & (message.number == delivery.message_number)
+    scanned = (
+        delivery.select(
+            delivery.sequence, delivery.message_number, delivery.acknowledge_time, message.size
+        )
+        .join(message, on=joined)
+        .where(*where)
+        .order_by(delivery.sequence)
+        .limit(param("most"))
+        .alias("scanned")
+    )
+    through = fn.SUM(scanned.c.size).over(order_by=[scanned.c.sequence])
+    sized = Select(
+        [scanned],
+        [
+            scanned.c.sequence,
+            scanned.c.message_number,
+            scanned.c.acknowledge_time,
+            fn.COUNT(SQL("*")).over().alias("scanned_rows"),
+            (through - scanned.c.size).alias("size_before"),
+        ],
+    ).alias("sized")
+    same = (message.team_id == param("team_id")) & (message.number == sized.c.message_number)
+    columns = (sized.c.scanned_rows, sized.c.sequence, sized.c.acknowledge_time)
+    return (
+        message.select(*columns, *messages.COLUMNS)
+        .from_(sized)
+        .join(message, on=same)
+        .where(sized.c.size_before + message.size <= param("most_bytes"))
+        .orwhere(sized.c.size_before == 0)
+        .order_by(sized.c.sequence)
+    )
+
+
+_UNFILTERED = {included: Statement(_query(included, ())) for included in (False, True)}
+
+
+def _statement(snapshot: Snapshot, request: PageRequest, until: int | None) -> Statement:
+    if request.filter is None:
+        return _UNFILTERED[request.include_acknowledged]
+    conditions = messages.conditions(snapshot, request.filter)
+    if until is not None:
+        conditions.append(cast(Any, DeliveryRow).sequence <= param("until"))
+    return Statement(_query(request.include_acknowledged, conditions))
+
+
+def _delivery(agent_id: str, row: Row) -> Delivery:
+    _, sequence, acknowledge_time, *message = row
+    sent = messages.from_row(tuple(message))
+    return Delivery(
+        receipt=Receipt(
+            recipient_id=agent_id,
+            sequence=sequence,
+            message_number=sent.number,
+            acknowledge_time=acknowledge_time,
+        ),
+        message=sent,
+    )

@@ -1,0 +1,75 @@
+"""Leases: which tasks are held, whose holders live, and which are late. Over all teams at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peewee import SQL
+
+from dovetail.server.store.records import Task, TaskState
+from dovetail.server.store.schema import TaskRow
+from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+
+_HELD = Statement(
+    TaskRow.select(
+        TaskRow.team_id,
+        TaskRow.task_id,
+        TaskRow.lease_token,
+        TaskRow.lease_count,
+        TaskRow.lease_duration,
+    ).where(TaskRow.lease_token != SQL("''"), TaskRow.state == int(TaskState.IN_PROGRESS))
+)
+_BEAT_COLUMNS = (
+    TaskRow.lease_count,
+    TaskRow.lease_expire_time,
+    TaskRow.progress_percent,
+    TaskRow.progress_note,
+)
+_BEAT = Statement(
+    TaskRow.update(params(*_BEAT_COLUMNS)).where(
+        TaskRow.team_id == param("team_id"), TaskRow.task_id == param("task_id")
+    )
+)
+# In the words of the index on due tasks, without which SQLite does not use it.
+_LATE = Statement(
+    TaskRow.select(TaskRow.team_id, TaskRow.task_id)
+    .where(
+        TaskRow.due_time.is_null(False),
+        TaskRow.overdue_told == SQL("0"),
+        TaskRow.end_time.is_null(),
+        TaskRow.delete_time.is_null(),
+        TaskRow.due_time <= param("now"),
+    )
+    .order_by(TaskRow.due_time)
+    .limit(param("most"))
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """A lease as it stands: while `count` grows, its holder lives. `duration` in microseconds."""
+
+    team_id: str
+    task_id: str
+    token: str
+    count: int
+    duration: int
+
+
+def held(snapshot: Snapshot) -> list[Hold]:
+    """All leases whose clock runs."""
+    return [
+        Hold(team_id=team_id, task_id=task_id, token=token, count=count, duration=duration)
+        for team_id, task_id, token, count, duration in snapshot.rows(_HELD)
+    ]
+
+
+def beat(transaction: Transaction, team_id: str, task: Task) -> None:
+    """Write that the holder of a task lives, and how far it is: no event, and no other version."""
+    values = {column.name: getattr(task, column.name) for column in _BEAT_COLUMNS}
+    transaction.write(_BEAT, team_id=team_id, task_id=task.task_id, **values)
+
+
+def late(snapshot: Snapshot, now: int, most: int) -> list[tuple[str, str]]:
+    """The team and the id of open tasks whose due time has passed, and nobody was told."""
+    return [(team_id, task_id) for team_id, task_id in snapshot.rows(_LATE, now=now, most=most)]

@@ -1,0 +1,282 @@
+"""Messages: append one with its deliveries, find one, list them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from peewee import SQL, Expression
+
+from dovetail.server.store.pages import Page, Stretch, fitting, within
+from dovetail.server.store.records import (
+    Content,
+    Message,
+    MessageFilter,
+    MessageKind,
+    NewMessage,
+    Notice,
+    Receipt,
+    Repeat,
+    Sent,
+    TaskVerb,
+    message_id,
+)
+from dovetail.server.store.schema import DeliveryRow, MessageRow
+from dovetail.server.store.tables import deliveries
+from dovetail.server.store.tables import labels as labels_text
+from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+# What a message has in an answer beside its content and ids, and a receipt beside its recipient's.
+ENVELOPE_BYTES = 128
+RECEIPT_BYTES = 48
+SHOWN_RECIPIENTS_MAX = 10
+"""Of a message in an answer; `ListReceipts` has all."""
+
+COLUMNS = (
+    MessageRow.number,
+    MessageRow.sender_id,
+    MessageRow.recipients,
+    MessageRow.thread_id,
+    MessageRow.in_reply_to,
+    MessageRow.task_id,
+    MessageRow.kind,
+    MessageRow.create_time,
+    MessageRow.subject,
+    MessageRow.body,
+    MessageRow.data,
+    MessageRow.importance,
+    MessageRow.labels,
+    MessageRow.notice,
+)
+_ADD = Statement(
+    MessageRow.insert(
+        params(
+            MessageRow.team_id,
+            *COLUMNS,
+            MessageRow.size,
+            MessageRow.request_id,
+            MessageRow.request_hash,
+        )
+    )
+)
+_ONE = (MessageRow.team_id == param("team_id")) & (MessageRow.number == param("number"))
+_FIND = Statement(MessageRow.select(*COLUMNS).where(_ONE))
+_THREAD = Statement(
+    MessageRow.select(MessageRow.thread_id, MessageRow.sender_id, MessageRow.recipients).where(_ONE)
+)
+_FIND_REPEAT = Statement(
+    MessageRow.select(*COLUMNS, MessageRow.request_hash).where(
+        MessageRow.team_id == param("team_id"),
+        MessageRow.sender_id == param("sender_id"),
+        MessageRow.request_id == param("request_id"),
+    )
+)
+# In the words of the index on messages about tasks, without which SQLite does not use it.
+_ABOUT_A_TASK = MessageRow.task_id != SQL("''")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thread:
+    """In which thread a message stands, and who may know of it: its sender and its recipients."""
+
+    thread_id: str
+    party_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRequest:
+    """A page of messages: which ones, in which order, after which number.
+
+    `party_id`: only those that this agent sent or received; empty: all.
+    """
+
+    party_id: str
+    recipient_id: str
+    states: Sequence[int]
+    filter: MessageFilter
+    newest_first: bool
+    after: int | None
+    most: int
+    most_bytes: int
+
+
+def append(
+    transaction: Transaction, team_id: str, new: NewMessage, last_sequences: Mapping[str, int]
+) -> Sent:
+    """Write a message and a delivery for each recipient.
+
+    `last_sequences` tells, for each recipient, the last sequence in its inbox.
+    """
+    team = transaction.team(team_id)
+    number = team.next_message()
+    thread_id = new.thread_id or message_id(number)
+    content, repeat = new.content, new.repeat
+    transaction.write(
+        _ADD,
+        team_id=team_id,
+        number=number,
+        sender_id=new.sender_id,
+        recipients=_encode(list(new.recipient_ids)),
+        thread_id=thread_id,
+        in_reply_to=new.in_reply_to,
+        task_id=new.task_id,
+        kind=int(new.kind),
+        create_time=team.now,
+        subject=content.subject,
+        body=content.body,
+        data=content.data_json,
+        importance=int(content.importance),
+        labels=labels_text.encode(content.labels),
+        notice=_notice_json(content.notice) if content.notice else None,
+        size=_answered_size(new, thread_id),
+        request_id=repeat and repeat.key,
+        request_hash=repeat and repeat.request_hash,
+    )
+    receipts = tuple(
+        Receipt(
+            recipient_id=agent_id,
+            sequence=last_sequences[agent_id] + 1,
+            message_number=number,
+            acknowledge_time=None,
+        )
+        for agent_id in new.recipient_ids
+    )
+    deliveries.add(transaction, team_id, receipts)
+    return Sent(number=number, thread_id=thread_id, create_time=team.now, receipts=receipts)
+
+
+def find_repeat(
+    snapshot: Snapshot, team_id: str, sender_id: str, repeat: Repeat
+) -> tuple[Sent, bytes] | None:
+    """What an earlier request with this id sent, and that request's hash; or None."""
+    row = snapshot.row(_FIND_REPEAT, team_id=team_id, sender_id=sender_id, request_id=repeat.key)
+    if row is None:
+        return None
+    message = from_row(row[:-1])
+    sent = Sent(
+        number=message.number,
+        thread_id=message.thread_id,
+        create_time=message.create_time,
+        receipts=tuple(deliveries.receipts(snapshot, team_id, message, message.recipient_ids)),
+    )
+    return sent, bytes(row[-1])
+
+
+def find(snapshot: Snapshot, team_id: str, number: int) -> Message | None:
+    """One message, or None."""
+    row = snapshot.row(_FIND, team_id=team_id, number=number)
+    return from_row(row) if row else None
+
+
+def thread_of(snapshot: Snapshot, team_id: str, number: int) -> Thread | None:
+    """The thread of a message, or None where there is no such message."""
+    row = snapshot.row(_THREAD, team_id=team_id, number=number)
+    if row is None:
+        return None
+    thread_id, sender_id, recipients = row
+    return Thread(thread_id=thread_id, party_ids=(sender_id, *json.loads(recipients)))
+
+
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Message]:
+    """A page of at most `most` messages and `most_bytes`, or one."""
+    mine, number = MessageRow.team_id == team_id, MessageRow.number
+    stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
+    wanted = conditions(snapshot, asked.filter)
+    if (wanted or asked.states or asked.party_id) and not _has_index(asked):
+        stretch = stretch.step(snapshot, number, mine)
+    if asked.recipient_id or asked.states:
+        wanted.append(_delivered(team_id, asked.recipient_id, asked.states, stretch))
+    if asked.party_id:
+        # A recipient is told of its own delivery alone, by what the states choose as well.
+        sent = MessageRow.sender_id == asked.party_id
+        wanted.append(sent | _delivered(team_id, asked.party_id, asked.states, stretch))
+    order = stretch.order(number)
+    query = MessageRow.select(number, MessageRow.size).where(mine, *stretch.of(number), *wanted)
+    sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
+    numbers = fitting(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
+    chosen = MessageRow.select(*COLUMNS).where(mine, number.in_(numbers))
+    found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
+    return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+
+
+def _has_index(asked: ListRequest) -> bool:
+    """Whether an index leads to what is asked for: few rows are looked at in vain."""
+    return bool(asked.filter.thread_id or asked.filter.task_id or asked.recipient_id)
+
+
+def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
+    """A filter as conditions on messages."""
+    tests = (
+        (filter.sender_ids, MessageRow.sender_id.in_(list(filter.sender_ids))),
+        (filter.thread_id, MessageRow.thread_id == filter.thread_id),
+        (filter.task_id, (MessageRow.task_id == filter.task_id) & _ABOUT_A_TASK),
+        (filter.kinds, MessageRow.kind.in_(list(filter.kinds))),
+        (filter.minimum_importance, MessageRow.importance >= filter.minimum_importance),
+    )
+    chosen = [condition for wanted, condition in tests if wanted]
+    chosen += within(MessageRow.create_time, filter.create_time)
+    return [*chosen, *labels_text.conditions(snapshot, MessageRow.labels, filter.labels)]
+
+
+def from_row(row: Row) -> Message:
+    """The message of a row of COLUMNS."""
+    values = dict(zip((column.name for column in COLUMNS), row, strict=True))
+    notice = values["notice"]
+    return Message(
+        number=values["number"],
+        sender_id=values["sender_id"],
+        recipient_ids=tuple(json.loads(values["recipients"])),
+        thread_id=values["thread_id"],
+        in_reply_to=values["in_reply_to"],
+        task_id=values["task_id"],
+        kind=MessageKind(values["kind"]),
+        create_time=values["create_time"],
+        content=Content(
+            subject=values["subject"],
+            body=values["body"],
+            data_json=values["data"],
+            importance=values["importance"],
+            labels=labels_text.decode(values["labels"]),
+            notice=_notice(json.loads(notice)) if notice else None,
+        ),
+    )
+
+
+def _notice_json(notice: Notice) -> str:
+    return json.dumps(asdict(notice) | {"verb": notice.verb.name})
+
+
+def _notice(fields: dict[str, Any]) -> Notice:
+    fields["verb"] = TaskVerb[fields["verb"]]
+    return Notice(**fields)
+
+
+def _delivered(
+    team_id: str, recipient_id: str, states: Sequence[int], stretch: Stretch
+) -> Expression:
+    """A condition: has a delivery, in one inbox or any, in any of these states."""
+    conditions = deliveries.in_states(states)
+    if stretch.until is not None:
+        conditions += stretch.of(DeliveryRow.message_number)
+    if recipient_id:
+        conditions.append(DeliveryRow.agent_id == recipient_id)
+    matching = DeliveryRow.select(DeliveryRow.message_number).where(
+        DeliveryRow.team_id == team_id, *conditions
+    )
+    return MessageRow.number.in_(matching)
+
+
+def _answered_size(new: NewMessage, thread_id: str) -> int:
+    """At most this many bytes are in an answer that holds the message and its receipts."""
+    shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
+    # Each recipient is named twice: by the message and by its receipt.
+    ids = [new.sender_id, thread_id, new.in_reply_to, new.task_id, *shown, *shown]
+    notice = new.content.notice
+    if notice:
+        ids += [notice.task_id, notice.actor_id, notice.assignee_id, notice.former_assignee_id]
+    receipts = RECEIPT_BYTES * len(shown)
+    return new.size + ENVELOPE_BYTES + receipts + sum(len(each.encode()) for each in ids)

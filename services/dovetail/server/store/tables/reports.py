@@ -1,0 +1,193 @@
+"""The figures of a report, by reading every task that a filter chooses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from peewee import SQL, Expression, fn
+
+from dovetail.server.store.records import OPEN_STATES, TaskFilter, TaskState
+from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
+from dovetail.server.store.tables import tasks
+from dovetail.server.store.transaction import Snapshot
+
+_TASK_TIME = TaskRow.end_time - TaskRow.start_time
+_QUEUE_TIME = TaskRow.start_time - TaskRow.create_time
+_CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DurationSummary:
+    """A set of lengths of time, in microseconds; the figures are None without samples."""
+
+    sample_count: int
+    average: int | None
+    median: int | None
+    p95: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """The work of one assignee among the tasks of a report."""
+
+    assignee_id: str
+    states: Mapping[TaskState, int]
+    average_task_time: int | None
+    oldest_open_create_time: int | None
+    unacknowledged_messages: int
+    average_acknowledge_time: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What can be said of a set of tasks. Buckets are pairs of start time and completed tasks."""
+
+    states: Mapping[TaskState, int]
+    task_time: DurationSummary
+    queue_time: DurationSummary
+    input_wait: DurationSummary
+    workloads: Sequence[Workload]
+    total_assignees: int
+    completions: Sequence[tuple[int, int]]
+    report_time: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inbox:
+    """The message load of an agent."""
+
+    unacknowledged_count: int
+    average_acknowledge_time: int | None
+
+
+_NO_INBOX = Inbox(unacknowledged_count=0, average_acknowledge_time=None)
+
+
+def moment(snapshot: Snapshot, team_id: str) -> int:
+    """The time now, not before the last change of the team."""
+    query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == team_id)
+    last_time = max((row[0] for row in snapshot.select(query)), default=0)
+    return snapshot.time_of(team_id, last_time)[0]
+
+
+def workloads(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Workload]:
+    """The workload of each assignee of these tasks, in order of id."""
+    wanted = tasks.conditions(snapshot, team_id, filter)
+    columns = (
+        TaskRow.assignee_id,
+        TaskRow.state,
+        fn.COUNT(TaskRow.number),
+        fn.MIN(TaskRow.create_time),
+        fn.SUM(_TASK_TIME),
+    )
+    query = TaskRow.select(*columns).where(*wanted)
+    counts: dict[str, dict[TaskState, int]] = defaultdict(dict)
+    oldest: dict[str, int] = {}
+    averages: dict[str, int] = {}
+    for assignee_id, number, count, create_time, total in snapshot.select(
+        query.group_by(TaskRow.assignee_id, TaskRow.state)
+    ):
+        state = TaskState(number)
+        counts[assignee_id][state] = count
+        if state in OPEN_STATES:
+            oldest[assignee_id] = min(create_time, oldest.get(assignee_id, create_time))
+        elif state is TaskState.COMPLETED:
+            averages[assignee_id] = int(total) // count
+    inboxes = _inboxes(snapshot, team_id, list(counts))
+    return [
+        Workload(
+            assignee_id=assignee_id,
+            states=counts[assignee_id],
+            average_task_time=averages.get(assignee_id),
+            oldest_open_create_time=oldest.get(assignee_id),
+            unacknowledged_messages=inboxes.get(assignee_id, _NO_INBOX).unacknowledged_count,
+            average_acknowledge_time=inboxes.get(assignee_id, _NO_INBOX).average_acknowledge_time,
+        )
+        for assignee_id in sorted(counts)
+    ]
+
+
+def task_times(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> DurationSummary:
+    """From start to end, of completed tasks."""
+    completed = TaskRow.state == int(TaskState.COMPLETED)
+    return _summary(snapshot, _TASK_TIME, [*tasks.conditions(snapshot, team_id, filter), completed])
+
+
+def queue_times(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> DurationSummary:
+    """From creation to start, of tasks that were started."""
+    started = TaskRow.start_time.is_null(False)
+    return _summary(snapshot, _QUEUE_TIME, [*tasks.conditions(snapshot, team_id, filter), started])
+
+
+def input_waits(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> DurationSummary:
+    """The time waiting for answers, of tasks that got one."""
+    waited = TaskRow.input_wait > 0
+    wanted = [*tasks.conditions(snapshot, team_id, filter), waited]
+    return _summary(snapshot, cast(Expression, TaskRow.input_wait), wanted)
+
+
+def completion_span(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> tuple[int, int] | None:
+    """When the first and the last of these tasks were completed, or None."""
+    query = TaskRow.select(fn.MIN(TaskRow.end_time), fn.MAX(TaskRow.end_time))
+    first, last = snapshot.select(query.where(*_completed(snapshot, team_id, filter)))[0]
+    return None if first is None else (first, last)
+
+
+def completions(
+    snapshot: Snapshot, team_id: str, filter: TaskFilter, bucket: int
+) -> dict[int, int]:
+    """How many were completed in each bucket of so many microseconds, by the bucket's beginning."""
+    # By division, as Peewee writes % as LIKE; by place, as no parameter is known to equal another.
+    query = TaskRow.select(TaskRow.end_time / bucket, fn.COUNT(TaskRow.number))
+    rows = query.where(*_completed(snapshot, team_id, filter)).group_by(SQL("1"))
+    return {number * bucket: count for number, count in snapshot.select(rows)}
+
+
+def _completed(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Expression]:
+    wanted = tasks.conditions(snapshot, team_id, filter)
+    return [*wanted, TaskRow.state == int(TaskState.COMPLETED)]
+
+
+def _summary(
+    snapshot: Snapshot, length: Expression, wanted: Sequence[Expression]
+) -> DurationSummary:
+    """Count, mean and nearest-rank percentiles of a length of time."""
+    totals = TaskRow.select(fn.COUNT(TaskRow.number), fn.SUM(length)).where(*wanted)
+    count, total = snapshot.select(totals)[0]
+    if not count:
+        return DurationSummary(sample_count=0, average=None, median=None, p95=None)
+    ordered = TaskRow.select(length).where(*wanted).order_by(length)
+
+    def percentile(percent: int) -> int:
+        rank = -(-count * percent // 100)
+        return cast(int, snapshot.select(ordered.limit(1).offset(rank - 1))[0][0])
+
+    return DurationSummary(
+        sample_count=count,
+        average=int(total) // count,
+        median=percentile(50),
+        p95=percentile(95),
+    )
+
+
+def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, Inbox]:
+    found: dict[str, Inbox] = {}
+    for start in range(0, len(agent_ids), _CHUNK):
+        query = AgentRow.select(
+            AgentRow.agent_id,
+            AgentRow.unacknowledged_count,
+            AgentRow.acknowledged_count,
+            AgentRow.acknowledge_micros,
+        ).where(
+            AgentRow.team_id == team_id,
+            AgentRow.agent_id.in_(list(agent_ids[start : start + _CHUNK])),
+        )
+        for agent_id, unacknowledged, acknowledged, micros in snapshot.select(query):
+            average = micros // acknowledged if acknowledged else None
+            found[agent_id] = Inbox(
+                unacknowledged_count=unacknowledged, average_acknowledge_time=average
+            )
+    return found

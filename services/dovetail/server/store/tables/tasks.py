@@ -1,0 +1,340 @@
+"""Tasks and their events: find, insert, save, list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import SQL, Expression, Value, fn
+
+from dovetail.server.store.pages import Page, Stretch, fitting, within
+from dovetail.server.store.records import (
+    Repeat,
+    Task,
+    TaskEvent,
+    TaskFilter,
+    TaskState,
+    TaskVerb,
+    stored_repeat,
+)
+from dovetail.server.store.schema import TaskEventRow, TaskRow
+from dovetail.server.store.tables import labels as labels_text
+from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+
+COLUMNS = (
+    TaskRow.task_id,
+    TaskRow.number,
+    TaskRow.version,
+    TaskRow.title,
+    TaskRow.description,
+    TaskRow.state,
+    TaskRow.assignee_id,
+    TaskRow.creator_id,
+    TaskRow.priority,
+    TaskRow.labels,
+    TaskRow.thread_id,
+    TaskRow.input,
+    TaskRow.outcome_text,
+    TaskRow.outcome_data,
+    TaskRow.attempt,
+    TaskRow.create_time,
+    TaskRow.update_time,
+    TaskRow.assign_time,
+    TaskRow.start_time,
+    TaskRow.end_time,
+    TaskRow.due_time,
+    TaskRow.delete_time,
+    TaskRow.depends_on,
+    TaskRow.parent_task_id,
+    TaskRow.waiting_for_count,
+    TaskRow.pooled,
+    TaskRow.schedule_time,
+    TaskRow.max_attempts,
+    TaskRow.failed_attempts,
+    TaskRow.initial_backoff,
+    TaskRow.lease_token,
+    TaskRow.lease_duration,
+    TaskRow.lease_count,
+    TaskRow.lease_expire_time,
+    TaskRow.lease_event,
+    TaskRow.progress_percent,
+    TaskRow.progress_note,
+    TaskRow.asked_id,
+    TaskRow.question_agent_id,
+    TaskRow.question_text,
+    TaskRow.question_data,
+    TaskRow.ask_time,
+    TaskRow.answered,
+    TaskRow.answer_text,
+    TaskRow.answer_data,
+    TaskRow.input_wait,
+    TaskRow.overdue_told,
+    TaskRow.last_failure_text,
+    TaskRow.last_failure_data,
+)
+_RENAMED = {
+    "input": "input_json",
+    "outcome_data": "outcome_json",
+    "last_failure_data": "last_failure_json",
+    "question_data": "question_json",
+    "answer_data": "answer_json",
+}
+_NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
+_CHUNK = 500
+_FLAGS = ("pooled", "answered", "overdue_told")
+_NUMBERS = ("state", *_FLAGS)
+_KEYS = ("task_id", "number", "creator_id", "create_time")
+_ONE = (TaskRow.team_id == param("team_id")) & (TaskRow.task_id == param("task_id"))
+_FIND = Statement(TaskRow.select(*COLUMNS).where(_ONE))
+_ADD = Statement(TaskRow.insert(params(TaskRow.team_id, *COLUMNS)))
+_SAVE = Statement(TaskRow.update(params(*(c for c in COLUMNS if c.name not in _KEYS))).where(_ONE))
+_EVENT_COLUMNS = (
+    TaskEventRow.number,
+    TaskEventRow.task_id,
+    TaskEventRow.verb,
+    TaskEventRow.actor_id,
+    TaskEventRow.from_state,
+    TaskEventRow.to_state,
+    TaskEventRow.assignee_id,
+    TaskEventRow.former_assignee_id,
+    TaskEventRow.reason,
+    TaskEventRow.create_time,
+    TaskEventRow.message_number,
+    TaskEventRow.request_id,
+    TaskEventRow.request_hash,
+)
+_EVENT_FIELDS = tuple(str(column.name) for column in _EVENT_COLUMNS[:-2])
+_ADD_EVENT = Statement(TaskEventRow.insert(params(TaskEventRow.team_id, *_EVENT_COLUMNS)))
+_FIND_REPEAT = Statement(
+    TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == param("team_id"),
+        TaskEventRow.actor_id == param("actor_id"),
+        TaskEventRow.request_id == param("request_id"),
+    )
+)
+_EVENTS = Statement(
+    TaskEventRow.select(*_EVENT_COLUMNS)
+    .where(TaskEventRow.team_id == param("team_id"), TaskEventRow.task_id == param("task_id"))
+    .order_by(TaskEventRow.number)
+)
+
+
+_TEXTS = (
+    TaskRow.task_id,
+    TaskRow.assignee_id,
+    TaskRow.creator_id,
+    TaskRow.thread_id,
+    TaskRow.labels,
+    TaskRow.title,
+    TaskRow.description,
+    TaskRow.input,
+    TaskRow.outcome_text,
+    TaskRow.outcome_data,
+    TaskRow.last_failure_text,
+    TaskRow.last_failure_data,
+    TaskRow.depends_on,
+    TaskRow.parent_task_id,
+    TaskRow.progress_note,
+    TaskRow.asked_id,
+    TaskRow.question_text,
+    TaskRow.question_data,
+    TaskRow.answer_text,
+    TaskRow.answer_data,
+)
+# In the words of the index on sub-tasks, without which SQLite does not use it.
+_A_PART = TaskRow.parent_task_id != SQL("''")
+_ENVELOPE_BYTES = 192
+_SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRequest:
+    """A page of tasks: which ones, in which order, after which number."""
+
+    filter: TaskFilter
+    newest_first: bool
+    after: int | None
+    most: int
+    most_bytes: int
+
+
+def find(snapshot: Snapshot, team_id: str, task_id: str) -> Task | None:
+    """One task, deleted or not, or None."""
+    row = snapshot.row(_FIND, team_id=team_id, task_id=task_id)
+    return from_row(row) if row else None
+
+
+def size(task: Task) -> int:
+    """About how many bytes a task has in an answer."""
+    values = _values(task)
+    texts = (values[str(text.name)] or "" for text in _TEXTS)
+    return _ENVELOPE_BYTES + sum(len(text.encode()) for text in texts)
+
+
+def exists(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
+    """Whether there is such a task that was not deleted."""
+    task = find(snapshot, team_id, task_id)
+    return task is not None and task.delete_time is None
+
+
+def new_id(transaction: Transaction, team_id: str, number: int) -> str:
+    """An id that no task has: "t<number>", or the next that a caller has not taken."""
+    task_id = f"t{number}"
+    taken = 0
+    while transaction.row(_FIND, team_id=team_id, task_id=task_id):
+        taken += 1
+        task_id = f"t{number}-{taken}"
+    return task_id
+
+
+def insert(transaction: Transaction, team_id: str, task: Task) -> None:
+    """Write a new task."""
+    transaction.write(_ADD, team_id=team_id, **_values(task))
+
+
+def save(transaction: Transaction, team_id: str, task: Task) -> None:
+    """Write a task that exists as it now is."""
+    transaction.write(_SAVE, team_id=team_id, **_values(task))
+
+
+def append_event(transaction: Transaction, team_id: str, event: TaskEvent) -> None:
+    """Write one change of a task."""
+    repeat = event.repeat
+    values = {name: getattr(event, name) for name in _EVENT_FIELDS} | {"verb": event.verb.name}
+    transaction.write(
+        _ADD_EVENT,
+        team_id=team_id,
+        request_id=repeat and repeat.key,
+        request_hash=repeat and repeat.request_hash,
+        **values,
+    )
+
+
+def find_repeat(
+    snapshot: Snapshot, team_id: str, actor_id: str, repeat: Repeat
+) -> TaskEvent | None:
+    """The change that an earlier request with this id made, or None."""
+    row = snapshot.row(_FIND_REPEAT, team_id=team_id, actor_id=actor_id, request_id=repeat.key)
+    return _event(row) if row else None
+
+
+def find_repeats(
+    snapshot: Snapshot, team_id: str, actor_id: str, keys: Sequence[str]
+) -> list[TaskEvent]:
+    """The changes that earlier requests of these keys made, in order."""
+    query = TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == team_id,
+        TaskEventRow.actor_id == actor_id,
+        TaskEventRow.request_id.in_(list(keys)),
+    )
+    return [_event(row) for row in snapshot.select(query.order_by(TaskEventRow.number))]
+
+
+def events(snapshot: Snapshot, team_id: str, task_id: str) -> list[TaskEvent]:
+    """The history of a task."""
+    return [_event(row) for row in snapshot.rows(_EVENTS, team_id=team_id, task_id=task_id)]
+
+
+def last_event(snapshot: Snapshot, team_id: str, task_id: str) -> TaskEvent:
+    """The last change of a task."""
+    query = TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == team_id, TaskEventRow.task_id == task_id
+    )
+    return _event(snapshot.select(query.order_by(TaskEventRow.number.desc()).limit(1))[0])
+
+
+def between(snapshot: Snapshot, team_id: str, first: int, count: int) -> list[Task]:
+    """The tasks of so many consecutive events, as they now are, in order."""
+    events = TaskEventRow.select(TaskEventRow.task_id).where(
+        TaskEventRow.team_id == team_id,
+        TaskEventRow.number >= first,
+        TaskEventRow.number < first + count,
+    )
+    query = TaskRow.select(*COLUMNS).where(TaskRow.team_id == team_id, TaskRow.task_id.in_(events))
+    return [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
+
+
+def open_parts(snapshot: Snapshot, team_id: str, task_ids: Sequence[str], most: int) -> list[Task]:
+    """The first `most` sub-tasks of these tasks that have not ended."""
+    found: list[Task] = []
+    for start in range(0, len(task_ids), _CHUNK):
+        query = TaskRow.select(*COLUMNS).where(
+            TaskRow.team_id == team_id,
+            TaskRow.parent_task_id.in_(list(task_ids[start : start + _CHUNK])),
+            _A_PART,
+            TaskRow.end_time.is_null(),
+            TaskRow.delete_time.is_null(),
+        )
+        query = query.order_by(TaskRow.number).limit(most - len(found))
+        found += [from_row(row) for row in snapshot.select(query)]
+    return found
+
+
+def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Task]:
+    """A page of at most `most` tasks and about `most_bytes`, or one."""
+    mine, number = TaskRow.team_id == team_id, TaskRow.number
+    stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
+    wanted = conditions(snapshot, team_id, asked.filter)
+    chooses = len(wanted) > len(conditions(snapshot, team_id, TaskFilter()))
+    if chooses and not _has_index(asked.filter):
+        stretch = stretch.step(snapshot, number, mine)
+    order = stretch.order(number)
+    query = TaskRow.select(number, _SIZE).where(*stretch.of(number), *wanted)
+    sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
+    numbers = fitting(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
+    chosen = TaskRow.select(*COLUMNS).where(mine, number.in_(numbers))
+    found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
+    return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+
+
+def _has_index(filter: TaskFilter) -> bool:
+    """Whether an index leads to what is chosen: few rows are looked at in vain."""
+    assigned = filter.assignee_ids or filter.unassigned
+    return bool(assigned or filter.states or filter.parent_task_id)
+
+
+def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Expression]:
+    """A filter as conditions on tasks; deleted tasks are never chosen."""
+    assigned = TaskRow.assignee_id.in_([*filter.assignee_ids, *([""] if filter.unassigned else [])])
+    tests = (
+        (filter.states, TaskRow.state.in_(list(filter.states))),
+        (filter.assignee_ids or filter.unassigned, assigned),
+        (filter.creator_ids, TaskRow.creator_id.in_(list(filter.creator_ids))),
+        (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _A_PART),
+    )
+    return [
+        TaskRow.team_id == team_id,
+        TaskRow.delete_time.is_null(),
+        *(condition for wanted, condition in tests if wanted),
+        *within(TaskRow.create_time, filter.create_time),
+        *within(TaskRow.end_time, filter.end_time),
+        *labels_text.conditions(snapshot, TaskRow.labels, filter.labels),
+    ]
+
+
+def _values(task: Task) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        str(column.name): getattr(task, name) for column, name in zip(COLUMNS, _NAMES, strict=True)
+    }
+    values["labels"] = labels_text.encode(task.labels)
+    values["depends_on"] = json.dumps(task.depends_on, ensure_ascii=False)
+    return values | {name: int(values[name]) for name in _NUMBERS}
+
+
+def from_row(row: Row) -> Task:
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    values["labels"] = labels_text.decode(values["labels"])
+    values["depends_on"] = tuple(json.loads(values["depends_on"]))
+    values["state"] = TaskState(values["state"])
+    values.update({name: bool(values[name]) for name in _FLAGS})
+    return Task(**values)
+
+
+def _event(row: Row) -> TaskEvent:
+    values: dict[str, Any] = dict(zip(_EVENT_FIELDS, row, strict=False))
+    values["verb"] = TaskVerb[values["verb"]]
+    key, request_hash = row[-2:]
+    repeat = key and stored_repeat(key, bytes(request_hash))
+    return TaskEvent(**values, repeat=repeat)

@@ -1,0 +1,162 @@
+"""Making tasks: one, or many that may depend on each other, in one commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from dovetail.server.access.caller import Caller
+from dovetail.server.edge.validation import Checks
+from dovetail.server.errors import AlreadyExistsError, InvalidArgumentError, Reason
+from dovetail.server.store.records import Task, TaskState, TaskVerb
+from dovetail.server.store.tables import agents, dependencies, tasks
+from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.tasks import recording
+from dovetail.server.tasks.loading import check_acknowledged, no_task
+from dovetail.server.tasks.recording import Act, Changed
+from dovetail.server.tasks.requests import DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, Draft, Options
+
+MOST_TASKS = 1_000
+LONGEST_PATH = 900
+
+
+class Making:
+    """Tasks to be made together. `prefixes` are what the names of each one's fields begin with."""
+
+    def __init__(self, caller: Caller, drafts: Sequence[Draft], prefixes: Sequence[str]) -> None:
+        """Begin."""
+        self._caller = caller
+        self._drafts = drafts
+        self._prefixes = prefixes
+        self._own = {draft.task_id for draft in drafts if draft.task_id}
+
+    def check(self, check: Checks) -> None:
+        """Record what is wrong with the drafts themselves."""
+        for prefix, draft in zip(self._prefixes, self._drafts, strict=True):
+            draft.check(check, prefix)
+        given = [draft.task_id for draft in self._drafts if draft.task_id]
+        if len(given) > len(self._own):
+            twice = next(each for each in given if given.count(each) > 1)
+            check.refuse("requests", f"task_id {twice!r} is given twice")
+
+    def write(self, transaction: Transaction, options: Options) -> list[Changed]:
+        """Make them all, or refuse before anything is written."""
+        self._require(transaction, options)
+        made: list[Changed] = []
+        for draft in self._drafts:
+            act = Act(caller=self._caller, verb=TaskVerb.CREATE, options=options)
+            made.append(recording.write(transaction, act, None, self._task(transaction, draft)))
+            options = Options(notify=options.notify)  # the first remembers and acknowledges for all
+        edges = [(each.task.task_id, on) for each in made for on in each.task.depends_on]
+        dependencies.add(transaction, self._caller.team_id, edges)
+        return made
+
+    def _require(self, snapshot: Snapshot, options: Options) -> None:
+        """Refuse what does not fit what is there."""
+        team_id, others = self._caller.team_id, set[str]()
+        for prefix, draft in zip(self._prefixes, self._drafts, strict=True):
+            if draft.task_id and tasks.find(snapshot, team_id, draft.task_id):
+                raise AlreadyExistsError(
+                    Reason.TASK_EXISTS,
+                    f"{prefix}task_id: {draft.task_id!r} is or was taken; ids are never reused",
+                    metadata={"task_id": draft.task_id},
+                )
+            others |= {draft.assignee_id} - {"", self._caller.agent_id}
+        agents.require(snapshot, team_id, sorted(others))
+        self._require_tasks(snapshot)
+        self._require_order()
+        check_acknowledged(snapshot, self._caller, options)
+
+    def _require_tasks(self, snapshot: Snapshot) -> None:
+        """All that the drafts wait for, or are part of, must be there or be made with them."""
+        named = {
+            task_id: f"{prefix}{field}"
+            for prefix, draft in zip(self._prefixes, self._drafts, strict=True)
+            for field, ids in (
+                ("depends_on", draft.depends_on),
+                ("parent_task_id", (draft.parent_task_id,)),
+            )
+            for task_id in ids
+            if task_id and task_id not in self._own
+        }
+        unknown = dependencies.unknown(snapshot, self._caller.team_id, list(named))
+        if unknown:
+            raise no_task(named[unknown[0]], unknown[0])
+
+    def _require_order(self) -> None:
+        """They must not wait for each other, or be part of each other, in a circle."""
+        for edges in (
+            {each.task_id: each.depends_on for each in self._drafts if each.task_id},
+            {each.task_id: (each.parent_task_id,) for each in self._drafts if each.task_id},
+        ):
+            try:
+                TopologicalSorter(edges).prepare()
+            except CycleError as error:
+                raise cycle("requests", error.args[1][::-1]) from error
+
+    def _task(self, transaction: Transaction, draft: Draft) -> Task:
+        team_id = self._caller.team_id
+        team = transaction.team(team_id)
+        number = team.next_task()
+        task_id = draft.task_id or self._new_id(transaction, number)
+        inside = [each for each in draft.depends_on if each in self._own]
+        outside = [each for each in draft.depends_on if each not in self._own]
+        return Task(
+            task_id=task_id,
+            number=number,
+            version=0,
+            title=draft.title,
+            description=draft.description,
+            state=TaskState.PENDING,
+            assignee_id=draft.assignee_id,
+            creator_id=self._caller.agent_id,
+            priority=draft.priority,
+            labels=draft.labels,
+            thread_id=draft.thread_id or task_id,
+            input_json=draft.input_json,
+            outcome_text="",
+            outcome_json=None,
+            attempt=0,
+            create_time=team.now,
+            update_time=team.now,
+            assign_time=team.now if draft.assignee_id else None,
+            start_time=None,
+            end_time=None,
+            due_time=draft.due_time,
+            depends_on=draft.depends_on,
+            parent_task_id=draft.parent_task_id,
+            waiting_for_count=len(inside) + dependencies.count_open(transaction, team_id, outside),
+            schedule_time=draft.schedule_time,
+            max_attempts=draft.max_attempts or DEFAULT_ATTEMPTS,
+            initial_backoff=DEFAULT_BACKOFF
+            if draft.initial_backoff is None
+            else draft.initial_backoff,
+        )
+
+    def _new_id(self, transaction: Transaction, number: int) -> str:
+        """An id that no task has, nor one that is made here later."""
+        task_id = tasks.new_id(transaction, self._caller.team_id, number)
+        while task_id in self._own:
+            task_id += "-1"
+        return task_id
+
+
+def cycle(field: str, path: Sequence[str]) -> InvalidArgumentError:
+    """The answer to tasks that would wait for each other in a circle."""
+    path = _shortened(path)
+    return InvalidArgumentError(
+        Reason.DEPENDENCY_CYCLE,
+        f"{field}: would wait in a circle: {' -> '.join(path)}",
+        metadata={"field": field, "path": json.dumps(path, ensure_ascii=False)},
+    )
+
+
+def _shortened(path: Sequence[str]) -> list[str]:
+    """A path that fits into an error: of a long one the middle is left out."""
+    # An id takes three bytes or more here: no more of them could fit.
+    for kept in range(min(len(path) // 2 + 1, LONGEST_PATH // 3), 0, -1):
+        short = [*path] if 2 * kept >= len(path) else [*path[:kept], "…", *path[-kept:]]
+        if len(json.dumps(short, ensure_ascii=False).encode()) <= LONGEST_PATH:
+            return short
+    return ["…"]

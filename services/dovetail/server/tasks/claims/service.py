@@ -1,0 +1,353 @@
+"""Claims: ready tasks are given to those who wait for work, one team at a time.
+
+All claims that a process has for a team go through one matcher, in order of arrival. It sleeps
+until a bell rings, a claim comes, or a scheduled task is due; then one read decides whether there
+is anything to give, and one unit gives it. What that costs follows from what rang and from what is
+given out, not from how many wait. Other processes do the same at the same time; the order of writes
+in the store gives each task to one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context
+
+import structlog
+
+from dovetail.server import clock
+from dovetail.server.access.caller import Caller
+from dovetail.server.edge.validation import Checks
+from dovetail.server.errors import DovetailError, InternalError, Reason
+from dovetail.server.store.engines.wakeups import Bell
+from dovetail.server.store.records import Task, TaskVerb
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import queues
+from dovetail.server.store.tables.queues import POOL
+from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
+from dovetail.server.tasks import transitions
+from dovetail.server.tasks.claims.matching import Claim, Found, Wish, anything, give, given_before
+from dovetail.server.tasks.loading import Change, change
+from dovetail.server.tasks.recording import Act
+from dovetail.server.tasks.requests import Options, check_filter, check_lease
+from dovetail.server.tasks.states import next_state
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.claims")
+
+MOST_TASKS = 100
+LONGEST_WAIT = 50 * MICROS
+LONGEST_SLEEP = 60.0
+KINDS_MAX = 50
+"""Different filters that one look goes through."""
+
+
+class Claims:
+    """Gives ready tasks to those who ask for them."""
+
+    def __init__(self, store: Store, shortest_lease: int) -> None:
+        """Give out tasks of `store`; no lease is shorter than so many microseconds."""
+        self._store = store
+        self._shortest_lease = shortest_lease
+        self._matchers: dict[str, _Matcher] = {}
+
+    def close(self) -> None:
+        """Answer at once all that wait."""
+        for matcher in self._matchers.values():
+            matcher.close()
+
+    async def claim(self, caller: Caller, wish: Wish) -> list[Task]:
+        """Tasks that are now the caller's and in progress; none when nothing came in time."""
+        caller.require_agent("claiming")
+        with Checks() as check:
+            _check(check, wish, self._shortest_lease)
+        before = await self._given_before(caller, wish)
+        if before is not None:
+            return before
+        matcher = self._matchers.get(caller.team_id)
+        if matcher is None or matcher.ended:
+            matcher = self._matchers[caller.team_id] = _Matcher(self._store, caller.team_id)
+            matcher.on_end(self._let_go)
+        claim = matcher.add(caller, wish)
+        try:
+            found = await claim.answer
+        except asyncio.CancelledError:
+            answer = claim.answer
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                matcher.give_back(claim, answer.result())
+            raise
+        finally:
+            matcher.leave(claim)
+        # While this one waited, another server may have answered the same request.
+        return found or await self._given_before(caller, wish) or []
+
+    async def _given_before(self, caller: Caller, wish: Wish) -> list[Task] | None:
+        """What this request was answered before, or None."""
+        if wish.repeat is None:
+            return None
+        return await self._store.read(caller.team_id, lambda s: given_before(s, caller, wish))
+
+    def _let_go(self, matcher: _Matcher) -> None:
+        """Forget a matcher that has ended: anybody may name as many teams as they like."""
+        if self._matchers.get(matcher.team_id) is matcher:
+            del self._matchers[matcher.team_id]
+
+
+class _QueueBell(Bell):
+    """Tells a matcher which queue rang."""
+
+    def __init__(self, matcher: _Matcher, assignee_id: str) -> None:
+        super().__init__()
+        self._matcher = matcher
+        self._assignee_id = assignee_id
+
+    def ring(self) -> None:
+        self._matcher.look_at([self._assignee_id])
+
+
+class _Matcher:
+    """Those who wait for work in one team."""
+
+    def __init__(self, store: Store, team_id: str) -> None:
+        self._store = store
+        self._team_id = team_id
+        self._waiting: dict[Claim, None] = {}
+        self._requests: dict[tuple[str, str], list[Claim]] = {}
+        self._rung: set[str] = set()
+        self._awake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._looked = 0
+        self._next_time: int | None = None
+        self._plenty = False
+        self._put_off: dict[str, None] = {}
+        self._given_back: set[asyncio.Task[None]] = set()
+        # For all that wait, not for the call that came first: in no call's context.
+        self._task = self._loop.create_task(self._run(), context=Context())
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has gone, since nobody waited."""
+        return self._task.done()
+
+    @property
+    def team_id(self) -> str:
+        """Whose claims it matches."""
+        return self._team_id
+
+    def on_end(self, tell: Callable[[_Matcher], None]) -> None:
+        """Have `tell` called once this matcher has ended."""
+        self._task.add_done_callback(lambda _: tell(self))
+
+    def add(self, caller: Caller, wish: Wish) -> Claim:
+        """Have somebody wait."""
+        end = self._loop.time() + wish.max_wait / MICROS
+        claim = Claim(caller=caller, wish=wish, end=end, answer=self._loop.create_future())
+        bell = _QueueBell(self, caller.agent_id)
+        bells, name = self._store.bells, queues.name(caller.agent_id)
+        claim.watch.enter_context(bells.watch(self._team_id, name, bell))
+        self._waiting[claim] = None
+        if claim.request:
+            self._requests.setdefault(claim.request, []).append(claim)
+        self._awake.set()
+        return claim
+
+    def leave(self, claim: Claim) -> None:
+        """Have somebody wait no more."""
+        claim.watch.close()
+        if claim.request:
+            same = self._requests[claim.request]
+            same.remove(claim)
+            if not same:
+                del self._requests[claim.request]
+        self._waiting.pop(claim, None)
+        self._awake.set()
+
+    def look_at(self, assignee_ids: Iterable[str]) -> None:
+        """There may be something new in these queues."""
+        self._rung.update(assignee_ids)
+        self._awake.set()
+
+    def give_back(self, claim: Claim, tasks: list[Task]) -> None:
+        """Release what was given to one who had left, unless a repeat of it was answered too."""
+        if tasks and not claim.shared:
+            releasing = self._release(claim.caller, tasks)
+            releasing = self._loop.create_task(releasing, context=Context())
+            self._given_back.add(releasing)
+            releasing.add_done_callback(self._given_back.discard)
+
+    def close(self) -> None:
+        """Answer all that wait."""
+        for claim in self._waiting:
+            claim.resolve([])
+        self._awake.set()
+
+    async def _run(self) -> None:
+        """Look whenever there may be something, for as long as somebody waits."""
+        with self._store.bells.watch(self._team_id, queues.name(POOL), _QueueBell(self, POOL)):
+            while self._waiting:
+                self._awake.clear()
+                try:
+                    await self._look()
+                except Exception as error:
+                    log.exception("claims cannot be matched", team_id=self._team_id)
+                    self._refuse_all(error)
+                self._send_away()
+                if self._waiting:
+                    await self._sleep()
+
+    def _refuse_all(self, error: Exception) -> None:
+        refusal = InternalError(Reason.INTERNAL, "an internal error")
+        refusal.__cause__ = error
+        for claim in self._waiting:
+            claim.refuse(refusal)
+
+    async def _look(self) -> None:
+        """Look where it rang and for who is new; give what is there."""
+        rung, self._rung = self._rung, set()
+        claims = self._in_turn(
+            [
+                claim
+                for claim in self._waiting
+                if claim.fresh or POOL in rung or claim.caller.agent_id in rung
+            ]
+        )
+        if not claims or not (claims := self._living(claims)):
+            return
+        try:
+            found = await self._match(claims, rung)
+        except DovetailError as error:
+            for claim in claims:
+                claim.refuse(error)
+            return
+        for claim in claims:
+            claim.fresh = claim in found.passed
+        for claim, given in found.given:
+            self._waiting.pop(claim, None)
+            self._share(claim, given)
+            if not claim.resolve(given):
+                self.give_back(claim, given)
+        for claim, before in found.repeated:
+            self._waiting.pop(claim, None)
+            if isinstance(before, DovetailError):
+                claim.refuse(before)
+            else:
+                claim.resolve(before)
+        # Whose credential ended while the unit waited for its turn got nothing, and is told why.
+        self._living([claim for claim in claims if claim in self._waiting])
+        self._next_time = found.next_time
+
+    def _share(self, claim: Claim, given: list[Task]) -> None:
+        """Answer the same to repeats of this request that wait as well."""
+        for twin in self._requests.get(claim.request, []) if claim.request else []:
+            same = twin.wish.repeat == claim.wish.repeat
+            if twin is not claim and same and twin.resolve(given):
+                claim.shared = twin.shared = True
+
+    def _in_turn(self, claims: list[Claim]) -> list[Claim]:
+        """Those whose turn it is: of very many kinds some, those first that were put off before.
+
+        Each kind costs a query, so their number bounds what one look takes. Claims of one kind stay
+        together, in order of arrival; those put off are looked at next, as if they were new.
+        """
+        kinds = dict.fromkeys(claim.kind for claim in claims)
+        waited = [kind for kind in self._put_off if kind in kinds]
+        in_order = [*waited, *(kind for kind in kinds if kind not in self._put_off)]
+        self._put_off = dict.fromkeys(in_order[KINDS_MAX:])
+        for claim in claims:
+            if claim.kind in self._put_off:
+                claim.fresh = True
+        if self._put_off:
+            self._awake.set()
+        return [claim for claim in claims if claim.kind not in self._put_off]
+
+    async def _match(self, claims: Sequence[Claim], rung: set[str]) -> Found:
+        """A read decides whether a unit is run; while there is plenty, it need not."""
+        filtered = any(claim.wish.filter for claim in claims)
+        if filtered or not self._plenty:
+            # A filter may have to go through very many tasks: out of the way of what is short, and
+            # out of the one writer, which looks only for what is there.
+            look = self._store.scan if filtered else self._store.read
+            found = await look(self._team_id, lambda s: anything(s, claims, rung))
+            if not found.anything:
+                return found
+            claims = [claim for claim in claims if claim.kind in found.kinds]
+        found = await self._store.write(self._team_id, lambda t: give(t, claims, rung))
+        self._plenty = found.anything
+        if found.anything:
+            self.look_at([POOL, *(claim.caller.agent_id for claim in claims)])
+        return found
+
+    def _living(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Those whose credential has not ended; the others are told."""
+        living: list[Claim] = []
+        for claim in claims:
+            try:
+                claim.caller.check_live()
+                living.append(claim)
+            except DovetailError as error:
+                claim.refuse(error)
+        return living
+
+    def _send_away(self) -> None:
+        """Answer those who have waited for as long as they wished; forget who left."""
+        now = self._loop.time()
+        for claim in list(self._waiting):
+            if claim.end <= now and not claim.fresh:
+                claim.resolve([])
+            if claim.answer.done():
+                del self._waiting[claim]
+
+    async def _sleep(self) -> None:
+        """Until something rings, somebody comes or has waited enough, or a task is due."""
+        until = min(claim.end for claim in self._waiting)
+        pause = min(until - self._loop.time(), LONGEST_SLEEP)
+        scheduled = self._next_time
+        if scheduled is not None:
+            pause = min(pause, (scheduled - clock.now()) / MICROS)
+        try:
+            async with asyncio.timeout(max(0, pause)):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+        if scheduled is not None and scheduled <= clock.now():
+            await self._ring_scheduled(scheduled)
+
+    async def _ring_scheduled(self, since: int) -> None:
+        """Look at the queues of what has become due, and learn when the next will be."""
+
+        def query(snapshot: Snapshot) -> tuple[list[str], int | None]:
+            now = clock.now()
+            due = queues.due(snapshot, self._team_id, since, now)
+            return due, queues.next_time(snapshot, self._team_id, now)
+
+        try:
+            due, self._next_time = await self._store.read(self._team_id, query)
+        except DovetailError:
+            due = [POOL, *(claim.caller.agent_id for claim in self._waiting)]
+        self.look_at(due)
+
+    async def _release(self, caller: Caller, tasks: list[Task]) -> None:
+        for task in tasks:
+            options = Options(lease_token=task.lease_token, reason="the claimer had left")
+            act = Act(caller=caller, verb=TaskVerb.RELEASE, options=options)
+            wanted = Change(act=act, task_id=task.task_id, alter=_released)
+            try:
+                await change(self._store, wanted)
+            except DovetailError:
+                return  # the lease will be lost
+
+
+def _released(_: Transaction, task: Task, __: int) -> Task:
+    return transitions.waiting(task, next_state(TaskVerb.RELEASE, task))
+
+
+def _check(check: Checks, wish: Wish, shortest_lease: int) -> None:
+    if not 0 <= wish.max_wait <= LONGEST_WAIT:
+        check.refuse("max_wait", f"must be 0 to 50 s, is {wish.max_wait / MICROS:g} s")
+    check.number("max_tasks", wish.most, 0, MOST_TASKS)
+    check_lease(check, wish.lease_duration, shortest_lease)
+    check.optional_id("request_id", wish.repeat.request_id if wish.repeat else "")
+    if wish.filter:
+        check_filter(check, wish.filter)
+        for field in ("states", "assignee_ids", "unassigned"):
+            if getattr(wish.filter, field):
+                check.refuse(f"filter.{field}", "must be empty: a claim takes what is ready")

@@ -1,0 +1,365 @@
+"""Between the contract of tasks and the values of its rules. For the servicer only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+
+from dovetail.server.edge.convert import (
+    converted,
+    duration_micros,
+    optional_duration,
+    optional_micros,
+    optional_struct,
+    optional_timestamp,
+    receipt_message,
+    repeat,
+    struct_json,
+    time_range,
+    timestamp,
+)
+from dovetail.server.edge.statuses import STATUS_CODES
+from dovetail.server.edge.validation import Checks
+from dovetail.server.errors import DovetailError
+from dovetail.server.store.records import OPEN_STATES, Task, TaskFilter, TaskState
+from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
+from dovetail.server.tasks.loading import etag
+from dovetail.server.tasks.recording import Changed
+from dovetail.server.tasks.requests import Draft, Options, Outcome, Update, Words
+from dovetail.server.tasks.working import Completion
+from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
+
+Changing = (
+    pb.UpdateTaskRequest
+    | pb.AssignTaskRequest
+    | pb.UnassignTaskRequest
+    | pb.StartTaskRequest
+    | pb.ReleaseTaskRequest
+    | pb.RequestTaskInputRequest
+    | pb.ProvideTaskInputRequest
+    | pb.CompleteTaskRequest
+    | pb.FailTaskRequest
+    | pb.CancelTaskRequest
+    | pb.ReopenTaskRequest
+    | pb.CreateTaskRequest
+    | pb.BatchCreateTasksRequest
+    | pb.DeleteTaskRequest
+)
+
+
+def options(request: Changing) -> Options:
+    """What a change takes besides: of each of these fields, those that the request has."""
+    fields = request.DESCRIPTOR.fields_by_name
+
+    def given(name: str, default: Any) -> Any:
+        return getattr(request, name) if name in fields else default
+
+    return Options(
+        etag=given("etag", ""),
+        notify=given("notify", 0),
+        repeat=repeat(given("request_id", ""), request),
+        force=given("force", False),
+        cascade=given("cascade", False),
+        reason=given("reason", ""),
+        lease_token=given("lease_token", ""),
+        acknowledge=tuple(given("acknowledge_sequences", ())),
+    )
+
+
+def draft(request: pb.CreateTaskRequest, prefix: str = "") -> Draft:
+    """A task to be made; its fields are named after `prefix`."""
+    return Draft(
+        task_id=request.task_id,
+        title=request.title,
+        description=request.description,
+        assignee_id=request.assignee_id,
+        priority=request.priority,
+        labels=dict(request.labels),
+        input_json=data_json(f"{prefix}input", request, "input"),
+        due_time=optional_micros(f"{prefix}due_time", request, "due_time"),
+        thread_id=request.thread_id,
+        depends_on=tuple(request.depends_on),
+        parent_task_id=request.parent_task_id,
+        schedule_time=optional_micros(f"{prefix}schedule_time", request, "schedule_time"),
+        max_attempts=request.max_attempts,
+        initial_backoff=length(f"{prefix}initial_backoff", request, "initial_backoff"),
+    )
+
+
+def drafts(request: pb.BatchCreateTasksRequest) -> list[Draft]:
+    """Tasks to be made together, which carry nothing that is the batch's own to say."""
+    with Checks() as check:
+        for index, task in enumerate(request.requests):
+            for field in ("request_id", "notify", "acknowledge_sequences"):
+                if getattr(task, field):
+                    check.refuse(
+                        f"requests[{index}].{field}", f"must be unset: set {field} of the batch"
+                    )
+    return [draft(task, f"requests[{index}].") for index, task in enumerate(request.requests)]
+
+
+def update(request: pb.UpdateTaskRequest) -> Update:
+    """New values of a task."""
+    task = request.task
+    return Update(
+        paths=tuple(request.update_mask.paths),
+        title=task.title,
+        description=task.description,
+        priority=task.priority,
+        labels=dict(task.labels),
+        due_time=optional_micros("task.due_time", task, "due_time"),
+        schedule_time=optional_micros("task.schedule_time", task, "schedule_time"),
+        max_attempts=task.max_attempts,
+        initial_backoff=length("task.initial_backoff", task, "initial_backoff") or 0,
+        depends_on=tuple(task.depends_on),
+    )
+
+
+def outcome(request: pb.CompleteTaskRequest, prefix: str = "") -> Outcome:
+    """How a task ended well."""
+    result = request.result
+    return Outcome(text=result.summary, data_json=data_json(f"{prefix}result.data", result, "data"))
+
+
+def completions_of(request: pb.BatchCompleteTasksRequest) -> list[Completion]:
+    """The tasks to complete together."""
+    return [
+        Completion(
+            task_id=each.task_id,
+            outcome=outcome(each, f"requests[{index}]."),
+            options=options(each),
+        )
+        for index, each in enumerate(request.requests)
+    ]
+
+
+def failure(request: pb.FailTaskRequest) -> Outcome:
+    """How an attempt ended badly."""
+    failed = request.failure
+    return Outcome(
+        text=failed.message,
+        data_json=data_json("failure.data", failed, "data"),
+        retryable=failed.retryable,
+    )
+
+
+def words(request: pb.RequestTaskInputRequest | pb.ProvideTaskInputRequest) -> Words:
+    """A question or an answer."""
+    return Words(text=request.text, data_json=data_json("data", request, "data"))
+
+
+def data_json(field: str, message: Message, name: str) -> str | None:
+    """A Struct of a message as JSON text; None where it is unset."""
+    return struct_json(field, getattr(message, name)) if message.HasField(name) else None
+
+
+def length(field: str, message: Message, name: str) -> int | None:
+    """A Duration of a message in microseconds; None where it is unset."""
+    return duration_micros(field, getattr(message, name)) if message.HasField(name) else None
+
+
+def filter_of(filter: pb.TaskFilter) -> TaskFilter:
+    """Which tasks."""
+    return TaskFilter(
+        states=list(filter.states),
+        assignee_ids=list(filter.assignee_ids),
+        unassigned=filter.unassigned,
+        creator_ids=list(filter.creator_ids),
+        labels=dict(filter.labels),
+        create_time=time_range("filter.create_time", filter.create_time),
+        end_time=time_range("filter.end_time", filter.end_time),
+        parent_task_id=filter.parent_task_id,
+    )
+
+
+def task_message(task: Task) -> pb.Task:
+    """A task."""
+    data: Struct | None = optional_struct(task.outcome_json)
+    made = pb.Task(
+        task_id=task.task_id,
+        title=task.title,
+        description=task.description,
+        state=pb.TaskState.ValueType(task.state),
+        assignee_id=task.assignee_id,
+        creator_id=task.creator_id,
+        priority=task.priority,
+        labels=task.labels,
+        thread_id=task.thread_id,
+        input=optional_struct(task.input_json),
+        attempt=task.attempt,
+        create_time=timestamp(task.create_time),
+        update_time=timestamp(task.update_time),
+        assign_time=optional_timestamp(task.assign_time),
+        start_time=optional_timestamp(task.start_time),
+        end_time=optional_timestamp(task.end_time),
+        due_time=optional_timestamp(task.due_time),
+        etag=etag(task),
+        progress=_progress(task),
+        lease=_lease(task),
+        pooled=task.pooled,
+        depends_on=task.depends_on,
+        parent_task_id=task.parent_task_id,
+        waiting_for_count=task.waiting_for_count,
+        schedule_time=optional_timestamp(task.schedule_time),
+        max_attempts=task.max_attempts,
+        failed_attempts=task.failed_attempts,
+        initial_backoff=optional_duration(task.initial_backoff),
+    )
+    _add_words(made, task)
+    if task.state is TaskState.COMPLETED:
+        made.result.CopyFrom(pb.TaskResult(summary=task.outcome_text, data=data))
+    elif task.state is TaskState.CANCELLED:
+        made.cancel_reason = task.outcome_text
+    elif task.state is TaskState.FAILED:
+        made.failure.CopyFrom(pb.TaskFailure(message=task.outcome_text, data=data))
+    if task.last_failure_text:
+        made.last_failure.CopyFrom(
+            pb.TaskFailure(
+                message=task.last_failure_text,
+                data=optional_struct(task.last_failure_json),
+                retryable=True,
+            )
+        )
+    return made
+
+
+async def told(task: Task) -> pb.Task:
+    """A task, made in a thread where it has much structured content."""
+    return await converted(data_size([task]), lambda: task_message(task))
+
+
+def data_size(tasks: Iterable[Task]) -> int:
+    """How many characters of structured content tasks have."""
+    return sum(
+        len(text)
+        for task in tasks
+        for text in (
+            task.input_json,
+            task.outcome_json,
+            task.last_failure_json,
+            task.question_json,
+            task.answer_json,
+        )
+        if text
+    )
+
+
+def _progress(task: Task) -> pb.TaskProgress | None:
+    if task.progress_percent is None:
+        return None
+    return pb.TaskProgress(percent=task.progress_percent, note=task.progress_note)
+
+
+def _lease(task: Task) -> pb.Lease | None:
+    if not task.lease_token:
+        return None
+    return pb.Lease(
+        duration=optional_duration(task.lease_duration),
+        expire_time=optional_timestamp(task.lease_expire_time),
+    )
+
+
+def _add_words(made: pb.Task, task: Task) -> None:
+    """What was asked, and what was answered."""
+    if task.ask_time is not None:
+        made.question.CopyFrom(
+            pb.TaskQuestion(
+                agent_id=task.question_agent_id,
+                text=task.question_text,
+                data=optional_struct(task.question_json),
+                ask_time=timestamp(task.ask_time),
+            )
+        )
+    if task.answered:
+        data = optional_struct(task.answer_json)
+        made.answer.CopyFrom(pb.TaskAnswer(text=task.answer_text, data=data))
+
+
+def outline(task: Task) -> pb.Task:
+    """A task without what may be large: one of very many in an answer."""
+    said = {"question_text": "", "question_json": None, "answer_text": "", "answer_json": None}
+    bare = replace(
+        task, title="", description="", input_json=None, labels={}, depends_on=(), **said
+    )
+    ended = {"outcome_text": "", "outcome_json": None, "progress_note": ""}
+    return task_message(replace(bare, last_failure_text="", last_failure_json=None, **ended))
+
+
+def claimed(task: Task) -> pb.ClaimedTask:
+    """A task, and the proof of its lease."""
+    return pb.ClaimedTask(task=task_message(task), lease_token=task.lease_token)
+
+
+def completion(changed: Changed | DovetailError) -> pb.CompletionOutcome:
+    """What became of one completion of several."""
+    if isinstance(changed, Changed):
+        return pb.CompletionOutcome(task=outline(changed.task), notices=notices(changed))
+    refusal = pb.Refusal(
+        code=STATUS_CODES[type(changed)].value[0],
+        reason=changed.reason.value,
+        message=changed.message,
+        metadata=changed.metadata,
+    )
+    return pb.CompletionOutcome(refusal=refusal)
+
+
+def notices(changed: Changed) -> list[types_pb2.Receipt]:
+    """The notices that a change wrote."""
+    return [receipt_message(notice) for notice in changed.notices]
+
+
+def report_message(report: Report) -> pb.Report:
+    """A report."""
+    return pb.Report(
+        total_tasks=sum(report.states.values()),
+        states=[
+            pb.StateCount(state=pb.TaskState.ValueType(state), count=count)
+            for state, count in report.states.items()
+        ],
+        completed_tasks=report.states[TaskState.COMPLETED],
+        average_task_time=optional_duration(report.task_time.average),
+        task_time=_summary(report.task_time),
+        queue_time=_summary(report.queue_time),
+        input_wait_time=_summary(report.input_wait),
+        assignees=map(_workload, report.workloads),
+        completions=[
+            pb.CompletionBucket(start_time=timestamp(start), completed_tasks=count)
+            for start, count in report.completions
+        ],
+        basis=pb.REPORT_BASIS_SCAN,
+        report_time=timestamp(report.report_time),
+        total_assignees=report.total_assignees,
+    )
+
+
+def _summary(summary: DurationSummary) -> pb.DurationSummary:
+    return pb.DurationSummary(
+        sample_count=summary.sample_count,
+        average=optional_duration(summary.average),
+        median=optional_duration(summary.median),
+        p95=optional_duration(summary.p95),
+    )
+
+
+def _workload(workload: Workload) -> pb.AssigneeWorkload:
+    counts = workload.states
+    in_progress = counts.get(TaskState.IN_PROGRESS, 0)
+    open_tasks = sum(counts.get(state, 0) for state in OPEN_STATES)
+    return pb.AssigneeWorkload(
+        assignee_id=workload.assignee_id,
+        total_tasks=sum(counts.values()),
+        open_tasks=open_tasks,
+        in_progress_tasks=in_progress,
+        completed_tasks=counts.get(TaskState.COMPLETED, 0),
+        failed_tasks=counts.get(TaskState.FAILED, 0),
+        cancelled_tasks=counts.get(TaskState.CANCELLED, 0),
+        average_task_time=optional_duration(workload.average_task_time),
+        oldest_open_create_time=optional_timestamp(workload.oldest_open_create_time),
+        unacknowledged_messages=workload.unacknowledged_messages,
+        average_acknowledge_time=optional_duration(workload.average_acknowledge_time),
+    )

@@ -1,0 +1,87 @@
+"""The report over tasks: totals, times, workload."""
+
+from __future__ import annotations
+
+from dovetail.server.access.caller import Caller
+from dovetail.server.edge.validation import Checks
+from dovetail.server.errors import InvalidArgumentError, Reason
+from dovetail.server.store.records import TaskFilter, TaskState
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import reports
+from dovetail.server.store.tables.reports import Report, Workload
+from dovetail.server.store.transaction import MICROS, Snapshot
+from dovetail.server.tasks.requests import check_filter
+
+LONGEST_BUCKET_SECONDS = 366 * 24 * 3600
+MOST_BUCKETS = 1_000
+MOST_ASSIGNEES = 1_000
+
+
+class Reports:
+    """Makes reports."""
+
+    def __init__(self, store: Store) -> None:
+        """Report on the tasks of `store`."""
+        self._store = store
+
+    async def get(self, caller: Caller, filter: TaskFilter, bucket: int | None) -> Report:
+        """The report over the tasks that a filter chooses; `bucket` is in microseconds, or None."""
+        with Checks() as check:
+            check_filter(check, filter)
+            if bucket is not None and not _is_bucket(bucket):
+                check.refuse("bucket_duration", "must be whole seconds, 1 second to 366 days")
+
+        def query(snapshot: Snapshot) -> Report:
+            workloads = reports.workloads(snapshot, caller.team_id, filter)
+            return Report(
+                states={state: _count(workloads, state) for state in TaskState},
+                task_time=reports.task_times(snapshot, caller.team_id, filter),
+                queue_time=reports.queue_times(snapshot, caller.team_id, filter),
+                input_wait=reports.input_waits(snapshot, caller.team_id, filter),
+                workloads=_largest(workloads),
+                total_assignees=len(workloads),
+                completions=_completions(snapshot, caller.team_id, filter, bucket),
+                report_time=reports.moment(snapshot, caller.team_id),
+            )
+
+        return await self._store.report(caller.team_id, query)
+
+
+def _is_bucket(bucket: int) -> bool:
+    return bucket % MICROS == 0 and MICROS <= bucket <= LONGEST_BUCKET_SECONDS * MICROS
+
+
+def _count(workloads: list[Workload], state: TaskState) -> int:
+    return sum(workload.states.get(state, 0) for workload in workloads)
+
+
+def _largest(workloads: list[Workload]) -> list[Workload]:
+    """Of very many assignees those with the most tasks: an answer must fit into a message."""
+    if len(workloads) <= MOST_ASSIGNEES:
+        return workloads
+    by_size = sorted(workloads, key=lambda each: (-sum(each.states.values()), each.assignee_id))
+    return sorted(by_size[:MOST_ASSIGNEES], key=lambda each: each.assignee_id)
+
+
+def _completions(
+    snapshot: Snapshot, team_id: str, filter: TaskFilter, bucket: int | None
+) -> list[tuple[int, int]]:
+    """Every bucket from the first completion to the last."""
+    span = bucket and reports.completion_span(snapshot, team_id, filter)
+    if not bucket or not span:
+        return []
+    first, last = span[0] - span[0] % bucket, span[1] - span[1] % bucket
+    buckets = (last - first) // bucket + 1
+    if buckets > MOST_BUCKETS:
+        raise InvalidArgumentError(
+            Reason.TOO_MANY_BUCKETS,
+            f"bucket_duration: {buckets:,} buckets lie between the first completion and the last,"
+            f" the most is {MOST_BUCKETS:,}: take a longer duration or a narrower filter",
+            metadata={
+                "field": "bucket_duration",
+                "buckets": str(buckets),
+                "most": str(MOST_BUCKETS),
+            },
+        )
+    counts = reports.completions(snapshot, team_id, filter, bucket)
+    return [(start, counts.get(start, 0)) for start in range(first, last + 1, bucket)]

@@ -1,0 +1,235 @@
+"""What callers ask for of a task, and the checks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from dovetail.server.edge.validation import Checks, shown
+from dovetail.server.store.records import Repeat, Task, TaskFilter, TaskState
+from dovetail.server.store.transaction import MICROS
+
+TITLE_CHARACTERS = 512
+TEXT_BYTES = 64 * 1024
+CONTENT_BYTES = 256 * 1024
+REASON_CHARACTERS = 4_096
+ETAG_CHARACTERS = 64
+TOKEN_CHARACTERS = 64
+UPDATABLE = (
+    *("title", "description", "priority", "labels", "due_time"),
+    *("schedule_time", "max_attempts", "initial_backoff", "depends_on"),
+)
+NOTE_CHARACTERS = 4_096
+MOST_DEPENDENCIES = 100
+MOST_ATTEMPTS = 1_000
+DEFAULT_ATTEMPTS = 5
+DEFAULT_BACKOFF = MICROS
+LONGEST_BACKOFF = 24 * 3600 * MICROS
+DEFAULT_LEASE = 60 * MICROS
+LONGEST_LEASE = 3600 * MICROS
+MOST_ACKNOWLEDGED = 1_000
+LARGEST_SEQUENCE = 2**63 - 1
+
+
+class Notify(IntEnum):
+    """Who is told of a change."""
+
+    ALL = 1
+    NONE = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A task to be made. An empty `task_id` has the server make one."""
+
+    task_id: str
+    title: str
+    description: str
+    assignee_id: str
+    priority: int
+    labels: Mapping[str, str]
+    input_json: str | None
+    due_time: int | None
+    thread_id: str
+    depends_on: tuple[str, ...] = ()
+    parent_task_id: str = ""
+    schedule_time: int | None = None
+    max_attempts: int = 0
+    initial_backoff: int | None = None
+
+    def check(self, check: Checks, prefix: str = "") -> None:
+        """Record what is wrong; the fields are named after `prefix`."""
+        check.optional_id(f"{prefix}task_id", self.task_id)
+        check.text(f"{prefix}title", self.title, TITLE_CHARACTERS, least=1)
+        check.content(f"{prefix}description", self.description, CONTENT_BYTES)
+        check.optional_id(f"{prefix}assignee_id", self.assignee_id)
+        check.labels(f"{prefix}labels", self.labels)
+        check.content(f"{prefix}input", self.input_json or "", CONTENT_BYTES)
+        check.optional_id(f"{prefix}thread_id", self.thread_id)
+        check.optional_id(f"{prefix}parent_task_id", self.parent_task_id)
+        check_dependencies(check, f"{prefix}depends_on", self.depends_on)
+        check.number(f"{prefix}max_attempts", self.max_attempts, 0, MOST_ATTEMPTS)
+        check_backoff(check, f"{prefix}initial_backoff", self.initial_backoff or 0)
+
+
+def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> None:
+    """Record what is wrong with ids of dependencies."""
+    check.ids(field, task_ids, MOST_DEPENDENCIES)
+    if len(set(task_ids)) < len(task_ids):
+        check.refuse(field, "must name each task once")
+
+
+def check_backoff(check: Checks, field: str, backoff: int) -> None:
+    """Record what is wrong with a pause, in microseconds."""
+    if not 0 <= backoff <= LONGEST_BACKOFF:
+        check.refuse(field, f"must be 0 to 1 day, is {backoff / MICROS:g} s")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """A lease to grant: its token, and its duration in microseconds."""
+
+    token: str
+    duration: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far work is."""
+
+    percent: int
+    note: str
+
+    def check(self, check: Checks) -> None:
+        """Record what is wrong."""
+        check.number("progress.percent", self.percent, 0, 100)
+        check.text("progress.note", self.note, NOTE_CHARACTERS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """A question or an answer: `text` for people, `data_json` for programs."""
+
+    text: str
+    data_json: str | None
+
+    def check(self, check: Checks) -> None:
+        """Record what is wrong."""
+        check.content("text", self.text, TEXT_BYTES)
+        check.content("data", self.data_json or "", CONTENT_BYTES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a task ended: `text` for people, `data_json` for programs.
+
+    A `retryable` failure may go better another time.
+    """
+
+    text: str
+    data_json: str | None = None
+    retryable: bool = False
+
+    def check(self, check: Checks, text_field: str, data_field: str) -> None:
+        """Record what is wrong."""
+        check.content(text_field, self.text, TEXT_BYTES)
+        check.content(data_field, self.data_json or "", CONTENT_BYTES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update:
+    """New values for the fields that `paths` names; the others do not count."""
+
+    paths: tuple[str, ...]
+    title: str
+    description: str
+    priority: int
+    labels: Mapping[str, str]
+    due_time: int | None
+    schedule_time: int | None = None
+    max_attempts: int = 0
+    initial_backoff: int = 0
+    depends_on: tuple[str, ...] = ()
+
+    def check(self, check: Checks) -> None:
+        """Record what is wrong."""
+        if not self.paths:
+            check.refuse("update_mask", f"must name one or more of {', '.join(UPDATABLE)}")
+        for path in self.paths:
+            if path not in UPDATABLE:
+                known = ", ".join(UPDATABLE)
+                check.refuse("update_mask", f"{shown(path)} cannot be updated, only {known}")
+        if "title" in self.paths:
+            check.text("task.title", self.title, TITLE_CHARACTERS, least=1)
+        if "description" in self.paths:
+            check.content("task.description", self.description, CONTENT_BYTES)
+        if "labels" in self.paths:
+            check.labels("task.labels", self.labels)
+        if "max_attempts" in self.paths:
+            check.number("task.max_attempts", self.max_attempts, 1, MOST_ATTEMPTS)
+        if "initial_backoff" in self.paths:
+            check_backoff(check, "task.initial_backoff", self.initial_backoff)
+        if "depends_on" in self.paths:
+            check_dependencies(check, "task.depends_on", self.depends_on)
+
+    def apply(self, task: Task) -> Task:
+        """The task with its new values."""
+        changed = replace(task, **{path: getattr(self, path) for path in self.paths})
+        moved = changed.due_time != task.due_time
+        return replace(changed, overdue_told=False) if moved else changed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What every change of a task takes. `acknowledge` are sequences in the caller's inbox."""
+
+    etag: str = ""
+    notify: int = Notify.ALL
+    repeat: Repeat | None = None
+    force: bool = False
+    cascade: bool = False
+    reason: str = ""
+    lease_token: str = ""
+    acknowledge: Sequence[int] = ()
+
+    def check(self, check: Checks, prefix: str = "") -> None:
+        """Record what is wrong; the fields are named after `prefix`."""
+        check.text(f"{prefix}lease_token", self.lease_token, TOKEN_CHARACTERS)
+        field = f"{prefix}acknowledge_sequences"
+        if check.many(field, self.acknowledge, MOST_ACKNOWLEDGED):
+            for index, sequence in enumerate(self.acknowledge):
+                check.number(f"{field}[{index}]", sequence, 1, LARGEST_SEQUENCE)
+        check.text(f"{prefix}etag", self.etag, ETAG_CHARACTERS)
+        check.enum(f"{prefix}notify", self.notify, Notify)
+        check.text(f"{prefix}reason", self.reason, REASON_CHARACTERS)
+        request_id = self.repeat.request_id if self.repeat else ""
+        check.optional_id(f"{prefix}request_id", request_id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """Which tasks to list."""
+
+    filter: TaskFilter
+    order: int
+
+
+def check_filter(check: Checks, filter: TaskFilter) -> None:
+    """Record what is wrong with a filter."""
+    check.enums("filter.states", filter.states, TaskState)
+    check.ids("filter.assignee_ids", filter.assignee_ids)
+    check.ids("filter.creator_ids", filter.creator_ids)
+    check.labels("filter.labels", filter.labels)
+    check.time_range("filter.create_time", filter.create_time)
+    check.time_range("filter.end_time", filter.end_time)
+    check.optional_id("filter.parent_task_id", filter.parent_task_id)
+
+
+def check_lease(check: Checks, duration: int, shortest: int) -> None:
+    """Record what is wrong with the duration of a lease, in microseconds."""
+    if not shortest <= duration <= LONGEST_LEASE:
+        check.refuse(
+            "lease_duration",
+            f"must be {shortest / MICROS:g} s to 1 h, is {duration / MICROS:g} s",
+        )
