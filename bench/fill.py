@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dovetail.server.store.records import Content, MessageKind, NewMessage, Task, TaskState
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, messages, tasks
+from dovetail.server.store.tables.messages import Content, MessageKind, NewMessage
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import MICROS, Transaction
 
 TEAM = "default"

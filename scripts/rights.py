@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from dovetail.server.access.rights import RIGHTS
-from dovetail.server.store.records import Role, TaskState
+from dovetail.server.store.tables.credentials import Role
+from dovetail.server.store.tables.tasks import TaskState
 from dovetail.server.tasks.states import PARTS
 
 PAGES = {"MessagingService": "messaging.md", "TaskService": "tasks.md", "AdminService": "admin.md"}
@@ -34,7 +35,7 @@ def page(made: str) -> Iterator[str]:
     """The page, line by line; `made` tells how it is made."""
     yield "# Rights"
     yield ""
-    yield made.format("`dovetail.server.rights` and `dovetail.server.tasks.states`")
+    yield made.format("`dovetail.server.access.rights` and `dovetail.server.tasks.states`")
     yield ""
     yield MEANING
     for service, rpcs in groupby(RIGHTS, lambda path: path.split("/")[1]):

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dovetail.server.store.records import TaskState, TaskVerb
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import TaskState
 from dovetail.server.tasks.notices import RETRIED as TOLD_OF_RETRIES
 from dovetail.server.tasks.notices import RULES, Rule
 from dovetail.server.tasks.states import (

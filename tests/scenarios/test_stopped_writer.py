@@ -30,7 +30,7 @@ DRAIN = ("--drain-seconds", "3")
 HOLD = """
 import sys, time
 from pathlib import Path
-from dovetail.server.store.turnstile import Turnstile
+from dovetail.server.store.engines.turnstile import Turnstile
 with Turnstile(Path(sys.argv[1])).pass_through():
     print("holding", flush=True)
     time.sleep(600)

@@ -9,7 +9,7 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.access.rights import RIGHTS
-from dovetail.server.store.records import TaskVerb
+from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.tasks.states import LEASE_VERBS
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2

@@ -10,9 +10,9 @@ from typing import Any
 
 from dovetail.server.messaging.inboxes import Draft
 from dovetail.server.store.engines.base import Engine
-from dovetail.server.store.records import Content
 from dovetail.server.store.store import Store, open_engine
 from dovetail.server.store.tables import agents
+from dovetail.server.store.tables.messages import Content
 from dovetail.server.store.transaction import Transaction
 
 TEAM = "default"

@@ -10,14 +10,24 @@ from dovetail.server.store import changed_names
 from dovetail.server.store.changed_names import Counters
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.engines.sqlite import POSITION
-from dovetail.server.store.records import Message, MessageFilter, Repeat, TaskFilter
+from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.schema import TABLES
-from dovetail.server.store.tables import agents, deliveries, inboxes, messages, reports, tasks
+from dovetail.server.store.tables import (
+    agents,
+    deliveries,
+    events,
+    inboxes,
+    messages,
+    reports,
+    tasks,
+)
 from dovetail.server.store.tables.inboxes import PageRequest
+from dovetail.server.store.tables.messages import Message, MessageFilter
+from dovetail.server.store.tables.tasks import TaskFilter
 from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
 from store.opened import TEAM, migrated
 
-REPEAT = Repeat(request_id="r", request_hash=b"")
+REPEAT = IdempotencyKey(request_id="r", request_hash=b"")
 TABLE_NAMES = {str(table._meta.table_name) for table in TABLES}  # type: ignore[attr-defined]
 
 
@@ -114,7 +124,7 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
         "deliveries_unacknowledged",
     ),
     "receipts": (
-        lambda t: deliveries.receipts(t, TEAM, MESSAGE, MESSAGE.recipient_ids),
+        lambda t: deliveries.receipts(t, TEAM, MESSAGE.number, MESSAGE.recipient_ids),
         "deliveries_message",
     ),
     "which are unacknowledged": (
@@ -130,13 +140,13 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
         "messages_request",
     ),
     "the repeat of a change of a task": (
-        lambda t: tasks.find_repeat(t, TEAM, "bob", REPEAT),
+        lambda t: events.find_repeat(t, TEAM, "bob", REPEAT),
         "task_events_request",
     ),
     "a message": (lambda t: messages.find(t, TEAM, 1), "sqlite_autoindex_messages_1"),
     "an agent": (lambda t: agents.find(t, TEAM, "bob"), "sqlite_autoindex_agents_1"),
     "a task": (lambda t: tasks.find(t, TEAM, "t1"), "sqlite_autoindex_tasks_1"),
-    "the history of a task": (lambda t: tasks.events(t, TEAM, "t1"), "task_events_task"),
+    "the history of a task": (lambda t: events.of_task(t, TEAM, "t1"), "task_events_task"),
     "what changed since a look": (
         lambda t: changed_names.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),
         "deliveries_message",

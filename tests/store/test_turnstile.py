@@ -19,7 +19,7 @@ from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
 HOLD = """
 import sys, time
 from pathlib import Path
-from dovetail.server.store.turnstile import Turnstile
+from dovetail.server.store.engines.turnstile import Turnstile
 turnstile = Turnstile(Path(sys.argv[1]))
 with turnstile.pass_through():
     print("holding", flush=True)

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from dovetail.server.store.engines.base import Engine
-from dovetail.server.store.records import Task, TaskState
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import dependencies, leases, queues, tasks
 from dovetail.server.store.tables.dependencies import Window
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
 from store.opened import TEAM, migrated
 from support.databases import empty_database

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dovetail.server.store.records import TaskState, TaskVerb
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import TaskState
 from dovetail.server.tasks.states import FORCED, RETRIED, TRANSITIONS
 from support import claimer
 from support.audit import rows

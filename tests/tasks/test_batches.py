@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.store.records import TaskVerb
+from dovetail.server.store.tables.events import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from tasks.work import CANCELLED, COMPLETED, PENDING, Team, Worker, faults, ids, refusal

@@ -15,8 +15,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.admin.v1 import admin_pb2
 from dovetail.server.main import ServerConfig, build, running
-from dovetail.server.store.records import TaskVerb
 from dovetail.server.store.tables import queues
+from dovetail.server.store.tables.events import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from store.opened import held

@@ -12,8 +12,8 @@ import grpc
 import psycopg
 import pytest
 
-from dovetail.server.store.records import TaskEvent
 from dovetail.server.store.tables import leases
+from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.leases import Hold
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.claims.lease_monitor import LONGEST_GAP_SECONDS

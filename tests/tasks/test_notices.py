@@ -12,7 +12,8 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from dovetail.messaging.v1 import messaging_pb2
-from dovetail.server.store.records import TaskEvent, TaskVerb, message_number
+from dovetail.server.store.tables.events import TaskEvent, TaskVerb
+from dovetail.server.store.tables.messages import message_number
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.pair import caller

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from dovetail.server.store.records import TaskVerb
+from dovetail.server.store.tables.events import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.guarded import guarded_pair

@@ -12,8 +12,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from dovetail.messaging.v1 import messaging_pb2
-from dovetail.server.store.records import OPEN_STATES, Task, TaskState
 from dovetail.server.store.tables import agents, tasks
+from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
 from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1.types_pb2 import TimeRange

@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.store.records import TaskState, TaskVerb
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import TaskState
 from dovetail.server.tasks.states import FORCED, RETRIED, SYSTEM_VERBS, TRANSITIONS
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from tasks.work import REQUESTS, STATES, Team, changed_fields, refusal

@@ -17,8 +17,9 @@ import grpc
 import pytest
 
 from dovetail.server.store import changed_names
-from dovetail.server.store.records import TaskState, TaskVerb
 from dovetail.server.store.tables import agents
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import TaskState
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.states import SYSTEM_VERBS
 from dovetail.tasks.v1 import tasks_pb2 as pb

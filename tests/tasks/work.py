@@ -14,8 +14,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message as Proto
 
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
-from dovetail.server.store.records import Task, TaskEvent, TaskFilter
-from dovetail.server.store.tables import queues, tasks
+from dovetail.server.store.tables import events, queues, tasks
+from dovetail.server.store.tables.events import TaskEvent
+from dovetail.server.store.tables.tasks import Task, TaskFilter
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.pair import Metadata, Pair, bad_fields, caller, error_info
@@ -214,7 +215,7 @@ class Team:
     async def events(self, task_id: str) -> list[TaskEvent]:
         """The history of a task, as the store keeps it."""
         store, team_id = self.pair.tasks_store, self.team_id
-        return await store.read(team_id, lambda s: tasks.events(s, team_id, task_id))
+        return await store.read(team_id, lambda s: events.of_task(s, team_id, task_id))
 
     async def row(self, task_id: str) -> Task | None:
         """A task, deleted or not, as the store keeps it."""

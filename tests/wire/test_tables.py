@@ -16,20 +16,29 @@ from dovetail.server.edge import paging
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging import subscriptions
-from dovetail.server.store import records
+from dovetail.server.store.tables import credentials, deliveries, events, messages, tasks
 from dovetail.server.tasks import requests
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
 
-MODULES: tuple[ModuleType, ...] = (records, requests, paging, subscriptions)
+MODULES: tuple[ModuleType, ...] = (
+    credentials,
+    deliveries,
+    events,
+    messages,
+    tasks,
+    requests,
+    paging,
+    subscriptions,
+)
 
 ENUMS: list[tuple[type[IntEnum], Any]] = [
-    (records.Role, a.Role),
-    (records.Importance, m.Importance),
-    (records.MessageKind, m.MessageKind),
-    (records.TaskVerb, types_pb2.TaskVerb),
-    (records.DeliveryState, types_pb2.DeliveryState),
-    (records.TaskState, t.TaskState),
+    (credentials.Role, a.Role),
+    (messages.Importance, m.Importance),
+    (messages.MessageKind, m.MessageKind),
+    (events.TaskVerb, types_pb2.TaskVerb),
+    (deliveries.DeliveryState, types_pb2.DeliveryState),
+    (tasks.TaskState, t.TaskState),
     (requests.Notify, t.Notify),
     (paging.Order, types_pb2.Order),
     (subscriptions.StartPosition, m.StartPosition),

@@ -30,10 +30,9 @@ from dovetail.server.errors import (
     UnavailableError,
 )
 from dovetail.server.store.engines.base import StoreOpenError
-from dovetail.server.store.records import Credential, Role
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import credentials
-from dovetail.server.store.tables.credentials import SERVERS
+from dovetail.server.store.tables.credentials import SERVERS, Credential, Role
 from dovetail.server.store.transaction import Snapshot
 
 TEAM_KEY = "dovetail-team"

@@ -13,7 +13,7 @@ from dovetail.server.errors import (
     Reason,
     UnauthenticatedError,
 )
-from dovetail.server.store.records import Role
+from dovetail.server.store.tables.credentials import Role
 
 AGENT_KEY = "dovetail-agent"
 

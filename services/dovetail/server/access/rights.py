@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dovetail.server.store.records import Role
+from dovetail.server.store.tables.credentials import Role
 
 
 class Reach(StrEnum):

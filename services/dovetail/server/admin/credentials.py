@@ -13,10 +13,9 @@ from dovetail.server.access.tokens import new_token, token_hash
 from dovetail.server.edge.paging import Paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import FailedPreconditionError, NotFoundError, Reason
-from dovetail.server.store.records import Credential, Role
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, credentials
-from dovetail.server.store.tables.credentials import SERVERS, ListRequest
+from dovetail.server.store.tables.credentials import SERVERS, Credential, ListRequest, Role
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 
 DESCRIPTION_CHARACTERS = 256

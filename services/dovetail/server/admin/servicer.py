@@ -11,7 +11,7 @@ from dovetail.server.admin.credentials import Credentials, Draft, Listing
 from dovetail.server.admin.teams import Teams
 from dovetail.server.edge.convert import binding, duration_micros, optional_timestamp, timestamp
 from dovetail.server.edge.paging import Paging
-from dovetail.server.store.records import Credential, Team
+from dovetail.server.store.tables.credentials import Credential, Team
 
 Context = ServicerContext[object, object]
 

@@ -6,10 +6,9 @@ from dovetail.server.access.audit import Audit
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import Paging
 from dovetail.server.edge.validation import Checks
-from dovetail.server.store.records import Team
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import credentials
-from dovetail.server.store.tables.credentials import SERVERS
+from dovetail.server.store.tables.credentials import SERVERS, Team
 from dovetail.server.store.transaction import Transaction
 
 

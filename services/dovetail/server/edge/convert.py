@@ -17,7 +17,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.server.access.caller import current_caller
 from dovetail.server.edge.validation import Checks
-from dovetail.server.store.records import Receipt, Repeat, TimeRange, message_id
+from dovetail.server.store.filters import TimeRange
+from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.messages import message_id
 from dovetail.types.v1 import types_pb2
 
 MICROS = 1_000_000
@@ -145,14 +148,14 @@ async def converted(weight: int, convert: Callable[[], T]) -> T:
     return convert() if weight <= LIGHT else await asyncio.to_thread(convert)
 
 
-def repeat(request_id: str, request: Message) -> Repeat | None:
+def repeat(request_id: str, request: Message) -> IdempotencyKey | None:
     """How a repeat of this request is known; None where the caller gave no `request_id`."""
     if not request_id:
         return None
     name = request.DESCRIPTOR.full_name.encode()
     payload = request.SerializeToString(deterministic=True)
     caller = current_caller.get()
-    return Repeat(
+    return IdempotencyKey(
         request_id=request_id,
         request_hash=hashlib.sha256(name + b"\0" + payload).digest(),
         scope="" if caller.agent_id else caller.credential_id,

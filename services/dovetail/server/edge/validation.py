@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 from dovetail.server.errors import FieldViolation, InvalidArgumentError, Reason
-from dovetail.server.store.records import TimeRange
+from dovetail.server.store.filters import TimeRange
 
 ID_CHARACTERS = 128
 LABELS = 16

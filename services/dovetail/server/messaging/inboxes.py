@@ -10,22 +10,21 @@ from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.preconditions import check_reached, check_repeat
-from dovetail.server.store.records import (
+from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import agents, deliveries, messages, tasks
+from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
+from dovetail.server.store.tables.messages import (
+    SHOWN_RECIPIENTS_MAX,
     Content,
-    DeliveryState,
     Importance,
     Message,
     MessageFilter,
     MessageKind,
     NewMessage,
-    Receipt,
-    Repeat,
     Sent,
     message_number,
 )
-from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, deliveries, messages, tasks
-from dovetail.server.store.tables.messages import SHOWN_RECIPIENTS_MAX
 from dovetail.server.store.transaction import Snapshot, Transaction
 
 MOST_RECIPIENTS = 1_000
@@ -45,7 +44,7 @@ class Draft:
     in_reply_to: str
     task_id: str
     size: int
-    repeat: Repeat | None
+    repeat: IdempotencyKey | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +163,7 @@ class Inboxes:
         def query(snapshot: Snapshot) -> Record:
             message = _readable(snapshot, caller, message_id)
             shown = _shown_to(caller, message)
-            return message, deliveries.receipts(snapshot, caller.team_id, message, shown)
+            return message, deliveries.receipts(snapshot, caller.team_id, message.number, shown)
 
         return await self._store.read(caller.team_id, query)
 
@@ -179,10 +178,11 @@ class Inboxes:
         def query(snapshot: Snapshot) -> tuple[Sequence[Receipt], str]:
             message = _readable(snapshot, caller, message_id)
             if not caller.reaches(message.sender_id):
-                return deliveries.receipts(snapshot, caller.team_id, message, [caller.agent_id]), ""
+                own = [caller.agent_id]
+                return deliveries.receipts(snapshot, caller.team_id, message.number, own), ""
             last = first + paging.most
             shown = message.recipient_ids[first:last]
-            found = deliveries.receipts(snapshot, caller.team_id, message, shown)
+            found = deliveries.receipts(snapshot, caller.team_id, message.number, shown)
             more = last < len(message.recipient_ids)
             return found, paging.next_token(last if more else None)
 
@@ -216,8 +216,8 @@ class Inboxes:
             if listing.recipient_id:
                 agents.require(snapshot, caller.team_id, [listing.recipient_id])
             found, after = messages.page(snapshot, caller.team_id, asked)
-            shown = [_shown_to(caller, each) for each in found]
-            receipts = deliveries.receipts_of(snapshot, caller.team_id, found, shown)
+            shown = {each.number: _shown_to(caller, each) for each in found}
+            receipts = deliveries.receipts_of(snapshot, caller.team_id, shown)
             records: list[Record] = [(each, receipts[each.number]) for each in found]
             return records, paging.next_token(after)
 
@@ -269,7 +269,7 @@ def _check_acknowledgement(agent_id: str, wanted: Acknowledgement) -> None:
         check.number(through, wanted.through_sequence, 0, LARGEST_SEQUENCE)
 
 
-def _earlier(transaction: Transaction, caller: Caller, repeat: Repeat) -> Sent | None:
+def _earlier(transaction: Transaction, caller: Caller, repeat: IdempotencyKey) -> Sent | None:
     found = messages.find_repeat(transaction, caller.team_id, caller.agent_id, repeat)
     if found is None:
         return None

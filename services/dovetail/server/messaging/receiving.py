@@ -13,10 +13,10 @@ from dovetail.server.edge.validation import LARGEST_PAGE, PAGE_SIZE, Checks
 from dovetail.server.errors import UnauthenticatedError
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.inboxes import Acknowledgement, Inboxes, check_filter
-from dovetail.server.store.records import Delivery, MessageFilter
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, inboxes
-from dovetail.server.store.tables.inboxes import InboxPage, PageRequest
+from dovetail.server.store.tables.inboxes import Delivery, InboxPage, PageRequest
+from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import MICROS, Snapshot
 
 LONGEST_WAIT_SECONDS = 50

@@ -27,17 +27,17 @@ from dovetail.server.messaging import receiving
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.inboxes import Acknowledgement, Draft, Inboxes, Listing, Record
 from dovetail.server.messaging.subscriptions import Response, Subscriptions, Wish
-from dovetail.server.store.records import (
+from dovetail.server.store.tables.agents import Agent
+from dovetail.server.store.tables.inboxes import Delivery
+from dovetail.server.store.tables.messages import (
+    SHOWN_RECIPIENTS_MAX,
     Content,
-    Delivery,
     Importance,
     Message,
     MessageFilter,
     Notice,
     message_id,
 )
-from dovetail.server.store.tables.agents import Agent
-from dovetail.server.store.tables.messages import SHOWN_RECIPIENTS_MAX
 from dovetail.types.v1 import types_pb2
 
 Context = ServicerContext[object, object]

@@ -14,10 +14,11 @@ from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.inboxes import LARGEST_SEQUENCE, check_filter
 from dovetail.server.messaging.readers import Readers, Slot
 from dovetail.server.preconditions import check_reached
-from dovetail.server.store.records import Delivery, DeliveryState, MessageFilter
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import deliveries, inboxes
-from dovetail.server.store.tables.inboxes import PageRequest
+from dovetail.server.store.tables.deliveries import DeliveryState
+from dovetail.server.store.tables.inboxes import Delivery, PageRequest
+from dovetail.server.store.tables.messages import MessageFilter
 
 HEARTBEAT_SECONDS = 30.0
 RESPONSE_BYTES = 56 * 1024  # a response stays below 64 KiB, and gRPC's own window is that large

@@ -8,7 +8,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from peewee import Expression
 
-from dovetail.server.store.records import TimeRange
 from dovetail.server.store.transaction import Snapshot
 
 T = TypeVar("T")
@@ -37,16 +36,6 @@ def fitting(sized: Iterable[tuple[T, int]], most_bytes: int) -> list[T]:
             break
         items.append(item)
     return items
-
-
-def within(column: Any, times: TimeRange) -> list[Expression]:
-    """A span of time as conditions on a column."""
-    found: list[Expression] = []
-    if times.start is not None:
-        found.append(column >= times.start)
-    if times.end is not None:
-        found.append(column < times.end)
-    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

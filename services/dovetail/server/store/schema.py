@@ -74,7 +74,7 @@ class AgentRow(Model):
 class MessageRow(Model):
     """A message, as sent. `number` makes the id "m<number>" and the order of all listings.
 
-    `request_id` is the key of the request (`records.Repeat`), here and in events.
+    `request_id` is the key of the request (`idempotency.IdempotencyKey`), here and in events.
     """
 
     team_id = TextField()

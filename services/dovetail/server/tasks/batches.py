@@ -9,8 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import AlreadyExistsError, InvalidArgumentError, Reason
-from dovetail.server.store.records import Task, TaskState, TaskVerb
 from dovetail.server.store.tables import agents, dependencies, tasks
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import recording
 from dovetail.server.tasks.loading import check_acknowledged, no_task

@@ -15,9 +15,10 @@ from dovetail.server.errors import (
     Reason,
 )
 from dovetail.server.preconditions import check_reached, check_repeat
-from dovetail.server.store.records import Task, TaskVerb
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, tasks
+from dovetail.server.store.tables import agents, events, tasks
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
 from dovetail.server.tasks.recording import Act, Changed
@@ -147,7 +148,7 @@ def repeated(snapshot: Snapshot, caller: Caller, options: Options) -> Changed | 
     """What an earlier request with this id did, with the task as it is now."""
     if options.repeat is None:
         return None
-    event = tasks.find_repeat(snapshot, caller.team_id, caller.agent_id, options.repeat)
+    event = events.find_repeat(snapshot, caller.team_id, caller.agent_id, options.repeat)
     if event is None or event.repeat is None:
         return None
     check_repeat(options.repeat, event.repeat.request_hash)
@@ -162,7 +163,7 @@ def repeated(snapshot: Snapshot, caller: Caller, options: Options) -> Changed | 
 def _check_lease(snapshot: Snapshot, team_id: str, task: Task, token: str) -> None:
     """A task that is held is its holder's alone; a token that holds nothing tells its bearer so."""
     if token and not secrets.compare_digest(token.encode(), task.lease_token.encode()):
-        last = tasks.last_event(snapshot, team_id, task.task_id)
+        last = events.last(snapshot, team_id, task.task_id)
         raise AbortedError(
             Reason.LEASE_LOST,
             f"lease_token: the lease of task {task.task_id!r} is lost: it is {task.state.name},"

@@ -12,10 +12,11 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExhaustedError
-from dovetail.server.store.records import Task, TaskState, TaskVerb
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import dependencies, tasks
+from dovetail.server.store.tables import dependencies, events, tasks
 from dovetail.server.store.tables.dependencies import Window
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
 from dovetail.server.tasks.batches import MOST_TASKS, Making, cycle
@@ -66,7 +67,7 @@ class Lifecycle:
             if first is None:
                 return making.write(transaction, options)
             numbers = first.event_number, len(drafts)
-            found = tasks.between(transaction, caller.team_id, *numbers)
+            found = events.tasks_of(transaction, caller.team_id, *numbers)
             return [first, *(Changed(task=task) for task in found[1:])]
 
         return await self._store.write(caller.team_id, unit)

@@ -6,15 +6,15 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
-from dovetail.server.store.records import (
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.messages import (
     Content,
     Importance,
     MessageKind,
     NewMessage,
     Notice,
-    Task,
-    TaskVerb,
 )
+from dovetail.server.store.tables.tasks import Task
 
 SHOWN_CHARACTERS = 4_096
 SUBJECT_CHARACTERS = 512

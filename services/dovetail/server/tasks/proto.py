@@ -25,8 +25,8 @@ from dovetail.server.edge.convert import (
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import DovetailError
-from dovetail.server.store.records import OPEN_STATES, Task, TaskFilter, TaskState
 from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
+from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskFilter, TaskState
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import Changed
 from dovetail.server.tasks.requests import Draft, Options, Outcome, Update, Words

@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from dovetail.server.access.caller import Caller
-from dovetail.server.store.records import Receipt, Task, TaskEvent, TaskState, TaskVerb
 from dovetail.server.store.tables import (
     agents,
     deliveries,
     dependencies,
+    events,
     follow_ups,
     messages,
     queues,
     tasks,
 )
+from dovetail.server.store.tables.deliveries import Receipt
 from dovetail.server.store.tables.dependencies import Window
+from dovetail.server.store.tables.events import TaskEvent, TaskVerb
 from dovetail.server.store.tables.follow_ups import FollowUp
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import notices
 from dovetail.server.tasks.notices import Change
@@ -85,7 +88,7 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
         message_number=written[0].message_number if written else None,
         repeat=act.options.repeat,
     )
-    tasks.append_event(transaction, team_id, event)
+    events.append(transaction, team_id, event)
     if task.state is TaskState.PENDING and not task.waiting_for_count:
         transaction.ring(team_id, queues.name(task.assignee_id))
     followed = _follow(transaction, act, before, task, event_number)
@@ -170,7 +173,7 @@ def _was_told(snapshot: Snapshot, follow_up: FollowUp, task: Task) -> bool:
     """Whether a later completion has told this task already that it is ready."""
     if follow_up.verb != TaskVerb.BECOME_READY.name:
         return False
-    last = tasks.last_event(snapshot, follow_up.team_id, task.task_id)
+    last = events.last(snapshot, follow_up.team_id, task.task_id)
     return last.verb is TaskVerb.BECOME_READY and last.number > follow_up.event_number
 
 
@@ -196,7 +199,7 @@ def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[Rece
         for message in found
         if message and message.content.notice
         if message.content.notice.event_number == event.number
-        for receipt in deliveries.receipts(snapshot, team_id, message, message.recipient_ids)
+        for receipt in deliveries.receipts(snapshot, team_id, message.number, message.recipient_ids)
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import InvalidArgumentError, Reason
-from dovetail.server.store.records import TaskFilter, TaskState
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import reports
 from dovetail.server.store.tables.reports import Report, Workload
+from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot
 from dovetail.server.tasks.requests import check_filter
 

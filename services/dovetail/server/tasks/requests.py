@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from dovetail.server.edge.validation import Checks, shown
-from dovetail.server.store.records import Repeat, Task, TaskFilter, TaskState
+from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.tables.tasks import Task, TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS
 
 TITLE_CHARACTERS = 512
@@ -186,7 +187,7 @@ class Options:
 
     etag: str = ""
     notify: int = Notify.ALL
-    repeat: Repeat | None = None
+    repeat: IdempotencyKey | None = None
     force: bool = False
     cascade: bool = False
     reason: str = ""

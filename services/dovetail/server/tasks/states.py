@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import Enum
 
 from dovetail.server.errors import FailedPreconditionError, Reason
-from dovetail.server.store.records import Task, TaskState, TaskVerb
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import Task, TaskState
 
 PENDING, IN_PROGRESS = TaskState.PENDING, TaskState.IN_PROGRESS
 INPUT_REQUIRED = TaskState.INPUT_REQUIRED

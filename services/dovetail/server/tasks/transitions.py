@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dovetail.server.store.records import Task, TaskState, TaskVerb
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.tasks.requests import LONGEST_BACKOFF, Lease, Outcome
 from dovetail.server.tasks.states import RETRIED, next_state
 

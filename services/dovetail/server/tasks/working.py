@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import DovetailError, FailedPreconditionError, Reason
-from dovetail.server.store.records import Task, TaskVerb
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, dependencies, leases
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import transitions
 from dovetail.server.tasks.loading import (

@@ -10,9 +10,9 @@ from itertools import accumulate
 from typing import Any
 
 from dovetail.server.errors import NotFoundError, Reason
+from dovetail.server.store import filters
 from dovetail.server.store.pages import Page, Stretch, fitting
 from dovetail.server.store.schema import AgentRow
-from dovetail.server.store.tables import labels as labels_text
 from dovetail.server.store.transaction import (
     MICROS,
     Row,
@@ -115,7 +115,7 @@ def register(
         team_id=team_id,
         agent_id=agent_id,
         display_name=display_name,
-        labels=labels_text.encode(labels or {}),
+        labels=filters.encode_labels(labels or {}),
         create_time=now,
         last_seen_time=now,
         last_sequence=0,
@@ -165,7 +165,7 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Agent]:
     """A page of at most `most` agents and `most_bytes`, or one."""
     mine, key = AgentRow.team_id == team_id, AgentRow.agent_id
     stretch = Stretch(newest_first=False, after=asked.after)
-    wanted = labels_text.conditions(snapshot, AgentRow.labels, asked.labels)
+    wanted = filters.having_labels(snapshot, AgentRow.labels, asked.labels)
     if wanted:
         stretch = stretch.step(snapshot, key, mine)
     query = AgentRow.select(*_COLUMNS).where(mine, *stretch.of(key), *wanted)
@@ -181,7 +181,7 @@ def _size(row: Row) -> int:
 
 def _agent(row: Row) -> Agent:
     values: dict[str, Any] = dict(zip((column.name for column in _COLUMNS), row, strict=True))
-    values["labels"] = labels_text.decode(values["labels"])
+    values["labels"] = filters.decode_labels(values["labels"])
     return Agent(**values)
 
 

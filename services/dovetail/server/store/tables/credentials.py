@@ -8,11 +8,58 @@ a number misses none.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from enum import IntEnum
 from typing import Any
 
-from dovetail.server.store.records import Credential, Role, Team
 from dovetail.server.store.schema import CredentialRow, TeamRow
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+
+
+class Role(IntEnum):
+    """What a caller may do."""
+
+    AGENT = 1
+    OPERATOR = 2
+    OBSERVER = 3
+    ADMIN = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Team:
+    """A team. `create_time` is None for one that an older release made."""
+
+    team_id: str
+    create_time: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credential:
+    """Who a token proves to be, and for how long. An admin's has no team; `lifetime` None: no end.
+
+    `creator_id` and `revoker_id` are the credentials by which it was made and ended, `rotated_id`
+    is the one in whose place it came.
+    """
+
+    credential_id: str
+    number: int
+    change_number: int
+    team_id: str
+    agent_id: str
+    role: Role
+    description: str
+    create_time: int
+    lifetime: int | None
+    expire_time: int | None
+    revoke_time: int | None
+    creator_id: str
+    revoker_id: str
+    rotated_id: str
+
+    def ended(self, now: int) -> bool:
+        """Whether it has been revoked, or has expired by `now`."""
+        expired = self.expire_time is not None and self.expire_time <= now
+        return expired or self.revoke_time is not None
+
 
 SERVERS = ""
 """The team id of no team, under which credentials and teams are written."""

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 
 from peewee import Expression
 
-from dovetail.server.store.records import DeliveryState, Message, Receipt
 from dovetail.server.store.schema import AgentRow, DeliveryRow
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+
+
+class DeliveryState(IntEnum):
+    """What became of a delivery."""
+
+    UNACKNOWLEDGED = 1
+    ACKNOWLEDGED = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What became of a message at one recipient."""
+
+    recipient_id: str
+    sequence: int
+    message_number: int
+    acknowledge_time: int | None
+
+    @property
+    def state(self) -> DeliveryState:
+        """What became of it, in a word."""
+        return DeliveryState.ACKNOWLEDGED if self.acknowledge_time else DeliveryState.UNACKNOWLEDGED
+
 
 _ADD = Statement(
     DeliveryRow.insert(
@@ -75,17 +99,14 @@ def add(transaction: Transaction, team_id: str, receipts: Iterable[Receipt]) -> 
 
 
 def receipts(
-    snapshot: Snapshot, team_id: str, message: Message, recipient_ids: Sequence[str]
+    snapshot: Snapshot, team_id: str, message_number: int, recipient_ids: Sequence[str]
 ) -> list[Receipt]:
     """What became of a message at some of its recipients, in their order."""
-    return receipts_of(snapshot, team_id, [message], [recipient_ids])[message.number]
+    return receipts_of(snapshot, team_id, {message_number: recipient_ids})[message_number]
 
 
 def receipts_of(
-    snapshot: Snapshot,
-    team_id: str,
-    messages: Sequence[Message],
-    recipient_ids: Sequence[Sequence[str]],
+    snapshot: Snapshot, team_id: str, recipient_ids: Mapping[int, Sequence[str]]
 ) -> dict[int, list[Receipt]]:
     """What became of several messages, by their numbers, each at some of its recipients."""
     query = DeliveryRow.select(
@@ -95,8 +116,8 @@ def receipts_of(
         DeliveryRow.acknowledge_time,
     ).where(
         DeliveryRow.team_id == team_id,
-        DeliveryRow.message_number.in_([message.number for message in messages]),
-        DeliveryRow.agent_id.in_(list({each for ids in recipient_ids for each in ids})),
+        DeliveryRow.message_number.in_([*recipient_ids]),
+        DeliveryRow.agent_id.in_(list({each for ids in recipient_ids.values() for each in ids})),
     )
     found = {
         (number, agent_id): Receipt(
@@ -105,12 +126,8 @@ def receipts_of(
         for number, agent_id, sequence, time in snapshot.select(query)
     }
     return {
-        message.number: [
-            found[message.number, agent_id]
-            for agent_id in ids
-            if (message.number, agent_id) in found
-        ]
-        for message, ids in zip(messages, recipient_ids, strict=True)
+        number: [found[number, agent_id] for agent_id in ids if (number, agent_id) in found]
+        for number, ids in recipient_ids.items()
     }
 
 

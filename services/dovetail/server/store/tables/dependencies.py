@@ -9,9 +9,8 @@ from typing import Any, cast
 
 from peewee import JOIN, SQL, Select
 
-from dovetail.server.store.records import Task, TaskState
 from dovetail.server.store.schema import TaskDependencyRow, TaskRow
-from dovetail.server.store.tables.tasks import COLUMNS, from_row
+from dovetail.server.store.tables.tasks import COLUMNS, Task, TaskState, from_row
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 
 _CHUNK = 500

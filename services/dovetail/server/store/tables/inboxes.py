@@ -8,11 +8,21 @@ from typing import Any, cast
 
 from peewee import SQL, Expression, Select, fn
 
-from dovetail.server.store.records import Delivery, MessageFilter, Receipt
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.tables import messages
 from dovetail.server.store.tables.agents import last_sequences
+from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.messages import Message, MessageFilter
 from dovetail.server.store.transaction import Row, Snapshot, Statement, param
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """A message in an inbox."""
+
+    receipt: Receipt
+    message: Message
+
 
 SCANNED_ROWS = 256
 FILTERED_ROWS = 2_000

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from peewee import SQL
 
-from dovetail.server.store.records import Task, TaskState
 from dovetail.server.store.schema import TaskRow
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 
 _HELD = Statement(

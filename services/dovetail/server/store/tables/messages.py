@@ -4,29 +4,131 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
 from typing import Any
 
 from peewee import SQL, Expression
 
-from dovetail.server.store.pages import Page, Stretch, fitting, within
-from dovetail.server.store.records import (
-    Content,
-    Message,
-    MessageFilter,
-    MessageKind,
-    NewMessage,
-    Notice,
-    Receipt,
-    Repeat,
-    Sent,
-    TaskVerb,
-    message_id,
-)
+from dovetail.server.store import filters
+from dovetail.server.store.filters import EVER, TimeRange, within
+from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.pages import Page, Stretch, fitting
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.tables import deliveries
-from dovetail.server.store.tables import labels as labels_text
+from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+
+
+class Importance(IntEnum):
+    """How much a message matters to its sender."""
+
+    LOW = 1
+    NORMAL = 2
+    HIGH = 3
+
+
+class MessageKind(IntEnum):
+    """What wrote a message."""
+
+    MESSAGE = 1
+    NOTICE = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """What happened to a task."""
+
+    verb: TaskVerb
+    task_id: str
+    event_number: int
+    actor_id: str
+    assignee_id: str
+    former_assignee_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What a message says. `data_json` is an object in JSON, or None."""
+
+    subject: str = ""
+    body: str = ""
+    data_json: str | None = None
+    importance: int = Importance.NORMAL
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    notice: Notice | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """A message, as sent."""
+
+    number: int
+    sender_id: str
+    recipient_ids: tuple[str, ...]
+    thread_id: str
+    in_reply_to: str
+    task_id: str
+    kind: int
+    create_time: int
+    content: Content
+
+    @property
+    def message_id(self) -> str:
+        """The id that everybody uses."""
+        return message_id(self.number)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewMessage:
+    """A message to append. An empty `thread_id` makes it begin a thread of its own."""
+
+    sender_id: str
+    recipient_ids: Sequence[str]
+    kind: MessageKind
+    content: Content
+    size: int
+    thread_id: str = ""
+    in_reply_to: str = ""
+    task_id: str = ""
+    repeat: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What was written for a message."""
+
+    number: int
+    thread_id: str
+    create_time: int
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageFilter:
+    """Which messages: every condition that is set must hold."""
+
+    sender_ids: Sequence[str] = ()
+    thread_id: str = ""
+    task_id: str = ""
+    kinds: Sequence[int] = ()
+    minimum_importance: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    create_time: TimeRange = EVER
+
+
+def message_id(number: int) -> str:
+    """The id of a message."""
+    return f"m{number}"
+
+
+def message_number(text: str) -> int | None:
+    """The number behind an id; None where no message can have this id."""
+    digits = text[1:]
+    plain = text[:1] == "m" and digits.isascii() and digits.isdigit() and digits[0] != "0"
+    return int(digits) if plain and len(digits) <= 18 else None
+
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -130,7 +232,7 @@ def append(
         body=content.body,
         data=content.data_json,
         importance=int(content.importance),
-        labels=labels_text.encode(content.labels),
+        labels=filters.encode_labels(content.labels),
         notice=_notice_json(content.notice) if content.notice else None,
         size=_answered_size(new, thread_id),
         request_id=repeat and repeat.key,
@@ -150,7 +252,7 @@ def append(
 
 
 def find_repeat(
-    snapshot: Snapshot, team_id: str, sender_id: str, repeat: Repeat
+    snapshot: Snapshot, team_id: str, sender_id: str, repeat: IdempotencyKey
 ) -> tuple[Sent, bytes] | None:
     """What an earlier request with this id sent, and that request's hash; or None."""
     row = snapshot.row(_FIND_REPEAT, team_id=team_id, sender_id=sender_id, request_id=repeat.key)
@@ -161,7 +263,9 @@ def find_repeat(
         number=message.number,
         thread_id=message.thread_id,
         create_time=message.create_time,
-        receipts=tuple(deliveries.receipts(snapshot, team_id, message, message.recipient_ids)),
+        receipts=tuple(
+            deliveries.receipts(snapshot, team_id, message.number, message.recipient_ids)
+        ),
     )
     return sent, bytes(row[-1])
 
@@ -219,7 +323,7 @@ def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
     )
     chosen = [condition for wanted, condition in tests if wanted]
     chosen += within(MessageRow.create_time, filter.create_time)
-    return [*chosen, *labels_text.conditions(snapshot, MessageRow.labels, filter.labels)]
+    return [*chosen, *filters.having_labels(snapshot, MessageRow.labels, filter.labels)]
 
 
 def from_row(row: Row) -> Message:
@@ -240,7 +344,7 @@ def from_row(row: Row) -> Message:
             body=values["body"],
             data_json=values["data"],
             importance=values["importance"],
-            labels=labels_text.decode(values["labels"]),
+            labels=filters.decode_labels(values["labels"]),
             notice=_notice(json.loads(notice)) if notice else None,
         ),
     )

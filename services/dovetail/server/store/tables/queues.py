@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from peewee import SQL, Expression, ModelSelect, fn
 
 from dovetail.server.store.engines.wakeups import QUEUE
-from dovetail.server.store.records import Task, TaskFilter
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import tasks
+from dovetail.server.store.tables.tasks import Task, TaskFilter
 from dovetail.server.store.transaction import Snapshot, Statement, param
 
 POOL = ""

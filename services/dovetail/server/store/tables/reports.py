@@ -9,9 +9,9 @@ from typing import cast
 
 from peewee import SQL, Expression, fn
 
-from dovetail.server.store.records import OPEN_STATES, TaskFilter, TaskState
 from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
 from dovetail.server.store.tables import tasks
+from dovetail.server.store.tables.tasks import OPEN_STATES, TaskFilter, TaskState
 from dovetail.server.store.transaction import Snapshot
 
 _TASK_TIME = TaskRow.end_time - TaskRow.start_time

@@ -3,25 +3,117 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 from peewee import SQL, Expression, Value, fn
 
-from dovetail.server.store.pages import Page, Stretch, fitting, within
-from dovetail.server.store.records import (
-    Repeat,
-    Task,
-    TaskEvent,
-    TaskFilter,
-    TaskState,
-    TaskVerb,
-    stored_repeat,
-)
-from dovetail.server.store.schema import TaskEventRow, TaskRow
-from dovetail.server.store.tables import labels as labels_text
+from dovetail.server.store import filters
+from dovetail.server.store.filters import EVER, TimeRange, within
+from dovetail.server.store.pages import Page, Stretch, fitting
+from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+
+
+class TaskState(IntEnum):
+    """Where a task stands in its life."""
+
+    PENDING = 1
+    IN_PROGRESS = 2
+    INPUT_REQUIRED = 3
+    COMPLETED = 4
+    FAILED = 5
+    CANCELLED = 6
+
+
+OPEN_STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A task as it now is.
+
+    The outcome is the result of a completed task, the failure of a failed one, the reason of a
+    cancelled one. The last failure is that of the last attempt after which another one came.
+    `number` is the order of creation, `version` the order of changes. `waiting_for_count` counts
+    dependencies that are not COMPLETED. A task with a `lease_token` is held since the event
+    `lease_event`; `lease_count` counts heartbeats. `pooled`: it goes back to the pool when it
+    becomes PENDING again. `asked_id` is who must answer the open question, `question_agent_id` who
+    was asked last. `input_wait` is for how long it waited for answers. Lengths of time are in
+    microseconds.
+    """
+
+    task_id: str
+    number: int
+    version: int
+    title: str
+    description: str
+    state: TaskState
+    assignee_id: str
+    creator_id: str
+    priority: int
+    labels: Mapping[str, str]
+    thread_id: str
+    input_json: str | None
+    outcome_text: str
+    outcome_json: str | None
+    attempt: int
+    create_time: int
+    update_time: int
+    assign_time: int | None
+    start_time: int | None
+    end_time: int | None
+    due_time: int | None
+    delete_time: int | None = None
+    depends_on: tuple[str, ...] = ()
+    parent_task_id: str = ""
+    waiting_for_count: int = 0
+    pooled: bool = False
+    schedule_time: int | None = None
+    max_attempts: int = 5
+    failed_attempts: int = 0
+    initial_backoff: int = 1_000_000
+    lease_token: str = ""
+    lease_duration: int = 0
+    lease_count: int = 0
+    lease_expire_time: int | None = None
+    lease_event: int = 0
+    progress_percent: int | None = None
+    progress_note: str = ""
+    asked_id: str = ""
+    question_agent_id: str = ""
+    question_text: str = ""
+    question_json: str | None = None
+    ask_time: int | None = None
+    answered: bool = False
+    answer_text: str = ""
+    answer_json: str | None = None
+    input_wait: int = 0
+    overdue_told: bool = False
+    last_failure_text: str = ""
+    last_failure_json: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its work is over."""
+        return self.state not in OPEN_STATES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskFilter:
+    """Which tasks: every condition that is set must hold."""
+
+    states: Sequence[int] = ()
+    assignee_ids: Sequence[str] = ()
+    unassigned: bool = False
+    creator_ids: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    create_time: TimeRange = EVER
+    end_time: TimeRange = EVER
+    parent_task_id: str = ""
+
 
 COLUMNS = (
     TaskRow.task_id,
@@ -90,35 +182,6 @@ _ONE = (TaskRow.team_id == param("team_id")) & (TaskRow.task_id == param("task_i
 _FIND = Statement(TaskRow.select(*COLUMNS).where(_ONE))
 _ADD = Statement(TaskRow.insert(params(TaskRow.team_id, *COLUMNS)))
 _SAVE = Statement(TaskRow.update(params(*(c for c in COLUMNS if c.name not in _KEYS))).where(_ONE))
-_EVENT_COLUMNS = (
-    TaskEventRow.number,
-    TaskEventRow.task_id,
-    TaskEventRow.verb,
-    TaskEventRow.actor_id,
-    TaskEventRow.from_state,
-    TaskEventRow.to_state,
-    TaskEventRow.assignee_id,
-    TaskEventRow.former_assignee_id,
-    TaskEventRow.reason,
-    TaskEventRow.create_time,
-    TaskEventRow.message_number,
-    TaskEventRow.request_id,
-    TaskEventRow.request_hash,
-)
-_EVENT_FIELDS = tuple(str(column.name) for column in _EVENT_COLUMNS[:-2])
-_ADD_EVENT = Statement(TaskEventRow.insert(params(TaskEventRow.team_id, *_EVENT_COLUMNS)))
-_FIND_REPEAT = Statement(
-    TaskEventRow.select(*_EVENT_COLUMNS).where(
-        TaskEventRow.team_id == param("team_id"),
-        TaskEventRow.actor_id == param("actor_id"),
-        TaskEventRow.request_id == param("request_id"),
-    )
-)
-_EVENTS = Statement(
-    TaskEventRow.select(*_EVENT_COLUMNS)
-    .where(TaskEventRow.team_id == param("team_id"), TaskEventRow.task_id == param("task_id"))
-    .order_by(TaskEventRow.number)
-)
 
 
 _TEXTS = (
@@ -199,63 +262,6 @@ def save(transaction: Transaction, team_id: str, task: Task) -> None:
     transaction.write(_SAVE, team_id=team_id, **_values(task))
 
 
-def append_event(transaction: Transaction, team_id: str, event: TaskEvent) -> None:
-    """Write one change of a task."""
-    repeat = event.repeat
-    values = {name: getattr(event, name) for name in _EVENT_FIELDS} | {"verb": event.verb.name}
-    transaction.write(
-        _ADD_EVENT,
-        team_id=team_id,
-        request_id=repeat and repeat.key,
-        request_hash=repeat and repeat.request_hash,
-        **values,
-    )
-
-
-def find_repeat(
-    snapshot: Snapshot, team_id: str, actor_id: str, repeat: Repeat
-) -> TaskEvent | None:
-    """The change that an earlier request with this id made, or None."""
-    row = snapshot.row(_FIND_REPEAT, team_id=team_id, actor_id=actor_id, request_id=repeat.key)
-    return _event(row) if row else None
-
-
-def find_repeats(
-    snapshot: Snapshot, team_id: str, actor_id: str, keys: Sequence[str]
-) -> list[TaskEvent]:
-    """The changes that earlier requests of these keys made, in order."""
-    query = TaskEventRow.select(*_EVENT_COLUMNS).where(
-        TaskEventRow.team_id == team_id,
-        TaskEventRow.actor_id == actor_id,
-        TaskEventRow.request_id.in_(list(keys)),
-    )
-    return [_event(row) for row in snapshot.select(query.order_by(TaskEventRow.number))]
-
-
-def events(snapshot: Snapshot, team_id: str, task_id: str) -> list[TaskEvent]:
-    """The history of a task."""
-    return [_event(row) for row in snapshot.rows(_EVENTS, team_id=team_id, task_id=task_id)]
-
-
-def last_event(snapshot: Snapshot, team_id: str, task_id: str) -> TaskEvent:
-    """The last change of a task."""
-    query = TaskEventRow.select(*_EVENT_COLUMNS).where(
-        TaskEventRow.team_id == team_id, TaskEventRow.task_id == task_id
-    )
-    return _event(snapshot.select(query.order_by(TaskEventRow.number.desc()).limit(1))[0])
-
-
-def between(snapshot: Snapshot, team_id: str, first: int, count: int) -> list[Task]:
-    """The tasks of so many consecutive events, as they now are, in order."""
-    events = TaskEventRow.select(TaskEventRow.task_id).where(
-        TaskEventRow.team_id == team_id,
-        TaskEventRow.number >= first,
-        TaskEventRow.number < first + count,
-    )
-    query = TaskRow.select(*COLUMNS).where(TaskRow.team_id == team_id, TaskRow.task_id.in_(events))
-    return [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
-
-
 def open_parts(snapshot: Snapshot, team_id: str, task_ids: Sequence[str], most: int) -> list[Task]:
     """The first `most` sub-tasks of these tasks that have not ended."""
     found: list[Task] = []
@@ -310,7 +316,7 @@ def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Exp
         *(condition for wanted, condition in tests if wanted),
         *within(TaskRow.create_time, filter.create_time),
         *within(TaskRow.end_time, filter.end_time),
-        *labels_text.conditions(snapshot, TaskRow.labels, filter.labels),
+        *filters.having_labels(snapshot, TaskRow.labels, filter.labels),
     ]
 
 
@@ -318,23 +324,15 @@ def _values(task: Task) -> dict[str, Any]:
     values: dict[str, Any] = {
         str(column.name): getattr(task, name) for column, name in zip(COLUMNS, _NAMES, strict=True)
     }
-    values["labels"] = labels_text.encode(task.labels)
+    values["labels"] = filters.encode_labels(task.labels)
     values["depends_on"] = json.dumps(task.depends_on, ensure_ascii=False)
     return values | {name: int(values[name]) for name in _NUMBERS}
 
 
 def from_row(row: Row) -> Task:
     values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-    values["labels"] = labels_text.decode(values["labels"])
+    values["labels"] = filters.decode_labels(values["labels"])
     values["depends_on"] = tuple(json.loads(values["depends_on"]))
     values["state"] = TaskState(values["state"])
     values.update({name: bool(values[name]) for name in _FLAGS})
     return Task(**values)
-
-
-def _event(row: Row) -> TaskEvent:
-    values: dict[str, Any] = dict(zip(_EVENT_FIELDS, row, strict=False))
-    values["verb"] = TaskVerb[values["verb"]]
-    key, request_hash = row[-2:]
-    repeat = key and stored_repeat(key, bytes(request_hash))
-    return TaskEvent(**values, repeat=repeat)

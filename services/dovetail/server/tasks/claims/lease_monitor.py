@@ -20,10 +20,11 @@ import structlog
 from dovetail.server import clock
 from dovetail.server.access.caller import Caller
 from dovetail.server.errors import DovetailError
-from dovetail.server.store.records import Task, TaskState, TaskVerb
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import follow_ups, leases, tasks
+from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.leases import Hold
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
 from dovetail.server.tasks.recording import Act

@@ -12,10 +12,12 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES
 from dovetail.server.errors import DovetailError
 from dovetail.server.preconditions import check_repeat
+from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import fitting
-from dovetail.server.store.records import Repeat, Task, TaskEvent, TaskFilter, TaskVerb
-from dovetail.server.store.tables import queues, tasks
+from dovetail.server.store.tables import events, queues, tasks
+from dovetail.server.store.tables.events import TaskEvent, TaskVerb
 from dovetail.server.store.tables.queues import POOL
+from dovetail.server.store.tables.tasks import Task, TaskFilter
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
 from dovetail.server.tasks.loading import new_lease
@@ -34,7 +36,7 @@ class Wish:
     most: int
     filter: TaskFilter | None
     lease_duration: int
-    repeat: Repeat | None = None
+    repeat: IdempotencyKey | None = None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -202,14 +204,14 @@ def given_before(snapshot: Snapshot, caller: Caller, wish: Wish) -> list[Task] |
     if wish.repeat is None:
         return None
     keys = [each.key for each in _repeats(wish) if each]
-    events = tasks.find_repeats(snapshot, caller.team_id, caller.agent_id, keys)
-    if not events:
+    earlier = events.find_repeats(snapshot, caller.team_id, caller.agent_id, keys)
+    if not earlier:
         return None
-    for event in events:
+    for event in earlier:
         if event.repeat:
             check_repeat(wish.repeat, event.repeat.request_hash)
-    found = [tasks.find(snapshot, caller.team_id, event.task_id) for event in events]
-    held = zip(found, events, strict=True)
+    found = [tasks.find(snapshot, caller.team_id, event.task_id) for event in earlier]
+    held = zip(found, earlier, strict=True)
     return [task for task, event in held if task and _holds(task, event)]
 
 
@@ -225,7 +227,7 @@ def _holds(task: Task, event: TaskEvent) -> bool:
     return bool(task.lease_token) and task.lease_event == event.number
 
 
-def _repeats(wish: Wish) -> list[Repeat | None]:
+def _repeats(wish: Wish) -> list[IdempotencyKey | None]:
     """How each task of a claim is known again: the number of the task is the scope of the id.
 
     A claim has an agent, and so no scope of its own.

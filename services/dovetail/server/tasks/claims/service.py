@@ -20,10 +20,11 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import DovetailError, InternalError, Reason
 from dovetail.server.store.engines.wakeups import Bell
-from dovetail.server.store.records import Task, TaskVerb
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import queues
+from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.queues import POOL
+from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 from dovetail.server.tasks import transitions
 from dovetail.server.tasks.claims.matching import Claim, Found, Wish, anything, give, given_before

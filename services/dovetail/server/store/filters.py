@@ -1,4 +1,6 @@
-"""Labels in a column: text in which a pair can be found exactly, on either engine.
+"""Filters as conditions on columns: spans of time, and labels.
+
+Labels are text in which a pair can be found exactly, on either engine.
 
 Keys and values are printable, so the two separators, which are not, can stand in neither.
 """
@@ -6,16 +8,30 @@ Keys and values are printable, so the two separators, which are not, can stand i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from peewee import Expression, TextField
 
 from dovetail.server.store.transaction import Snapshot
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeRange:
+    """A span of time with its start and without its end; None: without a bound."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+EVER = TimeRange()
+
+
 _PAIR = "\x1e"
 _VALUE = "\x1f"
 
 
-def encode(labels: Mapping[str, str]) -> str:
+def encode_labels(labels: Mapping[str, str]) -> str:
     """The text of a column: every pair between pair separators, in order of key."""
     if not labels:
         return ""
@@ -23,13 +39,13 @@ def encode(labels: Mapping[str, str]) -> str:
     return _PAIR + _PAIR.join(pairs) + _PAIR
 
 
-def decode(text: str) -> dict[str, str]:
+def decode_labels(text: str) -> dict[str, str]:
     """The labels of a column."""
     pairs = (pair.split(_VALUE) for pair in text.split(_PAIR) if pair)
     return dict(pairs)  # type: ignore[arg-type]
 
 
-def conditions(
+def having_labels(
     snapshot: Snapshot, column: TextField, labels: Mapping[str, str]
 ) -> list[Expression]:
     """One condition for each pair that the column must have."""
@@ -37,3 +53,13 @@ def conditions(
         snapshot.contains(column, f"{_PAIR}{key}{_VALUE}{value}{_PAIR}")
         for key, value in labels.items()
     ]
+
+
+def within(column: Any, times: TimeRange) -> list[Expression]:
+    """A span of time as conditions on a column."""
+    found: list[Expression] = []
+    if times.start is not None:
+        found.append(column >= times.start)
+    if times.end is not None:
+        found.append(column < times.end)
+    return found

@@ -1,0 +1,165 @@
+"""Events: the history of tasks, one numbered change after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from dovetail.server.store.idempotency import IdempotencyKey, stored_key
+from dovetail.server.store.schema import TaskEventRow, TaskRow
+from dovetail.server.store.tables.tasks import COLUMNS, Task, from_row
+from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+
+
+class TaskVerb(IntEnum):
+    """What can be done to a task, or what happens to it without a caller."""
+
+    CREATE = 1
+    UPDATE = 2
+    DELETE = 3
+    ASSIGN = 4
+    UNASSIGN = 5
+    CLAIM = 6
+    START = 7
+    HEARTBEAT = 8
+    RELEASE = 9
+    REQUEST_INPUT = 10
+    PROVIDE_INPUT = 11
+    COMPLETE = 12
+    FAIL = 13
+    CANCEL = 14
+    REOPEN = 15
+    RETRY = 16
+    EXPIRE_LEASE = 20
+    BECOME_READY = 21
+    FAIL_DEPENDENCY = 22
+    BECOME_OVERDUE = 23
+
+    @property
+    def words(self) -> str:
+        """The verb as errors and the command line write it: "request-input"."""
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskEvent:
+    """One numbered change of a task."""
+
+    number: int
+    task_id: str
+    verb: TaskVerb
+    actor_id: str
+    from_state: int
+    to_state: int
+    assignee_id: str
+    former_assignee_id: str
+    reason: str
+    create_time: int
+    message_number: int | None
+    repeat: IdempotencyKey | None
+
+
+_EVENT_COLUMNS = (
+    TaskEventRow.number,
+    TaskEventRow.task_id,
+    TaskEventRow.verb,
+    TaskEventRow.actor_id,
+    TaskEventRow.from_state,
+    TaskEventRow.to_state,
+    TaskEventRow.assignee_id,
+    TaskEventRow.former_assignee_id,
+    TaskEventRow.reason,
+    TaskEventRow.create_time,
+    TaskEventRow.message_number,
+    TaskEventRow.request_id,
+    TaskEventRow.request_hash,
+)
+
+
+_EVENT_FIELDS = tuple(str(column.name) for column in _EVENT_COLUMNS[:-2])
+
+
+_ADD_EVENT = Statement(TaskEventRow.insert(params(TaskEventRow.team_id, *_EVENT_COLUMNS)))
+
+
+_FIND_REPEAT = Statement(
+    TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == param("team_id"),
+        TaskEventRow.actor_id == param("actor_id"),
+        TaskEventRow.request_id == param("request_id"),
+    )
+)
+
+
+_EVENTS = Statement(
+    TaskEventRow.select(*_EVENT_COLUMNS)
+    .where(TaskEventRow.team_id == param("team_id"), TaskEventRow.task_id == param("task_id"))
+    .order_by(TaskEventRow.number)
+)
+
+
+def append(transaction: Transaction, team_id: str, event: TaskEvent) -> None:
+    """Write one change of a task."""
+    repeat = event.repeat
+    values = {name: getattr(event, name) for name in _EVENT_FIELDS} | {"verb": event.verb.name}
+    transaction.write(
+        _ADD_EVENT,
+        team_id=team_id,
+        request_id=repeat and repeat.key,
+        request_hash=repeat and repeat.request_hash,
+        **values,
+    )
+
+
+def find_repeat(
+    snapshot: Snapshot, team_id: str, actor_id: str, repeat: IdempotencyKey
+) -> TaskEvent | None:
+    """The change that an earlier request with this id made, or None."""
+    row = snapshot.row(_FIND_REPEAT, team_id=team_id, actor_id=actor_id, request_id=repeat.key)
+    return _event(row) if row else None
+
+
+def find_repeats(
+    snapshot: Snapshot, team_id: str, actor_id: str, keys: Sequence[str]
+) -> list[TaskEvent]:
+    """The changes that earlier requests of these keys made, in order."""
+    query = TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == team_id,
+        TaskEventRow.actor_id == actor_id,
+        TaskEventRow.request_id.in_(list(keys)),
+    )
+    return [_event(row) for row in snapshot.select(query.order_by(TaskEventRow.number))]
+
+
+def of_task(snapshot: Snapshot, team_id: str, task_id: str) -> list[TaskEvent]:
+    """The history of a task."""
+    return [_event(row) for row in snapshot.rows(_EVENTS, team_id=team_id, task_id=task_id)]
+
+
+def last(snapshot: Snapshot, team_id: str, task_id: str) -> TaskEvent:
+    """The last change of a task."""
+    query = TaskEventRow.select(*_EVENT_COLUMNS).where(
+        TaskEventRow.team_id == team_id, TaskEventRow.task_id == task_id
+    )
+    return _event(snapshot.select(query.order_by(TaskEventRow.number.desc()).limit(1))[0])
+
+
+def tasks_of(snapshot: Snapshot, team_id: str, first: int, count: int) -> list[Task]:
+    """The tasks of so many consecutive events, as they now are, in order."""
+    of_task = TaskEventRow.select(TaskEventRow.task_id).where(
+        TaskEventRow.team_id == team_id,
+        TaskEventRow.number >= first,
+        TaskEventRow.number < first + count,
+    )
+    query = TaskRow.select(*COLUMNS).where(TaskRow.team_id == team_id, TaskRow.task_id.in_(of_task))
+    return [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
+
+
+def _event(row: Row) -> TaskEvent:
+    values: dict[str, Any] = dict(zip(_EVENT_FIELDS, row, strict=False))
+    values["verb"] = TaskVerb[values["verb"]]
+    key, request_hash = row[-2:]
+    repeat = key and stored_key(key, bytes(request_hash))
+    return TaskEvent(**values, repeat=repeat)
