@@ -44,7 +44,7 @@ async def team_with_tasks(store_url: str, team_id: str, count: int) -> None:
 
     def unit(transaction: Transaction) -> None:
         for _ in range(AT_ONCE):
-            task = _task(transaction.team(team_id).next_task(), transaction.team(team_id).now)
+            task = _task(transaction.team(team_id).next_task(), transaction.team(team_id).stamp)
             tasks.insert(transaction, team_id, task)
 
     store = Store(store_url)

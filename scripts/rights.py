@@ -8,7 +8,7 @@ from itertools import groupby
 from dovetail.server.access.rights import RIGHTS
 from dovetail.server.store.tables.credentials import Role
 from dovetail.server.store.tables.tasks import TaskState
-from dovetail.server.tasks.states import PARTS
+from dovetail.server.tasks.states import OWNERS
 
 PAGES = {"MessagingService": "messaging.md", "TaskService": "tasks.md", "AdminService": "admin.md"}
 
@@ -61,6 +61,6 @@ def _service(name: str, rpcs: list[str]) -> Iterator[str]:
 def _parts() -> Iterator[str]:
     yield "| verb | " + " | ".join(state.name for state in TaskState) + " |"
     yield "|---|" + "---|" * len(TaskState)
-    for verb, parts in PARTS.items():
+    for verb, parts in OWNERS.items():
         cells = (" or ".join(part.value for part in parts[state]) for state in TaskState)
         yield f"| {verb.words} | " + " | ".join(cells) + " |"

@@ -12,7 +12,7 @@ from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.messaging.v1 import messaging_pb2_grpc as talk_grpc
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import tasks
-from dovetail.server.store.tables.leases import Hold
+from dovetail.server.store.tables.leases import HeldLease
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks.claims import lease_monitor
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -67,14 +67,14 @@ class Wire:
         def unit(transaction: Transaction) -> bool:
             task = tasks.find(transaction, team_id, task_id)
             assert task is not None
-            hold = Hold(
+            hold = HeldLease(
                 team_id=team_id,
                 task_id=task_id,
                 token=task.lease_token,
                 count=task.lease_count - heartbeats,
                 duration=task.lease_duration,
             )
-            return lease_monitor._lose(transaction, hold)
+            return lease_monitor._expire_lease(transaction, hold)
 
         losing = self._keeping.store.write(team_id, unit)
         return asyncio.run_coroutine_threadsafe(losing, self._keeping.loop).result(30)

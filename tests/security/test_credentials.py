@@ -211,7 +211,7 @@ async def test_a_clock_that_was_ahead_once_lengthens_no_credential(guarded: Guar
 
 
 def _set_last_time(transaction: Transaction, ahead: int) -> None:
-    transaction.team(SERVERS).now = ahead
+    transaction.team(SERVERS).stamp = ahead
     transaction.writes += 1
 
 

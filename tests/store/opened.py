@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from dovetail.server.messaging.inboxes import Draft
+from dovetail.server.messaging.inboxes import OutgoingMessage
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.store import Store, open_engine
 from dovetail.server.store.tables import agents
@@ -72,9 +72,9 @@ async def known_agents(store: Store, team_id: str = TEAM) -> list[str]:
     return [agent.agent_id for agent in found]
 
 
-def to_bob(body: str) -> Draft:
+def to_bob(body: str) -> OutgoingMessage:
     """A message to bob."""
-    return Draft(
+    return OutgoingMessage(
         recipient_ids=["bob"],
         content=Content(body=body),
         thread_id="",

@@ -89,7 +89,7 @@ async def test_times_do_not_run_backwards_between_stores(
 
     def touch(writing: Transaction) -> int:
         agents.register(writing, TEAM, f"agent-{writing.team(TEAM).next_message()}")
-        return writing.team(TEAM).now
+        return writing.team(TEAM).stamp
 
     monkeypatch.setattr(clock, "now", at(now))
     first = await one.write(TEAM, touch)

@@ -149,7 +149,7 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "tasks_scheduled",
     ),
     "all leases": (leases.held, "tasks_leased"),
-    "overdue tasks": (lambda t: leases.late(t, 5_000, 200), "tasks_due"),
+    "overdue tasks": (lambda t: leases.overdue(t, 5_000, 200), "tasks_due"),
     "whether anything waits for a task": (
         lambda t: dependencies.any_dependents(t, TEAM, "t9"),
         "task_dependencies",
@@ -163,7 +163,7 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "tasks_pkey",
     ),
     "the counts of what waits": (
-        lambda t: dependencies.shift(t, TEAM, "t9", 0),
+        lambda t: dependencies.adjust_waiting(t, TEAM, "t9", 0),
         "task_dependencies",
     ),
     "a way back through dependencies": (
@@ -171,7 +171,7 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "task_dependencies",
     ),
     "the open parts of tasks": (
-        lambda t: tasks.open_parts(t, TEAM, ["t1", "t2"], 1_001),
+        lambda t: tasks.open_subtasks(t, TEAM, ["t1", "t2"], 1_001),
         "tasks_parent",
     ),
 }

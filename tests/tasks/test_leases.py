@@ -14,7 +14,7 @@ import pytest
 
 from dovetail.server.store.tables import leases
 from dovetail.server.store.tables.events import TaskEvent
-from dovetail.server.store.tables.leases import Hold
+from dovetail.server.store.tables.leases import HeldLease
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.claims.lease_monitor import LONGEST_GAP_SECONDS
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -297,7 +297,7 @@ async def _seen_by_the_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait until the keeper has found a lease."""
     loop, seen, look = asyncio.get_running_loop(), asyncio.Event(), leases.held
 
-    def watched(snapshot: Snapshot) -> list[Hold]:
+    def watched(snapshot: Snapshot) -> list[HeldLease]:
         found = look(snapshot)
         if found:
             loop.call_soon_threadsafe(seen.set)

@@ -33,7 +33,7 @@ from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
-from dovetail.server.tasks.claims.lease_monitor import Keeper
+from dovetail.server.tasks.claims.lease_monitor import LeaseMonitor
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.managing import Lifecycle
 from dovetail.server.tasks.reports import Reports
@@ -139,7 +139,7 @@ def _messaging(store: Store, config: ServerConfig) -> Wing:
 
 def _tasks(store: Store, config: ServerConfig) -> Wing:
     shortest = round(config.shortest_lease_seconds * MICROS)
-    claims, keeper = Claims(store, shortest), Keeper(store)
+    claims, keeper = Claims(store, shortest), LeaseMonitor(store)
     servicer = TaskServicer(Lifecycle(store), Work(store, shortest), claims, Reports(store))
 
     def add(server: grpc.aio.Server) -> None:

@@ -6,7 +6,7 @@ from dovetail.server.errors import InvalidArgumentError, OutOfRangeError, Reason
 from dovetail.server.store.idempotency import IdempotencyKey
 
 
-def check_repeat(repeat: IdempotencyKey, request_hash: bytes) -> None:
+def check_same_request(repeat: IdempotencyKey, request_hash: bytes) -> None:
     """Refuse a request that differs from the one that used this id first."""
     if repeat.request_hash != request_hash:
         raise InvalidArgumentError(

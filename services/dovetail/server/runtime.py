@@ -14,8 +14,8 @@ import structlog
 
 from dovetail.server import memory
 from dovetail.server.access.audit import Audit
-from dovetail.server.access.authentication import CredentialGate, OpenGate
-from dovetail.server.access.interceptor import CallSeam
+from dovetail.server.access.authentication import TokenAuthenticator, TrustingAuthenticator
+from dovetail.server.access.interceptor import CallInterceptor
 from dovetail.server.config import ConfigError, ServerConfig
 from dovetail.server.edge import convert, reflection
 from dovetail.server.edge.grpc_release import is_sound
@@ -99,9 +99,11 @@ async def running(
         with audit.open():
             service = build(store, config, audit)
             await service.prepare()
-            gate = CredentialGate(store) if config.credentials else OpenGate()
-            seam = CallSeam(gate, audit, Intake(config.request_seconds))
-            async with gate.open(), _serving(config, service, store, seam) as each:
+            authenticator = (
+                TokenAuthenticator(store) if config.credentials else TrustingAuthenticator()
+            )
+            interceptor = CallInterceptor(authenticator, audit, Intake(config.request_seconds))
+            async with authenticator.open(), _serving(config, service, store, interceptor) as each:
                 yield each
     finally:
         await store.close(config.drain_seconds * CLOSE_SHARE)
@@ -109,9 +111,9 @@ async def running(
 
 @asynccontextmanager
 async def _serving(
-    config: ServerConfig, service: Service, store: Store, seam: CallSeam
+    config: ServerConfig, service: Service, store: Store, interceptor: CallInterceptor
 ) -> AsyncGenerator[Running]:
-    server = grpc.aio.server(interceptors=(seam,), options=OPTIONS)
+    server = grpc.aio.server(interceptors=(interceptor,), options=OPTIONS)
     service.add(server)
     health = Health(server, store, (*service.names, *reflection.NAMES))
     reflection.add_reflection((*service.names, SERVICE_NAME), server)
@@ -130,7 +132,7 @@ async def _serving(
         await health.shut_down()
         service.close()
         store.finish_within(config.drain_seconds * FINISH_SHARE)
-        await seam.close(config.drain_seconds / 10)
+        await interceptor.close(config.drain_seconds / 10)
         await server.stop(config.drain_seconds)
 
 

@@ -53,20 +53,20 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.gate
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
-class Gate(ABC):
+class Authenticator(ABC):
     """Says who makes a call, and refuses those who may not."""
 
-    def admit_now(self, method: str, metadata: Metadata) -> Caller | None:
-        """The caller, where that is known without the store; None: ask `admit`."""
+    def authenticate_cached(self, method: str, metadata: Metadata) -> Caller | None:
+        """The caller, where that is known without the store; None: ask `authenticate`."""
         del method, metadata
         return None
 
     @abstractmethod
-    async def admit(self, method: str, metadata: Metadata) -> Caller:
-        """The caller, of whom `check` says whether it may call. Raises UnauthenticatedError."""
+    async def authenticate(self, method: str, metadata: Metadata) -> Caller:
+        """The caller, of whom `authorize` says whether it may call. Raises UnauthenticatedError."""
 
     @abstractmethod
-    def check(self, caller: Caller, method: str, metadata: Metadata) -> None:
+    def authorize(self, caller: Caller, method: str, metadata: Metadata) -> None:
         """Refuse a caller, who is known by now and so can be named, for what it may not."""
 
     @asynccontextmanager
@@ -75,29 +75,29 @@ class Gate(ABC):
         yield
 
 
-class OpenGate(Gate):
+class TrustingAuthenticator(Authenticator):
     """Believes what callers say of themselves: everyone is an operator."""
 
-    def admit_now(self, method: str, metadata: Metadata) -> Caller:
+    def authenticate_cached(self, method: str, metadata: Metadata) -> Caller:
         """The caller of `dovetail-team` and `dovetail-agent`, or of their `-bin` forms in UTF-8."""
-        said = claimed(metadata)
+        said = declared_identity(metadata)
         return Caller(
             team_id=said.get(TEAM_KEY, "") or DEFAULT_TEAM,
             agent_id=said.get(AGENT_KEY, ""),
             reach=_reach(method, Role.OPERATOR),
         )
 
-    async def admit(self, method: str, metadata: Metadata) -> Caller:
+    async def authenticate(self, method: str, metadata: Metadata) -> Caller:
         """The same; nothing is waited for."""
-        return self.admit_now(method, metadata)
+        return self.authenticate_cached(method, metadata)
 
-    def check(self, caller: Caller, method: str, metadata: Metadata) -> None:
+    def authorize(self, caller: Caller, method: str, metadata: Metadata) -> None:
         """Refuse what is for admins alone: there are none."""
         del metadata
         _require_reach(caller, method, _NOBODY)
 
 
-class _Pass:
+class _Session:
     """A credential that was used here, as it was last seen."""
 
     def __init__(self, credential: Credential) -> None:
@@ -109,15 +109,15 @@ class _Pass:
         return self.credential.ended(clock.now())
 
 
-class CredentialGate(Gate):
+class TokenAuthenticator(Authenticator):
     """Believes tokens."""
 
     def __init__(self, store: Store) -> None:
         """Find credentials in `store`."""
         self._store = store
-        self._lately: dict[bytes, _Pass] = {}
+        self._by_token: dict[bytes, _Session] = {}
         # Every pass that somebody holds, an open stream for one, whether it was used lately or not.
-        self._passes: WeakValueDictionary[str, _Pass] = WeakValueDictionary()
+        self._sessions: WeakValueDictionary[str, _Session] = WeakValueDictionary()
         self._seen: int | None = None
         self._asked = -TRUST_SECONDS
 
@@ -134,27 +134,27 @@ class CredentialGate(Gate):
         finally:
             following.cancel()
 
-    def admit_now(self, method: str, metadata: Metadata) -> Caller | None:
+    def authenticate_cached(self, method: str, metadata: Metadata) -> Caller | None:
         """The caller, by a token that was used here lately."""
-        known = self._lately.get(token_hash(_token(metadata))) if self._trusted else None
+        known = self._by_token.get(token_hash(_token(metadata))) if self._is_fresh else None
         return self._caller(known, method) if known else None
 
-    async def admit(self, method: str, metadata: Metadata) -> Caller:
+    async def authenticate(self, method: str, metadata: Metadata) -> Caller:
         """The caller, by a token that the store knows."""
         return self._caller(await self._find(token_hash(_token(metadata))), method)
 
-    def check(self, caller: Caller, method: str, metadata: Metadata) -> None:
+    def authorize(self, caller: Caller, method: str, metadata: Metadata) -> None:
         """Refuse an ended token, a caller that says it is another, and what its role may not."""
-        if self._passes[caller.credential_id].ended:  # the caller holds it
+        if self._sessions[caller.credential_id].ended:  # the caller holds it
             raise credential_ended()
-        _compare(caller, claimed(metadata))
+        _compare(caller, declared_identity(metadata))
         _require_reach(caller, method)
 
     @property
-    def _trusted(self) -> bool:
+    def _is_fresh(self) -> bool:
         return time.monotonic() - self._asked < TRUST_SECONDS
 
-    async def _find(self, hashed: bytes) -> _Pass:
+    async def _find(self, hashed: bytes) -> _Session:
         """A pass as the store has it now: where something changed meanwhile, it is read again."""
         while True:
             seen = self._seen
@@ -164,15 +164,15 @@ class CredentialGate(Gate):
             if seen == self._seen:
                 return self._keep(hashed, found)
 
-    def _keep(self, hashed: bytes, credential: Credential) -> _Pass:
-        kept = self._passes.setdefault(credential.credential_id, _Pass(credential))
+    def _keep(self, hashed: bytes, credential: Credential) -> _Session:
+        kept = self._sessions.setdefault(credential.credential_id, _Session(credential))
         kept.credential = credential
-        if len(self._lately) >= MOST_KEPT:
-            self._lately.clear()
-        self._lately[hashed] = kept
+        if len(self._by_token) >= MOST_KEPT:
+            self._by_token.clear()
+        self._by_token[hashed] = kept
         return kept
 
-    def _caller(self, known: _Pass, method: str) -> Caller:
+    def _caller(self, known: _Session, method: str) -> Caller:
         credential = known.credential
         return Caller(
             team_id=credential.team_id,
@@ -183,11 +183,11 @@ class CredentialGate(Gate):
             check_live=lambda: self._check_live(known),
         )
 
-    def _check_live(self, known: _Pass) -> None:
+    def _check_live(self, known: _Session) -> None:
         """Refuse to go on with a pass that has ended, or that could not be looked after."""
         if known.ended:
             raise credential_ended()
-        if not self._trusted:
+        if not self._is_fresh:
             raise UnavailableError(
                 Reason.STORE_UNAVAILABLE,
                 "the store did not answer whether the token is still good: try again",
@@ -216,7 +216,7 @@ class CredentialGate(Gate):
 
         self._seen, changed = await self._store.read(SERVERS, query)
         for credential in changed:
-            known = self._passes.get(credential.credential_id)
+            known = self._sessions.get(credential.credential_id)
             if known:
                 known.credential = credential
         self._asked = asked
@@ -226,16 +226,16 @@ class CredentialGate(Gate):
 
         Where nothing can be trusted any more that is all of them.
         """
-        if not self._trusted:
+        if not self._is_fresh:
             self._store.bells.ring_all()
             return
-        for known in list(self._passes.values()):
+        for known in list(self._sessions.values()):
             if known.ended and not known.told:
                 known.told = True
                 self._store.bells.ring_team(known.credential.team_id)
 
 
-def claimed(metadata: Metadata) -> dict[str, str]:
+def declared_identity(metadata: Metadata) -> dict[str, str]:
     """The team and the agent that a call's metadata names.
 
     Raises InvalidArgumentError `INVALID_CALLER` for an id that is no id, is not UTF-8, or is given

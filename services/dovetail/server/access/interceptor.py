@@ -16,7 +16,7 @@ import structlog
 from grpc.aio import ServerInterceptor, ServicerContext
 
 from dovetail.server.access.audit import Audit
-from dovetail.server.access.authentication import Gate
+from dovetail.server.access.authentication import Authenticator
 from dovetail.server.access.caller import Caller, current_caller
 from dovetail.server.access.line_limit import LineLimit
 from dovetail.server.edge.intake import Intake, request_bytes_max
@@ -43,13 +43,13 @@ Context = ServicerContext[Any, Any]
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.calls")
 
 
-class CallSeam(ServerInterceptor):
+class CallInterceptor(ServerInterceptor):
     """Makes the caller, guards the request, maps errors, and logs, for Dovetail's own services."""
 
-    def __init__(self, gate: Gate, audit: Audit, intake: Intake) -> None:
-        """Wrap each method once; `gate` says who calls, `audit` is told of refusals."""
+    def __init__(self, authenticator: Authenticator, audit: Audit, intake: Intake) -> None:
+        """Wrap each method once; `authenticator` says who calls, `audit` is told of refusals."""
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        self._door = _Door(gate, audit, intake)
+        self._door = _Door(authenticator, audit, intake)
 
     async def close(self, seconds: float) -> None:
         """Refuse new calls until none has come for a tenth of this time, or for all of it.
@@ -84,8 +84,8 @@ class CallSeam(ServerInterceptor):
 class _Door:
     """Open until the server stops; then it notes that somebody was refused."""
 
-    def __init__(self, gate: Gate, audit: Audit, intake: Intake) -> None:
-        self.gate = gate
+    def __init__(self, authenticator: Authenticator, audit: Audit, intake: Intake) -> None:
+        self.authenticator = authenticator
         self.audit = audit
         self.intake = intake
         self.lines = LineLimit(REFUSAL_LINES_MAX, 1.0, _tell_left_out)
@@ -159,9 +159,11 @@ class _Call:
     async def begin(self) -> None:
         """Make the caller known, and refuse who may not call, before anything of it is read."""
         self._door.pass_through()
-        gate, method, metadata = self._door.gate, self._method, self._metadata
-        self._caller = gate.admit_now(method, metadata) or await gate.admit(method, metadata)
-        gate.check(self._caller, method, metadata)
+        authenticator, method, metadata = self._door.authenticator, self._method, self._metadata
+        self._caller = authenticator.authenticate_cached(
+            method, metadata
+        ) or await authenticator.authenticate(method, metadata)
+        authenticator.authorize(self._caller, method, metadata)
         current_caller.set(self._caller)
         current_permit.set(self._caller.check_live)
 

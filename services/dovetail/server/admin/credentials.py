@@ -126,7 +126,7 @@ class Credentials:
 
         def unit(transaction: Transaction) -> Credential:
             old = _existing(transaction, credential_id)
-            now = transaction.team(SERVERS).clock
+            now = transaction.team(SERVERS).wall_clock
             if old.ended(now):
                 raise FailedPreconditionError(
                     Reason.CREDENTIAL_NOT_ROTATABLE,
@@ -152,7 +152,7 @@ class Credentials:
             old = _existing(transaction, credential_id)
             if old.revoke_time is not None:
                 return old, False
-            now = transaction.team(SERVERS).now
+            now = transaction.team(SERVERS).stamp
             new = replace(old, revoke_time=now, revoker_id=caller.credential_id)
             return _change(transaction, new), True
 
@@ -232,9 +232,9 @@ def _new(transaction: Transaction, draft: Draft, creator_id: str) -> Credential:
         agent_id=draft.agent_id,
         role=Role(draft.role),
         description=draft.description,
-        create_time=servers.now,
+        create_time=servers.stamp,
         lifetime=lifetime,
-        expire_time=None if lifetime is None else servers.clock + lifetime,
+        expire_time=None if lifetime is None else servers.wall_clock + lifetime,
         revoke_time=None,
         creator_id=creator_id,
         revoker_id="",

@@ -9,7 +9,12 @@ from dovetail.admin.v1 import admin_pb2_grpc as pb_grpc
 from dovetail.server.access.caller import current_caller
 from dovetail.server.admin.credentials import Credentials, Draft, Listing
 from dovetail.server.admin.teams import Teams
-from dovetail.server.edge.convert import binding, duration_micros, optional_timestamp, timestamp
+from dovetail.server.edge.convert import (
+    duration_micros,
+    optional_timestamp,
+    page_fingerprint,
+    timestamp,
+)
 from dovetail.server.edge.paging import Paging
 from dovetail.server.store.tables.credentials import Credential, Team
 
@@ -87,7 +92,7 @@ def _paging(request: pb.ListTeamsRequest | pb.ListCredentialsRequest) -> Paging:
     return Paging(
         page_size=request.page_size,
         page_token=request.page_token,
-        binding=binding("", request),
+        binding=page_fingerprint("", request),
     )
 
 

@@ -34,7 +34,7 @@ LIGHT = 4_096
 T = TypeVar("T")
 
 
-def micros(field: str, time: Timestamp) -> int:
+def timestamp_micros(field: str, time: Timestamp) -> int:
     """A time in microseconds since 1970 UTC; what lies below a microsecond is cut off."""
     with Checks() as check:
         check.number(f"{field}.seconds", time.seconds, EARLIEST_SECONDS, LATEST_SECONDS)
@@ -45,14 +45,14 @@ def micros(field: str, time: Timestamp) -> int:
 def time_range(field: str, times: types_pb2.TimeRange) -> TimeRange:
     """A span of time."""
     return TimeRange(
-        start=optional_micros(f"{field}.start_time", times, "start_time"),
-        end=optional_micros(f"{field}.end_time", times, "end_time"),
+        start=optional_timestamp_micros(f"{field}.start_time", times, "start_time"),
+        end=optional_timestamp_micros(f"{field}.end_time", times, "end_time"),
     )
 
 
-def optional_micros(field: str, message: Message, name: str) -> int | None:
+def optional_timestamp_micros(field: str, message: Message, name: str) -> int | None:
     """A Timestamp of a message in microseconds; None where it is unset."""
-    return micros(field, getattr(message, name)) if message.HasField(name) else None
+    return timestamp_micros(field, getattr(message, name)) if message.HasField(name) else None
 
 
 def receipt_message(receipt: Receipt) -> types_pb2.Receipt:
@@ -148,7 +148,7 @@ async def converted(weight: int, convert: Callable[[], T]) -> T:
     return convert() if weight <= LIGHT else await asyncio.to_thread(convert)
 
 
-def repeat(request_id: str, request: Message) -> IdempotencyKey | None:
+def idempotency_key(request_id: str, request: Message) -> IdempotencyKey | None:
     """How a repeat of this request is known; None where the caller gave no `request_id`."""
     if not request_id:
         return None
@@ -162,7 +162,7 @@ def repeat(request_id: str, request: Message) -> IdempotencyKey | None:
     )
 
 
-def binding(team_id: str, request: Message) -> bytes:
+def page_fingerprint(team_id: str, request: Message) -> bytes:
     """What a page token is bound to: the team, and the request without its page."""
     bound = type(request)()
     bound.CopyFrom(request)

@@ -9,7 +9,7 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.errors import NotFoundError, Reason
-from dovetail.server.preconditions import check_reached, check_repeat
+from dovetail.server.preconditions import check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, deliveries, messages, tasks
@@ -29,13 +29,13 @@ from dovetail.server.store.transaction import Snapshot, Transaction
 
 MOST_RECIPIENTS = 1_000
 MOST_SEQUENCES = 1_000
-BITE = 1_000
+ACKNOWLEDGED_MAX = 1_000
 SUBJECT_CHARACTERS = 512
 LARGEST_SEQUENCE = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
+class OutgoingMessage:
     """A message as its sender asks for it. `size` is that of the request, in bytes."""
 
     recipient_ids: Sequence[str]
@@ -67,7 +67,7 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
+class MessageQuery:
     """Which messages to list."""
 
     recipient_id: str
@@ -86,7 +86,7 @@ class Inboxes:
         """Keep messages in `store`."""
         self._store = store
 
-    async def send(self, caller: Caller, draft: Draft) -> Sent:
+    async def send(self, caller: Caller, draft: OutgoingMessage) -> Sent:
         """Write one message and a delivery for each recipient, in one commit."""
         sender_id = caller.require_agent("sending")
         _check_draft(draft)
@@ -140,7 +140,7 @@ class Inboxes:
             agents.touch(transaction, caller.team_id, caller.agent_id)
             count = 0
             for span in wanted.spans():
-                most = BITE - count
+                most = ACKNOWLEDGED_MAX - count
                 if most:
                     count += deliveries.acknowledge(
                         transaction, caller.team_id, agent_id, span, most
@@ -152,7 +152,7 @@ class Inboxes:
         while True:
             count, left = await self._store.write(caller.team_id, bite)
             total += count
-            if count < BITE:
+            if count < ACKNOWLEDGED_MAX:
                 return total, left
 
     async def get(self, caller: Caller, message_id: str) -> Record:
@@ -189,7 +189,7 @@ class Inboxes:
         return await self._store.read(caller.team_id, query)
 
     async def page(
-        self, caller: Caller, listing: Listing, paging: Paging
+        self, caller: Caller, listing: MessageQuery, paging: Paging
     ) -> tuple[list[Record], str]:
         """A page of messages with their receipts, and the token of the next."""
         with Checks() as check:
@@ -235,7 +235,7 @@ def check_filter(check: Checks, filter: MessageFilter) -> None:
     check.time_range("filter.create_time", filter.create_time)
 
 
-def _check_draft(draft: Draft) -> None:
+def _check_draft(draft: OutgoingMessage) -> None:
     with Checks() as check:
         count = len(draft.recipient_ids)
         if not 1 <= count <= MOST_RECIPIENTS:
@@ -274,7 +274,7 @@ def _earlier(transaction: Transaction, caller: Caller, repeat: IdempotencyKey) -
     if found is None:
         return None
     sent, request_hash = found
-    check_repeat(repeat, request_hash)
+    check_same_request(repeat, request_hash)
     return sent
 
 
@@ -294,7 +294,7 @@ def _shown_to(caller: Caller, message: Message) -> Sequence[str]:
     return [caller.agent_id] if caller.agent_id in message.recipient_ids else []
 
 
-def _thread(transaction: Transaction, caller: Caller, draft: Draft) -> str:
+def _thread(transaction: Transaction, caller: Caller, draft: OutgoingMessage) -> str:
     if not draft.in_reply_to:
         return draft.thread_id
     number = message_number(draft.in_reply_to)

@@ -23,7 +23,7 @@ LONGEST_WAIT_SECONDS = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class ReceiveRequest:
     """What a caller wants of an inbox. `max_wait` is in microseconds, `max_messages` 0 for 50."""
 
     acknowledgement: Acknowledgement
@@ -56,7 +56,7 @@ class Receiver:
         self._closing.set()
         self._store.bells.ring_all()
 
-    async def receive(self, caller: Caller, request: Request) -> Received:
+    async def receive(self, caller: Caller, request: ReceiveRequest) -> Received:
         """Acknowledge, then answer what is not acknowledged, waiting for the first of it."""
         acknowledgement = request.acknowledgement
         agent_id = acknowledgement.agent_id or caller.require_agent("a request without an agent_id")
@@ -77,7 +77,7 @@ class Receiver:
         )
 
     async def _wait(
-        self, caller: Caller, agent_id: str, request: Request
+        self, caller: Caller, agent_id: str, request: ReceiveRequest
     ) -> tuple[Sequence[Delivery], int]:
         """What is not acknowledged, as soon as there is something or the time has passed."""
         clock = asyncio.get_running_loop().time
@@ -92,7 +92,7 @@ class Receiver:
                 await bell.wait(end - clock())
 
     async def _look(
-        self, caller: Caller, agent_id: str, request: Request
+        self, caller: Caller, agent_id: str, request: ReceiveRequest
     ) -> tuple[Sequence[Delivery], int]:
         """The first that is asked for, found in steps; and how many are unacknowledged.
 
@@ -109,7 +109,7 @@ class Receiver:
 
 
 def _page(
-    snapshot: Snapshot, inbox: tuple[str, str], request: Request, after: int
+    snapshot: Snapshot, inbox: tuple[str, str], request: ReceiveRequest, after: int
 ) -> tuple[InboxPage, int]:
     """What comes after a sequence in an inbox (its team, its agent), and what it has in all."""
     team_id, agent_id = inbox
@@ -126,7 +126,7 @@ def _page(
     return inboxes.page(snapshot, page), agent.unacknowledged_count
 
 
-def _check(agent_id: str, request: Request) -> None:
+def _check(agent_id: str, request: ReceiveRequest) -> None:
     with Checks() as check:
         check.id("agent_id", agent_id)
         if not 0 <= request.max_wait <= LONGEST_WAIT_SECONDS * MICROS:

@@ -12,12 +12,12 @@ from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc as pb_grpc
 from dovetail.server.access.caller import Caller, current_caller
 from dovetail.server.edge.convert import (
-    binding,
     converted,
     duration_micros,
+    idempotency_key,
     optional_struct,
+    page_fingerprint,
     receipt_message,
-    repeat,
     struct_json,
     time_range,
     timestamp,
@@ -25,8 +25,14 @@ from dovetail.server.edge.convert import (
 from dovetail.server.edge.paging import Paging
 from dovetail.server.messaging import receiving
 from dovetail.server.messaging.agents import Directory
-from dovetail.server.messaging.inboxes import Acknowledgement, Draft, Inboxes, Listing, Record
-from dovetail.server.messaging.subscriptions import Response, Subscriptions, Wish
+from dovetail.server.messaging.inboxes import (
+    Acknowledgement,
+    Inboxes,
+    MessageQuery,
+    OutgoingMessage,
+    Record,
+)
+from dovetail.server.messaging.subscriptions import Response, SubscribeRequest, Subscriptions
 from dovetail.server.store.tables.agents import Agent
 from dovetail.server.store.tables.inboxes import Delivery
 from dovetail.server.store.tables.messages import (
@@ -109,7 +115,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         self, request: pb.ReceiveMessagesRequest, context: Context
     ) -> pb.ReceiveMessagesResponse:
         """Acknowledge, then answer what waits."""
-        wanted = receiving.Request(
+        wanted = receiving.ReceiveRequest(
             acknowledgement=Acknowledgement(
                 agent_id=request.agent_id,
                 sequences=list(request.acknowledge_sequences),
@@ -166,7 +172,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
     ) -> pb.ListMessagesResponse:
         """Answer a page of messages."""
         caller = current_caller.get()
-        listing = Listing(
+        listing = MessageQuery(
             recipient_id=request.recipient_id,
             states=list(request.states),
             filter=_filter(request.filter),
@@ -186,13 +192,13 @@ def _paging(
     return Paging(
         page_size=request.page_size,
         page_token=request.page_token,
-        binding=binding(caller.team_id, request),
+        binding=page_fingerprint(caller.team_id, request),
     )
 
 
-def _draft(request: pb.SendMessageRequest) -> Draft:
+def _draft(request: pb.SendMessageRequest) -> OutgoingMessage:
     data_json = struct_json("data", request.data) if request.HasField("data") else None
-    return Draft(
+    return OutgoingMessage(
         recipient_ids=list(request.recipient_ids),
         content=Content(
             subject=request.subject,
@@ -205,13 +211,13 @@ def _draft(request: pb.SendMessageRequest) -> Draft:
         in_reply_to=request.in_reply_to,
         task_id=request.task_id,
         size=request.ByteSize(),
-        repeat=repeat(request.request_id, request),
+        repeat=idempotency_key(request.request_id, request),
     )
 
 
-def _wish(request: pb.SubscribeInboxRequest) -> Wish:
+def _wish(request: pb.SubscribeInboxRequest) -> SubscribeRequest:
     resumes = request.WhichOneof("start") == "after_sequence"
-    return Wish(
+    return SubscribeRequest(
         agent_id=request.agent_id,
         position=request.position,
         after_sequence=request.after_sequence if resumes else None,

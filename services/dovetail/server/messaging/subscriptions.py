@@ -44,7 +44,7 @@ class Mark(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class SubscribeRequest:
     """What a subscriber asks for. `after_sequence` is None where it names a position."""
 
     agent_id: str
@@ -86,7 +86,7 @@ class Subscriptions:
         self._closing.set()
         self._store.bells.ring_all()
 
-    async def open(self, caller: Caller, wish: Wish) -> AsyncGenerator[Response]:
+    async def open(self, caller: Caller, wish: SubscribeRequest) -> AsyncGenerator[Response]:
         """The stream: backlog, a mark, then what arrives. It ends by UnavailableError alone."""
         agent_id = wish.agent_id or caller.require_agent("a subscription without an agent_id")
         _check(agent_id, wish)
@@ -124,7 +124,9 @@ class Subscriptions:
 class _Stream:
     """Where one stream stands in its inbox."""
 
-    def __init__(self, store: Store, team_id: str, wish: Wish, cursor: int, slot: Slot) -> None:
+    def __init__(
+        self, store: Store, team_id: str, wish: SubscribeRequest, cursor: int, slot: Slot
+    ) -> None:
         self._store = store
         self._team_id = team_id
         self._agent_id = wish.agent_id
@@ -203,7 +205,7 @@ def _is_large(deliveries: Sequence[Delivery]) -> bool:
     return len(content.body) + len(content.data_json or "") > SMALL_CHARACTERS_MAX
 
 
-def _check(agent_id: str, wish: Wish) -> None:
+def _check(agent_id: str, wish: SubscribeRequest) -> None:
     with Checks() as check:
         check.id("agent_id", agent_id)
         check.enum("position", wish.position, StartPosition)
@@ -213,7 +215,7 @@ def _check(agent_id: str, wish: Wish) -> None:
             check_filter(check, wish.filter)
 
 
-def _start(wish: Wish, last_sequence: int) -> int:
+def _start(wish: SubscribeRequest, last_sequence: int) -> int:
     if wish.after_sequence is not None:
         check_reached(wish.after_sequence, last_sequence)
         return wish.after_sequence

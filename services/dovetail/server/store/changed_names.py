@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dovetail.server.store.engines.wakeups import QUEUE, Inbox
+from dovetail.server.store.engines.wakeups import QUEUE, WakeKey
 from dovetail.server.store.schema import DeliveryRow, TeamRow
 from dovetail.server.store.transaction import Snapshot
 
@@ -33,12 +33,12 @@ class Changes:
     """How far each watched team is now, and the inboxes and queues that changed since."""
 
     counters: dict[str, Counters] = field(default_factory=dict[str, Counters])
-    names: set[Inbox] = field(default_factory=set[Inbox])
+    names: set[WakeKey] = field(default_factory=set[WakeKey])
 
 
-def since(snapshot: Snapshot, seen: dict[str, Counters], watched: Iterable[Inbox]) -> Changes:
+def since(snapshot: Snapshot, seen: dict[str, Counters], watched: Iterable[WakeKey]) -> Changes:
     """What of all that is watched changed since `seen`. Of a team not seen before, all did."""
-    by_team: dict[str, list[Inbox]] = {}
+    by_team: dict[str, list[WakeKey]] = {}
     for each in watched:
         by_team.setdefault(each[0], []).append(each)
     found = Changes(counters=_counters(snapshot, sorted(by_team)))
@@ -66,7 +66,7 @@ def _counters(snapshot: Snapshot, team_ids: list[str]) -> dict[str, Counters]:
     return found
 
 
-def _receivers(snapshot: Snapshot, team_id: str, after: int) -> list[Inbox]:
+def _receivers(snapshot: Snapshot, team_id: str, after: int) -> list[WakeKey]:
     """The inboxes that got the messages after a number."""
     query = DeliveryRow.select(DeliveryRow.agent_id).where(
         DeliveryRow.team_id == team_id, DeliveryRow.message_number > after

@@ -1,12 +1,12 @@
-"""Crews: threads that take waiting jobs in groups, and answer each group at once.
+"""Executors: threads that take waiting jobs in groups, and resolve each group at once.
 
-This is the boundary between the event loop and threads that wait for disks. Jobs wait in lanes; one
-lane is served by one thread at a time, in order of arrival.
+This is the boundary between the event loop and threads that wait for disks. Jobs wait in
+partitions; one partition is served by one thread at a time, in order of arrival.
 
 A thread may wait without a bound, for a lock file or a database that stands still. Callers do not:
-the event loop answers them when they have waited long enough, and at the end of the server. A lane
-that is blocked (another session holds its team) is put aside and tried again after a pause; at most
-half of the threads try such lanes, so that the others are served meanwhile.
+the event loop answers them when they have waited long enough, and at the end of the server. A
+partition that is blocked (another session holds its team) is put aside and tried again after a
+pause; at most half of the threads try such partitions, so that the others are served meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from dovetail.server.errors import DovetailError, Reason, UnavailableError
 
 MOST_WAITING = 10_000
-PATIENCE_SECONDS = 30.0
+JOB_TIMEOUT_SECONDS = 30.0
 OBSTACLE_SECONDS = 5.0
 BLOCKED_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.05
@@ -38,7 +38,7 @@ PROBES = "\0probes"
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A function to be run by a crew, and what came of it."""
+    """A function to be run by a executor, and what came of it."""
 
     team_id: str
     work: Callable[[Any], Any]
@@ -67,7 +67,7 @@ class LaneBlockedError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duties:
-    """What the threads of a crew do.
+    """What the threads of an executor do.
 
     `run` does a group of jobs. `begin` and `end` open and close what a thread needs. `obstacle`
     says what keeps the threads from going on, as far as that is known; it never waits.
@@ -79,17 +79,17 @@ class Duties:
     obstacle: Callable[[], str]
 
 
-class Crew:
+class GroupExecutor:
     """Some threads that run groups of jobs. It serves the event loop on which it was made."""
 
     def __init__(self, name: str, threads: int, largest_group: int, duties: Duties) -> None:
         """Start `threads` threads."""
         self._duties = duties
         self._largest = largest_group
-        self._lanes: dict[str, deque[Job]] = {}
+        self._partitions: dict[str, deque[Job]] = {}
         self._served: set[str] = set()
         self._ready: deque[str] = deque()
-        # Lanes that were blocked: how long each pauses, those that pause, those to be tried again.
+        # Blocked partitions: how long each pauses, those that pause, those to be tried again.
         self._pauses: dict[str, float] = {}
         self._aside: list[tuple[float, str]] = []
         self._again: deque[str] = deque()
@@ -111,19 +111,19 @@ class Crew:
         for thread in self._threads:
             thread.start()
 
-    async def do(self, lane: str, team_id: str, work: Callable[[Any], Any]) -> Any:
-        """Have the function run with what the crew's `run` gives it, and await its answer."""
+    async def do(self, partition: str, team_id: str, work: Callable[[Any], Any]) -> Any:
+        """Have the function run with what the executor's `run` gives it, and await its answer."""
         job = Job(team_id, work, self._loop.create_future(), self._loop.time())
         with self._changed:
             if self._stopping or self._given_up:
                 raise UnavailableError(Reason.SERVER_STOPPING, "the server is stopping")
-            if self._waiting >= MOST_WAITING and lane != PROBES:
+            if self._waiting >= MOST_WAITING and partition != PROBES:
                 raise busy(f"{self._waiting:,} calls wait for the store")
             self._waiting += 1
-            self._lanes.setdefault(lane, deque()).append(job)
-            if lane not in self._served:
-                self._served.add(lane)
-                (self._again if lane in self._pauses else self._ready).append(lane)
+            self._partitions.setdefault(partition, deque()).append(job)
+            if partition not in self._served:
+                self._served.add(partition)
+                (self._again if partition in self._pauses else self._ready).append(partition)
                 self._changed.notify()
         self._pending.add(job)
         if self._sweeper is None:
@@ -164,7 +164,7 @@ class Crew:
     def _sweep(self) -> None:
         """Give up on jobs that a stuck store does not answer. One timer, not one for each job."""
         self._sweeper = None
-        now, patience = self._loop.time(), f"for {PATIENCE_SECONDS:.0f} s"
+        now, patience = self._loop.time(), f"for {JOB_TIMEOUT_SECONDS:.0f} s"
         late = now - self._patience(now)
         for job in self._pending:
             if job.since < late and not job.future.done():
@@ -176,7 +176,7 @@ class Crew:
         """How long a job may wait: where it is known what all wait for, nobody waits for long."""
         if not self._duties.obstacle():
             self._obstructed_since = None
-            return PATIENCE_SECONDS
+            return JOB_TIMEOUT_SECONDS
         if self._obstructed_since is None:
             self._obstructed_since = now
         return (
@@ -189,62 +189,62 @@ class Crew:
     def _work(self) -> None:
         with contextlib.suppress(Exception):  # Tried again, and told, when there is work to do.
             self._duties.begin()
-        while (lane := self._next_lane()) is not None:
-            self._gather(lane)
-            jobs = self._take(lane)
-            done = self._run(lane, jobs)
+        while (partition := self._next_partition()) is not None:
+            self._linger(partition)
+            jobs = self._take(partition)
+            done = self._run(partition, jobs)
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 self._loop.call_soon_threadsafe(_resolve, done)
-            self._leave(lane, len(jobs))
+            self._yield_partition(partition, len(jobs))
         self._duties.end()
 
-    def _run(self, lane: str, jobs: list[Job]) -> list[Job]:
+    def _run(self, partition: str, jobs: list[Job]) -> list[Job]:
         """Run a group; those whose callers are to be answered now."""
-        blocked = lane in self._pauses
+        blocked = partition in self._pauses
         try:
             self._duties.run(jobs)
         except LaneBlockedError as error:
-            return self._put_back(lane, jobs, error.refusal)
-        except Exception as error:  # noqa: BLE001 - a crew must not lose a thread
+            return self._put_back(partition, jobs, error.refusal)
+        except Exception as error:  # noqa: BLE001 - a executor must not lose a thread
             for job in jobs:
                 job.error = job.error or error
         if blocked:
             with self._changed:
-                self._pauses.pop(lane, None)
+                self._pauses.pop(partition, None)
         return jobs
 
-    def _put_back(self, lane: str, jobs: list[Job], refusal: DovetailError) -> list[Job]:
-        """Have a blocked lane pause, with those of its jobs that may still wait."""
+    def _put_back(self, partition: str, jobs: list[Job], refusal: DovetailError) -> list[Job]:
+        """Have a blocked partition pause, with those of its jobs that may still wait."""
         late = self._loop.time() - BLOCKED_SECONDS
         over = [job for job in jobs if job.since < late or job.abandoned]
         for job in over:
             job.error = refusal
         again = [job for job in jobs if job not in over]
         with self._changed:
-            self._lanes[lane].extendleft(reversed(again))
+            self._partitions[partition].extendleft(reversed(again))
             self._waiting += len(again)
-            pause = 2 * self._pauses.get(lane, FIRST_PAUSE_SECONDS / 2)
+            pause = 2 * self._pauses.get(partition, FIRST_PAUSE_SECONDS / 2)
             if len(self._pauses) > MOST_WAITING:
                 self._pauses.clear()
-            self._pauses[lane] = min(pause, LONGEST_PAUSE_SECONDS)
+            self._pauses[partition] = min(pause, LONGEST_PAUSE_SECONDS)
         return over
 
-    def _next_lane(self) -> str | None:
+    def _next_partition(self) -> str | None:
         with self._changed:
-            while (lane := self._choose()) is None:
+            while (partition := self._choose()) is None:
                 if self._stopping:
                     return None
                 self._changed.wait(self._until_next())
-            return lane
+            return partition
 
     def _choose(self) -> str | None:
-        """A lane whose turn it is: of the blocked ones, for some of the threads, or of the rest."""
+        """A partition whose turn it is: a blocked one for some threads, or one of the rest."""
         while self._aside and self._aside[0][0] <= time.monotonic():
             self._again.append(heapq.heappop(self._aside)[1])
         if self._again and len(self._tried) < self._most_tried:
-            lane = self._again.popleft()
-            self._tried.add(lane)
-            return lane
+            partition = self._again.popleft()
+            self._tried.add(partition)
+            return partition
         return self._ready.popleft() if self._ready else None
 
     def _until_next(self) -> float | None:
@@ -253,49 +253,49 @@ class Crew:
             return None
         return max(0.0, self._aside[0][0] - time.monotonic())
 
-    def _gather(self, lane: str) -> None:
+    def _linger(self, partition: str) -> None:
         """Let a group grow for a moment, where the last one was large: pure loss for one caller."""
-        expected = self._last_size.get(lane, 0)
+        expected = self._last_size.get(partition, 0)
         if expected < BUSY_GROUP:
             return
         for _ in range(GATHER_TIMES):
-            if len(self._lanes[lane]) >= expected:
+            if len(self._partitions[partition]) >= expected:
                 return
             time.sleep(GATHER_SECONDS)
 
-    def _take(self, lane: str) -> list[Job]:
+    def _take(self, partition: str) -> list[Job]:
         with self._changed:
-            queue = self._lanes[lane]
+            queue = self._partitions[partition]
             jobs = [queue.popleft() for _ in range(min(len(queue), self._largest))]
             self._waiting -= len(jobs)
             return jobs
 
-    def _leave(self, lane: str, size: int) -> None:
+    def _yield_partition(self, partition: str, size: int) -> None:
         with self._changed:
-            if lane in self._tried:
-                self._tried.discard(lane)
-                self._changed.notify()  # Another may now try a blocked lane.
-            if not self._lanes[lane]:
-                self._served.discard(lane)
-                del self._lanes[lane]
-                self._remember(lane, size)
-            elif lane in self._pauses:
-                due = time.monotonic() + self._pauses[lane]
-                heapq.heappush(self._aside, (due, lane))
+            if partition in self._tried:
+                self._tried.discard(partition)
+                self._changed.notify()  # Another may now try a blocked partition.
+            if not self._partitions[partition]:
+                self._served.discard(partition)
+                del self._partitions[partition]
+                self._remember(partition, size)
+            elif partition in self._pauses:
+                due = time.monotonic() + self._pauses[partition]
+                heapq.heappush(self._aside, (due, partition))
                 self._changed.notify()
             else:
-                self._remember(lane, size)
-                self._ready.append(lane)
+                self._remember(partition, size)
+                self._ready.append(partition)
                 self._changed.notify()
 
-    def _remember(self, lane: str, size: int) -> None:
-        self._last_size[lane] = size
+    def _remember(self, partition: str, size: int) -> None:
+        self._last_size[partition] = size
         if len(self._last_size) > MOST_WAITING:
             self._last_size.clear()
 
 
 def busy(message: str) -> DovetailError:
-    """Too much waits, or for too long. What a crew has begun by then may still be done."""
+    """Too much waits, or for too long. What a executor has begun by then may still be done."""
     return UnavailableError(Reason.STORE_BUSY, message, retry_after=0.5)
 
 

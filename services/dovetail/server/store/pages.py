@@ -26,7 +26,7 @@ class Page(NamedTuple, Generic[T]):
     after: Any
 
 
-def fitting(sized: Iterable[tuple[T, int]], most_bytes: int) -> list[T]:
+def take_bytes(sized: Iterable[tuple[T, int]], most_bytes: int) -> list[T]:
     """Of pairs of an item and its size, the first items that together fit; at least one."""
     items: list[T] = []
     total = 0

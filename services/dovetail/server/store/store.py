@@ -27,10 +27,10 @@ from dovetail.server.errors import (
 )
 from dovetail.server.store import changed_names
 from dovetail.server.store.changed_names import Counters
-from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, Inbox, StoreOpenError
+from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, StoreOpenError, WakeKey
 from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.engines.wakeups import Bells
-from dovetail.server.store.executor import PROBES, Crew, Duties, Job, LaneBlockedError
+from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, LaneBlockedError
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Snapshot, Transaction
 
@@ -121,10 +121,10 @@ class Store:
         self._turn = count()
         writing = self._duties(self._write_group, self._engine.obstacle)
         reading = self._duties(self._read_group, _nothing_known)
-        self._writers = Crew("writer", self._engine.writers, LARGEST_GROUP, writing)
-        self._readers = Crew("reader", READERS, LARGEST_READ, reading)
-        self._scanners = Crew("scanner", SCANNERS, 1, reading)
-        self._reporters = Crew("reporter", REPORTERS, 1, reading)
+        self._writers = GroupExecutor("writer", self._engine.writers, LARGEST_GROUP, writing)
+        self._readers = GroupExecutor("reader", READERS, LARGEST_READ, reading)
+        self._scanners = GroupExecutor("scanner", SCANNERS, 1, reading)
+        self._reporters = GroupExecutor("reporter", REPORTERS, 1, reading)
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._comparing: asyncio.Task[None] | None = None
@@ -146,18 +146,18 @@ class Store:
             permit()
             return unit(transaction)
 
-        return cast(T, await self._writers.do(self._engine.lane(team_id), team_id, permitted))
+        return cast(T, await self._writers.do(self._engine.partition(team_id), team_id, permitted))
 
     async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a short query; it sees every write that was answered before this call."""
-        lane = str(next(self._turn) % READERS)
-        return cast(T, await self._readers.do(lane, team_id, query))
+        partition = str(next(self._turn) % READERS)
+        return cast(T, await self._readers.do(partition, team_id, query))
 
     async def scan(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a long query, out of the way of short ones."""
         await self._settle()
-        lane = str(next(self._turn) % SCANNERS)
-        return cast(T, await self._scanners.do(lane, team_id, query))
+        partition = str(next(self._turn) % SCANNERS)
+        return cast(T, await self._scanners.do(partition, team_id, query))
 
     async def report(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a query over very much, one at a time, out of the way of all others."""
@@ -174,8 +174,8 @@ class Store:
 
         For the end of a server: whatever the store waits for, its callers do not.
         """
-        for crew in self._crews:
-            crew.give_up_after(seconds, self._engine.abort)
+        for executor in self._crews:
+            executor.give_up_after(seconds, self._engine.abort)
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Finish what waits, for so many seconds at most, and close the connections.
@@ -185,11 +185,11 @@ class Store:
         if self._comparing:
             self._comparing.cancel()
         await asyncio.to_thread(self._close, time.monotonic() + seconds)
-        for crew in self._crews:
-            crew.refuse_rest()
+        for executor in self._crews:
+            executor.refuse_rest()
 
     @property
-    def _crews(self) -> tuple[Crew, ...]:
+    def _crews(self) -> tuple[GroupExecutor, ...]:
         return self._writers, self._readers, self._scanners, self._reporters
 
     def _duties(self, run: _Run, obstacle: Callable[[], str]) -> Duties:
@@ -208,7 +208,7 @@ class Store:
 
     def _join(self, deadline: float) -> bool:
         """Wait until the deadline for all threads to end; whether they have."""
-        ended = [crew.close(deadline) for crew in self._crews]
+        ended = [executor.close(deadline) for executor in self._crews]
         self._listener.join(max(0.0, deadline - time.monotonic()))
         return all(ended) and not self._listener.is_alive()
 
@@ -226,10 +226,10 @@ class Store:
                 self._engine.announce(rings)
                 self._ring_here(rings)
 
-    def _commit(self, jobs: list[Job]) -> set[Inbox]:
+    def _commit(self, jobs: list[Job]) -> set[WakeKey]:
         if all(job.abandoned for job in jobs):
             return set()
-        if jobs[0].work is _probe:  # Probes have a lane of their own.
+        if jobs[0].work is _probe:  # Probes have a partition of their own.
             with self._engine.probe():
                 return set()
         with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
@@ -313,11 +313,11 @@ class Store:
         while self._engine.is_log_large() and self._loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(SETTLE_STEP_SECONDS)
 
-    def _ring_here(self, inboxes: Iterable[Inbox]) -> None:
+    def _ring_here(self, inboxes: Iterable[WakeKey]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody watches any more
             self._loop.call_soon_threadsafe(self.bells.ring, inboxes)
 
-    def _on_ring(self, inboxes: Iterable[Inbox] | None) -> None:
+    def _on_ring(self, inboxes: Iterable[WakeKey] | None) -> None:
         if inboxes is not None:
             self._ring_here(inboxes)
             return

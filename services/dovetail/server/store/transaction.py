@@ -118,12 +118,12 @@ _SAVE_TEAM = Statement(
 
 
 @dataclass(kw_only=True)
-class Team:
+class TeamCounters:
     """A team's counters while a group of units runs; written back at the commit.
 
-    `now` stamps what is written: it neither runs backwards nor stands still. `clock` is the time
-    itself: what waits for a time waits for this one, or it would not wait at all where a clock was
-    once days ahead.
+    `stamp` is the time of what is written: it neither runs backwards nor stands still.
+    `wall_clock` is the time itself: what waits for a time waits for this one, or it would not wait
+    at all where a clock was once days ahead.
     """
 
     team_id: str
@@ -131,8 +131,8 @@ class Team:
     last_task: int
     last_event: int
     last_time: int
-    now: int
-    clock: int
+    stamp: int
+    wall_clock: int
 
     def next_message(self) -> int:
         """The number of a new message."""
@@ -166,9 +166,9 @@ class Transaction(Snapshot):
         self.followers_left = FOLLOWERS_MAX
         self.rings: set[tuple[str, str]] = set()
         self._lock_team = lock_team
-        self._teams: dict[str, Team] = {}
+        self._teams: dict[str, TeamCounters] = {}
 
-    def team(self, team_id: str) -> Team:
+    def team(self, team_id: str) -> TeamCounters:
         """The team's counters, its row locked until the commit; a team begins to exist here."""
         if team_id not in self._teams:
             row = self.row(self._lock_team, team_id=team_id)
@@ -177,14 +177,14 @@ class Transaction(Snapshot):
                 row = self.row(self._lock_team, team_id=team_id)
             message, task, event, last_time = cast(Row, row)
             now, clock = self.time_of(team_id, last_time)
-            self._teams[team_id] = Team(
+            self._teams[team_id] = TeamCounters(
                 team_id=team_id,
                 last_message=message,
                 last_task=task,
                 last_event=event,
                 last_time=last_time,
-                now=now,
-                clock=clock,
+                stamp=now,
+                wall_clock=clock,
             )
         return self._teams[team_id]
 
@@ -220,7 +220,7 @@ class Transaction(Snapshot):
     def flush(self) -> None:
         """Write the counters back; the last thing before the commit."""
         for team in self._teams.values():
-            team.last_time = team.now
+            team.last_time = team.stamp
             self._execute(
                 _SAVE_TEAM,
                 {field.name: getattr(team, field.name) for field in _TEAM_FIELDS},

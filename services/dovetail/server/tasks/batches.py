@@ -14,18 +14,18 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import recording
-from dovetail.server.tasks.loading import check_acknowledged, no_task
-from dovetail.server.tasks.recording import Act, Changed
-from dovetail.server.tasks.requests import DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, Draft, Options
+from dovetail.server.tasks.loading import check_acknowledged, task_not_found
+from dovetail.server.tasks.recording import Action, TaskChange
+from dovetail.server.tasks.requests import DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, ChangeOptions, NewTask
 
 MOST_TASKS = 1_000
 LONGEST_PATH = 900
 
 
-class Making:
+class TaskBatch:
     """Tasks to be made together. `prefixes` are what the names of each one's fields begin with."""
 
-    def __init__(self, caller: Caller, drafts: Sequence[Draft], prefixes: Sequence[str]) -> None:
+    def __init__(self, caller: Caller, drafts: Sequence[NewTask], prefixes: Sequence[str]) -> None:
         """Begin."""
         self._caller = caller
         self._drafts = drafts
@@ -41,19 +41,23 @@ class Making:
             twice = next(each for each in given if given.count(each) > 1)
             check.refuse("requests", f"task_id {twice!r} is given twice")
 
-    def write(self, transaction: Transaction, options: Options) -> list[Changed]:
+    def write(self, transaction: Transaction, options: ChangeOptions) -> list[TaskChange]:
         """Make them all, or refuse before anything is written."""
         self._require(transaction, options)
-        made: list[Changed] = []
+        made: list[TaskChange] = []
         for draft in self._drafts:
-            act = Act(caller=self._caller, verb=TaskVerb.CREATE, options=options)
-            made.append(recording.write(transaction, act, None, self._task(transaction, draft)))
-            options = Options(notify=options.notify)  # the first remembers and acknowledges for all
+            act = Action(caller=self._caller, verb=TaskVerb.CREATE, options=options)
+            made.append(
+                recording.record_change(transaction, act, None, self._task(transaction, draft))
+            )
+            options = ChangeOptions(
+                notify=options.notify
+            )  # the first remembers and acknowledges for all
         edges = [(each.task.task_id, on) for each in made for on in each.task.depends_on]
         dependencies.add(transaction, self._caller.team_id, edges)
         return made
 
-    def _require(self, snapshot: Snapshot, options: Options) -> None:
+    def _require(self, snapshot: Snapshot, options: ChangeOptions) -> None:
         """Refuse what does not fit what is there."""
         team_id, others = self._caller.team_id, set[str]()
         for prefix, draft in zip(self._prefixes, self._drafts, strict=True):
@@ -83,7 +87,7 @@ class Making:
         }
         unknown = dependencies.unknown(snapshot, self._caller.team_id, list(named))
         if unknown:
-            raise no_task(named[unknown[0]], unknown[0])
+            raise task_not_found(named[unknown[0]], unknown[0])
 
     def _require_order(self) -> None:
         """They must not wait for each other, or be part of each other, in a circle."""
@@ -96,7 +100,7 @@ class Making:
             except CycleError as error:
                 raise cycle("requests", error.args[1][::-1]) from error
 
-    def _task(self, transaction: Transaction, draft: Draft) -> Task:
+    def _task(self, transaction: Transaction, draft: NewTask) -> Task:
         team_id = self._caller.team_id
         team = transaction.team(team_id)
         number = team.next_task()
@@ -119,9 +123,9 @@ class Making:
             outcome_text="",
             outcome_json=None,
             attempt=0,
-            create_time=team.now,
-            update_time=team.now,
-            assign_time=team.now if draft.assignee_id else None,
+            create_time=team.stamp,
+            update_time=team.stamp,
+            assign_time=team.stamp if draft.assignee_id else None,
             start_time=None,
             end_time=None,
             due_time=draft.due_time,

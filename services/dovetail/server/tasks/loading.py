@@ -14,21 +14,21 @@ from dovetail.server.errors import (
     NotFoundError,
     Reason,
 )
-from dovetail.server.preconditions import check_reached, check_repeat
+from dovetail.server.preconditions import check_reached, check_same_request
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, events, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
-from dovetail.server.tasks.recording import Act, Changed
-from dovetail.server.tasks.requests import Lease, Options
+from dovetail.server.tasks.recording import Action, TaskChange
+from dovetail.server.tasks.requests import ChangeOptions, Lease
 from dovetail.server.tasks.states import LEASE_VERBS, next_state, owners
 
 Alter = Callable[[Transaction, Task, int], Task | None]
 """From a task and the time now to the task as it shall be; None: nothing changes."""
 
-Then = Callable[[Transaction, Act, Changed], Changed]
+Then = Callable[[Transaction, Action, TaskChange], TaskChange]
 """What else is done in the same commit."""
 
 
@@ -36,26 +36,26 @@ def _nothing(_: Checks) -> None:
     """Nothing more to check."""
 
 
-def _no_more(_: Transaction, __: Act, changed: Changed) -> Changed:
+def _no_more(_: Transaction, __: Action, changed: TaskChange) -> TaskChange:
     """Nothing more to do."""
     return changed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class ChangeRequest:
     """A change of one task to be made: who does what, to which, and what comes of it.
 
     `check` records what is wrong with the request; `then` does what else belongs to the commit.
     """
 
-    act: Act
+    act: Action
     task_id: str
     alter: Alter
     check: Callable[[Checks], None] = _nothing
     then: Then = _no_more
 
 
-async def change(store: Store, wanted: Change) -> Changed:
+async def change_task(store: Store, wanted: ChangeRequest) -> TaskChange:
     """Change one task: find it, alter it, and write what changed with event and notices."""
     with Checks() as check:
         check.id("task_id", wanted.task_id)
@@ -64,36 +64,36 @@ async def change(store: Store, wanted: Change) -> Changed:
     return await store.write(wanted.act.caller.team_id, lambda t: change_in(t, wanted))
 
 
-def change_in(transaction: Transaction, wanted: Change) -> Changed:
+def change_in(transaction: Transaction, wanted: ChangeRequest) -> TaskChange:
     """The same within a transaction, for a request that was checked. Refuses before it writes."""
     act, task_id = wanted.act, wanted.task_id
     caller, options = act.caller, act.options
-    earlier = repeated(transaction, caller, options)
+    earlier = find_repeat(transaction, caller, options)
     if earlier:
         return earlier
     found = tasks.find(transaction, caller.team_id, task_id)
     if found and found.delete_time and act.verb is TaskVerb.DELETE:
-        check_own(caller, act.verb, found)
-        return Changed(task=found)
-    task = existing(transaction, caller.team_id, task_id)
+        check_access(caller, act.verb, found)
+        return TaskChange(task=found)
+    task = require_task(transaction, caller.team_id, task_id)
     if act.verb in LEASE_VERBS:
         _check_lease(transaction, caller.team_id, task, options.lease_token)
-    check_own(caller, act.verb, task)
+    check_access(caller, act.verb, task)
     _check_etag(task, options.etag)
     check_acknowledged(transaction, caller, options)
-    altered = wanted.alter(transaction, task, transaction.team(caller.team_id).now)
+    altered = wanted.alter(transaction, task, transaction.team(caller.team_id).stamp)
     if altered is None:
-        return Changed(task=task)
-    return wanted.then(transaction, act, recording.write(transaction, act, task, altered))
+        return TaskChange(task=task)
+    return wanted.then(transaction, act, recording.record_change(transaction, act, task, altered))
 
 
-def beaten_in(transaction: Transaction, act: Act, task_id: str) -> Task:
+def load_for_heartbeat(transaction: Transaction, act: Action, task_id: str) -> Task:
     """A task whose holder lives, as it shall be."""
-    task = existing(transaction, act.caller.team_id, task_id)
+    task = require_task(transaction, act.caller.team_id, task_id)
     _check_lease(transaction, act.caller.team_id, task, act.options.lease_token)
-    check_own(act.caller, act.verb, task)
+    check_access(act.caller, act.verb, task)
     next_state(act.verb, task)
-    return transitions.beaten(task, transaction.team(act.caller.team_id).now)
+    return transitions.renew_lease(task, transaction.team(act.caller.team_id).stamp)
 
 
 def etag(task: Task) -> str:
@@ -106,15 +106,15 @@ def new_lease(duration: int) -> Lease:
     return Lease(token=secrets.token_urlsafe(16), duration=duration)
 
 
-def existing(snapshot: Snapshot, team_id: str, task_id: str, field: str = "task_id") -> Task:
+def require_task(snapshot: Snapshot, team_id: str, task_id: str, field: str = "task_id") -> Task:
     """A task that was not deleted."""
     task = tasks.find(snapshot, team_id, task_id)
     if task is None or task.delete_time is not None:
-        raise no_task(field, task_id, deleted=task is not None)
+        raise task_not_found(field, task_id, deleted=task is not None)
     return task
 
 
-def no_task(field: str, task_id: str, *, deleted: bool = False) -> NotFoundError:
+def task_not_found(field: str, task_id: str, *, deleted: bool = False) -> NotFoundError:
     """The answer where a request names a task that is not there."""
     return NotFoundError(
         Reason.TASK_NOT_FOUND,
@@ -129,14 +129,14 @@ def require_agent(snapshot: Snapshot, caller: Caller, agent_id: str) -> None:
         agents.require(snapshot, caller.team_id, [agent_id])
 
 
-def check_own(caller: Caller, verb: TaskVerb, task: Task) -> None:
+def check_access(caller: Caller, verb: TaskVerb, task: Task) -> None:
     """Refuse what is another's."""
     owner_ids = owners(verb, task)
     if owner_ids is not None:
         caller.require_own(f"task {task.task_id!r}", *owner_ids)
 
 
-def check_acknowledged(snapshot: Snapshot, caller: Caller, options: Options) -> None:
+def check_acknowledged(snapshot: Snapshot, caller: Caller, options: ChangeOptions) -> None:
     """Refuse to acknowledge what the caller's inbox has not reached."""
     if options.acknowledge:
         agent_id = caller.require_agent("acknowledging")
@@ -144,16 +144,16 @@ def check_acknowledged(snapshot: Snapshot, caller: Caller, options: Options) -> 
         check_reached(max(options.acknowledge), last)
 
 
-def repeated(snapshot: Snapshot, caller: Caller, options: Options) -> Changed | None:
+def find_repeat(snapshot: Snapshot, caller: Caller, options: ChangeOptions) -> TaskChange | None:
     """What an earlier request with this id did, with the task as it is now."""
     if options.repeat is None:
         return None
     event = events.find_repeat(snapshot, caller.team_id, caller.agent_id, options.repeat)
     if event is None or event.repeat is None:
         return None
-    check_repeat(options.repeat, event.repeat.request_hash)
-    task = existing(snapshot, caller.team_id, event.task_id)
-    return Changed(
+    check_same_request(options.repeat, event.repeat.request_hash)
+    task = require_task(snapshot, caller.team_id, event.task_id)
+    return TaskChange(
         task=task,
         notices=recording.notices_of(snapshot, caller.team_id, event),
         event_number=event.number,

@@ -19,10 +19,24 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
-from dovetail.server.tasks.batches import MOST_TASKS, Making, cycle
-from dovetail.server.tasks.loading import Change, change, existing, no_task, repeated, require_agent
-from dovetail.server.tasks.recording import Act, Changed
-from dovetail.server.tasks.requests import Draft, Listing, Options, Outcome, Update, check_filter
+from dovetail.server.tasks.batches import MOST_TASKS, TaskBatch, cycle
+from dovetail.server.tasks.loading import (
+    ChangeRequest,
+    change_task,
+    find_repeat,
+    require_agent,
+    require_task,
+    task_not_found,
+)
+from dovetail.server.tasks.recording import Action, TaskChange
+from dovetail.server.tasks.requests import (
+    ChangeOptions,
+    NewTask,
+    Outcome,
+    TaskQuery,
+    Update,
+    check_filter,
+)
 from dovetail.server.tasks.states import next_state
 
 MOST_CANCELLED = 1_000
@@ -37,24 +51,24 @@ class Lifecycle:
         """Keep tasks in `store`."""
         self._store = store
 
-    async def create(self, caller: Caller, draft: Draft, options: Options) -> Changed:
+    async def create(self, caller: Caller, draft: NewTask, options: ChangeOptions) -> TaskChange:
         """Make a task, PENDING."""
-        making = Making(caller, [draft], [""])
+        making = TaskBatch(caller, [draft], [""])
         with Checks() as check:
             making.check(check)
             options.check(check)
 
-        def unit(transaction: Transaction) -> Changed:
-            earlier = repeated(transaction, caller, options)
+        def unit(transaction: Transaction) -> TaskChange:
+            earlier = find_repeat(transaction, caller, options)
             return earlier or making.write(transaction, options)[0]
 
         return await self._store.write(caller.team_id, unit)
 
     async def create_all(
-        self, caller: Caller, drafts: Sequence[Draft], options: Options
-    ) -> list[Changed]:
+        self, caller: Caller, drafts: Sequence[NewTask], options: ChangeOptions
+    ) -> list[TaskChange]:
         """Make many tasks, all or none."""
-        making = Making(caller, drafts, [f"requests[{index}]." for index in range(len(drafts))])
+        making = TaskBatch(caller, drafts, [f"requests[{index}]." for index in range(len(drafts))])
         with Checks() as check:
             if not 1 <= len(drafts) <= MOST_TASKS:
                 check.refuse("requests", f"must have 1 to {MOST_TASKS:,}, has {len(drafts):,}")
@@ -62,13 +76,13 @@ class Lifecycle:
                 making.check(check)
             options.check(check)
 
-        def unit(transaction: Transaction) -> list[Changed]:
-            first = repeated(transaction, caller, options)
+        def unit(transaction: Transaction) -> list[TaskChange]:
+            first = find_repeat(transaction, caller, options)
             if first is None:
                 return making.write(transaction, options)
             numbers = first.event_number, len(drafts)
             found = events.tasks_of(transaction, caller.team_id, *numbers)
-            return [first, *(Changed(task=task) for task in found[1:])]
+            return [first, *(TaskChange(task=task) for task in found[1:])]
 
         return await self._store.write(caller.team_id, unit)
 
@@ -77,11 +91,11 @@ class Lifecycle:
         with Checks() as check:
             check.id("task_id", task_id)
         return await self._store.read(
-            caller.team_id, lambda s: existing(s, caller.team_id, task_id)
+            caller.team_id, lambda s: require_task(s, caller.team_id, task_id)
         )
 
     async def page(
-        self, caller: Caller, listing: Listing, paging: Paging
+        self, caller: Caller, listing: TaskQuery, paging: Paging
     ) -> tuple[list[Task], str]:
         """A page of tasks in order of creation, and the token of the next."""
         with Checks() as check:
@@ -101,8 +115,8 @@ class Lifecycle:
         return page, paging.next_token(after)
 
     async def update(
-        self, caller: Caller, task_id: str, update: Update, options: Options
-    ) -> Changed:
+        self, caller: Caller, task_id: str, update: Update, options: ChangeOptions
+    ) -> TaskChange:
         """Set some fields of a task that has not ended."""
         with Checks() as check:
             check.id("task.task_id", task_id)
@@ -116,16 +130,16 @@ class Lifecycle:
                 changed = _rewired(transaction, caller.team_id, task, changed)
             return None if changed == task else changed
 
-        def then(transaction: Transaction, _: Act, changed: Changed) -> Changed:
+        def then(transaction: Transaction, _: Action, changed: TaskChange) -> TaskChange:
             if "depends_on" in update.paths:
                 dependencies.replace(transaction, caller.team_id, changed.task)
             return changed
 
-        act = Act(caller=caller, verb=TaskVerb.UPDATE, options=options)
-        wanted = Change(act=act, task_id=task_id, alter=alter, then=then)
-        return await change(self._store, wanted)
+        act = Action(caller=caller, verb=TaskVerb.UPDATE, options=options)
+        wanted = ChangeRequest(act=act, task_id=task_id, alter=alter, then=then)
+        return await change_task(self._store, wanted)
 
-    async def delete(self, caller: Caller, task_id: str, options: Options) -> Changed:
+    async def delete(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Remove a task that nobody holds."""
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
@@ -133,12 +147,12 @@ class Lifecycle:
             _check_free(transaction, caller.team_id, task)
             return replace(task, delete_time=now)
 
-        act = Act(caller=caller, verb=TaskVerb.DELETE, options=options)
-        return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
+        act = Action(caller=caller, verb=TaskVerb.DELETE, options=options)
+        return await change_task(self._store, ChangeRequest(act=act, task_id=task_id, alter=alter))
 
     async def assign(
-        self, caller: Caller, task_id: str, assignee_id: str, options: Options
-    ) -> Changed:
+        self, caller: Caller, task_id: str, assignee_id: str, options: ChangeOptions
+    ) -> TaskChange:
         """Set the assignee; with force, of a task that somebody works on."""
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task | None:
@@ -147,19 +161,19 @@ class Lifecycle:
             if task.assignee_id == assignee_id and (stays or task.state is TaskState.PENDING):
                 return None
             state = next_state(TaskVerb.ASSIGN, task, force=options.force)
-            back = transitions.waiting(replace(task, pooled=False), state)
+            back = transitions.return_to_pending(replace(task, pooled=False), state)
             return replace(back, assignee_id=assignee_id, assign_time=now)
 
-        act = Act(caller=caller, verb=TaskVerb.ASSIGN, options=options)
-        wanted = Change(
+        act = Action(caller=caller, verb=TaskVerb.ASSIGN, options=options)
+        wanted = ChangeRequest(
             act=act,
             task_id=task_id,
             alter=alter,
             check=lambda check: check.id("assignee_id", assignee_id),
         )
-        return await change(self._store, wanted)
+        return await change_task(self._store, wanted)
 
-    async def unassign(self, caller: Caller, task_id: str, options: Options) -> Changed:
+    async def unassign(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Take the assignee off; with force, off a task that somebody works on."""
 
         def alter(_: Transaction, task: Task, __: int) -> Task | None:
@@ -167,12 +181,12 @@ class Lifecycle:
             if not task.assignee_id and (stays or task.state is TaskState.PENDING):
                 return None
             state = next_state(TaskVerb.UNASSIGN, task, force=options.force)
-            return transitions.unassigned(transitions.waiting(task, state))
+            return transitions.unassign(transitions.return_to_pending(task, state))
 
-        act = Act(caller=caller, verb=TaskVerb.UNASSIGN, options=options)
-        return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
+        act = Action(caller=caller, verb=TaskVerb.UNASSIGN, options=options)
+        return await change_task(self._store, ChangeRequest(act=act, task_id=task_id, alter=alter))
 
-    async def cancel(self, caller: Caller, task_id: str, options: Options) -> Changed:
+    async def cancel(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Call work off; with cascade, its parts too."""
         parts: list[Task] = []
 
@@ -181,35 +195,35 @@ class Lifecycle:
             parts[:] = _parts(transaction, caller.team_id, task) if options.cascade else []
             act.along.clear()
             act.along.update(part.task_id for part in parts)
-            return transitions.ended(task, state, Outcome(text=options.reason), now)
+            return transitions.finish(task, state, Outcome(text=options.reason), now)
 
-        def then(transaction: Transaction, act: Act, changed: Changed) -> Changed:
+        def then(transaction: Transaction, act: Action, changed: TaskChange) -> TaskChange:
             notices = changed.notices
             own = replace(options, repeat=None, acknowledge=())
             for part in parts:
                 # Read anew: what was cancelled before it may have touched it.
-                task = existing(transaction, caller.team_id, part.task_id)
+                task = require_task(transaction, caller.team_id, part.task_id)
                 outcome, now = Outcome(text=options.reason), changed.task.update_time
-                after = transitions.ended(task, TaskState.CANCELLED, outcome, now)
+                after = transitions.finish(task, TaskState.CANCELLED, outcome, now)
                 act = replace(act, options=own)
-                notices += recording.write(transaction, act, task, after).notices
+                notices += recording.record_change(transaction, act, task, after).notices
             return replace(changed, notices=notices)
 
-        act = Act(caller=caller, verb=TaskVerb.CANCEL, options=options)
-        wanted = Change(act=act, task_id=task_id, alter=alter, then=then)
-        return await change(self._store, wanted)
+        act = Action(caller=caller, verb=TaskVerb.CANCEL, options=options)
+        wanted = ChangeRequest(act=act, task_id=task_id, alter=alter, then=then)
+        return await change_task(self._store, wanted)
 
-    async def reopen(self, caller: Caller, task_id: str, options: Options) -> Changed:
+    async def reopen(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Make an ended task PENDING again."""
 
         def alter(transaction: Transaction, task: Task, _: int) -> Task:
-            reopened = transitions.reopened(task)
+            reopened = transitions.reopen(task)
             # What it depends on may have been made to wait for it while it was COMPLETED.
             _check_no_circle(transaction, caller.team_id, "task_id", task.task_id, task.depends_on)
             return reopened
 
-        act = Act(caller=caller, verb=TaskVerb.REOPEN, options=options)
-        return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
+        act = Action(caller=caller, verb=TaskVerb.REOPEN, options=options)
+        return await change_task(self._store, ChangeRequest(act=act, task_id=task_id, alter=alter))
 
 
 def _parts(snapshot: Snapshot, team_id: str, task: Task) -> list[Task]:
@@ -217,7 +231,7 @@ def _parts(snapshot: Snapshot, team_id: str, task: Task) -> list[Task]:
     found: list[Task] = []
     frontier = [task.task_id]
     while frontier:
-        parts = tasks.open_parts(snapshot, team_id, frontier, MOST_CANCELLED + 1 - len(found))
+        parts = tasks.open_subtasks(snapshot, team_id, frontier, MOST_CANCELLED + 1 - len(found))
         found += parts
         if len(found) > MOST_CANCELLED:
             raise ResourceExhaustedError(
@@ -240,7 +254,7 @@ def _rewired(snapshot: Snapshot, team_id: str, task: Task, changed: Task) -> Tas
         )
     unknown = dependencies.unknown(snapshot, team_id, wanted)
     if unknown:
-        raise no_task(field, unknown[0])
+        raise task_not_found(field, unknown[0])
     _check_no_circle(snapshot, team_id, field, task.task_id, wanted)
     return replace(changed, waiting_for_count=dependencies.count_open(snapshot, team_id, wanted))
 

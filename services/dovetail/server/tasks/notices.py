@@ -88,7 +88,7 @@ RETRIED = Rule(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class NoticeContext:
     """A change of a task. `former_assignee_id` is set when the change took the assignee off."""
 
     verb: TaskVerb
@@ -98,14 +98,14 @@ class Change:
     reason: str
 
 
-def rules_of(change: Change) -> tuple[Rule, ...]:
+def rules_of(change: NoticeContext) -> tuple[Rule, ...]:
     """The notices that a change has, whoever gets them."""
     if change.verb is TaskVerb.FAIL and not change.task.has_ended:
         return (RETRIED,)
     return RULES.get(change.verb, ())
 
 
-def compose(change: Change, event_number: int) -> list[NewMessage]:
+def compose(change: NoticeContext, event_number: int) -> list[NewMessage]:
     """The messages that a change writes."""
     composed = [(_recipients(rule, change), rule) for rule in rules_of(change)]
     return [
@@ -115,7 +115,7 @@ def compose(change: Change, event_number: int) -> list[NewMessage]:
     ]
 
 
-def _recipients(rule: Rule, change: Change) -> tuple[str, ...]:
+def _recipients(rule: Rule, change: NoticeContext) -> tuple[str, ...]:
     """Who gets a notice: each once, never the agent that acted."""
     parts = {
         Audience.ASSIGNEE: change.task.assignee_id,
@@ -128,7 +128,7 @@ def _recipients(rule: Rule, change: Change) -> tuple[str, ...]:
 
 
 def _message(
-    rule: Rule, change: Change, event_number: int, recipient_ids: tuple[str, ...]
+    rule: Rule, change: NoticeContext, event_number: int, recipient_ids: tuple[str, ...]
 ) -> NewMessage:
     task = change.task
     notice = Notice(
@@ -157,7 +157,7 @@ def _message(
     )
 
 
-def _subject(rule: Rule, change: Change) -> str:
+def _subject(rule: Rule, change: NoticeContext) -> str:
     task, whom = change.task, ""
     if rule.verb is TaskVerb.ASSIGN:
         whom = f" {task.assignee_id}"
@@ -166,7 +166,7 @@ def _subject(rule: Rule, change: Change) -> str:
     return _cut(f"Task {task.task_id} {rule.says}{whom}: {task.title}", SUBJECT_CHARACTERS)
 
 
-def _body(rule: Rule, change: Change) -> str:
+def _body(rule: Rule, change: NoticeContext) -> str:
     """What a reader needs to act, without another call. Questions and answers are told whole."""
     task = change.task
     if change.verb is TaskVerb.REQUEST_INPUT:
@@ -191,7 +191,7 @@ def _body(rule: Rule, change: Change) -> str:
     return _cut("\n\n".join(line for line in lines if line), SHOWN_CHARACTERS)
 
 
-def _data(change: Change) -> str | None:
+def _data(change: NoticeContext) -> str | None:
     """The part of a question or an answer that is for programs."""
     if change.verb is TaskVerb.REQUEST_INPUT:
         return change.task.question_json

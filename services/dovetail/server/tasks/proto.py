@@ -12,12 +12,12 @@ from google.protobuf.struct_pb2 import Struct
 from dovetail.server.edge.convert import (
     converted,
     duration_micros,
+    idempotency_key,
     optional_duration,
-    optional_micros,
     optional_struct,
     optional_timestamp,
+    optional_timestamp_micros,
     receipt_message,
-    repeat,
     struct_json,
     time_range,
     timestamp,
@@ -28,8 +28,8 @@ from dovetail.server.errors import DovetailError
 from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
 from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskFilter, TaskState
 from dovetail.server.tasks.loading import etag
-from dovetail.server.tasks.recording import Changed
-from dovetail.server.tasks.requests import Draft, Options, Outcome, Update, Words
+from dovetail.server.tasks.recording import TaskChange
+from dovetail.server.tasks.requests import ChangeOptions, Exchange, NewTask, Outcome, Update
 from dovetail.server.tasks.working import Completion
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
@@ -52,17 +52,17 @@ Changing = (
 )
 
 
-def options(request: Changing) -> Options:
+def change_options(request: Changing) -> ChangeOptions:
     """What a change takes besides: of each of these fields, those that the request has."""
     fields = request.DESCRIPTOR.fields_by_name
 
     def given(name: str, default: Any) -> Any:
         return getattr(request, name) if name in fields else default
 
-    return Options(
+    return ChangeOptions(
         etag=given("etag", ""),
         notify=given("notify", 0),
-        repeat=repeat(given("request_id", ""), request),
+        repeat=idempotency_key(given("request_id", ""), request),
         force=given("force", False),
         cascade=given("cascade", False),
         reason=given("reason", ""),
@@ -71,9 +71,9 @@ def options(request: Changing) -> Options:
     )
 
 
-def draft(request: pb.CreateTaskRequest, prefix: str = "") -> Draft:
+def new_task(request: pb.CreateTaskRequest, prefix: str = "") -> NewTask:
     """A task to be made; its fields are named after `prefix`."""
-    return Draft(
+    return NewTask(
         task_id=request.task_id,
         title=request.title,
         description=request.description,
@@ -81,17 +81,19 @@ def draft(request: pb.CreateTaskRequest, prefix: str = "") -> Draft:
         priority=request.priority,
         labels=dict(request.labels),
         input_json=data_json(f"{prefix}input", request, "input"),
-        due_time=optional_micros(f"{prefix}due_time", request, "due_time"),
+        due_time=optional_timestamp_micros(f"{prefix}due_time", request, "due_time"),
         thread_id=request.thread_id,
         depends_on=tuple(request.depends_on),
         parent_task_id=request.parent_task_id,
-        schedule_time=optional_micros(f"{prefix}schedule_time", request, "schedule_time"),
+        schedule_time=optional_timestamp_micros(f"{prefix}schedule_time", request, "schedule_time"),
         max_attempts=request.max_attempts,
-        initial_backoff=length(f"{prefix}initial_backoff", request, "initial_backoff"),
+        initial_backoff=optional_duration_micros(
+            f"{prefix}initial_backoff", request, "initial_backoff"
+        ),
     )
 
 
-def drafts(request: pb.BatchCreateTasksRequest) -> list[Draft]:
+def new_tasks(request: pb.BatchCreateTasksRequest) -> list[NewTask]:
     """Tasks to be made together, which carry nothing that is the batch's own to say."""
     with Checks() as check:
         for index, task in enumerate(request.requests):
@@ -100,10 +102,10 @@ def drafts(request: pb.BatchCreateTasksRequest) -> list[Draft]:
                     check.refuse(
                         f"requests[{index}].{field}", f"must be unset: set {field} of the batch"
                     )
-    return [draft(task, f"requests[{index}].") for index, task in enumerate(request.requests)]
+    return [new_task(task, f"requests[{index}].") for index, task in enumerate(request.requests)]
 
 
-def update(request: pb.UpdateTaskRequest) -> Update:
+def task_update(request: pb.UpdateTaskRequest) -> Update:
     """New values of a task."""
     task = request.task
     return Update(
@@ -112,33 +114,34 @@ def update(request: pb.UpdateTaskRequest) -> Update:
         description=task.description,
         priority=task.priority,
         labels=dict(task.labels),
-        due_time=optional_micros("task.due_time", task, "due_time"),
-        schedule_time=optional_micros("task.schedule_time", task, "schedule_time"),
+        due_time=optional_timestamp_micros("task.due_time", task, "due_time"),
+        schedule_time=optional_timestamp_micros("task.schedule_time", task, "schedule_time"),
         max_attempts=task.max_attempts,
-        initial_backoff=length("task.initial_backoff", task, "initial_backoff") or 0,
+        initial_backoff=optional_duration_micros("task.initial_backoff", task, "initial_backoff")
+        or 0,
         depends_on=tuple(task.depends_on),
     )
 
 
-def outcome(request: pb.CompleteTaskRequest, prefix: str = "") -> Outcome:
+def task_result(request: pb.CompleteTaskRequest, prefix: str = "") -> Outcome:
     """How a task ended well."""
     result = request.result
     return Outcome(text=result.summary, data_json=data_json(f"{prefix}result.data", result, "data"))
 
 
-def completions_of(request: pb.BatchCompleteTasksRequest) -> list[Completion]:
+def task_completions(request: pb.BatchCompleteTasksRequest) -> list[Completion]:
     """The tasks to complete together."""
     return [
         Completion(
             task_id=each.task_id,
-            outcome=outcome(each, f"requests[{index}]."),
-            options=options(each),
+            outcome=task_result(each, f"requests[{index}]."),
+            options=change_options(each),
         )
         for index, each in enumerate(request.requests)
     ]
 
 
-def failure(request: pb.FailTaskRequest) -> Outcome:
+def task_failure(request: pb.FailTaskRequest) -> Outcome:
     """How an attempt ended badly."""
     failed = request.failure
     return Outcome(
@@ -148,9 +151,9 @@ def failure(request: pb.FailTaskRequest) -> Outcome:
     )
 
 
-def words(request: pb.RequestTaskInputRequest | pb.ProvideTaskInputRequest) -> Words:
+def exchange(request: pb.RequestTaskInputRequest | pb.ProvideTaskInputRequest) -> Exchange:
     """A question or an answer."""
-    return Words(text=request.text, data_json=data_json("data", request, "data"))
+    return Exchange(text=request.text, data_json=data_json("data", request, "data"))
 
 
 def data_json(field: str, message: Message, name: str) -> str | None:
@@ -158,12 +161,12 @@ def data_json(field: str, message: Message, name: str) -> str | None:
     return struct_json(field, getattr(message, name)) if message.HasField(name) else None
 
 
-def length(field: str, message: Message, name: str) -> int | None:
+def optional_duration_micros(field: str, message: Message, name: str) -> int | None:
     """A Duration of a message in microseconds; None where it is unset."""
     return duration_micros(field, getattr(message, name)) if message.HasField(name) else None
 
 
-def filter_of(filter: pb.TaskFilter) -> TaskFilter:
+def task_filter(filter: pb.TaskFilter) -> TaskFilter:
     """Which tasks."""
     return TaskFilter(
         states=list(filter.states),
@@ -228,7 +231,7 @@ def task_message(task: Task) -> pb.Task:
     return made
 
 
-async def told(task: Task) -> pb.Task:
+async def converted_task(task: Task) -> pb.Task:
     """A task, made in a thread where it has much structured content."""
     return await converted(data_size([task]), lambda: task_message(task))
 
@@ -290,15 +293,15 @@ def outline(task: Task) -> pb.Task:
     return task_message(replace(bare, last_failure_text="", last_failure_json=None, **ended))
 
 
-def claimed(task: Task) -> pb.ClaimedTask:
+def claimed_task(task: Task) -> pb.ClaimedTask:
     """A task, and the proof of its lease."""
     return pb.ClaimedTask(task=task_message(task), lease_token=task.lease_token)
 
 
-def completion(changed: Changed | DovetailError) -> pb.CompletionOutcome:
+def completion_outcome(changed: TaskChange | DovetailError) -> pb.CompletionOutcome:
     """What became of one completion of several."""
-    if isinstance(changed, Changed):
-        return pb.CompletionOutcome(task=outline(changed.task), notices=notices(changed))
+    if isinstance(changed, TaskChange):
+        return pb.CompletionOutcome(task=outline(changed.task), notices=notice_receipts(changed))
     refusal = pb.Refusal(
         code=STATUS_CODES[type(changed)].value[0],
         reason=changed.reason.value,
@@ -308,7 +311,7 @@ def completion(changed: Changed | DovetailError) -> pb.CompletionOutcome:
     return pb.CompletionOutcome(refusal=refusal)
 
 
-def notices(changed: Changed) -> list[types_pb2.Receipt]:
+def notice_receipts(changed: TaskChange) -> list[types_pb2.Receipt]:
     """The notices that a change wrote."""
     return [receipt_message(notice) for notice in changed.notices]
 

@@ -22,22 +22,22 @@ from dovetail.server.store.tables.follow_ups import FollowUp
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import notices
-from dovetail.server.tasks.notices import Change
-from dovetail.server.tasks.requests import Notify, Options
+from dovetail.server.tasks.notices import NoticeContext
+from dovetail.server.tasks.requests import ChangeOptions, Notify
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Act:
+class Action:
     """Who does what, and how. `along` are tasks that the same act changes, and that it tells."""
 
     caller: Caller
     verb: TaskVerb
-    options: Options
+    options: ChangeOptions
     along: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
+class TaskChange:
     """A task as it now is, the notices that the change wrote, and the number of its event."""
 
     task: Task
@@ -45,7 +45,9 @@ class Changed:
     event_number: int = 0
 
 
-def write(transaction: Transaction, act: Act, before: Task | None, after: Task) -> Changed:
+def record_change(
+    transaction: Transaction, act: Action, before: Task | None, after: Task
+) -> TaskChange:
     """Write a new task (`before` is None) or a changed one, with its event and notices.
 
     What follows for the tasks that wait for it is part of the same commit.
@@ -58,7 +60,7 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
             transaction, team_id, act.caller.agent_id, act.options.acknowledge
         )
     event_number = team.next_event()
-    task = replace(after, version=after.version + 1, update_time=team.now)
+    task = replace(after, version=after.version + 1, update_time=team.stamp)
     if before and after.lease_token != before.lease_token:
         task = replace(task, lease_event=event_number)
     if before is None:
@@ -66,7 +68,7 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
     else:
         tasks.save(transaction, team_id, task)
     former = before.assignee_id if before else ""
-    change = Change(
+    change = NoticeContext(
         verb=act.verb,
         task=task,
         former_assignee_id=former if former != task.assignee_id else "",
@@ -84,19 +86,19 @@ def write(transaction: Transaction, act: Act, before: Task | None, after: Task) 
         assignee_id=task.assignee_id,
         former_assignee_id=change.former_assignee_id,
         reason=act.options.reason,
-        create_time=team.now,
+        create_time=team.stamp,
         message_number=written[0].message_number if written else None,
         repeat=act.options.repeat,
     )
     events.append(transaction, team_id, event)
     if task.state is TaskState.PENDING and not task.waiting_for_count:
         transaction.ring(team_id, queues.name(task.assignee_id))
-    followed = _follow(transaction, act, before, task, event_number)
-    return Changed(task=task, notices=(*written, *followed), event_number=event_number)
+    followed = _update_dependents(transaction, act, before, task, event_number)
+    return TaskChange(task=task, notices=(*written, *followed), event_number=event_number)
 
 
-def _follow(
-    transaction: Transaction, act: Act, before: Task | None, changed: Task, event_number: int
+def _update_dependents(
+    transaction: Transaction, act: Action, before: Task | None, changed: Task, event_number: int
 ) -> tuple[Receipt, ...]:
     """What a change means for the tasks that wait for this one: a count, an event, a notice.
 
@@ -109,7 +111,7 @@ def _follow(
         return ()
     completed = int(now is TaskState.COMPLETED) - int(was is TaskState.COMPLETED)
     if completed:
-        dependencies.shift(transaction, team_id, task_id, -completed)
+        dependencies.adjust_waiting(transaction, team_id, task_id, -completed)
     verb = _FOLLOWS.get(now)
     if verb is None:
         return ()
@@ -128,16 +130,18 @@ def _follow(
         after_number = told[most - 1].number if most else 0
         follow_ups.add(transaction, replace(follow_up, after_number=after_number))
     transaction.followers_left -= len(told[:most])
-    consequence = Act(caller=act.caller, verb=verb, options=Options(notify=act.options.notify))
+    consequence = Action(
+        caller=act.caller, verb=verb, options=ChangeOptions(notify=act.options.notify)
+    )
     return tuple(
         notice
         for task in told[:most]
         if task.task_id not in act.along
-        for notice in write(transaction, consequence, task, task).notices
+        for notice in record_change(transaction, consequence, task, task).notices
     )
 
 
-def follow(transaction: Transaction, team_id: str, event_number: int) -> bool:
+def continue_follow_up(transaction: Transaction, team_id: str, event_number: int) -> bool:
     """One step of a follow-up: tell as many tasks as a unit may; return whether there are more."""
     follow_up = follow_ups.find(transaction, team_id, event_number)
     if follow_up is None:  # Another server was first.
@@ -150,10 +154,10 @@ def follow(transaction: Transaction, team_id: str, event_number: int) -> bool:
     window = Window(most=most, after=follow_up.after_number)
     told = _followers(transaction, follow_up, window)
     verb, caller = TaskVerb[follow_up.verb], Caller(team_id=team_id, agent_id=follow_up.actor_id)
-    consequence = Act(caller=caller, verb=verb, options=Options(notify=follow_up.notify))
+    consequence = Action(caller=caller, verb=verb, options=ChangeOptions(notify=follow_up.notify))
     for task in told:
         if not _was_told(transaction, follow_up, task):
-            write(transaction, consequence, task, task)
+            record_change(transaction, consequence, task, task)
     if len(told) < most:
         follow_ups.remove(transaction, follow_up)
         return False
@@ -204,7 +208,7 @@ def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[Rece
 
 
 def _notify(
-    transaction: Transaction, act: Act, change: Change, event_number: int
+    transaction: Transaction, act: Action, change: NoticeContext, event_number: int
 ) -> tuple[Receipt, ...]:
     if act.options.notify == Notify.NONE:
         return ()

@@ -41,7 +41,7 @@ class Reports:
                 workloads=_largest(workloads),
                 total_assignees=len(workloads),
                 completions=_completions(snapshot, caller.team_id, filter, bucket),
-                report_time=reports.moment(snapshot, caller.team_id),
+                report_time=reports.as_of(snapshot, caller.team_id),
             )
 
         return await self._store.report(caller.team_id, query)

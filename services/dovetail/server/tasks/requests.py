@@ -41,7 +41,7 @@ class Notify(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
+class NewTask:
     """A task to be made. An empty `task_id` has the server make one."""
 
     task_id: str
@@ -109,7 +109,7 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Words:
+class Exchange:
     """A question or an answer: `text` for people, `data_json` for programs."""
 
     text: str
@@ -182,7 +182,7 @@ class Update:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class ChangeOptions:
     """What every change of a task takes. `acknowledge` are sequences in the caller's inbox."""
 
     etag: str = ""
@@ -209,7 +209,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
+class TaskQuery:
     """Which tasks to list."""
 
     filter: TaskFilter

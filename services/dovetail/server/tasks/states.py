@@ -69,7 +69,7 @@ LEASE_VERBS = frozenset(
 )
 
 
-class Part(Enum):
+class TaskRole(Enum):
     """A part that an agent can have in a task."""
 
     CREATOR = "creator"
@@ -77,11 +77,11 @@ class Part(Enum):
     ASKED = "the agent that was asked"
 
 
-_CREATOR, _ASSIGNEE, _ASKED = (Part.CREATOR,), (Part.ASSIGNEE,), (Part.ASKED,)
+_CREATOR, _ASSIGNEE, _ASKED = (TaskRole.CREATOR,), (TaskRole.ASSIGNEE,), (TaskRole.ASKED,)
 _BOTH = _CREATOR + _ASSIGNEE
 
 # Whose own a task is for a verb, where that matters: the parts that an agent must have one of.
-PARTS: dict[TaskVerb, dict[TaskState, tuple[Part, ...]]] = {
+OWNERS: dict[TaskVerb, dict[TaskState, tuple[TaskRole, ...]]] = {
     TaskVerb.UPDATE: dict.fromkeys(TaskState, _CREATOR),
     TaskVerb.DELETE: dict.fromkeys(TaskState, _CREATOR),
     TaskVerb.ASSIGN: dict.fromkeys(TaskState, _CREATOR),
@@ -104,13 +104,13 @@ PARTS: dict[TaskVerb, dict[TaskState, tuple[Part, ...]]] = {
 
 def owners(verb: TaskVerb, task: Task) -> tuple[str, ...] | None:
     """The agents whose own the task is for a verb; None where it is anybody's."""
-    parts = PARTS.get(verb, {}).get(task.state)
+    parts = OWNERS.get(verb, {}).get(task.state)
     if parts is None:
         return None
     agents = {
-        Part.CREATOR: task.creator_id,
-        Part.ASSIGNEE: task.assignee_id,
-        Part.ASKED: task.question_agent_id,
+        TaskRole.CREATOR: task.creator_id,
+        TaskRole.ASSIGNEE: task.assignee_id,
+        TaskRole.ASKED: task.question_agent_id,
     }
     return tuple(agents[part] for part in parts)
 

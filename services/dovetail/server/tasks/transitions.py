@@ -18,7 +18,7 @@ def is_ready(task: Task, now: int) -> bool:
     return task.state is TaskState.PENDING and not task.waiting_for_count and due
 
 
-def started(task: Task, verb: TaskVerb, agent_id: str, lease: Lease | None, now: int) -> Task:
+def start(task: Task, verb: TaskVerb, agent_id: str, lease: Lease | None, now: int) -> Task:
     """In progress, its assignee's or the caller's, held by a lease or not."""
     pooled = task.pooled or not task.assignee_id
     assignee_id = task.assignee_id or agent_id
@@ -33,10 +33,10 @@ def started(task: Task, verb: TaskVerb, agent_id: str, lease: Lease | None, now:
         progress_percent=None,
         progress_note="",
     )
-    return leased(begun, lease, now) if lease else begun
+    return grant_lease(begun, lease, now) if lease else begun
 
 
-def leased(task: Task, lease: Lease, now: int) -> Task:
+def grant_lease(task: Task, lease: Lease, now: int) -> Task:
     """Held by a new lease."""
     return replace(
         task,
@@ -47,7 +47,7 @@ def leased(task: Task, lease: Lease, now: int) -> Task:
     )
 
 
-def beaten(task: Task, now: int) -> Task:
+def renew_lease(task: Task, now: int) -> Task:
     """Held for its lease's length again; while the clock is stopped it has no end."""
     runs = bool(task.lease_token) and task.state is TaskState.IN_PROGRESS
     return replace(
@@ -57,26 +57,26 @@ def beaten(task: Task, now: int) -> Task:
     )
 
 
-def freed(task: Task) -> Task:
+def clear_lease(task: Task) -> Task:
     """Held by nobody, with no question open."""
     return replace(task, lease_token="", lease_duration=0, lease_expire_time=None, asked_id="")
 
 
-def waiting(task: Task, state: TaskState) -> Task:
+def return_to_pending(task: Task, state: TaskState) -> Task:
     """Pending again; back in the pool if it came from there."""
-    returned = replace(freed(task), state=state, start_time=None)
-    return unassigned(returned) if task.pooled else returned
+    returned = replace(clear_lease(task), state=state, start_time=None)
+    return unassign(returned) if task.pooled else returned
 
 
-def unassigned(task: Task) -> Task:
+def unassign(task: Task) -> Task:
     """In the pool."""
     return replace(task, assignee_id="", assign_time=None, pooled=False)
 
 
-def ended(task: Task, state: TaskState, outcome: Outcome, now: int) -> Task:
+def finish(task: Task, state: TaskState, outcome: Outcome, now: int) -> Task:
     """Over, with how it ended."""
     return replace(
-        freed(task),
+        clear_lease(task),
         state=state,
         outcome_text=outcome.text,
         outcome_json=outcome.data_json,
@@ -84,34 +84,34 @@ def ended(task: Task, state: TaskState, outcome: Outcome, now: int) -> Task:
     )
 
 
-def failed(task: Task, verb: TaskVerb, outcome: Outcome, now: int) -> Task:
+def fail_attempt(task: Task, verb: TaskVerb, outcome: Outcome, now: int) -> Task:
     """One attempt less: to be tried again while some are left, otherwise over."""
     state = next_state(verb, task)
     again = RETRIED[verb].get(task.state) if outcome.retryable else None
     counted = replace(task, failed_attempts=task.failed_attempts + bool(outcome.retryable))
     if again is None or counted.failed_attempts >= task.max_attempts:
-        return ended(counted, state, outcome, now)
+        return finish(counted, state, outcome, now)
     # Whoever tries again may read why this attempt failed.
     told = replace(counted, last_failure_text=outcome.text, last_failure_json=outcome.data_json)
-    return waiting(told, again)
+    return return_to_pending(told, again)
 
 
-def paused(task: Task, clock: int) -> Task:
+def delay_retry(task: Task, clock: int) -> Task:
     """To be tried again only after the backoff, if it is to be tried again."""
-    pause = 0 if task.has_ended else backoff(task)
+    pause = 0 if task.has_ended else retry_delay(task)
     return replace(task, schedule_time=clock + pause) if pause else task
 
 
-def backoff(task: Task) -> int:
+def retry_delay(task: Task) -> int:
     """How long the next attempt waits, in microseconds: doubling, up to a day."""
     doublings = min(task.failed_attempts - 1, 40)
     return min(task.initial_backoff << doublings, LONGEST_BACKOFF)
 
 
-def reopened(task: Task) -> Task:
+def reopen(task: Task) -> Task:
     """Pending, as if it had never been begun."""
     return replace(
-        waiting(task, next_state(TaskVerb.REOPEN, task)),
+        return_to_pending(task, next_state(TaskVerb.REOPEN, task)),
         schedule_time=None if task.failed_attempts else task.schedule_time,
         outcome_text="",
         outcome_json=None,
@@ -126,6 +126,6 @@ def reopened(task: Task) -> Task:
     )
 
 
-def overdue(task: Task) -> Task:
+def mark_overdue(task: Task) -> Task:
     """Late, and told so."""
     return replace(task, overdue_told=True)

@@ -20,15 +20,15 @@ from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import transitions
 from dovetail.server.tasks.loading import (
     Alter,
-    Change,
-    beaten_in,
-    change,
+    ChangeRequest,
     change_in,
+    change_task,
+    load_for_heartbeat,
     new_lease,
     require_agent,
 )
-from dovetail.server.tasks.recording import Act, Changed
-from dovetail.server.tasks.requests import Options, Outcome, Progress, Words, check_lease
+from dovetail.server.tasks.recording import Action, TaskChange
+from dovetail.server.tasks.requests import ChangeOptions, Exchange, Outcome, Progress, check_lease
 from dovetail.server.tasks.states import next_state
 
 MOST_COMPLETED = 1_000
@@ -41,7 +41,7 @@ class Completion:
 
     task_id: str
     outcome: Outcome
-    options: Options
+    options: ChangeOptions
 
 
 class Work:
@@ -53,8 +53,8 @@ class Work:
         self._shortest_lease = shortest_lease
 
     async def start(
-        self, caller: Caller, task_id: str, lease_duration: int | None, options: Options
-    ) -> tuple[Changed, str]:
+        self, caller: Caller, task_id: str, lease_duration: int | None, options: ChangeOptions
+    ) -> tuple[TaskChange, str]:
         """Begin work on a ready task that is the caller's or nobody's.
 
         A repeat answers the token of its own lease, not that of a later one.
@@ -69,11 +69,11 @@ class Work:
             next_state(TaskVerb.START, task)
             _check_assignee(caller, task)
             _check_ready(transaction, caller.team_id, task)
-            return transitions.started(task, TaskVerb.START, caller.agent_id, lease, now)
+            return transitions.start(task, TaskVerb.START, caller.agent_id, lease, now)
 
-        act = Act(caller=caller, verb=TaskVerb.START, options=options)
-        wanted = Change(act=act, task_id=task_id, alter=alter, check=check_duration)
-        changed = await change(self._store, wanted)
+        act = Action(caller=caller, verb=TaskVerb.START, options=options)
+        wanted = ChangeRequest(act=act, task_id=task_id, alter=alter, check=check_duration)
+        changed = await change_task(self._store, wanted)
         task = changed.task
         return changed, task.lease_token if task.lease_event == changed.event_number else ""
 
@@ -81,37 +81,42 @@ class Work:
         self, caller: Caller, task_id: str, token: str, progress: Progress | None
     ) -> tuple[Task, int]:
         """The task as it now is, and how many messages wait for the caller."""
-        options = Options(lease_token=token)
+        options = ChangeOptions(lease_token=token)
         with Checks() as check:
             check.id("task_id", task_id)
             options.check(check)
             if progress:
                 progress.check(check)
-        act = Act(caller=caller, verb=TaskVerb.HEARTBEAT, options=options)
+        act = Action(caller=caller, verb=TaskVerb.HEARTBEAT, options=options)
 
         def unit(transaction: Transaction) -> tuple[Task, int]:
-            task = beaten_in(transaction, act, task_id)
+            task = load_for_heartbeat(transaction, act, task_id)
             if progress:
                 task = replace(task, progress_percent=progress.percent, progress_note=progress.note)
-            leases.beat(transaction, caller.team_id, task)
+            leases.renew(transaction, caller.team_id, task)
             agents.touch(transaction, caller.team_id, caller.agent_id)
             inbox = agents.find(transaction, caller.team_id, caller.agent_id)
             return task, inbox.unacknowledged_count if inbox else 0
 
         return await self._store.write(caller.team_id, unit)
 
-    async def release(self, caller: Caller, task_id: str, options: Options) -> Changed:
+    async def release(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Give work back."""
 
         def alter(_: Transaction, task: Task, __: int) -> Task:
-            return transitions.waiting(task, next_state(TaskVerb.RELEASE, task))
+            return transitions.return_to_pending(task, next_state(TaskVerb.RELEASE, task))
 
-        act = Act(caller=caller, verb=TaskVerb.RELEASE, options=options)
-        return await change(self._store, Change(act=act, task_id=task_id, alter=alter))
+        act = Action(caller=caller, verb=TaskVerb.RELEASE, options=options)
+        return await change_task(self._store, ChangeRequest(act=act, task_id=task_id, alter=alter))
 
     async def request_input(
-        self, caller: Caller, task_id: str, agent_id: str, question: Words, options: Options
-    ) -> Changed:
+        self,
+        caller: Caller,
+        task_id: str,
+        agent_id: str,
+        question: Exchange,
+        options: ChangeOptions,
+    ) -> TaskChange:
         """Ask an agent, by default the creator, and wait for its answer."""
 
         def check_question(check: Checks) -> None:
@@ -138,13 +143,13 @@ class Work:
                 lease_expire_time=None,
             )
 
-        act = Act(caller=caller, verb=TaskVerb.REQUEST_INPUT, options=options)
-        wanted = Change(act=act, task_id=task_id, alter=alter, check=check_question)
-        return await change(self._store, wanted)
+        act = Action(caller=caller, verb=TaskVerb.REQUEST_INPUT, options=options)
+        wanted = ChangeRequest(act=act, task_id=task_id, alter=alter, check=check_question)
+        return await change_task(self._store, wanted)
 
     async def provide_input(
-        self, caller: Caller, task_id: str, answer: Words, options: Options
-    ) -> Changed:
+        self, caller: Caller, task_id: str, answer: Exchange, options: ChangeOptions
+    ) -> TaskChange:
         """Answer what was asked: work goes on, with a whole lease."""
 
         def check_answer(check: Checks) -> None:
@@ -163,28 +168,28 @@ class Work:
                 answer_json=answer.data_json,
                 input_wait=task.input_wait + max(1, now - (task.ask_time or now)),
             )
-            return transitions.beaten(answered, now)
+            return transitions.renew_lease(answered, now)
 
-        act = Act(caller=caller, verb=TaskVerb.PROVIDE_INPUT, options=options)
-        wanted = Change(act=act, task_id=task_id, alter=alter, check=check_answer)
-        return await change(self._store, wanted)
+        act = Action(caller=caller, verb=TaskVerb.PROVIDE_INPUT, options=options)
+        wanted = ChangeRequest(act=act, task_id=task_id, alter=alter, check=check_answer)
+        return await change_task(self._store, wanted)
 
     async def complete(
-        self, caller: Caller, task_id: str, outcome: Outcome, options: Options
-    ) -> Changed:
+        self, caller: Caller, task_id: str, outcome: Outcome, options: ChangeOptions
+    ) -> TaskChange:
         """End work well."""
-        act = Act(caller=caller, verb=TaskVerb.COMPLETE, options=options)
-        wanted = Change(
+        act = Action(caller=caller, verb=TaskVerb.COMPLETE, options=options)
+        wanted = ChangeRequest(
             act=act,
             task_id=task_id,
             alter=_completed(outcome),
             check=lambda check: outcome.check(check, "result.summary", "result.data"),
         )
-        return await change(self._store, wanted)
+        return await change_task(self._store, wanted)
 
     async def complete_all(
         self, caller: Caller, completions: Sequence[Completion]
-    ) -> list[Changed | DovetailError]:
+    ) -> list[TaskChange | DovetailError]:
         """End much work well: each by itself, in one commit."""
         with Checks() as check:
             count = len(completions)
@@ -196,14 +201,14 @@ class Work:
                 each.options.check(check, prefix)
                 each.outcome.check(check, f"{prefix}result.summary", f"{prefix}result.data")
 
-        def unit(transaction: Transaction) -> list[Changed | DovetailError]:
+        def unit(transaction: Transaction) -> list[TaskChange | DovetailError]:
             return [_complete_in(transaction, caller, each) for each in completions]
 
         return await self._store.write(caller.team_id, unit)
 
     async def fail(
-        self, caller: Caller, task_id: str, outcome: Outcome, options: Options
-    ) -> Changed:
+        self, caller: Caller, task_id: str, outcome: Outcome, options: ChangeOptions
+    ) -> TaskChange:
         """End an attempt badly: the task is tried again, or over."""
 
         def check_failure(check: Checks) -> None:
@@ -212,28 +217,28 @@ class Work:
                 check.refuse("failure.message", "must say what went wrong")
 
         def alter(transaction: Transaction, task: Task, now: int) -> Task:
-            failed = transitions.failed(task, TaskVerb.FAIL, outcome, now)
-            return transitions.paused(failed, transaction.team(caller.team_id).clock)
+            failed = transitions.fail_attempt(task, TaskVerb.FAIL, outcome, now)
+            return transitions.delay_retry(failed, transaction.team(caller.team_id).wall_clock)
 
-        act = Act(caller=caller, verb=TaskVerb.FAIL, options=options)
-        wanted = Change(act=act, task_id=task_id, alter=alter, check=check_failure)
-        return await change(self._store, wanted)
+        act = Action(caller=caller, verb=TaskVerb.FAIL, options=options)
+        wanted = ChangeRequest(act=act, task_id=task_id, alter=alter, check=check_failure)
+        return await change_task(self._store, wanted)
 
 
 def _completed(outcome: Outcome) -> Alter:
     def alter(_: Transaction, task: Task, now: int) -> Task:
-        return transitions.ended(task, next_state(TaskVerb.COMPLETE, task), outcome, now)
+        return transitions.finish(task, next_state(TaskVerb.COMPLETE, task), outcome, now)
 
     return alter
 
 
 def _complete_in(
     transaction: Transaction, caller: Caller, each: Completion
-) -> Changed | DovetailError:
+) -> TaskChange | DovetailError:
     """One completion of several: it refuses before it writes, so that the others stand."""
-    act = Act(caller=caller, verb=TaskVerb.COMPLETE, options=each.options)
+    act = Action(caller=caller, verb=TaskVerb.COMPLETE, options=each.options)
     try:
-        wanted = Change(act=act, task_id=each.task_id, alter=_completed(each.outcome))
+        wanted = ChangeRequest(act=act, task_id=each.task_id, alter=_completed(each.outcome))
         return change_in(transaction, wanted)
     except DovetailError as refusal:
         return refusal
@@ -241,7 +246,7 @@ def _complete_in(
 
 def _check_ready(transaction: Transaction, team_id: str, task: Task) -> None:
     """Refuse to start what waits: for other tasks, or for its time."""
-    clock = transaction.team(team_id).clock
+    clock = transaction.team(team_id).wall_clock
     if transitions.is_ready(task, clock):
         return
     names = dependencies.still_open(transaction, team_id, task.depends_on)

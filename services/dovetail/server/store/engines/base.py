@@ -21,7 +21,7 @@ from dovetail.server.errors import (
     UnavailableError,
 )
 from dovetail.server.open_files import are_used_up, says_used_up, used_up_text
-from dovetail.server.store.engines.wakeups import Inbox
+from dovetail.server.store.engines.wakeups import WakeKey
 from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import Snapshot, Transaction
 
@@ -51,7 +51,7 @@ class Engine(ABC):
         self.times = Times()
 
     @abstractmethod
-    def lane(self, team_id: str) -> str:
+    def partition(self, team_id: str) -> str:
         """The name of the queue in which a team's units wait; a group is made of one queue."""
 
     @abstractmethod
@@ -84,11 +84,13 @@ class Engine(ABC):
         return
 
     @abstractmethod
-    def announce(self, inboxes: Iterable[Inbox]) -> None:
+    def announce(self, inboxes: Iterable[WakeKey]) -> None:
         """Tell other processes that these inboxes changed. Never waits; may lose."""
 
     @abstractmethod
-    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+    def listen(
+        self, stop: threading.Event, ring: Callable[[Iterable[WakeKey] | None], None]
+    ) -> None:
         """Until `stop`, call `ring` with inboxes that changed elsewhere, or None for any inbox."""
 
     def interrupt(self) -> None:

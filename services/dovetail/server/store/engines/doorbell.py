@@ -19,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dovetail.server.store.engines.locations import Folder
-from dovetail.server.store.engines.wakeups import ANY, Inbox, decode_ring, encode_ring
+from dovetail.server.store.engines.wakeups import ANY, WakeKey, decode_ring, encode_ring
 
 LONGEST_SOCKET_PATH = 100
 SETTLED_NANOS = 100_000_000
@@ -44,7 +44,7 @@ class Doorbell:
         self._peers_time = 0
         self._missed: set[str] = set()
 
-    def ring_others(self, inboxes: Iterable[Inbox]) -> None:
+    def ring_others(self, inboxes: Iterable[WakeKey]) -> None:
         """Send the names of the inboxes, or "any", to every other process."""
         datagram = encode_ring(inboxes, LARGEST_DATAGRAM).encode()
         for peer in self._others():
@@ -60,11 +60,11 @@ class Doorbell:
             except OSError:
                 continue
 
-    def wait(self, seconds: float) -> list[list[Inbox] | None]:
+    def wait(self, seconds: float) -> list[list[WakeKey] | None]:
         """The rings that came, waiting for the first; None stands for "any inbox"."""
         if not self._selector.select(seconds):
             return []
-        rings: list[list[Inbox] | None] = []
+        rings: list[list[WakeKey] | None] = []
         with contextlib.suppress(BlockingIOError):
             while True:
                 rings.append(decode_ring(self._socket.recv(LARGEST_DATAGRAM)))

@@ -27,8 +27,8 @@ from dovetail.server.errors import (
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
-    Inbox,
     StoreOpenError,
+    WakeKey,
     chain,
     plain,
     unavailable,
@@ -118,7 +118,7 @@ class PostgresEngine(Engine):
         """A database may be shared with other programs, but not the names of our tables."""
         return tables & {str(cast(Any, table)._meta.table_name) for table in TABLES}
 
-    def lane(self, team_id: str) -> str:
+    def partition(self, team_id: str) -> str:
         """One queue for each team."""
         return team_id
 
@@ -178,11 +178,13 @@ class PostgresEngine(Engine):
             cast(Any, self.database).connect()
             super().begin(statement)
 
-    def announce(self, inboxes: Iterable[Inbox]) -> None:
+    def announce(self, inboxes: Iterable[WakeKey]) -> None:
         """Hand the names to the announcer, which notifies outside of every transaction."""
         self._announcer.add(inboxes)
 
-    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+    def listen(
+        self, stop: threading.Event, ring: Callable[[Iterable[WakeKey] | None], None]
+    ) -> None:
         """LISTEN on one connection; while it cannot be had, say "any" at every attempt."""
         while not stop.is_set():
             ring(None)
@@ -240,7 +242,7 @@ class PostgresEngine(Engine):
         self,
         connection: psycopg.Connection[Any],
         stop: threading.Event,
-        ring: Callable[[Iterable[Inbox] | None], None],
+        ring: Callable[[Iterable[WakeKey] | None], None],
     ) -> None:
         """Listen until the next poll is due, or until `stop`."""
         due = time.monotonic() + POLL_SECONDS
@@ -321,14 +323,14 @@ class _Announcer:
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
         self.name = uuid.uuid4().hex[:12]
         self._connect = connect
-        self._waiting: set[Inbox] = set()
+        self._waiting: set[WakeKey] = set()
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
         self._thread.start()
 
-    def add(self, inboxes: Iterable[Inbox]) -> None:
+    def add(self, inboxes: Iterable[WakeKey]) -> None:
         with self._lock:
             self._waiting.update(inboxes)
         self._news.set()

@@ -21,8 +21,8 @@ from dovetail.server.open_files import are_used_up, used_up_text
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
-    Inbox,
     StoreOpenError,
+    WakeKey,
     plain,
     unavailable,
 )
@@ -136,7 +136,7 @@ class SqliteEngine(Engine):
         """A file is a store's alone."""
         return tables
 
-    def lane(self, team_id: str) -> str:  # noqa: ARG002
+    def partition(self, team_id: str) -> str:  # noqa: ARG002
         """One queue for all teams: there is one writer."""
         return ""
 
@@ -212,11 +212,13 @@ class SqliteEngine(Engine):
             finally:
                 database.execute_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000}")
 
-    def announce(self, inboxes: Iterable[Inbox]) -> None:
+    def announce(self, inboxes: Iterable[WakeKey]) -> None:
         """Ring the doorbells of the other processes."""
         self._doorbell.ring_others(inboxes)
 
-    def listen(self, stop: threading.Event, ring: Callable[[Iterable[Inbox] | None], None]) -> None:
+    def listen(
+        self, stop: threading.Event, ring: Callable[[Iterable[WakeKey] | None], None]
+    ) -> None:
         """Wait for the doorbell; look now and then whether another process changed the file."""
         seen: object = None
         polled = time.monotonic()

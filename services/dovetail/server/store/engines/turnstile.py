@@ -6,7 +6,7 @@ writer's place and only then lets go of the gate. The kernel frees both when a p
 when it is stopped: so each file names its holder, by process and host, for as long as it is held.
 
 The thread that waits here waits in the kernel, without a bound: a poll would be neither fair nor as
-fast. What is bounded is how long a caller waits for that thread (see `crew.py`).
+fast. What is bounded is how long a caller waits for that thread (see `store/executor.py`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import cast
 
-Inbox = tuple[str, str]
+WakeKey = tuple[str, str]
 """A team, and the name of an inbox or of a queue of tasks."""
 
 QUEUE = "\0"
@@ -49,7 +49,7 @@ class Bells:
 
     def __init__(self) -> None:
         """Begin with nobody watching."""
-        self._watched: dict[Inbox, set[Bell]] = {}
+        self._watched: dict[WakeKey, set[Bell]] = {}
 
     @contextmanager
     def watch(self, team_id: str, name: str, bell: Bell | None = None) -> Generator[Bell]:
@@ -63,11 +63,11 @@ class Bells:
             if not self._watched[inbox]:
                 del self._watched[inbox]
 
-    def watched(self) -> list[Inbox]:
+    def watched(self) -> list[WakeKey]:
         """The inboxes that somebody watches."""
         return list(self._watched)
 
-    def ring(self, inboxes: Iterable[Inbox]) -> None:
+    def ring(self, inboxes: Iterable[WakeKey]) -> None:
         """Wake who watches these inboxes."""
         for inbox in inboxes:
             for bell in self._watched.get(inbox, ()):
@@ -85,13 +85,13 @@ class Bells:
 ANY = "*"
 
 
-def encode_ring(inboxes: Iterable[Inbox], most_bytes: int) -> str:
+def encode_ring(inboxes: Iterable[WakeKey], most_bytes: int) -> str:
     """The names of inboxes as they travel between processes; "any" when they are too many."""
     text = json.dumps(list(inboxes))
     return text if len(text) <= most_bytes else ANY
 
 
-def decode_ring(text: str | bytes) -> list[Inbox] | None:
+def decode_ring(text: str | bytes) -> list[WakeKey] | None:
     """The names of inboxes; None for "any", and for what no process of ours sent."""
     try:
         pairs = cast("list[list[str]]", json.loads(text))

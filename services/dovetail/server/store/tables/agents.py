@@ -11,7 +11,7 @@ from typing import Any
 
 from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.store import filters
-from dovetail.server.store.pages import Page, Stretch, fitting
+from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import AgentRow
 from dovetail.server.store.transaction import (
     MICROS,
@@ -109,7 +109,7 @@ def register(
     labels: Mapping[str, str] | None = None,
 ) -> None:
     """Add an agent that does not exist yet, with an empty inbox."""
-    now = transaction.team(team_id).now
+    now = transaction.team(team_id).stamp
     transaction.write(
         _ADD,
         team_id=team_id,
@@ -130,7 +130,7 @@ def touch(transaction: Transaction, team_id: str, agent_id: str) -> None:
     if not agent_id:
         return
     row = transaction.row(_SEEN_TIME, team_id=team_id, agent_id=agent_id)
-    now = transaction.team(team_id).now
+    now = transaction.team(team_id).stamp
     if row is None:
         register(transaction, team_id, agent_id)
     elif row[0] + SEEN_MICROS <= now:
@@ -170,7 +170,7 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Agent]:
         stretch = stretch.step(snapshot, key, mine)
     query = AgentRow.select(*_COLUMNS).where(mine, *stretch.of(key), *wanted)
     rows = snapshot.select(query.order_by(key).limit(asked.most + 1))
-    chosen = fitting(((row, _size(row)) for row in rows[: asked.most]), asked.most_bytes)
+    chosen = take_bytes(((row, _size(row)) for row in rows[: asked.most]), asked.most_bytes)
     found = [_agent(row) for row in chosen]
     return Page(found, found[-1].agent_id if len(chosen) < len(rows) else stretch.until)
 

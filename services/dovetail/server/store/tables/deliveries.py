@@ -81,7 +81,7 @@ _COUNT_ACKNOWLEDGED = Statement(
 
 def add(transaction: Transaction, team_id: str, receipts: Iterable[Receipt]) -> None:
     """Put a message into inboxes, at the sequences that the receipts name, and ring there."""
-    now = transaction.team(team_id).now
+    now = transaction.team(team_id).stamp
     rows: list[dict[str, object]] = [
         {
             "team_id": team_id,
@@ -140,7 +140,7 @@ def acknowledge(
     rows = transaction.rows(_TO_ACKNOWLEDGE, **inbox, first=first, last=last, most=most)
     if not rows:
         return 0
-    now = transaction.team(team_id).now
+    now = transaction.team(team_id).stamp
     transaction.write(_ACKNOWLEDGE, **inbox, first=first, last=rows[-1][0], now=now)
     micros = sum(now - create_time for _, create_time in rows)
     transaction.write(_COUNT_ACKNOWLEDGED, **inbox, count=len(rows), micros=micros)

@@ -133,7 +133,7 @@ def ready_dependents(snapshot: Snapshot, team_id: str, task_id: str, window: Win
     return [from_row(row) for row in snapshot.rows(_READY_DEPENDENTS, **values)]
 
 
-def shift(transaction: Transaction, team_id: str, task_id: str, by: int) -> None:
+def adjust_waiting(transaction: Transaction, team_id: str, task_id: str, by: int) -> None:
     """One more, or one less, is open for all that wait for this task."""
     transaction.write(_SHIFT, team_id=team_id, task_id=task_id, by=by)
 

@@ -46,7 +46,7 @@ _LATE = Statement(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hold:
+class HeldLease:
     """A lease as it stands: while `count` grows, its holder lives. `duration` in microseconds."""
 
     team_id: str
@@ -56,20 +56,20 @@ class Hold:
     duration: int
 
 
-def held(snapshot: Snapshot) -> list[Hold]:
+def held(snapshot: Snapshot) -> list[HeldLease]:
     """All leases whose clock runs."""
     return [
-        Hold(team_id=team_id, task_id=task_id, token=token, count=count, duration=duration)
+        HeldLease(team_id=team_id, task_id=task_id, token=token, count=count, duration=duration)
         for team_id, task_id, token, count, duration in snapshot.rows(_HELD)
     ]
 
 
-def beat(transaction: Transaction, team_id: str, task: Task) -> None:
+def renew(transaction: Transaction, team_id: str, task: Task) -> None:
     """Write that the holder of a task lives, and how far it is: no event, and no other version."""
     values = {column.name: getattr(task, column.name) for column in _BEAT_COLUMNS}
     transaction.write(_BEAT, team_id=team_id, task_id=task.task_id, **values)
 
 
-def late(snapshot: Snapshot, now: int, most: int) -> list[tuple[str, str]]:
+def overdue(snapshot: Snapshot, now: int, most: int) -> list[tuple[str, str]]:
     """The team and the id of open tasks whose due time has passed, and nobody was told."""
     return [(team_id, task_id) for team_id, task_id in snapshot.rows(_LATE, now=now, most=most)]

@@ -13,7 +13,7 @@ from peewee import SQL, Expression
 from dovetail.server.store import filters
 from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.idempotency import IdempotencyKey
-from dovetail.server.store.pages import Page, Stretch, fitting
+from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.tables import deliveries
 from dovetail.server.store.tables.deliveries import Receipt
@@ -227,7 +227,7 @@ def append(
         in_reply_to=new.in_reply_to,
         task_id=new.task_id,
         kind=int(new.kind),
-        create_time=team.now,
+        create_time=team.stamp,
         subject=content.subject,
         body=content.body,
         data=content.data_json,
@@ -248,7 +248,7 @@ def append(
         for agent_id in new.recipient_ids
     )
     deliveries.add(transaction, team_id, receipts)
-    return Sent(number=number, thread_id=thread_id, create_time=team.now, receipts=receipts)
+    return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 
 
 def find_repeat(
@@ -301,7 +301,7 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Message]:
     order = stretch.order(number)
     query = MessageRow.select(number, MessageRow.size).where(mine, *stretch.of(number), *wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
-    numbers = fitting(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
+    numbers = take_bytes(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
     chosen = MessageRow.select(*COLUMNS).where(mine, number.in_(numbers))
     found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
     return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)

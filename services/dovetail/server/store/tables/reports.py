@@ -56,17 +56,17 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inbox:
+class InboxLoad:
     """The message load of an agent."""
 
     unacknowledged_count: int
     average_acknowledge_time: int | None
 
 
-_NO_INBOX = Inbox(unacknowledged_count=0, average_acknowledge_time=None)
+_NO_INBOX = InboxLoad(unacknowledged_count=0, average_acknowledge_time=None)
 
 
-def moment(snapshot: Snapshot, team_id: str) -> int:
+def as_of(snapshot: Snapshot, team_id: str) -> int:
     """The time now, not before the last change of the team."""
     query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == team_id)
     last_time = max((row[0] for row in snapshot.select(query)), default=0)
@@ -173,8 +173,8 @@ def _summary(
     )
 
 
-def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, Inbox]:
-    found: dict[str, Inbox] = {}
+def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, InboxLoad]:
+    found: dict[str, InboxLoad] = {}
     for start in range(0, len(agent_ids), _CHUNK):
         query = AgentRow.select(
             AgentRow.agent_id,
@@ -187,7 +187,7 @@ def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict
         )
         for agent_id, unacknowledged, acknowledged, micros in snapshot.select(query):
             average = micros // acknowledged if acknowledged else None
-            found[agent_id] = Inbox(
+            found[agent_id] = InboxLoad(
                 unacknowledged_count=unacknowledged, average_acknowledge_time=average
             )
     return found

@@ -12,7 +12,7 @@ from peewee import SQL, Expression, Value, fn
 
 from dovetail.server.store import filters
 from dovetail.server.store.filters import EVER, TimeRange, within
-from dovetail.server.store.pages import Page, Stretch, fitting
+from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
@@ -262,7 +262,9 @@ def save(transaction: Transaction, team_id: str, task: Task) -> None:
     transaction.write(_SAVE, team_id=team_id, **_values(task))
 
 
-def open_parts(snapshot: Snapshot, team_id: str, task_ids: Sequence[str], most: int) -> list[Task]:
+def open_subtasks(
+    snapshot: Snapshot, team_id: str, task_ids: Sequence[str], most: int
+) -> list[Task]:
     """The first `most` sub-tasks of these tasks that have not ended."""
     found: list[Task] = []
     for start in range(0, len(task_ids), _CHUNK):
@@ -289,7 +291,7 @@ def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Task]:
     order = stretch.order(number)
     query = TaskRow.select(number, _SIZE).where(*stretch.of(number), *wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
-    numbers = fitting(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
+    numbers = take_bytes(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
     chosen = TaskRow.select(*COLUMNS).where(mine, number.in_(numbers))
     found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
     return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)

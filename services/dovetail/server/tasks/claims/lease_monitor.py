@@ -23,12 +23,12 @@ from dovetail.server.errors import DovetailError
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import follow_ups, leases, tasks
 from dovetail.server.store.tables.events import TaskVerb
-from dovetail.server.store.tables.leases import Hold
+from dovetail.server.store.tables.leases import HeldLease
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
-from dovetail.server.tasks.recording import Act
-from dovetail.server.tasks.requests import Options, Outcome
+from dovetail.server.tasks.recording import Action
+from dovetail.server.tasks.requests import ChangeOptions, Outcome
 
 PERIOD_SECONDS = 0.5
 LONGEST_GAP_SECONDS = 3.0
@@ -41,13 +41,13 @@ FOLLOW_UPS_MAX = 4
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.keeper")
 
 
-class Keeper:
+class LeaseMonitor:
     """Ends the leases of holders that are gone, and tells of tasks that are overdue."""
 
     def __init__(self, store: Store) -> None:
         """Watch over the tasks of `store`."""
         self._store = store
-        self._since: dict[Hold, float] = {}
+        self._since: dict[HeldLease, float] = {}
         self._looked = 0.0
         self._pause = PERIOD_SECONDS
         self._task: asyncio.Task[None] | None = None
@@ -80,7 +80,7 @@ class Keeper:
     async def _end_leases(self) -> None:
         """End what has stood without a heartbeat for its whole length, as seen from here.
 
-        The look has the lane of short reads, where no report is in its way: one that takes long
+        The look is one of the short reads, where no report is in its way: one that takes long
         there means that heartbeats cannot be written either.
         """
         began = time.monotonic()
@@ -96,12 +96,14 @@ class Keeper:
         }
         for hold, since in self._since.items():
             if now - since >= hold.duration / MICROS:
-                self._write("lease lost", (hold.team_id, hold.task_id), partial(_lose, hold=hold))
+                self._write(
+                    "lease lost", (hold.team_id, hold.task_id), partial(_expire_lease, hold=hold)
+                )
 
     async def _tell_overdue(self) -> None:
         now = clock.now()
-        for team_id, task_id in await self._store.read("", partial(_late, now=now)):
-            tell = partial(_tell, team_id=team_id, task_id=task_id)
+        for team_id, task_id in await self._store.read("", partial(_overdue, now=now)):
+            tell = partial(_notify_overdue, team_id=team_id, task_id=task_id)
             self._write("overdue", (team_id, task_id), tell)
 
     async def _start_follow_ups(self) -> None:
@@ -114,7 +116,7 @@ class Keeper:
     async def _follow(self, team_id: str, event_number: int) -> None:
         """Step by step to the end. Each step is a commit, and other writers come between."""
         try:
-            step = partial(recording.follow, team_id=team_id, event_number=event_number)
+            step = partial(recording.continue_follow_up, team_id=team_id, event_number=event_number)
             more = True
             while more:
                 more = await self._store.write(team_id, step)
@@ -141,7 +143,7 @@ class Keeper:
             del self._writing[key]
 
 
-def _longest_gap(hold: Hold) -> float:
+def _longest_gap(hold: HeldLease) -> float:
     """After how many seconds without a look a lease is counted anew.
 
     A third of its length, in which its holder would send a heartbeat; a short lease would else end
@@ -151,39 +153,39 @@ def _longest_gap(hold: Hold) -> float:
     return min(max(PERIOD_SECONDS, third), LONGEST_GAP_SECONDS)
 
 
-def _late(snapshot: Snapshot, now: int) -> list[tuple[str, str]]:
-    return leases.late(snapshot, now, MOST_AT_ONCE)
+def _overdue(snapshot: Snapshot, now: int) -> list[tuple[str, str]]:
+    return leases.overdue(snapshot, now, MOST_AT_ONCE)
 
 
-def _lose(transaction: Transaction, hold: Hold) -> bool:
+def _expire_lease(transaction: Transaction, hold: HeldLease) -> bool:
     """End a lease that is still as it was seen; answers whether it was."""
     task = tasks.find(transaction, hold.team_id, hold.task_id)
     if task is None or not _as_seen(task, hold):
         return False
-    now = transaction.team(hold.team_id).now
+    now = transaction.team(hold.team_id).stamp
     outcome = Outcome(text=transitions.LEASE_LOST, retryable=True)
-    after = transitions.failed(task, TaskVerb.EXPIRE_LEASE, outcome, now)
-    recording.write(transaction, _act(hold.team_id, TaskVerb.EXPIRE_LEASE), task, after)
+    after = transitions.fail_attempt(task, TaskVerb.EXPIRE_LEASE, outcome, now)
+    recording.record_change(transaction, _act(hold.team_id, TaskVerb.EXPIRE_LEASE), task, after)
     return True
 
 
-def _as_seen(task: Task, hold: Hold) -> bool:
+def _as_seen(task: Task, hold: HeldLease) -> bool:
     same = (task.lease_token, task.lease_count) == (hold.token, hold.count)
     return same and task.state is TaskState.IN_PROGRESS
 
 
-def _tell(transaction: Transaction, team_id: str, task_id: str) -> bool:
+def _notify_overdue(transaction: Transaction, team_id: str, task_id: str) -> bool:
     """Tell of a task that is overdue, unless somebody has or it has ended; answers whether."""
     task = tasks.find(transaction, team_id, task_id)
-    now = transaction.team(team_id).clock
+    now = transaction.team(team_id).wall_clock
     if task is None or task.has_ended or task.overdue_told or task.delete_time is not None:
         return False
     if task.due_time is None or task.due_time > now:
         return False
     act = _act(team_id, TaskVerb.BECOME_OVERDUE)
-    recording.write(transaction, act, task, transitions.overdue(task))
+    recording.record_change(transaction, act, task, transitions.mark_overdue(task))
     return True
 
 
-def _act(team_id: str, verb: TaskVerb) -> Act:
-    return Act(caller=Caller(team_id=team_id, agent_id=""), verb=verb, options=Options())
+def _act(team_id: str, verb: TaskVerb) -> Action:
+    return Action(caller=Caller(team_id=team_id, agent_id=""), verb=verb, options=ChangeOptions())

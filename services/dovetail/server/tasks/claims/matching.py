@@ -11,9 +11,9 @@ from dovetail.server import clock
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES
 from dovetail.server.errors import DovetailError
-from dovetail.server.preconditions import check_repeat
+from dovetail.server.preconditions import check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
-from dovetail.server.store.pages import fitting
+from dovetail.server.store.pages import take_bytes
 from dovetail.server.store.tables import events, queues, tasks
 from dovetail.server.store.tables.events import TaskEvent, TaskVerb
 from dovetail.server.store.tables.queues import POOL
@@ -21,15 +21,15 @@ from dovetail.server.store.tables.tasks import Task, TaskFilter
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
 from dovetail.server.tasks.loading import new_lease
-from dovetail.server.tasks.recording import Act
-from dovetail.server.tasks.requests import Options
+from dovetail.server.tasks.recording import Action
+from dovetail.server.tasks.requests import ChangeOptions
 
 MOST_GIVEN = 200
-"""Tasks given out in one commit at most: other writers wait for it."""
+"""Tasks granted out in one commit at most: other writers wait for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class ClaimRequest:
     """What a caller wants to work on. Durations are in microseconds; `most` 0 is one."""
 
     max_wait: int
@@ -40,18 +40,18 @@ class Wish:
 
 
 @dataclass(eq=False, kw_only=True)
-class Claim:
+class WaitingClaim:
     """One who waits for work. `fresh`: nobody has looked yet whether there is some.
 
     `shared`: a repeat of the same request was answered the same tasks.
     """
 
     caller: Caller
-    wish: Wish
+    wish: ClaimRequest
     end: float
     answer: asyncio.Future[list[Task]]
     watch: ExitStack = field(default_factory=ExitStack)
-    fresh: bool = True
+    is_new: bool = True
     shared: bool = False
 
     @property
@@ -88,115 +88,119 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What came of a look: whether there is something, or what was given; when to look again."""
+class MatchResult:
+    """What came of a look: whether there is something, or what was granted; when to look again."""
 
-    given: Sequence[tuple[Claim, list[Task]]] = ()
-    repeated: Sequence[tuple[Claim, list[Task] | DovetailError]] = ()
+    granted: Sequence[tuple[WaitingClaim, list[Task]]] = ()
+    repeated: Sequence[tuple[WaitingClaim, list[Task] | DovetailError]] = ()
     """Those whose request was answered before, by a process that heard of it first."""
 
-    passed: frozenset[Claim] = frozenset()
-    """Those for whom nobody has looked yet: enough was given out for one commit."""
+    deferred: frozenset[WaitingClaim] = frozenset()
+    """Those for whom nobody has looked yet: enough was granted out for one commit."""
 
-    anything: bool = False
+    look_again: bool = False
     kinds: frozenset[str] = frozenset()
     """The kinds of claims for which a read found something: a unit looks for these alone."""
 
-    next_time: int | None = None
+    next_scheduled: int | None = None
 
 
-def anything(snapshot: Snapshot, claims: Sequence[Claim], rung: set[str]) -> Found:
+def find_ready(snapshot: Snapshot, claims: Sequence[WaitingClaim], woken: set[str]) -> MatchResult:
     """Whether there is something for any of these claims."""
     now, team_id = clock.now(), claims[0].caller.team_id
     kinds = frozenset(
         kind
-        for kind, (filter, places) in _places_by_kind(claims, rung).items()
-        if queues.any_ready(snapshot, team_id, sorted(places), filter, now)
+        for kind, (filter, queue_names) in _queues_by_kind(claims, woken).items()
+        if queues.any_ready(snapshot, team_id, sorted(queue_names), filter, now)
     )
-    return Found(
-        anything=bool(kinds),
+    return MatchResult(
+        look_again=bool(kinds),
         kinds=kinds,
-        next_time=queues.next_time(snapshot, team_id, now),
+        next_scheduled=queues.next_time(snapshot, team_id, now),
     )
 
 
-def give(transaction: Transaction, claims: Sequence[Claim], rung: set[str]) -> Found:
+def assign_ready(
+    transaction: Transaction, claims: Sequence[WaitingClaim], woken: set[str]
+) -> MatchResult:
     """Give what is ready, in order of arrival. What one kind of claim leaves empty stays so."""
     team_id = claims[0].caller.team_id
-    now = transaction.team(team_id).clock
-    given: list[tuple[Claim, list[Task]]] = []
-    repeated: list[tuple[Claim, list[Task] | DovetailError]] = []
-    empty = _empty(transaction, claims, rung, now)
-    count, cut = 0, False
-    passed: list[Claim] = []
+    now = transaction.team(team_id).wall_clock
+    granted: list[tuple[WaitingClaim, list[Task]]] = []
+    repeated: list[tuple[WaitingClaim, list[Task] | DovetailError]] = []
+    empty = _empty(transaction, claims, woken, now)
+    count, page_full = 0, False
+    deferred: list[WaitingClaim] = []
     for claim in claims:
         if count >= MOST_GIVEN:
-            passed.append(claim)
+            deferred.append(claim)
             continue
         if claim.answer.done() or not claim.lives:
             continue
         found: list[Task] = []
-        for place in _places(claim, rung):
+        for queue_name in _queues(claim, woken):
             wanted = (claim.wish.most or 1) - len(found)
-            if wanted and (place, claim.kind) not in empty:
-                ready = queues.ready(transaction, team_id, place, claim.wish.filter, (now, wanted))
+            if wanted and (queue_name, claim.kind) not in empty:
+                ready = queues.ready(
+                    transaction, team_id, queue_name, claim.wish.filter, (now, wanted)
+                )
                 found += ready
                 if len(ready) < wanted:
-                    empty.add((place, claim.kind))
-        fits = fitting(((task, tasks.size(task)) for task in found), PAGE_BYTES)
+                    empty.add((queue_name, claim.kind))
+        fits = take_bytes(((task, tasks.size(task)) for task in found), PAGE_BYTES)
         if len(fits) < len(found):
-            cut = True  # the rest is for those who come after, or ask again
-            empty -= {(place, claim.kind) for place in _places(claim, rung)}
+            page_full = True  # the rest is for those who come after, or ask again
+            empty -= {(queue_name, claim.kind) for queue_name in _queues(claim, woken)}
         if not fits:
             continue
-        before = _given_before(transaction, claim)
+        before = _find_granted(transaction, claim)
         if before is not None:
             repeated.append((claim, before))
-            cut = True  # what it would have got is for others
-            empty -= {(place, claim.kind) for place in _places(claim, rung)}
+            page_full = True  # what it would have got is for others
+            empty -= {(queue_name, claim.kind) for queue_name in _queues(claim, woken)}
             continue
-        given.append((claim, _begin(transaction, claim, fits)))
+        granted.append((claim, _begin(transaction, claim, fits)))
         count += len(fits)
-    return Found(
-        given=given,
+    return MatchResult(
+        granted=granted,
         repeated=repeated,
-        passed=frozenset(passed),
-        anything=cut or count >= MOST_GIVEN,
-        next_time=queues.next_time(transaction, team_id, now),
+        deferred=frozenset(deferred),
+        look_again=page_full or count >= MOST_GIVEN,
+        next_scheduled=queues.next_time(transaction, team_id, now),
     )
 
 
 def _empty(
-    snapshot: Snapshot, claims: Sequence[Claim], rung: set[str], now: int
+    snapshot: Snapshot, claims: Sequence[WaitingClaim], woken: set[str], now: int
 ) -> set[tuple[str, str]]:
-    """By place and kind, where nothing is, the pool left out: mostly found out for all at once."""
+    """The queues that have nothing for a kind, by name and kind; the pool is left out."""
     team_id = claims[0].caller.team_id
     return {
-        (place, kind)
-        for kind, (filter, places) in _places_by_kind(claims, rung).items()
-        if not queues.any_ready(snapshot, team_id, sorted(places - {POOL}), filter, now)
-        for place in places - {POOL}
+        (queue_name, kind)
+        for kind, (filter, queue_names) in _queues_by_kind(claims, woken).items()
+        if not queues.any_ready(snapshot, team_id, sorted(queue_names - {POOL}), filter, now)
+        for queue_name in queue_names - {POOL}
     }
 
 
-def _places_by_kind(
-    claims: Sequence[Claim], rung: set[str]
+def _queues_by_kind(
+    claims: Sequence[WaitingClaim], woken: set[str]
 ) -> dict[str, tuple[TaskFilter | None, set[str]]]:
     """The queues in which to look for each kind of claim, and what it wants there."""
     found: dict[str, tuple[TaskFilter | None, set[str]]] = {}
     for claim in claims:
-        _, places = found.setdefault(claim.kind, (claim.wish.filter, set()))
-        places.update(_places(claim, rung))
+        _, queue_names = found.setdefault(claim.kind, (claim.wish.filter, set()))
+        queue_names.update(_queues(claim, woken))
     return found
 
 
-def _places(claim: Claim, rung: set[str]) -> list[str]:
+def _queues(claim: WaitingClaim, woken: set[str]) -> list[str]:
     """The queues in which to look for a claim: its own first."""
     mine = claim.caller.agent_id
-    return [place for place in (mine, POOL) if claim.fresh or place in rung]
+    return [queue_name for queue_name in (mine, POOL) if claim.is_new or queue_name in woken]
 
 
-def given_before(snapshot: Snapshot, caller: Caller, wish: Wish) -> list[Task] | None:
+def find_granted(snapshot: Snapshot, caller: Caller, wish: ClaimRequest) -> list[Task] | None:
     """What an earlier claim with this `request_id` got and still holds; None if it got nothing.
 
     Raises InvalidArgumentError for a request that differs.
@@ -209,15 +213,15 @@ def given_before(snapshot: Snapshot, caller: Caller, wish: Wish) -> list[Task] |
         return None
     for event in earlier:
         if event.repeat:
-            check_repeat(wish.repeat, event.repeat.request_hash)
+            check_same_request(wish.repeat, event.repeat.request_hash)
     found = [tasks.find(snapshot, caller.team_id, event.task_id) for event in earlier]
     held = zip(found, earlier, strict=True)
     return [task for task, event in held if task and _holds(task, event)]
 
 
-def _given_before(snapshot: Snapshot, claim: Claim) -> list[Task] | DovetailError | None:
+def _find_granted(snapshot: Snapshot, claim: WaitingClaim) -> list[Task] | DovetailError | None:
     try:
-        return given_before(snapshot, claim.caller, claim.wish)
+        return find_granted(snapshot, claim.caller, claim.wish)
     except DovetailError as error:
         return error
 
@@ -227,7 +231,7 @@ def _holds(task: Task, event: TaskEvent) -> bool:
     return bool(task.lease_token) and task.lease_event == event.number
 
 
-def _repeats(wish: Wish) -> list[IdempotencyKey | None]:
+def _repeats(wish: ClaimRequest) -> list[IdempotencyKey | None]:
     """How each task of a claim is known again: the number of the task is the scope of the id.
 
     A claim has an agent, and so no scope of its own.
@@ -238,14 +242,14 @@ def _repeats(wish: Wish) -> list[IdempotencyKey | None]:
     return [replace(wish.repeat, scope=str(index or "")) for index in range(most)]
 
 
-def _begin(transaction: Transaction, claim: Claim, found: Sequence[Task]) -> list[Task]:
+def _begin(transaction: Transaction, claim: WaitingClaim, found: Sequence[Task]) -> list[Task]:
     caller, wish = claim.caller, claim.wish
-    now = transaction.team(caller.team_id).now
+    now = transaction.team(caller.team_id).stamp
     begun: list[Task] = []
     for task, repeat in zip(found, _repeats(wish), strict=False):
-        act = Act(caller=caller, verb=TaskVerb.CLAIM, options=Options(repeat=repeat))
-        after = transitions.started(
+        act = Action(caller=caller, verb=TaskVerb.CLAIM, options=ChangeOptions(repeat=repeat))
+        after = transitions.start(
             task, TaskVerb.CLAIM, caller.agent_id, new_lease(wish.lease_duration), now
         )
-        begun.append(recording.write(transaction, act, task, after).task)
+        begun.append(recording.record_change(transaction, act, task, after).task)
     return begun

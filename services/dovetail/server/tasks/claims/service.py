@@ -27,10 +27,17 @@ from dovetail.server.store.tables.queues import POOL
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 from dovetail.server.tasks import transitions
-from dovetail.server.tasks.claims.matching import Claim, Found, Wish, anything, give, given_before
-from dovetail.server.tasks.loading import Change, change
-from dovetail.server.tasks.recording import Act
-from dovetail.server.tasks.requests import Options, check_filter, check_lease
+from dovetail.server.tasks.claims.matching import (
+    ClaimRequest,
+    MatchResult,
+    WaitingClaim,
+    assign_ready,
+    find_granted,
+    find_ready,
+)
+from dovetail.server.tasks.loading import ChangeRequest, change_task
+from dovetail.server.tasks.recording import Action
+from dovetail.server.tasks.requests import ChangeOptions, check_filter, check_lease
 from dovetail.server.tasks.states import next_state
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.claims")
@@ -56,12 +63,12 @@ class Claims:
         for matcher in self._matchers.values():
             matcher.close()
 
-    async def claim(self, caller: Caller, wish: Wish) -> list[Task]:
+    async def claim(self, caller: Caller, wish: ClaimRequest) -> list[Task]:
         """Tasks that are now the caller's and in progress; none when nothing came in time."""
         caller.require_agent("claiming")
         with Checks() as check:
             _check(check, wish, self._shortest_lease)
-        before = await self._given_before(caller, wish)
+        before = await self._find_granted(caller, wish)
         if before is not None:
             return before
         matcher = self._matchers.get(caller.team_id)
@@ -74,18 +81,18 @@ class Claims:
         except asyncio.CancelledError:
             answer = claim.answer
             if answer.done() and not answer.cancelled() and answer.exception() is None:
-                matcher.give_back(claim, answer.result())
+                matcher.release_orphans(claim, answer.result())
             raise
         finally:
             matcher.leave(claim)
         # While this one waited, another server may have answered the same request.
-        return found or await self._given_before(caller, wish) or []
+        return found or await self._find_granted(caller, wish) or []
 
-    async def _given_before(self, caller: Caller, wish: Wish) -> list[Task] | None:
+    async def _find_granted(self, caller: Caller, wish: ClaimRequest) -> list[Task] | None:
         """What this request was answered before, or None."""
         if wish.repeat is None:
             return None
-        return await self._store.read(caller.team_id, lambda s: given_before(s, caller, wish))
+        return await self._store.read(caller.team_id, lambda s: find_granted(s, caller, wish))
 
     def _let_go(self, matcher: _Matcher) -> None:
         """Forget a matcher that has ended: anybody may name as many teams as they like."""
@@ -111,16 +118,16 @@ class _Matcher:
     def __init__(self, store: Store, team_id: str) -> None:
         self._store = store
         self._team_id = team_id
-        self._waiting: dict[Claim, None] = {}
-        self._requests: dict[tuple[str, str], list[Claim]] = {}
-        self._rung: set[str] = set()
+        self._waiting: dict[WaitingClaim, None] = {}
+        self._requests: dict[tuple[str, str], list[WaitingClaim]] = {}
+        self._woken: set[str] = set()
         self._awake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._looked = 0
-        self._next_time: int | None = None
-        self._plenty = False
+        self._next_scheduled: int | None = None
+        self._more_ready = False
         self._put_off: dict[str, None] = {}
-        self._given_back: set[asyncio.Task[None]] = set()
+        self._releasing: set[asyncio.Task[None]] = set()
         # For all that wait, not for the call that came first: in no call's context.
         self._task = self._loop.create_task(self._run(), context=Context())
 
@@ -138,10 +145,10 @@ class _Matcher:
         """Have `tell` called once this matcher has ended."""
         self._task.add_done_callback(lambda _: tell(self))
 
-    def add(self, caller: Caller, wish: Wish) -> Claim:
+    def add(self, caller: Caller, wish: ClaimRequest) -> WaitingClaim:
         """Have somebody wait."""
         end = self._loop.time() + wish.max_wait / MICROS
-        claim = Claim(caller=caller, wish=wish, end=end, answer=self._loop.create_future())
+        claim = WaitingClaim(caller=caller, wish=wish, end=end, answer=self._loop.create_future())
         bell = _QueueBell(self, caller.agent_id)
         bells, name = self._store.bells, queues.name(caller.agent_id)
         claim.watch.enter_context(bells.watch(self._team_id, name, bell))
@@ -151,7 +158,7 @@ class _Matcher:
         self._awake.set()
         return claim
 
-    def leave(self, claim: Claim) -> None:
+    def leave(self, claim: WaitingClaim) -> None:
         """Have somebody wait no more."""
         claim.watch.close()
         if claim.request:
@@ -164,16 +171,16 @@ class _Matcher:
 
     def look_at(self, assignee_ids: Iterable[str]) -> None:
         """There may be something new in these queues."""
-        self._rung.update(assignee_ids)
+        self._woken.update(assignee_ids)
         self._awake.set()
 
-    def give_back(self, claim: Claim, tasks: list[Task]) -> None:
+    def release_orphans(self, claim: WaitingClaim, tasks: list[Task]) -> None:
         """Release what was given to one who had left, unless a repeat of it was answered too."""
         if tasks and not claim.shared:
             releasing = self._release(claim.caller, tasks)
             releasing = self._loop.create_task(releasing, context=Context())
-            self._given_back.add(releasing)
-            releasing.add_done_callback(self._given_back.discard)
+            self._releasing.add(releasing)
+            releasing.add_done_callback(self._releasing.discard)
 
     def close(self) -> None:
         """Answer all that wait."""
@@ -187,11 +194,11 @@ class _Matcher:
             while self._waiting:
                 self._awake.clear()
                 try:
-                    await self._look()
+                    await self._match_once()
                 except Exception as error:
                     log.exception("claims cannot be matched", team_id=self._team_id)
                     self._refuse_all(error)
-                self._send_away()
+                self._expire()
                 if self._waiting:
                     await self._sleep()
 
@@ -201,31 +208,31 @@ class _Matcher:
         for claim in self._waiting:
             claim.refuse(refusal)
 
-    async def _look(self) -> None:
+    async def _match_once(self) -> None:
         """Look where it rang and for who is new; give what is there."""
-        rung, self._rung = self._rung, set()
+        woken, self._woken = self._woken, set()
         claims = self._in_turn(
             [
                 claim
                 for claim in self._waiting
-                if claim.fresh or POOL in rung or claim.caller.agent_id in rung
+                if claim.is_new or POOL in woken or claim.caller.agent_id in woken
             ]
         )
-        if not claims or not (claims := self._living(claims)):
+        if not claims or not (claims := self._drop_ended(claims)):
             return
         try:
-            found = await self._match(claims, rung)
+            found = await self._match(claims, woken)
         except DovetailError as error:
             for claim in claims:
                 claim.refuse(error)
             return
         for claim in claims:
-            claim.fresh = claim in found.passed
-        for claim, given in found.given:
+            claim.is_new = claim in found.deferred
+        for claim, given in found.granted:
             self._waiting.pop(claim, None)
             self._share(claim, given)
             if not claim.resolve(given):
-                self.give_back(claim, given)
+                self.release_orphans(claim, given)
         for claim, before in found.repeated:
             self._waiting.pop(claim, None)
             if isinstance(before, DovetailError):
@@ -233,17 +240,17 @@ class _Matcher:
             else:
                 claim.resolve(before)
         # Whose credential ended while the unit waited for its turn got nothing, and is told why.
-        self._living([claim for claim in claims if claim in self._waiting])
-        self._next_time = found.next_time
+        self._drop_ended([claim for claim in claims if claim in self._waiting])
+        self._next_scheduled = found.next_scheduled
 
-    def _share(self, claim: Claim, given: list[Task]) -> None:
+    def _share(self, claim: WaitingClaim, given: list[Task]) -> None:
         """Answer the same to repeats of this request that wait as well."""
         for twin in self._requests.get(claim.request, []) if claim.request else []:
             same = twin.wish.repeat == claim.wish.repeat
             if twin is not claim and same and twin.resolve(given):
                 claim.shared = twin.shared = True
 
-    def _in_turn(self, claims: list[Claim]) -> list[Claim]:
+    def _in_turn(self, claims: list[WaitingClaim]) -> list[WaitingClaim]:
         """Those whose turn it is: of very many kinds some, those first that were put off before.
 
         Each kind costs a query, so their number bounds what one look takes. Claims of one kind stay
@@ -255,31 +262,31 @@ class _Matcher:
         self._put_off = dict.fromkeys(in_order[KINDS_MAX:])
         for claim in claims:
             if claim.kind in self._put_off:
-                claim.fresh = True
+                claim.is_new = True
         if self._put_off:
             self._awake.set()
         return [claim for claim in claims if claim.kind not in self._put_off]
 
-    async def _match(self, claims: Sequence[Claim], rung: set[str]) -> Found:
+    async def _match(self, claims: Sequence[WaitingClaim], woken: set[str]) -> MatchResult:
         """A read decides whether a unit is run; while there is plenty, it need not."""
         filtered = any(claim.wish.filter for claim in claims)
-        if filtered or not self._plenty:
+        if filtered or not self._more_ready:
             # A filter may have to go through very many tasks: out of the way of what is short, and
             # out of the one writer, which looks only for what is there.
             look = self._store.scan if filtered else self._store.read
-            found = await look(self._team_id, lambda s: anything(s, claims, rung))
-            if not found.anything:
+            found = await look(self._team_id, lambda s: find_ready(s, claims, woken))
+            if not found.look_again:
                 return found
             claims = [claim for claim in claims if claim.kind in found.kinds]
-        found = await self._store.write(self._team_id, lambda t: give(t, claims, rung))
-        self._plenty = found.anything
-        if found.anything:
+        found = await self._store.write(self._team_id, lambda t: assign_ready(t, claims, woken))
+        self._more_ready = found.look_again
+        if found.look_again:
             self.look_at([POOL, *(claim.caller.agent_id for claim in claims)])
         return found
 
-    def _living(self, claims: Sequence[Claim]) -> list[Claim]:
+    def _drop_ended(self, claims: Sequence[WaitingClaim]) -> list[WaitingClaim]:
         """Those whose credential has not ended; the others are told."""
-        living: list[Claim] = []
+        living: list[WaitingClaim] = []
         for claim in claims:
             try:
                 claim.caller.check_live()
@@ -288,11 +295,11 @@ class _Matcher:
                 claim.refuse(error)
         return living
 
-    def _send_away(self) -> None:
+    def _expire(self) -> None:
         """Answer those who have waited for as long as they wished; forget who left."""
         now = self._loop.time()
         for claim in list(self._waiting):
-            if claim.end <= now and not claim.fresh:
+            if claim.end <= now and not claim.is_new:
                 claim.resolve([])
             if claim.answer.done():
                 del self._waiting[claim]
@@ -301,7 +308,7 @@ class _Matcher:
         """Until something rings, somebody comes or has waited enough, or a task is due."""
         until = min(claim.end for claim in self._waiting)
         pause = min(until - self._loop.time(), LONGEST_SLEEP)
-        scheduled = self._next_time
+        scheduled = self._next_scheduled
         if scheduled is not None:
             pause = min(pause, (scheduled - clock.now()) / MICROS)
         try:
@@ -321,27 +328,27 @@ class _Matcher:
             return due, queues.next_time(snapshot, self._team_id, now)
 
         try:
-            due, self._next_time = await self._store.read(self._team_id, query)
+            due, self._next_scheduled = await self._store.read(self._team_id, query)
         except DovetailError:
             due = [POOL, *(claim.caller.agent_id for claim in self._waiting)]
         self.look_at(due)
 
     async def _release(self, caller: Caller, tasks: list[Task]) -> None:
         for task in tasks:
-            options = Options(lease_token=task.lease_token, reason="the claimer had left")
-            act = Act(caller=caller, verb=TaskVerb.RELEASE, options=options)
-            wanted = Change(act=act, task_id=task.task_id, alter=_released)
+            options = ChangeOptions(lease_token=task.lease_token, reason="the claimer had left")
+            act = Action(caller=caller, verb=TaskVerb.RELEASE, options=options)
+            wanted = ChangeRequest(act=act, task_id=task.task_id, alter=_released)
             try:
-                await change(self._store, wanted)
+                await change_task(self._store, wanted)
             except DovetailError:
                 return  # the lease will be lost
 
 
 def _released(_: Transaction, task: Task, __: int) -> Task:
-    return transitions.waiting(task, next_state(TaskVerb.RELEASE, task))
+    return transitions.return_to_pending(task, next_state(TaskVerb.RELEASE, task))
 
 
-def _check(check: Checks, wish: Wish, shortest_lease: int) -> None:
+def _check(check: Checks, wish: ClaimRequest, shortest_lease: int) -> None:
     if not 0 <= wish.max_wait <= LONGEST_WAIT:
         check.refuse("max_wait", f"must be 0 to 50 s, is {wish.max_wait / MICROS:g} s")
     check.number("max_tasks", wish.most, 0, MOST_TASKS)
