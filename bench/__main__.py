@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import output
+from bench.fixtures import ENGINES, servers
 from bench.measures import MEASURES
-from bench.place import ENGINES, servers
 from bench.size import FULL, QUICK, Size
 from bench.trials import Figure, in_rounds
 
@@ -59,10 +59,10 @@ async def _measure(
         Progress(*columns, console=console, transient=True) as progress,
     ):
         bar = progress.add_task("starting servers", total=len(only))
-        async with servers(Path(folder), engines, only) as place:
+        async with servers(Path(folder), engines, only) as fixtures:
             for done, name in enumerate(only):
                 progress.update(bar, description=f"{name}: filling stores", completed=done)
-                cases = await MEASURES[name](place, size)
+                cases = await MEASURES[name](fixtures, size)
                 step = 1 / (size.rounds * sum(len(case.targets) for case in cases))
 
                 def advance(what: str, step: float = step) -> None:

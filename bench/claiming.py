@@ -8,7 +8,7 @@ import time
 from functools import partial
 from itertools import count
 
-from bench.place import Place
+from bench.fixtures import Fixtures
 from bench.size import Size
 from bench.trials import ECHO, Case, Trial, closed_loop
 from dovetail.messaging.v1 import messaging_pb2 as talk
@@ -21,11 +21,12 @@ MOST_CREATED = 1_000
 _numbers = count(1)
 
 
-async def claim(place: Place, size: Size) -> list[Case]:
+async def claim(fixtures: Fixtures, size: Size) -> list[Case]:
     """ClaimTask and CompleteTask by many workers, until there is nothing left to do."""
-    echoes = {ECHO: partial(closed_loop, WORKERS, size.seconds, partial(_two_echoes, place))}
-    rivals = {
-        name: partial(_rival, name, store, size.claims) for name, store in place.rivals.items()
+    echoes = {ECHO: partial(closed_loop, WORKERS, size.seconds, partial(_two_echoes, fixtures))}
+    other_queues = {
+        name: partial(_other_queue, name, store, size.claims)
+        for name, store in fixtures.other_queues.items()
     }
     return [
         Case(
@@ -36,18 +37,21 @@ async def claim(place: Place, size: Size) -> list[Case]:
                 **echoes,
                 **{
                     engine: partial(_drain, servers, size.claims, batch)
-                    for engine, servers in place.engines.items()
+                    for engine, servers in fixtures.engines.items()
                 },
                 **others,
             },
         )
-        for what, batch, others in (("one by one", 1, rivals), (f"{BATCH} at once", BATCH, {}))
+        for what, batch, others in (
+            ("one by one", 1, other_queues),
+            (f"{BATCH} at once", BATCH, {}),
+        )
     ]
 
 
-async def _two_echoes(place: Place, _: int) -> None:
+async def _two_echoes(fixtures: Fixtures, _: int) -> None:
     for _ in range(2):
-        await place.echo.Echo(talk.SendMessageRequest(body="A task"))
+        await fixtures.echo.Echo(talk.SendMessageRequest(body="A task"))
 
 
 async def _drain(servers: Servers, tasks: int, batch: int) -> Trial:
@@ -67,18 +71,18 @@ async def _drain(servers: Servers, tasks: int, batch: int) -> Trial:
 async def _work(servers: Servers, number: int, batch: int, taken: list[float]) -> None:
     """Claim and complete until nothing is left."""
     stub, metadata = servers.tasks_stub, (("dovetail-agent", f"worker-{number}"),)
-    wish = work.ClaimTaskRequest(max_tasks=batch)
+    request = work.ClaimTaskRequest(max_tasks=batch)
     while True:
         before = time.perf_counter()
-        claimed = (await stub.ClaimTask(wish, metadata=metadata)).tasks
+        claimed = (await stub.ClaimTask(request, metadata=metadata)).tasks
         if not claimed:
             return
         completions = [_completion(each) for each in claimed]
         if batch == 1:
             await stub.CompleteTask(completions[0], metadata=metadata)
         else:
-            request = work.BatchCompleteTasksRequest(requests=completions)
-            await stub.BatchCompleteTasks(request, metadata=metadata)
+            completion = work.BatchCompleteTasksRequest(requests=completions)
+            await stub.BatchCompleteTasks(completion, metadata=metadata)
         taken += [time.perf_counter() - before] * len(claimed)
 
 
@@ -92,9 +96,9 @@ def _completion(each: work.ClaimedTask) -> work.CompleteTaskRequest:
     )
 
 
-async def _rival(name: str, store: str, tasks: int) -> Trial:
+async def _other_queue(name: str, store: str, tasks: int) -> Trial:
     """Have another queue do as many tasks, with as many workers, in a process of its own."""
-    command = (sys.executable, "-m", "bench.rivals", name, store, str(tasks), str(WORKERS))
+    command = (sys.executable, "-m", "bench.other_queues", name, store, str(tasks), str(WORKERS))
     program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await program.communicate()
     if program.returncode:

@@ -11,7 +11,7 @@ from typing import Any
 from bench import fill
 from bench.claiming import claim
 from bench.echo import TIMES_KEY
-from bench.place import Guarded, Place
+from bench.fixtures import Fixtures, Guarded
 from bench.size import Size
 from bench.trials import ECHO, GUARDED, OPEN, Case, Trial, closed_loop
 from dovetail.admin.v1 import admin_pb2 as admin
@@ -25,11 +25,11 @@ Call = Callable[[int], Awaitable[object]]
 _numbers = count(1)
 
 
-async def send(place: Place, size: Size) -> list[Case]:
+async def send(fixtures: Fixtures, size: Size) -> list[Case]:
     """SendMessage from many callers: as many calls a second as they get answered."""
-    for servers in place.engines.values():
+    for servers in fixtures.engines.values():
         await servers.register(*(f"caller-{number}" for number in range(max(size.callers))))
-    calls = {engine: partial(_send, servers) for engine, servers in place.engines.items()}
+    calls = {engine: partial(_send, servers) for engine, servers in fixtures.engines.items()}
     return [
         Case(
             measure="send",
@@ -37,16 +37,16 @@ async def send(place: Place, size: Size) -> list[Case]:
             unit="messages",
             targets={
                 target: partial(closed_loop, callers, size.seconds, call)
-                for target, call in {ECHO: partial(_echo, place), **calls}.items()
+                for target, call in {ECHO: partial(_echo, fixtures), **calls}.items()
             },
         )
         for callers in size.callers
     ]
 
 
-async def deliver(place: Place, size: Size) -> list[Case]:
+async def deliver(fixtures: Fixtures, size: Size) -> list[Case]:
     """From the call to the message on an open stream: in one process, and across the two."""
-    for servers in place.engines.values():
+    for servers in fixtures.engines.values():
         await servers.register("sender", "reader")
     names = {"SendMessage to stream": _begin_send, "task assigned to stream": _begin_task}
     return [
@@ -55,10 +55,10 @@ async def deliver(place: Place, size: Size) -> list[Case]:
             name=name,
             unit="messages",
             targets={
-                ECHO: partial(closed_loop, 1, size.seconds, partial(_echo, place)),
+                ECHO: partial(closed_loop, 1, size.seconds, partial(_echo, fixtures)),
                 **{
                     engine: partial(_until_delivered, servers, size.seconds, begin)
-                    for engine, servers in place.engines.items()
+                    for engine, servers in fixtures.engines.items()
                 },
             },
         )
@@ -66,10 +66,10 @@ async def deliver(place: Place, size: Size) -> list[Case]:
     ]
 
 
-async def backlog(place: Place, size: Size) -> list[Case]:
+async def backlog(fixtures: Fixtures, size: Size) -> list[Case]:
     """How fast a subscriber has what waits in its inbox; beside it, the same bytes from memory."""
     page = talk.SubscribeInboxResponse()
-    for servers in place.engines.values():
+    for servers in fixtures.engines.values():
         await fill.backlog(servers.store_url, "collector", BODY, size.backlog)
         page = await anext(aiter(_open(servers, "collector", talk.START_POSITION_BEGINNING)))
     return [
@@ -78,24 +78,24 @@ async def backlog(place: Place, size: Size) -> list[Case]:
             name=f"{size.backlog:,} messages",
             unit="messages",
             targets={
-                ECHO: partial(_read_copies, place, page, size.backlog),
+                ECHO: partial(_read_copies, fixtures, page, size.backlog),
                 **{
                     engine: partial(_read_backlog, servers, "collector")
-                    for engine, servers in place.engines.items()
+                    for engine, servers in fixtures.engines.items()
                 },
             },
         )
     ]
 
 
-async def life(place: Place, size: Size) -> list[Case]:
+async def life(fixtures: Fixtures, size: Size) -> list[Case]:
     """CreateTask, StartTask, CompleteTask, one after another; beside it, three calls of echo."""
 
     async def three_echoes(number: int) -> None:
         for _ in range(3):
-            await _echo(place, number)
+            await _echo(fixtures, number)
 
-    calls: dict[str, Call] = {engine: partial(_live, s) for engine, s in place.engines.items()}
+    calls: dict[str, Call] = {engine: partial(_live, s) for engine, s in fixtures.engines.items()}
     return [
         Case(
             measure="life",
@@ -110,9 +110,9 @@ async def life(place: Place, size: Size) -> list[Case]:
     ]
 
 
-async def report(place: Place, size: Size) -> list[Case]:
+async def report(fixtures: Fixtures, size: Size) -> list[Case]:
     """GetReport over a whole team, one call at a time."""
-    for servers in place.engines.values():
+    for servers in fixtures.engines.values():
         for tasks in size.tasks:
             await fill.team_with_tasks(servers.store_url, f"team-{tasks}", tasks)
     return [
@@ -121,10 +121,10 @@ async def report(place: Place, size: Size) -> list[Case]:
             name=f"{tasks:,} tasks",
             unit="reports",
             targets={
-                ECHO: partial(closed_loop, 1, size.seconds, partial(_echo, place)),
+                ECHO: partial(closed_loop, 1, size.seconds, partial(_echo, fixtures)),
                 **{
                     engine: partial(closed_loop, 1, size.seconds, partial(_report, servers, tasks))
-                    for engine, servers in place.engines.items()
+                    for engine, servers in fixtures.engines.items()
                 },
             },
         )
@@ -132,11 +132,11 @@ async def report(place: Place, size: Size) -> list[Case]:
     ]
 
 
-async def guard(place: Place, size: Size) -> list[Case]:
+async def guard(fixtures: Fixtures, size: Size) -> list[Case]:
     """SendMessage with credentials and TLS; beside it, without. Each caller has its own token."""
     callers, cases = 64, list[Case]()
-    for engine, servers in place.engines.items():
-        guarded = place.guarded[engine]
+    for engine, servers in fixtures.engines.items():
+        guarded = fixtures.guarded[engine]
         await servers.register(*(f"caller-{number}" for number in range(callers)))
         calls: dict[str, Call] = {
             OPEN: partial(_send, servers),
@@ -172,9 +172,9 @@ def as_agent(agent_id: str) -> Metadata:
     return (("dovetail-agent", agent_id),)
 
 
-async def _echo(place: Place, number: int) -> None:
+async def _echo(fixtures: Fixtures, number: int) -> None:
     agent_id = f"caller-{number}"
-    await place.echo.Echo(message(agent_id), metadata=as_agent(agent_id))
+    await fixtures.echo.Echo(message(agent_id), metadata=as_agent(agent_id))
 
 
 async def _send(servers: Servers, number: int) -> None:
@@ -261,9 +261,11 @@ async def _read_backlog(servers: Servers, agent_id: str) -> Trial:
     return trial
 
 
-async def _read_copies(place: Place, page: talk.SubscribeInboxResponse, messages: int) -> Trial:
+async def _read_copies(
+    fixtures: Fixtures, page: talk.SubscribeInboxResponse, messages: int
+) -> Trial:
     times = -(-messages // len(page.deliveries))
-    return await _read(place.echo.Repeat(page, metadata=((TIMES_KEY, str(times)),)))
+    return await _read(fixtures.echo.Repeat(page, metadata=((TIMES_KEY, str(times)),)))
 
 
 async def _read(stream: AsyncIterator[talk.SubscribeInboxResponse]) -> Trial:

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import stacks
+from bench.fixtures import ENGINES, empty_store
 from bench.measures import as_agent, message
-from bench.place import ENGINES, empty_store
 from bench.trials import closed_loop
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
 from support.processes import free_port

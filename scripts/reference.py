@@ -25,7 +25,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 from grpc_tools import protoc
 
-from dovetail.cli import exits
+from dovetail.cli import exit_codes
 from dovetail.cli.main import main as program
 from dovetail.cli.programs import VARIABLES
 from dovetail.settings import CLIENT, CONFIG, SETTINGS
@@ -368,7 +368,7 @@ def _exit_codes() -> Iterator[str]:
     yield ""
     yield "| code | meaning |"
     yield "|---|---|"
-    for code, meaning in re.findall(r"^(\d+) +(.+)$", exits.__doc__ or "", re.MULTILINE):
+    for code, meaning in re.findall(r"^(\d+) +(.+)$", exit_codes.__doc__ or "", re.MULTILINE):
         yield f"| {code} | {meaning} |"
 
 

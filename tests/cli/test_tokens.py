@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cli.shell import Finished, Shell
-from dovetail.cli.exits import CommandError
+from dovetail.cli.exit_codes import CommandError
 from dovetail.cli.tokens import _private
 from support.processes import ServerProcess, free_port
 

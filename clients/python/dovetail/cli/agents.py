@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dovetail.cli import pictures
+from dovetail.cli import render
 from dovetail.cli.options import Session, calls, label_option
 
 
@@ -23,7 +23,7 @@ async def register(
 ) -> None:
     """Make an agent known, so that others can send to it. Default: the one of --as."""
     made = await session.agent.register(agent_id, display_name=display_name, labels=dict(labels))
-    session.out.items([made], pictures.agents)
+    session.out.items([made], render.agents)
 
 
 @agent.command()
@@ -31,7 +31,7 @@ async def register(
 @calls
 async def show(session: Session, agent_id: str) -> None:
     """Show one agent. Default: the one of --as."""
-    session.out.items([await session.agent.agent(agent_id)], pictures.agents)
+    session.out.items([await session.agent.agent(agent_id)], render.agents)
 
 
 @agent.command("list")
@@ -40,4 +40,4 @@ async def show(session: Session, agent_id: str) -> None:
 async def list_(session: Session, labels: tuple[tuple[str, str], ...]) -> None:
     """List the team's agents."""
     found = [agent async for agent in session.agent.agents(labels=dict(labels), page_size=1_000)]
-    session.out.items(found, pictures.agents)
+    session.out.items(found, render.agents)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from dovetail.cli import signals
-from dovetail.cli.exits import FAILED, CommandError
+from dovetail.cli.exit_codes import FAILED, CommandError
 from dovetail.cli.serve import store_url
 from dovetail.cli.settings import SERVING
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 from dovetail.settings import CLIENT, CONFIG, PREFIX, SERVER
 
 ANY_PORT = "127.0.0.1:0"
@@ -85,7 +85,7 @@ class Child:
 
     def _why_it_said_nothing(self) -> str:
         """It could not, or it was ended by force."""
-        log = harmless(str(self.log))
+        log = escape_controls(str(self.log))
         if shutil.disk_usage(self.log.parent).free < LAST_WORDS_BYTES:
             return f"{self.service} ended, and there is no room for its log {log}: make room"
         return f"{self.service} ended without a word; its log is {log}"
@@ -137,7 +137,7 @@ class Children:
 
 
 def _opened_log(log: Path) -> IO[bytes]:
-    name = harmless(str(log))
+    name = escape_controls(str(log))
     try:
         return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
     except OSError as error:
@@ -152,7 +152,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(
-            f"the data folder {harmless(str(folder))} cannot be made: {error.strerror}."
+            f"the data folder {escape_controls(str(folder))} cannot be made: {error.strerror}."
             " Name another: --data-dir"
         ) from error
 

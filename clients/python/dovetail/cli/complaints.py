@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from dovetail.cli.sink import Sink
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 
 LAST_BYTES = 4_000
 """How much of its end is told of a failure."""
@@ -24,7 +24,7 @@ class Complaints:
 
     def __init__(self, task_id: str, sink: Sink) -> None:
         """Pass on to `sink`."""
-        self._prefix = harmless(task_id)
+        self._prefix = escape_controls(task_id)
         self._sink = sink
         self._last = b""
         self._line = bytearray()
@@ -75,7 +75,7 @@ class Complaints:
     def _end_line(self) -> None:
         text = self._line.decode(errors="replace").removesuffix("\r")
         left_out = f" … {self._cut:,} bytes left out" if self._cut else ""
-        self._sink.line(f"{self._prefix}: {harmless(text)}{left_out}")
+        self._sink.line(f"{self._prefix}: {escape_controls(text)}{left_out}")
         self._line.clear()
         self._cut = 0
 

@@ -19,8 +19,8 @@ from rich.text import Text
 from dovetail.cli.config_file import ConfigFile
 from dovetail.cli.output import Output
 from dovetail.cli.settings import option
-from dovetail.cli.strangers import strangers
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
+from dovetail.cli.unknown_variables import unknown_variables
 from dovetail.settings import SETTINGS, Setting, without_password
 
 NOT_SHOWN = "(set, not shown)"
@@ -90,7 +90,7 @@ def config(context: click.Context, template: bool, as_json: bool, **_: object) -
             out.facts(asdict(each), str)
     else:
         out.show(_picture(file, effective))
-    for warning in strangers():
+    for warning in unknown_variables():
         click.echo(f"dovetail: {warning}", err=True)
 
 
@@ -137,7 +137,7 @@ def _place(file: ConfigFile) -> str:
     if file.path is None:
         return "none (no home folder is known: name one with --config, or set HOME)"
     there = "" if file.exists else " (there is none)"
-    return f"{harmless(str(file.path))}{there}"
+    return f"{escape_controls(str(file.path))}{there}"
 
 
 def _words(setting: Setting, value: Any) -> str:
@@ -145,7 +145,7 @@ def _words(setting: Setting, value: Any) -> str:
         return setting.default_words or "none"
     if setting.is_switch:
         return "on" if value else "off"
-    return harmless(str(value))
+    return escape_controls(str(value))
 
 
 def _origin(each: Effective) -> str:

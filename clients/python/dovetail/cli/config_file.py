@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dovetail.cli.exits import MISUSED, CommandError
+from dovetail.cli.exit_codes import MISUSED, CommandError
 from dovetail.cli.settings import options_of
 from dovetail.settings import Setting, SettingsFileError, read_settings, usual_file, usual_path
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from dovetail.cli.exits import NEXT_STEPS, CommandError, described
+from dovetail.cli.exit_codes import NEXT_STEPS, CommandError, described
 from dovetail.cli.options import Servers, failures_explained, server_options
 from dovetail.cli.output import Output
 from dovetail.cli.probe import EXPLANATIONS, Health, Probe, is_here, probe_all
 from dovetail.cli.serve import store_url
 from dovetail.cli.settings import with_settings
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 from dovetail.client import Agent, DovetailError
 from dovetail.settings import SERVER
 
@@ -63,7 +63,7 @@ def _picture(finding: Finding) -> Text:
     text = Text.assemble(
         (f"{finding.level:<5}", STYLES[finding.level]),
         (f"{finding.check:<16}", "bold"),
-        harmless(" ".join(finding.text.split())),
+        escape_controls(" ".join(finding.text.split())),
     )
     return text.append(f"\n     {finding.advice}", style="cyan") if finding.advice else text
 

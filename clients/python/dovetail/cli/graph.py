@@ -19,8 +19,8 @@ from rich.tree import Tree
 
 from dovetail.cli.options import Session, calls, label_option
 from dovetail.cli.output import console, ending_with_reader
-from dovetail.cli.pictures import STATE_STYLES, is_ready, state
-from dovetail.cli.text import harmless
+from dovetail.cli.render import STATE_STYLES, is_ready, state
+from dovetail.cli.text import escape_controls
 from dovetail.client import DovetailError
 from dovetail.tasks.v1 import tasks_pb2 as work
 
@@ -201,21 +201,21 @@ def _depth(graph: Graph, task: work.Task) -> int:
 
 def _leaf(task: work.Task, also: Sequence[str]) -> Text:
     """A task in a line of its own."""
-    line = _cell(task).append(f"  {harmless(task.title)}")
+    line = _cell(task).append(f"  {escape_controls(task.title)}")
     notes = [f"waits for {', '.join(also)} too"] if also else []
     notes += [f"part of {task.parent_task_id}"] if task.parent_task_id else []
-    return line.append(f"  ({harmless('; '.join(notes))})", "dim") if notes else line
+    return line.append(f"  ({escape_controls('; '.join(notes))})", "dim") if notes else line
 
 
 def _cell(task: work.Task) -> Text:
     """A task in a few words: its mark, its id, who has it, how far it is."""
     mark = READY if is_ready(task) else MARKS.get(task.state, "")
     line = Text(**ONE_LINE).append(f"{mark} ", STATE_STYLES.get(task.state, ""))
-    line.append(harmless(task.task_id), "bold")
+    line.append(escape_controls(task.task_id), "bold")
     if task.state in (work.TASK_STATE_IN_PROGRESS, work.TASK_STATE_INPUT_REQUIRED):
         if task.HasField("progress"):
             line.append(f" {task.progress.percent} %", STATE_STYLES.get(task.state, ""))
-        line.append(f" {harmless(task.assignee_id)}", "cyan")
+        line.append(f" {escape_controls(task.assignee_id)}", "cyan")
     return line
 
 
@@ -274,7 +274,7 @@ def dot_lines(graph: Graph) -> Iterable[str]:
 
 def _quoted(text: str) -> str:
     """A string of Graphviz: backslashes are doubled, line breaks are its own."""
-    escaped = harmless(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    escaped = escape_controls(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 

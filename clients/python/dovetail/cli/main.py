@@ -17,7 +17,7 @@ from dovetail.cli.config import config
 from dovetail.cli.config_file import read_config
 from dovetail.cli.demo.command import demo
 from dovetail.cli.doctor import doctor
-from dovetail.cli.exits import CommandError
+from dovetail.cli.exit_codes import CommandError
 from dovetail.cli.graph import graph
 from dovetail.cli.messages import acknowledge, inbox, message, send, thread
 from dovetail.cli.output import output_fault

@@ -11,8 +11,8 @@ from contextlib import nullcontext
 
 import click
 
-from dovetail.cli import pictures
-from dovetail.cli.exits import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
+from dovetail.cli import render
+from dovetail.cli.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
 from dovetail.cli.options import (
     OBJECT,
     Session,
@@ -81,7 +81,7 @@ async def send(
         labels=dict(labels),
         request_id=request_id,
     )
-    session.out.item(answer, pictures.sent)
+    session.out.item(answer, render.sent)
 
 
 @click.command()
@@ -131,7 +131,7 @@ async def inbox(
             messages = aiter(stream) if follow else _backlog(stream, session.timeout)
             printed: list[int] = []
             async for message in messages:
-                session.out.item(message.delivery, pictures.delivery)
+                session.out.item(message.delivery, render.delivery)
                 if done and follow:
                     await message.acknowledge()
                 printed.append(message.sequence)
@@ -153,7 +153,7 @@ async def acknowledge(session: Session, sequences: tuple[int, ...], through: int
     if not sequences and through is None:
         raise click.UsageError("say which: SEQUENCE..., or --through SEQUENCE")
     answer = await session.agent.acknowledge(sequences, through=through or 0)
-    session.out.item(answer, pictures.acknowledged)
+    session.out.item(answer, render.acknowledged)
 
 
 @click.command()
@@ -164,7 +164,7 @@ async def thread(session: Session, thread_id: str) -> None:
     posts = await _posts(session, thread_id)
     posts = posts or await _posts(session, await _thread_id(session, thread_id))
     for post in posts:
-        session.out.item(post, pictures.post)
+        session.out.item(post, render.post)
     if not posts:
         session.out.remark("no messages")
 
@@ -181,10 +181,10 @@ def message() -> None:
 async def show(session: Session, message_id: str, receipts: bool) -> None:
     """Show one message, and which of its first ten recipients have acknowledged it."""
     if not receipts:
-        session.out.item(await session.agent.message(message_id), pictures.record)
+        session.out.item(await session.agent.message(message_id), render.record)
         return
     async for receipt in session.agent.receipts(message_id, page_size=1_000):
-        session.out.item(receipt, pictures.receipt)
+        session.out.item(receipt, render.receipt)
 
 
 @message.command("list")
@@ -215,7 +215,7 @@ async def list_(
     async for record in session.agent.messages(
         recipient_id=recipient_id, filter=filter, order=order
     ):
-        session.out.item(record, pictures.record)
+        session.out.item(record, render.record)
         printed += 1
         if printed == limit:
             break
@@ -233,7 +233,7 @@ async def _receive(
     if not found:
         raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)
     for message in found:
-        session.out.item(message.delivery, pictures.delivery)
+        session.out.item(message.delivery, render.delivery)
     if done:
         await session.agent.acknowledge([one.sequence for one in found], agent_id=owner)
 

@@ -18,10 +18,10 @@ from typing import Any, Concatenate, ParamSpec, cast
 import click
 from click.core import ParameterSource
 
-from dovetail.cli.exits import INTERRUPTED, INVALID, MISUSED, CommandError, explained
+from dovetail.cli.exit_codes import INTERRUPTED, INVALID, MISUSED, CommandError, explained
 from dovetail.cli.output import Output
 from dovetail.cli.settings import SERVERS, with_settings
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 from dovetail.cli.times import read_time
 from dovetail.client import Agent, ConfigurationError, DovetailError, Tls, connect
 from dovetail.client.agent import TIMEOUT
@@ -180,7 +180,7 @@ class _Time(click.ParamType[datetime]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if read.remark:
-            click.echo(f"dovetail: {harmless(read.remark)}", err=True)
+            click.echo(f"dovetail: {escape_controls(read.remark)}", err=True)
         return read.time
 
 

@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dovetail.cli.charts import columns, merged
-from dovetail.cli.pictures import STATE_STYLES, lines, state, table, time_of
-from dovetail.cli.text import harmless, length, local
+from dovetail.cli.render import STATE_STYLES, lines, state, table, time_of
+from dovetail.cli.text import escape_controls, length, local
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 BAR_COLUMNS = 16
@@ -89,7 +89,7 @@ def _pace(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
 
 
 def _assignee(row: work.AssigneeWorkload) -> Text:
-    return Text(harmless(row.assignee_id) or "(unassigned)", style="cyan")
+    return Text(escape_controls(row.assignee_id) or "(unassigned)", style="cyan")
 
 
 def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:

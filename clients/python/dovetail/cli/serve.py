@@ -14,10 +14,10 @@ from typing import Any, TextIO, cast
 
 import click
 
-from dovetail.cli.exits import MISUSED, CommandError
+from dovetail.cli.exit_codes import MISUSED, CommandError
 from dovetail.cli.settings import SERVING, with_settings
 from dovetail.cli.sink import Sink, told
-from dovetail.cli.strangers import refuse_strangers
+from dovetail.cli.unknown_variables import refuse_unknown_variables
 from dovetail.settings import SERVER, SQLITE, data_home, store_url_of
 
 _FOLDER = SERVER["data-dir"]
@@ -79,7 +79,7 @@ def serve(
     It prints a line when it is ready, and stops at SIGTERM or Ctrl-C, once the calls it has begun
     are answered. Both services may share one store, from any number of processes.
     """
-    refuse_strangers()
+    refuse_unknown_variables()
     # gRPC's core writes by itself, into a pipe that may be full; where it matters, we log it.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from dovetail.server import main as server  # the servers are heavy: only who serves loads them

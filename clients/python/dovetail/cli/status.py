@@ -12,11 +12,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dovetail.cli.exits import NO_ANSWER, CommandError, explained
+from dovetail.cli.exit_codes import NO_ANSWER, CommandError, explained
 from dovetail.cli.options import Session, calls
-from dovetail.cli.pictures import state
 from dovetail.cli.probe import EXPLANATIONS, Health, Probe, probe_all
-from dovetail.cli.text import harmless
+from dovetail.cli.render import state
+from dovetail.cli.text import escape_controls
 from dovetail.client import DovetailError
 from dovetail.tasks.v1 import tasks_pb2 as work
 
@@ -61,7 +61,7 @@ def _is_admins(error: DovetailError) -> bool:
 
 
 def _team(team_id: str) -> str:
-    return f"team {harmless(team_id)}" if team_id else "the team of the token"
+    return f"team {escape_controls(team_id)}" if team_id else "the team of the token"
 
 
 async def _talk(session: Session) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _picture(whose: str, probes: Sequence[Probe], counts: dict[str, Any]) -> Ren
         table.add_row(
             Text(probe.service, style="bold"),
             Text(str(probe.health), style="green" if serving else "red"),
-            Text(harmless(probe.address)),
+            Text(escape_controls(probe.address)),
             Text(f"{1_000 * probe.seconds:.0f} ms" if serving else "", style="dim"),
         )
     head = Text(f"Dovetail {version('dovetail')}, {whose}\n")

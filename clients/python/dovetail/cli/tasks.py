@@ -10,7 +10,7 @@ from typing import Any
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dovetail.cli import pictures, reports
+from dovetail.cli import render, reports
 from dovetail.cli.options import (
     LABEL,
     LENGTH,
@@ -122,7 +122,7 @@ async def create(
     """Make a task; its assignee is told in the same commit."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
     made = await session.agent.tasks.create(title, **fields)
-    session.out.item(made, pictures.task)
+    session.out.item(made, render.task)
 
 
 @task.command()
@@ -130,7 +130,7 @@ async def create(
 @calls
 async def show(session: Session, task_id: str) -> None:
     """Show one task."""
-    session.out.item(await session.agent.tasks.get(task_id), pictures.task)
+    session.out.item(await session.agent.tasks.get(task_id), render.task)
 
 
 @task.command("list")
@@ -146,7 +146,7 @@ async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any
         found.append(task)
         if len(found) == limit:
             break
-    session.out.items(found, pictures.tasks)
+    session.out.items(found, render.tasks)
 
 
 @task.command()
@@ -198,7 +198,7 @@ async def update(
     if not changes:
         raise click.UsageError("say what to change: --title, --description, --priority, …")
     wanted = pb.Task(task_id=task_id, **changes)
-    session.out.item(await session.agent.tasks.update(wanted, changes, **options), pictures.task)
+    session.out.item(await session.agent.tasks.update(wanted, changes, **options), render.task)
 
 
 @task.command()
@@ -223,7 +223,7 @@ async def delete(session: Session, task_id: str, **options: Any) -> None:
 async def assign(session: Session, task_id: str, assignee_id: str, **options: Any) -> None:
     """Give a task to an agent, which is told in the same commit."""
     changed = await session.agent.tasks.assign(task_id, assignee_id, **options)
-    session.out.item(changed, pictures.task)
+    session.out.item(changed, render.task)
 
 
 @task.command()
@@ -235,7 +235,7 @@ async def assign(session: Session, task_id: str, assignee_id: str, **options: An
 @calls
 async def unassign(session: Session, task_id: str, **options: Any) -> None:
     """Take the assignee off a task."""
-    session.out.item(await session.agent.tasks.unassign(task_id, **options), pictures.task)
+    session.out.item(await session.agent.tasks.unassign(task_id, **options), render.task)
 
 
 @task.command()
@@ -248,7 +248,7 @@ async def unassign(session: Session, task_id: str, **options: Any) -> None:
 @calls
 async def cancel(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Call work off."""
-    session.out.item(await session.agent.tasks.cancel(task_id, reason, **options), pictures.task)
+    session.out.item(await session.agent.tasks.cancel(task_id, reason, **options), render.task)
 
 
 @task.command()
@@ -260,7 +260,7 @@ async def cancel(session: Session, task_id: str, reason: str, **options: Any) ->
 @calls
 async def reopen(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Make an ended task pending again."""
-    session.out.item(await session.agent.tasks.reopen(task_id, reason, **options), pictures.task)
+    session.out.item(await session.agent.tasks.reopen(task_id, reason, **options), render.task)
 
 
 @click.command()

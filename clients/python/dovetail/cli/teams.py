@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dovetail.cli import pictures
+from dovetail.cli import render
 from dovetail.cli.admins import Administration, administers
 
 
@@ -18,7 +18,7 @@ def team() -> None:
 @administers
 async def create(session: Administration, team_id: str) -> None:
     """Make a team; one that exists stays as it is."""
-    session.out.items([await session.admin.create_team(team_id)], pictures.teams)
+    session.out.items([await session.admin.create_team(team_id)], render.teams)
 
 
 @team.command("list")
@@ -26,4 +26,4 @@ async def create(session: Administration, team_id: str) -> None:
 async def list_(session: Administration) -> None:
     """List all teams."""
     found = [team async for team in session.admin.teams(page_size=1_000)]
-    session.out.items(found, pictures.teams)
+    session.out.items(found, render.teams)

@@ -14,7 +14,7 @@ TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200
 """Characters that change the direction of the text around them."""
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Text whose control characters are spelled out: they could move the cursor, or worse."""
     if text.isascii() and text.isprintable():  # Most text, at the speed of C.
         return text

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dovetail.cli.exits import CommandError
+from dovetail.cli.exit_codes import CommandError
 from dovetail.cli.serve import data_folder
 from dovetail.cli.settings import with_settings
 from dovetail.settings import SERVER

@@ -13,9 +13,9 @@ import click
 from click.core import ParameterSource
 
 from dovetail.admin.v1 import admin_pb2 as pb
-from dovetail.cli import pictures
+from dovetail.cli import render
 from dovetail.cli.admins import Administration, administers
-from dovetail.cli.exits import REFUSED, CommandError
+from dovetail.cli.exit_codes import REFUSED, CommandError
 from dovetail.cli.options import LENGTH, enum_names
 from dovetail.cli.output import fields
 from dovetail.cli.settings import FILE, with_settings
@@ -86,7 +86,7 @@ async def list_(session: Administration, role: str | None, **chosen: Any) -> Non
     found = session.admin.credentials(
         role=_role(role) if role else pb.ROLE_UNSPECIFIED, page_size=1_000, **chosen
     )
-    session.out.items([each async for each in found], pictures.credentials)
+    session.out.items([each async for each in found], render.credentials)
 
 
 @token.command()
@@ -113,7 +113,7 @@ async def rotate(
 @administers
 async def revoke(session: Administration, credential_id: str) -> None:
     """End a credential, and within 5 s whatever is open with it."""
-    session.out.items([await session.admin.revoke(credential_id)], pictures.credentials)
+    session.out.items([await session.admin.revoke(credential_id)], render.credentials)
 
 
 def _role(name: str) -> pb.Role.ValueType:
@@ -150,14 +150,14 @@ async def _hand_over(
                 f"the token of {credential.credential_id} could not be written to {out}"
                 f" ({error.strerror}) and is lost: revoke it and make another"
             ) from error
-    session.out.items([credential], pictures.credentials)
+    session.out.items([credential], render.credentials)
 
 
 def _print(session: Administration, credential: pb.Credential, token: str) -> None:
     """The token alone on standard output, so that a shell can take it from there."""
     session.out.facts({**fields(credential), "token": token}, lambda: token)
     if not session.out.as_json:
-        click.echo(pictures.credential(credential), err=True)
+        click.echo(render.credential(credential), err=True)
 
 
 @contextmanager

@@ -23,15 +23,15 @@ from dovetail.cli.children import (
     serving,
     serving_for_now,
 )
-from dovetail.cli.exits import CommandError, explained
+from dovetail.cli.exit_codes import CommandError, explained
+from dovetail.cli.first_exchange import show_first_exchange
 from dovetail.cli.output import console
 from dovetail.cli.serve import data_folder, served_store
 from dovetail.cli.settings import SERVING, with_settings
 from dovetail.cli.sink import Sink
-from dovetail.cli.strangers import refuse_strangers
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 from dovetail.cli.tls import CA
-from dovetail.cli.trial import trial
+from dovetail.cli.unknown_variables import refuse_unknown_variables
 from dovetail.client import DovetailError
 from dovetail.settings import CLIENT, MESSAGING, SERVER, TASKS
 
@@ -60,7 +60,7 @@ def up(
     They stop once the calls they have begun are answered, and whenever this command ends, however
     it ends. If one of them ends by itself, this command stops the other and fails.
     """
-    refuse_strangers()
+    refuse_unknown_variables()
     folder = (settings.pop("data_dir") or data_folder()).absolute()
     plan = Plan(
         store=served_store(settings.pop("store"), folder),
@@ -98,7 +98,7 @@ async def _try_out() -> None:
     cancel_on_signals()
     async with serving_for_now() as children:
         try:
-            await trial(children.messaging.address, children.tasks.address, program())
+            await show_first_exchange(children.messaging.address, children.tasks.address, program())
         except DovetailError as error:
             raise explained(error) from error
 
@@ -128,7 +128,7 @@ def _facts(plan: Plan, children: Children) -> dict[str, str]:
         "tasks": children.tasks.address,
         "store": children.messaging.store,
         "durability": DURABILITY[children.messaging.store.partition(":")[0]],
-        "data_dir": harmless(str(plan.logs)),
+        "data_dir": escape_controls(str(plan.logs)),
     }
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from dovetail.cli import pictures
-from dovetail.cli.exits import NOTHING_CAME, REFUSED, CommandError
+from dovetail.cli import render
+from dovetail.cli.exit_codes import NOTHING_CAME, REFUSED, CommandError
 from dovetail.cli.options import LENGTH, OBJECT, Session, calls, label_option
 from dovetail.cli.tasks import Labels, etag_option, quiet_option, request_id_option
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 from dovetail.client.connection import pauses
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -81,7 +81,7 @@ async def claim(session: Session, wait: timedelta | None, labels: Labels, **opti
             **options,
         )
         for each in found:
-            session.out.item(each, pictures.claimed)
+            session.out.item(each, render.claimed)
         if found:
             return
         # A repeat is answered at once, also where nothing is held any more.
@@ -100,10 +100,10 @@ async def start(
 ) -> None:
     """Begin work on a task; one without assignee becomes yours."""
     if lease_duration is None:
-        session.out.item(await session.agent.tasks.start(task_id, **options), pictures.task)
+        session.out.item(await session.agent.tasks.start(task_id, **options), render.task)
         return
     begun = await session.agent.tasks.start_leased(task_id, lease_duration, **options)
-    session.out.item(begun, pictures.claimed)
+    session.out.item(begun, render.claimed)
 
 
 @click.command()
@@ -120,7 +120,7 @@ async def heartbeat(
         raise click.UsageError("--note goes with --percent")
     progress = None if percent is None else pb.TaskProgress(percent=percent, note=note)
     told = await session.agent.tasks.heartbeat(task_id, progress=progress, lease_token=lease_token)
-    session.out.item(told, pictures.held)
+    session.out.item(told, render.held)
 
 
 @click.command()
@@ -132,7 +132,7 @@ async def heartbeat(
 @calls
 async def release(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Give work back; one that came from the pool returns there."""
-    session.out.item(await session.agent.tasks.release(task_id, reason, **options), pictures.task)
+    session.out.item(await session.agent.tasks.release(task_id, reason, **options), render.task)
 
 
 @click.command()
@@ -154,10 +154,10 @@ async def ask(
     """
     asked = await session.agent.tasks.ask(task_id, question, **options)
     if wait is None:
-        session.out.item(asked, pictures.task)
+        session.out.item(asked, render.task)
         return
     answered = await _answered(session, asked, wait.total_seconds())
-    session.out.item(answered, lambda task: harmless(task.answer.text))
+    session.out.item(answered, lambda task: escape_controls(task.answer.text))
 
 
 @click.command()
@@ -169,7 +169,7 @@ async def ask(
 @calls
 async def answer(session: Session, task_id: str, text: str, **options: Any) -> None:
     """Answer what was asked about a task: the work goes on."""
-    session.out.item(await session.agent.tasks.answer(task_id, text, **options), pictures.task)
+    session.out.item(await session.agent.tasks.answer(task_id, text, **options), render.task)
 
 
 @click.command()
@@ -184,7 +184,7 @@ async def answer(session: Session, task_id: str, text: str, **options: Any) -> N
 async def complete(session: Session, task_id: str, summary: str, **options: Any) -> None:
     """End work well; SUMMARY says what it gave."""
     changed = await session.agent.tasks.complete(task_id, summary, **options)
-    session.out.item(changed, pictures.task)
+    session.out.item(changed, render.task)
 
 
 @click.command()
@@ -199,7 +199,7 @@ async def complete(session: Session, task_id: str, summary: str, **options: Any)
 @calls
 async def fail(session: Session, task_id: str, message: str, **options: Any) -> None:
     """End work badly; MESSAGE says what went wrong."""
-    session.out.item(await session.agent.tasks.fail(task_id, message, **options), pictures.task)
+    session.out.item(await session.agent.tasks.fail(task_id, message, **options), render.task)
 
 
 COMMANDS = (claim, start, heartbeat, ask, answer, complete, fail, release)

@@ -24,13 +24,13 @@ from rich.text import Text
 
 from dovetail.cli import programs, signals
 from dovetail.cli.descendants import Families, adopt_orphans
-from dovetail.cli.exits import MISUSED, CommandError, described
+from dovetail.cli.exit_codes import MISUSED, CommandError, described
 from dovetail.cli.options import LENGTH, Servers, Session, calls, label_option
 from dovetail.cli.output import console
 from dovetail.cli.programs import Program
 from dovetail.cli.sink import Sink, told
 from dovetail.cli.tasks import Labels
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 from dovetail.cli.work import lease_option
 from dovetail.client import (
     DovetailError,
@@ -345,11 +345,11 @@ def _left_out(size: int) -> str:
 
 def _told(event: str, task: HeldTask, seconds: float, text: str) -> Text:
     mark, style = MARKS[event]
-    line = Text.assemble((f"{mark} ", style), (harmless(task.task_id), "bold"), f"  {event}")
+    line = Text.assemble((f"{mark} ", style), (escape_controls(task.task_id), "bold"), f"  {event}")
     if event == "claimed":
-        return line.append(f"  {harmless(task.title)}")
+        return line.append(f"  {escape_controls(task.title)}")
     line.append(f" after {seconds:.1f} s", "dim")
-    first = " ".join(harmless(text).split())[:SHOWN_CHARACTERS]
+    first = " ".join(escape_controls(text).split())[:SHOWN_CHARACTERS]
     return line.append(f"  {first}") if first else line
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-from dovetail.client.claims import Wish, claiming
+from dovetail.client.claims import ClaimOptions, claim_one
 from dovetail.client.configuration import Configuration
 from dovetail.client.connection import Access, Addresses, Connection, caller_metadata
 from dovetail.client.errors import DeadlineExceededError
@@ -336,7 +336,9 @@ class Agent:
         Without a task after `timeout` seconds (default: it waits on) it raises
         DeadlineExceededError.
         """
-        return claiming(self.tasks, Wish(filter=filter, lease_duration=lease_duration), timeout)
+        return claim_one(
+            self.tasks, ClaimOptions(filter=filter, lease_duration=lease_duration), timeout
+        )
 
     async def work(self, handler: Handler, **options: Unpack[WorkOptions]) -> None:
         """Run `handler(task)` on each task that is ready; see WorkOptions.

@@ -61,7 +61,7 @@ class WorkFailedError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class ClaimOptions:
     """What is claimed: at most so many, of those that the filter chooses, for so long a lease."""
 
     filter: pb.TaskFilter | None = None
@@ -69,7 +69,7 @@ class Wish:
     max_tasks: int = 1
 
 
-class Hold:
+class TaskLease:
     """A block that holds a task: heartbeats while it lasts, and how it ends is how the task ends.
 
     It completes the task at its end, fails it when an exception leaves it, and releases it when it
@@ -156,9 +156,9 @@ class Hold:
             raise
 
 
-async def claimed(
+async def claim_many(
     tasks: Tasks,
-    wish: Wish,
+    options: ClaimOptions,
     timeout: float | None = None,  # noqa: ASYNC109 - of all its calls
 ) -> list[pb.ClaimedTask]:
     """Tasks, as soon as there are some; none after `timeout` seconds.
@@ -166,7 +166,7 @@ async def claimed(
     One who is cancelled waits a moment longer: tasks that are on their way would else be held by
     nobody, until their lease is lost. They are given back.
     """
-    calls = asyncio.create_task(_claimed(tasks, wish, timeout))
+    calls = asyncio.create_task(_claim_until(tasks, options, timeout))
     try:
         return await asyncio.shield(calls)
     except asyncio.CancelledError:
@@ -178,7 +178,11 @@ async def claimed(
         raise
 
 
-async def _claimed(tasks: Tasks, wish: Wish, timeout: float | None) -> list[pb.ClaimedTask]:  # noqa: ASYNC109
+async def _claim_until(
+    tasks: Tasks,
+    options: ClaimOptions,
+    timeout: float | None,  # noqa: ASYNC109 - as above
+) -> list[pb.ClaimedTask]:
     clock = asyncio.get_running_loop().time
     end = clock() + (math.inf if timeout is None else timeout)
 
@@ -186,9 +190,9 @@ async def _claimed(tasks: Tasks, wish: Wish, timeout: float | None) -> list[pb.C
         max_wait = min(LONGEST_WAIT, max(0.0, end - clock()))
         return await tasks.claim(
             max_wait=max_wait,
-            max_tasks=wish.max_tasks,
-            filter=wish.filter,
-            lease_duration=wish.lease_duration,
+            max_tasks=options.max_tasks,
+            filter=options.filter,
+            lease_duration=options.lease_duration,
             request_id=request_id,
         )
 
@@ -207,16 +211,16 @@ async def _give_back(tasks: Tasks, found: list[pb.ClaimedTask]) -> None:
 
 
 @asynccontextmanager
-async def claiming(
+async def claim_one(
     tasks: Tasks,
-    wish: Wish,
+    options: ClaimOptions,
     timeout: float | None,  # noqa: ASYNC109 - as above
 ) -> AsyncGenerator[HeldTask]:
     """Wait for a task, and hold it for the length of the block."""
-    found = await claimed(tasks, wish, timeout)
+    found = await claim_many(tasks, options, timeout)
     if not found:
         raise DeadlineExceededError(f"no task to claim in {timeout:g} s")
-    async with Hold(HeldTask(tasks, found[0], tasks.complete_as)) as task:
+    async with TaskLease(HeldTask(tasks, found[0], tasks.complete_as)) as task:
         yield task
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypedDict, Unpack
 
-from dovetail.client.claims import Hold, Wish, WorkFailedError, claimed
+from dovetail.client.claims import ClaimOptions, TaskLease, WorkFailedError, claim_many
 from dovetail.client.errors import (
     DovetailError,
     InvalidArgumentError,
@@ -78,10 +78,10 @@ class Worker:
         try:
             while True:
                 room = await self._room()
-                wish = Wish(
+                options = ClaimOptions(
                     filter=self._filter, lease_duration=self._lease_duration, max_tasks=room
                 )
-                for each in await claimed(self._tasks, wish, self._idle_timeout):
+                for each in await claim_many(self._tasks, options, self._idle_timeout):
                     self._begin(each)
                 if not self._working:
                     return
@@ -103,7 +103,7 @@ class Worker:
         """Work on one task. How that went is for the task to tell; the log has the traceback."""
         task = HeldTask(self._tasks, claimed, self._completions.add)
         try:
-            async with Hold(task):
+            async with TaskLease(task):
                 _say(task, await self._handled(task))
         except (LeaseLostError, WorkFailedError) as failure:
             log.warning("task %r: %s", task.task_id, failure)

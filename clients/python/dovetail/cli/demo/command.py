@@ -18,7 +18,7 @@ from dovetail.cli.children import cancel_on_signals, serving_for_now
 from dovetail.cli.demo import story
 from dovetail.cli.demo.stage import Stage
 from dovetail.cli.demo.team import ROLES, Member, Pace, Planner
-from dovetail.cli.exits import INTERRUPTED
+from dovetail.cli.exit_codes import INTERRUPTED
 from dovetail.cli.options import Servers, failures_explained, server_options
 from dovetail.cli.output import Output
 from dovetail.client import Agent

@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dovetail.cli import pictures, reports
+from dovetail.cli import render, reports
 from dovetail.cli.demo import story
 from dovetail.cli.output import Output, console
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 COLOURS = {
@@ -90,7 +90,7 @@ class Stage:
             Text(f"{seconds:.1f} s", style="dim"),
             Text(event.agent_id, style=COLOURS[event.agent_id]),
             Text(mark, style=style),
-            Text(harmless(" ".join(event.text.split())), style=style if mark == "←" else ""),
+            Text(escape_controls(" ".join(event.text.split())), style=style if mark == "←" else ""),
         )
         self._screen.print(line)
 
@@ -111,7 +111,7 @@ class Stage:
         for task in self._tasks.values():
             table.add_row(
                 Text(task.task_id, style="bold"),
-                pictures.state(task.state),
+                render.state(task.state),
                 Text(task.assignee_id, style=COLOURS.get(task.assignee_id, "")),
                 Text(task.title, style="dim", overflow="ellipsis", no_wrap=True),
             )

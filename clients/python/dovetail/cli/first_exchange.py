@@ -7,7 +7,7 @@ import textwrap
 from rich.console import RenderableType
 from rich.text import Text
 
-from dovetail.cli import pictures, reports
+from dovetail.cli import render, reports
 from dovetail.cli.output import console
 from dovetail.client import Agent, Inbox, connect
 
@@ -15,7 +15,7 @@ INDENT = "   "
 ARRIVALS = 2
 
 
-async def trial(messaging: str, tasks: str, program: str) -> None:
+async def show_first_exchange(messaging: str, tasks: str, program: str) -> None:
     """Two agents talk and work, over servers at these addresses."""
     async with (
         connect("alice", messaging=messaging, tasks=tasks) as alice,
@@ -58,7 +58,7 @@ class _Stage:
 
 async def _meet(stage: _Stage, alice: Agent, bob: Agent) -> None:
     stage.step("Two agents register; each has an inbox on disk.", "agent register --as alice")
-    stage.show(pictures.agents([await alice.register(), await bob.register()]))
+    stage.show(render.agents([await alice.register(), await bob.register()]))
 
 
 async def _give_work(stage: _Stage, alice: Agent) -> None:
@@ -66,13 +66,13 @@ async def _give_work(stage: _Stage, alice: Agent) -> None:
         "alice sends bob a message. It is answered when it is on disk.",
         "send --as alice bob 'Can you look at the build?'",
     )
-    stage.show(pictures.sent(await alice.send("bob", "Can you look at the build?")))
+    stage.show(render.sent(await alice.send("bob", "Can you look at the build?")))
     stage.step(
         "alice creates a task for bob. The task and the notice to bob are one commit.",
         "task create --as alice --assignee bob 'Make the build green'",
     )
     task = await alice.tasks.create("Make the build green", assignee_id="bob")
-    stage.show(pictures.task(task))
+    stage.show(render.task(task))
 
 
 async def _receive(stage: _Stage, inbox: Inbox) -> str:
@@ -84,7 +84,7 @@ async def _receive(stage: _Stage, inbox: Inbox) -> str:
     task_id = ""
     for _ in range(ARRIVALS):
         message = await anext(inbox)
-        stage.show(pictures.delivery(message.delivery))
+        stage.show(render.delivery(message.delivery))
         await message.acknowledge()
         task_id = task_id or message.task_id
     return task_id
@@ -96,13 +96,13 @@ async def _work(stage: _Stage, bob: Agent, task_id: str) -> None:
         f"task start --as bob {task_id}; dovetail task complete --as bob {task_id} 'All green'",
     )
     await bob.tasks.start(task_id)
-    stage.show(pictures.task(await bob.tasks.complete(task_id, "All green")))
+    stage.show(render.task(await bob.tasks.complete(task_id, "All green")))
 
 
 async def _look_back(stage: _Stage, alice: Agent) -> None:
     stage.step("What waits for alice:", "inbox --as alice")
     async with alice.inbox() as inbox:
         async for message in inbox.backlog():
-            stage.show(pictures.delivery(message.delivery))
+            stage.show(render.delivery(message.delivery))
     stage.step("And the report: totals, times, workload.", "report")
     stage.show(reports.report(await alice.tasks.report()))

@@ -18,7 +18,7 @@ from typing import IO, Any
 import click
 
 from dovetail import client
-from dovetail.cli.text import harmless
+from dovetail.cli.text import escape_controls
 
 FAILED = 1
 MISUSED = 2
@@ -82,7 +82,7 @@ class CommandError(click.ClickException):
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         """Fail with a line for standard error and an exit code."""
-        super().__init__(" ".join(harmless(message).split()))
+        super().__init__(" ".join(escape_controls(message).split()))
         vars(self)["exit_code"] = exit_code  # click declares it per class
 
     def show(self, file: IO[Any] | None = None) -> None:

@@ -1,7 +1,7 @@
 """A program: other queues that keep tasks in a database, each on its durable setting.
 
-`python -m bench.rivals huey|procrastinate STORE TASKS WORKERS` puts so many tasks into the queue,
-has so many workers do them, and prints how many seconds these took. A task does nothing.
+`python -m bench.other_queues huey|procrastinate STORE TASKS WORKERS` puts TASKS tasks into the
+queue, runs them with WORKERS workers, and prints the seconds that took. A task does nothing.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def _procrastinate(store: str, tasks: int, workers: int) -> float:
         return time.perf_counter() - begin
 
 
-RIVALS: dict[str, Callable[[str, int, int], float]] = {
+QUEUES: dict[str, Callable[[str, int, int], float]] = {
     "huey": huey,
     "procrastinate": procrastinate,
 }
@@ -75,10 +75,10 @@ RIVALS: dict[str, Callable[[str, int, int], float]] = {
 
 def main(name: str, store: str, tasks: str, workers: str) -> None:
     """Do as the command line says."""
-    print(RIVALS[name](store, int(tasks), int(workers)))
+    print(QUEUES[name](store, int(tasks), int(workers)))
 
 
 if __name__ == "__main__":
-    from bench import rivals  # Procrastinate wants its app to be of a module with a name.
+    from bench import other_queues  # Procrastinate wants its app to be of a module with a name.
 
-    rivals.main(*sys.argv[1:])
+    other_queues.main(*sys.argv[1:])

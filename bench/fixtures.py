@@ -24,21 +24,21 @@ from support.processes import ServerProcess, free_port
 from support.servers import Servers, serving
 
 ENGINES = ("sqlite", "postgres")
-RIVALS = {"sqlite": "huey", "postgres": "procrastinate"}
+OTHER_QUEUES = {"sqlite": "huey", "postgres": "procrastinate"}
 START_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Fixtures:
     """Stubs of the echo server, of both services over each engine, and of guarded messaging.
 
-    `rivals` are the empty stores of other queues, by the name of the queue.
+    `other_queues` are the empty stores of other queues, by the name of the queue.
     """
 
     echo: EchoStub
     engines: dict[str, Servers]
     guarded: dict[str, Guarded]
-    rivals: dict[str, str]
+    other_queues: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Guarded:
 @asynccontextmanager
 async def servers(
     folder: Path, engines: Sequence[str], measures: Sequence[str]
-) -> AsyncGenerator[Place]:
+) -> AsyncGenerator[Fixtures]:
     """Run all that these measures need, over empty stores in `folder`."""
     async with AsyncExitStack() as stack:
         echo = await stack.enter_async_context(running_echo())
@@ -68,12 +68,12 @@ async def servers(
             home = folder / f"{engine}-guarded"
             home.mkdir(mode=0o711)
             kept[engine] = await stack.enter_async_context(_guarded(engine, home))
-        rivals: dict[str, str] = {}
+        other_queues: dict[str, str] = {}
         for engine in engines if "claim" in measures else ():
-            home = folder / RIVALS[engine]
+            home = folder / OTHER_QUEUES[engine]
             home.mkdir(mode=0o711)
-            rivals[RIVALS[engine]] = stack.enter_context(empty_store(engine, home))
-        yield Place(echo=echo, engines=running, guarded=kept, rivals=rivals)
+            other_queues[OTHER_QUEUES[engine]] = stack.enter_context(empty_store(engine, home))
+        yield Fixtures(echo=echo, engines=running, guarded=kept, other_queues=other_queues)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from cli.shell import Shell
 from dovetail import client
-from dovetail.cli.exits import FAILED, explained
+from dovetail.cli.exit_codes import FAILED, explained
 from support.processes import free_port
 
 

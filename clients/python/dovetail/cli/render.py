@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dovetail.admin.v1 import admin_pb2 as admin
-from dovetail.cli.text import harmless, length, local
+from dovetail.cli.text import escape_controls, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.types.v1 import types_pb2 as types
@@ -46,7 +46,7 @@ def receipt(item: types.Receipt) -> Text:
     state = "unacknowledged"
     if item.state == types.DELIVERY_STATE_ACKNOWLEDGED:
         state = f"acknowledged {local(item.state_time)}"
-    return Text(f"    to {harmless(item.recipient_id)} #{item.sequence}: {state}")
+    return Text(f"    to {escape_controls(item.recipient_id)} #{item.sequence}: {state}")
 
 
 def post(item: talk.MessageRecord) -> Text:
@@ -60,8 +60,8 @@ def post(item: talk.MessageRecord) -> Text:
 
 def sent(item: talk.SendMessageResponse) -> Text:
     """What a send wrote."""
-    places = ", ".join(f"{harmless(to.recipient_id)} #{to.sequence}" for to in item.receipts)
-    return Text(f"sent {item.message_id} to {places} (thread {harmless(item.thread_id)})")
+    places = ", ".join(f"{escape_controls(to.recipient_id)} #{to.sequence}" for to in item.receipts)
+    return Text(f"sent {item.message_id} to {places} (thread {escape_controls(item.thread_id)})")
 
 
 def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
@@ -74,8 +74,8 @@ def agents(items: Sequence[talk.Agent]) -> RenderableType:
     made = table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
     for agent in items:
         made.add_row(
-            Text(harmless(agent.agent_id), style="cyan"),
-            Text(harmless(agent.display_name)),
+            Text(escape_controls(agent.agent_id), style="cyan"),
+            Text(escape_controls(agent.display_name)),
             Text(str(agent.unacknowledged_count)),
             Text(str(agent.last_sequence)),
             Text(time_of(agent, "last_seen_time")),
@@ -89,11 +89,11 @@ def tasks(items: Sequence[work.Task]) -> RenderableType:
     made = table("task", "state", "assignee", "#priority", "title", "labels", "created")
     for task in items:
         made.add_row(
-            Text(harmless(task.task_id), style="bold"),
+            Text(escape_controls(task.task_id), style="bold"),
             state(task.state),
-            Text(harmless(task.assignee_id) or "-", style="cyan"),
+            Text(escape_controls(task.assignee_id) or "-", style="cyan"),
             Text(str(task.priority)),
-            Text(harmless(task.title)),
+            Text(escape_controls(task.title)),
             Text(_labels(task.labels)),
             Text(local(task.create_time)),
         )
@@ -103,7 +103,11 @@ def tasks(items: Sequence[work.Task]) -> RenderableType:
 def task(item: work.Task) -> Text:
     """All of one task."""
     head = Text.assemble(
-        (harmless(item.task_id), "bold"), "  ", state(item.state), "  ", harmless(item.title)
+        (escape_controls(item.task_id), "bold"),
+        "  ",
+        state(item.state),
+        "  ",
+        escape_controls(item.title),
     )
     facts = {
         "description": item.description,
@@ -136,7 +140,7 @@ def task(item: work.Task) -> Text:
 
 def claimed(item: work.ClaimedTask) -> Text:
     """A task that the caller now holds, and what to do with it."""
-    task_id = shlex.quote(harmless(item.task.task_id))
+    task_id = shlex.quote(escape_controls(item.task.task_id))
     return lines(
         task(item.task),
         Text("While you work, the token of the lease proves that it is yours:"),
@@ -201,7 +205,9 @@ def teams(items: Sequence[admin.Team]) -> RenderableType:
     """Teams as a table."""
     made = table("team", "created")
     for team in items:
-        made.add_row(Text(harmless(team.team_id), style="cyan"), time_of(team, "create_time"))
+        made.add_row(
+            Text(escape_controls(team.team_id), style="cyan"), time_of(team, "create_time")
+        )
     return made if items else Text("no teams")
 
 
@@ -212,11 +218,11 @@ def credentials(items: Sequence[admin.Credential]) -> RenderableType:
         made.add_row(
             Text(each.credential_id, style="bold"),
             _role(each),
-            Text(harmless(each.team_id) or "-"),
-            Text(harmless(each.agent_id) or "-", style="cyan"),
+            Text(escape_controls(each.team_id) or "-"),
+            Text(escape_controls(each.agent_id) or "-", style="cyan"),
             time_of(each, "create_time"),
             _end(each),
-            Text(harmless(each.description)),
+            Text(escape_controls(each.description)),
         )
     return made if items else Text("no credentials")
 
@@ -224,7 +230,9 @@ def credentials(items: Sequence[admin.Credential]) -> RenderableType:
 def credential(item: admin.Credential) -> str:
     """One credential in a line."""
     words = (_role(item), item.agent_id, item.team_id and f"of team {item.team_id}")
-    return harmless(f"{item.credential_id}: {' '.join(filter(None, words))}, ends: {_end(item)}")
+    return escape_controls(
+        f"{item.credential_id}: {' '.join(filter(None, words))}, ends: {_end(item)}"
+    )
 
 
 def _role(item: admin.Credential) -> str:
@@ -239,15 +247,15 @@ def _end(item: admin.Credential) -> str:
 
 
 def _message(message: talk.Message, place: str) -> Text:
-    sender = harmless(message.sender_id) or "(no agent)"
+    sender = escape_controls(message.sender_id) or "(no agent)"
     more = message.recipient_count - len(message.recipient_ids)
-    to = harmless(", ".join(message.recipient_ids)) + (f" and {more:,} more" if more else "")
+    to = escape_controls(", ".join(message.recipient_ids)) + (f" and {more:,} more" if more else "")
     head = Text.assemble((place, "bold"), (sender, "cyan"), f" → {to}  ")
     head.append(local(message.create_time), style="dim")
     shown = [head]
     if message.subject:
-        shown.append(Text(f"    {harmless(message.subject)}", style="bold"))
-    shown += [Text(f"    {line}") for line in harmless(message.body).splitlines()]
+        shown.append(Text(f"    {escape_controls(message.subject)}", style="bold"))
+    shown += [Text(f"    {line}") for line in escape_controls(message.body).splitlines()]
     shown.append(Text(f"    {_origin(message)}", style="dim"))
     return lines(*shown)
 
@@ -264,12 +272,14 @@ def _origin(message: talk.Message) -> str:
         facts.append(talk.Importance.Name(message.importance).removeprefix("IMPORTANCE_").lower())
     if message.HasField("data"):
         facts.append("has data (see --json)")
-    return harmless(" · ".join(facts + ([_labels(message.labels)] if message.labels else [])))
+    return escape_controls(
+        " · ".join(facts + ([_labels(message.labels)] if message.labels else []))
+    )
 
 
 def _fact(name: str, fact: str) -> Text:
     """A name and what it says; further lines of it stand below its first."""
-    said = harmless(fact).replace("\n", "\n" + " " * 17)
+    said = escape_controls(fact).replace("\n", "\n" + " " * 17)
     return Text.assemble((f"    {name:<13}", "dim"), said)
 
 
@@ -287,7 +297,7 @@ def table(*columns: str) -> Table:
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    return harmless(" ".join(f"{key}={labels[key]}" for key in sorted(labels)))
+    return escape_controls(" ".join(f"{key}={labels[key]}" for key in sorted(labels)))
 
 
 def time_of(item: Message, field: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from dovetail.cli.exits import MISUSED, CommandError
-from dovetail.cli.text import harmless
+from dovetail.cli.exit_codes import MISUSED, CommandError
+from dovetail.cli.text import escape_controls
 from dovetail.settings import CONFIG, PREFIX, SETTINGS, nearest
 
 OTHERS = re.compile(
@@ -18,19 +18,19 @@ OTHERS = re.compile(
 """What else begins like a setting, and is nobody's mistake."""
 
 
-def strangers() -> list[str]:
+def unknown_variables() -> list[str]:
     """What to say of each."""
     known = {setting.variable.removeprefix(PREFIX) for setting in (*SETTINGS, CONFIG)}
     names = sorted(name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX))
     return [
-        f"{harmless(PREFIX + name)} is in the environment and no setting"
+        f"{escape_controls(PREFIX + name)} is in the environment and no setting"
         f"{nearest(name, known, PREFIX)}"
         for name in names
         if name not in known and not OTHERS.fullmatch(name)
     ]
 
 
-def refuse_strangers() -> None:
+def refuse_unknown_variables() -> None:
     """Refuse to serve with them: what was meant may have been to keep strangers out."""
-    if found := strangers():
+    if found := unknown_variables():
         raise CommandError("; ".join(found), MISUSED)
