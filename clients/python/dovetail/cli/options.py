@@ -85,6 +85,20 @@ class Session:
     servers: Servers
 
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def stacked(*options: Decorator) -> Decorator:
+    """One decorator in the place of several, whose options help lists in this order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
 def server_options(function: Callable[Concatenate[Servers, P], None]) -> Callable[..., None]:
     """Give a command the options that say where the servers are, and how they are reached."""
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +19,7 @@ from dovetail.cli.options import (
     calls,
     enum_names,
     label_option,
+    stacked,
 )
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
@@ -33,12 +33,17 @@ def _notify(_: click.Context, __: click.Parameter, quiet: bool) -> pb.Notify.Val
     return pb.NOTIFY_NONE if quiet else pb.NOTIFY_ALL
 
 
+task_argument = click.argument("task_id", metavar="TASK")
 etag_option = click.option("--etag", default="", help="Only if the task still has this etag.")
 quiet_option = click.option(
     "--quiet", "notify", is_flag=True, callback=_notify, help="Tell nobody about it."
 )
 force_option = click.option("--force", is_flag=True, help="Also while somebody works on it.")
 request_id_option = click.option("--request-id", default="", help="Makes a repeat change nothing.")
+repeatable_options = stacked(etag_option, request_id_option)
+change_options = stacked(etag_option, quiet_option, request_id_option)
+"""The options of a change, as `dovetail.client` has them: ChangeOptions, Repeatable."""
+
 due_option = click.option("--due", "due_time", type=TIME, help="When it should have ended.")
 depends_option = click.option(
     "--depends-on", multiple=True, metavar="TASK", help="A task that must be completed before it."
@@ -55,25 +60,16 @@ backoff_option = click.option(
 )
 
 
-def filters(function: Callable[..., None]) -> Callable[..., None]:
-    """The options that choose tasks."""
-    for option in reversed(
-        (
-            click.option(
-                "--state",
-                "states",
-                type=click.Choice(STATES),
-                multiple=True,
-                help="In this state.",
-            ),
-            click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
-            click.option("--unassigned", is_flag=True, help="Assigned to nobody."),
-            click.option("--creator", "creators", multiple=True, help="Created by this agent."),
-            label_option,
-        )
-    ):
-        function = option(function)
-    return function
+filters = stacked(
+    click.option(
+        "--state", "states", type=click.Choice(STATES), multiple=True, help="In this state."
+    ),
+    click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
+    click.option("--unassigned", is_flag=True, help="Assigned to nobody."),
+    click.option("--creator", "creators", multiple=True, help="Created by this agent."),
+    label_option,
+)
+"""The options that choose tasks."""
 
 
 def _filter(
@@ -126,7 +122,7 @@ async def create(
 
 
 @task.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @calls
 async def show(session: Session, task_id: str) -> None:
     """Show one task."""
@@ -150,7 +146,7 @@ async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any
 
 
 @task.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.option("--title", help="A new title.")
 @click.option("--description", help="What is to be done, at length.")
 @click.option("--priority", type=int, help="Higher is more urgent.")
@@ -164,9 +160,7 @@ async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any
 @click.option(
     "--backoff", "initial_backoff", type=LENGTH, help="How long a retry waits; doubles each time."
 )
-@etag_option
-@quiet_option
-@request_id_option
+@change_options
 @calls
 async def update(
     session: Session,
@@ -202,7 +196,7 @@ async def update(
 
 
 @task.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @etag_option
 @quiet_option
 @calls
@@ -213,12 +207,10 @@ async def delete(session: Session, task_id: str, **options: Any) -> None:
 
 
 @task.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.argument("assignee_id", metavar="AGENT")
 @force_option
-@etag_option
-@quiet_option
-@request_id_option
+@change_options
 @calls
 async def assign(session: Session, task_id: str, assignee_id: str, **options: Any) -> None:
     """Give a task to an agent, which is told in the same commit."""
@@ -227,11 +219,9 @@ async def assign(session: Session, task_id: str, assignee_id: str, **options: An
 
 
 @task.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @force_option
-@etag_option
-@quiet_option
-@request_id_option
+@change_options
 @calls
 async def unassign(session: Session, task_id: str, **options: Any) -> None:
     """Take the assignee off a task."""
@@ -239,12 +229,10 @@ async def unassign(session: Session, task_id: str, **options: Any) -> None:
 
 
 @task.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.argument("reason", default="")
 @click.option("--cascade", is_flag=True, help="Its parts that have not ended, too.")
-@etag_option
-@quiet_option
-@request_id_option
+@change_options
 @calls
 async def cancel(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Call work off."""
@@ -252,11 +240,9 @@ async def cancel(session: Session, task_id: str, reason: str, **options: Any) ->
 
 
 @task.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.argument("reason", default="")
-@etag_option
-@quiet_option
-@request_id_option
+@change_options
 @calls
 async def reopen(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Make an ended task pending again."""

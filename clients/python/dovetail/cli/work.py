@@ -11,8 +11,8 @@ import click
 
 from dovetail.cli import render
 from dovetail.cli.exit_codes import NOTHING_CAME, REFUSED, CommandError
-from dovetail.cli.options import LENGTH, OBJECT, Session, calls, label_option
-from dovetail.cli.tasks import Labels, etag_option, quiet_option, request_id_option
+from dovetail.cli.options import LENGTH, OBJECT, Session, calls, label_option, stacked
+from dovetail.cli.tasks import Labels, change_options, repeatable_options, task_argument
 from dovetail.cli.text import escape_controls
 from dovetail.client.connection import pauses
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -37,6 +37,7 @@ token_option = click.option(
     callback=_own,
     help=f"Proves that you hold the task.  [default: {LEASE_TOKEN}]",
 )
+holder_options = stacked(token_option, change_options)
 lease_option = click.option(
     "--lease",
     "lease_duration",
@@ -90,10 +91,9 @@ async def claim(session: Session, wait: timedelta | None, labels: Labels, **opti
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.option("--lease", "lease_duration", type=LENGTH, help="Hold it under a lease so long.")
-@etag_option
-@request_id_option
+@repeatable_options
 @calls
 async def start(
     session: Session, task_id: str, lease_duration: timedelta | None, **options: Any
@@ -107,7 +107,7 @@ async def start(
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.option("--percent", type=click.IntRange(0, 100), help="How far the work is.")
 @click.option("--note", default="", help="What it is at; with --percent.")
 @token_option
@@ -124,11 +124,10 @@ async def heartbeat(
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.argument("reason", default="")
 @token_option
-@etag_option
-@request_id_option
+@repeatable_options
 @calls
 async def release(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Give work back; one that came from the pool returns there."""
@@ -136,14 +135,13 @@ async def release(session: Session, task_id: str, reason: str, **options: Any) -
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.argument("question")
 @click.option("--to", "agent_id", default="", help="Who shall answer.  [default: its creator]")
 @click.option("--data", type=OBJECT, help="The question for programs.")
 @click.option("--wait", type=LENGTH, help="Wait so long, and print the answer.")
 @token_option
-@etag_option
-@request_id_option
+@repeatable_options
 @calls
 async def ask(
     session: Session, task_id: str, question: str, wait: timedelta | None, **options: Any
@@ -161,11 +159,10 @@ async def ask(
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.argument("text", default="")
 @click.option("--data", type=OBJECT, help="The answer for programs.")
-@etag_option
-@request_id_option
+@repeatable_options
 @calls
 async def answer(session: Session, task_id: str, text: str, **options: Any) -> None:
     """Answer what was asked about a task: the work goes on."""
@@ -173,13 +170,10 @@ async def answer(session: Session, task_id: str, text: str, **options: Any) -> N
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.argument("summary", default="")
 @click.option("--data", type=OBJECT, help="The result for programs.")
-@token_option
-@etag_option
-@quiet_option
-@request_id_option
+@holder_options
 @calls
 async def complete(session: Session, task_id: str, summary: str, **options: Any) -> None:
     """End work well; SUMMARY says what it gave."""
@@ -188,14 +182,11 @@ async def complete(session: Session, task_id: str, summary: str, **options: Any)
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
+@task_argument
 @click.argument("message")
 @click.option("--data", type=OBJECT, help="The failure for programs.")
 @click.option("--retryable", is_flag=True, help="Another attempt may do better.")
-@token_option
-@etag_option
-@quiet_option
-@request_id_option
+@holder_options
 @calls
 async def fail(session: Session, task_id: str, message: str, **options: Any) -> None:
     """End work badly; MESSAGE says what went wrong."""
