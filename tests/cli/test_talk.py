@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+from collections import Counter
 
 from cli.shell import PROGRAM, Shell
 from support.children import SECONDS, child
@@ -162,6 +163,39 @@ def test_a_message_is_shown_with_what_became_of_it(shell: Shell):
     assert "to alice #1: unacknowledged" in printed
     receipts = shell.json("message", "show", sent["message_id"])[0]["receipts"]
     assert [receipt["recipient_id"] for receipt in receipts] == ["bob", "alice"]
+
+
+def test_the_receipts_of_many_recipients_are_listed_by_an_option(shell: Shell):
+    agents = [f"agent-{number:02}" for number in range(12)]
+    for agent in agents:
+        shell.says("agent", "register", agent)
+    message_id = shell.json("send", "--as", "alice", *agents, "x", "--thread", "t")[0]["message_id"]
+    shell.says("acknowledge", "--as", "agent-11", "1")
+    command = ("message", "show", "--receipts", message_id)
+
+    printed = shell.says("message", "show", message_id)
+    assert printed.count(" #1: ") == 10
+    assert f"and 2 more: dovetail {' '.join(command)}\n" in printed
+    for listing in (("thread", "t"), ("message", "list")):
+        assert f"and 2 more: dovetail {' '.join(command)}\n" in shell.says(*listing)
+
+    (record,) = shell.json("message", "show", message_id)
+    assert record["message"]["recipient_count"] == 12
+    assert [each["recipient_id"] for each in record["receipts"]] == agents[:10]
+
+    _, *rows, summary = shell.says(*command).splitlines()
+    assert summary == "1 acknowledged, 11 unacknowledged"
+    assert [row.split()[:3] for row in rows[:11]] == [
+        [agent, "1", "unacknowledged"] for agent in agents[:11]
+    ]
+    assert [row.split()[:3] for row in rows[11:]] == [["agent-11", "1", "acknowledged"]]
+    receipts = shell.json(*command)
+    assert [(each["recipient_id"], each["sequence"]) for each in receipts] == [
+        (agent, "1") for agent in agents
+    ]
+    states = {"DELIVERY_STATE_UNACKNOWLEDGED": 11, "DELIVERY_STATE_ACKNOWLEDGED": 1}
+    assert Counter(each["state"] for each in receipts) == states
+    assert shell.fails("message", "show", "--receipts", "m99")[0] == 3
 
 
 def test_messages_are_listed_by_what_they_are(shell: Shell):

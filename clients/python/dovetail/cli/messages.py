@@ -176,15 +176,18 @@ def message() -> None:
 
 @message.command()
 @click.argument("message_id", metavar="MESSAGE")
-@click.option("--receipts", is_flag=True, help="Only what became of it, at every recipient.")
+@click.option("--receipts", is_flag=True, help="List all its receipts instead.")
 @calls
 async def show(session: Session, message_id: str, receipts: bool) -> None:
-    """Show one message, and which of its first ten recipients have acknowledged it."""
+    """Show one message, with the receipts of its first ten recipients.
+
+    A receipt says whether a recipient has acknowledged the message, and since when.
+    """
     if not receipts:
         session.out.item(await session.agent.message(message_id), render.record)
         return
-    async for receipt in session.agent.receipts(message_id, page_size=1_000):
-        session.out.item(receipt, render.receipt)
+    found = [each async for each in session.agent.receipts(message_id, page_size=1_000)]
+    session.out.items(found, render.receipts)
 
 
 @message.command("list")

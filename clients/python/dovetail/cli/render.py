@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.message import Message
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -35,18 +35,42 @@ def delivery(item: talk.Delivery) -> Text:
 
 
 def record(item: talk.MessageRecord) -> Text:
-    """A message, with a line for each recipient."""
-    more = item.message.recipient_count - len(item.receipts)
-    left = [Text(f"    and {more:,} more: --receipts")] if more and len(item.receipts) > 1 else []
-    return lines(_message(item.message, ""), *map(receipt, item.receipts), *left)
+    """A message, with a line for each receipt that came with it."""
+    rows = [
+        Text(
+            f"    to {escape_controls(each.recipient_id)} #{each.sequence}: {_delivery_state(each)}"
+        )
+        for each in item.receipts
+    ]
+    left = item.message.recipient_count - len(item.receipts)
+    # An agent that did not send the message sees its own receipt alone, and can list no more.
+    if left and len(item.receipts) > 1:
+        rows.append(
+            Text(
+                f"    and {left:,} more: dovetail message show --receipts {item.message.message_id}"
+            )
+        )
+    return lines(_message(item.message, ""), *rows)
 
 
-def receipt(item: types.Receipt) -> Text:
-    """What became of a message at one recipient."""
-    state = "unacknowledged"
+def receipts(items: Sequence[types.Receipt]) -> RenderableType:
+    """Receipts of one message as a table, and how many are in each state."""
+    made = table("recipient", "#sequence", "state")
+    for each in items:
+        made.add_row(
+            Text(escape_controls(each.recipient_id), style="cyan"),
+            Text(str(each.sequence)),
+            Text(_delivery_state(each)),
+        )
+    acknowledged = sum(each.state == types.DELIVERY_STATE_ACKNOWLEDGED for each in items)
+    rest = len(items) - acknowledged
+    return Group(made, Text(f"{acknowledged:,} acknowledged, {rest:,} unacknowledged"))
+
+
+def _delivery_state(item: types.Receipt) -> str:
     if item.state == types.DELIVERY_STATE_ACKNOWLEDGED:
-        state = f"acknowledged {local(item.state_time)}"
-    return Text(f"    to {escape_controls(item.recipient_id)} #{item.sequence}: {state}")
+        return f"acknowledged {local(item.state_time)}"
+    return "unacknowledged"
 
 
 def post(item: talk.MessageRecord) -> Text:
