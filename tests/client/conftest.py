@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 
 from dovetail.client import Agent, connect
-from dovetail.server.main import ServerConfig, build, running
-from dovetail.server.runtime import Running
+from dovetail.server.main import ServerConfig, build, run_server
+from dovetail.server.runtime import RunningServer
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
@@ -40,16 +40,16 @@ Connect = Callable[..., AbstractAsyncContextManager[Agent]]
 
 
 @pytest.fixture
-async def messaging(sqlite_url: str) -> AsyncGenerator[Running]:
+async def messaging(sqlite_url: str) -> AsyncGenerator[RunningServer]:
     config = ServerConfig(
         service="messaging", store=sqlite_url, listen="127.0.0.1:0", drain_seconds=2.0
     )
-    async with running(config, build) as server:
+    async with run_server(config, build) as server:
         yield server
 
 
 @pytest.fixture
-async def tasks(sqlite_url: str) -> AsyncGenerator[Running]:
+async def tasks(sqlite_url: str) -> AsyncGenerator[RunningServer]:
     config = ServerConfig(
         service="tasks",
         store=sqlite_url,
@@ -57,12 +57,12 @@ async def tasks(sqlite_url: str) -> AsyncGenerator[Running]:
         drain_seconds=2.0,
         shortest_lease_seconds=0.3,
     )
-    async with running(config, build) as server:
+    async with run_server(config, build) as server:
         yield server
 
 
 @pytest.fixture
-def connected(messaging: Running, tasks: Running) -> Connect:
+def connected(messaging: RunningServer, tasks: RunningServer) -> Connect:
     """`connect` to these servers."""
     return partial(connect, messaging=messaging.address, tasks=tasks.address)
 

@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from client.conftest import Connect, until
 from dovetail.client import Agent, connect
-from dovetail.server.runtime import Running
+from dovetail.server.runtime import RunningServer
 from support.processes import ServerProcess, free_port
 
 CALLS = 10
@@ -90,20 +90,22 @@ async def test_a_server_that_is_killed_under_load_is_passed_over_and_nothing_is_
     assert len(set(received)) == len(received)
 
 
-async def test_an_address_where_nobody_listens_is_passed_over(messaging: Running):
+async def test_an_address_where_nobody_listens_is_passed_over(messaging: RunningServer):
     nobody = f"127.0.0.1:{free_port()}"
     async with connect("alice", messaging=[nobody, messaging.address], patience=0) as alice:
         for _ in range(CALLS):
             await alice.register()
 
 
-async def test_a_server_that_is_not_well_is_passed_over(sick: str, messaging: Running):
+async def test_a_server_that_is_not_well_is_passed_over(sick: str, messaging: RunningServer):
     async with connect("alice", messaging=(sick, messaging.address), patience=0) as alice:
         for _ in range(CALLS):
             await alice.register()
 
 
-async def test_tasks_may_have_several_addresses_too(connected: Connect, sick: str, tasks: Running):
+async def test_tasks_may_have_several_addresses_too(
+    connected: Connect, sick: str, tasks: RunningServer
+):
     async with connected("alice", tasks=f"{sick}, {tasks.address}", patience=0) as alice:
         titles = [(await alice.tasks.create(str(number))).title for number in range(CALLS)]
     assert titles == [str(number) for number in range(CALLS)]

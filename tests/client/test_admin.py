@@ -29,8 +29,8 @@ from dovetail.client import (
     connect,
 )
 from dovetail.client.admin import Admin, connect_admin
-from dovetail.server.main import ServerConfig, build, running
-from dovetail.server.runtime import Running
+from dovetail.server.main import ServerConfig, build, run_server
+from dovetail.server.runtime import RunningServer
 from support.processes import ServerProcess, free_port
 
 ConnectAdmin = Callable[..., AbstractAsyncContextManager[Admin]]
@@ -82,7 +82,9 @@ def token_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def servers(sqlite_url: str, token_file: Path) -> AsyncGenerator[tuple[Running, Running]]:
+async def servers(
+    sqlite_url: str, token_file: Path
+) -> AsyncGenerator[tuple[RunningServer, RunningServer]]:
     """Both services, asking for credentials."""
 
     def config(service: str) -> ServerConfig:
@@ -95,12 +97,15 @@ async def servers(sqlite_url: str, token_file: Path) -> AsyncGenerator[tuple[Run
             drain_seconds=2.0,
         )
 
-    async with running(config("messaging"), build) as one, running(config("tasks"), build) as other:
+    async with (
+        run_server(config("messaging"), build) as one,
+        run_server(config("tasks"), build) as other,
+    ):
         yield one, other
 
 
 @pytest.fixture
-def connected(servers: tuple[Running, Running], token_file: Path) -> ConnectAdmin:
+def connected(servers: tuple[RunningServer, RunningServer], token_file: Path) -> ConnectAdmin:
     """`connect_admin` to these servers, as their first admin."""
     messaging, tasks = servers
     return partial(
@@ -123,7 +128,7 @@ async def test_a_team_is_made_once_and_listed(root: Admin):
 
 
 async def test_a_token_opens_the_door_for_whom_it_names(
-    root: Admin, servers: tuple[Running, Running]
+    root: Admin, servers: tuple[RunningServer, RunningServer]
 ):
     await root.create_team("red")
     before = datetime.now(UTC)
@@ -235,7 +240,7 @@ async def test_without_any_server_it_gives_up_in_time_and_names_the_first(token_
 
 
 async def test_a_call_waits_until_a_server_is_up(
-    sqlite_url: str, token_file: Path, servers: tuple[Running, Running]
+    sqlite_url: str, token_file: Path, servers: tuple[RunningServer, RunningServer]
 ):
     port = free_port()
     async with connect_admin(
@@ -245,13 +250,13 @@ async def test_a_call_waits_until_a_server_is_up(
         config = ServerConfig(
             service="messaging", store=sqlite_url, listen=f"127.0.0.1:{port}", credentials=True
         )
-        async with running(config, build):
+        async with run_server(config, build):
             assert (await call).team_id == "red"
 
 
 @pytest.mark.parametrize("call", ["create_token", "rotate"])
 async def test_what_may_have_made_a_token_is_not_done_again(
-    call: str, root: Admin, connected: ConnectAdmin, servers: tuple[Running, Running]
+    call: str, root: Admin, connected: ConnectAdmin, servers: tuple[RunningServer, RunningServer]
 ):
     await root.create_team("red")
     old, _ = await root.create_token(team_id="red", agent_id="bob")
@@ -275,7 +280,7 @@ async def test_what_may_have_made_a_token_is_not_done_again(
 
 
 async def test_what_repeats_harmlessly_is_done_again_at_the_other_server(
-    root: Admin, connected: ConnectAdmin, servers: tuple[Running, Running]
+    root: Admin, connected: ConnectAdmin, servers: tuple[RunningServer, RunningServer]
 ):
     relay = Relay(servers[0].address)
     async with relay.listening() as address, connected(messaging=address) as admin:

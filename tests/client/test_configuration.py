@@ -12,7 +12,7 @@ import pytest
 
 from dovetail.client import Agent, ConfigurationError, UnavailableError, connect
 from dovetail.client.admin import connect_admin
-from dovetail.server.runtime import Running
+from dovetail.server.runtime import RunningServer
 from dovetail.settings import CLIENT
 
 Configure = Callable[..., None]
@@ -50,7 +50,7 @@ async def called(agent: Agent) -> tuple[str, int]:
 
 @pytest.mark.parametrize("place", ["in_environment", "in_file"])
 async def test_nothing_needs_to_be_given(
-    place: str, messaging: Running, tasks: Running, request: pytest.FixtureRequest
+    place: str, messaging: RunningServer, tasks: RunningServer, request: pytest.FixtureRequest
 ):
     configure: Configure = request.getfixturevalue(place)
     configure(agent="alice", team="red", messaging=messaging.address, tasks=tasks.address)
@@ -62,7 +62,7 @@ async def test_nothing_needs_to_be_given(
 
 
 async def test_an_argument_goes_before_the_environment_and_that_before_the_file(
-    messaging: Running, tasks: Running, in_environment: Configure, in_file: Configure
+    messaging: RunningServer, tasks: RunningServer, in_environment: Configure, in_file: Configure
 ):
     in_file(agent="file", messaging=NOWHERE, tasks=tasks.address)
     in_environment(agent="environment", messaging=messaging.address)

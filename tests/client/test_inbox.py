@@ -9,14 +9,14 @@ import pytest
 from client.conftest import Connect, until
 from dovetail.client import Agent, Inbox, OutOfRangeError
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.server.runtime import Running
+from dovetail.server.runtime import RunningServer
 
 
 async def take(inbox: Inbox, count: int) -> list[str]:
     return [(await anext(inbox)).body for _ in range(count)]
 
 
-async def until_nobody_watches(messaging: Running) -> None:
+async def until_nobody_watches(messaging: RunningServer) -> None:
     await until(lambda: not messaging.store.bells.watched())
 
 
@@ -103,7 +103,7 @@ async def test_giving_up_waiting_loses_nothing(alice: Agent):
     assert taken == [str(number) for number in range(40)]
 
 
-async def test_a_wrong_request_is_raised_and_not_repeated(alice: Agent, messaging: Running):
+async def test_a_wrong_request_is_raised_and_not_repeated(alice: Agent, messaging: RunningServer):
     async with alice.inbox(after_sequence=9) as inbox:
         with pytest.raises(OutOfRangeError) as beyond:
             await anext(inbox)
@@ -111,7 +111,7 @@ async def test_a_wrong_request_is_raised_and_not_repeated(alice: Agent, messagin
     await until_nobody_watches(messaging)
 
 
-async def test_a_closed_inbox_leaves_no_stream_open(alice: Agent, messaging: Running):
+async def test_a_closed_inbox_leaves_no_stream_open(alice: Agent, messaging: RunningServer):
     async with alice.inbox() as inbox:
         await alice.send("alice", "x")
         assert await take(inbox, 1) == ["x"]
@@ -124,7 +124,7 @@ async def test_a_closed_inbox_leaves_no_stream_open(alice: Agent, messaging: Run
         await anext(inbox)
 
 
-async def test_closing_wakes_who_waits(alice: Agent, messaging: Running):
+async def test_closing_wakes_who_waits(alice: Agent, messaging: RunningServer):
     inbox = alice.inbox()
     waiting = asyncio.create_task(anext(inbox, None))
     await until(lambda: bool(messaging.store.bells.watched()))
@@ -134,7 +134,7 @@ async def test_closing_wakes_who_waits(alice: Agent, messaging: Running):
 
 
 async def test_an_iterator_that_is_given_up_ends_with_its_connection(
-    connected: Connect, messaging: Running
+    connected: Connect, messaging: RunningServer
 ):
     async with connected("carol") as carol:
         await carol.register()

@@ -16,7 +16,7 @@ from dovetail.client import (
     HeldTask,
     LeaseLostError,
 )
-from dovetail.server.runtime import Running
+from dovetail.server.runtime import RunningServer
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
@@ -185,7 +185,7 @@ asyncio.run(main())
 
 
 async def test_a_holder_that_stood_still_past_its_lease_learns_that_it_lost(
-    messaging: Running, tasks: Running, alice: Agent
+    messaging: RunningServer, tasks: RunningServer, alice: Agent
 ):
     made = await alice.tasks.create("x", max_attempts=1)
     words = (sys.executable, "-c", HOLDER, messaging.address, tasks.address)

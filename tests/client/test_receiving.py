@@ -9,7 +9,7 @@ import pytest
 from client.conftest import Connect, until
 from dovetail.client import Agent, InvalidArgumentError, OutOfRangeError, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.server.runtime import Running
+from dovetail.server.runtime import RunningServer
 
 
 def bodies(messages: list[ReceivedMessage]) -> list[str]:
@@ -40,7 +40,7 @@ async def test_one_call_acknowledges_and_receives(alice: Agent):
     assert beyond.value.reason == "CURSOR_IN_FUTURE"
 
 
-async def test_a_message_that_comes_ends_the_wait(alice: Agent, messaging: Running):
+async def test_a_message_that_comes_ends_the_wait(alice: Agent, messaging: RunningServer):
     receiving = asyncio.create_task(alice.receive(max_wait=50))
     await until(lambda: bool(messaging.store.bells.watched()))
     await alice.send("alice", "here")

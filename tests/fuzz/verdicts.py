@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from dovetail.server.runtime import RECEIVE_LIMIT
+from dovetail.server.runtime import RECEIVE_BYTES_MAX
 from fuzz.cases import Case
 
 CODES = grpc.StatusCode
@@ -41,7 +41,7 @@ def _allowed(code: grpc.StatusCode, details: str, case: Case) -> str:
     if case.compressed and code is CODES.UNIMPLEMENTED:
         return "compressed"
     if code is CODES.RESOURCE_EXHAUSTED:
-        if len(case.payload) > RECEIVE_LIMIT:
+        if len(case.payload) > RECEIVE_BYTES_MAX:
             return "above gRPC's own limit"
         if _metadata_bytes(case) > METADATA_BYTES and details.startswith(METADATA_REFUSED):
             return "more metadata than gRPC takes"

@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import inboxes
 from dovetail.tasks.v1 import tasks_pb2
@@ -142,7 +142,7 @@ async def test_bad_fields_are_named(pair: Pair, fields: dict[str, object], wrong
 async def test_a_stopping_server_answers_those_who_wait(sqlite_url: str) -> None:
     config = ServerConfig(service="messaging", store=sqlite_url, listen="127.0.0.1:0")
     async with AsyncExitStack() as clients:
-        async with running(config, build) as server:
+        async with run_server(config, build) as server:
             channel = grpc.aio.insecure_channel(server.address)
             await clients.enter_async_context(channel)
             stub = messaging_pb2_grpc.MessagingServiceStub(channel)

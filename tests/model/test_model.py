@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
-from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.tasks.v1 import tasks_pb2 as work
 from model.drawing import (
     AGENT,
@@ -337,8 +337,8 @@ async def test_services_on_postgres_do_what_the_model_does(postgres_url: str) ->
 async def against_the_model(store_url: str, examples: int) -> None:
     """Run both services here, and the blocking callers on a thread of their own."""
     async with (
-        running(config(store_url, "messaging"), build) as messaging,
-        running(config(store_url, "tasks"), build) as tasks,
+        run_server(config(store_url, "messaging"), build) as messaging,
+        run_server(config(store_url, "tasks"), build) as tasks,
     ):
         keeping = Keeping(tasks.store, asyncio.get_running_loop())
         wire = partial(Wire, messaging.address, tasks.address, keeping)

@@ -17,7 +17,7 @@ import pytest
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.main import ConfigError, ServerConfig, build, running
+from dovetail.server.main import ConfigError, ServerConfig, build, run_server
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.guarded import Guarded, bearer, guarded_pair
 from support.processes import ServerProcess
@@ -230,7 +230,7 @@ async def test_a_log_that_cannot_be_written_is_an_error_at_the_start(
             service="tasks", store=sqlite_url, listen="127.0.0.1:0", audit_log=path
         )
         with pytest.raises(ConfigError, match=f"--audit-log {path} cannot be written"):
-            async with running(config, build):
+            async with run_server(config, build):
                 pass
 
 

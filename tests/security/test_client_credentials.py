@@ -23,7 +23,7 @@ from dovetail.client import (
     blocking,
     connect,
 )
-from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.main import ServerConfig, build, run_server
 from support.certificates import Authority
 from support.guarded import Guarded, guarded_pair
 from support.tokens import TOKEN, fault, written
@@ -163,7 +163,7 @@ async def test_a_token_goes_through_a_unix_socket(
         service="messaging", store=sqlite_url, listen=f"unix:{tmp_path}/socket", credentials=True
     )
     async with (
-        running(config, build) as server,
+        run_server(config, build) as server,
         connect(messaging=server.address, token=token) as alice,
     ):
         assert (await alice.agent()).agent_id == "alice"

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.store.tables.credentials import SERVERS
+from dovetail.server.store.tables.credentials import NO_TEAM
 from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.guarded import Guarded, bearer
@@ -200,7 +200,7 @@ async def test_what_a_waiting_call_acknowledged_is_answered_though_its_token_end
 
 async def test_a_clock_that_was_ahead_once_lengthens_no_credential(guarded: Guarded) -> None:
     ahead = 2**53
-    await guarded.pair.messaging_store.write(SERVERS, lambda t: _set_last_time(t, ahead))
+    await guarded.pair.messaging_store.write(NO_TEAM, lambda t: _set_last_time(t, ahead))
     short = await guarded.made("agent", "red", "alice", lifetime=Duration(seconds=1))
     old = await guarded.made("agent", "red", "bob")
     rotate = pb.RotateCredentialRequest(credential_id=old.credential.credential_id)
@@ -211,7 +211,7 @@ async def test_a_clock_that_was_ahead_once_lengthens_no_credential(guarded: Guar
 
 
 def _set_last_time(transaction: Transaction, ahead: int) -> None:
-    transaction.team(SERVERS).stamp = ahead
+    transaction.team(NO_TEAM).stamp = ahead
     transaction.writes += 1
 
 

@@ -17,7 +17,7 @@ from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.server.access.tokens import is_token, new_token
 from dovetail.server.admin.first_admin import token_in
-from dovetail.server.main import ConfigError, ServerConfig, build, running
+from dovetail.server.main import ConfigError, ServerConfig, build, run_server
 from security.cells import outcome
 from support.guarded import bearer
 
@@ -39,7 +39,7 @@ async def admin_of(
         drain_seconds=1.0,
     )
     async with (
-        running(config, build) as server,
+        run_server(config, build) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         yield admin_pb2_grpc.AdminServiceStub(channel)

@@ -16,11 +16,11 @@ from structlog.testing import capture_logs
 
 from dovetail.client import ConfigurationError, Tls, UnavailableError, blocking, connect
 from dovetail.client.security import channel_credentials
-from dovetail.server.main import ConfigError, ServerConfig, build, running
-from dovetail.server.runtime import Running
+from dovetail.server.main import ConfigError, ServerConfig, build, run_server
+from dovetail.server.runtime import RunningServer
 from support.certificates import Authority, Pair, served
 
-Serving = Callable[..., AbstractAsyncContextManager[Running]]
+Serving = Callable[..., AbstractAsyncContextManager[RunningServer]]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def serving(sqlite_url: str) -> Serving:
     @asynccontextmanager
     async def serving(
         pair: Pair, service: str = "messaging", listen: str = "127.0.0.1:0", **settings: Any
-    ) -> AsyncGenerator[Running]:
+    ) -> AsyncGenerator[RunningServer]:
         config = ServerConfig(
             service=service,
             store=sqlite_url,
@@ -50,7 +50,7 @@ def serving(sqlite_url: str) -> Serving:
             drain_seconds=2.0,
             **settings,
         )
-        async with running(config, build) as server:
+        async with run_server(config, build) as server:
             yield server
 
     return serving
@@ -138,7 +138,7 @@ async def test_a_client_that_expects_tls_of_a_server_without_is_told_so(
     authority: Authority, sqlite_url: str
 ):
     config = ServerConfig(service="messaging", store=sqlite_url, listen="127.0.0.1:0")
-    async with running(config, build) as server:
+    async with run_server(config, build) as server:
         assert "the server speaks no TLS" in await unreachable(server.address, authority.tls)
 
 

@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.server.store.store import Store
 from dovetail.tasks.v1 import tasks_pb2_grpc
 
@@ -62,8 +62,8 @@ async def running_pair(
         )
 
     async with (
-        running(config("messaging"), build) as messaging,
-        running(config("tasks"), build) as tasks,
+        run_server(config("messaging"), build) as messaging,
+        run_server(config("tasks"), build) as tasks,
         grpc.aio.insecure_channel(messaging.address) as messaging_channel,
         grpc.aio.insecure_channel(tasks.address) as tasks_channel,
     ):

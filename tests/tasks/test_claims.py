@@ -14,7 +14,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.admin.v1 import admin_pb2
-from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.server.store.tables import queues
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -327,7 +327,7 @@ async def hold_until_left(ann: Worker, team: Team) -> None:
 
 async def test_waiting_claims_are_answered_when_the_server_stops(store_url: str) -> None:
     config = ServerConfig(service="tasks", store=store_url, listen="127.0.0.1:0")
-    async with running(config, build) as server:
+    async with run_server(config, build) as server:
         channel = grpc.aio.insecure_channel(server.address)
         stub = tasks_pb2_grpc.TaskServiceStub(channel)
         request = pb.ClaimTaskRequest(max_wait=seconds(50))

@@ -15,7 +15,7 @@ import pytest
 
 from dovetail.server.edge.grpc_release import is_sound
 from dovetail.server.edge.intake import READ_SECONDS, READS_MAX
-from dovetail.server.runtime import RECEIVE_LIMIT
+from dovetail.server.runtime import RECEIVE_BYTES_MAX
 from messaging.talk import refusal
 from support.http2 import MAX_CONCURRENT_STREAMS, message, raw_connection
 from support.pair import Pair, error_info, running_pair
@@ -102,7 +102,7 @@ async def test_a_request_that_stops_half_way_ends_its_call(open_pair: Pair) -> N
         await raw.until_ended(1)
 
 
-@pytest.mark.parametrize("size", [RECEIVE_LIMIT + 1, 2**32 - 1])
+@pytest.mark.parametrize("size", [RECEIVE_BYTES_MAX + 1, 2**32 - 1])
 async def test_a_request_is_refused_by_the_length_that_it_says(open_pair: Pair, size: int) -> None:
     """Nothing more of it is read, and so held."""
     async with raw_connection(open_pair.messaging_address) as raw:

@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.messaging.readers import STREAMS_PER_CALLER_MAX
-from dovetail.server.runtime import PENDING_MAX, RECEIVE_LIMIT, STREAMS_MAX
+from dovetail.server.runtime import PENDING_MAX, RECEIVE_BYTES_MAX, STREAMS_MAX
 from messaging.talk import Agent, known, refusal
 from support.http2 import RawConnection, message, raw_connection
 from support.pair import Pair, error_info
@@ -47,9 +47,9 @@ def reason(raw: RawConnection, stream: int) -> str:
 
 async def test_a_request_up_to_the_receive_limit_gets_dovetails_answer(sqlite_pair: Pair) -> None:
     call: Any = sqlite_pair.messaging_channel.unary_unary(SEND, same, same)
-    within = await refusal(call(padded(RECEIVE_LIMIT)))
+    within = await refusal(call(padded(RECEIVE_BYTES_MAX)))
     assert error_info(within).reason == "REQUEST_TOO_LARGE"
-    beyond = await refusal(call(padded(RECEIVE_LIMIT + 1)))
+    beyond = await refusal(call(padded(RECEIVE_BYTES_MAX + 1)))
     assert beyond.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert not dict(beyond.trailing_metadata() or ()).get("grpc-status-details-bin")
 

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from dovetail.server.main import ServerConfig, build, running
+from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.tasks.v1 import tasks_pb2 as t
 from messaging.talk import Inbox, refusal
 from support.pair import Pair, caller
@@ -87,7 +87,7 @@ async def test_health_is_told_for_each_service_and_the_whole(
 async def test_a_quiet_stream_lives_though_its_client_pings(sqlite_url: str) -> None:
     config = ServerConfig(service="messaging", store=sqlite_url, listen="127.0.0.1:0")
     async with (
-        running(config, build) as server,
+        run_server(config, build) as server,
         grpc.aio.insecure_channel(server.address, options=PINGING) as channel,
     ):
         stub = messaging_pb2_grpc.MessagingServiceStub(channel)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -28,7 +28,7 @@ from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.subscriptions import Subscriptions
 from dovetail.server.open_files import TooFewDescriptorsError, raise_limit
-from dovetail.server.runtime import Service, running, serve
+from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
@@ -53,7 +53,7 @@ __all__ = [
     "build",
     "check_store",
     "run",
-    "running",
+    "run_server",
 ]
 
 
@@ -76,7 +76,7 @@ def run(config: ServerConfig, ready: Callable[[str, str], None]) -> None:
 
 def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
     """What a config names, over a store: one of the services, and administration beside it."""
-    wing = SERVICES[config.service](store, config)
+    service = SERVICES[config.service](store, config)
     credentials = Credentials(store, audit)
     administration = AdminServicer(Teams(store, audit), credentials)
 
@@ -84,14 +84,12 @@ def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
         if config.credentials:
             await _first_admin(credentials, config.admin_token_file)
 
-    def add(server: grpc.aio.Server) -> None:
-        wing.add(server)
+    def register(server: grpc.aio.Server) -> None:
+        service.register(server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(administration, server)
 
     admin = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-    return Service(
-        names=(wing.name, admin), prepare=prepare, add=add, begin=wing.begin, close=wing.close
-    )
+    return replace(service, names=(*service.names, admin), register=register, prepare=prepare)
 
 
 async def _first_admin(credentials: Credentials, path: Path | None) -> None:
@@ -109,50 +107,41 @@ async def _first_admin(credentials: Credentials, path: Path | None) -> None:
         raise ConfigError(f"{where}{error.message}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wing:
-    """One of the two services: its full name, how it is added to a server, begins, and ends."""
-
-    name: str
-    add: Callable[[grpc.aio.Server], None]
-    begin: Callable[[], None]
-    close: Callable[[], None]
-
-
-def _messaging(store: Store, config: ServerConfig) -> Wing:
+def _messaging(store: Store, config: ServerConfig) -> Service:
     directory, inboxes = Directory(store), Inboxes(store)
     readers = Readers(config.stall_seconds)
     subscriptions = Subscriptions(store, directory, readers, config.heartbeat_seconds)
     receiver = Receiver(store, directory, inboxes)
     servicer = MessagingServicer(directory, inboxes, subscriptions, receiver)
 
-    def add(server: grpc.aio.Server) -> None:
+    def register(server: grpc.aio.Server) -> None:
         messaging_pb2_grpc.add_MessagingServiceServicer_to_server(servicer, server)
 
-    def close() -> None:
+    def stop() -> None:
         subscriptions.close()
         receiver.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Wing(name=name, add=add, begin=lambda: None, close=close)
+    return Service(names=(name,), register=register, stop=stop)
 
 
-def _tasks(store: Store, config: ServerConfig) -> Wing:
+def _tasks(store: Store, config: ServerConfig) -> Service:
     shortest = round(config.shortest_lease_seconds * MICROS)
-    claims, keeper = Claims(store, shortest), LeaseMonitor(store)
+    claims, monitor = Claims(store, shortest), LeaseMonitor(store)
     servicer = TaskServicer(Lifecycle(store), Work(store, shortest), claims, Reports(store))
 
-    def add(server: grpc.aio.Server) -> None:
+    def register(server: grpc.aio.Server) -> None:
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
 
     name = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
 
-    def close() -> None:
+    def stop() -> None:
         claims.close()
-        keeper.close()
+        monitor.close()
 
-    # A lease that is counted before its holder can reach the server would end too soon.
-    return Wing(name=name, add=add, begin=keeper.start, close=close)
+    # Not earlier than `start`: a lease that is timed before its holder can reach the server to
+    # renew it would expire too soon.
+    return Service(names=(name,), register=register, start=monitor.start, stop=stop)
 
 
 SERVICES = {"messaging": _messaging, "tasks": _tasks}

@@ -10,10 +10,10 @@ import errno
 import os
 import resource
 
-FEWEST = 256
+DESCRIPTORS_MIN = 256
 """With fewer gRPC ends the process by itself, without a word."""
 
-WANTED = 65_536
+DESCRIPTORS_WANTED = 65_536
 USED_UP = frozenset({errno.EMFILE, errno.ENFILE})
 
 
@@ -24,14 +24,15 @@ class TooFewDescriptorsError(Exception):
 def raise_limit() -> None:
     """Allow this process what the system allows at most, within reason."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):  # Some systems allow less than they say.
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     limit = _limit()
-    if limit < FEWEST:
+    if limit < DESCRIPTORS_MIN:
         raise TooFewDescriptorsError(
-            f"this process may open {limit} files, and a server needs {FEWEST}: {_how_to_raise()}"
+            f"this process may open {limit} files, and a server needs {DESCRIPTORS_MIN}:"
+            f" {_how_to_raise()}"
         )
 
 
@@ -58,9 +59,11 @@ def used_up_text() -> str:
 
 
 def _how_to_raise() -> str:
-    return f"ulimit -n {WANTED}, or LimitNOFILE={WANTED} in its systemd unit"
+    return (
+        f"ulimit -n {DESCRIPTORS_WANTED}, or LimitNOFILE={DESCRIPTORS_WANTED} in its systemd unit"
+    )
 
 
 def _limit() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return WANTED if soft == resource.RLIM_INFINITY else soft
+    return DESCRIPTORS_WANTED if soft == resource.RLIM_INFINITY else soft

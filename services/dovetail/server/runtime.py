@@ -24,8 +24,8 @@ from dovetail.server.health import SERVICE_NAME, Health
 from dovetail.server.store.store import Store
 from dovetail.server.tls import server_credentials
 
-RECEIVE_LIMIT = REQUEST_BYTES_MAX + 2 * 1024 * 1024
-SEND_LIMIT = 16 * 1024 * 1024
+RECEIVE_BYTES_MAX = REQUEST_BYTES_MAX + 2 * 1024 * 1024
+SEND_BYTES_MAX = 16 * 1024 * 1024
 STREAMS_MAX = 10_000
 """Calls on one connection at once; a client's library waits with further ones."""
 
@@ -41,8 +41,8 @@ OPTIONS = (
     # Two servers on one port would share its calls between them, silently.
     ("grpc.so_reuseport", 0),
     # Above our own limit, so that our own error comes first. See grpc_release.
-    ("grpc.max_receive_message_length", RECEIVE_LIMIT),
-    ("grpc.max_send_message_length", SEND_LIMIT),
+    ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
+    ("grpc.max_send_message_length", SEND_BYTES_MAX),
     # Identity alone: a compressed request could be a thousand times its size.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.max_concurrent_streams", STREAMS_MAX),
@@ -62,23 +62,33 @@ OPTIONS = (
 log = structlog.get_logger("dovetail.server")
 
 
+async def _nothing_to_prepare() -> None:
+    """The default of `Service.prepare`."""
+
+
+def _nothing_to_do() -> None:
+    """The default of `Service.start`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What is served: its full names, its own first, and how it is prepared, added and ended.
+    """A gRPC service, or several that one server offers together.
 
-    `begin` is called once callers can reach the server.
+    `names` are the full names, the main service first. The server calls `prepare` before anybody
+    can reach it, `register` to add the handlers, `start` once it accepts calls, and `stop` when
+    health says NOT_SERVING, while open calls may still finish.
     """
 
     names: tuple[str, ...]
-    prepare: Callable[[], Awaitable[None]]
-    add: Callable[[grpc.aio.Server], None]
-    begin: Callable[[], None]
-    close: Callable[[], None]
+    register: Callable[[grpc.aio.Server], None]
+    prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare
+    start: Callable[[], None] = _nothing_to_do
+    stop: Callable[[], None]
 
 
 @dataclass(kw_only=True)
-class Running:
-    """A server that answers at `address`."""
+class RunningServer:
+    """A server that accepts calls at `address`."""
 
     server: grpc.aio.Server
     store: Store
@@ -86,9 +96,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(
+async def run_server(
     config: ServerConfig, build: Callable[[Store, ServerConfig, Audit], Service]
-) -> AsyncGenerator[Running]:
+) -> AsyncGenerator[RunningServer]:
     """Serve inside the block; drain at its end: calls finish, streams end with their cursor.
 
     Raises StoreOpenError or ConfigError when it cannot start.
@@ -103,8 +113,11 @@ async def running(
                 TokenAuthenticator(store) if config.credentials else TrustingAuthenticator()
             )
             interceptor = CallInterceptor(authenticator, audit, Intake(config.request_seconds))
-            async with authenticator.open(), _serving(config, service, store, interceptor) as each:
-                yield each
+            async with (
+                authenticator.open(),
+                _serving(config, service, store, interceptor) as server,
+            ):
+                yield server
     finally:
         await store.close(config.drain_seconds * CLOSE_SHARE)
 
@@ -112,25 +125,25 @@ async def running(
 @asynccontextmanager
 async def _serving(
     config: ServerConfig, service: Service, store: Store, interceptor: CallInterceptor
-) -> AsyncGenerator[Running]:
+) -> AsyncGenerator[RunningServer]:
     server = grpc.aio.server(interceptors=(interceptor,), options=OPTIONS)
-    service.add(server)
+    service.register(server)
     health = Health(server, store, (*service.names, *reflection.NAMES))
     reflection.add_reflection((*service.names, SERVICE_NAME), server)
     address = _bind(server, config)
     await server.start()
-    service.begin()
+    service.start()
     tasks = [
         asyncio.create_task(each)
         for each in (health.watch(), memory.give_back(convert.forget_structs))
     ]
     try:
-        yield Running(server=server, store=store, address=address)
+        yield RunningServer(server=server, store=store, address=address)
     finally:
         for task in tasks:
             task.cancel()
         await health.shut_down()
-        service.close()
+        service.stop()
         store.finish_within(config.drain_seconds * FINISH_SHARE)
         await interceptor.close(config.drain_seconds / 10)
         await server.stop(config.drain_seconds)
@@ -154,7 +167,7 @@ async def serve(
         # What whoever started this process ignores stays ignored, as in a shell's background.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal)
-    async with running(config, build) as server:
+    async with run_server(config, build) as server:
         log.info(
             "serving", service=config.service, address=server.address, store=server.store.address
         )

@@ -32,7 +32,7 @@ from dovetail.server.errors import (
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import credentials
-from dovetail.server.store.tables.credentials import SERVERS, Credential, Role
+from dovetail.server.store.tables.credentials import NO_TEAM, Credential, Role
 from dovetail.server.store.transaction import Snapshot
 
 TEAM_KEY = "dovetail-team"
@@ -41,7 +41,7 @@ SCHEME = "bearer "
 DEFAULT_TEAM = "default"
 PERIOD_SECONDS = 1.0
 TRUST_SECONDS = 4.0
-MOST_KEPT = 10_000
+SESSIONS_KEPT_MAX = 10_000
 
 _NOBODY = (
     ": this server asks for no credentials, so that nobody is an admin; start it with --credentials"
@@ -158,7 +158,7 @@ class TokenAuthenticator(Authenticator):
         """A pass as the store has it now: where something changed meanwhile, it is read again."""
         while True:
             seen = self._seen
-            found = await self._store.read(SERVERS, lambda s: credentials.find_token(s, hashed))
+            found = await self._store.read(NO_TEAM, lambda s: credentials.find_token(s, hashed))
             if found is None:
                 raise UnauthenticatedError(Reason.CREDENTIAL_UNKNOWN, "the token is not known here")
             if seen == self._seen:
@@ -167,7 +167,7 @@ class TokenAuthenticator(Authenticator):
     def _keep(self, hashed: bytes, credential: Credential) -> _Session:
         kept = self._sessions.setdefault(credential.credential_id, _Session(credential))
         kept.credential = credential
-        if len(self._by_token) >= MOST_KEPT:
+        if len(self._by_token) >= SESSIONS_KEPT_MAX:
             self._by_token.clear()
         self._by_token[hashed] = kept
         return kept
@@ -214,7 +214,7 @@ class TokenAuthenticator(Authenticator):
             changed = [] if after is None else credentials.changed(snapshot, after)
             return credentials.last_change(snapshot), changed
 
-        self._seen, changed = await self._store.read(SERVERS, query)
+        self._seen, changed = await self._store.read(NO_TEAM, query)
         for credential in changed:
             known = self._sessions.get(credential.credential_id)
             if known:

@@ -15,13 +15,13 @@ from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import FailedPreconditionError, NotFoundError, Reason
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, credentials
-from dovetail.server.store.tables.credentials import SERVERS, Credential, ListRequest, Role
+from dovetail.server.store.tables.credentials import NO_TEAM, Credential, ListRequest, Role
 from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
 
-DESCRIPTION_CHARACTERS = 256
-DAY = 24 * 60 * 60 * MICROS
-LONGEST_LIFETIME = 3_650 * DAY
-LONGEST_GRACE = 30 * DAY
+DESCRIPTION_CHARACTERS_MAX = 256
+DAY_MICROS = 24 * 60 * 60 * MICROS
+LIFETIME_MICROS_MAX = 3_650 * DAY_MICROS
+GRACE_MICROS_MAX = 30 * DAY_MICROS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ class Draft:
             check.optional_id("team_id", self.team_id)
             check.optional_id("agent_id", self.agent_id)
             check.enum("role", self.role, Role)
-            check.text("description", self.description, DESCRIPTION_CHARACTERS)
+            check.text("description", self.description, DESCRIPTION_CHARACTERS_MAX)
             _check_lifetime(check, self.lifetime)
             if not self.role:
                 check.refuse("role", "must be set: AGENT, OPERATOR, OBSERVER or ADMIN")
@@ -90,7 +90,7 @@ class Credentials:
             credentials.insert(transaction, credential, token_hash(token))
             return credential
 
-        made = await self._store.write(SERVERS, unit)
+        made = await self._store.write(NO_TEAM, unit)
         self._tell("credential created", made, caller)
         return made, token
 
@@ -110,7 +110,7 @@ class Credentials:
             after=after or 0,
             most=paging.most,
         )
-        page, more = await self._store.scan(SERVERS, lambda s: credentials.page(s, asked))
+        page, more = await self._store.scan(NO_TEAM, lambda s: credentials.page(s, asked))
         return page, paging.next_token(page[-1].number if more else None)
 
     async def rotate(
@@ -120,13 +120,13 @@ class Credentials:
         with Checks() as check:
             check.id("credential_id", credential_id)
             _check_lifetime(check, lifetime)
-            if not 0 <= grace <= LONGEST_GRACE:
+            if not 0 <= grace <= GRACE_MICROS_MAX:
                 check.refuse("grace", f"must be 0 to 30 days, is {grace / MICROS:g} s")
         token = new_token()
 
         def unit(transaction: Transaction) -> Credential:
             old = _existing(transaction, credential_id)
-            now = transaction.team(SERVERS).wall_clock
+            now = transaction.team(NO_TEAM).wall_clock
             if old.ended(now):
                 raise FailedPreconditionError(
                     Reason.CREDENTIAL_NOT_ROTATABLE,
@@ -139,7 +139,7 @@ class Credentials:
             credentials.insert(transaction, new, token_hash(token))
             return new
 
-        made = await self._store.write(SERVERS, unit)
+        made = await self._store.write(NO_TEAM, unit)
         self._tell("credential rotated", made, caller, in_place_of=credential_id)
         return made, token
 
@@ -152,18 +152,18 @@ class Credentials:
             old = _existing(transaction, credential_id)
             if old.revoke_time is not None:
                 return old, False
-            now = transaction.team(SERVERS).stamp
+            now = transaction.team(NO_TEAM).stamp
             new = replace(old, revoke_time=now, revoker_id=caller.credential_id)
             return _change(transaction, new), True
 
-        credential, changed = await self._store.write(SERVERS, unit)
+        credential, changed = await self._store.write(NO_TEAM, unit)
         if changed:
             self._tell("credential revoked", credential, caller)
         return credential
 
     async def has_admin(self) -> bool:
         """Whether some admin's credential has not ended."""
-        return await self._store.read(SERVERS, _has_admin)
+        return await self._store.read(NO_TEAM, _has_admin)
 
     async def begin(self, read_token: Callable[[], str]) -> None:
         """Have an admin, unless one lives already: the one whose token `read_token` gives."""
@@ -185,7 +185,7 @@ class Credentials:
             credentials.insert(transaction, credential, hashed)
             return credential
 
-        made = await self._store.write(SERVERS, unit)
+        made = await self._store.write(NO_TEAM, unit)
         if made:
             self._audit.note("first admin", credential_id=made.credential_id)
 
@@ -206,7 +206,7 @@ def _has_admin(snapshot: Snapshot) -> bool:
 
 
 def _check_lifetime(check: Checks, lifetime: int | None) -> None:
-    if lifetime is not None and not MICROS <= lifetime <= LONGEST_LIFETIME:
+    if lifetime is not None and not MICROS <= lifetime <= LIFETIME_MICROS_MAX:
         check.refuse("lifetime", f"must be 1 s to 3,650 days, is {lifetime / MICROS:g} s")
 
 
@@ -222,7 +222,7 @@ def _existing(snapshot: Snapshot, credential_id: str) -> Credential:
 
 
 def _new(transaction: Transaction, draft: Draft, creator_id: str) -> Credential:
-    servers = transaction.team(SERVERS)
+    servers = transaction.team(NO_TEAM)
     number, lifetime = servers.next_event(), draft.lifetime
     return Credential(
         credential_id=f"c{number}",
@@ -256,6 +256,6 @@ def _successor(
 
 
 def _change(transaction: Transaction, credential: Credential) -> Credential:
-    changed = replace(credential, change_number=transaction.team(SERVERS).next_event())
+    changed = replace(credential, change_number=transaction.team(NO_TEAM).next_event())
     credentials.change(transaction, changed)
     return changed

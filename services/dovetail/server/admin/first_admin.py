@@ -12,7 +12,7 @@ from dovetail.server.access.exposure import Exposure, exposure
 from dovetail.server.access.tokens import is_token, new_token
 from dovetail.server.config import ConfigError
 
-LARGEST_FILE = 4_096
+TOKEN_FILE_BYTES_MAX = 4_096
 
 
 def token_in(path: Path) -> str:
@@ -42,7 +42,7 @@ def _read(path: Path) -> str:
     # Looked at once it is open, so that it is this file that was looked at; a pipe never waits.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         _refuse_exposed(path, file.fileno())
-        token = file.read(LARGEST_FILE).decode(errors="replace").strip()
+        token = file.read(TOKEN_FILE_BYTES_MAX).decode(errors="replace").strip()
     if not is_token(token):
         raise ConfigError(
             f"--admin-token-file {path} holds no token: name a file that does not exist yet,"

@@ -8,7 +8,7 @@ from dovetail.server.edge.paging import Paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import credentials
-from dovetail.server.store.tables.credentials import SERVERS, Team
+from dovetail.server.store.tables.credentials import NO_TEAM, Team
 from dovetail.server.store.transaction import Transaction
 
 
@@ -29,7 +29,7 @@ class Teams:
             team = credentials.find_team(transaction, team_id)
             return (team, False) if team else (credentials.add_team(transaction, team_id), True)
 
-        team, created = await self._store.write(SERVERS, unit)
+        team, created = await self._store.write(NO_TEAM, unit)
         if created:
             self._audit.note("team created", team_id=team_id, by=caller.credential_id)
         return team, created
@@ -39,6 +39,6 @@ class Teams:
         with Checks() as check:
             after = paging.after_id(check)
         page, more = await self._store.read(
-            SERVERS, lambda s: credentials.teams(s, after, paging.most)
+            NO_TEAM, lambda s: credentials.teams(s, after, paging.most)
         )
         return page, paging.next_token(page[-1].team_id if more else None)

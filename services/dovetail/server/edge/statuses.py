@@ -29,9 +29,9 @@ STATUS_CODES: dict[type[DovetailError], grpc.StatusCode] = {
 }
 
 # All details travel in trailing metadata, of which peers accept 8 KB in all: above it they vanish.
-MOST_VIOLATIONS = 10
-LONGEST_TEXT = 300
-LONGEST_METADATA = 2_100
+VIOLATIONS_MAX = 10
+TEXT_BYTES_MAX = 300
+METADATA_BYTES_MAX = 2_100
 
 
 def to_status(error: DovetailError) -> grpc.Status:
@@ -41,7 +41,7 @@ def to_status(error: DovetailError) -> grpc.Status:
             reason=error.reason.value,
             domain=DOMAIN,
             metadata={
-                key: _cut(value, LONGEST_METADATA // max(1, len(error.metadata)))
+                key: _cut(value, METADATA_BYTES_MAX // max(1, len(error.metadata)))
                 for key, value in error.metadata.items()
             },
         )
@@ -52,7 +52,7 @@ def to_status(error: DovetailError) -> grpc.Status:
         delay = Duration(nanos=int(error.retry_after % 1 * 1e9), seconds=int(error.retry_after))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     status = status_pb2.Status(
-        code=STATUS_CODES[type(error)].value[0], message=_cut(error.message, 3 * LONGEST_TEXT)
+        code=STATUS_CODES[type(error)].value[0], message=_cut(error.message, 3 * TEXT_BYTES_MAX)
     )
     for detail in details:
         packed = AnyMessage()
@@ -64,10 +64,10 @@ def to_status(error: DovetailError) -> grpc.Status:
 def _bad_request(error: DovetailError) -> error_details_pb2.BadRequest:
     shown = [
         error_details_pb2.BadRequest.FieldViolation(
-            field=_cut(violation.field, LONGEST_TEXT),
-            description=_cut(violation.description, LONGEST_TEXT),
+            field=_cut(violation.field, TEXT_BYTES_MAX),
+            description=_cut(violation.description, TEXT_BYTES_MAX),
         )
-        for violation in error.violations[:MOST_VIOLATIONS]
+        for violation in error.violations[:VIOLATIONS_MAX]
     ]
     return error_details_pb2.BadRequest(field_violations=shown)
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from dovetail.server.store.chunks import chunks
 from dovetail.server.store.engines.wakeups import QUEUE, WakeKey
 from dovetail.server.store.schema import DeliveryRow, TeamRow
 from dovetail.server.store.transaction import Snapshot
 
 MESSAGES_MAX = 5_000
 """New messages of a team of which the inboxes are named; of more, all of the team's are."""
-
-_CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +57,9 @@ def since(snapshot: Snapshot, seen: dict[str, Counters], watched: Iterable[WakeK
 
 def _counters(snapshot: Snapshot, team_ids: list[str]) -> dict[str, Counters]:
     found: dict[str, Counters] = {}
-    for start in range(0, len(team_ids), _CHUNK):
+    for some in chunks(team_ids):
         query = TeamRow.select(TeamRow.team_id, TeamRow.last_message, TeamRow.last_event)
-        chosen = query.where(TeamRow.team_id.in_(team_ids[start : start + _CHUNK]))
+        chosen = query.where(TeamRow.team_id.in_(some))
         for team_id, message, event in snapshot.select(chosen):
             found[team_id] = Counters(message=message, event=event)
     return found

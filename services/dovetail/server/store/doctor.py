@@ -37,7 +37,7 @@ FSYNCS = 11
 HELD_SECONDS = 3.0
 BLOCK = b"\0" * 4_096
 OLDEST_POSTGRES = 140_000
-MOST_NAMED = 3
+NAMED_MAX = 3
 BEGIN_READ = {"sqlite": "BEGIN", "postgres": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 
 BRINGS_UP = "The next server to start brings it up to date"
@@ -168,7 +168,7 @@ def _file(database: Database) -> Iterator[Finding]:
     """What SQLite itself can tell of its file, then what we can."""
     faults = [str(row[0]) for row in _rows(database, "PRAGMA quick_check") if row[0] != "ok"]
     if faults:
-        yield _fail("integrity", "; ".join(faults[:MOST_NAMED]), RECOVER)
+        yield _fail("integrity", "; ".join(faults[:NAMED_MAX]), RECOVER)
         return
     yield _ok("integrity", "quick_check finds no fault")
     orphans = {str(row[0]) for row in _rows(database, "PRAGMA foreign_key_check")}
@@ -252,7 +252,7 @@ def _schema(database: Database) -> Finding:
 def _no_schema(tables: list[str], alone: bool) -> Finding:
     """A database in which no server has been; a file is a store's alone."""
     if tables and alone:
-        named = ", ".join(tables[:MOST_NAMED])
+        named = ", ".join(tables[:NAMED_MAX])
         text = f"this is a database of another program (it has the tables {named})"
         return _fail("schema", text, "Name another file for the store: --store FILE")
     return _warn("schema", "none yet", BRINGS_UP)
@@ -262,7 +262,7 @@ def _stamps(database: Database) -> Finding:
     """Whether a team's time is ahead: a server was there whose clock was wrong."""
     latest = clock.now() + WARN_SECONDS * clock.MICROS
     query = f"SELECT team_id, last_time FROM teams WHERE last_time > {latest} ORDER BY 2 DESC"
-    ahead = _rows(database, f"{query} LIMIT {MOST_NAMED}")
+    ahead = _rows(database, f"{query} LIMIT {NAMED_MAX}")
     if not ahead:
         return _ok("time", "no team is stamped with a time to come")
     named = ", ".join(f"{team_id} by {_ahead(last - latest)}" for team_id, last in ahead)
@@ -277,7 +277,7 @@ def _ahead(micros: int) -> str:
 def _counters(check: str, wrong: list[str]) -> Finding:
     if not wrong:
         return _ok(check, "agree with the rows")
-    named = ", ".join(wrong[:MOST_NAMED]) + (" and more" if len(wrong) > MOST_NAMED else "")
+    named = ", ".join(wrong[:NAMED_MAX]) + (" and more" if len(wrong) > NAMED_MAX else "")
     return _fail(check, f"do not agree with the rows of {named}", f"Please report it. {RECOVER}")
 
 
@@ -292,7 +292,7 @@ COUNTERS = {
             OR a.last_sequence <> COALESCE(d.deliveries, 0)
             OR a.acknowledged_count <> COALESCE(d.acknowledged, 0)
             OR a.unacknowledged_count <> COALESCE(d.deliveries - d.acknowledged, 0)
-        LIMIT {MOST_NAMED + 1}""",
+        LIMIT {NAMED_MAX + 1}""",
     "team counters": f"""
         SELECT t.team_id FROM teams t
         WHERE t.last_message <
@@ -301,7 +301,7 @@ COUNTERS = {
                 COALESCE((SELECT MAX(number) FROM tasks k WHERE k.team_id = t.team_id), 0)
             OR t.last_event <
                 COALESCE((SELECT MAX(number) FROM task_events e WHERE e.team_id = t.team_id), 0)
-        LIMIT {MOST_NAMED + 1}""",
+        LIMIT {NAMED_MAX + 1}""",
 }
 """Queries that name the rows whose counters are wrong. Inboxes have no gaps, so all must agree."""
 

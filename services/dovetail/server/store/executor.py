@@ -23,12 +23,12 @@ from typing import Any
 
 from dovetail.server.errors import DovetailError, Reason, UnavailableError
 
-MOST_WAITING = 10_000
+JOBS_WAITING_MAX = 10_000
 JOB_TIMEOUT_SECONDS = 30.0
 OBSTACLE_SECONDS = 5.0
 BLOCKED_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 0.5
+PAUSE_SECONDS_MAX = 0.5
 SWEEP_SECONDS = 1.0
 BUSY_GROUP = 8
 GATHER_SECONDS = 0.0005
@@ -53,7 +53,7 @@ class Job:
         return self.future.done()
 
 
-class LaneBlockedError(Exception):
+class PartitionBlockedError(Exception):
     """Nothing of a group was done, since another holds what it needs; to be tried again later.
 
     `refusal` is for the callers who have waited for too long by then.
@@ -117,7 +117,7 @@ class GroupExecutor:
         with self._changed:
             if self._stopping or self._given_up:
                 raise UnavailableError(Reason.SERVER_STOPPING, "the server is stopping")
-            if self._waiting >= MOST_WAITING and partition != PROBES:
+            if self._waiting >= JOBS_WAITING_MAX and partition != PROBES:
                 raise busy(f"{self._waiting:,} calls wait for the store")
             self._waiting += 1
             self._partitions.setdefault(partition, deque()).append(job)
@@ -203,7 +203,7 @@ class GroupExecutor:
         blocked = partition in self._pauses
         try:
             self._duties.run(jobs)
-        except LaneBlockedError as error:
+        except PartitionBlockedError as error:
             return self._put_back(partition, jobs, error.refusal)
         except Exception as error:  # noqa: BLE001 - a executor must not lose a thread
             for job in jobs:
@@ -224,9 +224,9 @@ class GroupExecutor:
             self._partitions[partition].extendleft(reversed(again))
             self._waiting += len(again)
             pause = 2 * self._pauses.get(partition, FIRST_PAUSE_SECONDS / 2)
-            if len(self._pauses) > MOST_WAITING:
+            if len(self._pauses) > JOBS_WAITING_MAX:
                 self._pauses.clear()
-            self._pauses[partition] = min(pause, LONGEST_PAUSE_SECONDS)
+            self._pauses[partition] = min(pause, PAUSE_SECONDS_MAX)
         return over
 
     def _next_partition(self) -> str | None:
@@ -290,7 +290,7 @@ class GroupExecutor:
 
     def _remember(self, partition: str, size: int) -> None:
         self._last_size[partition] = size
-        if len(self._last_size) > MOST_WAITING:
+        if len(self._last_size) > JOBS_WAITING_MAX:
             self._last_size.clear()
 
 

@@ -30,16 +30,16 @@ from dovetail.server.store.changed_names import Counters
 from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, StoreOpenError, WakeKey
 from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.engines.wakeups import Bells
-from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, LaneBlockedError
+from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, PartitionBlockedError
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Snapshot, Transaction
 
 T = TypeVar("T")
 _Run = Callable[[list[Job]], None]
 
-LARGEST_GROUP = 128
+WRITE_GROUP_JOBS_MAX = 128
 READERS = 3
-LARGEST_READ = 16
+READ_GROUP_JOBS_MAX = 16
 SCANNERS = 2
 REPORTERS = 1
 QUERY_SECONDS_MAX = 20.0
@@ -121,8 +121,8 @@ class Store:
         self._turn = count()
         writing = self._duties(self._write_group, self._engine.obstacle)
         reading = self._duties(self._read_group, _nothing_known)
-        self._writers = GroupExecutor("writer", self._engine.writers, LARGEST_GROUP, writing)
-        self._readers = GroupExecutor("reader", READERS, LARGEST_READ, reading)
+        self._writers = GroupExecutor("writer", self._engine.writers, WRITE_GROUP_JOBS_MAX, writing)
+        self._readers = GroupExecutor("reader", READERS, READ_GROUP_JOBS_MAX, reading)
         self._scanners = GroupExecutor("scanner", SCANNERS, 1, reading)
         self._reporters = GroupExecutor("reporter", REPORTERS, 1, reading)
         self._stop = threading.Event()
@@ -166,7 +166,7 @@ class Store:
 
     async def ping(self) -> None:
         """Find out whether the store can be read, and whether it could be written."""
-        await self.read("", agents.any_at_all)
+        await self.read("", agents.ping)
         await self._writers.do(PROBES, "", _probe)
 
     def finish_within(self, seconds: float) -> None:
@@ -174,7 +174,7 @@ class Store:
 
         For the end of a server: whatever the store waits for, its callers do not.
         """
-        for executor in self._crews:
+        for executor in self._executors:
             executor.give_up_after(seconds, self._engine.abort)
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
@@ -185,11 +185,11 @@ class Store:
         if self._comparing:
             self._comparing.cancel()
         await asyncio.to_thread(self._close, time.monotonic() + seconds)
-        for executor in self._crews:
+        for executor in self._executors:
             executor.refuse_rest()
 
     @property
-    def _crews(self) -> tuple[GroupExecutor, ...]:
+    def _executors(self) -> tuple[GroupExecutor, ...]:
         return self._writers, self._readers, self._scanners, self._reporters
 
     def _duties(self, run: _Run, obstacle: Callable[[], str]) -> Duties:
@@ -208,7 +208,7 @@ class Store:
 
     def _join(self, deadline: float) -> bool:
         """Wait until the deadline for all threads to end; whether they have."""
-        ended = [executor.close(deadline) for executor in self._crews]
+        ended = [executor.close(deadline) for executor in self._executors]
         self._listener.join(max(0.0, deadline - time.monotonic()))
         return all(ended) and not self._listener.is_alive()
 
@@ -219,7 +219,7 @@ class Store:
             self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
         except Exception as error:  # whatever it is, callers must get an answer
             if self._engine.is_blocked(error):
-                raise LaneBlockedError(self._engine.answer(error)) from error
+                raise PartitionBlockedError(self._engine.answer(error)) from error
             self._after_failure(jobs, error, self._write_group)
         else:
             if rings:
@@ -260,7 +260,7 @@ class Store:
             for job in jobs:
                 try:
                     run([job])
-                except LaneBlockedError as blocked:
+                except PartitionBlockedError as blocked:
                     job.error = blocked.refusal
             return
         for job in jobs:

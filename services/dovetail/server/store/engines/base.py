@@ -28,7 +28,7 @@ from dovetail.server.store.transaction import Snapshot, Transaction
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 MIGRATIONS_TABLE = "schema_migration"
 CLOSE_SECONDS = 2.0
-MOST_NAMED = 3
+NAMED_MAX = 3
 
 
 class StoreOpenError(Exception):
@@ -117,20 +117,20 @@ class Engine(ABC):
             raise StoreOpenError(f"{self.address} cannot be migrated: {plain(error)}") from error
 
     @abstractmethod
-    def strangers(self, tables: set[str]) -> set[str]:
+    def foreign_tables(self, tables: set[str]) -> set[str]:
         """The tables, of a database without our schema, that keep us from making it there."""
 
-    def refuse_strangers(self, tables: set[str]) -> None:
+    def refuse_foreign_tables(self, tables: set[str]) -> None:
         """Refuse a database that another program has filled."""
-        if MIGRATIONS_TABLE not in tables and (strange := self.strangers(tables)):
-            named = ", ".join(sorted(strange)[:MOST_NAMED])
+        if MIGRATIONS_TABLE not in tables and (strange := self.foreign_tables(tables)):
+            named = ", ".join(sorted(strange)[:NAMED_MAX])
             raise StoreOpenError(
                 f"{self.address} is a database of another program (it has the tables {named}):"
                 " use another for the store"
             )
 
     def _migrate(self) -> None:
-        self.refuse_strangers(set(self.database.get_tables()))
+        self.refuse_foreign_tables(set(self.database.get_tables()))
         runner = cast(Any, Runner(self.database, str(MIGRATIONS)))
         unknown: list[str] = [each.name for each in runner.status() if each.path is None]
         if unknown:

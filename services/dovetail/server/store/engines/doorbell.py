@@ -21,9 +21,9 @@ from pathlib import Path
 from dovetail.server.store.engines.locations import Folder
 from dovetail.server.store.engines.wakeups import ANY, WakeKey, decode_ring, encode_ring
 
-LONGEST_SOCKET_PATH = 100
+SOCKET_PATH_BYTES_MAX = 100
 SETTLED_NANOS = 100_000_000
-LARGEST_DATAGRAM = 8_000
+DATAGRAM_BYTES_MAX = 8_000
 
 
 class Doorbell:
@@ -46,7 +46,7 @@ class Doorbell:
 
     def ring_others(self, inboxes: Iterable[WakeKey]) -> None:
         """Send the names of the inboxes, or "any", to every other process."""
-        datagram = encode_ring(inboxes, LARGEST_DATAGRAM).encode()
+        datagram = encode_ring(inboxes, DATAGRAM_BYTES_MAX).encode()
         for peer in self._others():
             path = self._folder.short_name(peer)
             try:
@@ -67,7 +67,7 @@ class Doorbell:
         rings: list[list[WakeKey] | None] = []
         with contextlib.suppress(BlockingIOError):
             while True:
-                rings.append(decode_ring(self._socket.recv(LARGEST_DATAGRAM)))
+                rings.append(decode_ring(self._socket.recv(DATAGRAM_BYTES_MAX)))
         return rings
 
     def ring_here(self) -> None:
@@ -121,7 +121,7 @@ def _place(store: Path) -> Path:
     It is the same for all processes of the store, whatever each takes for its temporary folder.
     """
     beside = store.with_name(store.name + "-bells")
-    if Path("/proc/self/fd").exists() or len(os.fsencode(beside)) + 13 <= LONGEST_SOCKET_PATH:
+    if Path("/proc/self/fd").exists() or len(os.fsencode(beside)) + 13 <= SOCKET_PATH_BYTES_MAX:
         return beside
     name = hashlib.sha256(os.fsencode(store)).hexdigest()[:16]
     return Path("/tmp", f"dovetail-{os.getuid()}", name)

@@ -53,7 +53,7 @@ COALESCE_SECONDS = 0.005
 POLL_SECONDS = 1.0
 GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
 RETRY_SECONDS = 0.5
-LARGEST_PAYLOAD = 7_900
+PAYLOAD_BYTES_MAX = 7_900
 POSITION = "STRPOS"
 # libpq's buffers grow to a connection's largest statement and never shrink. One that sent a larger
 # statement than this is closed after its transaction; the next one opens another, in milliseconds.
@@ -114,7 +114,7 @@ class PostgresEngine(Engine):
                 " with UTF8 (CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0)"
             )
 
-    def strangers(self, tables: set[str]) -> set[str]:
+    def foreign_tables(self, tables: set[str]) -> set[str]:
         """A database may be shared with other programs, but not the names of our tables."""
         return tables & {str(cast(Any, table)._meta.table_name) for table in TABLES}
 
@@ -356,7 +356,7 @@ class _Announcer:
         with self._lock:
             inboxes, self._waiting = sorted(self._waiting), set()
         if inboxes:
-            names = encode_ring(inboxes, LARGEST_PAYLOAD)
+            names = encode_ring(inboxes, PAYLOAD_BYTES_MAX)
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self.name} {names}"))
 
 

@@ -80,7 +80,7 @@ class SqliteEngine(Engine):
         self._folder = undo.enter_context(closing(Folder(path.parent)))
         name = self._name_for_driver()
         self._refuse_torn()
-        self._refuse_strangers(name)
+        self._refuse_foreign_tables(name)
         self._turnstile = undo.enter_context(closing(Turnstile(path)))
         cast(Any, self.database).init(name, pragmas=PRAGMAS, timeout=BUSY_SECONDS)
         undo.callback(self.close_connection)
@@ -114,14 +114,14 @@ class SqliteEngine(Engine):
                 " then start them again"
             )
 
-    def _refuse_strangers(self, name: str) -> None:
+    def _refuse_foreign_tables(self, name: str) -> None:
         """Refuse what is no store of ours, before anything is made beside it or changed in it."""
         if not self._path.exists():
             return
         # Without our settings: they would make its journal a WAL.
         looking = CySqliteDatabase(name, rank_functions=False, timeout=BUSY_SECONDS)
         with closing(cast(Any, looking)):
-            self.refuse_strangers(set(looking.get_tables()))
+            self.refuse_foreign_tables(set(looking.get_tables()))
 
     def _why_not(self, error: BaseException) -> str:
         if isinstance(error, PlaceTakenError):
@@ -132,7 +132,7 @@ class SqliteEngine(Engine):
             return f"{self.address} is no SQLite database: name another file for the store"
         return f"{self.address} cannot be opened: {plain(error)}. {ADVICE}"
 
-    def strangers(self, tables: set[str]) -> set[str]:
+    def foreign_tables(self, tables: set[str]) -> set[str]:
         """A file is a store's alone."""
         return tables
 

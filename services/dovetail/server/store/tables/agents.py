@@ -11,6 +11,7 @@ from typing import Any
 
 from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.store import filters
+from dovetail.server.store.chunks import chunks
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import AgentRow
 from dovetail.server.store.transaction import (
@@ -24,13 +25,12 @@ from dovetail.server.store.transaction import (
 )
 
 SEEN_MICROS = 60 * MICROS
-MOST_SHOWN = 10
+SHOWN_IDS_MAX = 10
 NEIGHBOURS = 20
-MOST_COMPARED = 3
-COMPARED = 40
+COMPARED_IDS_MAX = 3
+COMPARED_CHARACTERS_MAX = 40
 ENVELOPE_BYTES = 64
-MOST_BYTES = 680  # Of ids in one text of an error: the longest id fits.
-_CHUNK = 500
+SHOWN_BYTES_MAX = 680  # Of ids in one text of an error: the longest id fits.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +96,7 @@ def get(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent:
     return agent
 
 
-def any_at_all(snapshot: Snapshot) -> bool:
+def ping(snapshot: Snapshot) -> bool:
     """Whether there is an agent in any team: a look at the store itself."""
     return bool(snapshot.select(AgentRow.select(AgentRow.agent_id).limit(1)))
 
@@ -144,9 +144,9 @@ def last_sequences(snapshot: Snapshot, team_id: str, agent_ids: Iterable[str]) -
         row = snapshot.row(_LAST_SEQUENCE, team_id=team_id, agent_id=ids[0])
         return {ids[0]: row[0]} if row else {}
     found: dict[str, int] = {}
-    for start in range(0, len(ids), _CHUNK):
+    for some in chunks(ids):
         query = AgentRow.select(AgentRow.agent_id, AgentRow.last_sequence).where(
-            (AgentRow.team_id == team_id) & AgentRow.agent_id.in_(ids[start : start + _CHUNK])
+            (AgentRow.team_id == team_id) & AgentRow.agent_id.in_(some)
         )
         found.update((agent_id, last) for agent_id, last in snapshot.select(query))
     return found
@@ -197,9 +197,12 @@ def _neighbours(snapshot: Snapshot, team_id: str, agent_id: str) -> list[str]:
 def _nearest(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> list[str]:
     """Known ids like the unknown ones. Bounded work, for it is done where writers wait."""
     found: dict[str, None] = {}
-    for agent_id in unknown[:MOST_COMPARED]:
-        begun = {each[:COMPARED]: each for each in _neighbours(snapshot, team_id, agent_id)}
-        alike = get_close_matches(agent_id[:COMPARED], begun, n=3)
+    for agent_id in unknown[:COMPARED_IDS_MAX]:
+        begun = {
+            each[:COMPARED_CHARACTERS_MAX]: each
+            for each in _neighbours(snapshot, team_id, agent_id)
+        }
+        alike = get_close_matches(agent_id[:COMPARED_CHARACTERS_MAX], begun, n=3)
         found.update((begun[each], None) for each in alike)
     return list(found)
 
@@ -223,6 +226,6 @@ def _not_found(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> NotF
 
 def _readable(agent_ids: Sequence[str]) -> list[str]:
     """The first of these ids: as many as an error can carry without cutting one."""
-    first = agent_ids[:MOST_SHOWN]
+    first = agent_ids[:SHOWN_IDS_MAX]
     sizes = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) + 2 for each in first)
-    return [each for each, size in zip(first, sizes, strict=True) if size <= MOST_BYTES]
+    return [each for each, size in zip(first, sizes, strict=True) if size <= SHOWN_BYTES_MAX]

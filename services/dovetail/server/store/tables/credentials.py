@@ -61,7 +61,7 @@ class Credential:
         return expired or self.revoke_time is not None
 
 
-SERVERS = ""
+NO_TEAM = ""
 """The team id of no team, under which credentials and teams are written."""
 
 
@@ -91,7 +91,7 @@ _CHANGED = Statement(
     .where(CredentialRow.change_number > param("after"))
     .order_by(CredentialRow.change_number)
 )
-_LAST_CHANGE = Statement(TeamRow.select(TeamRow.last_event).where(TeamRow.team_id == SERVERS))
+_LAST_CHANGE = Statement(TeamRow.select(TeamRow.last_event).where(TeamRow.team_id == NO_TEAM))
 _CHANGES = (
     CredentialRow.change_number,
     CredentialRow.expire_time,
@@ -188,7 +188,7 @@ def find_team(snapshot: Snapshot, team_id: str) -> Team | None:
 
 def teams(snapshot: Snapshot, after: str, most: int) -> tuple[list[Team], bool]:
     """A page of teams in order of id, and whether more follow. The row of no team comes first."""
-    rows = snapshot.rows(_TEAMS, after=after or SERVERS, most=most + 1)
+    rows = snapshot.rows(_TEAMS, after=after or NO_TEAM, most=most + 1)
     found = [Team(team_id=team_id, create_time=time) for team_id, time in rows]
     return found[:most], len(rows) > most
 

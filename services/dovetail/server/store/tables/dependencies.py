@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from peewee import JOIN, SQL, Select
 
+from dovetail.server.store.chunks import chunks
 from dovetail.server.store.schema import TaskDependencyRow, TaskRow
 from dovetail.server.store.tables.tasks import COLUMNS, Task, TaskState, from_row
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 
-_CHUNK = 500
 REACHED_TASKS_MAX = 10_000
 """Open tasks that the search for a circle looks at. It holds the writer for some 50 ms then."""
 _EDGE = (TaskDependencyRow.team_id, TaskDependencyRow.task_id, TaskDependencyRow.depends_on_id)
@@ -85,10 +85,10 @@ def count_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> int
 def still_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[str]:
     """Which of these tasks are not COMPLETED."""
     completed: set[str] = set()
-    for start in range(0, len(task_ids), _CHUNK):
+    for some in chunks(task_ids):
         query = TaskRow.select(TaskRow.task_id).where(
             TaskRow.team_id == team_id,
-            TaskRow.task_id.in_(list(task_ids[start : start + _CHUNK])),
+            TaskRow.task_id.in_(some),
             TaskRow.state == int(TaskState.COMPLETED),
         )
         completed.update(task_id for (task_id,) in snapshot.select(query))
@@ -98,10 +98,10 @@ def still_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> lis
 def unknown(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[str]:
     """Which of these are no tasks, or were deleted."""
     found: set[str] = set()
-    for start in range(0, len(task_ids), _CHUNK):
+    for some in chunks(task_ids):
         query = TaskRow.select(TaskRow.task_id).where(
             TaskRow.team_id == team_id,
-            TaskRow.task_id.in_(list(task_ids[start : start + _CHUNK])),
+            TaskRow.task_id.in_(some),
             TaskRow.delete_time.is_null(),
         )
         found.update(task_id for (task_id,) in snapshot.select(query))
@@ -191,10 +191,10 @@ def _reached(snapshot: Snapshot, team_id: str, begin: Sequence[str]) -> list[str
 
 def _edges_from(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    for start in range(0, len(task_ids), _CHUNK):
+    for some in chunks(task_ids):
         query = TaskDependencyRow.select(*_EDGE[1:]).where(
             TaskDependencyRow.team_id == team_id,
-            TaskDependencyRow.task_id.in_(list(task_ids[start : start + _CHUNK])),
+            TaskDependencyRow.task_id.in_(some),
         )
         for task_id, depends_on_id in snapshot.select(query.order_by(SQL("1"), SQL("2"))):
             found[task_id].append(depends_on_id)

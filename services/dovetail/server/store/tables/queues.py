@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from peewee import SQL, Expression, ModelSelect, fn
 
+from dovetail.server.store.chunks import chunks
 from dovetail.server.store.engines.wakeups import QUEUE
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import tasks
@@ -17,7 +18,6 @@ from dovetail.server.store.tables.tasks import Task, TaskFilter
 from dovetail.server.store.transaction import Snapshot, Statement, param
 
 POOL = ""
-_CHUNK = 500
 _LAST = SQL("9223372036854775807")
 # In the words of the indexes on ready tasks, without which SQLite does not use them.
 _READY = (
@@ -78,10 +78,7 @@ def any_ready(
 ) -> bool:
     """Whether any of these queues has a ready task."""
     chosen = _chosen(snapshot, team_id, filter)
-    return any(
-        snapshot.select(_first(team_id, assignee_ids[start : start + _CHUNK], chosen, now))
-        for start in range(0, len(assignee_ids), _CHUNK)
-    )
+    return any(snapshot.select(_first(team_id, some, chosen, now)) for some in chunks(assignee_ids))
 
 
 def next_time(snapshot: Snapshot, team_id: str, now: int) -> int | None:

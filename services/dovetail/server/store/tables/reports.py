@@ -9,6 +9,7 @@ from typing import cast
 
 from peewee import SQL, Expression, fn
 
+from dovetail.server.store.chunks import chunks
 from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TaskFilter, TaskState
@@ -16,7 +17,6 @@ from dovetail.server.store.transaction import Snapshot
 
 _TASK_TIME = TaskRow.end_time - TaskRow.start_time
 _QUEUE_TIME = TaskRow.start_time - TaskRow.create_time
-_CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +175,7 @@ def _summary(
 
 def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, InboxLoad]:
     found: dict[str, InboxLoad] = {}
-    for start in range(0, len(agent_ids), _CHUNK):
+    for some in chunks(agent_ids):
         query = AgentRow.select(
             AgentRow.agent_id,
             AgentRow.unacknowledged_count,
@@ -183,7 +183,7 @@ def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict
             AgentRow.acknowledge_micros,
         ).where(
             AgentRow.team_id == team_id,
-            AgentRow.agent_id.in_(list(agent_ids[start : start + _CHUNK])),
+            AgentRow.agent_id.in_(some),
         )
         for agent_id, unacknowledged, acknowledged, micros in snapshot.select(query):
             average = micros // acknowledged if acknowledged else None

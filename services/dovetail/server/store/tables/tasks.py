@@ -11,6 +11,7 @@ from typing import Any
 from peewee import SQL, Expression, Value, fn
 
 from dovetail.server.store import filters
+from dovetail.server.store.chunks import chunks
 from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import TaskRow
@@ -174,7 +175,6 @@ _RENAMED = {
     "answer_data": "answer_json",
 }
 _NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
-_CHUNK = 500
 _FLAGS = ("pooled", "answered", "overdue_told")
 _NUMBERS = ("state", *_FLAGS)
 _KEYS = ("task_id", "number", "creator_id", "create_time")
@@ -267,10 +267,10 @@ def open_subtasks(
 ) -> list[Task]:
     """The first `most` sub-tasks of these tasks that have not ended."""
     found: list[Task] = []
-    for start in range(0, len(task_ids), _CHUNK):
+    for some in chunks(task_ids):
         query = TaskRow.select(*COLUMNS).where(
             TaskRow.team_id == team_id,
-            TaskRow.parent_task_id.in_(list(task_ids[start : start + _CHUNK])),
+            TaskRow.parent_task_id.in_(some),
             _A_PART,
             TaskRow.end_time.is_null(),
             TaskRow.delete_time.is_null(),
