@@ -58,7 +58,7 @@ async def test_the_end_of_a_block_waits_for_the_end_of_an_outage(server: ServerP
 async def test_a_block_that_is_cancelled_in_an_outage_leaves_its_lease(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("dovetail.client.claims.LAST_SECONDS", 0.1)
+    monkeypatch.setattr("dovetail.client.claims.RELEASE_SECONDS", 0.1)
     async with connect("bob", tasks=server.address) as bob:
         await bob.tasks.create("x")
         held = asyncio.Event()

@@ -198,7 +198,7 @@ async def test_exceptions_fail_their_tasks_and_work_goes_on(
     assert failures == [
         "ValueError: no disk",
         "impossible",
-        "TypeError: a handler answers a str, a Mapping or None, not int",
+        "TypeError: a handler must return a str, a Mapping or None, not int",
         "",
     ]
     assert attempts == {"0": 2, "1": 1, "2": 2, "3": 1}

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from dovetail.client import Agent, claims, connect
-from dovetail.client.connection import LONGEST_PAUSE
+from dovetail.client.connection import PAUSE_SECONDS_MAX
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
@@ -114,7 +114,7 @@ async def test_after_both_servers_were_down_holders_have_one_whole_lease_more(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder's pauses are at their longest, as late in an outage."""
-    monkeypatch.setattr(claims, "pauses", lambda: itertools.repeat(LONGEST_PAUSE))
+    monkeypatch.setattr(claims, "pauses", lambda: itertools.repeat(PAUSE_SECONDS_MAX))
     async with (
         serving(store_url, tmp_path, OPTIONS) as servers,
         _agent(servers, "boss") as boss,

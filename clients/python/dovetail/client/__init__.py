@@ -1,4 +1,4 @@
-"""Dovetail's client for asyncio: be an agent, talk, and work.
+"""Dovetail's client for asyncio: act as an agent, exchange messages, and work on tasks.
 
     async with connect("bob") as bob:
         async with bob.inbox() as inbox:
@@ -8,8 +8,8 @@
         async with bob.claim() as task:
             task.result("done")
 
-Calls have a deadline and outlive a restart of the server; inboxes resume by themselves. Requests
-and answers are the messages of `dovetail.messaging.v1` and `dovetail.tasks.v1`.
+Calls have a deadline and survive a restart of the server; inboxes resume automatically. Requests
+and responses are the messages of `dovetail.messaging.v1` and `dovetail.tasks.v1`.
 """
 
 from dovetail.client.agent import Agent, connect

@@ -1,10 +1,10 @@
-"""An admin's side: the teams, and the credentials of those who may call.
+"""An admin's calls: teams, and the credentials of callers.
 
     async with connect_admin(token_file="admin.token") as admin:
         await admin.create_team("red")
         credential, token = await admin.create_token(team_id="red", agent_id="alice")
 
-A token is told once, by the call that makes it.
+A token is returned once, by the call that creates it.
 """
 # ruff: noqa: PLR0913 - a keyword for each field of the contract
 
@@ -31,10 +31,10 @@ Response = TypeVar("Response")
 Stub: TypeAlias = "admin_pb2_grpc.AdminServiceAsyncStub"
 
 NOTHING_DONE = "SERVER_STOPPING"
-"""The reason of a server that stops: it says that it did not begin."""
+"""The reason of a stopping server, which did not begin the call."""
 
-KNOWN = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
-"""States of a channel that say whether its server can be reached."""
+KNOWN_STATES = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
+"""States of a channel in which it is known whether the server can be reached."""
 
 
 @asynccontextmanager
@@ -49,11 +49,12 @@ async def connect_admin(
     tls: Tls | None = None,
     insecure: bool | None = None,
 ) -> AsyncGenerator[Admin]:
-    """Administer the servers of these addresses, by the token of an admin. Nothing is called yet.
+    """Administer the servers at these addresses with an admin's token. Makes no call yet.
 
-    Both servers administer the same: calls go to messaging, and to tasks while messaging cannot be
-    reached. A call waits for `patience` seconds (default: the whole `timeout`) until one of them
-    can be, and then takes at most `timeout`. The rest is as for `dovetail.client.connect`.
+    Both services offer the same administration: calls go to messaging, and to tasks while messaging
+    cannot be reached. A call waits up to `patience` seconds (default: the whole `timeout`) until
+    one of them can be reached, and then takes at most `timeout`. The other arguments are those of
+    `dovetail.client.connect`.
     """
     configured = Configuration()
     timeout = float(configured.value("timeout", timeout))
@@ -63,7 +64,7 @@ async def connect_admin(
         tls=configured.tls(tls),
         insecure=configured.value("insecure", insecure),
         timeout=timeout,
-        patience=0.0,  # what may be repeated is decided here, call by call
+        patience=0.0,  # Admin._call decides for each call what may be repeated.
     )
     given = {"messaging": messaging, "tasks": tasks}
     servers = [_Server(configured.value(*each), access) for each in given.items()]
@@ -75,10 +76,10 @@ async def connect_admin(
 
 
 class Admin:
-    """Makes teams, and makes and ends credentials. Every call raises DovetailError.
+    """Creates teams, and creates and revokes credentials. Every call may raise DovetailError.
 
-    Two calls are never made again by themselves once their outcome is unknown: `create_token` and
-    `rotate`. Then look for a credential that nobody has the token of, and revoke it.
+    `create_token` and `rotate` are never repeated automatically once their outcome is unknown. Then
+    look for a new credential whose token was never received, and revoke it.
     """
 
     def __init__(self, servers: Sequence[_Server], patience: float) -> None:
@@ -87,15 +88,15 @@ class Admin:
         self._patience = patience
 
     async def create_team(self, team_id: str) -> pb.Team:
-        """Make a team; one that exists stays as it is."""
+        """Create a team; an existing team is not changed."""
         request = pb.CreateTeamRequest(team_id=team_id)
-        return (await self._call(lambda stub: stub.CreateTeam, request, _always)).team
+        return (await self._call(lambda stub: stub.CreateTeam, request, _always_repeatable)).team
 
     async def teams(self, *, page_size: int = 0) -> AsyncIterator[pb.Team]:
-        """All teams in order of id, page after page."""
+        """Iterate over all teams in order of id, reading page after page."""
         request = pb.ListTeamsRequest(page_size=page_size)
         while True:
-            page = await self._call(lambda stub: stub.ListTeams, request, _always)
+            page = await self._call(lambda stub: stub.ListTeams, request, _always_repeatable)
             for team in page.teams:
                 yield team
             request.page_token = page.next_page_token
@@ -111,9 +112,9 @@ class Admin:
         description: str = "",
         lifetime: timedelta | None = None,
     ) -> tuple[pb.Credential, str]:
-        """Make a credential: it, and its token, which nobody is told again.
+        """Create a credential; return it and its token, which is not returned again.
 
-        Without `lifetime` it lives until it is revoked. An admin's has no team and no agent.
+        Without `lifetime` it is valid until revoked. An admin's credential has no team or agent.
         """
         request = pb.CreateCredentialRequest(
             team_id=team_id,
@@ -122,7 +123,7 @@ class Admin:
             description=description,
             lifetime=duration(lifetime),
         )
-        made = await self._call(lambda stub: stub.CreateCredential, request, _undone)
+        made = await self._call(lambda stub: stub.CreateCredential, request, _nothing_done)
         return made.credential, made.token
 
     async def credentials(
@@ -134,7 +135,7 @@ class Admin:
         include_ended: bool = False,
         page_size: int = 0,
     ) -> AsyncIterator[pb.Credential]:
-        """The credentials, or those chosen, in order of creation, page after page."""
+        """Iterate over credentials, all or matching ones, in order of creation, page after page."""
         request = pb.ListCredentialsRequest(
             team_id=team_id,
             agent_id=agent_id,
@@ -143,7 +144,7 @@ class Admin:
             page_size=page_size,
         )
         while True:
-            page = await self._call(lambda stub: stub.ListCredentials, request, _always)
+            page = await self._call(lambda stub: stub.ListCredentials, request, _always_repeatable)
             for credential in page.credentials:
                 yield credential
             request.page_token = page.next_page_token
@@ -157,21 +158,23 @@ class Admin:
         grace: timedelta | None = None,
         lifetime: timedelta | None = None,
     ) -> tuple[pb.Credential, str]:
-        """Make another credential in the place of one: it, and its token.
+        """Replace a credential by a new one; return the new one and its token.
 
-        The old one lives on for `grace` (default: not at all), the new one for `lifetime` (default:
-        as long as the old one was given).
+        The old credential stays valid for `grace` (default: not at all), the new one for `lifetime`
+        (default: the lifetime of the old one).
         """
         request = pb.RotateCredentialRequest(
             credential_id=credential_id, grace=duration(grace), lifetime=duration(lifetime)
         )
-        made = await self._call(lambda stub: stub.RotateCredential, request, _undone)
+        made = await self._call(lambda stub: stub.RotateCredential, request, _nothing_done)
         return made.credential, made.token
 
     async def revoke(self, credential_id: str) -> pb.Credential:
-        """End a credential, its open streams and its waiting calls, on every server within 5 s."""
+        """Revoke a credential, and end its streams and waiting calls on every server within 5 s."""
         request = pb.RevokeCredentialRequest(credential_id=credential_id)
-        return (await self._call(lambda stub: stub.RevokeCredential, request, _always)).credential
+        return (
+            await self._call(lambda stub: stub.RevokeCredential, request, _always_repeatable)
+        ).credential
 
     async def _call(
         self,
@@ -179,11 +182,11 @@ class Admin:
         request: Any,
         repeatable: Callable[[DovetailError], bool],
     ) -> Response:
-        """Make a call at a server that can be reached, and again after a `repeatable` error."""
+        """Call a server that can be reached, and repeat the call after a `repeatable` error."""
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._patience
         for pause in pauses():
-            server = await self._reached(give_up)
+            server = await self._reachable_server(give_up)
             try:
                 return await server.connection.call(method(server.stub), request)
             except DovetailError as error:
@@ -193,12 +196,12 @@ class Admin:
             await asyncio.sleep(pause)
         raise AssertionError("pauses never end")
 
-    async def _reached(self, give_up: float) -> _Server:
-        """The first server that can be reached; if none can be in time, the one to fail at."""
+    async def _reachable_server(self, give_up: float) -> _Server:
+        """The first server that can be reached; if none can in time, one whose call will fail."""
         clock = asyncio.get_running_loop().time
         for pause in pauses():
             for server in self._servers:
-                if await server.reached():
+                if await server.is_reachable():
                     return server
             if clock() + pause > give_up:
                 break
@@ -207,25 +210,25 @@ class Admin:
 
 
 class _Server:
-    """One of the servers, as an admin calls it."""
+    """A connection to one of the servers, and the admin stub over it."""
 
     def __init__(self, addresses: Addresses, access: Access) -> None:
         self.connection = Connection(addresses, access)
         self.stub = admin_pb2_grpc.AdminServiceStub(self.connection.channel)
 
-    async def reached(self) -> bool:
-        """Whether it can be reached. No call is made, so that none has an unknown outcome."""
+    async def is_reachable(self) -> bool:
+        """Whether it can be reached. Makes no call, so that no call has an unknown outcome."""
         channel = self.connection.channel
-        while (state := channel.get_state(try_to_connect=True)) not in KNOWN:
+        while (state := channel.get_state(try_to_connect=True)) not in KNOWN_STATES:
             await channel.wait_for_state_change(state)
         return state is grpc.ChannelConnectivity.READY
 
 
-def _always(_: DovetailError) -> bool:
-    """For calls that repeat harmlessly."""
+def _always_repeatable(_: DovetailError) -> bool:
+    """For calls that are safe to repeat."""
     return True
 
 
-def _undone(error: DovetailError) -> bool:
-    """For calls that make something new each time: only where nothing was done for certain."""
+def _nothing_done(error: DovetailError) -> bool:
+    """For calls that create something each time: repeat only if certainly nothing was done."""
     return error.reason == NOTHING_DONE

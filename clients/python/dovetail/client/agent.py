@@ -1,4 +1,4 @@
-"""An agent's side of the talk: the directory, messages, the inbox."""
+"""An agent's calls to messaging: the directory, messages, the inbox."""
 # ruff: noqa: PLR0913 - a keyword for each field of the contract
 
 from __future__ import annotations
@@ -46,24 +46,25 @@ async def connect(
     tls: Tls | None = None,
     insecure: bool | None = None,
 ) -> AsyncGenerator[Agent]:
-    """Be an agent of a team, at the servers of these addresses. Nothing is called yet.
+    """Act as an agent of a team, with the servers at these addresses. Makes no call yet.
 
-    A call takes at most `timeout` seconds. While a server cannot be reached the call is made again,
-    for `patience` seconds (default: the whole `timeout`); that is safe, for every write is made
-    with an id by which the server knows a repeat. An agent that is "" may look, and work on tasks,
-    but not send. A team that is "" is the team "default", or that of the token.
+    A call takes at most `timeout` seconds. While a server cannot be reached the call is repeated
+    for `patience` seconds (default: the whole `timeout`); that is safe because every write has an
+    id by which the server recognizes a repeat. With the agent "" you may read, and work on tasks,
+    but not send. The team "" is the team "default", or the team of the token.
 
-    What is not given is read as the command line reads it: from the environment (DOVETAIL_AGENT,
-    DOVETAIL_TEAM, DOVETAIL_MESSAGING, DOVETAIL_TASKS, DOVETAIL_TIMEOUT and the variables of tokens
-    and TLS), else from the configuration file, else it is the default (`dovetail config`).
+    Arguments that are left out are read as the command line reads them: from the environment
+    (DOVETAIL_AGENT, DOVETAIL_TEAM, DOVETAIL_MESSAGING, DOVETAIL_TASKS, DOVETAIL_TIMEOUT and the
+    variables of tokens and TLS), then from the configuration file, then the default applies
+    (`dovetail config`).
 
-    Either service may have several addresses, of servers over one store: listed, or separated by
-    commas. Calls go to those that are up, in turn.
+    Each service may have several addresses, of servers over one store: a list, or separated by
+    commas. Calls go to the servers that are up, in turn.
 
-    Servers that ask for credentials get `token`, or that of `token_file` (mode 0600; read again
-    when a server refuses the old one). It says who calls: the ids may be left out. `tls` encrypts;
-    a token goes to another machine in the clear only when `insecure` says so. Raises
-    ConfigurationError.
+    Servers that require credentials get `token`, or the token in `token_file` (mode 0600; read
+    again when a server refuses the old one). It identifies the caller: the ids may be left out.
+    `tls` encrypts; a token is sent to another machine without TLS only if `insecure` is set.
+    Raises ConfigurationError.
     """
     configured = Configuration()
     agent_id = str(configured.value("agent", agent_id))
@@ -86,7 +87,7 @@ async def connect(
 
 
 class Agent:
-    """A participant of a team. `tasks` is its side of the work. Every call raises DovetailError."""
+    """A member of a team. `tasks` has its calls to tasks. Every call may raise DovetailError."""
 
     def __init__(self, agent_id: str, connection: Connection, tasks: Tasks) -> None:
         """Use `connect`."""
@@ -103,21 +104,21 @@ class Agent:
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
     ) -> pb.Agent:
-        """Make an agent known, by default this one; one that exists stays as it is."""
+        """Register an agent, by default this one; an existing agent is not changed."""
         request = pb.RegisterAgentRequest(
             agent_id=agent_id, display_name=display_name, labels=labels
         )
         return (await self._call(self._stub.RegisterAgent, request)).agent
 
     async def agent(self, agent_id: str = "") -> pb.Agent:
-        """One agent, by default this one."""
+        """Return one agent, by default this one."""
         request = pb.GetAgentRequest(agent_id=agent_id)
         return (await self._call(self._stub.GetAgent, request)).agent
 
     async def agents(
         self, *, labels: Mapping[str, str] | None = None, page_size: int = 0
     ) -> AsyncIterator[pb.Agent]:
-        """All agents of the team in order of id, page after page."""
+        """Iterate over all agents of the team in order of id, reading page after page."""
         request = pb.ListAgentsRequest(labels=labels, page_size=page_size)
         while True:
             page = await self._call(self._stub.ListAgents, request)
@@ -141,10 +142,10 @@ class Agent:
         labels: Mapping[str, str] | None = None,
         request_id: str = "",
     ) -> pb.SendMessageResponse:
-        """Send a message to one agent or to many. When this returns, it is on the server's disk.
+        """Send a message to one or more agents. When this returns, it is on the server's disk.
 
-        After an error that leaves the outcome unknown, sending again with the same `request_id`
-        sends it once. Without one, a new id serves the repeats of this call.
+        After an error with an unknown outcome, sending again with the same `request_id` sends the
+        message once. Without a `request_id`, a new one covers the repeats within this call.
         """
         request = pb.SendMessageRequest(
             recipient_ids=[to] if isinstance(to, str) else to,
@@ -170,11 +171,11 @@ class Agent:
         in_reply_to: str = "",
         **content: Unpack[MessageContent],
     ) -> ReceivedMessage:
-        """Send a message and wait for the first reply to it, which is then acknowledged.
+        """Send a message, wait for the first reply to it, acknowledge the reply and return it.
 
-        No reply is missed, however early it comes. One that is not there `timeout` seconds after
-        the message was sent (default: as long as a call) is a DeadlineExceededError; it may still
-        come, and asking again with the same `request_id` waits for it without sending again.
+        No reply is missed, however early it comes. Raises DeadlineExceededError if there is none
+        `timeout` seconds after sending (default: the timeout of a call); it may still come, and
+        asking again with the same `request_id` waits for it without sending again.
         """
         sent = await self.send(to, body, thread_id=thread_id, in_reply_to=in_reply_to, **content)
         timeout = self._connection.timeout if timeout is None else timeout
@@ -197,7 +198,7 @@ class Agent:
     async def reply(
         self, message: InboxMessage, body: str = "", **content: Unpack[MessageContent]
     ) -> pb.SendMessageResponse:
-        """Answer the sender of a message, in the same thread. It does not acknowledge."""
+        """Reply to the sender of a message, in the same thread. Does not acknowledge it."""
         return await self.send(message.sender_id, body, in_reply_to=message.message_id, **content)
 
     async def receive(
@@ -210,10 +211,11 @@ class Agent:
         acknowledge_through: int = 0,
         filter: pb.MessageFilter | None = None,
     ) -> list[ReceivedMessage]:
-        """What is not acknowledged in an inbox, by default this agent's: at most `max_messages`.
+        """Return up to `max_messages` unacknowledged messages of an inbox, by default this agent's.
 
-        When there is nothing, it waits for `max_wait` seconds (50 at most). First it acknowledges
-        what it is told to: give it the last sequences, and a loop needs but one call.
+        If there is none, wait up to `max_wait` seconds (50 at most). The sequences in
+        `acknowledge`, and all up to `acknowledge_through`, are acknowledged first, so a loop that
+        passes those of the last call needs no other call.
         """
         request = pb.ReceiveMessagesRequest(
             agent_id=agent_id,
@@ -228,12 +230,12 @@ class Agent:
         def receive(
             request: pb.ReceiveMessagesRequest, **options: Any
         ) -> Awaitable[pb.ReceiveMessagesResponse]:
-            """A repeat waits for what is left of the time."""
+            """Make the call; a repeat waits only for the rest of `max_wait`."""
             request.max_wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
             return self._stub.ReceiveMessages(request, **options)
 
-        answer = await self._call(receive, request, wait=max_wait)
-        return [self._received(agent_id, delivery) for delivery in answer.deliveries]
+        response = await self._call(receive, request, wait=max_wait)
+        return [self._received(agent_id, delivery) for delivery in response.deliveries]
 
     def inbox(
         self,
@@ -245,9 +247,9 @@ class Agent:
         max_outstanding: int = 0,
         filter: pb.MessageFilter | None = None,
     ) -> Inbox:
-        """An inbox, by default this agent's: an async iterator over its messages.
+        """Return an inbox, by default this agent's: an async iterator over its messages.
 
-        It begins with everything that is not acknowledged, or at `position`, or after a sequence.
+        It starts with all unacknowledged messages, or at `position`, or after a sequence.
         """
         owner = agent_id or self.agent_id
         request = pb.SubscribeInboxRequest(
@@ -267,21 +269,21 @@ class Agent:
     async def acknowledge(
         self, sequences: Iterable[int] = (), *, through: int = 0, agent_id: str = ""
     ) -> pb.AcknowledgeMessagesResponse:
-        """Say that an inbox, by default this agent's, is done with these, or with all `through`."""
+        """Acknowledge in an inbox, by default this agent's, these messages or all `through` one."""
         request = pb.AcknowledgeMessagesRequest(
             agent_id=agent_id, sequences=sequences, through_sequence=through
         )
         return await self._call(self._stub.AcknowledgeMessages, request)
 
     async def message(self, message_id: str) -> pb.MessageRecord:
-        """One message, with what became of it at its first ten recipients."""
+        """Return one message, with the receipts of its first ten recipients."""
         request = pb.GetMessageRequest(message_id=message_id)
         return (await self._call(self._stub.GetMessage, request)).record
 
     async def receipts(
         self, message_id: str, *, page_size: int = 0
     ) -> AsyncIterator[types_pb2.Receipt]:
-        """What became of one message at each of its recipients, page after page."""
+        """Iterate over the receipts of all recipients of a message, reading page after page."""
         request = pb.ListReceiptsRequest(message_id=message_id, page_size=page_size)
         while True:
             page = await self._call(self._stub.ListReceipts, request)
@@ -300,7 +302,7 @@ class Agent:
         order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
         page_size: int = 0,
     ) -> AsyncIterator[pb.MessageRecord]:
-        """The team's messages, or those of one inbox, page after page."""
+        """Iterate over the team's messages, or those of one inbox, reading page after page."""
         request = pb.ListMessagesRequest(
             recipient_id=recipient_id,
             states=states,
@@ -328,29 +330,28 @@ class Agent:
             async with agent.claim() as task:
                 task.result(do(task.input))
 
-        Heartbeats go out by themselves, through outages of any length. The end of the block
-        completes the task; an exception fails it, to be tried again unless it is a WorkFailedError
-        that says otherwise; cancelling releases it. When the lease is lost, or the task cancelled
-        or taken away, the block is cancelled and raises LeaseLostError.
+        Heartbeats are sent automatically, through outages of any length. The end of the block
+        completes the task; an exception fails it, and the task is tried again unless a
+        WorkFailedError is not `retryable`; cancelling releases it. When the lease is lost, or the
+        task is cancelled or reassigned, the block is cancelled and raises LeaseLostError.
 
-        Without a task after `timeout` seconds (default: it waits on) it raises
-        DeadlineExceededError.
+        Raises DeadlineExceededError if no task was ready for `timeout` seconds (default: no limit).
         """
         return claim_one(
             self.tasks, ClaimOptions(filter=filter, lease_duration=lease_duration), timeout
         )
 
     async def work(self, handler: Handler, **options: Unpack[WorkOptions]) -> None:
-        """Run `handler(task)` on each task that is ready; see WorkOptions.
+        """Run `handler(task)` on each ready task; see WorkOptions.
 
-        What it answers (a str, a Mapping or nothing) is the task's result; otherwise tasks end as
-        in `claim`. A handler that is no coroutine function runs in threads. Cancel it to stop: what
-        it holds then is finished or released.
+        The value it returns (a str, a Mapping or None) is the task's result; otherwise tasks end as
+        in `claim`. A handler that is not a coroutine function runs in threads. Cancel this call to
+        stop: tasks that it holds are then finished or released.
         """
         await Worker(self.tasks, handler, **options).run()
 
     def _received(self, agent_id: str, delivery: pb.Delivery) -> ReceivedMessage:
-        """A delivery of an agent's inbox, which this agent answers."""
+        """A delivery of an agent's inbox, acknowledged and replied to by this agent."""
 
         async def acknowledge(sequence: int) -> None:
             await self.acknowledge((sequence,), agent_id=agent_id)

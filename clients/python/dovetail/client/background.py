@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own: there code without asyncio has its calls made."""
+"""An event loop in a thread of its own, on which code without asyncio runs its calls."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Loop:
         threading.Thread(target=self._loop.run_forever, name="dovetail", daemon=True).start()
 
     def run(self, awaitable: Awaitable[T]) -> T:
-        """Wait for an answer. An interrupt of the one who waits cancels the call."""
+        """Block until the result is there. An interrupt of the calling thread cancels the call."""
         try:
             refuse_in_child(self._pid)
         except RuntimeError:
             _drop(awaitable)
             raise
 
-        async def answer() -> T:
+        async def result() -> T:
             return await awaitable
 
-        future = asyncio.run_coroutine_threadsafe(answer(), self._loop)
+        future = asyncio.run_coroutine_threadsafe(result(), self._loop)
         try:
             return future.result()
         except BaseException:
@@ -44,7 +44,7 @@ class Loop:
             raise
 
     def waiting(self, method: Callable[P, Awaitable[T]]) -> Callable[P, T]:
-        """The method, waited for."""
+        """The method as a function that blocks until its result is there."""
 
         @wraps(method)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -53,7 +53,7 @@ class Loop:
         return call
 
     def iterating(self, method: Callable[P, AsyncIterator[T]]) -> Callable[P, Iterator[T]]:
-        """The asynchronous iterator that the method makes, waited for item by item."""
+        """The method as a function that returns a blocking iterator."""
 
         @wraps(method)
         def iterate(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
@@ -62,7 +62,7 @@ class Loop:
         return iterate
 
     def each(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """Item by item."""
+        """Iterate over an asynchronous iterator, blocking for each item."""
 
         async def next_item() -> T | _End:
             return await anext(items, _END)
@@ -71,7 +71,7 @@ class Loop:
             yield item
 
     def finish(self, awaitable: Awaitable[Any]) -> None:
-        """Wait for what ends something, except in a forked child: there it is not the child's."""
+        """Block on a closing call, except in a forked child: there it belongs to the parent."""
         if self._pid == os.getpid():
             self.run(awaitable)
         else:
@@ -79,16 +79,16 @@ class Loop:
 
     @contextmanager
     def entered(self, context: AbstractAsyncContextManager[T]) -> Generator[T]:
-        """The block of a context that is entered and left on the loop."""
+        """Enter and leave an asynchronous context manager on the loop, around a blocking block."""
 
         async def enter() -> T:
             return await context.__aenter__()
 
         async def leave(error: BaseException | None) -> bool | None:
             trace = error.__traceback__ if error else None
-            # There an interrupt is a cancellation. Raised as it is it would end the loop.
-            told = asyncio.CancelledError() if _interrupts(error) else error
-            return await context.__aexit__(told and type(told), told, trace)
+            # On the loop an interrupt becomes a cancellation: itself, it would end the loop.
+            raised = asyncio.CancelledError() if _is_interrupt(error) else error
+            return await context.__aexit__(raised and type(raised), raised, trace)
 
         value = self.run(enter())
         try:
@@ -99,8 +99,8 @@ class Loop:
         else:
             self.finish(leave(None))
 
-    def to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Wait for the end. An interrupt of the one who waits cancels it, and waits for that."""
+    def run_to_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Block until the end. An interrupt of the caller cancels the coroutine and awaits it."""
 
         async def begin() -> asyncio.Task[None]:
             return asyncio.create_task(coroutine)
@@ -117,27 +117,27 @@ class Loop:
 
 
 def _drop(awaitable: Awaitable[Any]) -> None:
-    """Do without it, and without a warning that nobody awaited it."""
+    """Discard a coroutine, without the warning that it was never awaited."""
     if isinstance(awaitable, Coroutine):
         awaitable.close()
 
 
-def _interrupts(error: BaseException | None) -> bool:
+def _is_interrupt(error: BaseException | None) -> bool:
     return not isinstance(error, Exception | None)
 
 
 class _End:
-    """Stands for the end of an iterator."""
+    """The type of the sentinel for the end of an iterator."""
 
 
 _END = _End()
 
 
-def the_loop() -> Loop:
-    """The one of this process: gRPC bears no second one. A forked child has one of its own."""
+def process_loop() -> Loop:
+    """The one loop of this process: gRPC supports only one. A forked child has its own."""
     return _loop_of(os.getpid())
 
 
 @cache
-def _loop_of(pid: int) -> Loop:  # noqa: ARG001 - what it is cached by
+def _loop_of(pid: int) -> Loop:  # noqa: ARG001 - the key of the cache
     return Loop()

@@ -1,4 +1,4 @@
-"""The same client for code without asyncio: every call waits for its answer.
+"""The same client for code without asyncio: every call blocks until its response arrives.
 
     from dovetail.client.blocking import connect
 
@@ -16,11 +16,11 @@
         print(report.completed_tasks, report.average_task_time.ToTimedelta())
 
 There is no second implementation: all blocking clients of a process run on one event loop in a
-thread of its own (gRPC bears no second one), and every method here is a method of `dovetail.client`
-that is waited for. Not for use inside a coroutine: there, use `dovetail.client`.
+thread of its own (gRPC does not support a second one), and every method here blocks on a method of
+`dovetail.client`. Do not use it inside a coroutine: there, use `dovetail.client`.
 
-A process that was forked (gunicorn's preload, celery's prefork, multiprocessing) calls `connect`
-again and has a client of its own. Those of its parent raise RuntimeError there.
+A forked process (gunicorn's preload, celery's prefork, multiprocessing) must call `connect` again
+for a client of its own. In it, clients of its parent raise RuntimeError.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 
 from dovetail import client
 from dovetail.client import InboxMessage, MessageContent, WorkOptions, admin
-from dovetail.client.background import Loop, the_loop
+from dovetail.client.background import Loop, process_loop
 from dovetail.client.worker import Result
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
@@ -50,24 +50,24 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReceivedMessage(InboxMessage):
-    """A delivery that can be acknowledged and answered."""
+    """A delivery that can be acknowledged and replied to."""
 
     _acknowledge: Callable[[], None] = field(repr=False, compare=False)
     _reply: Callable[..., pb.SendMessageResponse] = field(repr=False, compare=False)
 
     def acknowledge(self) -> None:
-        """Say that this inbox is done with it. When this returns, that is on the server's disk."""
+        """Acknowledge the message. When this returns, that is on the server's disk."""
         self._acknowledge()
 
     def reply(self, body: str = "", **content: Unpack[MessageContent]) -> pb.SendMessageResponse:
-        """Answer the sender, in the same thread. It does not acknowledge."""
+        """Reply to the sender, in the same thread. Does not acknowledge the message."""
         return self._reply(body, **content)
 
 
 class Inbox:
-    """The messages of one inbox, in order, each once; to be closed, best by `with`.
+    """The messages of one inbox, in order, each once. Close it, preferably with `with`.
 
-    As `dovetail.client.Inbox`, it resumes by itself and has no end of its own.
+    Like `dovetail.client.Inbox`, it resumes automatically and does not end by itself.
     """
 
     def __init__(self, loop: Loop, inbox: client.Inbox) -> None:
@@ -79,19 +79,19 @@ class Inbox:
 
     @property
     def through_sequence(self) -> int:
-        """The cursor: all up to it came here, or is not what was asked for."""
+        """The cursor: all messages up to it arrived here, or do not match the request."""
         return self._inbox.through_sequence
 
     def __iter__(self) -> Iterator[ReceivedMessage]:
-        """Iterate over messages as they come."""
+        """Iterate over messages as they arrive."""
         return map(self._message, self._loop.each(self._inbox))
 
     def backlog(self) -> Iterator[ReceivedMessage]:
-        """What was there when it opened and was not taken yet; it does not wait for more."""
+        """Iterate over the messages that were there when it opened, without waiting for more."""
         return map(self._message, self._loop.each(self._inbox.backlog()))
 
     def __enter__(self) -> Inbox:
-        """Close it at the end of the block."""
+        """Return itself; the end of the block closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,9 +100,9 @@ class Inbox:
 
 
 class HeldTask:
-    """A task that this agent holds: the methods of `dovetail.client.HeldTask`, waited for.
+    """A task that this agent holds: the methods of `dovetail.client.HeldTask`, blocking.
 
-    A thread cannot be cancelled: where the task is lost, every method raises LeaseLostError, and so
+    A thread cannot be cancelled: when the lease is lost, every method raises LeaseLostError, and so
     does the end of the block.
     """
 
@@ -120,37 +120,37 @@ class HeldTask:
 
     @property
     def task(self) -> tasks_pb.Task:
-        """The task as it was when it was last answered."""
+        """The task's state in the last response of a server."""
         return self._held.task
 
     @property
     def lost(self) -> client.DovetailError | None:
-        """Why the task is not this holder's any more, once that is known."""
+        """Why this agent no longer holds the task, once that is known."""
         return self._held.lost
 
     @property
     def task_id(self) -> str:
-        """Which task."""
+        """The task's id."""
         return self._held.task_id
 
     @property
     def title(self) -> str:
-        """What is to be done, in a line."""
+        """What to do, in one line."""
         return self._held.title
 
     @property
     def description(self) -> str:
-        """What is to be done, at length."""
+        """What to do, in full."""
         return self._held.description
 
     @property
     def input(self) -> Mapping[str, Any] | None:
-        """What the work starts from, or None."""
+        """The data the work starts from, or None."""
         return self._held.input
 
 
 class Tasks:
-    """The tasks of a team: the methods of `dovetail.client.Tasks`, waited for."""
+    """The tasks of a team: the methods of `dovetail.client.Tasks`, blocking."""
 
     def __init__(self, loop: Loop, tasks: client.Tasks) -> None:
         """Use `connect`."""
@@ -179,7 +179,7 @@ class Tasks:
 
 
 class Agent:
-    """A participant of a team: the methods of `dovetail.client.Agent`, waited for."""
+    """A member of a team: the methods of `dovetail.client.Agent`, blocking."""
 
     def __init__(self, loop: Loop, agent: client.Agent) -> None:
         """Use `connect`."""
@@ -189,9 +189,9 @@ class Agent:
         self.agent = loop.waiting(agent.agent)
         self.agents = loop.iterating(agent.agents)
         self.send = loop.waiting(agent.send)
-        self.ask = _then(loop.waiting(agent.ask), partial(_message, loop))
+        self.ask = _converting(loop.waiting(agent.ask), partial(_message, loop))
         self.reply = loop.waiting(agent.reply)
-        self.receive = _then(loop.waiting(agent.receive), partial(_messages, loop))
+        self.receive = _converting(loop.waiting(agent.receive), partial(_messages, loop))
         self.inbox = _opening(loop, agent.inbox)
         self.acknowledge = loop.waiting(agent.acknowledge)
         self.message = loop.waiting(agent.message)
@@ -202,16 +202,16 @@ class Agent:
         self._agent = agent
 
     def work(self, handler: Callable[[HeldTask], Result], **options: Unpack[WorkOptions]) -> None:
-        """Run `handler(task)` in threads on each task that is ready, until it is interrupted."""
+        """Run `handler(task)` in threads on each ready task, until it is interrupted."""
 
         def handle(task: client.HeldTask) -> Result:
             return handler(HeldTask(self._loop, task))
 
-        self._loop.to_the_end(self._agent.work(handle, **options))
+        self._loop.run_to_end(self._agent.work(handle, **options))
 
 
 class Admin:
-    """Makes teams and credentials: the methods of `dovetail.client.admin.Admin`, waited for."""
+    """Creates teams and credentials: the methods of `dovetail.client.admin.Admin`, blocking."""
 
     def __init__(self, loop: Loop, admin: admin.Admin) -> None:
         """Use `connect_admin`."""
@@ -224,7 +224,7 @@ class Admin:
 
 
 def _message(loop: Loop, received: client.ReceivedMessage) -> ReceivedMessage:
-    """The message, whose methods are waited for."""
+    """The same message with blocking methods."""
     content = {each.name: getattr(received, each.name) for each in fields(InboxMessage)}
     return ReceivedMessage(
         **content,
@@ -237,8 +237,8 @@ def _messages(loop: Loop, received: Iterable[client.ReceivedMessage]) -> list[Re
     return [_message(loop, each) for each in received]
 
 
-def _then(method: Callable[P, T], convert: Callable[[T], U]) -> Callable[P, U]:
-    """The method, its answer converted."""
+def _converting(method: Callable[P, T], convert: Callable[[T], U]) -> Callable[P, U]:
+    """The method, with its result converted."""
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> U:
@@ -248,14 +248,14 @@ def _then(method: Callable[P, T], convert: Callable[[T], U]) -> Callable[P, U]:
 
 
 def _opening(loop: Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbox]:
-    async def made(*args: P.args, **kwargs: P.kwargs) -> client.Inbox:
+    async def on_loop(*args: P.args, **kwargs: P.kwargs) -> client.Inbox:
         return method(*args, **kwargs)
 
     @wraps(method)
-    def make(*args: P.args, **kwargs: P.kwargs) -> Inbox:
-        return Inbox(loop, loop.run(made(*args, **kwargs)))
+    def open_inbox(*args: P.args, **kwargs: P.kwargs) -> Inbox:
+        return Inbox(loop, loop.run(on_loop(*args, **kwargs)))
 
-    return make
+    return open_inbox
 
 
 def _holding(
@@ -271,19 +271,19 @@ def _holding(
 
 
 def _connecting(
-    method: Callable[P, AbstractAsyncContextManager[T]], face: Callable[[Loop, T], U]
+    method: Callable[P, AbstractAsyncContextManager[T]], wrap: Callable[[Loop, T], U]
 ) -> Callable[P, AbstractContextManager[U]]:
     @wraps(method)
     @contextmanager
     def connect(*args: P.args, **kwargs: P.kwargs) -> Generator[U]:
-        loop, stack = the_loop(), AsyncExitStack()
+        loop, stack = process_loop(), AsyncExitStack()
 
         async def enter() -> T:
             return await stack.enter_async_context(method(*args, **kwargs))
 
         connected = loop.run(enter())
         try:
-            yield face(loop, connected)
+            yield wrap(loop, connected)
         finally:
             loop.finish(stack.aclose())
 

@@ -1,4 +1,4 @@
-"""Work that is claimed: a task is held for the length of a block, its lease kept by itself."""
+"""Claimed work: a task is held for the length of a block, its lease renewed in the background."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from dovetail.client.held import HeldTask, through_outages
 from dovetail.client.tasks import Tasks
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
-LONGEST_WAIT = 50.0
-LONGEST_FAILURE = 4_096
-LAST_SECONDS = 5.0
-"""How long a block that is broken off takes to give its task back. A lease that stays is lost."""
+CLAIM_WAIT_SECONDS_MAX = 50.0
+FAILURE_CHARACTERS_MAX = 4_096
+RELEASE_SECONDS = 5.0
+"""How long an interrupted block may take to release its task; after that the lease expires."""
 
-LAST_MOMENT = 0.1
-"""How long a claim that is broken off waits for an answer that is on its way."""
+CANCELLED_CLAIM_SECONDS = 0.1
+"""How long a cancelled claim waits for a response that is on its way."""
 
-BROKEN_OFF = "the work was broken off"
+INTERRUPTED = "the work was interrupted"
 REFUSALS = (
     AbortedError,
     FailedPreconditionError,
@@ -45,16 +45,16 @@ REFUSALS = (
     PermissionDeniedError,
     UnauthenticatedError,
 )
-"""What ends a hold: another heartbeat would be refused too."""
+"""Errors of a heartbeat that end a lease: the next heartbeat would be refused too."""
 
 
 class WorkFailedError(Exception):
-    """Raise it where you work: the task has failed, for good unless it is `retryable`."""
+    """Raise it in your handler or block to fail the task, for good unless it is `retryable`."""
 
     def __init__(
         self, message: str, *, data: Mapping[str, Any] | None = None, retryable: bool = False
     ) -> None:
-        """Say what went wrong: for people, and for programs."""
+        """Describe the failure: `message` for people, `data` for programs."""
         super().__init__(message)
         self.data = data
         self.retryable = retryable
@@ -62,7 +62,7 @@ class WorkFailedError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimOptions:
-    """What is claimed: at most so many, of those that the filter chooses, for so long a lease."""
+    """Which tasks to claim, at most how many, and the duration of each lease."""
 
     filter: pb.TaskFilter | None = None
     lease_duration: timedelta | None = None
@@ -70,23 +70,23 @@ class ClaimOptions:
 
 
 class TaskLease:
-    """A block that holds a task: heartbeats while it lasts, and how it ends is how the task ends.
+    """A block that holds a task: it sends heartbeats, and its end decides the end of the task.
 
-    It completes the task at its end, fails it when an exception leaves it, and releases it when it
-    is cancelled or interrupted. When the task is lost, the block is cancelled, and raises why.
+    A block that ends normally completes the task; an exception fails it; cancellation or an
+    interrupt releases it. When the lease is lost, the block is cancelled and raises the reason.
     """
 
     def __init__(self, task: HeldTask) -> None:
-        """Hold a task that was claimed just now."""
+        """Hold a task that was just claimed."""
         self.task = task
         self._refusal: DovetailError | None = None
         self._cancelled = False
 
     async def __aenter__(self) -> HeldTask:
-        """Begin to send heartbeats."""
+        """Start the heartbeats."""
         self._holder = asyncio.current_task()
         self._cancelling = self._holder.cancelling() if self._holder else 0
-        self._beating = asyncio.create_task(self._beat())
+        self._heartbeats = asyncio.create_task(self._send_heartbeats())
         return self.task
 
     async def __aexit__(
@@ -96,17 +96,18 @@ class TaskLease:
         traceback: TracebackType | None,
     ) -> None:
         """End the task as the block ended."""
-        self._beating.cancel()
+        self._heartbeats.cancel()
         if self._refusal is not None:
             if not self._cancelled_by_others():
                 raise self._refusal from error
         elif not self.task.over:
-            await seen_through(self._end(error))
+            await finish_shielded(self._end(error))
 
-    async def _beat(self) -> None:
-        """A heartbeat each third of the lease's duration, through outages of any length.
+    async def _send_heartbeats(self) -> None:
+        """Send a heartbeat every third of the lease's duration, through outages of any length.
 
-        After an outage the server gives a whole duration more, of which the pauses must use little.
+        After an outage the server extends the lease by a full duration; the pauses between
+        attempts must use little of it.
         """
         third = self.task.task.lease.duration.ToTimedelta().total_seconds() / 3
         pause, retries = third, pauses()
@@ -119,19 +120,19 @@ class TaskLease:
                 pause, retries = third, pauses()
             except REFUSALS as refusal:
                 if not self.task.over:
-                    self._break_off(refusal)
+                    self._cancel_block(refusal)
                     return
             except (DovetailError, TimeoutError):
                 pause = min(next(retries), third / 4)
 
-    def _break_off(self, refusal: DovetailError) -> None:
-        """Cancel the block. A thread cannot be cancelled: there the end of the block tells."""
+    def _cancel_block(self, refusal: DovetailError) -> None:
+        """Cancel the block. A thread cannot be cancelled: there the end of the block raises."""
         self._refusal = refusal
         self.task.lost = refusal
         self._cancelled = bool(self._holder and self._holder.cancel())
 
     def _cancelled_by_others(self) -> bool:
-        """Whether the block was cancelled from outside as well: that goes first."""
+        """Whether the block was also cancelled from outside, which takes precedence."""
         holder = self._holder
         return bool(self._cancelled and holder and holder.uncancel() > self._cancelling)
 
@@ -139,20 +140,20 @@ class TaskLease:
         if error is None:
             await self._complete()
         elif isinstance(error, WorkFailedError):
-            await self.task.fail(_told(error), data=error.data, retryable=error.retryable)
+            await self.task.fail(_failure_text(error), data=error.data, retryable=error.retryable)
         elif isinstance(error, Exception):
-            await self.task.fail(_told(error))
+            await self.task.fail(_failure_text(error))
         else:
             with suppress(DovetailError, TimeoutError):
-                async with asyncio.timeout(LAST_SECONDS):
-                    await self.task.release(BROKEN_OFF)
+                async with asyncio.timeout(RELEASE_SECONDS):
+                    await self.task.release(INTERRUPTED)
 
     async def _complete(self) -> None:
-        """Complete the task; a result that cannot be one, or comes too early, fails it."""
+        """Complete the task; fail it if the server refuses the result, or completing it now."""
         try:
             await self.task.complete()
         except (InvalidArgumentError, FailedPreconditionError) as refusal:
-            await self.task.fail(_told(refusal))
+            await self.task.fail(_failure_text(refusal))
             raise
 
 
@@ -161,20 +162,20 @@ async def claim_many(
     options: ClaimOptions,
     timeout: float | None = None,  # noqa: ASYNC109 - of all its calls
 ) -> list[pb.ClaimedTask]:
-    """Tasks, as soon as there are some; none after `timeout` seconds.
+    """Wait until tasks can be claimed, and return them; an empty list after `timeout` seconds.
 
-    One who is cancelled waits a moment longer: tasks that are on their way would else be held by
-    nobody, until their lease is lost. They are given back.
+    A cancelled call waits a moment longer and releases what it still gets: tasks whose response is
+    on its way would otherwise be held without a worker until their lease expires.
     """
     calls = asyncio.create_task(_claim_until(tasks, options, timeout))
     try:
         return await asyncio.shield(calls)
     except asyncio.CancelledError:
-        await asyncio.wait((calls,), timeout=LAST_MOMENT)
+        await asyncio.wait((calls,), timeout=CANCELLED_CLAIM_SECONDS)
         calls.cancel()
         (found,) = await asyncio.gather(calls, return_exceptions=True)
         if isinstance(found, list):
-            await _give_back(tasks, found)
+            await _release_all(tasks, found)
         raise
 
 
@@ -187,7 +188,7 @@ async def _claim_until(
     end = clock() + (math.inf if timeout is None else timeout)
 
     async def claim(request_id: str) -> list[pb.ClaimedTask]:
-        max_wait = min(LONGEST_WAIT, max(0.0, end - clock()))
+        max_wait = min(CLAIM_WAIT_SECONDS_MAX, max(0.0, end - clock()))
         return await tasks.claim(
             max_wait=max_wait,
             max_tasks=options.max_tasks,
@@ -197,17 +198,17 @@ async def _claim_until(
         )
 
     while True:
-        # One id until there is an answer: what was claimed as the servers went is then held still.
+        # One id until a response arrives: a repeat then returns what a lost response had claimed.
         found = await through_outages(partial(claim, new_id()), end)
         if found or clock() >= end:
             return found
 
 
-async def _give_back(tasks: Tasks, found: list[pb.ClaimedTask]) -> None:
+async def _release_all(tasks: Tasks, found: list[pb.ClaimedTask]) -> None:
     with suppress(DovetailError, TimeoutError):
-        async with asyncio.timeout(LAST_SECONDS):
+        async with asyncio.timeout(RELEASE_SECONDS):
             for each in found:
-                await tasks.release(each.task.task_id, BROKEN_OFF, lease_token=each.lease_token)
+                await tasks.release(each.task.task_id, INTERRUPTED, lease_token=each.lease_token)
 
 
 @asynccontextmanager
@@ -224,20 +225,20 @@ async def claim_one(
         yield task
 
 
-async def seen_through(ending: Coroutine[Any, Any, None]) -> None:
-    """Finish what has begun: one who is cancelled meanwhile waits for it a few seconds longer."""
+async def finish_shielded(ending: Coroutine[Any, Any, None]) -> None:
+    """Run `ending` to its end; a caller that is cancelled meanwhile waits a few seconds for it."""
     task = asyncio.create_task(ending)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait((task,), timeout=LAST_SECONDS)
+        await asyncio.wait((task,), timeout=RELEASE_SECONDS)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
 
 
-def _told(error: Exception) -> str:
-    """What an exception says, as the text of a failure."""
+def _failure_text(error: Exception) -> str:
+    """The text of an exception as the message of a failure, within the server's limits."""
     kind = "" if isinstance(error, WorkFailedError) else f"{type(error).__name__}: "
-    text = f"{kind}{error}"[:LONGEST_FAILURE].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    text = f"{kind}{error}"[:FAILURE_CHARACTERS_MAX].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text.encode(errors="replace").decode() or type(error).__name__

@@ -1,6 +1,6 @@
-"""What a client is told: by arguments, else by the environment, else by the file, else by default.
+"""A client's settings: from arguments, else the environment, else the file, else the default.
 
-The command line has the same order, the same names and the same file (dovetail.settings).
+The command line has the same order, names and file (dovetail.settings).
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _TLS = {
 
 
 class Configuration:
-    """The settings of the environment and the file, as they are when this is made."""
+    """The settings of the environment and the file. The file is read once, here."""
 
     def __init__(self) -> None:
-        """Read them. Raises ConfigurationError where the file is wrong."""
+        """Read the file. Raises ConfigurationError if it is wrong."""
         self._file = _file()
 
     def value(self, name: str, given: Any = None) -> Any:
-        """The value of a setting; `given` is the argument, None where there is none."""
+        """The value of a setting; `given` is the argument, or None."""
         return given if given is not None else self._read(CLIENT[name])
 
     def tls(self, given: Tls | None) -> Tls | None:
-        """How the channel is encrypted; None: not at all."""
+        """The TLS files of the channel; None if it is not encrypted."""
         if given:
             return given
         parts = {part: self._read(CLIENT[name]) for part, name in _TLS.items()}
         return Tls(**parts) if self._read(CLIENT["tls"]) or any(parts.values()) else None
 
     def token(self, text: str, file: Path | str | None) -> Token:
-        """The caller's token. One of the environment goes before a file that the file names."""
+        """The caller's token. One in the environment has precedence over the configuration file."""
         if text or file:
             return Token(text, file)
         text, named = _environment(CLIENT["token"]), _environment(CLIENT["token-file"])
@@ -65,7 +65,7 @@ class Configuration:
 
 
 def _environment(setting: Setting) -> str:
-    """What the environment says; a variable that is empty says nothing."""
+    """The value in the environment; an empty variable is the same as none."""
     return os.environ.get(setting.variable, "")
 
 

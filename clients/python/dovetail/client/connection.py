@@ -1,4 +1,4 @@
-"""One server as one caller reaches it: a channel, deadlines, repeats."""
+"""A caller's connection to one service: the channel, deadlines, repeats."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ from dovetail.client.security import (
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-SHORTEST_PAUSE = 0.05
-LONGEST_PAUSE = 2.0
+PAUSE_SECONDS_MIN = 0.05
+PAUSE_SECONDS_MAX = 2.0
 RECEIVE_LIMIT = 16 * 1024 * 1024
 
 OPTIONS = (
-    # Above everything that a server sends: a page ends at 1 MiB or one item.
+    # Above everything that a server sends: a page has up to 1 MiB, or a single item.
     ("grpc.max_receive_message_length", RECEIVE_LIMIT),
     ("grpc.max_send_message_length", RECEIVE_LIMIT),
-    # Find out within 15 s that a peer is gone. The servers allow a ping every 5 s.
+    # Notice within 15 s that a peer is gone. The servers allow a ping every 5 s.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
-    # Be back soon after a restart; gRPC's own pause grows to two minutes.
+    # Reconnect soon after a restart; gRPC's default pause grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
-SEVERAL = (
+SEVERAL_SERVERS_OPTIONS = (
     *OPTIONS,
-    # Each call to the next server that is up and says that it is healthy.
+    # Each call goes to the next server that is up and reports itself healthy.
     (
         "grpc.service_config",
         json.dumps(
@@ -65,30 +65,31 @@ SEVERAL = (
     ),
 )
 
-AT_HOME = ("grpc.enable_http_proxy", 0)
-"""What is on this machine is not looked for by way of a proxy, which would see the token.
+NO_PROXY_OPTION = ("grpc.enable_http_proxy", 0)
+"""Servers on this machine are not called through a proxy, which would see the token.
 
-Other machines are, as gRPC has it: grpc_proxy, https_proxy, http_proxy, and no_proxy against them.
+Other machines are, by gRPC's rules: grpc_proxy, https_proxy, http_proxy, and the exceptions of
+no_proxy.
 """
 
 Addresses = str | Iterable[str]
-"""One address, or those of several servers over one store: listed, or separated by commas."""
+"""One address, or those of several servers over one store: a list, or separated by commas."""
 
 
 def caller_metadata(team_id: str, agent_id: str) -> Metadata:
-    """Who calls, as servers read it. The binary keys carry every id, ASCII or not."""
+    """The metadata that names the caller. The binary keys can carry ids beyond ASCII."""
     pairs = (("dovetail-team-bin", team_id), ("dovetail-agent-bin", agent_id))
     return tuple((key, value.encode()) for key, value in pairs if value)
 
 
-def listed(addresses: Addresses) -> tuple[str, ...]:
-    """The addresses, each by itself."""
-    each = addresses.split(",") if isinstance(addresses, str) else addresses
-    return tuple(address.strip() for address in each if address.strip())
+def split_addresses(addresses: Addresses) -> tuple[str, ...]:
+    """The addresses as a tuple, without blanks."""
+    parts = addresses.split(",") if isinstance(addresses, str) else addresses
+    return tuple(address.strip() for address in parts if address.strip())
 
 
 def target(addresses: tuple[str, ...]) -> str:
-    """What gRPC calls these addresses. A name it resolves only where it stands alone."""
+    """The gRPC target of these addresses. gRPC resolves a host name only if it is the only one."""
     if not addresses:
         raise ValueError("a server's address is missing")
     if len(addresses) == 1:
@@ -111,8 +112,8 @@ def _ip_version(address: str) -> int:
 
 
 def channel_to(addresses: Addresses, tls: Tls | None) -> grpc.aio.Channel:
-    """The channel of every call and every question to servers. Raises ConfigurationError."""
-    each = listed(addresses)
+    """Open a channel to servers; every call uses one. Raises ConfigurationError."""
+    each = split_addresses(addresses)
     return open_channel(target(each), tls, _options(each, tls))
 
 
@@ -122,14 +123,14 @@ def _options(addresses: tuple[str, ...], tls: Tls | None) -> tuple[tuple[str, An
     if tls and len(addresses) > 1:
         server_name = server_name or _common_host(addresses)
     return (
-        *(SEVERAL if len(addresses) > 1 else OPTIONS),
-        *([AT_HOME] if all(map(is_local, addresses)) else []),
+        *(SEVERAL_SERVERS_OPTIONS if len(addresses) > 1 else OPTIONS),
+        *([NO_PROXY_OPTION] if all(map(is_local, addresses)) else []),
         *([("grpc.default_authority", server_name)] if server_name else []),
     )
 
 
 def _common_host(addresses: tuple[str, ...]) -> str:
-    """The host of all: of several addresses gRPC checks certificates for one name alone."""
+    """The host of all addresses: with several, gRPC checks certificates for one name only."""
     hosts = {address.rpartition(":")[0] for address in addresses}
     if len(hosts) > 1:
         raise ConfigurationError(
@@ -140,18 +141,18 @@ def _common_host(addresses: tuple[str, ...]) -> str:
 
 
 def pauses() -> Iterator[float]:
-    """How long to wait before each attempt: doubling, up to a limit, never in step with others."""
-    pause = SHORTEST_PAUSE
+    """How long to wait before each attempt: doubling up to a limit, with jitter."""
+    pause = PAUSE_SECONDS_MIN
     while True:
         yield pause * random.uniform(0.5, 1.0)
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, PAUSE_SECONDS_MAX)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """How every server is called: by whom, on what kind of channel, how persistently.
+    """The caller, the kind of channel and the persistence that both services are called with.
 
-    `insecure` lets a token go to another machine in the clear.
+    `insecure` allows the token to be sent to another machine without TLS.
     """
 
     ids: Metadata
@@ -163,15 +164,15 @@ class Access:
 
 
 class Connection:
-    """A channel to one server, or to several over one store, of which those that are up take turns.
+    """A channel to one server, or several over one store: calls go to each in turn that is up.
 
-    It connects at the first call and again whenever it must. A call takes at most `timeout`
-    seconds. While no server can be reached, calls are repeated for `patience` seconds at most.
+    It connects at the first call, and reconnects when necessary. A call takes at most `timeout`
+    seconds. While no server can be reached, calls are repeated for up to `patience` seconds.
     """
 
     def __init__(self, addresses: Addresses, access: Access) -> None:
         """Prepare to call the servers at `addresses`."""
-        each = listed(addresses)
+        each = split_addresses(addresses)
         if access.token.metadata and not (access.tls or access.insecure):
             refuse_clear_text(each)
         self.address = ",".join(each)
@@ -185,7 +186,7 @@ class Connection:
 
     @property
     def metadata(self) -> Metadata:
-        """Who calls, and the proof of it as far as it is known now. Every call begins with it."""
+        """The caller's ids and its current token. Every call reads it again."""
         refuse_in_child(self._pid)
         return (*self._ids, *self._token.metadata)
 
@@ -198,7 +199,7 @@ class Connection:
     ) -> Response:
         """Make a call that is safe to repeat. Raises a DovetailError.
 
-        `wait` is how long the server may take on purpose; the deadline comes so much later.
+        `wait` is how long the server may wait on purpose; it extends the deadline.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + wait + self.timeout
@@ -220,18 +221,18 @@ class Connection:
         request: Request,
         end: float,
     ) -> Response:
-        """Make a call; one that is refused for its token once more, if there is another now."""
+        """Make a call; if it is refused for its token and there is a new one, make it once more."""
         clock = asyncio.get_running_loop().time
         used = self.metadata
         try:
             return await method(request, timeout=end - clock(), metadata=used)
         except grpc.aio.AioRpcError as error:
-            if not self.renewed(error, used):
+            if not self.has_new_token(error, used):
                 raise
         return await method(request, timeout=end - clock(), metadata=self.metadata)
 
-    def renewed(self, error: grpc.aio.AioRpcError, used: Metadata) -> bool:
-        """Whether a caller that was refused has another token by now, in its file."""
+    def has_new_token(self, error: grpc.aio.AioRpcError, used: Metadata) -> bool:
+        """Whether the token file has a new token, after a call was refused for the old one."""
         if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return False
         try:
@@ -250,6 +251,6 @@ class Connection:
         return failure
 
     async def close(self) -> None:
-        """Close the channel; calls that are under way are cancelled."""
-        if self._pid == os.getpid():  # Else it is the parent's, and goes on.
+        """Close the channel; calls under way are cancelled."""
+        if self._pid == os.getpid():  # In a forked child it belongs to the parent, and stays open.
             await self.channel.close()

@@ -1,4 +1,4 @@
-"""Tasks to be made, and results of tasks, in Python's values: what several calls send alike."""
+"""Requests that several calls share, built from Python values: new tasks, and completions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
 class TaskFields(TypedDict, total=False):
-    """What may be said of a new task beside its title, as in `CreateTaskRequest`."""
+    """The optional fields of a new task beside its title, as in `CreateTaskRequest`."""
 
     task_id: str
     description: str
@@ -31,26 +31,26 @@ class TaskFields(TypedDict, total=False):
 
 
 class Repeatable(TypedDict, total=False):
-    """What a change of a task takes: it must have this `etag`; a repeat has the same id."""
+    """Options of any change: the task must still have this `etag`; a repeat has the same id."""
 
     etag: str
     request_id: str
 
 
 class ChangeOptions(Repeatable, total=False):
-    """The same, and who is told."""
+    """The same, and whether other agents are notified."""
 
     notify: pb.Notify.ValueType
 
 
 class HolderOptions(ChangeOptions, total=False):
-    """The same, with the proof that the caller holds the task."""
+    """The same, with the token that proves that the caller holds the task."""
 
     lease_token: str
 
 
 def draft(title: str, **fields: Unpack[TaskFields]) -> pb.CreateTaskRequest:
-    """A task to be made, for `Tasks.create_many`."""
+    """A request for a new task, for `Tasks.create_many`."""
     values: dict[str, Any] = dict(fields)
     for name, convert in _CONVERTED.items():
         if name in values:
@@ -74,7 +74,7 @@ def completion(
     acknowledge: Iterable[int] = (),
     **options: Unpack[HolderOptions],
 ) -> pb.CompleteTaskRequest:
-    """The end of a task with its result, for `Tasks.complete_many`."""
+    """A request that completes a task with a result, for `Tasks.complete_many`."""
     return pb.CompleteTaskRequest(
         task_id=task_id,
         result=pb.TaskResult(summary=summary, data=struct(data)),
@@ -84,10 +84,10 @@ def completion(
 
 
 def repeatable(options: Any) -> dict[str, Any]:
-    """The options of a change, with an id that makes the repeats of one call safe."""
+    """The options of a change, with a new id if it has none: repeats of the call are then safe."""
     return {**options, "request_id": options.get("request_id") or new_id()}
 
 
 def new_id() -> str:
-    """An id for a change: it makes the repeats of one call safe."""
+    """A new request id, which makes repeats of one call safe."""
     return str(uuid.uuid4())

@@ -1,26 +1,26 @@
-"""What a call raises: one class per status.
+"""The errors that a call raises: one class per status.
 
 DovetailError
 ├── InvalidArgumentError     the request is wrong, whatever the state
 ├── NotFoundError            something it names does not exist
-├── AlreadyExistsError       something it makes exists
+├── AlreadyExistsError       something it creates already exists
 ├── UnauthenticatedError     the server does not know who calls
-├── PermissionDeniedError    the caller may not
-├── FailedPreconditionError  the state refuses it
-├── AbortedError             somebody else was first
-│   └── LeaseLostError       the task is not, or no longer, this holder's
+├── PermissionDeniedError    the caller may not do this
+├── FailedPreconditionError  the state does not allow it
+├── AbortedError             another caller was first
+│   └── LeaseLostError       the caller does not, or no longer, hold the task
 ├── OutOfRangeError          a position beyond the legal range
 ├── ResourceExhaustedError   a limit or the disk is full
 ├── UnimplementedError       the server does not know the method
-├── DeadlineExceededError    no answer in time
+├── DeadlineExceededError    no response in time
 ├── UnavailableError         the server or its store cannot be reached now
-├── CallCancelledError       the server broke the call off
+├── CallCancelledError       the server cancelled the call
 ├── InternalError            a fault of the server
-├── UnknownError             a fault of something between
-└── DataLossError            an answer was lost or garbled
+├── UnknownError             a fault of something between client and server
+└── DataLossError            a response was lost or garbled
 
-Only an error with a `reason` was made by Dovetail. Every other came from a library or from
-something between, whatever its status: its outcome is unknown. `outcome_unknown` tells them apart.
+Only an error with a `reason` was raised by a Dovetail server. Every other came from a library or
+a proxy, whatever its status, and its outcome is unknown. `outcome_unknown` tells them apart.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ DOMAIN = "dovetail.dev"
 
 @dataclass(frozen=True, kw_only=True)
 class FieldViolation:
-    """One field of a request that is wrong, and what would be right."""
+    """One wrong field of a request, and what would be right."""
 
     field: str
     description: str
 
 
 class DovetailError(Exception):
-    """A call failed. Its text is the server's sentence; the rest is for programs.
+    """A call failed. Its text is the server's message; the attributes are for programs.
 
-    `reason` is one of the documented reasons, empty where the error is not of Dovetail's making.
-    `retry_after` is in seconds, None where the server knows of no use in a retry. `address` is that
-    of the server that was called, where it is known. `tls_fault` says what TLS has to do with a
-    server that cannot be reached; empty where it is not the cause.
+    `reason` is one of the documented reasons, or empty if a Dovetail server did not raise it.
+    `retry_after` is in seconds, or None if the server does not suggest a retry. `address` is the
+    address of the server that was called, if known. `tls_fault` explains how TLS keeps a server
+    from being reached; empty if TLS is not the cause.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class DovetailError(Exception):
 
     @property
     def outcome_unknown(self) -> bool:
-        """Whether the call may have been done: then repeat it, with the same `request_id`.
+        """Whether the call may have taken effect: then repeat it, with the same `request_id`.
 
-        False only for an error of Dovetail's own making (it has a `reason`) that says that nothing
-        was written: of any status but UNAVAILABLE and INTERNAL.
+        False only for an error that a Dovetail server raised (it has a `reason`) with any status
+        but UNAVAILABLE and INTERNAL: then nothing was written.
         """
         return not self.reason or isinstance(self, (UnavailableError, InternalError))
 
     @property
     def is_passing(self) -> bool:
-        """Whether the same call may succeed when it is repeated as it is."""
+        """Whether the same call may succeed if it is repeated unchanged."""
         return not self.reason or isinstance(self, UnavailableError)
 
 
@@ -96,7 +96,7 @@ class NotFoundError(DovetailError):
 
 
 class AlreadyExistsError(DovetailError):
-    """Something that the request makes exists already."""
+    """Something that the request creates already exists."""
 
 
 class UnauthenticatedError(DovetailError):
@@ -108,15 +108,15 @@ class PermissionDeniedError(DovetailError):
 
 
 class FailedPreconditionError(DovetailError):
-    """The state refuses the request."""
+    """The state does not allow the request."""
 
 
 class AbortedError(DovetailError):
-    """Somebody else was first."""
+    """Another caller was first."""
 
 
 class LeaseLostError(AbortedError):
-    """The task is not, or no longer, this holder's: `metadata` tells its state and by whom."""
+    """The caller does not, or no longer, hold the task; `metadata` has its last change."""
 
 
 class OutOfRangeError(DovetailError):
@@ -128,11 +128,11 @@ class ResourceExhaustedError(DovetailError):
 
 
 class UnimplementedError(DovetailError):
-    """The server does not know the method: another service, or an older release."""
+    """The server does not know the method: it is another service, or an older release."""
 
 
 class DeadlineExceededError(DovetailError):
-    """No answer in time; the outcome is unknown."""
+    """No response in time; the outcome is unknown."""
 
 
 class UnavailableError(DovetailError):
@@ -140,7 +140,7 @@ class UnavailableError(DovetailError):
 
 
 class CallCancelledError(DovetailError):
-    """The server broke the call off; the outcome is unknown."""
+    """The server cancelled the call; the outcome is unknown."""
 
 
 class InternalError(DovetailError):
@@ -148,11 +148,11 @@ class InternalError(DovetailError):
 
 
 class UnknownError(DovetailError):
-    """A fault of something between here and the server; the outcome is unknown."""
+    """A fault of something between client and server; the outcome is unknown."""
 
 
 class DataLossError(DovetailError):
-    """An answer was lost or garbled; the outcome is unknown."""
+    """A response was lost or garbled; the outcome is unknown."""
 
 
 CLASSES: dict[grpc.StatusCode, type[DovetailError]] = {
@@ -175,7 +175,7 @@ CLASSES: dict[grpc.StatusCode, type[DovetailError]] = {
 }
 
 BY_REASON: dict[str, type[DovetailError]] = {"LEASE_LOST": LeaseLostError}
-"""Reasons that have a class of their own below that of their status."""
+"""Reasons with a class of their own, a subclass of that of their status."""
 
 BY_NUMBER = {code.value[0]: kind for code, kind in CLASSES.items()}
 
@@ -183,7 +183,7 @@ BY_NUMBER = {code.value[0]: kind for code, kind in CLASSES.items()}
 def from_status(
     number: int, message: str, *, reason: str, metadata: Mapping[str, str]
 ) -> DovetailError:
-    """The typed error of an outcome that is told by the number of a status."""
+    """The typed error of an outcome that names the number of a status."""
     kind = BY_REASON.get(reason) or BY_NUMBER[number]
     return kind(message, reason=reason, metadata=metadata)
 
@@ -206,7 +206,7 @@ def from_rpc_error(error: grpc.RpcError) -> DovetailError:
 
 
 class _Details:
-    """What a server says of an error beside its status and its sentence."""
+    """The details of an error that a server sent beside its status and message."""
 
     def __init__(self, trailers: Iterable[tuple[str, str | bytes]]) -> None:
         self.info = error_details_pb2.ErrorInfo()
@@ -214,8 +214,8 @@ class _Details:
         self._retry_info = error_details_pb2.RetryInfo()
         for detail in _status(trailers).details:
             for known in (self.info, self.bad_request, self._retry_info):
-                detail.Unpack(known)  # says no, and does nothing, where it is of another type
-        if self.info.domain != DOMAIN:  # of something between, which has reasons of its own
+                detail.Unpack(known)  # Returns False and does nothing if the type is another.
+        if self.info.domain != DOMAIN:  # From a proxy or library, which has reasons of its own.
             self.info.Clear()
 
     @property
@@ -226,7 +226,7 @@ class _Details:
 
 
 def _status(trailers: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
-    """The full status; empty where something between dropped or garbled it."""
+    """The full status; empty if something between client and server dropped or garbled it."""
     for key, value in trailers:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:

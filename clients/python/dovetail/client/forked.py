@@ -1,11 +1,11 @@
 """gRPC in a process that was forked from one that had used it.
 
 gRPC's core keeps threads and locks, and a fork copies their state without the threads: whatever
-the child begins with it hangs. Its own support for forks does not cover grpc.aio, whose poller is
-always in the core. So a forked child is given a second, fresh copy of the core: the extension
-module is loaded once more, from a copy of its file (the same file would be the same memory), and
-takes the place of the first one in the modules of `grpc`. The first copy is never touched again:
-what belongs to it (channels of the parent) is kept from being destroyed, which would hang too.
+the child starts with it hangs. Its own support for forks does not cover grpc.aio, whose poller is
+always in the core. So a forked child gets a second, fresh copy of the core: the extension module
+is loaded again, from a copy of its file (the same file would be the same memory), and replaces the
+first one in the modules of `grpc`. The first copy is never touched again: objects that belong to
+it (channels of the parent) must not be destroyed, which would hang too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _first_pids: list[int] = []
 
 
 def refuse_in_child(pid: int) -> None:
-    """Refuse to use, in a forked child, what process `pid` made: it would wait without end."""
+    """Raise RuntimeError in a forked child of process `pid`: a call there would never end."""
     if pid != os.getpid():
         raise RuntimeError(
             f"this connection was made by process {pid}, of which process {os.getpid()} was forked:"
@@ -42,12 +42,12 @@ def refuse_in_child(pid: int) -> None:
 
 
 def keep_in_children(thing: Any) -> None:
-    """Have a forked child never destroy something that stands on the core of its parent."""
+    """Never destroy this object in a forked child: it belongs to the core of the parent."""
     _kept.add(thing)
 
 
 def prepare_core() -> None:
-    """Before a channel is opened: in a forked child that has not done so, renew the core."""
+    """Renew the core in a forked child that has not done so; call it before opening a channel."""
     if _first_pids and _first_pids[-1] != os.getpid():
         _renew()
     if os.getpid() not in _first_pids:
@@ -63,7 +63,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _renew() -> None:
-    """Have what is imported as `grpc` stand on a fresh copy of its core."""
+    """Make the imported modules of `grpc` use a fresh copy of their core."""
     old = sys.modules[CORE]
     new = _copy()
     for name, module in list(sys.modules.items()):
@@ -73,7 +73,7 @@ def _renew() -> None:
 
 
 def _copy() -> ModuleType:
-    """The extension module once more. Raises RuntimeError where it cannot be loaded."""
+    """Load the extension module again. Raises RuntimeError if that fails."""
     try:
         with _copied_file() as file:
             loader = ExtensionFileLoader(CORE, file)
@@ -91,10 +91,10 @@ def _copy() -> ModuleType:
 
 @contextmanager
 def _copied_file() -> Generator[str]:
-    """Another file of the same content, which is gone once it was loaded.
+    """A copy of the file, which is removed at the end of the block.
 
-    In memory, where that can be: folders for temporary files may forbid to load from them. The
-    path has our pid in it, for no path is loaded twice, and our parent may have loaded one.
+    In memory where possible: temporary folders may be mounted noexec. The path contains our pid,
+    because no path is loaded twice and our parent may have loaded one.
     """
     if sys.platform == "linux":
         with open(FILE, "rb") as file, open(os.memfd_create("cygrpc"), "wb") as copy:
@@ -107,7 +107,7 @@ def _copied_file() -> Generator[str]:
 
 
 def _rebind(module: ModuleType, old: ModuleType, new: ModuleType) -> None:
-    """Have names of a module that stand for the core, or a part of it, stand for the new one."""
+    """Rebind the names in a module that refer to the old core, or a part of it, to the new one."""
     parts = {id(part): name for name, part in vars(old).items() if _is_part(part)}
     for name, value in list(vars(module).items()):
         if value is old:
@@ -117,7 +117,7 @@ def _rebind(module: ModuleType, old: ModuleType, new: ModuleType) -> None:
 
 
 def _is_part(value: Any) -> bool:
-    """Whether something is the core's own: its classes, functions and single objects."""
+    """Whether a value belongs to the core: a class, a function or an object of its module."""
     if isinstance(value, ModuleType):
         return False
     kind = cast(Any, value if isinstance(value, type) else type(value))

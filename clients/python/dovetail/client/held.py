@@ -1,4 +1,4 @@
-"""A task that is held: what its holder can say and do."""
+"""A held task: what its holder can read, report and do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dovetail.tasks.v1 import tasks_pb2 as pb
 
 T = TypeVar("T")
 
-LONGEST_NOTE = 4_096
+NOTE_CHARACTERS_MAX = 4_096
 
 Complete = Callable[[pb.CompleteTaskRequest], Awaitable[pb.Task]]
 
@@ -27,10 +27,10 @@ log = logging.getLogger("dovetail.client")
 
 
 class HeldTask:
-    """A task that this agent holds. `task` is as it was when it was last answered.
+    """A task that this agent holds. `task` is its state in the last response of a server.
 
-    Its methods last through outages of the servers, and raise LeaseLostError once the task is not
-    this holder's any more. `progress` and `result` may be called from any thread.
+    Methods repeat their calls through outages of the servers, and raise LeaseLostError once this
+    agent no longer holds the task. `progress` and `result` may be called from any thread.
     """
 
     def __init__(self, tasks: Tasks, claimed: pb.ClaimedTask, complete: Complete) -> None:
@@ -38,9 +38,9 @@ class HeldTask:
         self.task = claimed.task
         self.lease_token = claimed.lease_token
         self.over = False
-        """Whether it was completed, failed or released here, or is about to be."""
+        """Whether it was completed, failed or released here, or such a call is under way."""
         self.lost: DovetailError | None = None
-        """Why the task is not this holder's any more, once that is known."""
+        """Why this agent no longer holds the task, once that is known."""
         self._tasks = tasks
         self._send_completion = complete
         self._progress: pb.TaskProgress | None = None
@@ -48,32 +48,34 @@ class HeldTask:
 
     @property
     def task_id(self) -> str:
-        """Which task."""
+        """The task's id."""
         return self.task.task_id
 
     @property
     def title(self) -> str:
-        """What is to be done, in a line."""
+        """What to do, in one line."""
         return self.task.title
 
     @property
     def description(self) -> str:
-        """What is to be done, at length."""
+        """What to do, in full."""
         return self.task.description
 
     @property
     def input(self) -> Mapping[str, Any] | None:
-        """What the work starts from, or None."""
+        """The data the work starts from, or None."""
         task = self.task
         return json_format.MessageToDict(task.input) if task.HasField("input") else None
 
     def progress(self, percent: int, note: str = "") -> None:
-        """Say how far it is (0 to 100): the next heartbeat carries it."""
+        """Set how far the work is (0 to 100 percent); the next heartbeat carries it."""
         self.check()
         if not 0 <= percent <= 100:
             raise ValueError(f"percent must be 0 to 100, is {percent}")
-        if len(note) > LONGEST_NOTE or "\0" in note:
-            raise ValueError(f"note must have at most {LONGEST_NOTE:,} characters, and no NUL")
+        if len(note) > NOTE_CHARACTERS_MAX or "\0" in note:
+            raise ValueError(
+                f"note must have at most {NOTE_CHARACTERS_MAX:,} characters, and no NUL"
+            )
         self._progress = pb.TaskProgress(percent=percent, note=note)
 
     def result(
@@ -83,7 +85,7 @@ class HeldTask:
         data: Mapping[str, Any] | None = None,
         acknowledge: Iterable[int] = (),
     ) -> None:
-        """Say what the work gave: the end of the block completes the task with it."""
+        """Set the result with which the end of the block completes the task."""
         self._result = completion(
             self.task_id,
             summary,
@@ -93,12 +95,12 @@ class HeldTask:
         )
 
     def check(self) -> None:
-        """Raise LeaseLostError once the task is known not to be this holder's any more."""
+        """Raise LeaseLostError if this agent is known to hold the task no longer."""
         if self.lost is not None:
             raise self.lost
 
     async def heartbeat(self) -> pb.HeartbeatTaskResponse:
-        """Say at once that the holder lives, and how far it is. It happens by itself, too."""
+        """Send a heartbeat with the progress now, beside those that are sent automatically."""
         return await self._call(self._tasks.heartbeat, progress=self._progress)
 
     async def ask(
@@ -111,8 +113,8 @@ class HeldTask:
     ) -> pb.TaskAnswer:
         """Ask an agent, by default the task's creator, and wait for the answer.
 
-        While the question is open the lease's clock stands still. An answer that is not there after
-        `timeout` seconds (default: any time) is a DeadlineExceededError; the question stays open.
+        While the question is open the lease does not expire. Raises DeadlineExceededError if there
+        is no answer after `timeout` seconds (default: no limit); the question stays open.
         """
         self.task = await self._call(
             self._tasks.ask, question, agent_id=to, data=data, request_id=new_id()
@@ -133,7 +135,7 @@ class HeldTask:
         data: Mapping[str, Any] | None = None,
         acknowledge: Iterable[int] = (),
     ) -> pb.Task:
-        """End the work well, now: with this, or with what `result` said."""
+        """Complete the task now, with this result or else the one that `result` has set."""
         if summary or data is not None or acknowledge:
             self.result(summary, data=data, acknowledge=acknowledge)
         return await self._end(partial(self._send_completion, self._result))
@@ -146,7 +148,7 @@ class HeldTask:
         retryable: bool = True,
         acknowledge: Iterable[int] = (),
     ) -> pb.Task:
-        """End this attempt badly, now. `retryable`: the task is tried again, if it may be."""
+        """Fail this attempt now. `retryable`: try the task again while it has attempts left."""
         fail = self._of_this(
             self._tasks.fail,
             message,
@@ -158,23 +160,23 @@ class HeldTask:
         return await self._end(fail)
 
     async def release(self, reason: str = "") -> pb.Task:
-        """Give the task back, now, for anybody to take."""
+        """Release the task now, for any worker to claim."""
         return await self._end(self._of_this(self._tasks.release, reason, request_id=new_id()))
 
     async def _answer(self) -> pb.TaskAnswer:
-        """The answer, when it is there. It rings no bell here, so this looks now and then."""
+        """Wait for the answer. Nothing notifies this client of it, so it polls the task."""
         for pause in pauses():
             await asyncio.sleep(pause)
             self.task = await through_outages(partial(self._tasks.get, self.task_id))
             if self.task.state != pb.TASK_STATE_INPUT_REQUIRED:
                 break
-        await self.heartbeat()  # It is refused where the task is not ours any more.
+        await self.heartbeat()  # Raises if this agent no longer holds the task.
         return self.task.answer
 
     def _of_this(
         self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
     ) -> Callable[[], Awaitable[T]]:
-        """A method of `Tasks` for this task, as its holder calls it."""
+        """A method of `Tasks`, bound to this task and its lease token."""
         return partial(method, self.task_id, *args, lease_token=self.lease_token, **kwargs)
 
     async def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
@@ -182,7 +184,7 @@ class HeldTask:
         try:
             return await through_outages(self._of_this(method, *args, **kwargs))
         except LeaseLostError as lost:
-            if not self.over:  # Else it was this holder who ended it meanwhile.
+            if not self.over:  # Otherwise this holder itself ended the task meanwhile.
                 self.lost = lost
             raise
 
@@ -200,7 +202,7 @@ class HeldTask:
 
 
 async def through_outages(call: Callable[[], Awaitable[T]], end: float = math.inf) -> T:
-    """Make a call that is safe to repeat until a server answers it, or the loop's time is `end`."""
+    """Repeat a call that is safe to repeat until a server responds, or the loop's time is `end`."""
     clock = asyncio.get_running_loop().time
     for pause in pauses():
         try:

@@ -1,4 +1,4 @@
-"""An inbox as a stream that never ends: it reconnects and resumes by itself."""
+"""An inbox as an endless stream that reconnects and resumes automatically."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Subscribe = grpc.aio.UnaryStreamMultiCallable[pb.SubscribeInboxRequest, pb.Subsc
 
 
 class Inbox:
-    """The messages of one inbox, in order, each once; to be closed, best by `async with`.
+    """The messages of one inbox, in order, each once. Close it, preferably with `async with`.
 
-    When the connection is lost or the server stops, it connects anew and goes on after the last
-    message that it got. What is wrong with the request is raised. Waiting for a message may be
-    given up (by `asyncio.timeout`, say) and taken up again: nothing is lost.
+    When the connection is lost or the server stops, it reconnects and continues after the last
+    message that it received. A wrong request raises. Waiting for a message may be cancelled (for
+    example by `asyncio.timeout`) and resumed: no message is lost.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Inbox:
         request: pb.SubscribeInboxRequest,
         received: Callable[[pb.Delivery], ReceivedMessage],
     ) -> None:
-        """Stream what `request` asks for, from the first `anext` on."""
+        """Prepare to stream `request`; the first `anext` connects."""
         self._connection = connection
         self._subscribe = subscribe
         self._request = request
@@ -47,15 +47,15 @@ class Inbox:
 
     @property
     def through_sequence(self) -> int:
-        """The cursor: all up to it came here, or is not what was asked for."""
+        """The cursor: all messages up to it arrived here, or do not match the request."""
         return self._request.after_sequence
 
     def __aiter__(self) -> Inbox:
-        """Iterate over messages as they come."""
+        """Iterate over messages as they arrive."""
         return self
 
     async def __anext__(self) -> ReceivedMessage:
-        """The next message, whenever it comes. Raises a DovetailError."""
+        """Wait for the next message. Raises a DovetailError."""
         while not self._ready:
             if self._closed:
                 raise StopAsyncIteration
@@ -63,7 +63,7 @@ class Inbox:
         return self._ready.popleft()
 
     async def backlog(self) -> AsyncIterator[ReceivedMessage]:
-        """What was there when it opened and was not taken yet; it does not wait for more."""
+        """Iterate over the messages that were there when it opened, without waiting for more."""
         while self._ready or not (self._caught_up or self._closed):
             if self._ready:
                 yield self._ready.popleft()
@@ -71,7 +71,7 @@ class Inbox:
                 await self._receive()
 
     async def __aenter__(self) -> Inbox:
-        """Close it at the end of the block."""
+        """Return itself; the end of the block closes it."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,20 +79,20 @@ class Inbox:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the stream; whoever waits for a message stops waiting."""
+        """End the stream; a caller that waits for a message gets StopAsyncIteration."""
         self._closed = True
-        await self._hang_up()
+        await self._disconnect()
 
     async def _receive(self) -> None:
-        """Take one response; after a loss, hang up, so that the next turn connects anew."""
+        """Read one response; close a lost connection, so that the next call reconnects."""
         stream = self._stream or await self._connect()
         if stream is None:
             return
         try:
             response = await stream.next()
         except grpc.aio.AioRpcError as error:
-            await self._hang_up()
-            if self._connection.renewed(error, stream.metadata):
+            await self._disconnect()
+            if self._connection.has_new_token(error, stream.metadata):
                 self._pause = 0.0
                 return
             failure = self._connection.failure(error)
@@ -101,12 +101,12 @@ class Inbox:
             self._pause = max(self._pause, failure.retry_after or 0.0)
             return
         if response is None:
-            await self._hang_up()
+            await self._disconnect()
             return
         self._take(response)
 
     async def _connect(self) -> _Stream | None:
-        """A new stream; none when the inbox was closed meanwhile."""
+        """Open a new stream; return None if the inbox was closed meanwhile."""
         await asyncio.sleep(self._pause)
         if self._closed:
             return None
@@ -115,7 +115,7 @@ class Inbox:
         self._stream = _Stream(self._subscribe(self._request, metadata=metadata), metadata)
         return self._stream
 
-    async def _hang_up(self) -> None:
+    async def _disconnect(self) -> None:
         stream, self._stream = self._stream, None
         if stream:
             await stream.close()
@@ -130,8 +130,8 @@ class Inbox:
 class _Stream:
     """One call, and its one pending read, which is never cancelled.
 
-    A read that is cancelled costs gRPC memory for ever, and may take a response with it. `wait`
-    leaves the read alone when the one who waits for it is cancelled.
+    A cancelled read leaks memory in gRPC and may lose a response. `asyncio.wait` does not cancel
+    the read when its own caller is cancelled.
     """
 
     def __init__(
@@ -159,4 +159,4 @@ class _Stream:
         if read := self._read:
             await asyncio.wait((read,))
             if not read.cancelled():
-                read.exception()  # Looked at, or asyncio would complain that nobody did.
+                read.exception()  # Retrieved, or asyncio logs that it never was.

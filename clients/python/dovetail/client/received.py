@@ -1,4 +1,4 @@
-"""A message as it came to an inbox."""
+"""A message as it was delivered to an inbox."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Acknowledge = Callable[[int], Awaitable[object]]
 
 
 class MessageContent(TypedDict, total=False):
-    """What may be said beside the body, as in `Agent.send`."""
+    """The optional parts of a message beside the body, as in `Agent.send`."""
 
     subject: str
     data: Mapping[str, Any] | None
@@ -28,7 +28,7 @@ class MessageContent(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InboxMessage:
-    """One delivery. `data` and `notice` are None where the message has none.
+    """One delivery. `data` and `notice` are None if the message has none.
 
     `recipient_ids` are the first ten of `recipient_count`; `Agent.receipts` has all.
     """
@@ -50,41 +50,41 @@ class InboxMessage:
     create_time: datetime
     notice: pb.Notice | None
     acknowledged: bool
-    """Whether it was acknowledged already when it was sent here."""
+    """Whether it was already acknowledged when it was delivered here."""
     delivery: pb.Delivery = field(repr=False)
-    """The delivery as the contract has it."""
+    """The delivery as the server sent it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReceivedMessage(InboxMessage):
-    """A delivery that can be acknowledged and answered."""
+    """A delivery that can be acknowledged and replied to."""
 
     _acknowledge: Acknowledge = field(repr=False, compare=False)
     _reply: Reply = field(repr=False, compare=False)
 
     async def acknowledge(self) -> None:
-        """Say that this inbox is done with it. When this returns, that is on the server's disk."""
+        """Acknowledge the message. When this returns, that is on the server's disk."""
         await self._acknowledge(self.sequence)
 
     async def reply(
         self, body: str = "", **content: Unpack[MessageContent]
     ) -> pb.SendMessageResponse:
-        """Answer the sender, in the same thread. It does not acknowledge."""
+        """Reply to the sender, in the same thread. Does not acknowledge the message."""
         return await self._reply(self, body, **content)
 
 
 class Reply(Protocol):
-    """`Agent.reply`, as a message knows it."""
+    """The signature of `Agent.reply`."""
 
     def __call__(
         self, message: InboxMessage, body: str = "", **content: Unpack[MessageContent]
     ) -> Awaitable[pb.SendMessageResponse]:
-        """Answer a message."""
+        """Reply to a message."""
         ...
 
 
 def received(delivery: pb.Delivery, acknowledge: Acknowledge, reply: Reply) -> ReceivedMessage:
-    """A delivery as a value that can acknowledge itself and be answered."""
+    """A delivery as a value with methods to acknowledge and to reply."""
     message = delivery.message
     return ReceivedMessage(
         sequence=delivery.receipt.sequence,

@@ -1,4 +1,4 @@
-"""What keeps strangers out, on the client's side: the caller's token, the channel's TLS."""
+"""Security on the client's side: the caller's token, and TLS of the channel."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from dovetail.client.forked import keep_in_children, prepare_core
 from dovetail.settings import CLIENT
 from dovetail.settings.exposure import Exposure, exposure
 
-LARGEST_TOKEN_FILE = 4096
+TOKEN_FILE_BYTES_MAX = 4096
 _TOKEN, _TOKEN_FILE = (CLIENT[name].variable for name in ("token", "token-file"))
 
 _SCHEME = re.compile("dns:(///)?|ipv[46]:")
-"""How gRPC may be told what kind of address follows."""
+"""The prefixes by which gRPC recognizes a kind of address."""
 
-_SIGNS = {
+_TLS_FAULT_SIGNS = {
     "WRONG_VERSION_NUMBER": "the server speaks no TLS",
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not by an authority that is trusted"
     " here, or is out of date: name its authority (Tls(ca=…), command line: --tls-ca FILE)",
@@ -36,17 +36,17 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class ConfigurationError(ValueError):
-    """What `connect` was given cannot work. Nothing was sent; the text says what would be right."""
+    """An argument or setting of `connect` is wrong. Nothing was sent; the text names the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
     """How a channel is encrypted, as paths of PEM files.
 
-    `ca` is who must have signed the server's certificate (default: whom the system trusts). `cert`
-    and `key` are shown to servers that want to see a client's certificate. `server_name` is what
-    the server's certificate must be for (default: the host of the address); servers on several
-    hosts have such a name in common.
+    `ca` has the authorities that may sign the server's certificate (default: those that the system
+    trusts). `cert` and `key` are for servers that require a client certificate. `server_name` is
+    the name that the server's certificate must have (default: the host of the address); servers on
+    several hosts must have one name in common.
     """
 
     ca: Path | None = None
@@ -56,10 +56,10 @@ class Tls:
 
 
 class Token:
-    """A caller's bearer token, if it has one. That of a file may be replaced while it is used."""
+    """A caller's bearer token, or none. A token in a file may be replaced while it is used."""
 
     def __init__(self, text: str = "", file: Path | str | None = None) -> None:
-        """Take a token, or that of a file."""
+        """Use this token, or the one in a file."""
         if text and file:
             raise ConfigurationError(
                 "there is a token and a token file, and only one can be meant: give one of them"
@@ -70,30 +70,30 @@ class Token:
 
     @property
     def metadata(self) -> Metadata:
-        """The token as servers read it."""
+        """The metadata that carries the token."""
         return (("authorization", f"Bearer {self._text}"),) if self._text else ()
 
     def read_again(self) -> None:
-        """Take what the file says now. Raises ConfigurationError, and keeps the token it had."""
+        """Read the file again. Keeps the old token if that raises ConfigurationError."""
         if self._file:
             self._text = read_token(self._file)
 
 
 def read_token(path: Path) -> str:
-    """The token of a file that is its reader's alone. No error ever shows its content."""
+    """Read a token from a file that only its owner may read. No error shows its content."""
     try:
-        # Looked at once it is open, so that it is this file that was looked at; a pipe never waits.
-        with open(path, "rb", opener=_without_waiting) as file:
+        # Checked once it is open, so that the file checked is the file read; a pipe does not block.
+        with open(path, "rb", opener=_open_nonblocking) as file:
             _refuse_exposed(path, file.fileno())
-            content = file.read(LARGEST_TOKEN_FILE + 1)
+            content = file.read(TOKEN_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigurationError(f"token file {path}: {error.strerror}") from None
-    if len(content) > LARGEST_TOKEN_FILE:
+    if len(content) > TOKEN_FILE_BYTES_MAX:
         raise ConfigurationError(f"token file {path}: it is too long for a token")
     return _token(content.decode("utf-8", "replace").strip(), f"token file {path}")
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -115,7 +115,7 @@ def _refuse_exposed(path: Path, number: int) -> None:
 
 
 def _token(text: str, where: str) -> str:
-    """A text that can be a token. An error does not show it, for it may hold half of one."""
+    """Check that a text can be a token. An error does not show it: it may be part of a token."""
     if not text:
         raise ConfigurationError(f"{where}: it is empty")
     if len(text.splitlines()) > 1:
@@ -128,7 +128,7 @@ def _token(text: str, where: str) -> str:
 def open_channel(
     target: str, tls: Tls | None, options: Sequence[tuple[str, Any]] = ()
 ) -> grpc.aio.Channel:
-    """A channel as `tls` says; in the clear without. Raises ConfigurationError for a bad file."""
+    """Open a channel, encrypted if there is `tls`. Raises ConfigurationError."""
     prepare_core()
     if tls is None:
         channel = grpc.aio.insecure_channel(target, options=options)
@@ -139,7 +139,7 @@ def open_channel(
 
 
 def channel_credentials(tls: Tls) -> grpc.ChannelCredentials:
-    """The credentials of a channel, from files that are read now. Raises ConfigurationError."""
+    """The TLS credentials of a channel; reads the files now. Raises ConfigurationError."""
     if bool(tls.cert) != bool(tls.key):
         raise ConfigurationError("a client certificate needs both: cert and key")
     _check_authorities(tls.ca)
@@ -160,7 +160,7 @@ def _check_authorities(ca: Path | None) -> None:
 
 
 def _check_pair(cert: Path | None, key: Path | None) -> None:
-    """Refuse what gRPC would only answer with a failed handshake."""
+    """Check the key and its certificate: gRPC would only report a failed handshake."""
     if not (cert and key):
         return
     if b"ENCRYPTED" in (_content(key) or b""):
@@ -180,14 +180,14 @@ def _content(path: Path | None) -> bytes | None:
 
 
 def _trusted_by_the_system() -> Path | None:
-    """Whom OpenSSL trusts here (or SSL_CERT_FILE says); None: gRPC has a list of its own."""
+    """The CA file that OpenSSL trusts here, or SSL_CERT_FILE; None: gRPC's own list applies."""
     file = ssl.get_default_verify_paths().cafile
     return Path(file) if file else None
 
 
 def tls_fault(details: str, tls: Tls | None) -> str:
-    """What gRPC's words for a lost connection mean, where TLS may be the cause."""
-    for sign, meaning in _SIGNS.items():
+    """The meaning of gRPC's text for a lost connection, if TLS may be the cause; else empty."""
+    for sign, meaning in _TLS_FAULT_SIGNS.items():
         if sign in details:
             return meaning
     if details.endswith("Socket closed"):
@@ -202,7 +202,7 @@ def tls_fault(details: str, tls: Tls | None) -> str:
 
 
 def refuse_clear_text(addresses: Iterable[str]) -> None:
-    """Refuse to send a token to another machine where all between could read it."""
+    """Raise ConfigurationError if the token would go to another machine without TLS."""
     for address in addresses:
         if not is_local(address):
             raise ConfigurationError(
@@ -214,7 +214,7 @@ def refuse_clear_text(addresses: Iterable[str]) -> None:
 
 
 def is_local(address: str) -> bool:
-    """Whether an address is certain to be this machine's."""
+    """Whether an address is certainly on this machine."""
     if address.startswith("unix:"):
         return True
     host = _SCHEME.sub("", address).rpartition(":")[0].strip("[]")

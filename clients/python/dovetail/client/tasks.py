@@ -1,7 +1,7 @@
-"""An agent's side of the work: a task's life, and the report over many.
+"""An agent's calls to tasks: each step of a task's life, and the report over many.
 
-These are the calls as the contract has them. To work on what is ready, `Agent.claim` and
-`Agent.work` are nearer at hand: they keep the lease by themselves.
+These are the calls of the contract. To work on ready tasks, prefer `Agent.claim` and `Agent.work`,
+which renew the lease automatically.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from dovetail.types.v1 import types_pb2
 class Tasks:
     """The tasks of a team, as one caller sees and changes them.
 
-    Every change answers the task as it then is. `etag` makes it conditional; `notify` says whether
-    others are told; `request_id` makes it safe to repeat beyond the repeats of one call;
-    `lease_token` proves that the caller holds a task that has a lease; `acknowledge` has deliveries
-    of the caller's inbox acknowledged in the same commit. Every call raises DovetailError.
+    Every change returns the changed task. `etag` makes it conditional; `notify` controls whether
+    other agents are notified; `request_id` makes it safe to repeat beyond the repeats of one call;
+    `lease_token` proves that the caller holds a leased task; `acknowledge` acknowledges deliveries
+    of the caller's inbox in the same commit. Every call may raise DovetailError.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -53,7 +53,7 @@ class Tasks:
         request_id: str = "",
         **fields: Unpack[TaskFields],
     ) -> pb.Task:
-        """Make a task, assigned or not; ready at once, or after others, or from a time on."""
+        """Create a task, assigned or not; ready at once, after other tasks, or from a time on."""
         request = draft(title, **fields)
         request.acknowledge_sequences.extend(acknowledge)
         request.request_id = request_id or new_id()
@@ -66,20 +66,20 @@ class Tasks:
         acknowledge: Iterable[int] = (),
         request_id: str = "",
     ) -> list[pb.Task]:
-        """Make up to 1,000 tasks, all or none; see `draft`. They may depend on each other.
+        """Create up to 1,000 tasks, all or none; see `draft`. They may depend on each other.
 
-        Returns them in outline, in order: with title, ids, states and times.
+        Returns them in order, as outlines: title, ids, states and times.
         """
         request = pb.BatchCreateTasksRequest(
             requests=drafts, acknowledge_sequences=acknowledge, request_id=request_id or new_id()
         )
-        made = list((await self._call(self._stub.BatchCreateTasks, request)).tasks)
-        for task, asked in zip(made, request.requests, strict=True):
-            task.title = asked.title  # The answer leaves it out.
-        return made
+        created = list((await self._call(self._stub.BatchCreateTasks, request)).tasks)
+        for task, wanted in zip(created, request.requests, strict=True):
+            task.title = wanted.title  # The response leaves it out.
+        return created
 
     async def get(self, task_id: str) -> pb.Task:
-        """One task."""
+        """Return one task."""
         return (await self._call(self._stub.GetTask, pb.GetTaskRequest(task_id=task_id))).task
 
     async def list(
@@ -89,7 +89,7 @@ class Tasks:
         order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
         page_size: int = 0,
     ) -> AsyncIterator[pb.Task]:
-        """The tasks that a filter chooses, page after page."""
+        """Iterate over the tasks that match a filter, reading page after page."""
         request = pb.ListTasksRequest(filter=filter, order=order, page_size=page_size)
         while True:
             page = await self._call(self._stub.ListTasks, request)
@@ -115,7 +115,7 @@ class Tasks:
         etag: str = "",
         notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
     ) -> None:
-        """Remove a task that nobody works on, or waits for. Its id stays taken."""
+        """Delete a task that is not in progress and has no dependents. Its id stays taken."""
         request = pb.DeleteTaskRequest(task_id=task_id, etag=etag, notify=notify)
         await self._call(self._stub.DeleteTask, request)
 
@@ -127,7 +127,7 @@ class Tasks:
         force: bool = False,
         **options: Unpack[ChangeOptions],
     ) -> pb.Task:
-        """Give a task to an agent; with `force` also one that another is working on."""
+        """Assign a task to an agent; with `force` even if another agent is working on it."""
         request = pb.AssignTaskRequest(
             task_id=task_id, assignee_id=assignee_id, force=force, **repeatable(options)
         )
@@ -136,7 +136,7 @@ class Tasks:
     async def unassign(
         self, task_id: str, *, force: bool = False, **options: Unpack[ChangeOptions]
     ) -> pb.Task:
-        """Take the assignee off a task; with `force` also one who is working on it."""
+        """Remove the assignee of a task; with `force` even if it is working on it."""
         request = pb.UnassignTaskRequest(task_id=task_id, force=force, **repeatable(options))
         return (await self._call(self._stub.UnassignTask, request)).task
 
@@ -149,12 +149,12 @@ class Tasks:
         lease_duration: timedelta | None = None,
         request_id: str = "",
     ) -> list[pb.ClaimedTask]:
-        """Start what is ready, under a lease (default: 60 s): at most `max_tasks` (default: 1).
+        """Start up to `max_tasks` (default: 1) ready tasks, each under a lease (default: 60 s).
 
-        When nothing is ready, it waits for `max_wait` seconds (50 at most); then there are none.
-        Each has the `lease_token` that proves the hold. Keeping it is the caller's: `heartbeat`.
-        After an error that leaves the outcome unknown, claiming again with the same `request_id`
-        returns the same tasks and tokens, for as long as their leases last.
+        If none is ready, wait up to `max_wait` seconds (50 at most); then return an empty list.
+        Each task comes with the `lease_token` that proves who holds it. The caller must keep the
+        lease with `heartbeat`. After an error with an unknown outcome, claiming again with the same
+        `request_id` returns the same tasks and tokens, as long as their leases last.
         """
         chosen = None if filter == pb.TaskFilter() else filter
         request = pb.ClaimTaskRequest(
@@ -167,21 +167,21 @@ class Tasks:
         end = clock() + max_wait
 
         def claim(request: pb.ClaimTaskRequest, **options: Any) -> Awaitable[pb.ClaimTaskResponse]:
-            """A repeat waits for what is left of the time."""
+            """Make the call; a repeat waits only for the rest of `max_wait`."""
             request.max_wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
             return self._stub.ClaimTask(request, **options)
 
         return list((await self._call(claim, request, wait=max_wait)).tasks)
 
     async def start(self, task_id: str, **options: Unpack[Repeatable]) -> pb.Task:
-        """Begin work on a ready task, without a lease; an unassigned one becomes the caller's."""
+        """Start a ready task without a lease; an unassigned task is assigned to the caller."""
         request = pb.StartTaskRequest(task_id=task_id, **repeatable(options))
         return (await self._call(self._stub.StartTask, request)).task
 
     async def start_leased(
         self, task_id: str, lease_duration: timedelta, **options: Unpack[Repeatable]
     ) -> pb.ClaimedTask:
-        """Begin work on a ready task under a lease of this duration, as `claim` does."""
+        """Start a ready task under a lease of this duration, as `claim` does."""
         request = pb.StartTaskRequest(
             task_id=task_id, lease_duration=duration(lease_duration), **repeatable(options)
         )
@@ -191,7 +191,7 @@ class Tasks:
     async def heartbeat(
         self, task_id: str, *, progress: pb.TaskProgress | None = None, lease_token: str = ""
     ) -> pb.HeartbeatTaskResponse:
-        """Say that the holder is alive, and how far it is: the lease lasts for its length again."""
+        """Report that the holder is alive, and its progress: extends the lease by its duration."""
         request = pb.HeartbeatTaskRequest(
             task_id=task_id, progress=progress, lease_token=lease_token
         )
@@ -205,7 +205,7 @@ class Tasks:
         lease_token: str = "",
         **options: Unpack[Repeatable],
     ) -> pb.Task:
-        """Give work back: the task waits again."""
+        """Release a task: it is pending again."""
         request = pb.ReleaseTaskRequest(
             task_id=task_id, reason=reason, lease_token=lease_token, **repeatable(options)
         )
@@ -221,7 +221,7 @@ class Tasks:
         lease_token: str = "",
         **options: Unpack[Repeatable],
     ) -> pb.Task:
-        """Ask an agent, by default the creator, for what the work needs (RequestTaskInput)."""
+        """Ask an agent, by default the creator, for input to the work (RequestTaskInput)."""
         request = pb.RequestTaskInputRequest(
             task_id=task_id,
             agent_id=agent_id,
@@ -241,7 +241,7 @@ class Tasks:
         acknowledge: Iterable[int] = (),
         **options: Unpack[Repeatable],
     ) -> pb.Task:
-        """Answer what was asked: the work goes on (ProvideTaskInput)."""
+        """Answer the open question of a task, so that the work goes on (ProvideTaskInput)."""
         request = pb.ProvideTaskInputRequest(
             task_id=task_id,
             text=text,
@@ -260,28 +260,27 @@ class Tasks:
         acknowledge: Iterable[int] = (),
         **options: Unpack[HolderOptions],
     ) -> pb.Task:
-        """End work well, with a result for people (`summary`) and for programs (`data`)."""
+        """Complete a task, with a result for people (`summary`) and for programs (`data`)."""
         return await self.complete_as(
             completion(task_id, summary, data=data, acknowledge=acknowledge, **options)
         )
 
     async def complete_as(self, completion: pb.CompleteTaskRequest) -> pb.Task:
-        """End work well, as a `completion` says."""
+        """Complete a task with a request that `completion` built."""
         return (await self._call(self._stub.CompleteTask, completion)).task
 
     async def complete_many(
         self, completions: Iterable[pb.CompleteTaskRequest]
     ) -> list[pb.Task | DovetailError]:
-        """End up to 1,000 tasks well in one commit, each by itself; see `completion`.
+        """Complete up to 1,000 tasks in one commit, each independently; see `completion`.
 
-        Each answer, in order, is the task in outline, without what it says at length, or the error
-        by which that one was refused.
+        Returns in order, for each, the task as an outline, or the error with which it was refused.
         """
         request = pb.BatchCompleteTasksRequest(requests=completions)
-        answer = await self._call(self._stub.BatchCompleteTasks, request)
+        response = await self._call(self._stub.BatchCompleteTasks, request)
         return [
             _refused(each.refusal) if each.HasField("refusal") else each.task
-            for each in answer.outcomes
+            for each in response.outcomes
         ]
 
     async def fail(
@@ -294,7 +293,7 @@ class Tasks:
         acknowledge: Iterable[int] = (),
         **options: Unpack[HolderOptions],
     ) -> pb.Task:
-        """End work badly, saying what went wrong; `retryable`: it may be tried again."""
+        """Fail a task with a message that says what went wrong; `retryable`: it may be retried."""
         request = pb.FailTaskRequest(
             task_id=task_id,
             failure=pb.TaskFailure(message=message, data=struct(data), retryable=retryable),
@@ -311,7 +310,7 @@ class Tasks:
         cascade: bool = False,
         **options: Unpack[ChangeOptions],
     ) -> pb.Task:
-        """Call work off; with `cascade` its sub-tasks, and theirs, too."""
+        """Cancel a task; with `cascade` also its sub-tasks, at every level."""
         request = pb.CancelTaskRequest(
             task_id=task_id, reason=reason, cascade=cascade, **repeatable(options)
         )
@@ -327,7 +326,7 @@ class Tasks:
     async def report(
         self, filter: pb.TaskFilter | None = None, *, bucket_duration: timedelta | None = None
     ) -> pb.Report:
-        """Totals, times and workload over the tasks that `list` gives for the same filter."""
+        """Return totals, times and workload over the tasks that match a filter, as in `list`."""
         request = pb.GetReportRequest(filter=filter, bucket_duration=duration(bucket_duration))
         return (await self._call(self._stub.GetReport, request)).report
 

@@ -1,4 +1,4 @@
-"""Python's values as protobuf's."""
+"""Python values as protobuf messages."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 
 def struct(data: Mapping[str, Any] | None) -> Struct | None:
-    """Structured content; None stays unset."""
+    """Structured content; None leaves the field unset."""
     if data is None:
         return None
-    made = Struct()
-    made.update(dict(data))
-    return made
+    message = Struct()
+    message.update(dict(data))
+    return message
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:
-    """A time; None stays unset. It must say its zone: a guess would be wrong somewhere."""
+    """A time; None leaves the field unset. It must have a zone: no default would be right."""
     if time is None:
         return None
     if time.tzinfo is None:
         raise ValueError(f"{time!r} has no time zone: give it one, such as datetime.UTC")
-    made = Timestamp()
-    made.FromDatetime(time)
-    return made
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
 
 
 def duration(length: timedelta | None) -> Duration | None:
-    """A length of time; None stays unset."""
+    """A duration; None leaves the field unset."""
     if length is None:
         return None
-    made = Duration()
-    made.FromTimedelta(length)
-    return made
+    message = Duration()
+    message.FromTimedelta(length)
+    return message

@@ -1,4 +1,4 @@
-"""A worker: runs a handler on many tasks at once, and claims and completes them in batches."""
+"""A worker runs a handler on several tasks at once, and claims and completes them in batches."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from dovetail.client.held import HeldTask
 from dovetail.client.tasks import Tasks
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
-MOMENT = 0.005
-"""How long a completion waits for others; not at all when there are no others to wait for."""
+BATCH_SECONDS = 0.005
+"""How long a completion waits for others; it does not wait if no other task is being worked on."""
 
-MOST_CLAIMED = 100
-MOST_COMPLETED = 1_000
-SHORTEST_IDLE = 0.1
+CLAIMED_TASKS_MAX = 100
+COMPLETED_TASKS_MAX = 1_000
+IDLE_SECONDS_MIN = 0.1
 
 Result = str | Mapping[str, Any] | None
-"""What a handler answers: a summary for people, or data for programs, or nothing."""
+"""What a handler returns: a summary for people, or data for programs, or None."""
 
 Handler = Callable[[HeldTask], Result | Awaitable[Result]]
 
@@ -38,12 +38,12 @@ log = logging.getLogger("dovetail.client")
 
 
 class WorkOptions(TypedDict, total=False):
-    """How `Agent.work` works.
+    """Options of `Agent.work`, with their defaults.
 
-    `concurrency` (1) is how many tasks at once; a thread counts until it ends, even when its task
-    is lost. `filter` and `lease_duration` (60 s) are of the claims. When the worker is cancelled
-    its handlers have `grace` seconds (0) to finish. After `idle_timeout` seconds without a task it
-    returns (default: never).
+    `concurrency` (1) is the number of tasks at once; a thread counts until it ends, even when its
+    task is lost. `filter` and `lease_duration` (60 s) apply to each claim. When the worker is
+    cancelled, handlers have `grace` seconds (0) to finish. The worker returns after `idle_timeout`
+    seconds without a task (never).
     """
 
     concurrency: int
@@ -54,7 +54,7 @@ class WorkOptions(TypedDict, total=False):
 
 
 class Worker:
-    """Works on what is ready, until it is cancelled or has long had nothing to do."""
+    """Works on ready tasks until it is cancelled, or was idle for `idle_timeout` seconds."""
 
     def __init__(self, tasks: Tasks, handler: Handler, **options: Unpack[WorkOptions]) -> None:
         """Use `Agent.work`."""
@@ -66,18 +66,18 @@ class Worker:
         self._lease_duration = options.get("lease_duration")
         self._grace = options.get("grace", 0.0)
         idle = options.get("idle_timeout")
-        self._idle_timeout = None if idle is None else max(idle, SHORTEST_IDLE)
+        self._idle_timeout = None if idle is None else max(idle, IDLE_SECONDS_MIN)
         self._handler = handler
         self._threads = ThreadPoolExecutor(self._concurrency, thread_name_prefix="dovetail-work")
         self._working: set[asyncio.Task[None]] = set()
-        self._left_behind: set[asyncio.Future[Any]] = set()
+        self._abandoned: set[asyncio.Future[Any]] = set()
         self._completions = _Completions(tasks, lambda: len(self._working))
 
     async def run(self) -> None:
-        """Work. Raises a DovetailError where the claims themselves are refused."""
+        """Work. Raises a DovetailError if a claim itself is refused."""
         try:
             while True:
-                room = await self._room()
+                room = await self._wait_for_slots()
                 options = ClaimOptions(
                     filter=self._filter, lease_duration=self._lease_duration, max_tasks=room
                 )
@@ -88,11 +88,11 @@ class Worker:
         finally:
             await self._stop()
 
-    async def _room(self) -> int:
-        """Wait until there is room for another task; for how many there is."""
-        while len(busy := self._working | self._left_behind) >= self._concurrency:
+    async def _wait_for_slots(self) -> int:
+        """Wait until another task may be claimed, and return how many may."""
+        while len(busy := self._working | self._abandoned) >= self._concurrency:
             await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
-        return min(self._concurrency - len(busy), MOST_CLAIMED)
+        return min(self._concurrency - len(busy), CLAIMED_TASKS_MAX)
 
     def _begin(self, claimed: pb.ClaimedTask) -> None:
         working = asyncio.create_task(self._work(claimed))
@@ -100,43 +100,43 @@ class Worker:
         working.add_done_callback(self._working.discard)
 
     async def _work(self, claimed: pb.ClaimedTask) -> None:
-        """Work on one task. How that went is for the task to tell; the log has the traceback."""
+        """Work on one task. Its outcome is in the task; the log has the traceback of a failure."""
         task = HeldTask(self._tasks, claimed, self._completions.add)
         try:
             async with TaskLease(task):
-                _say(task, await self._handled(task))
+                _set_result(task, await self._run_handler(task))
         except (LeaseLostError, WorkFailedError) as failure:
             log.warning("task %r: %s", task.task_id, failure)
         except Exception:
             log.exception("task %r failed", task.task_id)
 
-    async def _handled(self, task: HeldTask) -> Result:
-        """What the handler answers. One that is no coroutine runs in a thread."""
+    async def _run_handler(self, task: HeldTask) -> Result:
+        """Run the handler and return its result. One that is not a coroutine runs in a thread."""
         if _is_async(self._handler):
-            answer = self._handler(task)
+            result = self._handler(task)
         else:
-            answer = await self._in_thread(task)
-        return await answer if inspect.isawaitable(answer) else answer
+            result = await self._in_thread(task)
+        return await result if inspect.isawaitable(result) else result
 
     async def _in_thread(self, task: HeldTask) -> Result | Awaitable[Result]:
-        """What the handler answers in a thread, which goes on when this is broken off."""
+        """Run the handler in a thread, which goes on when this coroutine is cancelled."""
         loop = asyncio.get_running_loop()
         thread = loop.run_in_executor(self._threads, self._handler, task)
         try:
             await asyncio.wait((thread,))
         except asyncio.CancelledError:
-            self._leave_behind(thread)
+            self._abandon(thread)
             raise
         return thread.result()
 
-    def _leave_behind(self, thread: asyncio.Future[Any]) -> None:
-        """A task claimed now would wait for this thread, and be held from those who are free."""
-        self._left_behind.add(thread)
-        thread.add_done_callback(self._left_behind.discard)
-        thread.add_done_callback(_ignore)
+    def _abandon(self, thread: asyncio.Future[Any]) -> None:
+        """Count the thread as busy until it ends: a task claimed now would have to wait for it."""
+        self._abandoned.add(thread)
+        thread.add_done_callback(self._abandoned.discard)
+        thread.add_done_callback(_retrieve_exception)
 
     async def _stop(self) -> None:
-        """Let handlers finish for the time of grace; cancel the others, which gives back theirs."""
+        """Let handlers finish within `grace`; cancel the others, which releases their tasks."""
         try:
             if self._working and self._grace:
                 await asyncio.wait(self._working, timeout=self._grace)
@@ -144,53 +144,56 @@ class Worker:
             for working in self._working:
                 working.cancel()
             await asyncio.gather(*self._working, return_exceptions=True)
-            for thread in self._left_behind:
-                thread.cancel()  # Nobody waits for its end: the loop may be closed by then.
+            for thread in self._abandoned:
+                thread.cancel()  # Its end is not awaited: the loop may be closed by then.
             self._completions.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Completions:
-    """Completes in one call what is completed within a moment, and while a call is under way."""
+    """Sends completions in batches: those of a short moment, or of the time of the last call."""
 
     def __init__(self, tasks: Tasks, held: Callable[[], int]) -> None:
         self._tasks = tasks
         self._held = held
         self._waiting: list[tuple[pb.CompleteTaskRequest, asyncio.Future[pb.Task]]] = []
-        self._all_are_here = asyncio.Event()
+        self._all_waiting = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
 
     async def add(self, completion: pb.CompleteTaskRequest) -> pb.Task:
         """Complete a task together with others."""
-        answer: asyncio.Future[pb.Task] = asyncio.get_running_loop().create_future()
-        self._waiting.append((completion, answer))
+        completed: asyncio.Future[pb.Task] = asyncio.get_running_loop().create_future()
+        self._waiting.append((completion, completed))
         if len(self._waiting) >= self._held():
-            self._all_are_here.set()
+            self._all_waiting.set()
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send())
-        return await answer
+        return await completed
 
     def close(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         if self._sending:
             self._sending.cancel()
 
     async def _send(self) -> None:
-        """Send what waits, batch after batch."""
+        """Send the waiting completions, batch after batch."""
         while self._waiting:
             with suppress(TimeoutError):
-                async with asyncio.timeout(MOMENT):
-                    await self._all_are_here.wait()
-            self._all_are_here.clear()
-            batch, self._waiting = self._waiting[:MOST_COMPLETED], self._waiting[MOST_COMPLETED:]
+                async with asyncio.timeout(BATCH_SECONDS):
+                    await self._all_waiting.wait()
+            self._all_waiting.clear()
+            batch, self._waiting = (
+                self._waiting[:COMPLETED_TASKS_MAX],
+                self._waiting[COMPLETED_TASKS_MAX:],
+            )
             outcomes = await self._outcomes([completion for completion, _ in batch])
-            for (_, answer), outcome in zip(batch, outcomes, strict=True):
-                _settle(answer, outcome)
+            for (_, completed), outcome in zip(batch, outcomes, strict=True):
+                _resolve(completed, outcome)
 
     async def _outcomes(
         self, completions: list[pb.CompleteTaskRequest]
     ) -> list[pb.Task | DovetailError]:
-        """What became of each. Where the whole is refused, for one or for its size, one by one."""
+        """The outcome of each. If one of them, or their size, fails the batch, send one by one."""
         try:
             return await self._tasks.complete_many(completions)
         except (InvalidArgumentError, ResourceExhaustedError) as refusal:
@@ -201,17 +204,17 @@ class _Completions:
             return [error] * len(completions)
 
 
-def _settle(answer: asyncio.Future[pb.Task], outcome: pb.Task | DovetailError) -> None:
-    if answer.done():
-        return  # Nobody waits for it any more.
+def _resolve(completed: asyncio.Future[pb.Task], outcome: pb.Task | DovetailError) -> None:
+    if completed.done():
+        return  # Its caller was cancelled.
     if isinstance(outcome, DovetailError):
-        answer.set_exception(outcome)
+        completed.set_exception(outcome)
     else:
-        answer.set_result(outcome)
+        completed.set_result(outcome)
 
 
-def _ignore(thread: asyncio.Future[Any]) -> None:
-    """What it raises is of no use; a future is to be asked all the same."""
+def _retrieve_exception(thread: asyncio.Future[Any]) -> None:
+    """Mark the exception as seen, or asyncio logs that it was never retrieved."""
     if not thread.cancelled():
         thread.exception()
 
@@ -221,11 +224,11 @@ def _is_async(handler: Handler) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(called)
 
 
-def _say(task: HeldTask, answer: Result) -> None:
-    if isinstance(answer, str):
-        task.result(answer)
-    elif isinstance(answer, Mapping):
-        task.result(data=answer)
-    elif answer is not None:
-        kind = type(answer).__name__
-        raise TypeError(f"a handler answers a str, a Mapping or None, not {kind}")
+def _set_result(task: HeldTask, result: Result) -> None:
+    if isinstance(result, str):
+        task.result(result)
+    elif isinstance(result, Mapping):
+        task.result(data=result)
+    elif result is not None:
+        kind = type(result).__name__
+        raise TypeError(f"a handler must return a str, a Mapping or None, not {kind}")
