@@ -21,9 +21,10 @@ from dovetail.server.store.tables import (
     reports,
     tasks,
 )
+from dovetail.server.store.tables.deliveries import DeliveryState
 from dovetail.server.store.tables.inboxes import PageRequest
-from dovetail.server.store.tables.messages import Message, MessageFilter
-from dovetail.server.store.tables.tasks import TaskFilter
+from dovetail.server.store.tables.messages import Importance, Message, MessageFilter, MessageKind
+from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
 from store.opened import TEAM, migrated
 
@@ -82,7 +83,7 @@ def message_page(filter: MessageFilter, recipient_id: str = "") -> messages.List
     return messages.ListRequest(
         party_id="",
         recipient_id=recipient_id,
-        states=(1,) if recipient_id else (),
+        states=(DeliveryState.UNACKNOWLEDGED,) if recipient_id else (),
         filter=filter,
         newest_first=False,
         after=7,
@@ -104,11 +105,11 @@ MESSAGE = Message(
     thread_id="m1",
     in_reply_to="",
     task_id="",
-    kind=1,
+    kind=MessageKind.MESSAGE,
     create_time=0,
     content=messages.Content(),
 )
-FILTER = MessageFilter(sender_ids=["alice"], minimum_importance=2)
+FILTER = MessageFilter(sender_ids=["alice"], minimum_importance=Importance.NORMAL)
 
 HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
     "a page of an inbox": (
@@ -172,7 +173,7 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
         "tasks_assignee_order",
     ),
     "the tasks in a state": (
-        lambda t: tasks.page(t, TEAM, task_page(TaskFilter(states=[1]))),
+        lambda t: tasks.page(t, TEAM, task_page(TaskFilter(states=[TaskState.PENDING]))),
         "tasks_state",
     ),
     "the workload of an assignee": (

@@ -10,7 +10,9 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
@@ -19,7 +21,7 @@ from messaging.talk import known
 from support.pair import Pair, bad_fields, error_info
 from wire.bad_fields import TABLES
 from wire.calling import error_of, everything
-from wire.requests import BACKWARDS, CHANGES, Row, create, send, tasks
+from wire.requests import BACKWARDS, CHANGES, Row, create, send, struct, tasks
 
 
 def matches(found: list[str], field: str) -> bool:
@@ -100,9 +102,38 @@ SEVERAL: tuple[tuple[str, Message, set[str]], ...] = (
         {"agent_id", "sequences[0]", "through_sequence"},
     ),
     (
+        "ReceiveMessages",
+        m.ReceiveMessagesRequest(agent_id=" x", max_messages=-5, max_wait=Duration(nanos=1)),
+        {"agent_id", "max_messages", "max_wait"},
+    ),
+    (
         "CreateTask",
         create(title="", task_id=" ", description="\0", notify=99),
         {"title", "task_id", "description", "notify"},
+    ),
+    (  # Of every kind: text, a time, a duration, structured content, a number.
+        "CreateTask",
+        create(
+            title="",
+            due_time=Timestamp(nanos=-1),
+            initial_backoff=Duration(nanos=1),
+            input=struct(float("nan")),
+            max_attempts=-1,
+        ),
+        {"title", "due_time.nanos", "initial_backoff", "input", "max_attempts"},
+    ),
+    (
+        "ClaimTask",
+        t.ClaimTaskRequest(
+            max_wait=Duration(seconds=-1),
+            lease_duration=Duration(nanos=1),
+            max_tasks=101,
+            filter=t.TaskFilter(unassigned=True, end_time=BACKWARDS),
+        ),
+        {
+            *("max_wait", "lease_duration", "max_tasks"),
+            *("filter.unassigned", "filter.end_time.end_time"),
+        },
     ),
     (
         "ListTasks",

@@ -127,8 +127,9 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
 
 def _tasks(store: Store, config: ServerConfig) -> Service:
     shortest = round(config.shortest_lease_seconds * MICROS)
-    claims, monitor = Claims(store, shortest), LeaseMonitor(store)
-    servicer = TaskServicer(Lifecycle(store), Work(store, shortest), claims, Reports(store))
+    work, monitor = Work(store), LeaseMonitor(store)
+    claims = Claims(store, work.release)
+    servicer = TaskServicer(Lifecycle(store), work, claims, Reports(store), shortest)
 
     def register(server: grpc.aio.Server) -> None:
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)

@@ -34,24 +34,23 @@ class Draft:
     description: str
     lifetime: int | None
 
-    def check(self) -> None:
-        """Refuse what does not fit together."""
-        with Checks() as check:
-            check.optional_id("team_id", self.team_id)
-            check.optional_id("agent_id", self.agent_id)
-            check.enum("role", self.role, Role)
-            check.text("description", self.description, DESCRIPTION_CHARACTERS_MAX)
-            _check_lifetime(check, self.lifetime)
-            if not self.role:
-                check.refuse("role", "must be set: AGENT, OPERATOR, OBSERVER or ADMIN")
-            elif self.role == Role.ADMIN:
-                for field, given in (("team_id", self.team_id), ("agent_id", self.agent_id)):
-                    if given:
-                        check.refuse(field, "must be empty for ADMIN, which is of no team")
-            elif not self.team_id:
-                check.refuse("team_id", "must be set, but for ADMIN")
-            if self.role == Role.AGENT and not self.agent_id:
-                check.refuse("agent_id", "must be set for AGENT")
+    def check(self, check: Checks) -> None:
+        """Record what is wrong, and what does not fit together."""
+        check.optional_id("team_id", self.team_id)
+        check.optional_id("agent_id", self.agent_id)
+        check.enum("role", self.role, Role.AGENT)
+        check.text("description", self.description, DESCRIPTION_CHARACTERS_MAX)
+        _check_lifetime(check, self.lifetime)
+        if not self.role:
+            check.refuse("role", "must be set: AGENT, OPERATOR, OBSERVER or ADMIN")
+        elif self.role == Role.ADMIN:
+            for field, given in (("team_id", self.team_id), ("agent_id", self.agent_id)):
+                if given:
+                    check.refuse(field, "must be empty for ADMIN, which is of no team")
+        elif not self.team_id:
+            check.refuse("team_id", "must be set, but for ADMIN")
+        if self.role == Role.AGENT and not self.agent_id:
+            check.refuse("agent_id", "must be set for AGENT")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +73,6 @@ class Credentials:
 
     async def create(self, caller: Caller, draft: Draft) -> tuple[Credential, str]:
         """A new credential and its token."""
-        draft.check()
         token = new_token()
 
         def unit(transaction: Transaction) -> Credential:
@@ -99,7 +97,7 @@ class Credentials:
         with Checks() as check:
             check.optional_id("team_id", listing.team_id)
             check.optional_id("agent_id", listing.agent_id)
-            check.enum("role", listing.role, Role)
+            check.enum("role", listing.role, Role.AGENT)
             after = paging.after_number(check)
         asked = ListRequest(
             team_id=listing.team_id,
@@ -117,11 +115,6 @@ class Credentials:
         self, caller: Caller, credential_id: str, grace: int, lifetime: int | None
     ) -> tuple[Credential, str]:
         """Another credential in the place of one, which lives on for `grace`; and its token."""
-        with Checks() as check:
-            check.id("credential_id", credential_id)
-            _check_lifetime(check, lifetime)
-            if not 0 <= grace <= GRACE_MICROS_MAX:
-                check.refuse("grace", f"must be 0 to 30 days, is {grace / MICROS:g} s")
         token = new_token()
 
         def unit(transaction: Transaction) -> Credential:
@@ -203,6 +196,14 @@ class Credentials:
 
 def _has_admin(snapshot: Snapshot) -> bool:
     return credentials.any_admin(snapshot, clock.now())
+
+
+def check_rotation(check: Checks, credential_id: str, grace: int, lifetime: int | None) -> None:
+    """Record what is wrong with a rotation; both durations are in microseconds."""
+    check.id("credential_id", credential_id)
+    _check_lifetime(check, lifetime)
+    if not 0 <= grace <= GRACE_MICROS_MAX:
+        check.refuse("grace", f"must be 0 to 30 days, is {grace / MICROS:g} s")
 
 
 def _check_lifetime(check: Checks, lifetime: int | None) -> None:

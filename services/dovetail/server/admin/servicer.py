@@ -7,15 +7,16 @@ from grpc.aio import ServicerContext
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc as pb_grpc
 from dovetail.server.access.caller import current_caller
-from dovetail.server.admin.credentials import Credentials, Draft, Listing
+from dovetail.server.admin.credentials import Credentials, Draft, Listing, check_rotation
 from dovetail.server.admin.teams import Teams
 from dovetail.server.edge.convert import (
-    duration_micros,
     optional_timestamp,
     page_fingerprint,
+    read_duration,
     timestamp,
 )
 from dovetail.server.edge.paging import Paging
+from dovetail.server.edge.validation import Checks
 from dovetail.server.store.tables.credentials import Credential, Team
 
 Context = ServicerContext[object, object]
@@ -47,13 +48,15 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
         self, request: pb.CreateCredentialRequest, context: Context
     ) -> pb.CreateCredentialResponse:
         """Make a credential."""
-        draft = Draft(
-            team_id=request.team_id,
-            agent_id=request.agent_id,
-            role=request.role,
-            description=request.description,
-            lifetime=_lifetime(request),
-        )
+        with Checks() as check:
+            draft = Draft(
+                team_id=request.team_id,
+                agent_id=request.agent_id,
+                role=request.role,
+                description=request.description,
+                lifetime=read_duration(check, "lifetime", request, "lifetime"),
+            )
+            draft.check(check)
         credential, token = await self._credentials.create(current_caller.get(), draft)
         return pb.CreateCredentialResponse(credential=_credential(credential), token=token)
 
@@ -74,9 +77,12 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
         self, request: pb.RotateCredentialRequest, context: Context
     ) -> pb.RotateCredentialResponse:
         """Put another credential in the place of one."""
-        grace = duration_micros("grace", request.grace)
+        with Checks() as check:
+            grace = read_duration(check, "grace", request, "grace") or 0
+            lifetime = read_duration(check, "lifetime", request, "lifetime")
+            check_rotation(check, request.credential_id, grace, lifetime)
         credential, token = await self._credentials.rotate(
-            current_caller.get(), request.credential_id, grace, _lifetime(request)
+            current_caller.get(), request.credential_id, grace, lifetime
         )
         return pb.RotateCredentialResponse(credential=_credential(credential), token=token)
 
@@ -94,11 +100,6 @@ def _paging(request: pb.ListTeamsRequest | pb.ListCredentialsRequest) -> Paging:
         page_token=request.page_token,
         binding=page_fingerprint("", request),
     )
-
-
-def _lifetime(request: pb.CreateCredentialRequest | pb.RotateCredentialRequest) -> int | None:
-    given = request.HasField("lifetime")
-    return duration_micros("lifetime", request.lifetime) if given else None
 
 
 def _team(team: Team) -> pb.Team:

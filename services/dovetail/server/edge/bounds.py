@@ -15,7 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
-from dovetail.server.edge.validation import LABELS, Checks
+from dovetail.server.edge.validation import LABELS_MAX, Checks
 
 ELEMENTS_MAX = 120_000
 """Elements of all lists and maps of one request: 1,000 tasks with 100 dependencies each fit."""
@@ -33,17 +33,17 @@ _MESSAGING, _TASKS = "dovetail.messaging.v1.", "dovetail.tasks.v1."
 
 # Every list and map that a request can hold; a test compares this with the protos.
 MAXIMA: dict[str, int] = {
-    f"{_MESSAGING}RegisterAgentRequest.labels": LABELS,
-    f"{_MESSAGING}ListAgentsRequest.labels": LABELS,
+    f"{_MESSAGING}RegisterAgentRequest.labels": LABELS_MAX,
+    f"{_MESSAGING}ListAgentsRequest.labels": LABELS_MAX,
     f"{_MESSAGING}SendMessageRequest.recipient_ids": 1_000,
-    f"{_MESSAGING}SendMessageRequest.labels": LABELS,
+    f"{_MESSAGING}SendMessageRequest.labels": LABELS_MAX,
     f"{_MESSAGING}MessageFilter.sender_ids": 1_000,
     f"{_MESSAGING}MessageFilter.kinds": 1_000,
-    f"{_MESSAGING}MessageFilter.labels": LABELS,
+    f"{_MESSAGING}MessageFilter.labels": LABELS_MAX,
     f"{_MESSAGING}ReceiveMessagesRequest.acknowledge_sequences": 1_000,
     f"{_MESSAGING}AcknowledgeMessagesRequest.sequences": 1_000,
     f"{_MESSAGING}ListMessagesRequest.states": 1_000,
-    f"{_TASKS}CreateTaskRequest.labels": LABELS,
+    f"{_TASKS}CreateTaskRequest.labels": LABELS_MAX,
     f"{_TASKS}CreateTaskRequest.acknowledge_sequences": 1_000,
     f"{_TASKS}CreateTaskRequest.depends_on": 100,
     f"{_TASKS}BatchCreateTasksRequest.requests": 1_000,
@@ -51,8 +51,8 @@ MAXIMA: dict[str, int] = {
     f"{_TASKS}TaskFilter.states": 1_000,
     f"{_TASKS}TaskFilter.assignee_ids": 1_000,
     f"{_TASKS}TaskFilter.creator_ids": 1_000,
-    f"{_TASKS}TaskFilter.labels": LABELS,
-    f"{_TASKS}Task.labels": LABELS,
+    f"{_TASKS}TaskFilter.labels": LABELS_MAX,
+    f"{_TASKS}Task.labels": LABELS_MAX,
     f"{_TASKS}Task.depends_on": 100,
     f"{_TASKS}ProvideTaskInputRequest.acknowledge_sequences": 1_000,
     f"{_TASKS}CompleteTaskRequest.acknowledge_sequences": 1_000,
@@ -88,7 +88,7 @@ class _Count:
                 continue
             elements = getattr(message, name)
             self.elements += len(elements)
-            if not self._check.many(f"{prefix}{name}", elements, most) or not deep:
+            if not self._check.at_most(f"{prefix}{name}", elements, most) or not deep:
                 continue
             for index, element in enumerate(elements):
                 self.look_into(element, f"{prefix}{name}[{index}].")

@@ -27,32 +27,60 @@ MICROS = 1_000_000
 EARLIEST_SECONDS = -62_135_596_800  # 0001-01-01
 LATEST_SECONDS = 253_402_300_799  # 9999-12-31
 # Protobuf reads 100 levels, of which an object takes three; answers hold it deeper than requests.
-MOST_LEVELS = 30
+LEVELS_MAX = 30
 LIGHT = 4_096
 """Structured content up to this size is converted at once, larger in a thread."""
 
 T = TypeVar("T")
 
 
-def timestamp_micros(field: str, time: Timestamp) -> int:
-    """A time in microseconds since 1970 UTC; what lies below a microsecond is cut off."""
-    with Checks() as check:
-        check.number(f"{field}.seconds", time.seconds, EARLIEST_SECONDS, LATEST_SECONDS)
-        check.number(f"{field}.nanos", time.nanos, 0, 999_999_999)
+def read_timestamp(check: Checks, field: str, message: Message, name: str) -> int | None:
+    """A Timestamp of a message in microseconds since 1970 UTC, cut to them; None where unset."""
+    if not message.HasField(name):
+        return None
+    time: Timestamp = getattr(message, name)
+    check.number(f"{field}.seconds", time.seconds, EARLIEST_SECONDS, LATEST_SECONDS)
+    check.number(f"{field}.nanos", time.nanos, 0, 999_999_999)
     return time.seconds * MICROS + time.nanos // 1_000
 
 
-def time_range(field: str, times: types_pb2.TimeRange) -> TimeRange:
+def read_time_range(check: Checks, field: str, times: types_pb2.TimeRange) -> TimeRange:
     """A span of time."""
-    return TimeRange(
-        start=optional_timestamp_micros(f"{field}.start_time", times, "start_time"),
-        end=optional_timestamp_micros(f"{field}.end_time", times, "end_time"),
+    read = TimeRange(
+        start=read_timestamp(check, f"{field}.start_time", times, "start_time"),
+        end=read_timestamp(check, f"{field}.end_time", times, "end_time"),
     )
+    check.time_range(field, read)
+    return read
 
 
-def optional_timestamp_micros(field: str, message: Message, name: str) -> int | None:
-    """A Timestamp of a message in microseconds; None where it is unset."""
-    return timestamp_micros(field, getattr(message, name)) if message.HasField(name) else None
+def read_duration(check: Checks, field: str, message: Message, name: str) -> int | None:
+    """A Duration of a message in microseconds, which must be whole; None where unset."""
+    if not message.HasField(name):
+        return None
+    duration: Duration = getattr(message, name)
+    micros, rest = divmod(duration.nanos, 1_000)
+    if rest:
+        check.refuse(field, "must be whole microseconds")
+    return duration.seconds * MICROS + micros
+
+
+def read_struct(check: Checks, field: str, message: Message, name: str) -> str | None:
+    """Structured content of a message as JSON text; None where unset.
+
+    Numbers that JSON cannot express are refused, and content that is nested too deeply.
+    """
+    if not message.HasField(name):
+        return None
+    content: object = None
+    try:
+        content = json_format.MessageToDict(getattr(message, name))
+    except (ValueError, json_format.Error) as error:
+        check.refuse(field, f"must be expressible in JSON: {error}")
+    levels = _levels(content)
+    if levels > LEVELS_MAX:
+        check.refuse(field, f"must be nested at most {LEVELS_MAX} levels deep, is {levels}")
+    return json.dumps(content, ensure_ascii=False)
 
 
 def receipt_message(receipt: Receipt) -> types_pb2.Receipt:
@@ -76,34 +104,11 @@ def optional_timestamp(value: int | None) -> Timestamp | None:
     return None if value is None else timestamp(value)
 
 
-def duration_micros(field: str, length: Duration) -> int:
-    """A length of time in microseconds; one that is not whole is refused."""
-    whole, rest = divmod(length.nanos, 1_000)
-    with Checks() as check:
-        if rest:
-            check.refuse(field, "must be whole microseconds")
-    return length.seconds * MICROS + whole
-
-
 def optional_duration(value: int | None) -> Duration | None:
     """A length of time of microseconds, or unset."""
     if value is None:
         return None
     return Duration(seconds=value // MICROS, nanos=value % MICROS * 1_000)
-
-
-def struct_json(field: str, value: Struct) -> str:
-    """Structured content as JSON text. Numbers that JSON cannot say are refused."""
-    content: object = None
-    with Checks() as check:
-        try:
-            content = json_format.MessageToDict(value)
-        except (ValueError, json_format.Error) as error:
-            check.refuse(field, f"must be sayable in JSON: {error}")
-        levels = _levels(content)
-        if levels > MOST_LEVELS:
-            check.refuse(field, f"must be nested at most {MOST_LEVELS} levels deep, is {levels}")
-    return json.dumps(content, ensure_ascii=False)
 
 
 def _levels(content: object) -> int:

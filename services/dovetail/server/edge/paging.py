@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from dovetail.server.edge.validation import LARGEST_PAGE, PAGE_SIZE, Checks, id_fault
+from dovetail.server.edge.validation import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Checks, id_fault
 
 PAGE_BYTES = 1024 * 1024
 # The longest id, of 128 characters of four bytes each, escaped, in base64.
@@ -37,7 +37,7 @@ class Paging:
     @property
     def most(self) -> int:
         """How many items the page may have."""
-        return min(self.page_size or PAGE_SIZE, LARGEST_PAGE)
+        return min(self.page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
 
     def after_id(self, check: Checks) -> str:
         """The last id of the page before, empty for the first page. Records what is wrong."""

@@ -6,18 +6,21 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from typing import TypeVar
 
 from dovetail.server.errors import FieldViolation, InvalidArgumentError, Reason
 from dovetail.server.store.filters import TimeRange
 
-ID_CHARACTERS = 128
-LABELS = 16
+E = TypeVar("E", bound=IntEnum)
+
+ID_CHARACTERS_MAX = 128
+LABELS_MAX = 16
 LABEL_KEY_CHARACTERS = 64
 LABEL_VALUE_CHARACTERS = 256
 MESSAGE_BYTES = 1024 * 1024
-PAGE_SIZE = 50
-LARGEST_PAGE = 1_000
-MOST_IN_FILTER = 1_000
+PAGE_SIZE_DEFAULT = 50
+PAGE_SIZE_MAX = 1_000
+FILTER_ENTRIES_MAX = 1_000
 SHOWN_CHARACTERS = 60
 VIOLATIONS_MAX = 10
 
@@ -31,8 +34,8 @@ def shown(value: object) -> str:
 
 def id_fault(value: str) -> str | None:
     """What is wrong with an id, or None: 1 to 128 printable characters in NFC, no outer spaces."""
-    if not 1 <= len(value) <= ID_CHARACTERS:
-        return f"must have 1 to {ID_CHARACTERS} characters, has {len(value)}"
+    if not 1 <= len(value) <= ID_CHARACTERS_MAX:
+        return f"must have 1 to {ID_CHARACTERS_MAX} characters, has {len(value)}"
     if not value.isprintable():
         return f"{shown(value)} must have printable characters only"
     if value != value.strip():
@@ -88,15 +91,15 @@ class Checks:
         if value:
             self.id(field, value)
 
-    def many(self, field: str, values: Sequence[object], most: int) -> bool:
+    def at_most(self, field: str, values: Sequence[object], most: int) -> bool:
         """A list of bounded length; False when it is too long to look into."""
         if len(values) > most:
             self.refuse(field, f"must have at most {most:,} entries, has {len(values):,}")
         return len(values) <= most
 
-    def ids(self, field: str, values: Sequence[str], most: int = MOST_IN_FILTER) -> None:
+    def ids(self, field: str, values: Sequence[str], most: int = FILTER_ENTRIES_MAX) -> None:
         """A list of ids."""
-        if not self.many(field, values, most):
+        if not self.at_most(field, values, most):
             return
         for index, value in enumerate(values):
             self.id(f"{field}[{index}]", value)
@@ -110,7 +113,7 @@ class Checks:
         elif "\0" in value:
             self.refuse(field, "must not contain NUL characters")
 
-    def content(self, field: str, value: str, most_bytes: int) -> None:
+    def text_bytes(self, field: str, value: str, most_bytes: int) -> None:
         """Text of any shape, of a bounded size, without NUL characters."""
         size = len(value.encode())
         if size > most_bytes:
@@ -123,25 +126,31 @@ class Checks:
         if not least <= value <= most:
             self.refuse(field, f"must be {least:,} to {most:,}, is {value:,}")
 
-    def enum(self, field: str, value: int, kind: type[IntEnum]) -> None:
-        """A number that the enum knows; 0 is for the caller to judge."""
-        if value and value not in kind.__members__.values():
+    def enum(self, field: str, value: int, default: E) -> E:
+        """The member of an enum with this number; the default for 0 and for an unknown number."""
+        kind = type(default)
+        if value in kind.__members__.values():
+            return kind(value)
+        if value:
             names = ", ".join(f"{member.name} ({member.value})" for member in kind)
             self.refuse(field, f"{value} is not one of {names}")
+        return default
 
-    def enums(self, field: str, values: Sequence[int], kind: type[IntEnum]) -> None:
-        """A list of enum numbers, in which 0 has no meaning."""
-        if not self.many(field, values, MOST_IN_FILTER):
-            return
+    def enums(self, field: str, values: Sequence[int], kind: type[E]) -> list[E]:
+        """The members of an enum with these numbers, of which none may be 0."""
+        if not self.at_most(field, values, FILTER_ENTRIES_MAX):
+            return []
+        found: list[E] = []
         for index, value in enumerate(values):
             if value == 0:
                 self.refuse(f"{field}[{index}]", "must not be UNSPECIFIED")
-            self.enum(f"{field}[{index}]", value, kind)
+            found.append(self.enum(f"{field}[{index}]", value, next(iter(kind))))
+        return found
 
     def labels(self, field: str, labels: Mapping[str, str]) -> None:
         """At most 16 labels of printable text."""
-        if len(labels) > LABELS:
-            self.refuse(field, f"must have at most {LABELS} entries, has {len(labels):,}")
+        if len(labels) > LABELS_MAX:
+            self.refuse(field, f"must have at most {LABELS_MAX} entries, has {len(labels):,}")
             return
         for key, value in labels.items():
             if not 1 <= len(key) <= LABEL_KEY_CHARACTERS or not key.isprintable():

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Paging
-from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import ResourceExhaustedError
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents
 from dovetail.server.store.tables.agents import Agent
 from dovetail.server.store.transaction import Transaction
-
-DISPLAY_NAME_CHARACTERS = 256
 
 
 class Directory:
@@ -29,10 +26,6 @@ class Directory:
     ) -> tuple[Agent, bool]:
         """The agent, and whether it was created by this call."""
         agent_id = agent_id or caller.require_agent("registering without an agent_id")
-        with Checks() as check:
-            check.id("agent_id", agent_id)
-            check.text("display_name", display_name, DISPLAY_NAME_CHARACTERS)
-            check.labels("labels", labels)
         caller.require_own(f"agent {agent_id!r}", agent_id)
 
         def unit(transaction: Transaction) -> tuple[Agent, bool]:
@@ -48,13 +41,11 @@ class Directory:
     async def get(self, caller: Caller, agent_id: str) -> Agent:
         """One agent."""
         agent_id = agent_id or caller.require_agent("a request without an agent_id")
-        with Checks() as check:
-            check.id("agent_id", agent_id)
         return await self._store.read(
             caller.team_id, lambda s: agents.get(s, caller.team_id, agent_id)
         )
 
-    async def opened(self, caller: Caller, agent_id: str) -> Agent:
+    async def open_inbox(self, caller: Caller, agent_id: str) -> Agent:
         """The agent whose inbox is opened. The caller's own is registered, if the disk allows."""
         caller.require_own(f"the inbox of {agent_id!r}", agent_id)
         team_id = caller.team_id
@@ -64,15 +55,12 @@ class Directory:
         return await self._store.read(team_id, lambda s: agents.get(s, team_id, agent_id))
 
     async def page(
-        self, caller: Caller, labels: Mapping[str, str], paging: Paging
+        self, caller: Caller, labels: Mapping[str, str], after: str, paging: Paging
     ) -> tuple[list[Agent], str]:
-        """A page of agents in order of id, and the token of the next."""
-        with Checks() as check:
-            check.labels("labels", labels)
-            after = paging.after_id(check)
-        asked = agents.ListRequest(
+        """A page of agents in order of id, after one, and the token of the next."""
+        request = agents.ListRequest(
             labels=labels, after=after, most=paging.most, most_bytes=PAGE_BYTES
         )
         look = self._store.scan if labels else self._store.read
-        page, after = await look(caller.team_id, lambda s: agents.page(s, caller.team_id, asked))
+        page, after = await look(caller.team_id, lambda s: agents.page(s, caller.team_id, request))
         return page, paging.next_token(after)

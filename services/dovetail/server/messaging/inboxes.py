@@ -17,7 +17,6 @@ from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
 from dovetail.server.store.tables.messages import (
     SHOWN_RECIPIENTS_MAX,
     Content,
-    Importance,
     Message,
     MessageFilter,
     MessageKind,
@@ -27,11 +26,7 @@ from dovetail.server.store.tables.messages import (
 )
 from dovetail.server.store.transaction import Snapshot, Transaction
 
-MOST_RECIPIENTS = 1_000
-MOST_SEQUENCES = 1_000
 ACKNOWLEDGED_MAX = 1_000
-SUBJECT_CHARACTERS = 512
-LARGEST_SEQUENCE = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,15 +44,11 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Acknowledgement:
-    """Which deliveries of an inbox are acknowledged: these, and all through one.
-
-    `prefix` is what the names of its fields begin with in the request that it came from.
-    """
+    """Which deliveries of an inbox are acknowledged: these, and all through one."""
 
     agent_id: str
     sequences: Sequence[int]
     through_sequence: int
-    prefix: str = ""
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """The sequences as runs without gaps, and then the rest through one."""
@@ -71,9 +62,10 @@ class MessageQuery:
     """Which messages to list."""
 
     recipient_id: str
-    states: Sequence[int]
+    states: Sequence[DeliveryState]
     filter: MessageFilter
-    order: int
+    order: Order
+    after: int | None
 
 
 Record = tuple[Message, Sequence[Receipt]]
@@ -86,25 +78,24 @@ class Inboxes:
         """Keep messages in `store`."""
         self._store = store
 
-    async def send(self, caller: Caller, draft: OutgoingMessage) -> Sent:
+    async def send(self, caller: Caller, outgoing: OutgoingMessage) -> Sent:
         """Write one message and a delivery for each recipient, in one commit."""
         sender_id = caller.require_agent("sending")
-        _check_draft(draft)
-        recipient_ids = tuple(dict.fromkeys(draft.recipient_ids))
+        recipient_ids = tuple(dict.fromkeys(outgoing.recipient_ids))
 
         def unit(transaction: Transaction) -> Sent:
-            if draft.repeat:
-                earlier = _earlier(transaction, caller, draft.repeat)
+            if outgoing.repeat:
+                earlier = _find_repeat(transaction, caller, outgoing.repeat)
                 if earlier:
                     return earlier
             others = [agent_id for agent_id in recipient_ids if agent_id != sender_id]
             last_sequences = agents.require(transaction, caller.team_id, others)
-            thread_id = _thread(transaction, caller, draft)
-            if draft.task_id and not tasks.exists(transaction, caller.team_id, draft.task_id):
+            thread_id = _thread(transaction, caller, outgoing)
+            if outgoing.task_id and not tasks.exists(transaction, caller.team_id, outgoing.task_id):
                 raise NotFoundError(
                     Reason.TASK_NOT_FOUND,
-                    f"task_id: no task {draft.task_id!r}",
-                    metadata={"task_id": draft.task_id},
+                    f"task_id: no task {outgoing.task_id!r}",
+                    metadata={"task_id": outgoing.task_id},
                 )
             agents.touch(transaction, caller.team_id, sender_id)
             if len(others) < len(recipient_ids):
@@ -114,12 +105,12 @@ class Inboxes:
                 sender_id=sender_id,
                 recipient_ids=recipient_ids,
                 kind=MessageKind.MESSAGE,
-                content=draft.content,
-                size=draft.size,
+                content=outgoing.content,
+                size=outgoing.size,
                 thread_id=thread_id,
-                in_reply_to=draft.in_reply_to,
-                task_id=draft.task_id,
-                repeat=draft.repeat,
+                in_reply_to=outgoing.in_reply_to,
+                task_id=outgoing.task_id,
+                repeat=outgoing.repeat,
             )
             return messages.append(transaction, caller.team_id, new, last_sequences)
 
@@ -131,7 +122,6 @@ class Inboxes:
         Very many are acknowledged in bites, so that nobody waits long for the one writer.
         """
         agent_id = wanted.agent_id or caller.require_agent("a request without an agent_id")
-        _check_acknowledgement(agent_id, wanted)
         caller.require_own(f"the inbox of {agent_id!r}", agent_id)
 
         def bite(transaction: Transaction) -> tuple[int, int]:
@@ -157,8 +147,6 @@ class Inboxes:
 
     async def get(self, caller: Caller, message_id: str) -> Record:
         """One message with its receipts."""
-        with Checks() as check:
-            check.id("message_id", message_id)
 
         def query(snapshot: Snapshot) -> Record:
             message = _readable(snapshot, caller, message_id)
@@ -168,12 +156,12 @@ class Inboxes:
         return await self._store.read(caller.team_id, query)
 
     async def receipts(
-        self, caller: Caller, message_id: str, paging: Paging
+        self, caller: Caller, message_id: str, first: int, paging: Paging
     ) -> tuple[Sequence[Receipt], str]:
-        """A page of the receipts of one message, and the token of the next."""
-        with Checks() as check:
-            check.id("message_id", message_id)
-            first = paging.after_number(check) or 0
+        """A page of the receipts of one message, from its recipient `first` on, and the next token.
+
+        The token of a page is how many recipients come before it.
+        """
 
         def query(snapshot: Snapshot) -> tuple[Sequence[Receipt], str]:
             message = _readable(snapshot, caller, message_id)
@@ -189,33 +177,27 @@ class Inboxes:
         return await self._store.read(caller.team_id, query)
 
     async def page(
-        self, caller: Caller, listing: MessageQuery, paging: Paging
+        self, caller: Caller, message_query: MessageQuery, paging: Paging
     ) -> tuple[list[Record], str]:
         """A page of messages with their receipts, and the token of the next."""
-        with Checks() as check:
-            check.optional_id("recipient_id", listing.recipient_id)
-            check.enums("states", listing.states, DeliveryState)
-            check_filter(check, listing.filter)
-            check.enum("order", listing.order, Order)
-            after = paging.after_number(check)
-        own = listing.recipient_id
+        own = message_query.recipient_id
         if own:
             caller.require_own(f"the inbox of {own!r}", own)
-        asked = messages.ListRequest(
+        request = messages.ListRequest(
             party_id="" if own or caller.reaches() else caller.agent_id,
-            recipient_id=listing.recipient_id,
-            states=listing.states,
-            filter=listing.filter,
-            newest_first=listing.order == Order.NEWEST_FIRST,
-            after=after,
+            recipient_id=message_query.recipient_id,
+            states=message_query.states,
+            filter=message_query.filter,
+            newest_first=message_query.order == Order.NEWEST_FIRST,
+            after=message_query.after,
             most=paging.most,
             most_bytes=PAGE_BYTES,
         )
 
         def query(snapshot: Snapshot) -> tuple[list[Record], str]:
-            if listing.recipient_id:
-                agents.require(snapshot, caller.team_id, [listing.recipient_id])
-            found, after = messages.page(snapshot, caller.team_id, asked)
+            if message_query.recipient_id:
+                agents.require(snapshot, caller.team_id, [message_query.recipient_id])
+            found, after = messages.page(snapshot, caller.team_id, request)
             shown = {each.number: _shown_to(caller, each) for each in found}
             receipts = deliveries.receipts_of(snapshot, caller.team_id, shown)
             records: list[Record] = [(each, receipts[each.number]) for each in found]
@@ -224,52 +206,7 @@ class Inboxes:
         return await self._store.scan(caller.team_id, query)
 
 
-def check_filter(check: Checks, filter: MessageFilter) -> None:
-    """Record what is wrong with a filter."""
-    check.ids("filter.sender_ids", filter.sender_ids)
-    check.optional_id("filter.thread_id", filter.thread_id)
-    check.optional_id("filter.task_id", filter.task_id)
-    check.enums("filter.kinds", filter.kinds, MessageKind)
-    check.enum("filter.minimum_importance", filter.minimum_importance, Importance)
-    check.labels("filter.labels", filter.labels)
-    check.time_range("filter.create_time", filter.create_time)
-
-
-def _check_draft(draft: OutgoingMessage) -> None:
-    with Checks() as check:
-        count = len(draft.recipient_ids)
-        if not 1 <= count <= MOST_RECIPIENTS:
-            check.refuse("recipient_ids", f"must have 1 to {MOST_RECIPIENTS:,} ids, has {count:,}")
-        else:
-            check.ids("recipient_ids", draft.recipient_ids, MOST_RECIPIENTS)
-        content = draft.content
-        check.text("subject", content.subject, SUBJECT_CHARACTERS)
-        if "\0" in content.body:
-            check.refuse("body", "must not contain NUL characters; send bytes as text or in data")
-        check.enum("importance", content.importance, Importance)
-        check.optional_id("thread_id", draft.thread_id)
-        check.optional_id("in_reply_to", draft.in_reply_to)
-        check.optional_id("task_id", draft.task_id)
-        check.labels("labels", content.labels)
-        check.optional_id("request_id", draft.repeat.request_id if draft.repeat else "")
-        check.size("body", draft.size)
-
-
-def _check_acknowledgement(agent_id: str, wanted: Acknowledgement) -> None:
-    sequences, through = f"{wanted.prefix}sequences", f"{wanted.prefix}through_sequence"
-    with Checks() as check:
-        check.id("agent_id", agent_id)
-        if not wanted.sequences and not wanted.through_sequence:
-            check.refuse(sequences, f"must not be empty unless {through} is set")
-        if len(wanted.sequences) > MOST_SEQUENCES:
-            count = len(wanted.sequences)
-            check.refuse(sequences, f"must have at most {MOST_SEQUENCES:,}, has {count:,}")
-        for index, sequence in enumerate(wanted.sequences[:MOST_SEQUENCES]):
-            check.number(f"{sequences}[{index}]", sequence, 1, LARGEST_SEQUENCE)
-        check.number(through, wanted.through_sequence, 0, LARGEST_SEQUENCE)
-
-
-def _earlier(transaction: Transaction, caller: Caller, repeat: IdempotencyKey) -> Sent | None:
+def _find_repeat(transaction: Transaction, caller: Caller, repeat: IdempotencyKey) -> Sent | None:
     found = messages.find_repeat(transaction, caller.team_id, caller.agent_id, repeat)
     if found is None:
         return None
@@ -294,19 +231,19 @@ def _shown_to(caller: Caller, message: Message) -> Sequence[str]:
     return [caller.agent_id] if caller.agent_id in message.recipient_ids else []
 
 
-def _thread(transaction: Transaction, caller: Caller, draft: OutgoingMessage) -> str:
-    if not draft.in_reply_to:
-        return draft.thread_id
-    number = message_number(draft.in_reply_to)
+def _thread(transaction: Transaction, caller: Caller, outgoing: OutgoingMessage) -> str:
+    if not outgoing.in_reply_to:
+        return outgoing.thread_id
+    number = message_number(outgoing.in_reply_to)
     found = number and messages.thread_of(transaction, caller.team_id, number)
     if not found or not caller.reaches(*found.party_ids):
-        raise _no_message("in_reply_to", draft.in_reply_to)
+        raise _no_message("in_reply_to", outgoing.in_reply_to)
     thread_id = found.thread_id
-    if draft.thread_id not in ("", thread_id):
+    if outgoing.thread_id not in ("", thread_id):
         with Checks() as check:
             check.refuse(
                 "thread_id",
-                f"{shown(draft.thread_id)} is not the thread of {draft.in_reply_to}, which is"
+                f"{shown(outgoing.thread_id)} is not the thread of {outgoing.in_reply_to}, which is"
                 f" {shown(thread_id)}: leave it out",
             )
     return thread_id

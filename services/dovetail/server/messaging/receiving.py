@@ -9,17 +9,15 @@ from functools import partial
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES
-from dovetail.server.edge.validation import LARGEST_PAGE, PAGE_SIZE, Checks
+from dovetail.server.edge.validation import PAGE_SIZE_DEFAULT
 from dovetail.server.errors import UnauthenticatedError
 from dovetail.server.messaging.agents import Directory
-from dovetail.server.messaging.inboxes import Acknowledgement, Inboxes, check_filter
+from dovetail.server.messaging.inboxes import Acknowledgement, Inboxes
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, inboxes
 from dovetail.server.store.tables.inboxes import Delivery, InboxPage, PageRequest
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import MICROS, Snapshot
-
-LONGEST_WAIT_SECONDS = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +58,7 @@ class Receiver:
         """Acknowledge, then answer what is not acknowledged, waiting for the first of it."""
         acknowledgement = request.acknowledgement
         agent_id = acknowledgement.agent_id or caller.require_agent("a request without an agent_id")
-        _check(agent_id, request)
-        await self._directory.opened(caller, agent_id)
+        await self._directory.open_inbox(caller, agent_id)
         acknowledged, left = 0, 0
         if acknowledgement.sequences or acknowledgement.through_sequence:
             acknowledged, left = await self._inboxes.acknowledge(caller, acknowledgement)
@@ -119,19 +116,8 @@ def _page(
         after=after,
         include_acknowledged=False,
         filter=request.filter,
-        most=request.max_messages or PAGE_SIZE,
+        most=request.max_messages or PAGE_SIZE_DEFAULT,
         most_bytes=PAGE_BYTES,
     )
     agent = agents.get(snapshot, team_id, agent_id)
     return inboxes.page(snapshot, page), agent.unacknowledged_count
-
-
-def _check(agent_id: str, request: ReceiveRequest) -> None:
-    with Checks() as check:
-        check.id("agent_id", agent_id)
-        if not 0 <= request.max_wait <= LONGEST_WAIT_SECONDS * MICROS:
-            seconds = request.max_wait / MICROS
-            check.refuse("max_wait", f"must be 0 to {LONGEST_WAIT_SECONDS} s, is {seconds:g} s")
-        check.number("max_messages", request.max_messages, 0, LARGEST_PAGE)
-        if request.filter:
-            check_filter(check, request.filter)

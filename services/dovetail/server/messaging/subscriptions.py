@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from dovetail.server.access.caller import Caller
-from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import Reason, UnavailableError
 from dovetail.server.messaging.agents import Directory
-from dovetail.server.messaging.inboxes import LARGEST_SEQUENCE, check_filter
 from dovetail.server.messaging.readers import Readers, Slot
 from dovetail.server.preconditions import check_reached
 from dovetail.server.store.store import Store
@@ -22,9 +20,9 @@ from dovetail.server.store.tables.messages import MessageFilter
 
 HEARTBEAT_SECONDS = 30.0
 RESPONSE_BYTES = 56 * 1024  # a response stays below 64 KiB, and gRPC's own window is that large
-MOST_OUTSTANDING = 1_000
 SMALL_CHARACTERS_MAX = RESPONSE_BYTES // 4  # as UTF-8 they stay below it
 TURN_SECONDS = 1.0
+NEVER = 2**63 - 1  # No cursor reaches it: CAUGHT_UP is sent once.
 
 
 class StartPosition(IntEnum):
@@ -48,7 +46,7 @@ class SubscribeRequest:
     """What a subscriber asks for. `after_sequence` is None where it names a position."""
 
     agent_id: str
-    position: int
+    position: StartPosition
     after_sequence: int | None
     include_acknowledged: bool
     max_outstanding: int
@@ -86,28 +84,27 @@ class Subscriptions:
         self._closing.set()
         self._store.bells.ring_all()
 
-    async def open(self, caller: Caller, wish: SubscribeRequest) -> AsyncGenerator[Response]:
+    async def open(self, caller: Caller, request: SubscribeRequest) -> AsyncGenerator[Response]:
         """The stream: backlog, a mark, then what arrives. It ends by UnavailableError alone."""
-        agent_id = wish.agent_id or caller.require_agent("a subscription without an agent_id")
-        _check(agent_id, wish)
-        agent = await self._directory.opened(caller, agent_id)
-        cursor = _start(wish, agent.last_sequence)
+        agent_id = request.agent_id or caller.require_agent("a subscription without an agent_id")
+        agent = await self._directory.open_inbox(caller, agent_id)
+        cursor = _start(request, agent.last_sequence)
         with (
             self._readers.stream(caller) as slot,
             self._store.bells.watch(caller.team_id, agent_id) as bell,
         ):
-            own = replace(wish, agent_id=agent_id)
+            own = replace(request, agent_id=agent_id)
             stream = _Stream(self._store, caller.team_id, own, cursor, slot)
-            target, clock = agent.last_sequence, asyncio.get_running_loop().time
+            backlog_end, clock = agent.last_sequence, asyncio.get_running_loop().time
             due = clock() + self._heartbeat
             while not self._closing.is_set():
                 bell.clear()
-                ready, more = await stream.next(target, due - clock())
+                ready, more = await stream.next(backlog_end, due - clock())
                 caller.check_live()
                 if not ready and clock() >= due:
                     ready.append(stream.mark(Mark.HEARTBEAT))
                 if ready:
-                    target = LARGEST_SEQUENCE if ready[0].mark is Mark.CAUGHT_UP else target
+                    backlog_end = NEVER if ready[0].mark is Mark.CAUGHT_UP else backlog_end
                     yield ready.pop()  # kept nowhere here: a slow reader would hold it for long
                     slot.release()
                     due = clock() + self._heartbeat
@@ -125,12 +122,12 @@ class _Stream:
     """Where one stream stands in its inbox."""
 
     def __init__(
-        self, store: Store, team_id: str, wish: SubscribeRequest, cursor: int, slot: Slot
+        self, store: Store, team_id: str, request: SubscribeRequest, cursor: int, slot: Slot
     ) -> None:
         self._store = store
         self._team_id = team_id
-        self._agent_id = wish.agent_id
-        self._wish = wish
+        self._agent_id = request.agent_id
+        self._wanted = request
         self._slot = slot
         self._is_large = False
         self._cursor = cursor
@@ -140,19 +137,19 @@ class _Stream:
         """A response without deliveries."""
         return Response(deliveries=(), through_sequence=self._cursor, mark=mark)
 
-    async def next(self, target: int, seconds: float) -> tuple[list[Response], bool]:
+    async def next(self, backlog_end: int, seconds: float) -> tuple[list[Response], bool]:
         """The next response, or none, and whether more may be ready.
 
-        The response on which the cursor reaches `target` is marked CAUGHT_UP. What is large waits
-        `seconds` for its turn, and not so long that the end of the server would wait for it.
+        The response on which the cursor reaches `backlog_end` is marked CAUGHT_UP. A large one
+        waits `seconds` for its turn, and not so long that the end of the server would wait for it.
         """
-        room = await self._room()
-        if not room:
+        credit = await self._credit()
+        if not credit:
             return [], False
         if self._is_large and not await self._slot.take(min(seconds, TURN_SECONDS)):
             return [], True
-        request = self._request(room)
-        look = self._store.scan if self._wish.filter else self._store.read
+        request = self._request(credit)
+        look = self._store.scan if self._wanted.filter else self._store.read
         async with self._slot.reads:
             page = await look(self._team_id, lambda s: inboxes.page(s, request))
             if _is_large(page.deliveries) and not await self._slot.take(0):
@@ -160,41 +157,41 @@ class _Stream:
                 return [], True
         self._is_large = False
         self._cursor = page.through_sequence
-        if self._wish.max_outstanding:
+        if self._wanted.max_outstanding:
             self._outstanding.update(
                 delivery.receipt.sequence
                 for delivery in page.deliveries
                 if delivery.receipt.state is DeliveryState.UNACKNOWLEDGED
             )
-        caught_up = self._cursor >= target
+        caught_up = self._cursor >= backlog_end
         if not page.deliveries and not caught_up:
             return [], not page.exhausted
         mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
         response = Response(deliveries=page.deliveries, through_sequence=self._cursor, mark=mark)
         return [response], not page.exhausted
 
-    def _request(self, room: int) -> PageRequest:
+    def _request(self, credit: int) -> PageRequest:
         return PageRequest(
             team_id=self._team_id,
             agent_id=self._agent_id,
             after=self._cursor,
-            include_acknowledged=self._wish.include_acknowledged,
-            filter=self._wish.filter,
-            most=room,
+            include_acknowledged=self._wanted.include_acknowledged,
+            filter=self._wanted.filter,
+            most=credit,
             most_bytes=RESPONSE_BYTES,
         )
 
-    async def _room(self) -> int:
+    async def _credit(self) -> int:
         """How many more deliveries may be sent now."""
-        if not self._wish.max_outstanding:
+        if not self._wanted.max_outstanding:
             return inboxes.SCANNED_ROWS
-        if len(self._outstanding) >= self._wish.max_outstanding:
+        if len(self._outstanding) >= self._wanted.max_outstanding:
             sent = sorted(self._outstanding)
             self._outstanding = await self._store.read(
                 self._team_id,
                 lambda s: deliveries.unacknowledged(s, self._team_id, self._agent_id, sent),
             )
-        return self._wish.max_outstanding - len(self._outstanding)
+        return self._wanted.max_outstanding - len(self._outstanding)
 
 
 def _is_large(deliveries: Sequence[Delivery]) -> bool:
@@ -205,18 +202,8 @@ def _is_large(deliveries: Sequence[Delivery]) -> bool:
     return len(content.body) + len(content.data_json or "") > SMALL_CHARACTERS_MAX
 
 
-def _check(agent_id: str, wish: SubscribeRequest) -> None:
-    with Checks() as check:
-        check.id("agent_id", agent_id)
-        check.enum("position", wish.position, StartPosition)
-        check.number("after_sequence", wish.after_sequence or 0, 0, LARGEST_SEQUENCE)
-        check.number("max_outstanding", wish.max_outstanding, 0, MOST_OUTSTANDING)
-        if wish.filter:
-            check_filter(check, wish.filter)
-
-
-def _start(wish: SubscribeRequest, last_sequence: int) -> int:
-    if wish.after_sequence is not None:
-        check_reached(wish.after_sequence, last_sequence)
-        return wish.after_sequence
-    return last_sequence if wish.position == StartPosition.NOW else 0
+def _start(request: SubscribeRequest, last_sequence: int) -> int:
+    if request.after_sequence is not None:
+        check_reached(request.after_sequence, last_sequence)
+        return request.after_sequence
+    return last_sequence if request.position is StartPosition.NOW else 0

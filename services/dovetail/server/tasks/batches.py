@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from dovetail.server.access.caller import Caller
-from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import AlreadyExistsError, InvalidArgumentError, Reason
 from dovetail.server.store.tables import agents, dependencies, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
-from dovetail.server.tasks import recording
 from dovetail.server.tasks.loading import check_acknowledged, task_not_found
-from dovetail.server.tasks.recording import Action, TaskChange
-from dovetail.server.tasks.requests import DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, ChangeOptions, NewTask
+from dovetail.server.tasks.recording import Action, TaskChange, record_change
+from dovetail.server.tasks.requests import (
+    ATTEMPTS_DEFAULT,
+    BACKOFF_DEFAULT_MICROS,
+    ChangeOptions,
+    NewTask,
+)
 
 MOST_TASKS = 1_000
 LONGEST_PATH = 900
@@ -32,32 +35,21 @@ class TaskBatch:
         self._prefixes = prefixes
         self._own = {draft.task_id for draft in drafts if draft.task_id}
 
-    def check(self, check: Checks) -> None:
-        """Record what is wrong with the drafts themselves."""
-        for prefix, draft in zip(self._prefixes, self._drafts, strict=True):
-            draft.check(check, prefix)
-        given = [draft.task_id for draft in self._drafts if draft.task_id]
-        if len(given) > len(self._own):
-            twice = next(each for each in given if given.count(each) > 1)
-            check.refuse("requests", f"task_id {twice!r} is given twice")
-
     def write(self, transaction: Transaction, options: ChangeOptions) -> list[TaskChange]:
         """Make them all, or refuse before anything is written."""
-        self._require(transaction, options)
+        self._check(transaction, options)
         made: list[TaskChange] = []
         for draft in self._drafts:
-            act = Action(caller=self._caller, verb=TaskVerb.CREATE, options=options)
-            made.append(
-                recording.record_change(transaction, act, None, self._task(transaction, draft))
-            )
-            options = ChangeOptions(
-                notify=options.notify
-            )  # the first remembers and acknowledges for all
+            action = Action(caller=self._caller, verb=TaskVerb.CREATE, options=options)
+            task = self._task(transaction, draft)
+            made.append(record_change(transaction, action, None, task))
+            # The first event carries the request's id, and acknowledges, for all of them.
+            options = ChangeOptions(notify=options.notify)
         edges = [(each.task.task_id, on) for each in made for on in each.task.depends_on]
         dependencies.add(transaction, self._caller.team_id, edges)
         return made
 
-    def _require(self, snapshot: Snapshot, options: ChangeOptions) -> None:
+    def _check(self, snapshot: Snapshot, options: ChangeOptions) -> None:
         """Refuse what does not fit what is there."""
         team_id, others = self._caller.team_id, set[str]()
         for prefix, draft in zip(self._prefixes, self._drafts, strict=True):
@@ -69,11 +61,11 @@ class TaskBatch:
                 )
             others |= {draft.assignee_id} - {"", self._caller.agent_id}
         agents.require(snapshot, team_id, sorted(others))
-        self._require_tasks(snapshot)
-        self._require_order()
+        self._check_references(snapshot)
+        self._check_acyclic()
         check_acknowledged(snapshot, self._caller, options)
 
-    def _require_tasks(self, snapshot: Snapshot) -> None:
+    def _check_references(self, snapshot: Snapshot) -> None:
         """All that the drafts wait for, or are part of, must be there or be made with them."""
         named = {
             task_id: f"{prefix}{field}"
@@ -89,7 +81,7 @@ class TaskBatch:
         if unknown:
             raise task_not_found(named[unknown[0]], unknown[0])
 
-    def _require_order(self) -> None:
+    def _check_acyclic(self) -> None:
         """They must not wait for each other, or be part of each other, in a circle."""
         for edges in (
             {each.task_id: each.depends_on for each in self._drafts if each.task_id},
@@ -133,8 +125,8 @@ class TaskBatch:
             parent_task_id=draft.parent_task_id,
             waiting_for_count=len(inside) + dependencies.count_open(transaction, team_id, outside),
             schedule_time=draft.schedule_time,
-            max_attempts=draft.max_attempts or DEFAULT_ATTEMPTS,
-            initial_backoff=DEFAULT_BACKOFF
+            max_attempts=draft.max_attempts or ATTEMPTS_DEFAULT,
+            initial_backoff=BACKOFF_DEFAULT_MICROS
             if draft.initial_backoff is None
             else draft.initial_backoff,
         )

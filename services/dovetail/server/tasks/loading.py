@@ -1,13 +1,10 @@
-"""Changing a task: what every verb has in common, from finding the task to writing the change."""
+"""Loading a task to change it: what every verb asks first, in one read of its row."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from dovetail.server.access.caller import Caller
-from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import (
     AbortedError,
     FailedPreconditionError,
@@ -15,85 +12,38 @@ from dovetail.server.errors import (
     Reason,
 )
 from dovetail.server.preconditions import check_reached, check_same_request
-from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, events, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
-from dovetail.server.store.transaction import Snapshot, Transaction
-from dovetail.server.tasks import recording, transitions
+from dovetail.server.store.transaction import Snapshot
+from dovetail.server.tasks import recording
 from dovetail.server.tasks.recording import Action, TaskChange
 from dovetail.server.tasks.requests import ChangeOptions, Lease
-from dovetail.server.tasks.states import LEASE_VERBS, next_state, owners
-
-Alter = Callable[[Transaction, Task, int], Task | None]
-"""From a task and the time now to the task as it shall be; None: nothing changes."""
-
-Then = Callable[[Transaction, Action, TaskChange], TaskChange]
-"""What else is done in the same commit."""
+from dovetail.server.tasks.states import LEASE_VERBS, owners
 
 
-def _nothing(_: Checks) -> None:
-    """Nothing more to check."""
+def load_for_change(snapshot: Snapshot, action: Action, task_id: str) -> Task:
+    """The task, if the caller may do this to it: its lease, its rights, its etag, in this order.
 
-
-def _no_more(_: Transaction, __: Action, changed: TaskChange) -> TaskChange:
-    """Nothing more to do."""
-    return changed
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeRequest:
-    """A change of one task to be made: who does what, to which, and what comes of it.
-
-    `check` records what is wrong with the request; `then` does what else belongs to the commit.
+    The lease comes first, so that a former holder learns that it lost the task, and not that the
+    task is another agent's by now. Raises NotFoundError, AbortedError, FailedPreconditionError,
+    PermissionDeniedError, and OutOfRangeError for sequences to acknowledge.
     """
-
-    act: Action
-    task_id: str
-    alter: Alter
-    check: Callable[[Checks], None] = _nothing
-    then: Then = _no_more
-
-
-async def change_task(store: Store, wanted: ChangeRequest) -> TaskChange:
-    """Change one task: find it, alter it, and write what changed with event and notices."""
-    with Checks() as check:
-        check.id("task_id", wanted.task_id)
-        wanted.act.options.check(check)
-        wanted.check(check)
-    return await store.write(wanted.act.caller.team_id, lambda t: change_in(t, wanted))
-
-
-def change_in(transaction: Transaction, wanted: ChangeRequest) -> TaskChange:
-    """The same within a transaction, for a request that was checked. Refuses before it writes."""
-    act, task_id = wanted.act, wanted.task_id
-    caller, options = act.caller, act.options
-    earlier = find_repeat(transaction, caller, options)
-    if earlier:
-        return earlier
-    found = tasks.find(transaction, caller.team_id, task_id)
-    if found and found.delete_time and act.verb is TaskVerb.DELETE:
-        check_access(caller, act.verb, found)
-        return TaskChange(task=found)
-    task = require_task(transaction, caller.team_id, task_id)
-    if act.verb in LEASE_VERBS:
-        _check_lease(transaction, caller.team_id, task, options.lease_token)
-    check_access(caller, act.verb, task)
+    caller, options = action.caller, action.options
+    task = tasks.find(snapshot, caller.team_id, task_id)
+    if task is None:
+        raise task_not_found("task_id", task_id)
+    if task.delete_time is not None:
+        if action.verb is not TaskVerb.DELETE:
+            raise task_not_found("task_id", task_id, deleted=True)
+        check_access(caller, action.verb, task)
+        return task  # Deleting again changes nothing.
+    if action.verb in LEASE_VERBS:
+        _check_lease(snapshot, caller.team_id, task, options.lease_token)
+    check_access(caller, action.verb, task)
     _check_etag(task, options.etag)
-    check_acknowledged(transaction, caller, options)
-    altered = wanted.alter(transaction, task, transaction.team(caller.team_id).stamp)
-    if altered is None:
-        return TaskChange(task=task)
-    return wanted.then(transaction, act, recording.record_change(transaction, act, task, altered))
-
-
-def load_for_heartbeat(transaction: Transaction, act: Action, task_id: str) -> Task:
-    """A task whose holder lives, as it shall be."""
-    task = require_task(transaction, act.caller.team_id, task_id)
-    _check_lease(transaction, act.caller.team_id, task, act.options.lease_token)
-    check_access(act.caller, act.verb, task)
-    next_state(act.verb, task)
-    return transitions.renew_lease(task, transaction.team(act.caller.team_id).stamp)
+    check_acknowledged(snapshot, caller, options)
+    return task
 
 
 def etag(task: Task) -> str:
@@ -102,12 +52,12 @@ def etag(task: Task) -> str:
 
 
 def new_lease(duration: int) -> Lease:
-    """A lease with a token that nobody can guess."""
+    """A lease with a new random token."""
     return Lease(token=secrets.token_urlsafe(16), duration=duration)
 
 
 def require_task(snapshot: Snapshot, team_id: str, task_id: str, field: str = "task_id") -> Task:
-    """A task that was not deleted."""
+    """The task, which must exist and not be deleted."""
     task = tasks.find(snapshot, team_id, task_id)
     if task is None or task.delete_time is not None:
         raise task_not_found(field, task_id, deleted=task is not None)
@@ -115,7 +65,7 @@ def require_task(snapshot: Snapshot, team_id: str, task_id: str, field: str = "t
 
 
 def task_not_found(field: str, task_id: str, *, deleted: bool = False) -> NotFoundError:
-    """The answer where a request names a task that is not there."""
+    """The error for a task that does not exist."""
     return NotFoundError(
         Reason.TASK_NOT_FOUND,
         f"{field}: no task {task_id!r}" + (", it was deleted" if deleted else ""),
@@ -124,34 +74,35 @@ def task_not_found(field: str, task_id: str, *, deleted: bool = False) -> NotFou
 
 
 def require_agent(snapshot: Snapshot, caller: Caller, agent_id: str) -> None:
-    """An agent must be known; the caller becomes known by this very call."""
+    """Refuse an unknown agent. The caller itself is registered by this very call."""
     if agent_id not in ("", caller.agent_id):
         agents.require(snapshot, caller.team_id, [agent_id])
 
 
 def check_access(caller: Caller, verb: TaskVerb, task: Task) -> None:
-    """Refuse what is another's."""
+    """Refuse an agent that has no part in the task that this verb requires."""
     owner_ids = owners(verb, task)
     if owner_ids is not None:
         caller.require_own(f"task {task.task_id!r}", *owner_ids)
 
 
 def check_acknowledged(snapshot: Snapshot, caller: Caller, options: ChangeOptions) -> None:
-    """Refuse to acknowledge what the caller's inbox has not reached."""
+    """Refuse to acknowledge sequences that the caller's inbox has not reached."""
     if options.acknowledge:
         agent_id = caller.require_agent("acknowledging")
         last = agents.require(snapshot, caller.team_id, [agent_id])[agent_id]
         check_reached(max(options.acknowledge), last)
 
 
-def find_repeat(snapshot: Snapshot, caller: Caller, options: ChangeOptions) -> TaskChange | None:
-    """What an earlier request with this id did, with the task as it is now."""
-    if options.repeat is None:
+def find_repeat(snapshot: Snapshot, action: Action) -> TaskChange | None:
+    """The change that an earlier request with this id made, with the task as it is now."""
+    caller, repeat = action.caller, action.options.repeat
+    if repeat is None:
         return None
-    event = events.find_repeat(snapshot, caller.team_id, caller.agent_id, options.repeat)
+    event = events.find_repeat(snapshot, caller.team_id, caller.agent_id, repeat)
     if event is None or event.repeat is None:
         return None
-    check_same_request(options.repeat, event.repeat.request_hash)
+    check_same_request(repeat, event.repeat.request_hash)
     task = require_task(snapshot, caller.team_id, event.task_id)
     return TaskChange(
         task=task,
@@ -161,7 +112,7 @@ def find_repeat(snapshot: Snapshot, caller: Caller, options: ChangeOptions) -> T
 
 
 def _check_lease(snapshot: Snapshot, team_id: str, task: Task, token: str) -> None:
-    """A task that is held is its holder's alone; a token that holds nothing tells its bearer so."""
+    """Refuse all but the holder of the lease; a former holder learns what became of the task."""
     if token and not secrets.compare_digest(token.encode(), task.lease_token.encode()):
         last = events.last(snapshot, team_id, task.task_id)
         raise AbortedError(

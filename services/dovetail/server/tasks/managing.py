@@ -1,6 +1,8 @@
-"""The life of a task as its creator shapes it: make, find, update, assign, cancel, reopen, delete.
+"""What creators do with tasks: create, find, update, assign, cancel, reopen, delete.
 
-Every change is the task, its event and its notices in one commit.
+Every change is the task, its event and its notices in one commit. The requests were checked at the
+edge. Each verb reads from top to bottom: an earlier call with the same id, the task, what the verb
+requires, the transition, the record.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from dataclasses import replace
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
-from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExhaustedError
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import dependencies, events, tasks
@@ -18,29 +19,27 @@ from dovetail.server.store.tables.dependencies import Window
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
-from dovetail.server.tasks import recording, transitions
-from dovetail.server.tasks.batches import MOST_TASKS, TaskBatch, cycle
+from dovetail.server.tasks import transitions
+from dovetail.server.tasks.batches import TaskBatch, cycle
 from dovetail.server.tasks.loading import (
-    ChangeRequest,
-    change_task,
     find_repeat,
+    load_for_change,
     require_agent,
     require_task,
     task_not_found,
 )
-from dovetail.server.tasks.recording import Action, TaskChange
+from dovetail.server.tasks.recording import Action, TaskChange, record_change
 from dovetail.server.tasks.requests import (
     ChangeOptions,
     NewTask,
     Outcome,
     TaskQuery,
-    Update,
-    check_filter,
+    TaskUpdate,
 )
 from dovetail.server.tasks.states import next_state
 
-MOST_CANCELLED = 1_000
-DEPENDENTS_COUNTED = 100
+CASCADE_TASKS_MAX = 1_000
+DEPENDENTS_COUNTED_MAX = 100
 _HELD = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
 
 
@@ -51,36 +50,29 @@ class Lifecycle:
         """Keep tasks in `store`."""
         self._store = store
 
-    async def create(self, caller: Caller, draft: NewTask, options: ChangeOptions) -> TaskChange:
-        """Make a task, PENDING."""
-        making = TaskBatch(caller, [draft], [""])
-        with Checks() as check:
-            making.check(check)
-            options.check(check)
+    async def create(self, caller: Caller, new: NewTask, options: ChangeOptions) -> TaskChange:
+        """Make a PENDING task."""
+        action = Action(caller=caller, verb=TaskVerb.CREATE, options=options)
+        batch = TaskBatch(caller, [new], [""])
 
         def unit(transaction: Transaction) -> TaskChange:
-            earlier = find_repeat(transaction, caller, options)
-            return earlier or making.write(transaction, options)[0]
+            earlier = find_repeat(transaction, action)
+            return earlier or batch.write(transaction, options)[0]
 
         return await self._store.write(caller.team_id, unit)
 
     async def create_all(
-        self, caller: Caller, drafts: Sequence[NewTask], options: ChangeOptions
+        self, caller: Caller, new: Sequence[NewTask], options: ChangeOptions
     ) -> list[TaskChange]:
         """Make many tasks, all or none."""
-        making = TaskBatch(caller, drafts, [f"requests[{index}]." for index in range(len(drafts))])
-        with Checks() as check:
-            if not 1 <= len(drafts) <= MOST_TASKS:
-                check.refuse("requests", f"must have 1 to {MOST_TASKS:,}, has {len(drafts):,}")
-            else:
-                making.check(check)
-            options.check(check)
+        action = Action(caller=caller, verb=TaskVerb.CREATE, options=options)
+        batch = TaskBatch(caller, new, [f"requests[{index}]." for index in range(len(new))])
 
         def unit(transaction: Transaction) -> list[TaskChange]:
-            first = find_repeat(transaction, caller, options)
+            first = find_repeat(transaction, action)
             if first is None:
-                return making.write(transaction, options)
-            numbers = first.event_number, len(drafts)
+                return batch.write(transaction, options)
+            numbers = first.event_number, len(new)
             found = events.tasks_of(transaction, caller.team_id, *numbers)
             return [first, *(TaskChange(task=task) for task in found[1:])]
 
@@ -88,158 +80,166 @@ class Lifecycle:
 
     async def get(self, caller: Caller, task_id: str) -> Task:
         """One task."""
-        with Checks() as check:
-            check.id("task_id", task_id)
         return await self._store.read(
             caller.team_id, lambda s: require_task(s, caller.team_id, task_id)
         )
 
     async def page(
-        self, caller: Caller, listing: TaskQuery, paging: Paging
+        self, caller: Caller, query: TaskQuery, paging: Paging
     ) -> tuple[list[Task], str]:
         """A page of tasks in order of creation, and the token of the next."""
-        with Checks() as check:
-            check_filter(check, listing.filter)
-            check.enum("order", listing.order, Order)
-            after = paging.after_number(check)
-        asked = tasks.ListRequest(
-            filter=listing.filter,
-            newest_first=listing.order == Order.NEWEST_FIRST,
-            after=after,
+        request = tasks.ListRequest(
+            filter=query.filter,
+            newest_first=query.order == Order.NEWEST_FIRST,
+            after=query.after,
             most=paging.most,
             most_bytes=PAGE_BYTES,
         )
         page, after = await self._store.scan(
-            caller.team_id, lambda s: tasks.page(s, caller.team_id, asked)
+            caller.team_id, lambda s: tasks.page(s, caller.team_id, request)
         )
         return page, paging.next_token(after)
 
     async def update(
-        self, caller: Caller, task_id: str, update: Update, options: ChangeOptions
+        self, caller: Caller, task_id: str, update: TaskUpdate, options: ChangeOptions
     ) -> TaskChange:
         """Set some fields of a task that has not ended."""
-        with Checks() as check:
-            check.id("task.task_id", task_id)
-            update.check(check)
-            options.check(check)
+        action = Action(caller=caller, verb=TaskVerb.UPDATE, options=options)
 
-        def alter(transaction: Transaction, task: Task, _: int) -> Task | None:
+        def unit(transaction: Transaction) -> TaskChange:
+            earlier = find_repeat(transaction, action)
+            if earlier:
+                return earlier
+            task = load_for_change(transaction, action, task_id)
             next_state(TaskVerb.UPDATE, task)
-            changed = update.apply(task)
-            if changed.depends_on != task.depends_on:
-                changed = _rewired(transaction, caller.team_id, task, changed)
-            return None if changed == task else changed
+            after = update.apply(task)
+            if after.depends_on != task.depends_on:
+                after = _rewired(transaction, caller.team_id, task, after)
+            if after == task:
+                return TaskChange(task=task)
+            change = record_change(transaction, action, task, after)
+            if after.depends_on != task.depends_on:
+                dependencies.replace(transaction, caller.team_id, change.task)
+            return change
 
-        def then(transaction: Transaction, _: Action, changed: TaskChange) -> TaskChange:
-            if "depends_on" in update.paths:
-                dependencies.replace(transaction, caller.team_id, changed.task)
-            return changed
-
-        act = Action(caller=caller, verb=TaskVerb.UPDATE, options=options)
-        wanted = ChangeRequest(act=act, task_id=task_id, alter=alter, then=then)
-        return await change_task(self._store, wanted)
+        return await self._store.write(caller.team_id, unit)
 
     async def delete(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
-        """Remove a task that nobody holds."""
+        """Remove a task that no agent holds; deleting it again changes nothing."""
+        action = Action(caller=caller, verb=TaskVerb.DELETE, options=options)
 
-        def alter(transaction: Transaction, task: Task, now: int) -> Task:
+        def unit(transaction: Transaction) -> TaskChange:
+            task = load_for_change(transaction, action, task_id)
+            if task.delete_time is not None:
+                return TaskChange(task=task)
             next_state(TaskVerb.DELETE, task)
-            _check_free(transaction, caller.team_id, task)
-            return replace(task, delete_time=now)
+            _check_no_dependents(transaction, caller.team_id, task)
+            after = replace(task, delete_time=transaction.team(caller.team_id).stamp)
+            return record_change(transaction, action, task, after)
 
-        act = Action(caller=caller, verb=TaskVerb.DELETE, options=options)
-        return await change_task(self._store, ChangeRequest(act=act, task_id=task_id, alter=alter))
+        return await self._store.write(caller.team_id, unit)
 
     async def assign(
         self, caller: Caller, task_id: str, assignee_id: str, options: ChangeOptions
     ) -> TaskChange:
-        """Set the assignee; with force, of a task that somebody works on."""
+        """Set the assignee; with `force` also of a task that an agent holds."""
+        action = Action(caller=caller, verb=TaskVerb.ASSIGN, options=options)
 
-        def alter(transaction: Transaction, task: Task, now: int) -> Task | None:
+        def unit(transaction: Transaction) -> TaskChange:
+            earlier = find_repeat(transaction, action)
+            if earlier:
+                return earlier
+            task = load_for_change(transaction, action, task_id)
             require_agent(transaction, caller, assignee_id)
-            stays = task.state in _HELD and not options.force
-            if task.assignee_id == assignee_id and (stays or task.state is TaskState.PENDING):
-                return None
-            state = next_state(TaskVerb.ASSIGN, task, force=options.force)
-            back = transitions.return_to_pending(replace(task, pooled=False), state)
-            return replace(back, assignee_id=assignee_id, assign_time=now)
+            if task.assignee_id == assignee_id and _stays(task, options):
+                return TaskChange(task=task)
+            stamp = transaction.team(caller.team_id).stamp
+            after = transitions.assign(task, assignee_id, stamp, force=options.force)
+            return record_change(transaction, action, task, after)
 
-        act = Action(caller=caller, verb=TaskVerb.ASSIGN, options=options)
-        wanted = ChangeRequest(
-            act=act,
-            task_id=task_id,
-            alter=alter,
-            check=lambda check: check.id("assignee_id", assignee_id),
-        )
-        return await change_task(self._store, wanted)
+        return await self._store.write(caller.team_id, unit)
 
     async def unassign(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
-        """Take the assignee off; with force, off a task that somebody works on."""
+        """Remove the assignee; with `force` also of a task that an agent holds."""
+        action = Action(caller=caller, verb=TaskVerb.UNASSIGN, options=options)
 
-        def alter(_: Transaction, task: Task, __: int) -> Task | None:
-            stays = task.state in _HELD and not options.force
-            if not task.assignee_id and (stays or task.state is TaskState.PENDING):
-                return None
+        def unit(transaction: Transaction) -> TaskChange:
+            earlier = find_repeat(transaction, action)
+            if earlier:
+                return earlier
+            task = load_for_change(transaction, action, task_id)
+            if not task.assignee_id and _stays(task, options):
+                return TaskChange(task=task)
             state = next_state(TaskVerb.UNASSIGN, task, force=options.force)
-            return transitions.unassign(transitions.return_to_pending(task, state))
+            after = transitions.unassign(transitions.return_to_pending(task, state))
+            return record_change(transaction, action, task, after)
 
-        act = Action(caller=caller, verb=TaskVerb.UNASSIGN, options=options)
-        return await change_task(self._store, ChangeRequest(act=act, task_id=task_id, alter=alter))
+        return await self._store.write(caller.team_id, unit)
 
     async def cancel(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
-        """Call work off; with cascade, its parts too."""
-        parts: list[Task] = []
+        """Call work off; with `cascade` its sub-tasks too."""
+        action = Action(caller=caller, verb=TaskVerb.CANCEL, options=options)
 
-        def alter(transaction: Transaction, task: Task, now: int) -> Task:
+        def unit(transaction: Transaction) -> TaskChange:
+            earlier = find_repeat(transaction, action)
+            if earlier:
+                return earlier
+            task = load_for_change(transaction, action, task_id)
             state = next_state(TaskVerb.CANCEL, task)
-            parts[:] = _parts(transaction, caller.team_id, task) if options.cascade else []
-            act.along.clear()
-            act.along.update(part.task_id for part in parts)
-            return transitions.finish(task, state, Outcome(text=options.reason), now)
+            ids = _open_subtask_ids(transaction, task, caller) if options.cascade else []
+            stamp, outcome = transaction.team(caller.team_id).stamp, Outcome(text=options.reason)
+            after = transitions.finish(task, state, outcome, stamp)
+            cascade_ids = frozenset(ids)
+            change = record_change(transaction, action, task, after, cascade_ids)
+            notices = change.notices
+            # One call, one id: the sub-tasks' events do not carry it.
+            of_part = replace(action, options=replace(options, repeat=None, acknowledge=()))
+            for part_id in ids:
+                # Read now: cancelling the tasks before it may have changed its counters.
+                part = require_task(transaction, caller.team_id, part_id)
+                after = transitions.finish(part, TaskState.CANCELLED, outcome, stamp)
+                notices += record_change(transaction, of_part, part, after, cascade_ids).notices
+            return replace(change, notices=notices)
 
-        def then(transaction: Transaction, act: Action, changed: TaskChange) -> TaskChange:
-            notices = changed.notices
-            own = replace(options, repeat=None, acknowledge=())
-            for part in parts:
-                # Read anew: what was cancelled before it may have touched it.
-                task = require_task(transaction, caller.team_id, part.task_id)
-                outcome, now = Outcome(text=options.reason), changed.task.update_time
-                after = transitions.finish(task, TaskState.CANCELLED, outcome, now)
-                act = replace(act, options=own)
-                notices += recording.record_change(transaction, act, task, after).notices
-            return replace(changed, notices=notices)
-
-        act = Action(caller=caller, verb=TaskVerb.CANCEL, options=options)
-        wanted = ChangeRequest(act=act, task_id=task_id, alter=alter, then=then)
-        return await change_task(self._store, wanted)
+        return await self._store.write(caller.team_id, unit)
 
     async def reopen(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Make an ended task PENDING again."""
+        action = Action(caller=caller, verb=TaskVerb.REOPEN, options=options)
 
-        def alter(transaction: Transaction, task: Task, _: int) -> Task:
-            reopened = transitions.reopen(task)
+        def unit(transaction: Transaction) -> TaskChange:
+            earlier = find_repeat(transaction, action)
+            if earlier:
+                return earlier
+            task = load_for_change(transaction, action, task_id)
+            after = transitions.reopen(task)
             # What it depends on may have been made to wait for it while it was COMPLETED.
-            _check_no_circle(transaction, caller.team_id, "task_id", task.task_id, task.depends_on)
-            return reopened
+            _check_no_cycle(transaction, caller.team_id, "task_id", task.task_id, task.depends_on)
+            return record_change(transaction, action, task, after)
 
-        act = Action(caller=caller, verb=TaskVerb.REOPEN, options=options)
-        return await change_task(self._store, ChangeRequest(act=act, task_id=task_id, alter=alter))
+        return await self._store.write(caller.team_id, unit)
 
 
-def _parts(snapshot: Snapshot, team_id: str, task: Task) -> list[Task]:
-    """All that is part of a task and has not ended, and the parts of that."""
-    found: list[Task] = []
+def _stays(task: Task, options: ChangeOptions) -> bool:
+    """Whether a task whose assignee is as wanted stays as it is; `force` takes held work away."""
+    return task.state is TaskState.PENDING or (task.state in _HELD and not options.force)
+
+
+def _open_subtask_ids(snapshot: Snapshot, task: Task, caller: Caller) -> list[str]:
+    """The sub-tasks of a task that have not ended, and theirs."""
+    found: list[str] = []
     frontier = [task.task_id]
     while frontier:
-        parts = tasks.open_subtasks(snapshot, team_id, frontier, MOST_CANCELLED + 1 - len(found))
-        found += parts
-        if len(found) > MOST_CANCELLED:
+        room = CASCADE_TASKS_MAX + 1 - len(found)
+        parts = tasks.open_subtasks(snapshot, caller.team_id, frontier, room)
+        frontier = [part.task_id for part in parts]
+        found += frontier
+        if len(found) > CASCADE_TASKS_MAX:
             raise ResourceExhaustedError(
                 Reason.TOO_MANY_TASKS,
-                f"cascade: more than {MOST_CANCELLED:,} tasks are part of it: cancel those first",
-                metadata={"most": str(MOST_CANCELLED)},
+                f"cascade: more than {CASCADE_TASKS_MAX:,} sub-tasks: cancel some of them first",
+                metadata={"most": str(CASCADE_TASKS_MAX)},
             )
-        frontier = [part.task_id for part in parts]
     return found
 
 
@@ -255,11 +255,11 @@ def _rewired(snapshot: Snapshot, team_id: str, task: Task, changed: Task) -> Tas
     unknown = dependencies.unknown(snapshot, team_id, wanted)
     if unknown:
         raise task_not_found(field, unknown[0])
-    _check_no_circle(snapshot, team_id, field, task.task_id, wanted)
+    _check_no_cycle(snapshot, team_id, field, task.task_id, wanted)
     return replace(changed, waiting_for_count=dependencies.count_open(snapshot, team_id, wanted))
 
 
-def _check_no_circle(
+def _check_no_cycle(
     snapshot: Snapshot, team_id: str, field: str, task_id: str, wanted: Sequence[str]
 ) -> None:
     """Refuse dependencies that come back to the task, or that lead too far to be looked at."""
@@ -276,12 +276,16 @@ def _check_no_circle(
         raise cycle(field, [task_id, *path])
 
 
-def _check_free(snapshot: Snapshot, team_id: str, task: Task) -> None:
+def _check_no_dependents(snapshot: Snapshot, team_id: str, task: Task) -> None:
     """Refuse to delete what others wait for."""
     waiting = dependencies.dependents(
-        snapshot, team_id, task.task_id, Window(most=DEPENDENTS_COUNTED + 1)
+        snapshot, team_id, task.task_id, Window(most=DEPENDENTS_COUNTED_MAX + 1)
     )
-    many = f"at least {DEPENDENTS_COUNTED:,}" if len(waiting) > DEPENDENTS_COUNTED else len(waiting)
+    many = (
+        f"at least {DEPENDENTS_COUNTED_MAX:,}"
+        if len(waiting) > DEPENDENTS_COUNTED_MAX
+        else len(waiting)
+    )
     if waiting:
         raise FailedPreconditionError(
             Reason.TASK_DEPENDED_ON,

@@ -1,183 +1,28 @@
-"""Between the contract of tasks and the values of its rules. For the servicer only."""
+"""Writes responses about tasks: values to protobuf. For the servicer only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
-from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from dovetail.server.edge.convert import (
     converted,
-    duration_micros,
-    idempotency_key,
     optional_duration,
     optional_struct,
     optional_timestamp,
-    optional_timestamp_micros,
     receipt_message,
-    struct_json,
-    time_range,
     timestamp,
 )
 from dovetail.server.edge.statuses import STATUS_CODES
-from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import DovetailError
 from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
-from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskFilter, TaskState
+from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
-from dovetail.server.tasks.requests import ChangeOptions, Exchange, NewTask, Outcome, Update
-from dovetail.server.tasks.working import Completion
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
-
-Changing = (
-    pb.UpdateTaskRequest
-    | pb.AssignTaskRequest
-    | pb.UnassignTaskRequest
-    | pb.StartTaskRequest
-    | pb.ReleaseTaskRequest
-    | pb.RequestTaskInputRequest
-    | pb.ProvideTaskInputRequest
-    | pb.CompleteTaskRequest
-    | pb.FailTaskRequest
-    | pb.CancelTaskRequest
-    | pb.ReopenTaskRequest
-    | pb.CreateTaskRequest
-    | pb.BatchCreateTasksRequest
-    | pb.DeleteTaskRequest
-)
-
-
-def change_options(request: Changing) -> ChangeOptions:
-    """What a change takes besides: of each of these fields, those that the request has."""
-    fields = request.DESCRIPTOR.fields_by_name
-
-    def given(name: str, default: Any) -> Any:
-        return getattr(request, name) if name in fields else default
-
-    return ChangeOptions(
-        etag=given("etag", ""),
-        notify=given("notify", 0),
-        repeat=idempotency_key(given("request_id", ""), request),
-        force=given("force", False),
-        cascade=given("cascade", False),
-        reason=given("reason", ""),
-        lease_token=given("lease_token", ""),
-        acknowledge=tuple(given("acknowledge_sequences", ())),
-    )
-
-
-def new_task(request: pb.CreateTaskRequest, prefix: str = "") -> NewTask:
-    """A task to be made; its fields are named after `prefix`."""
-    return NewTask(
-        task_id=request.task_id,
-        title=request.title,
-        description=request.description,
-        assignee_id=request.assignee_id,
-        priority=request.priority,
-        labels=dict(request.labels),
-        input_json=data_json(f"{prefix}input", request, "input"),
-        due_time=optional_timestamp_micros(f"{prefix}due_time", request, "due_time"),
-        thread_id=request.thread_id,
-        depends_on=tuple(request.depends_on),
-        parent_task_id=request.parent_task_id,
-        schedule_time=optional_timestamp_micros(f"{prefix}schedule_time", request, "schedule_time"),
-        max_attempts=request.max_attempts,
-        initial_backoff=optional_duration_micros(
-            f"{prefix}initial_backoff", request, "initial_backoff"
-        ),
-    )
-
-
-def new_tasks(request: pb.BatchCreateTasksRequest) -> list[NewTask]:
-    """Tasks to be made together, which carry nothing that is the batch's own to say."""
-    with Checks() as check:
-        for index, task in enumerate(request.requests):
-            for field in ("request_id", "notify", "acknowledge_sequences"):
-                if getattr(task, field):
-                    check.refuse(
-                        f"requests[{index}].{field}", f"must be unset: set {field} of the batch"
-                    )
-    return [new_task(task, f"requests[{index}].") for index, task in enumerate(request.requests)]
-
-
-def task_update(request: pb.UpdateTaskRequest) -> Update:
-    """New values of a task."""
-    task = request.task
-    return Update(
-        paths=tuple(request.update_mask.paths),
-        title=task.title,
-        description=task.description,
-        priority=task.priority,
-        labels=dict(task.labels),
-        due_time=optional_timestamp_micros("task.due_time", task, "due_time"),
-        schedule_time=optional_timestamp_micros("task.schedule_time", task, "schedule_time"),
-        max_attempts=task.max_attempts,
-        initial_backoff=optional_duration_micros("task.initial_backoff", task, "initial_backoff")
-        or 0,
-        depends_on=tuple(task.depends_on),
-    )
-
-
-def task_result(request: pb.CompleteTaskRequest, prefix: str = "") -> Outcome:
-    """How a task ended well."""
-    result = request.result
-    return Outcome(text=result.summary, data_json=data_json(f"{prefix}result.data", result, "data"))
-
-
-def task_completions(request: pb.BatchCompleteTasksRequest) -> list[Completion]:
-    """The tasks to complete together."""
-    return [
-        Completion(
-            task_id=each.task_id,
-            outcome=task_result(each, f"requests[{index}]."),
-            options=change_options(each),
-        )
-        for index, each in enumerate(request.requests)
-    ]
-
-
-def task_failure(request: pb.FailTaskRequest) -> Outcome:
-    """How an attempt ended badly."""
-    failed = request.failure
-    return Outcome(
-        text=failed.message,
-        data_json=data_json("failure.data", failed, "data"),
-        retryable=failed.retryable,
-    )
-
-
-def exchange(request: pb.RequestTaskInputRequest | pb.ProvideTaskInputRequest) -> Exchange:
-    """A question or an answer."""
-    return Exchange(text=request.text, data_json=data_json("data", request, "data"))
-
-
-def data_json(field: str, message: Message, name: str) -> str | None:
-    """A Struct of a message as JSON text; None where it is unset."""
-    return struct_json(field, getattr(message, name)) if message.HasField(name) else None
-
-
-def optional_duration_micros(field: str, message: Message, name: str) -> int | None:
-    """A Duration of a message in microseconds; None where it is unset."""
-    return duration_micros(field, getattr(message, name)) if message.HasField(name) else None
-
-
-def task_filter(filter: pb.TaskFilter) -> TaskFilter:
-    """Which tasks."""
-    return TaskFilter(
-        states=list(filter.states),
-        assignee_ids=list(filter.assignee_ids),
-        unassigned=filter.unassigned,
-        creator_ids=list(filter.creator_ids),
-        labels=dict(filter.labels),
-        create_time=time_range("filter.create_time", filter.create_time),
-        end_time=time_range("filter.end_time", filter.end_time),
-        parent_task_id=filter.parent_task_id,
-    )
 
 
 def task_message(task: Task) -> pb.Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.store.tables import (
@@ -28,17 +28,19 @@ from dovetail.server.tasks.requests import ChangeOptions, Notify
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
-    """Who does what, and how. `along` are tasks that the same act changes, and that it tells."""
+    """Who does what, and with which options."""
 
     caller: Caller
     verb: TaskVerb
     options: ChangeOptions
-    along: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskChange:
-    """A task as it now is, the notices that the change wrote, and the number of its event."""
+    """A task as it now is, the receipts of the notices about it, and the number of its event.
+
+    A change that changed nothing has neither.
+    """
 
     task: Task
     notices: tuple[Receipt, ...] = ()
@@ -46,19 +48,23 @@ class TaskChange:
 
 
 def record_change(
-    transaction: Transaction, act: Action, before: Task | None, after: Task
+    transaction: Transaction,
+    action: Action,
+    before: Task | None,
+    after: Task,
+    cascade_ids: frozenset[str] = frozenset(),
 ) -> TaskChange:
     """Write a new task (`before` is None) or a changed one, with its event and notices.
 
-    What follows for the tasks that wait for it is part of the same commit.
+    The tasks that depend on it are updated in the same commit, but for those of `cascade_ids`,
+    which the same call changes itself.
     """
-    team_id = act.caller.team_id
+    caller, options = action.caller, action.options
+    team_id = caller.team_id
     team = transaction.team(team_id)
-    agents.touch(transaction, team_id, act.caller.agent_id)
-    if act.options.acknowledge:
-        deliveries.acknowledge_each(
-            transaction, team_id, act.caller.agent_id, act.options.acknowledge
-        )
+    agents.touch(transaction, team_id, caller.agent_id)
+    if options.acknowledge:
+        deliveries.acknowledge_each(transaction, team_id, caller.agent_id, options.acknowledge)
     event_number = team.next_event()
     task = replace(after, version=after.version + 1, update_time=team.stamp)
     if before and after.lease_token != before.lease_token:
@@ -68,81 +74,88 @@ def record_change(
     else:
         tasks.save(transaction, team_id, task)
     former = before.assignee_id if before else ""
-    change = NoticeContext(
-        verb=act.verb,
+    context = NoticeContext(
+        verb=action.verb,
         task=task,
         former_assignee_id=former if former != task.assignee_id else "",
-        actor_id=act.caller.agent_id,
-        reason=act.options.reason,
+        actor_id=caller.agent_id,
+        reason=options.reason,
     )
-    written = _notify(transaction, act, change, event_number)
+    written = _notify(transaction, action, context, event_number)
     event = TaskEvent(
         number=event_number,
         task_id=task.task_id,
-        verb=act.verb,
-        actor_id=act.caller.agent_id,
+        verb=action.verb,
+        actor_id=caller.agent_id,
         from_state=int(before.state) if before else 0,
         to_state=int(task.state),
         assignee_id=task.assignee_id,
-        former_assignee_id=change.former_assignee_id,
-        reason=act.options.reason,
+        former_assignee_id=context.former_assignee_id,
+        reason=options.reason,
         create_time=team.stamp,
         message_number=written[0].message_number if written else None,
-        repeat=act.options.repeat,
+        repeat=options.repeat,
     )
     events.append(transaction, team_id, event)
     if task.state is TaskState.PENDING and not task.waiting_for_count:
         transaction.ring(team_id, queues.name(task.assignee_id))
-    followed = _update_dependents(transaction, act, before, task, event_number)
-    return TaskChange(task=task, notices=(*written, *followed), event_number=event_number)
+    if before and before.state is not task.state:
+        written += _update_dependents(transaction, action, before, event, cascade_ids)
+    return TaskChange(task=task, notices=written, event_number=event_number)
 
 
 def _update_dependents(
-    transaction: Transaction, act: Action, before: Task | None, changed: Task, event_number: int
+    transaction: Transaction,
+    action: Action,
+    before: Task,
+    event: TaskEvent,
+    cascade_ids: frozenset[str],
 ) -> tuple[Receipt, ...]:
-    """What a change means for the tasks that wait for this one: a count, an event, a notice.
+    """What a change of state means for the tasks that depend on it: a count, an event, a notice.
 
-    The counts change in this commit, so that what became ready is ready. A bounded number of tasks
-    is told in it, the rest by the keeper, step by step, from a follow-up written in it too.
+    The counts change in this commit, so that a task that became ready is ready. A bounded number of
+    tasks gets event and notice in it; the rest by the lease monitor, in commits that follow, from a
+    follow-up that is written here. This recurses into `record_change`, and ends there: the state
+    of a dependent does not change, so it has no dependents to update.
     """
-    team_id, task_id = act.caller.team_id, changed.task_id
-    was, now = before.state if before else changed.state, changed.state
-    if was is now or not dependencies.any_dependents(transaction, team_id, task_id):
+    team_id, task_id = action.caller.team_id, before.task_id
+    state = TaskState(event.to_state)
+    if not dependencies.any_dependents(transaction, team_id, task_id):
         return ()
-    completed = int(now is TaskState.COMPLETED) - int(was is TaskState.COMPLETED)
+    completed = int(state is TaskState.COMPLETED) - int(before.state is TaskState.COMPLETED)
     if completed:
         dependencies.adjust_waiting(transaction, team_id, task_id, -completed)
-    verb = _FOLLOWS.get(now)
+    verb = _VERB_OF_DEPENDENTS.get(state)
     if verb is None:
         return ()
     follow_up = FollowUp(
         team_id=team_id,
-        event_number=event_number,
+        event_number=event.number,
         task_id=task_id,
         verb=verb.name,
-        actor_id=act.caller.agent_id,
-        notify=act.options.notify,
+        actor_id=action.caller.agent_id,
+        notify=int(action.options.notify),
         after_number=0,
     )
     most = transaction.followers_left
-    told = _followers(transaction, follow_up, Window(most=most + 1))
-    if len(told) > most:
-        after_number = told[most - 1].number if most else 0
+    found = _dependents(transaction, follow_up, Window(most=most + 1))
+    if len(found) > most:
+        after_number = found[most - 1].number if most else 0
         follow_ups.add(transaction, replace(follow_up, after_number=after_number))
-    transaction.followers_left -= len(told[:most])
-    consequence = Action(
-        caller=act.caller, verb=verb, options=ChangeOptions(notify=act.options.notify)
-    )
+    now = found[:most]
+    transaction.followers_left -= len(now)
+    options = ChangeOptions(notify=action.options.notify)
+    consequence = Action(caller=action.caller, verb=verb, options=options)
     return tuple(
-        notice
-        for task in told[:most]
-        if task.task_id not in act.along
-        for notice in record_change(transaction, consequence, task, task).notices
+        receipt
+        for task in now
+        if task.task_id not in cascade_ids
+        for receipt in record_change(transaction, consequence, task, task).notices
     )
 
 
 def continue_follow_up(transaction: Transaction, team_id: str, event_number: int) -> bool:
-    """One step of a follow-up: tell as many tasks as a unit may; return whether there are more."""
+    """Record as many consequences of a follow-up as a unit may; returns whether there are more."""
     follow_up = follow_ups.find(transaction, team_id, event_number)
     if follow_up is None:  # Another server was first.
         return False
@@ -152,36 +165,38 @@ def continue_follow_up(transaction: Transaction, team_id: str, event_number: int
         return False
     most = transaction.followers_left
     window = Window(most=most, after=follow_up.after_number)
-    told = _followers(transaction, follow_up, window)
+    found = _dependents(transaction, follow_up, window)
     verb, caller = TaskVerb[follow_up.verb], Caller(team_id=team_id, agent_id=follow_up.actor_id)
-    consequence = Action(caller=caller, verb=verb, options=ChangeOptions(notify=follow_up.notify))
-    for task in told:
-        if not _was_told(transaction, follow_up, task):
+    consequence = Action(
+        caller=caller, verb=verb, options=ChangeOptions(notify=Notify(follow_up.notify))
+    )
+    for task in found:
+        if not _was_notified(transaction, follow_up, task):
             record_change(transaction, consequence, task, task)
-    if len(told) < most:
+    if len(found) < most:
         follow_ups.remove(transaction, follow_up)
         return False
-    follow_ups.move(transaction, follow_up, told[-1].number)
+    follow_ups.move(transaction, follow_up, found[-1].number)
     return True
 
 
-def _followers(snapshot: Snapshot, follow_up: FollowUp, window: Window) -> list[Task]:
-    """The next tasks to tell: all that wait, or those that wait for nothing more."""
+def _dependents(snapshot: Snapshot, follow_up: FollowUp, window: Window) -> list[Task]:
+    """The next tasks to record it for: all that wait, or those that wait for nothing more."""
     find = dependencies.dependents
     if follow_up.verb == TaskVerb.BECOME_READY.name:
         find = dependencies.ready_dependents
     return find(snapshot, follow_up.team_id, follow_up.task_id, window)
 
 
-def _was_told(snapshot: Snapshot, follow_up: FollowUp, task: Task) -> bool:
-    """Whether a later completion has told this task already that it is ready."""
+def _was_notified(snapshot: Snapshot, follow_up: FollowUp, task: Task) -> bool:
+    """Whether a later completion recorded already that this task is ready."""
     if follow_up.verb != TaskVerb.BECOME_READY.name:
         return False
     last = events.last(snapshot, follow_up.team_id, task.task_id)
     return last.verb is TaskVerb.BECOME_READY and last.number > follow_up.event_number
 
 
-_FOLLOWS = {
+_VERB_OF_DEPENDENTS = {
     TaskState.COMPLETED: TaskVerb.BECOME_READY,
     TaskState.FAILED: TaskVerb.FAIL_DEPENDENCY,
     TaskState.CANCELLED: TaskVerb.FAIL_DEPENDENCY,
@@ -189,11 +204,11 @@ _FOLLOWS = {
 
 
 def _verb_after(state: TaskState) -> str:
-    return _FOLLOWS[state].name if state in _FOLLOWS else ""
+    return _VERB_OF_DEPENDENTS[state].name if state in _VERB_OF_DEPENDENTS else ""
 
 
 def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[Receipt, ...]:
-    """The notices that an event wrote: one message, or two with numbers that follow each other."""
+    """The receipts of an event's notices: one message, or two with consecutive numbers."""
     if event.message_number is None:
         return ()
     first, second = event.message_number, event.message_number + 1
@@ -208,13 +223,13 @@ def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[Rece
 
 
 def _notify(
-    transaction: Transaction, act: Action, change: NoticeContext, event_number: int
+    transaction: Transaction, action: Action, context: NoticeContext, event_number: int
 ) -> tuple[Receipt, ...]:
-    if act.options.notify == Notify.NONE:
+    if action.options.notify is Notify.NONE:
         return ()
-    team_id = act.caller.team_id
+    team_id = action.caller.team_id
     written: list[Receipt] = []
-    for new in notices.compose(change, event_number):
+    for new in notices.compose(context, event_number):
         last_sequences = agents.last_sequences(transaction, team_id, new.recipient_ids)
         written += messages.append(transaction, team_id, new, last_sequences).receipts
     return tuple(written)

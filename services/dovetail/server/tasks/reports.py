@@ -10,7 +10,6 @@ from dovetail.server.store.tables import reports
 from dovetail.server.store.tables.reports import Report, Workload
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot
-from dovetail.server.tasks.requests import check_filter
 
 LONGEST_BUCKET_SECONDS = 366 * 24 * 3600
 MOST_BUCKETS = 1_000
@@ -26,10 +25,6 @@ class Reports:
 
     async def get(self, caller: Caller, filter: TaskFilter, bucket: int | None) -> Report:
         """The report over the tasks that a filter chooses; `bucket` is in microseconds, or None."""
-        with Checks() as check:
-            check_filter(check, filter)
-            if bucket is not None and not _is_bucket(bucket):
-                check.refuse("bucket_duration", "must be whole seconds, 1 second to 366 days")
 
         def query(snapshot: Snapshot) -> Report:
             workloads = reports.workloads(snapshot, caller.team_id, filter)
@@ -45,6 +40,12 @@ class Reports:
             )
 
         return await self._store.report(caller.team_id, query)
+
+
+def check_bucket(check: Checks, bucket: int | None) -> None:
+    """Record what is wrong with the duration of a bucket, in microseconds."""
+    if bucket is not None and not _is_bucket(bucket):
+        check.refuse("bucket_duration", "must be whole seconds, 1 second to 366 days")
 
 
 def _is_bucket(bucket: int) -> bool:

@@ -1,4 +1,4 @@
-"""What callers ask for of a task, and the checks of it."""
+"""Requests about tasks as values, with the checks of their fields; made at the edge."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from dovetail.server.edge.paging import Order
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.store.idempotency import IdempotencyKey
-from dovetail.server.store.tables.tasks import Task, TaskFilter, TaskState
+from dovetail.server.store.tables.tasks import Task, TaskFilter
 from dovetail.server.store.transaction import MICROS
 
-TITLE_CHARACTERS = 512
-TEXT_BYTES = 64 * 1024
-CONTENT_BYTES = 256 * 1024
-REASON_CHARACTERS = 4_096
-ETAG_CHARACTERS = 64
-TOKEN_CHARACTERS = 64
+TITLE_CHARACTERS_MAX = 512
+TEXT_BYTES_MAX = 64 * 1024
+CONTENT_BYTES_MAX = 256 * 1024
+REASON_CHARACTERS_MAX = 4_096
+ETAG_CHARACTERS_MAX = 64
+TOKEN_CHARACTERS_MAX = 64
 UPDATABLE = (
     *("title", "description", "priority", "labels", "due_time"),
     *("schedule_time", "max_attempts", "initial_backoff", "depends_on"),
 )
-NOTE_CHARACTERS = 4_096
-MOST_DEPENDENCIES = 100
-MOST_ATTEMPTS = 1_000
-DEFAULT_ATTEMPTS = 5
-DEFAULT_BACKOFF = MICROS
-LONGEST_BACKOFF = 24 * 3600 * MICROS
-DEFAULT_LEASE = 60 * MICROS
-LONGEST_LEASE = 3600 * MICROS
-MOST_ACKNOWLEDGED = 1_000
-LARGEST_SEQUENCE = 2**63 - 1
+NOTE_CHARACTERS_MAX = 4_096
+DEPENDENCIES_MAX = 100
+ATTEMPTS_MAX = 1_000
+ATTEMPTS_DEFAULT = 5
+BACKOFF_DEFAULT_MICROS = MICROS
+BACKOFF_MAX_MICROS = 24 * 3600 * MICROS
+LEASE_DEFAULT_MICROS = 60 * MICROS
+LEASE_MAX_MICROS = 3600 * MICROS
+ACKNOWLEDGED_MAX = 1_000
+SEQUENCE_MAX = 2**63 - 1
 
 
 class Notify(IntEnum):
-    """Who is told of a change."""
+    """Whether a change writes notices."""
 
     ALL = 1
     NONE = 2
@@ -62,28 +63,28 @@ class NewTask:
     def check(self, check: Checks, prefix: str = "") -> None:
         """Record what is wrong; the fields are named after `prefix`."""
         check.optional_id(f"{prefix}task_id", self.task_id)
-        check.text(f"{prefix}title", self.title, TITLE_CHARACTERS, least=1)
-        check.content(f"{prefix}description", self.description, CONTENT_BYTES)
+        check.text(f"{prefix}title", self.title, TITLE_CHARACTERS_MAX, least=1)
+        check.text_bytes(f"{prefix}description", self.description, CONTENT_BYTES_MAX)
         check.optional_id(f"{prefix}assignee_id", self.assignee_id)
         check.labels(f"{prefix}labels", self.labels)
-        check.content(f"{prefix}input", self.input_json or "", CONTENT_BYTES)
+        check.text_bytes(f"{prefix}input", self.input_json or "", CONTENT_BYTES_MAX)
         check.optional_id(f"{prefix}thread_id", self.thread_id)
         check.optional_id(f"{prefix}parent_task_id", self.parent_task_id)
         check_dependencies(check, f"{prefix}depends_on", self.depends_on)
-        check.number(f"{prefix}max_attempts", self.max_attempts, 0, MOST_ATTEMPTS)
+        check.number(f"{prefix}max_attempts", self.max_attempts, 0, ATTEMPTS_MAX)
         check_backoff(check, f"{prefix}initial_backoff", self.initial_backoff or 0)
 
 
 def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> None:
     """Record what is wrong with ids of dependencies."""
-    check.ids(field, task_ids, MOST_DEPENDENCIES)
+    check.ids(field, task_ids, DEPENDENCIES_MAX)
     if len(set(task_ids)) < len(task_ids):
         check.refuse(field, "must name each task once")
 
 
 def check_backoff(check: Checks, field: str, backoff: int) -> None:
     """Record what is wrong with a pause, in microseconds."""
-    if not 0 <= backoff <= LONGEST_BACKOFF:
+    if not 0 <= backoff <= BACKOFF_MAX_MICROS:
         check.refuse(field, f"must be 0 to 1 day, is {backoff / MICROS:g} s")
 
 
@@ -105,7 +106,7 @@ class Progress:
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
         check.number("progress.percent", self.percent, 0, 100)
-        check.text("progress.note", self.note, NOTE_CHARACTERS)
+        check.text("progress.note", self.note, NOTE_CHARACTERS_MAX)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +118,8 @@ class Exchange:
 
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
-        check.content("text", self.text, TEXT_BYTES)
-        check.content("data", self.data_json or "", CONTENT_BYTES)
+        check.text_bytes("text", self.text, TEXT_BYTES_MAX)
+        check.text_bytes("data", self.data_json or "", CONTENT_BYTES_MAX)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,12 +135,12 @@ class Outcome:
 
     def check(self, check: Checks, text_field: str, data_field: str) -> None:
         """Record what is wrong."""
-        check.content(text_field, self.text, TEXT_BYTES)
-        check.content(data_field, self.data_json or "", CONTENT_BYTES)
+        check.text_bytes(text_field, self.text, TEXT_BYTES_MAX)
+        check.text_bytes(data_field, self.data_json or "", CONTENT_BYTES_MAX)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Update:
+class TaskUpdate:
     """New values for the fields that `paths` names; the others do not count."""
 
     paths: tuple[str, ...]
@@ -162,13 +163,13 @@ class Update:
                 known = ", ".join(UPDATABLE)
                 check.refuse("update_mask", f"{shown(path)} cannot be updated, only {known}")
         if "title" in self.paths:
-            check.text("task.title", self.title, TITLE_CHARACTERS, least=1)
+            check.text("task.title", self.title, TITLE_CHARACTERS_MAX, least=1)
         if "description" in self.paths:
-            check.content("task.description", self.description, CONTENT_BYTES)
+            check.text_bytes("task.description", self.description, CONTENT_BYTES_MAX)
         if "labels" in self.paths:
             check.labels("task.labels", self.labels)
         if "max_attempts" in self.paths:
-            check.number("task.max_attempts", self.max_attempts, 1, MOST_ATTEMPTS)
+            check.number("task.max_attempts", self.max_attempts, 1, ATTEMPTS_MAX)
         if "initial_backoff" in self.paths:
             check_backoff(check, "task.initial_backoff", self.initial_backoff)
         if "depends_on" in self.paths:
@@ -186,7 +187,7 @@ class ChangeOptions:
     """What every change of a task takes. `acknowledge` are sequences in the caller's inbox."""
 
     etag: str = ""
-    notify: int = Notify.ALL
+    notify: Notify = Notify.ALL
     repeat: IdempotencyKey | None = None
     force: bool = False
     cascade: bool = False
@@ -196,40 +197,46 @@ class ChangeOptions:
 
     def check(self, check: Checks, prefix: str = "") -> None:
         """Record what is wrong; the fields are named after `prefix`."""
-        check.text(f"{prefix}lease_token", self.lease_token, TOKEN_CHARACTERS)
+        check.text(f"{prefix}lease_token", self.lease_token, TOKEN_CHARACTERS_MAX)
         field = f"{prefix}acknowledge_sequences"
-        if check.many(field, self.acknowledge, MOST_ACKNOWLEDGED):
+        if check.at_most(field, self.acknowledge, ACKNOWLEDGED_MAX):
             for index, sequence in enumerate(self.acknowledge):
-                check.number(f"{field}[{index}]", sequence, 1, LARGEST_SEQUENCE)
-        check.text(f"{prefix}etag", self.etag, ETAG_CHARACTERS)
-        check.enum(f"{prefix}notify", self.notify, Notify)
-        check.text(f"{prefix}reason", self.reason, REASON_CHARACTERS)
+                check.number(f"{field}[{index}]", sequence, 1, SEQUENCE_MAX)
+        check.text(f"{prefix}etag", self.etag, ETAG_CHARACTERS_MAX)
+        check.text(f"{prefix}reason", self.reason, REASON_CHARACTERS_MAX)
         request_id = self.repeat.request_id if self.repeat else ""
         check.optional_id(f"{prefix}request_id", request_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """One of several tasks to complete."""
+
+    task_id: str
+    outcome: Outcome
+    options: ChangeOptions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
-    """Which tasks to list."""
+    """Which tasks to list, and after which number the page begins."""
 
     filter: TaskFilter
-    order: int
+    order: Order
+    after: int | None
 
 
 def check_filter(check: Checks, filter: TaskFilter) -> None:
-    """Record what is wrong with a filter."""
-    check.enums("filter.states", filter.states, TaskState)
+    """Record what is wrong with a filter; its enums and times were checked when they were read."""
     check.ids("filter.assignee_ids", filter.assignee_ids)
     check.ids("filter.creator_ids", filter.creator_ids)
     check.labels("filter.labels", filter.labels)
-    check.time_range("filter.create_time", filter.create_time)
-    check.time_range("filter.end_time", filter.end_time)
     check.optional_id("filter.parent_task_id", filter.parent_task_id)
 
 
 def check_lease(check: Checks, duration: int, shortest: int) -> None:
     """Record what is wrong with the duration of a lease, in microseconds."""
-    if not shortest <= duration <= LONGEST_LEASE:
+    if not shortest <= duration <= LEASE_MAX_MICROS:
         check.refuse(
             "lease_duration",
             f"must be {shortest / MICROS:g} s to 1 h, is {duration / MICROS:g} s",

@@ -7,37 +7,35 @@ from grpc.aio import ServicerContext
 from dovetail.server.access.caller import current_caller
 from dovetail.server.edge.convert import (
     converted,
-    duration_micros,
     idempotency_key,
     optional_timestamp,
     page_fingerprint,
+    read_duration,
 )
 from dovetail.server.edge.paging import Paging
-from dovetail.server.tasks.claims.matching import ClaimRequest
+from dovetail.server.edge.validation import Checks
+from dovetail.server.tasks import reading
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.managing import Lifecycle
 from dovetail.server.tasks.proto import (
-    change_options,
     claimed_task,
     completion_outcome,
     converted_task,
     data_size,
-    exchange,
-    new_task,
-    new_tasks,
     notice_receipts,
-    optional_duration_micros,
     outline,
     report_message,
-    task_completions,
-    task_failure,
-    task_filter,
     task_message,
-    task_result,
-    task_update,
 )
-from dovetail.server.tasks.reports import Reports
-from dovetail.server.tasks.requests import DEFAULT_LEASE, Progress, TaskQuery
+from dovetail.server.tasks.reading import change_options, checked, read_notify
+from dovetail.server.tasks.reports import Reports, check_bucket
+from dovetail.server.tasks.requests import (
+    ChangeOptions,
+    Completion,
+    Exchange,
+    NewTask,
+    Outcome,
+)
 from dovetail.server.tasks.working import Work
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
@@ -46,55 +44,89 @@ Context = ServicerContext[object, object]
 
 
 class TaskServicer(pb_grpc.TaskServiceServicer):
-    """Translates between the contract and the rules of tasks."""
+    """Translates between the contract and the rules of tasks.
 
-    def __init__(self, lifecycle: Lifecycle, work: Work, claims: Claims, reports: Reports) -> None:
-        """Answer by these rules."""
+    Each handler reads the whole request under one `Checks`, so that all its faults are named
+    together, calls one rule, and writes the response. Structured content that is large is
+    converted in a thread.
+    """
+
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        work: Work,
+        claims: Claims,
+        reports: Reports,
+        shortest_lease_micros: int,
+    ) -> None:
+        """Serve these rules; no lease is shorter than `shortest_lease_micros`."""
         self._lifecycle = lifecycle
         self._work = work
         self._claims = claims
         self._reports = reports
+        self._shortest_lease = shortest_lease_micros
 
     async def CreateTask(
         self, request: pb.CreateTaskRequest, context: Context
     ) -> pb.CreateTaskResponse:
         """Make a task."""
-        made = await converted(request.input.ByteSize(), lambda: new_task(request))
-        changed = await self._lifecycle.create(current_caller.get(), made, change_options(request))
+
+        def read() -> tuple[NewTask, ChangeOptions]:
+            with Checks() as check:
+                options = ChangeOptions(
+                    notify=read_notify(check, request.notify),
+                    acknowledge=tuple(request.acknowledge_sequences),
+                    repeat=idempotency_key(request.request_id, request),
+                )
+                return reading.read_new_task(check, request), checked(check, options)
+
+        new, options = await converted(request.input.ByteSize(), read)
+        change = await self._lifecycle.create(current_caller.get(), new, options)
         return pb.CreateTaskResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def BatchCreateTasks(
         self, request: pb.BatchCreateTasksRequest, context: Context
     ) -> pb.BatchCreateTasksResponse:
         """Make many tasks."""
-        wanted = await converted(request.ByteSize(), lambda: new_tasks(request))
-        made = await self._lifecycle.create_all(
-            current_caller.get(), wanted, change_options(request)
-        )
+
+        def read() -> tuple[list[NewTask], ChangeOptions]:
+            with Checks() as check:
+                options = ChangeOptions(
+                    notify=read_notify(check, request.notify),
+                    acknowledge=tuple(request.acknowledge_sequences),
+                    repeat=idempotency_key(request.request_id, request),
+                )
+                return reading.read_new_tasks(check, request.requests), checked(check, options)
+
+        new, options = await converted(request.ByteSize(), read)
+        changes = await self._lifecycle.create_all(current_caller.get(), new, options)
         return pb.BatchCreateTasksResponse(
-            tasks=[outline(each.task) for each in made],
-            notices=[notice for each in made for notice in notice_receipts(each)],
+            tasks=[outline(change.task) for change in changes],
+            notices=[receipt for change in changes for receipt in notice_receipts(change)],
         )
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
-        """Answer one task."""
+        """Return one task."""
+        with Checks() as check:
+            check.id("task_id", request.task_id)
         task = await self._lifecycle.get(current_caller.get(), request.task_id)
         return pb.GetTaskResponse(task=await converted_task(task))
 
     async def ListTasks(
         self, request: pb.ListTasksRequest, context: Context
     ) -> pb.ListTasksResponse:
-        """Answer a page of tasks."""
+        """Return a page of tasks."""
         caller = current_caller.get()
-        listing = TaskQuery(filter=task_filter(request.filter), order=request.order)
         paging = Paging(
             page_size=request.page_size,
             page_token=request.page_token,
             binding=page_fingerprint(caller.team_id, request),
         )
-        page, token = await self._lifecycle.page(caller, listing, paging)
+        with Checks() as check:
+            query = reading.read_query(check, request, paging)
+        page, token = await self._lifecycle.page(caller, query, paging)
         return await converted(
             data_size(page),
             lambda: pb.ListTasksResponse(tasks=map(task_message, page), next_page_token=token),
@@ -104,63 +136,62 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         self, request: pb.UpdateTaskRequest, context: Context
     ) -> pb.UpdateTaskResponse:
         """Set some fields of a task."""
-        changed = await self._lifecycle.update(
-            current_caller.get(),
-            request.task.task_id,
-            task_update(request),
-            change_options(request),
+        with Checks() as check:
+            check.id("task.task_id", request.task.task_id)
+            update = reading.read_update(check, request)
+            options = change_options(check, request, ChangeOptions())
+        change = await self._lifecycle.update(
+            current_caller.get(), request.task.task_id, update, options
         )
         return pb.UpdateTaskResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def DeleteTask(
         self, request: pb.DeleteTaskRequest, context: Context
     ) -> pb.DeleteTaskResponse:
         """Remove a task."""
-        changed = await self._lifecycle.delete(
-            current_caller.get(), request.task_id, change_options(request)
-        )
-        return pb.DeleteTaskResponse(notices=notice_receipts(changed))
+        with Checks() as check:
+            check.id("task_id", request.task_id)
+            notify = read_notify(check, request.notify)
+            options = checked(check, ChangeOptions(etag=request.etag, notify=notify))
+        change = await self._lifecycle.delete(current_caller.get(), request.task_id, options)
+        return pb.DeleteTaskResponse(notices=notice_receipts(change))
 
     async def AssignTask(
         self, request: pb.AssignTaskRequest, context: Context
     ) -> pb.AssignTaskResponse:
         """Set the assignee."""
-        changed = await self._lifecycle.assign(
-            current_caller.get(),
-            request.task_id,
-            request.assignee_id,
-            change_options(request),
+        with Checks() as check:
+            check.id("task_id", request.task_id)
+            check.id("assignee_id", request.assignee_id)
+            options = change_options(check, request, ChangeOptions(force=request.force))
+        change = await self._lifecycle.assign(
+            current_caller.get(), request.task_id, request.assignee_id, options
         )
         return pb.AssignTaskResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def UnassignTask(
         self, request: pb.UnassignTaskRequest, context: Context
     ) -> pb.UnassignTaskResponse:
-        """Take the assignee off."""
-        changed = await self._lifecycle.unassign(
-            current_caller.get(), request.task_id, change_options(request)
-        )
+        """Remove the assignee."""
+        with Checks() as check:
+            check.id("task_id", request.task_id)
+            options = change_options(check, request, ChangeOptions(force=request.force))
+        change = await self._lifecycle.unassign(current_caller.get(), request.task_id, options)
         return pb.UnassignTaskResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def ClaimTask(
         self, request: pb.ClaimTaskRequest, context: Context
     ) -> pb.ClaimTaskResponse:
-        """Find and start what is ready."""
-        lease_duration = optional_duration_micros("lease_duration", request, "lease_duration")
-        wish = ClaimRequest(
-            max_wait=duration_micros("max_wait", request.max_wait),
-            most=request.max_tasks,
-            filter=task_filter(request.filter) if request.HasField("filter") else None,
-            lease_duration=DEFAULT_LEASE if lease_duration is None else lease_duration,
-            repeat=idempotency_key(request.request_id, _without_wait(request)),
-        )
-        tasks = await self._claims.claim(current_caller.get(), wish)
+        """Find and start ready tasks."""
+        with Checks() as check:
+            claim = reading.read_claim(check, request, self._shortest_lease)
+        tasks = await self._claims.claim(current_caller.get(), claim)
         return await converted(
             data_size(tasks), lambda: pb.ClaimTaskResponse(tasks=map(claimed_task, tasks))
         )
@@ -168,128 +199,176 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
     async def StartTask(
         self, request: pb.StartTaskRequest, context: Context
     ) -> pb.StartTaskResponse:
-        """Begin work."""
-        lease_duration = optional_duration_micros("lease_duration", request, "lease_duration")
-        changed, token = await self._work.start(
-            current_caller.get(), request.task_id, lease_duration, change_options(request)
+        """Start a ready task."""
+        with Checks() as check:
+            check.id("task_id", request.task_id)
+            lease = reading.read_lease(check, request, self._shortest_lease)
+            options = ChangeOptions(
+                etag=request.etag, repeat=idempotency_key(request.request_id, request)
+            )
+            checked(check, options)
+        change, token = await self._work.start(
+            current_caller.get(), request.task_id, lease, options
         )
-        return pb.StartTaskResponse(task=await converted_task(changed.task), lease_token=token)
+        return pb.StartTaskResponse(task=await converted_task(change.task), lease_token=token)
 
     async def HeartbeatTask(
         self, request: pb.HeartbeatTaskRequest, context: Context
     ) -> pb.HeartbeatTaskResponse:
-        """Say that the holder lives."""
-        said = request.progress
-        progress = Progress(percent=said.percent, note=said.note)
-        task, waiting = await self._work.heartbeat(
-            current_caller.get(),
-            request.task_id,
-            request.lease_token,
-            progress if request.HasField("progress") else None,
+        """Renew a lease."""
+        with Checks() as check:
+            check.id("task_id", request.task_id)
+            checked(check, ChangeOptions(lease_token=request.lease_token))
+            progress = reading.read_progress(check, request)
+        task, unacknowledged = await self._work.heartbeat(
+            current_caller.get(), request.task_id, request.lease_token, progress
         )
         return pb.HeartbeatTaskResponse(
             state=pb.TaskState.ValueType(task.state),
             lease_expire_time=optional_timestamp(task.lease_expire_time),
-            unacknowledged_count=waiting,
+            unacknowledged_count=unacknowledged,
         )
 
     async def ReleaseTask(
         self, request: pb.ReleaseTaskRequest, context: Context
     ) -> pb.ReleaseTaskResponse:
         """Give work back."""
-        changed = await self._work.release(
-            current_caller.get(), request.task_id, change_options(request)
-        )
-        return pb.ReleaseTaskResponse(task=await converted_task(changed.task))
+        with Checks() as check:
+            check.id("task_id", request.task_id)
+            options = ChangeOptions(
+                etag=request.etag,
+                reason=request.reason,
+                lease_token=request.lease_token,
+                repeat=idempotency_key(request.request_id, request),
+            )
+            checked(check, options)
+        change = await self._work.release(current_caller.get(), request.task_id, options)
+        return pb.ReleaseTaskResponse(task=await converted_task(change.task))
 
     async def RequestTaskInput(
         self, request: pb.RequestTaskInputRequest, context: Context
     ) -> pb.RequestTaskInputResponse:
-        """Ask for what the work needs."""
-        asked = await converted(request.data.ByteSize(), lambda: exchange(request))
-        changed = await self._work.request_input(
-            current_caller.get(), request.task_id, request.agent_id, asked, change_options(request)
+        """Ask a question about a task."""
+
+        def read() -> tuple[Exchange, ChangeOptions]:
+            with Checks() as check:
+                check.id("task_id", request.task_id)
+                options = ChangeOptions(
+                    etag=request.etag,
+                    lease_token=request.lease_token,
+                    repeat=idempotency_key(request.request_id, request),
+                )
+                return reading.read_question(check, request), checked(check, options)
+
+        question, options = await converted(request.data.ByteSize(), read)
+        change = await self._work.request_input(
+            current_caller.get(), request.task_id, request.agent_id, question, options
         )
         return pb.RequestTaskInputResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def ProvideTaskInput(
         self, request: pb.ProvideTaskInputRequest, context: Context
     ) -> pb.ProvideTaskInputResponse:
-        """Answer what was asked."""
-        said = await converted(request.data.ByteSize(), lambda: exchange(request))
-        changed = await self._work.provide_input(
-            current_caller.get(), request.task_id, said, change_options(request)
+        """Answer the open question."""
+
+        def read() -> tuple[Exchange, ChangeOptions]:
+            with Checks() as check:
+                check.id("task_id", request.task_id)
+                options = ChangeOptions(
+                    etag=request.etag,
+                    acknowledge=tuple(request.acknowledge_sequences),
+                    repeat=idempotency_key(request.request_id, request),
+                )
+                return reading.read_answer(check, request), checked(check, options)
+
+        answer, options = await converted(request.data.ByteSize(), read)
+        change = await self._work.provide_input(
+            current_caller.get(), request.task_id, answer, options
         )
         return pb.ProvideTaskInputResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def CompleteTask(
         self, request: pb.CompleteTaskRequest, context: Context
     ) -> pb.CompleteTaskResponse:
-        """End work well."""
-        ended = await converted(request.result.ByteSize(), lambda: task_result(request))
-        changed = await self._work.complete(
-            current_caller.get(), request.task_id, ended, change_options(request)
-        )
+        """End work with a result."""
+
+        def read() -> Completion:
+            with Checks() as check:
+                return reading.read_completion(check, request)
+
+        completion = await converted(request.result.ByteSize(), read)
+        change = await self._work.complete(current_caller.get(), completion)
         return pb.CompleteTaskResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def BatchCompleteTasks(
         self, request: pb.BatchCompleteTasksRequest, context: Context
     ) -> pb.BatchCompleteTasksResponse:
-        """End much work well."""
-        completions = await converted(request.ByteSize(), lambda: task_completions(request))
+        """End many tasks with results."""
+
+        def read() -> list[Completion]:
+            with Checks() as check:
+                return reading.read_completions(check, request.requests)
+
+        completions = await converted(request.ByteSize(), read)
         ended = await self._work.complete_all(current_caller.get(), completions)
         return pb.BatchCompleteTasksResponse(outcomes=map(completion_outcome, ended))
 
     async def FailTask(self, request: pb.FailTaskRequest, context: Context) -> pb.FailTaskResponse:
-        """End an attempt badly."""
-        ended = await converted(request.failure.ByteSize(), lambda: task_failure(request))
-        changed = await self._work.fail(
-            current_caller.get(), request.task_id, ended, change_options(request)
-        )
+        """End an attempt with a failure."""
+
+        def read() -> tuple[Outcome, ChangeOptions]:
+            with Checks() as check:
+                check.id("task_id", request.task_id)
+                more = ChangeOptions(
+                    lease_token=request.lease_token,
+                    acknowledge=tuple(request.acknowledge_sequences),
+                )
+                return reading.read_failure(check, request), change_options(check, request, more)
+
+        failure, options = await converted(request.failure.ByteSize(), read)
+        change = await self._work.fail(current_caller.get(), request.task_id, failure, options)
         return pb.FailTaskResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def CancelTask(
         self, request: pb.CancelTaskRequest, context: Context
     ) -> pb.CancelTaskResponse:
         """Call work off."""
-        changed = await self._lifecycle.cancel(
-            current_caller.get(), request.task_id, change_options(request)
-        )
+        with Checks() as check:
+            check.id("task_id", request.task_id)
+            more = ChangeOptions(reason=request.reason, cascade=request.cascade)
+            options = change_options(check, request, more)
+        change = await self._lifecycle.cancel(current_caller.get(), request.task_id, options)
         return pb.CancelTaskResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def ReopenTask(
         self, request: pb.ReopenTaskRequest, context: Context
     ) -> pb.ReopenTaskResponse:
         """Make an ended task PENDING again."""
-        changed = await self._lifecycle.reopen(
-            current_caller.get(), request.task_id, change_options(request)
-        )
+        with Checks() as check:
+            check.id("task_id", request.task_id)
+            options = change_options(check, request, ChangeOptions(reason=request.reason))
+        change = await self._lifecycle.reopen(current_caller.get(), request.task_id, options)
         return pb.ReopenTaskResponse(
-            task=await converted_task(changed.task), notices=notice_receipts(changed)
+            task=await converted_task(change.task), notices=notice_receipts(change)
         )
 
     async def GetReport(
         self, request: pb.GetReportRequest, context: Context
     ) -> pb.GetReportResponse:
         """Report on tasks."""
-        bucket = optional_duration_micros("bucket_duration", request, "bucket_duration")
-        report = await self._reports.get(current_caller.get(), task_filter(request.filter), bucket)
+        with Checks() as check:
+            filter = reading.read_filter(check, request.filter)
+            bucket = read_duration(check, "bucket_duration", request, "bucket_duration")
+            check_bucket(check, bucket)
+        report = await self._reports.get(current_caller.get(), filter, bucket)
         return pb.GetReportResponse(report=report_message(report))
-
-
-def _without_wait(request: pb.ClaimTaskRequest) -> pb.ClaimTaskRequest:
-    """What of a claim its repeat must have as well."""
-    same = pb.ClaimTaskRequest()
-    same.CopyFrom(request)
-    same.ClearField("max_wait")
-    return same

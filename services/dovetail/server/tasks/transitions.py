@@ -1,4 +1,4 @@
-"""Moves: a task as it shall be after a change. From values to values, without a store."""
+"""Transitions: the task after a change, as a new value. Nothing here reads or writes a store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.tasks.requests import LONGEST_BACKOFF, Lease, Outcome
+from dovetail.server.tasks.requests import BACKOFF_MAX_MICROS, Exchange, Lease, Outcome
 from dovetail.server.tasks.states import RETRIED, next_state
 
 LEASE_LOST = "the holder's lease was lost: for its whole duration there was no heartbeat"
@@ -19,7 +19,7 @@ def is_ready(task: Task, now: int) -> bool:
 
 
 def start(task: Task, verb: TaskVerb, agent_id: str, lease: Lease | None, now: int) -> Task:
-    """In progress, its assignee's or the caller's, held by a lease or not."""
+    """Move a task to IN_PROGRESS for its assignee or, without one, for `agent_id`."""
     pooled = task.pooled or not task.assignee_id
     assignee_id = task.assignee_id or agent_id
     begun = replace(
@@ -37,7 +37,7 @@ def start(task: Task, verb: TaskVerb, agent_id: str, lease: Lease | None, now: i
 
 
 def grant_lease(task: Task, lease: Lease, now: int) -> Task:
-    """Held by a new lease."""
+    """Grant a new lease, from `now` on."""
     return replace(
         task,
         lease_token=lease.token,
@@ -48,7 +48,7 @@ def grant_lease(task: Task, lease: Lease, now: int) -> Task:
 
 
 def renew_lease(task: Task, now: int) -> Task:
-    """Held for its lease's length again; while the clock is stopped it has no end."""
+    """Extend the lease to a whole duration from `now`; while INPUT_REQUIRED it cannot expire."""
     runs = bool(task.lease_token) and task.state is TaskState.IN_PROGRESS
     return replace(
         task,
@@ -58,23 +58,64 @@ def renew_lease(task: Task, now: int) -> Task:
 
 
 def clear_lease(task: Task) -> Task:
-    """Held by nobody, with no question open."""
+    """End the lease, and the open question."""
+    # The fence: an empty token equals no holder's token, so that every later call of a former
+    # holder fails with LEASE_LOST. The count stays: a lease monitor that saw the old lease
+    # compares token and count, and so never ends a later one.
     return replace(task, lease_token="", lease_duration=0, lease_expire_time=None, asked_id="")
 
 
 def return_to_pending(task: Task, state: TaskState) -> Task:
-    """Pending again; back in the pool if it came from there."""
+    """Make the task PENDING again; one that came from the pool goes back there."""
     returned = replace(clear_lease(task), state=state, start_time=None)
     return unassign(returned) if task.pooled else returned
 
 
 def unassign(task: Task) -> Task:
-    """In the pool."""
+    """Remove the assignee: the task is in the pool."""
     return replace(task, assignee_id="", assign_time=None, pooled=False)
 
 
+def assign(task: Task, assignee_id: str, now: int, *, force: bool) -> Task:
+    """Set the assignee of a task that is or, with `force`, becomes PENDING; it leaves the pool."""
+    state = next_state(TaskVerb.ASSIGN, task, force=force)
+    pending = return_to_pending(replace(task, pooled=False), state)
+    return replace(pending, assignee_id=assignee_id, assign_time=now)
+
+
+def ask(task: Task, state: TaskState, asked_id: str, question: Exchange, now: int) -> Task:
+    """Open a question; while it is open the lease has no end."""
+    return replace(
+        task,
+        state=state,
+        asked_id=asked_id,
+        question_agent_id=asked_id,
+        question_text=question.text,
+        question_json=question.data_json,
+        ask_time=now,
+        answered=False,
+        answer_text="",
+        answer_json=None,
+        lease_expire_time=None,
+    )
+
+
+def resume(task: Task, state: TaskState, answer: Exchange, now: int) -> Task:
+    """Answer the open question, and renew the lease."""
+    answered = replace(
+        task,
+        state=state,
+        asked_id="",
+        answered=True,
+        answer_text=answer.text,
+        answer_json=answer.data_json,
+        input_wait=task.input_wait + max(1, now - (task.ask_time or now)),
+    )
+    return renew_lease(answered, now)
+
+
 def finish(task: Task, state: TaskState, outcome: Outcome, now: int) -> Task:
-    """Over, with how it ended."""
+    """End the task in `state`, with its outcome."""
     return replace(
         clear_lease(task),
         state=state,
@@ -85,7 +126,7 @@ def finish(task: Task, state: TaskState, outcome: Outcome, now: int) -> Task:
 
 
 def fail_attempt(task: Task, verb: TaskVerb, outcome: Outcome, now: int) -> Task:
-    """One attempt less: to be tried again while some are left, otherwise over."""
+    """Fail an attempt: PENDING while a retryable failure leaves attempts, otherwise FAILED."""
     state = next_state(verb, task)
     again = RETRIED[verb].get(task.state) if outcome.retryable else None
     counted = replace(task, failed_attempts=task.failed_attempts + bool(outcome.retryable))
@@ -97,19 +138,19 @@ def fail_attempt(task: Task, verb: TaskVerb, outcome: Outcome, now: int) -> Task
 
 
 def delay_retry(task: Task, clock: int) -> Task:
-    """To be tried again only after the backoff, if it is to be tried again."""
+    """Delay the retry by the backoff, if there is a retry."""
     pause = 0 if task.has_ended else retry_delay(task)
     return replace(task, schedule_time=clock + pause) if pause else task
 
 
 def retry_delay(task: Task) -> int:
-    """How long the next attempt waits, in microseconds: doubling, up to a day."""
+    """How long the next attempt waits, in microseconds: doubles each time, up to a day."""
     doublings = min(task.failed_attempts - 1, 40)
-    return min(task.initial_backoff << doublings, LONGEST_BACKOFF)
+    return min(task.initial_backoff << doublings, BACKOFF_MAX_MICROS)
 
 
 def reopen(task: Task) -> Task:
-    """Pending, as if it had never been begun."""
+    """Make an ended task PENDING, as if it had never been started."""
     return replace(
         return_to_pending(task, next_state(TaskVerb.REOPEN, task)),
         schedule_time=None if task.failed_attempts else task.schedule_time,
@@ -127,5 +168,5 @@ def reopen(task: Task) -> Task:
 
 
 def mark_overdue(task: Task) -> Task:
-    """Late, and told so."""
+    """Mark the task as overdue-notified."""
     return replace(task, overdue_told=True)

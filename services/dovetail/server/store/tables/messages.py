@@ -16,7 +16,7 @@ from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.tables import deliveries
-from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
@@ -55,7 +55,7 @@ class Content:
     subject: str = ""
     body: str = ""
     data_json: str | None = None
-    importance: int = Importance.NORMAL
+    importance: Importance = Importance.NORMAL
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     notice: Notice | None = None
 
@@ -70,7 +70,7 @@ class Message:
     thread_id: str
     in_reply_to: str
     task_id: str
-    kind: int
+    kind: MessageKind
     create_time: int
     content: Content
 
@@ -112,8 +112,8 @@ class MessageFilter:
     sender_ids: Sequence[str] = ()
     thread_id: str = ""
     task_id: str = ""
-    kinds: Sequence[int] = ()
-    minimum_importance: int = 0
+    kinds: Sequence[MessageKind] = ()
+    minimum_importance: Importance | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     create_time: TimeRange = EVER
 
@@ -198,7 +198,7 @@ class ListRequest:
 
     party_id: str
     recipient_id: str
-    states: Sequence[int]
+    states: Sequence[DeliveryState]
     filter: MessageFilter
     newest_first: bool
     after: int | None
@@ -319,7 +319,10 @@ def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
         (filter.thread_id, MessageRow.thread_id == filter.thread_id),
         (filter.task_id, (MessageRow.task_id == filter.task_id) & _ABOUT_A_TASK),
         (filter.kinds, MessageRow.kind.in_(list(filter.kinds))),
-        (filter.minimum_importance, MessageRow.importance >= filter.minimum_importance),
+        (
+            filter.minimum_importance is not None,
+            MessageRow.importance >= filter.minimum_importance,
+        ),
     )
     chosen = [condition for wanted, condition in tests if wanted]
     chosen += within(MessageRow.create_time, filter.create_time)
@@ -343,7 +346,7 @@ def from_row(row: Row) -> Message:
             subject=values["subject"],
             body=values["body"],
             data_json=values["data"],
-            importance=values["importance"],
+            importance=Importance(values["importance"]),
             labels=filters.decode_labels(values["labels"]),
             notice=_notice(json.loads(notice)) if notice else None,
         ),

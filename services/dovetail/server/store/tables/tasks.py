@@ -106,7 +106,7 @@ class Task:
 class TaskFilter:
     """Which tasks: every condition that is set must hold."""
 
-    states: Sequence[int] = ()
+    states: Sequence[TaskState] = ()
     assignee_ids: Sequence[str] = ()
     unassigned: bool = False
     creator_ids: Sequence[str] = ()

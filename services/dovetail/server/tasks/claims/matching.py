@@ -47,7 +47,7 @@ class WaitingClaim:
     """
 
     caller: Caller
-    wish: ClaimRequest
+    request: ClaimRequest
     end: float
     answer: asyncio.Future[list[Task]]
     watch: ExitStack = field(default_factory=ExitStack)
@@ -57,12 +57,12 @@ class WaitingClaim:
     @property
     def kind(self) -> str:
         """Claims of one kind want the same of the pool."""
-        return repr(self.wish.filter)
+        return repr(self.request.filter)
 
     @property
-    def request(self) -> tuple[str, str] | None:
+    def request_key(self) -> tuple[str, str] | None:
         """The request by which a repeat is known, or None."""
-        repeat = self.wish.repeat
+        repeat = self.request.repeat
         return (self.caller.agent_id, repeat.key) if repeat else None
 
     @property
@@ -139,10 +139,10 @@ def assign_ready(
             continue
         found: list[Task] = []
         for queue_name in _queues(claim, woken):
-            wanted = (claim.wish.most or 1) - len(found)
+            wanted = (claim.request.most or 1) - len(found)
             if wanted and (queue_name, claim.kind) not in empty:
                 ready = queues.ready(
-                    transaction, team_id, queue_name, claim.wish.filter, (now, wanted)
+                    transaction, team_id, queue_name, claim.request.filter, (now, wanted)
                 )
                 found += ready
                 if len(ready) < wanted:
@@ -189,7 +189,7 @@ def _queues_by_kind(
     """The queues in which to look for each kind of claim, and what it wants there."""
     found: dict[str, tuple[TaskFilter | None, set[str]]] = {}
     for claim in claims:
-        _, queue_names = found.setdefault(claim.kind, (claim.wish.filter, set()))
+        _, queue_names = found.setdefault(claim.kind, (claim.request.filter, set()))
         queue_names.update(_queues(claim, woken))
     return found
 
@@ -200,20 +200,20 @@ def _queues(claim: WaitingClaim, woken: set[str]) -> list[str]:
     return [queue_name for queue_name in (mine, POOL) if claim.is_new or queue_name in woken]
 
 
-def find_granted(snapshot: Snapshot, caller: Caller, wish: ClaimRequest) -> list[Task] | None:
+def find_granted(snapshot: Snapshot, caller: Caller, request: ClaimRequest) -> list[Task] | None:
     """What an earlier claim with this `request_id` got and still holds; None if it got nothing.
 
     Raises InvalidArgumentError for a request that differs.
     """
-    if wish.repeat is None:
+    if request.repeat is None:
         return None
-    keys = [each.key for each in _repeats(wish) if each]
+    keys = [each.key for each in _repeats(request) if each]
     earlier = events.find_repeats(snapshot, caller.team_id, caller.agent_id, keys)
     if not earlier:
         return None
     for event in earlier:
         if event.repeat:
-            check_same_request(wish.repeat, event.repeat.request_hash)
+            check_same_request(request.repeat, event.repeat.request_hash)
     found = [tasks.find(snapshot, caller.team_id, event.task_id) for event in earlier]
     held = zip(found, earlier, strict=True)
     return [task for task, event in held if task and _holds(task, event)]
@@ -221,7 +221,7 @@ def find_granted(snapshot: Snapshot, caller: Caller, wish: ClaimRequest) -> list
 
 def _find_granted(snapshot: Snapshot, claim: WaitingClaim) -> list[Task] | DovetailError | None:
     try:
-        return find_granted(snapshot, claim.caller, claim.wish)
+        return find_granted(snapshot, claim.caller, claim.request)
     except DovetailError as error:
         return error
 
@@ -231,25 +231,25 @@ def _holds(task: Task, event: TaskEvent) -> bool:
     return bool(task.lease_token) and task.lease_event == event.number
 
 
-def _repeats(wish: ClaimRequest) -> list[IdempotencyKey | None]:
+def _repeats(request: ClaimRequest) -> list[IdempotencyKey | None]:
     """How each task of a claim is known again: the number of the task is the scope of the id.
 
     A claim has an agent, and so no scope of its own.
     """
-    most = wish.most or 1
-    if wish.repeat is None:
+    most = request.most or 1
+    if request.repeat is None:
         return [None] * most
-    return [replace(wish.repeat, scope=str(index or "")) for index in range(most)]
+    return [replace(request.repeat, scope=str(index or "")) for index in range(most)]
 
 
 def _begin(transaction: Transaction, claim: WaitingClaim, found: Sequence[Task]) -> list[Task]:
-    caller, wish = claim.caller, claim.wish
+    caller, request = claim.caller, claim.request
     now = transaction.team(caller.team_id).stamp
     begun: list[Task] = []
-    for task, repeat in zip(found, _repeats(wish), strict=False):
+    for task, repeat in zip(found, _repeats(request), strict=False):
         act = Action(caller=caller, verb=TaskVerb.CLAIM, options=ChangeOptions(repeat=repeat))
         after = transitions.start(
-            task, TaskVerb.CLAIM, caller.agent_id, new_lease(wish.lease_duration), now
+            task, TaskVerb.CLAIM, caller.agent_id, new_lease(request.lease_duration), now
         )
         begun.append(recording.record_change(transaction, act, task, after).task)
     return begun

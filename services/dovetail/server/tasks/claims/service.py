@@ -10,23 +10,20 @@ in the store gives each task to one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context
 
 import structlog
 
 from dovetail.server import clock
 from dovetail.server.access.caller import Caller
-from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import DovetailError, InternalError, Reason
 from dovetail.server.store.engines.wakeups import Bell
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import queues
-from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.queues import POOL
 from dovetail.server.store.tables.tasks import Task
-from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
-from dovetail.server.tasks import transitions
+from dovetail.server.store.transaction import MICROS, Snapshot
 from dovetail.server.tasks.claims.matching import (
     ClaimRequest,
     MatchResult,
@@ -35,10 +32,7 @@ from dovetail.server.tasks.claims.matching import (
     find_granted,
     find_ready,
 )
-from dovetail.server.tasks.loading import ChangeRequest, change_task
-from dovetail.server.tasks.recording import Action
-from dovetail.server.tasks.requests import ChangeOptions, check_filter, check_lease
-from dovetail.server.tasks.states import next_state
+from dovetail.server.tasks.requests import ChangeOptions
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.claims")
 
@@ -49,13 +43,17 @@ KINDS_MAX = 50
 """Different filters that one look goes through."""
 
 
+Release = Callable[[Caller, str, ChangeOptions], Awaitable[object]]
+"""Releases a task that a caller holds."""
+
+
 class Claims:
     """Gives ready tasks to those who ask for them."""
 
-    def __init__(self, store: Store, shortest_lease: int) -> None:
-        """Give out tasks of `store`; no lease is shorter than so many microseconds."""
+    def __init__(self, store: Store, release: Release) -> None:
+        """Assign tasks of `store`; `release` takes back what its caller did not wait for."""
         self._store = store
-        self._shortest_lease = shortest_lease
+        self._release = release
         self._matchers: dict[str, _Matcher] = {}
 
     def close(self) -> None:
@@ -63,19 +61,19 @@ class Claims:
         for matcher in self._matchers.values():
             matcher.close()
 
-    async def claim(self, caller: Caller, wish: ClaimRequest) -> list[Task]:
+    async def claim(self, caller: Caller, request: ClaimRequest) -> list[Task]:
         """Tasks that are now the caller's and in progress; none when nothing came in time."""
         caller.require_agent("claiming")
-        with Checks() as check:
-            _check(check, wish, self._shortest_lease)
-        before = await self._find_granted(caller, wish)
+        before = await self._find_granted(caller, request)
         if before is not None:
             return before
         matcher = self._matchers.get(caller.team_id)
         if matcher is None or matcher.ended:
-            matcher = self._matchers[caller.team_id] = _Matcher(self._store, caller.team_id)
+            matcher = self._matchers[caller.team_id] = _Matcher(
+                self._store, caller.team_id, self._release
+            )
             matcher.on_end(self._let_go)
-        claim = matcher.add(caller, wish)
+        claim = matcher.add(caller, request)
         try:
             found = await claim.answer
         except asyncio.CancelledError:
@@ -86,13 +84,13 @@ class Claims:
         finally:
             matcher.leave(claim)
         # While this one waited, another server may have answered the same request.
-        return found or await self._find_granted(caller, wish) or []
+        return found or await self._find_granted(caller, request) or []
 
-    async def _find_granted(self, caller: Caller, wish: ClaimRequest) -> list[Task] | None:
+    async def _find_granted(self, caller: Caller, request: ClaimRequest) -> list[Task] | None:
         """What this request was answered before, or None."""
-        if wish.repeat is None:
+        if request.repeat is None:
             return None
-        return await self._store.read(caller.team_id, lambda s: find_granted(s, caller, wish))
+        return await self._store.read(caller.team_id, lambda s: find_granted(s, caller, request))
 
     def _let_go(self, matcher: _Matcher) -> None:
         """Forget a matcher that has ended: anybody may name as many teams as they like."""
@@ -115,7 +113,8 @@ class _QueueBell(Bell):
 class _Matcher:
     """Those who wait for work in one team."""
 
-    def __init__(self, store: Store, team_id: str) -> None:
+    def __init__(self, store: Store, team_id: str, release: Release) -> None:
+        self._release_task = release
         self._store = store
         self._team_id = team_id
         self._waiting: dict[WaitingClaim, None] = {}
@@ -145,27 +144,29 @@ class _Matcher:
         """Have `tell` called once this matcher has ended."""
         self._task.add_done_callback(lambda _: tell(self))
 
-    def add(self, caller: Caller, wish: ClaimRequest) -> WaitingClaim:
+    def add(self, caller: Caller, request: ClaimRequest) -> WaitingClaim:
         """Have somebody wait."""
-        end = self._loop.time() + wish.max_wait / MICROS
-        claim = WaitingClaim(caller=caller, wish=wish, end=end, answer=self._loop.create_future())
+        end = self._loop.time() + request.max_wait / MICROS
+        claim = WaitingClaim(
+            caller=caller, request=request, end=end, answer=self._loop.create_future()
+        )
         bell = _QueueBell(self, caller.agent_id)
         bells, name = self._store.bells, queues.name(caller.agent_id)
         claim.watch.enter_context(bells.watch(self._team_id, name, bell))
         self._waiting[claim] = None
-        if claim.request:
-            self._requests.setdefault(claim.request, []).append(claim)
+        if claim.request_key:
+            self._requests.setdefault(claim.request_key, []).append(claim)
         self._awake.set()
         return claim
 
     def leave(self, claim: WaitingClaim) -> None:
         """Have somebody wait no more."""
         claim.watch.close()
-        if claim.request:
-            same = self._requests[claim.request]
+        if claim.request_key:
+            same = self._requests[claim.request_key]
             same.remove(claim)
             if not same:
-                del self._requests[claim.request]
+                del self._requests[claim.request_key]
         self._waiting.pop(claim, None)
         self._awake.set()
 
@@ -245,8 +246,8 @@ class _Matcher:
 
     def _share(self, claim: WaitingClaim, given: list[Task]) -> None:
         """Answer the same to repeats of this request that wait as well."""
-        for twin in self._requests.get(claim.request, []) if claim.request else []:
-            same = twin.wish.repeat == claim.wish.repeat
+        for twin in self._requests.get(claim.request_key, []) if claim.request_key else []:
+            same = twin.request.repeat == claim.request.repeat
             if twin is not claim and same and twin.resolve(given):
                 claim.shared = twin.shared = True
 
@@ -269,7 +270,7 @@ class _Matcher:
 
     async def _match(self, claims: Sequence[WaitingClaim], woken: set[str]) -> MatchResult:
         """A read decides whether a unit is run; while there is plenty, it need not."""
-        filtered = any(claim.wish.filter for claim in claims)
+        filtered = any(claim.request.filter for claim in claims)
         if filtered or not self._more_ready:
             # A filter may have to go through very many tasks: out of the way of what is short, and
             # out of the one writer, which looks only for what is there.
@@ -336,26 +337,7 @@ class _Matcher:
     async def _release(self, caller: Caller, tasks: list[Task]) -> None:
         for task in tasks:
             options = ChangeOptions(lease_token=task.lease_token, reason="the claimer had left")
-            act = Action(caller=caller, verb=TaskVerb.RELEASE, options=options)
-            wanted = ChangeRequest(act=act, task_id=task.task_id, alter=_released)
             try:
-                await change_task(self._store, wanted)
+                await self._release_task(caller, task.task_id, options)
             except DovetailError:
-                return  # the lease will be lost
-
-
-def _released(_: Transaction, task: Task, __: int) -> Task:
-    return transitions.return_to_pending(task, next_state(TaskVerb.RELEASE, task))
-
-
-def _check(check: Checks, wish: ClaimRequest, shortest_lease: int) -> None:
-    if not 0 <= wish.max_wait <= LONGEST_WAIT:
-        check.refuse("max_wait", f"must be 0 to 50 s, is {wish.max_wait / MICROS:g} s")
-    check.number("max_tasks", wish.most, 0, MOST_TASKS)
-    check_lease(check, wish.lease_duration, shortest_lease)
-    check.optional_id("request_id", wish.repeat.request_id if wish.repeat else "")
-    if wish.filter:
-        check_filter(check, wish.filter)
-        for field in ("states", "assignee_ids", "unassigned"):
-            if getattr(wish.filter, field):
-                check.refuse(f"filter.{field}", "must be empty: a claim takes what is ready")
+                return  # The lease will be lost.

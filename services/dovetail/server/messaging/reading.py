@@ -1,0 +1,173 @@
+"""Reads requests about messages: protobuf to values that are already right. For the servicer only.
+
+Every reader records all faults that it finds, of whatever kind; the servicer raises them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.server.edge.convert import (
+    idempotency_key,
+    read_duration,
+    read_struct,
+    read_time_range,
+)
+from dovetail.server.edge.paging import Order, Paging
+from dovetail.server.edge.validation import PAGE_SIZE_MAX, Checks
+from dovetail.server.messaging.inboxes import Acknowledgement, MessageQuery, OutgoingMessage
+from dovetail.server.messaging.receiving import ReceiveRequest
+from dovetail.server.messaging.subscriptions import StartPosition, SubscribeRequest
+from dovetail.server.store.tables.deliveries import DeliveryState
+from dovetail.server.store.tables.messages import (
+    Content,
+    Importance,
+    MessageFilter,
+    MessageKind,
+)
+from dovetail.server.store.transaction import MICROS
+
+RECIPIENTS_MAX = 1_000
+SEQUENCES_MAX = 1_000
+SUBJECT_CHARACTERS_MAX = 512
+DISPLAY_NAME_CHARACTERS_MAX = 256
+OUTSTANDING_MAX = 1_000
+SEQUENCE_MAX = 2**63 - 1
+WAIT_MAX_SECONDS = 50
+
+
+def check_registration(check: Checks, request: pb.RegisterAgentRequest) -> None:
+    """Record what is wrong with an agent to register."""
+    check.optional_id("agent_id", request.agent_id)
+    check.text("display_name", request.display_name, DISPLAY_NAME_CHARACTERS_MAX)
+    check.labels("labels", dict(request.labels))
+
+
+def read_message(check: Checks, request: pb.SendMessageRequest) -> OutgoingMessage:
+    """A message to send."""
+    count = len(request.recipient_ids)
+    if not 1 <= count <= RECIPIENTS_MAX:
+        check.refuse("recipient_ids", f"must have 1 to {RECIPIENTS_MAX:,} ids, has {count:,}")
+    else:
+        check.ids("recipient_ids", request.recipient_ids, RECIPIENTS_MAX)
+    check.text("subject", request.subject, SUBJECT_CHARACTERS_MAX)
+    if "\0" in request.body:
+        check.refuse("body", "must not contain NUL characters; send bytes as text or in data")
+    for field in ("thread_id", "in_reply_to", "task_id", "request_id"):
+        check.optional_id(field, getattr(request, field))
+    size = request.ByteSize()
+    check.size("body", size)
+    content = Content(
+        subject=request.subject,
+        body=request.body,
+        data_json=read_struct(check, "data", request, "data"),
+        importance=check.enum("importance", request.importance, Importance.NORMAL),
+        labels=dict(request.labels),
+    )
+    check.labels("labels", content.labels)
+    return OutgoingMessage(
+        recipient_ids=list(request.recipient_ids),
+        content=content,
+        thread_id=request.thread_id,
+        in_reply_to=request.in_reply_to,
+        task_id=request.task_id,
+        size=size,
+        repeat=idempotency_key(request.request_id, request),
+    )
+
+
+def read_subscription(check: Checks, request: pb.SubscribeInboxRequest) -> SubscribeRequest:
+    """A stream to open."""
+    resumes = request.WhichOneof("start") == "after_sequence"
+    check.optional_id("agent_id", request.agent_id)
+    check.number("after_sequence", request.after_sequence, 0, SEQUENCE_MAX)
+    check.number("max_outstanding", request.max_outstanding, 0, OUTSTANDING_MAX)
+    return SubscribeRequest(
+        agent_id=request.agent_id,
+        position=check.enum("position", request.position, StartPosition.BEGINNING),
+        after_sequence=request.after_sequence if resumes else None,
+        include_acknowledged=request.include_acknowledged,
+        max_outstanding=request.max_outstanding,
+        filter=read_filter(check, request.filter) if request.HasField("filter") else None,
+    )
+
+
+def read_reception(check: Checks, request: pb.ReceiveMessagesRequest) -> ReceiveRequest:
+    """What a caller wants of an inbox."""
+    check.optional_id("agent_id", request.agent_id)
+    max_wait = read_duration(check, "max_wait", request, "max_wait") or 0
+    if not 0 <= max_wait <= WAIT_MAX_SECONDS * MICROS:
+        check.refuse("max_wait", f"must be 0 to {WAIT_MAX_SECONDS} s, is {max_wait / MICROS:g} s")
+    check.number("max_messages", request.max_messages, 0, PAGE_SIZE_MAX)
+    _check_sequences(
+        check,
+        "acknowledge_",
+        request.acknowledge_sequences,
+        request.acknowledge_through_sequence,
+    )
+    return ReceiveRequest(
+        acknowledgement=Acknowledgement(
+            agent_id=request.agent_id,
+            sequences=list(request.acknowledge_sequences),
+            through_sequence=request.acknowledge_through_sequence,
+        ),
+        max_wait=max_wait,
+        max_messages=request.max_messages,
+        filter=read_filter(check, request.filter) if request.HasField("filter") else None,
+    )
+
+
+def read_acknowledgement(check: Checks, request: pb.AcknowledgeMessagesRequest) -> Acknowledgement:
+    """Which deliveries to acknowledge."""
+    check.optional_id("agent_id", request.agent_id)
+    if not request.sequences and not request.through_sequence:
+        check.refuse("sequences", "must not be empty unless through_sequence is set")
+    _check_sequences(check, "", request.sequences, request.through_sequence)
+    return Acknowledgement(
+        agent_id=request.agent_id,
+        sequences=list(request.sequences),
+        through_sequence=request.through_sequence,
+    )
+
+
+def read_query(check: Checks, request: pb.ListMessagesRequest, paging: Paging) -> MessageQuery:
+    """Which messages to list."""
+    check.optional_id("recipient_id", request.recipient_id)
+    return MessageQuery(
+        recipient_id=request.recipient_id,
+        states=check.enums("states", request.states, DeliveryState),
+        filter=read_filter(check, request.filter),
+        order=check.enum("order", request.order, Order.OLDEST_FIRST),
+        after=paging.after_number(check),
+    )
+
+
+def read_filter(check: Checks, filter: pb.MessageFilter) -> MessageFilter:
+    """Which messages."""
+    check.ids("filter.sender_ids", filter.sender_ids)
+    check.optional_id("filter.thread_id", filter.thread_id)
+    check.optional_id("filter.task_id", filter.task_id)
+    check.labels("filter.labels", dict(filter.labels))
+    return MessageFilter(
+        sender_ids=list(filter.sender_ids),
+        thread_id=filter.thread_id,
+        task_id=filter.task_id,
+        kinds=check.enums("filter.kinds", filter.kinds, MessageKind),
+        minimum_importance=check.enum(
+            "filter.minimum_importance", filter.minimum_importance, Importance.LOW
+        )
+        if filter.minimum_importance
+        else None,
+        labels=dict(filter.labels),
+        create_time=read_time_range(check, "filter.create_time", filter.create_time),
+    )
+
+
+def _check_sequences(
+    check: Checks, prefix: str, sequences: Sequence[int], through_sequence: int
+) -> None:
+    if check.at_most(f"{prefix}sequences", sequences, SEQUENCES_MAX):
+        for index, sequence in enumerate(sequences):
+            check.number(f"{prefix}sequences[{index}]", sequence, 1, SEQUENCE_MAX)
+    check.number(f"{prefix}through_sequence", through_sequence, 0, SEQUENCE_MAX)

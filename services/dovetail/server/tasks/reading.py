@@ -1,0 +1,281 @@
+"""Reads requests about tasks: protobuf to values that are already right. For the servicer only.
+
+Every reader records all faults that it finds, of whatever kind; the servicer raises them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dovetail.server.edge.convert import (
+    idempotency_key,
+    read_duration,
+    read_struct,
+    read_time_range,
+    read_timestamp,
+)
+from dovetail.server.edge.paging import Order, Paging
+from dovetail.server.edge.validation import Checks
+from dovetail.server.store.tables.tasks import TaskFilter, TaskState
+from dovetail.server.store.transaction import MICROS
+from dovetail.server.tasks.claims.matching import ClaimRequest
+from dovetail.server.tasks.requests import (
+    LEASE_DEFAULT_MICROS,
+    ChangeOptions,
+    Completion,
+    Exchange,
+    NewTask,
+    Notify,
+    Outcome,
+    Progress,
+    TaskQuery,
+    TaskUpdate,
+    check_filter,
+    check_lease,
+)
+from dovetail.tasks.v1 import tasks_pb2 as pb
+
+BATCH_TASKS_MAX = 1_000
+CLAIMED_TASKS_MAX = 100
+WAIT_MAX_MICROS = 50 * MICROS
+
+
+def checked(check: Checks, options: ChangeOptions, prefix: str = "") -> ChangeOptions:
+    """The options of a change, checked."""
+    options.check(check, prefix)
+    return options
+
+
+CreatorsRequest = (
+    pb.UpdateTaskRequest
+    | pb.AssignTaskRequest
+    | pb.UnassignTaskRequest
+    | pb.FailTaskRequest
+    | pb.CancelTaskRequest
+    | pb.ReopenTaskRequest
+)
+
+
+def change_options(check: Checks, request: CreatorsRequest, more: ChangeOptions) -> ChangeOptions:
+    """The options that all these requests have, checked with those that some have besides."""
+    options = replace(
+        more,
+        etag=request.etag,
+        notify=read_notify(check, request.notify),
+        repeat=idempotency_key(request.request_id, request),
+    )
+    return checked(check, options)
+
+
+def read_notify(check: Checks, number: int, prefix: str = "") -> Notify:
+    """Whether a change writes notices."""
+    return check.enum(f"{prefix}notify", number, Notify.ALL)
+
+
+def read_new_task(check: Checks, request: pb.CreateTaskRequest, prefix: str = "") -> NewTask:
+    """A task to make; its fields are named after `prefix`."""
+    new = NewTask(
+        task_id=request.task_id,
+        title=request.title,
+        description=request.description,
+        assignee_id=request.assignee_id,
+        priority=request.priority,
+        labels=dict(request.labels),
+        input_json=read_struct(check, f"{prefix}input", request, "input"),
+        due_time=read_timestamp(check, f"{prefix}due_time", request, "due_time"),
+        thread_id=request.thread_id,
+        depends_on=tuple(request.depends_on),
+        parent_task_id=request.parent_task_id,
+        schedule_time=read_timestamp(check, f"{prefix}schedule_time", request, "schedule_time"),
+        max_attempts=request.max_attempts,
+        initial_backoff=read_duration(
+            check, f"{prefix}initial_backoff", request, "initial_backoff"
+        ),
+    )
+    new.check(check, prefix)
+    return new
+
+
+def read_new_tasks(check: Checks, requests: Sequence[pb.CreateTaskRequest]) -> list[NewTask]:
+    """Tasks to make together; what the batch has for all of them must be unset in each."""
+    count = len(requests)
+    if not 1 <= count <= BATCH_TASKS_MAX:
+        check.refuse("requests", f"must have 1 to {BATCH_TASKS_MAX:,}, has {count:,}")
+        return []
+    for index, request in enumerate(requests):
+        for field in ("request_id", "notify", "acknowledge_sequences"):
+            if getattr(request, field):
+                check.refuse(
+                    f"requests[{index}].{field}", f"must be unset: set {field} of the batch"
+                )
+    given = [request.task_id for request in requests if request.task_id]
+    if len(set(given)) < len(given):
+        twice = next(each for each in given if given.count(each) > 1)
+        check.refuse("requests", f"task_id {twice!r} is given twice")
+    return [
+        read_new_task(check, request, f"requests[{index}].")
+        for index, request in enumerate(requests)
+    ]
+
+
+def read_update(check: Checks, request: pb.UpdateTaskRequest) -> TaskUpdate:
+    """New values for some fields of a task."""
+    task = request.task
+    backoff = read_duration(check, "task.initial_backoff", task, "initial_backoff")
+    update = TaskUpdate(
+        paths=tuple(request.update_mask.paths),
+        title=task.title,
+        description=task.description,
+        priority=task.priority,
+        labels=dict(task.labels),
+        due_time=read_timestamp(check, "task.due_time", task, "due_time"),
+        schedule_time=read_timestamp(check, "task.schedule_time", task, "schedule_time"),
+        max_attempts=task.max_attempts,
+        initial_backoff=backoff or 0,
+        depends_on=tuple(task.depends_on),
+    )
+    update.check(check)
+    return update
+
+
+def read_result(check: Checks, request: pb.CompleteTaskRequest, prefix: str = "") -> Outcome:
+    """The result of a task."""
+    result = request.result
+    data_json = read_struct(check, f"{prefix}result.data", result, "data")
+    outcome = Outcome(text=result.summary, data_json=data_json)
+    outcome.check(check, f"{prefix}result.summary", f"{prefix}result.data")
+    return outcome
+
+
+def read_completion(check: Checks, request: pb.CompleteTaskRequest, prefix: str = "") -> Completion:
+    """A task to complete."""
+    check.id(f"{prefix}task_id", request.task_id)
+    options = ChangeOptions(
+        etag=request.etag,
+        notify=read_notify(check, request.notify, prefix),
+        lease_token=request.lease_token,
+        acknowledge=tuple(request.acknowledge_sequences),
+        repeat=idempotency_key(request.request_id, request),
+    )
+    return Completion(
+        task_id=request.task_id,
+        outcome=read_result(check, request, prefix),
+        options=checked(check, options, prefix),
+    )
+
+
+def read_completions(check: Checks, requests: Sequence[pb.CompleteTaskRequest]) -> list[Completion]:
+    """Tasks to complete together."""
+    count = len(requests)
+    if not 1 <= count <= BATCH_TASKS_MAX:
+        check.refuse("requests", f"must have 1 to {BATCH_TASKS_MAX:,}, has {count:,}")
+        return []
+    return [
+        read_completion(check, request, f"requests[{index}].")
+        for index, request in enumerate(requests)
+    ]
+
+
+def read_failure(check: Checks, request: pb.FailTaskRequest) -> Outcome:
+    """Why an attempt failed."""
+    failure = request.failure
+    outcome = Outcome(
+        text=failure.message,
+        data_json=read_struct(check, "failure.data", failure, "data"),
+        retryable=failure.retryable,
+    )
+    outcome.check(check, "failure.message", "failure.data")
+    if not outcome.text:
+        check.refuse("failure.message", "must say what went wrong")
+    return outcome
+
+
+def read_question(check: Checks, request: pb.RequestTaskInputRequest) -> Exchange:
+    """A question about a task."""
+    check.optional_id("agent_id", request.agent_id)
+    question = Exchange(text=request.text, data_json=read_struct(check, "data", request, "data"))
+    question.check(check)
+    if not question.text:
+        check.refuse("text", "must say what is asked")
+    return question
+
+
+def read_answer(check: Checks, request: pb.ProvideTaskInputRequest) -> Exchange:
+    """The answer to a question."""
+    answer = Exchange(text=request.text, data_json=read_struct(check, "data", request, "data"))
+    answer.check(check)
+    if not answer.text and answer.data_json is None:
+        check.refuse("text", "must not be empty unless data is set")
+    return answer
+
+
+def read_lease(check: Checks, request: pb.StartTaskRequest, shortest: int) -> int | None:
+    """The duration of a lease in microseconds; None: without a lease."""
+    duration = read_duration(check, "lease_duration", request, "lease_duration")
+    if duration is not None:
+        check_lease(check, duration, shortest)
+    return duration
+
+
+def read_claim(check: Checks, request: pb.ClaimTaskRequest, shortest_lease: int) -> ClaimRequest:
+    """What a caller wants to work on."""
+    duration = read_duration(check, "lease_duration", request, "lease_duration")
+    claim = ClaimRequest(
+        max_wait=read_duration(check, "max_wait", request, "max_wait") or 0,
+        most=request.max_tasks,
+        filter=read_filter(check, request.filter) if request.HasField("filter") else None,
+        lease_duration=LEASE_DEFAULT_MICROS if duration is None else duration,
+        repeat=idempotency_key(request.request_id, _without_max_wait(request)),
+    )
+    if not 0 <= claim.max_wait <= WAIT_MAX_MICROS:
+        check.refuse("max_wait", f"must be 0 to 50 s, is {claim.max_wait / MICROS:g} s")
+    check.number("max_tasks", claim.most, 0, CLAIMED_TASKS_MAX)
+    check_lease(check, claim.lease_duration, shortest_lease)
+    check.optional_id("request_id", request.request_id)
+    for field in ("states", "assignee_ids", "unassigned"):
+        if claim.filter and getattr(claim.filter, field):
+            check.refuse(f"filter.{field}", "must be empty: a claim takes what is ready")
+    return claim
+
+
+def read_progress(check: Checks, request: pb.HeartbeatTaskRequest) -> Progress | None:
+    """How far the work is; None: as before."""
+    if not request.HasField("progress"):
+        return None
+    progress = Progress(percent=request.progress.percent, note=request.progress.note)
+    progress.check(check)
+    return progress
+
+
+def read_query(check: Checks, request: pb.ListTasksRequest, paging: Paging) -> TaskQuery:
+    """Which tasks to list."""
+    return TaskQuery(
+        filter=read_filter(check, request.filter),
+        order=check.enum("order", request.order, Order.OLDEST_FIRST),
+        after=paging.after_number(check),
+    )
+
+
+def read_filter(check: Checks, filter: pb.TaskFilter) -> TaskFilter:
+    """Which tasks."""
+    read = TaskFilter(
+        states=check.enums("filter.states", filter.states, TaskState),
+        assignee_ids=list(filter.assignee_ids),
+        unassigned=filter.unassigned,
+        creator_ids=list(filter.creator_ids),
+        labels=dict(filter.labels),
+        create_time=read_time_range(check, "filter.create_time", filter.create_time),
+        end_time=read_time_range(check, "filter.end_time", filter.end_time),
+        parent_task_id=filter.parent_task_id,
+    )
+    check_filter(check, read)
+    return read
+
+
+def _without_max_wait(request: pb.ClaimTaskRequest) -> pb.ClaimTaskRequest:
+    """What a repeat of a claim must have in common with it."""
+    same = pb.ClaimTaskRequest()
+    same.CopyFrom(request)
+    same.ClearField("max_wait")
+    return same
