@@ -1,8 +1,12 @@
-"""The gate: from a call's metadata to its Caller, by a credential or by what the caller says.
+"""Authentication: from a call's metadata to its Caller, by a token or by what the caller declares.
 
-Credentials that were used are kept in memory and follow the store: every change of one is seen
-within PERIOD_SECONDS, whoever made it. While the store cannot be asked nothing is trusted for
-longer than TRUST_SECONDS, so that a revoked token ends everywhere within five seconds.
+Credentials that were used are kept in memory and follow the store: each change of one is seen
+within PERIOD_SECONDS, whichever server made it. While the store cannot be read, nothing is trusted
+for longer than TRUST_SECONDS, so that a revoked token ends everywhere within five seconds.
+
+All fields belong to the event loop. The exception is `_check_live`, which the writer's thread calls
+as well (`store.current_permit`): it only reads, and each field that it reads is one reference or
+number that is replaced as a whole, so it sees the state before a refresh or the one after it.
 """
 
 from __future__ import annotations
@@ -39,11 +43,19 @@ TEAM_KEY = "dovetail-team"
 TOKEN_KEY = "authorization"
 SCHEME = "bearer "
 DEFAULT_TEAM = "default"
+
+# The promise is five seconds (docs/promises.md), and these are chosen for it. Whatever is trusted
+# at a time T rests on a refresh that began after T - 4 s, so it shows every revocation before that.
+# The fifth second is for waiting calls and streams, which are woken once in each period. While the
+# store hangs, a period lasts up to three seconds (`_follow`), so an idle stream, which delivers
+# nothing then, may end up to two seconds late.
 PERIOD_SECONDS = 1.0
 TRUST_SECONDS = 4.0
+
+# Chosen, to bound memory. Beyond it all are dropped, and each costs one read at its next use.
 SESSIONS_KEPT_MAX = 10_000
 
-_NOBODY = (
+_NO_ADMINS = (
     ": this server asks for no credentials, so that nobody is an admin; start it with --credentials"
     " and --admin-token-file"
 )
@@ -54,55 +66,60 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class Authenticator(ABC):
-    """Says who makes a call, and refuses those who may not."""
+    """Finds the caller of a call, and refuses callers that may not make it."""
 
     def authenticate_cached(self, method: str, metadata: Metadata) -> Caller | None:
-        """The caller, where that is known without the store; None: ask `authenticate`."""
+        """Return the caller if that needs no read of the store; None: call `authenticate`."""
         del method, metadata
         return None
 
     @abstractmethod
     async def authenticate(self, method: str, metadata: Metadata) -> Caller:
-        """The caller, of whom `authorize` says whether it may call. Raises UnauthenticatedError."""
+        """Return the caller, who is not yet authorized. Raises UnauthenticatedError."""
 
     @abstractmethod
     def authorize(self, caller: Caller, method: str, metadata: Metadata) -> None:
-        """Refuse a caller, who is known by now and so can be named, for what it may not."""
+        """Refuse a caller that may not make this call. Apart, so that the refusal can name it."""
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
-        """Do what must be done besides, for as long as the block lasts."""
+        """Do the background work of this authenticator while the block lasts."""
         yield
 
 
 class TrustingAuthenticator(Authenticator):
-    """Believes what callers say of themselves: everyone is an operator."""
+    """Believes what callers declare: each is an operator."""
 
     def authenticate_cached(self, method: str, metadata: Metadata) -> Caller:
         """The caller of `dovetail-team` and `dovetail-agent`, or of their `-bin` forms in UTF-8."""
-        said = declared_identity(metadata)
+        declared = declared_identity(metadata)
         return Caller(
-            team_id=said.get(TEAM_KEY, "") or DEFAULT_TEAM,
-            agent_id=said.get(AGENT_KEY, ""),
+            team_id=declared.get(TEAM_KEY, "") or DEFAULT_TEAM,
+            agent_id=declared.get(AGENT_KEY, ""),
             reach=_reach(method, Role.OPERATOR),
         )
 
     async def authenticate(self, method: str, metadata: Metadata) -> Caller:
-        """The same; nothing is waited for."""
+        """The same, at once."""
         return self.authenticate_cached(method, metadata)
 
     def authorize(self, caller: Caller, method: str, metadata: Metadata) -> None:
-        """Refuse what is for admins alone: there are none."""
+        """Refuse calls for admins: there are none."""
         del metadata
-        _require_reach(caller, method, _NOBODY)
+        _require_reach(caller, method, _NO_ADMINS)
 
 
 class _Session:
-    """A credential that was used here, as it was last seen."""
+    """A credential that was used here, as it was last seen.
+
+    There is one for each credential at most, which all calls and streams of it share: so a refresh
+    that finds it by its id reaches all of them.
+    """
 
     def __init__(self, credential: Credential) -> None:
         self.credential = credential
-        self.told = False
+        # Whether its team was woken after it ended. Once is enough: what has ended stays ended.
+        self.is_end_notified = False
 
     @property
     def ended(self) -> bool:
@@ -115,15 +132,20 @@ class TokenAuthenticator(Authenticator):
     def __init__(self, store: Store) -> None:
         """Find credentials in `store`."""
         self._store = store
+        # Keyed by hash, so that a dump of this process's memory holds few tokens. It keeps the
+        # sessions of recent calls alive; dropping it all is safe at any time.
         self._by_token: dict[bytes, _Session] = {}
-        # Every pass that somebody holds, an open stream for one, whether it was used lately or not.
+        # Every session in use, recent or not: a stream may be open for days after its token was
+        # dropped from `_by_token`. The caller of each call keeps its session alive (`check_live`).
         self._sessions: WeakValueDictionary[str, _Session] = WeakValueDictionary()
-        self._seen: int | None = None
-        self._asked = -TRUST_SECONDS
+        # The number of the last change that was applied to `_sessions`; None before the first look.
+        self._seen_change: int | None = None
+        # When the last refresh that succeeded began: what it read is at least as new.
+        self._fresh_since = -TRUST_SECONDS
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
-        """Follow the changes of credentials, from before the first call on."""
+        """Follow the changes of credentials, beginning before the first call."""
         try:
             await self._refresh()
         except DovetailError as error:
@@ -135,36 +157,43 @@ class TokenAuthenticator(Authenticator):
             following.cancel()
 
     def authenticate_cached(self, method: str, metadata: Metadata) -> Caller | None:
-        """The caller, by a token that was used here lately."""
-        known = self._by_token.get(token_hash(_token(metadata))) if self._is_fresh else None
-        return self._caller(known, method) if known else None
+        """The caller, by a token that was used here recently."""
+        session = self._by_token.get(token_hash(_token(metadata))) if self._is_fresh else None
+        return self._caller(session, method) if session else None
 
     async def authenticate(self, method: str, metadata: Metadata) -> Caller:
         """The caller, by a token that the store knows."""
         return self._caller(await self._find(token_hash(_token(metadata))), method)
 
     def authorize(self, caller: Caller, method: str, metadata: Metadata) -> None:
-        """Refuse an ended token, a caller that says it is another, and what its role may not."""
-        if self._sessions[caller.credential_id].ended:  # the caller holds it
+        """Refuse an ended token, another declared identity, and what the role may not call."""
+        # Never a KeyError: `caller.check_live` refers to the session, and so keeps it alive.
+        if self._sessions[caller.credential_id].ended:
             raise credential_ended()
-        _compare(caller, declared_identity(metadata))
+        _require_same(caller, declared_identity(metadata))
         _require_reach(caller, method)
 
     @property
     def _is_fresh(self) -> bool:
-        return time.monotonic() - self._asked < TRUST_SECONDS
+        return time.monotonic() - self._fresh_since < TRUST_SECONDS
 
     async def _find(self, hashed: bytes) -> _Session:
-        """A pass as the store has it now: where something changed meanwhile, it is read again."""
+        """The session of a token, as the store has its credential now."""
+        # A refresh may apply a change while this read is under way. The session is not in
+        # `_sessions` then, so the change passes it by, and no later refresh brings it again: what
+        # was read could be from before a revocation, and be trusted for good. Hence once more, if
+        # `_seen_change` moved. If not, the session is kept without an await in between, and every
+        # change that this read did not see is still to come. It ends: changes come once a second.
         while True:
-            seen = self._seen
+            seen = self._seen_change
             found = await self._store.read(NO_TEAM, lambda s: credentials.find_token(s, hashed))
             if found is None:
                 raise UnauthenticatedError(Reason.CREDENTIAL_UNKNOWN, "the token is not known here")
-            if seen == self._seen:
+            if seen == self._seen_change:
                 return self._keep(hashed, found)
 
     def _keep(self, hashed: bytes, credential: Credential) -> _Session:
+        # A session that lives, of a stream perhaps, is used again: there must not be two.
         kept = self._sessions.setdefault(credential.credential_id, _Session(credential))
         kept.credential = credential
         if len(self._by_token) >= SESSIONS_KEPT_MAX:
@@ -172,20 +201,20 @@ class TokenAuthenticator(Authenticator):
         self._by_token[hashed] = kept
         return kept
 
-    def _caller(self, known: _Session, method: str) -> Caller:
-        credential = known.credential
+    def _caller(self, session: _Session, method: str) -> Caller:
+        credential = session.credential
         return Caller(
             team_id=credential.team_id,
             agent_id=credential.agent_id,
             role=credential.role,
             reach=_reach(method, credential.role),
             credential_id=credential.credential_id,
-            check_live=lambda: self._check_live(known),
+            check_live=lambda: self._check_live(session),
         )
 
-    def _check_live(self, known: _Session) -> None:
-        """Refuse to go on with a pass that has ended, or that could not be looked after."""
-        if known.ended:
+    def _check_live(self, session: _Session) -> None:
+        """Refuse to go on with a token that has ended, or that could not be checked recently."""
+        if session.ended:
             raise credential_ended()
         if not self._is_fresh:
             raise UnavailableError(
@@ -200,46 +229,52 @@ class TokenAuthenticator(Authenticator):
                 async with asyncio.timeout(2 * PERIOD_SECONDS):
                     await self._refresh()
             except (DovetailError, TimeoutError):
-                pass  # health tells of it; trust ends by itself
+                pass  # Health reports it, and `_is_fresh` turns false by itself.
             except Exception:
                 log.exception("credentials cannot be followed")
             self._wake_ended()
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def _refresh(self) -> None:
-        """Take over what changed since the last time. The first time only says where to begin."""
-        asked, after = time.monotonic(), self._seen
+        """Apply what has changed since the last refresh; the first one only finds the beginning."""
+        # The time before the query: its snapshot cannot be older. The time after it would extend
+        # trust by as long as a slow store takes.
+        begin, after = time.monotonic(), self._seen_change
 
         def query(snapshot: Snapshot) -> tuple[int, list[Credential]]:
             changed = [] if after is None else credentials.changed(snapshot, after)
             return credentials.last_change(snapshot), changed
 
-        self._seen, changed = await self._store.read(NO_TEAM, query)
+        # Numbers become visible in order (`tables.credentials`), so none is passed by. From here to
+        # the end there is no await: no call sees the new number with an old credential.
+        self._seen_change, changed = await self._store.read(NO_TEAM, query)
         for credential in changed:
-            known = self._sessions.get(credential.credential_id)
-            if known:
-                known.credential = credential
-        self._asked = asked
+            session = self._sessions.get(credential.credential_id)
+            if session:
+                session.credential = credential
+        self._fresh_since = begin
 
     def _wake_ended(self) -> None:
-        """Wake the streams and waiting calls of what has ended: they look and end themselves.
+        """Wake streams and waiting calls whose token has ended: they check it and end themselves.
 
-        Where nothing can be trusted any more that is all of them.
+        If no token can be trusted any more, these are all of them.
         """
         if not self._is_fresh:
             self._store.bells.ring_all()
             return
-        for known in list(self._sessions.values()):
-            if known.ended and not known.told:
-                known.told = True
-                self._store.bells.ring_team(known.credential.team_id)
+        # A list: weak entries may vanish during the loop. Which names a session watches is not
+        # known here, so its whole team is woken; the others look, and wait on.
+        for session in list(self._sessions.values()):
+            if session.ended and not session.is_end_notified:
+                session.is_end_notified = True
+                self._store.bells.ring_team(session.credential.team_id)
 
 
 def declared_identity(metadata: Metadata) -> dict[str, str]:
     """The team and the agent that a call's metadata names.
 
-    Raises InvalidArgumentError `INVALID_CALLER` for an id that is no id, is not UTF-8, or is given
-    twice with different values.
+    Raises InvalidArgumentError `INVALID_CALLER` for a value that is not an id or not UTF-8, and for
+    two different values of one key.
     """
     found: dict[str, str] = {}
     for key, value in metadata:
@@ -263,12 +298,12 @@ def _token(metadata: Metadata) -> str:
             f"this server asks for a token: send the metadata {TOKEN_KEY} with Bearer TOKEN"
             " (command line: --token-file FILE, or DOVETAIL_TOKEN)",
         )
-    said = given.pop()
-    if given or not isinstance(said, str) or said[: len(SCHEME)].lower() != SCHEME:
+    value = given.pop()
+    if given or not isinstance(value, str) or value[: len(SCHEME)].lower() != SCHEME:
         raise UnauthenticatedError(
             Reason.CREDENTIAL_UNKNOWN, f"the metadata {TOKEN_KEY} is not one Bearer TOKEN"
         )
-    token = said[len(SCHEME) :].strip()
+    token = value[len(SCHEME) :].strip()
     if not is_token(token):
         raise UnauthenticatedError(
             Reason.CREDENTIAL_UNKNOWN, f"the metadata {TOKEN_KEY} holds no token of Dovetail's"
@@ -290,11 +325,11 @@ def _require_reach(caller: Caller, method: str, hint: str = "") -> None:
         )
 
 
-def _compare(caller: Caller, said: dict[str, str]) -> None:
-    """Refuse a caller that says it is somebody else than its credential says."""
-    truth = {TEAM_KEY: caller.team_id, AGENT_KEY: caller.agent_id}
-    for name, value in said.items():
-        if value and value != truth[name]:
+def _require_same(caller: Caller, declared: dict[str, str]) -> None:
+    """Refuse a caller that declares another identity than that of its credential."""
+    actual = {TEAM_KEY: caller.team_id, AGENT_KEY: caller.agent_id}
+    for name, value in declared.items():
+        if value and value != actual[name]:
             raise PermissionDeniedError(
                 Reason.CALLER_MISMATCH,
                 f"metadata {name}: the token is not that of {value!r}: use its own, or leave it"

@@ -1,4 +1,8 @@
-"""The seam around every call: who calls, what is too large or garbled, how errors are answered."""
+"""The interceptor around every call: its caller, its request, its errors, its log lines.
+
+All of it runs on the event loop. The order in which a call passes is part of its safety: is the
+server open, who calls, may it call, and only then is anything of the request read.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,10 @@ from dovetail.server.store.store import current_permit
 
 OURS = "/dovetail."
 REFUSAL_LINES_MAX = 100
-"""Lines about refused calls in a second; more are counted, and told at its end."""
+"""Lines about refused calls in a second; more are counted, and their number is logged at its end.
+
+Chosen: callers without a token cause such lines, as many as they like.
+"""
 
 CAUSE_CHARACTERS_MAX = 300
 CALL_ID_KEY = "x-request-id"
@@ -44,25 +51,29 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.call
 
 
 class CallInterceptor(ServerInterceptor):
-    """Makes the caller, guards the request, maps errors, and logs, for Dovetail's own services."""
+    """Finds the caller, reads the request, maps errors, and logs, for Dovetail's own services."""
 
     def __init__(self, authenticator: Authenticator, audit: Audit, intake: Intake) -> None:
-        """Wrap each method once; `authenticator` says who calls, `audit` is told of refusals."""
+        """Wrap each method once; `authenticator` finds the caller, `audit` records refusals."""
+        # gRPC asks for the handler at every call. It holds only methods that exist, so it is
+        # bounded whatever callers ask for.
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        self._door = _Door(authenticator, audit, intake)
+        self._drain = _Drain(authenticator, audit, intake)
 
     async def close(self, seconds: float) -> None:
         """Refuse new calls until none has come for a tenth of this time, or for all of it.
 
-        A call that comes while gRPC itself stops ends as CANCELLED, without a word of ours.
+        A call that comes while gRPC itself stops ends as CANCELLED, without our error details.
         """
-        self._door.open = False
+        self._drain.is_open = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._door.refused:
-                    self._door.refused = False
+                # True at first, so this waits for one tenth at least: calls that were sent before
+                # their clients saw NOT_SERVING are still on their way.
+                while self._drain.has_refused:
+                    self._drain.has_refused = False
                     await asyncio.sleep(seconds / 10)
-        self._door.lines.end_period()
+        self._drain.lines.end_period()
 
     async def intercept_service(
         self,
@@ -77,24 +88,24 @@ class CallInterceptor(ServerInterceptor):
         if handler is None or not method.startswith(OURS):
             return handler
         if method not in self._wrapped:
-            self._wrapped[method] = _wrap(method, handler, self._door)
+            self._wrapped[method] = _wrap(method, handler, self._drain)
         return self._wrapped[method]
 
 
-class _Door:
-    """Open until the server stops; then it notes that somebody was refused."""
+class _Drain:
+    """What all calls share; open until the server stops, then it notes that it refused a call."""
 
     def __init__(self, authenticator: Authenticator, audit: Audit, intake: Intake) -> None:
         self.authenticator = authenticator
         self.audit = audit
         self.intake = intake
-        self.lines = LineLimit(REFUSAL_LINES_MAX, 1.0, _tell_left_out)
-        self.open = True
-        self.refused = True
+        self.lines = LineLimit(REFUSAL_LINES_MAX, 1.0, _log_left_out)
+        self.is_open = True
+        self.has_refused = True
 
-    def pass_through(self) -> None:
-        if not self.open:
-            self.refused = True
+    def check_open(self) -> None:
+        if not self.is_open:
+            self.has_refused = True
             raise UnavailableError(
                 Reason.SERVER_STOPPING,
                 "the server is stopping: nothing was done; try again",
@@ -102,23 +113,26 @@ class _Door:
             )
 
 
-def _tell_left_out(count: int) -> None:
+def _log_left_out(count: int) -> None:
     log.warning("refused, left out of this log", count=count)
 
 
-def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, Any]:
+def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any, Any]:
     deserialize, encode = handler.request_deserializer, handler.response_serializer
-    read, most_bytes = door.intake.request, request_bytes_max(method)
+    read, bytes_max = drain.intake.request, request_bytes_max(method)
+    # Both kinds are registered as streams of requests, without a deserializer: otherwise gRPC would
+    # read and parse what an unknown caller sends (see `edge/intake.py`).
     if handler.unary_stream:
-        # Encoded here: what a slow reader has yet to take waits as bytes, a fraction of the size.
+        # Encoded here, and without a name for the response: what a slow reader has yet to take
+        # waits as bytes, a fraction of the message's size. `async for` would keep both.
 
         async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
             del requests
-            call = _Call(method, context, door)
+            call = _Call(method, context, drain)
             try:
                 await call.begin()
                 async with (
-                    read(context, deserialize, most_bytes) as request,
+                    read(context, deserialize, bytes_max) as request,
                     contextlib.aclosing(handler.unary_stream(request, context)) as responses,
                 ):
                     while True:
@@ -132,10 +146,10 @@ def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, 
 
     async def unary(requests: Any, context: Context) -> Any:
         del requests
-        call = _Call(method, context, door)
+        call = _Call(method, context, drain)
         try:
             await call.begin()
-            async with read(context, deserialize, most_bytes) as request:
+            async with read(context, deserialize, bytes_max) as request:
                 response = await handler.unary_unary(request, context)
         except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
             return await call.fail(error)
@@ -146,34 +160,37 @@ def _wrap(method: str, handler: Any, door: _Door) -> grpc.RpcMethodHandler[Any, 
 
 
 class _Call:
-    """One call: its caller, its end. Its id is made when somebody needs it."""
+    """One call, from its begin to its end or failure. Its id is made when it is needed."""
 
-    def __init__(self, method: str, context: Context, door: _Door) -> None:
+    def __init__(self, method: str, context: Context, drain: _Drain) -> None:
         self._method = method
         self._context = context
-        self._door = door
+        self._drain = drain
         self._started = time.monotonic()
         self._metadata = cast("tuple[tuple[str, Any], ...]", context.invocation_metadata() or ())
         self._caller: Caller | None = None
 
     async def begin(self) -> None:
-        """Make the caller known, and refuse who may not call, before anything of it is read."""
-        self._door.pass_through()
-        authenticator, method, metadata = self._door.authenticator, self._method, self._metadata
+        """Find the caller, and refuse one that may not call, before any of its request is read."""
+        self._drain.check_open()
+        authenticator, method, metadata = self._drain.authenticator, self._method, self._metadata
+        # Kept before `authorize`, so that a refusal is logged with the caller's name.
         self._caller = authenticator.authenticate_cached(
             method, metadata
         ) or await authenticator.authenticate(method, metadata)
         authenticator.authorize(self._caller, method, metadata)
+        # Not reset at the end: each call runs in a task, and so in a context, of its own.
         current_caller.set(self._caller)
         current_permit.set(self._caller.check_live)
 
     def end(self) -> None:
-        """Log an answer."""
+        """Log a call that succeeded."""
         if log.is_enabled_for(logging.DEBUG):
             self._log().debug("answered")
 
     async def fail(self, error: Exception) -> None:
-        """Answer an error. An unknown one is INTERNAL with an id to find in the log."""
+        """End the call with an error. An unknown one is INTERNAL, with an id to find in the log."""
+        # Cancellation is no Exception and never comes here: gRPC itself ends such a call.
         known = error if isinstance(error, DovetailError) else None
         if known is None or isinstance(known, InternalError):
             call_id = self._call_id()
@@ -188,21 +205,21 @@ class _Call:
             note = bound.warning if isinstance(known, UnavailableError) else bound.info
             cause = str(known.__cause__)[:CAUSE_CHARACTERS_MAX] if known.__cause__ else None
             status = STATUS_CODES[type(known)].name
-            if self._door.lines.admits():
+            if self._drain.lines.admits():
                 note("refused", status=status, reason=known.reason.value, cause=cause)
             if isinstance(known, (UnauthenticatedError, PermissionDeniedError)):
-                self._tell(known)
+                self._audit_refusal(known)
         status = to_status(known)
         trailers = cast(Any, status.trailing_metadata)
         try:
             await self._context.abort(status.code, status.details, trailers)
-        except grpc.aio.InternalError as gone:  # Its caller has left: there is nobody to answer.
+        except grpc.aio.InternalError as gone:  # The caller has left, and gets no status.
             raise asyncio.CancelledError from gone
 
-    def _tell(self, refusal: DovetailError) -> None:
-        """Have a refusal on record: who was refused what, and from where."""
+    def _audit_refusal(self, refusal: DovetailError) -> None:
+        """Record a refusal: which caller, which method, from where."""
         caller = self._caller
-        self._door.audit.note(
+        self._drain.audit.note(
             "refused",
             method=self._method,
             reason=refusal.reason.value,

@@ -1,8 +1,12 @@
-"""How a request is read: only after its caller may call, within a time, and few large ones at once.
+"""How a request is read: after its caller was authorized, within a time, few large ones at once.
 
 Every method is served on a stream of bytes, the unary ones too: gRPC then starts the handler at the
 call's first headers. Until a handler reads, HTTP/2's flow control keeps all but the first 64 KiB of
-a request with its sender. So what a stranger sends is never held here, nor parsed.
+a request with its sender. So what an unknown caller sends is never held here, nor parsed. This
+breaks if gRPC's window grows by itself (`grpc.http2.bdp_probe`, off in `runtime.OPTIONS`).
+
+All of it belongs to the event loop. What it bounds, in bytes: 64 requests of 4 MiB that are being
+read or wait for room, and 16 MiB of large ones that run. The numbers are chosen.
 """
 
 from __future__ import annotations
@@ -27,17 +31,18 @@ READS_MAX = 64
 """Requests that are read at once. Small ones take no time; a slow one may hold 4 MiB meanwhile."""
 
 READ_SAFE_SECONDS = 1.0
-"""What a slow one has in any case; then it gives way to one that waits while all are taken."""
+"""What a slow one has in any case; then it gives way to one that waits, if all turns are taken."""
 
 READS_OF_ONE_MAX = 16
-"""Of these, of one credential; where none is asked for, of one connection. Who sends slowly on
-purpose holds up itself."""
+"""Of these, of one credential; without credentials, of one connection. A caller that sends slowly
+on purpose delays only itself."""
 
 SMALL_BYTES_MAX = 256 * 1024
-"""Of a request whose call may wait as long as its caller wants, or go on without end."""
+"""Of a request whose call may wait as long as its caller wants, or go on without end: as a large
+one, it would keep its part of LARGE_BYTES_TOTAL for as long."""
 
 LARGE_BYTES_TOTAL = 16 * 1024 * 1024
-"""Bytes of larger requests whose calls run at once: parsed, one may be 70 times its size."""
+"""Bytes of larger requests whose calls run at once: parsed, one may be up to 70 times its size."""
 
 READ_SECONDS = 20.0
 
@@ -51,29 +56,33 @@ class Intake:
         """Give each request `seconds` to be read and parsed."""
         self._seconds = seconds
         self._reads = Turns(READS_MAX, READ_SAFE_SECONDS)
+        # Weak: calls that have or await a turn keep their sender's entry, so senders that are gone
+        # leave none behind.
         self._reads_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._large = Budget(LARGE_BYTES_TOTAL)
 
     @asynccontextmanager
     async def request(
-        self, context: ServicerContext[Any, Any], deserialize: Deserializer, most_bytes: int
+        self, context: ServicerContext[Any, Any], deserialize: Deserializer, bytes_max: int
     ) -> AsyncGenerator[Any]:
-        """The request of a call, of at most so many bytes, for as long as the block lasts.
+        """The request of a call, of at most `bytes_max`, while the block lasts.
 
-        Raises InvalidArgumentError for one that is missing, too large or garbled, and
-        UnavailableError for one that does not come in time.
+        Raises InvalidArgumentError for one that is missing, too large or malformed, and
+        UnavailableError for one that does not arrive in time.
         """
-        payload, held = await self._read(context, most_bytes)
+        payload, held = await self._read(context, bytes_max)
         try:
             request = _parse(payload, deserialize)
-            del payload
+            del payload  # The handler may run for long, and needs the message alone.
             yield request
         finally:
             self._large.give_back(held)
 
-    async def _read(self, context: ServicerContext[Any, Any], most_bytes: int) -> tuple[bytes, int]:
-        """The bytes of a request, and how many of them count against the large ones."""
+    async def _read(self, context: ServicerContext[Any, Any], bytes_max: int) -> tuple[bytes, int]:
+        """The bytes of a request, and how many of them count as large."""
         try:
+            # The sender's own turn comes first: what one sender has beyond its share waits there,
+            # and takes no place in the queue that all share.
             async with (
                 asyncio.timeout(self._seconds) as limit,
                 self._turn_of(context),
@@ -83,8 +92,12 @@ class Intake:
                 if not isinstance(payload, bytes):
                     assert payload is EOF
                     raise _missing()
+                # Read whole, so it does not give way any more: it would have to be sent again. The
+                # turn is kept until there is room for it, or requests that were read and are not
+                # counted yet would pile up beyond 64. Whoever waits here waits for calls to end,
+                # which need no turn: there is no deadlock.
                 keep()
-                _check_size(payload, most_bytes)
+                _check_size(payload, bytes_max)
                 held = len(payload) if len(payload) > SMALL_BYTES_MAX else 0
                 await self._large.take(held)
                 return payload, held
@@ -98,7 +111,9 @@ class Intake:
             ) from error
 
     def _turn_of(self, context: ServicerContext[Any, Any]) -> asyncio.Semaphore:
-        """The turns of one sender, kept for as long as somebody has or awaits one."""
+        """The turns of one sender, kept while a call has or awaits one."""
+        # The peer of a connection is its address and port, so a caller without credentials may have
+        # as many shares as connections.
         sender = current_caller.get().credential_id or context.peer()
         turns = self._reads_of.get(sender)
         if turns is None:
@@ -114,20 +129,20 @@ def _missing() -> InvalidArgumentError:
 
 
 def request_bytes_max(method: str) -> int:
-    """What a request of a method may have: less where its call may wait, and so hold it."""
+    """How many bytes a request of a method may have: fewer if its call may wait."""
     service, _, name = method.removeprefix("/").rpartition("/")
     found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     waits = found.server_streaming or "max_wait" in found.input_type.fields_by_name
     return SMALL_BYTES_MAX if waits else REQUEST_BYTES_MAX
 
 
-def _check_size(payload: bytes, most_bytes: int) -> None:
-    if len(payload) > most_bytes:
+def _check_size(payload: bytes, bytes_max: int) -> None:
+    if len(payload) > bytes_max:
         raise InvalidArgumentError(
             Reason.REQUEST_TOO_LARGE,
-            f"the request has {len(payload):,} bytes, at most {most_bytes:,} are read of this"
+            f"the request has {len(payload):,} bytes, at most {bytes_max:,} are read of this"
             " method's",
-            metadata={"bytes": str(len(payload)), "most": str(most_bytes)},
+            metadata={"bytes": str(len(payload)), "most": str(bytes_max)},
         )
 
 
@@ -135,7 +150,7 @@ def _parse(payload: bytes, deserialize: Deserializer) -> Any:
     try:
         request = deserialize(payload)
     except Exception as error:
-        # protobuf's errors have no common class
+        # protobuf's errors have no common class.
         raise InvalidArgumentError(
             Reason.MALFORMED_REQUEST,
             f"the request is not a message of this method, or has text that is not UTF-8: {error}",

@@ -1,8 +1,15 @@
 """The store: transactions, groups of units, and the boundary between event loop and threads.
 
-Handlers hand units (functions of a Transaction) to `Store.write`; units that wait together are run
-in one transaction and committed once. A unit checks before its first write, takes ids and times
-from the transaction, touches nothing outside, and may run twice.
+Handlers pass units (functions of a Transaction) to `Store.write`; units that wait together run in
+one transaction and are committed once. A unit checks before its first write, takes ids and times
+from the transaction, changes nothing outside, and may run twice.
+
+Nothing enforces that last rule. It breaks where a unit appends to a list of its caller, counts, or
+sends: after a refusal of another unit of its group it runs again, and does so twice.
+
+Who owns what. `bells`, `_turn`, `_comparing`, `_compare_again` and `_seen` belong to the event
+loop. `_write_group`, `_read_group` and all below them run on threads of the executors, `_on_ring`
+on the listener's; they reach the loop by `call_soon_threadsafe` alone.
 """
 
 from __future__ import annotations
@@ -37,11 +44,18 @@ from dovetail.server.store.transaction import Snapshot, Transaction
 T = TypeVar("T")
 _Run = Callable[[list[Job]], None]
 
+# All numbers here are chosen, not measured. A group bounds how long a transaction holds the writer,
+# and how many units run again one by one after a failure; readers hold their snapshot as long.
 WRITE_GROUP_JOBS_MAX = 128
-READERS = 3
 READ_GROUP_JOBS_MAX = 16
+
+# Threads share one interpreter, so few are enough. What matters is that they are apart: a listing
+# or a report never stands before a short read.
+READERS = 3
 SCANNERS = 2
 REPORTERS = 1
+
+# Below the executor's 30 s for a job, so that a query that is too long fails with its own error.
 QUERY_SECONDS_MAX = 20.0
 SETTLE_SECONDS = 2.0
 SETTLE_STEP_SECONDS = 0.02
@@ -52,7 +66,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.stor
 
 
 def open_engine(url: str) -> Engine:
-    """The engine of a URL: `sqlite:///PATH` or a plain path, or `postgresql://…` for libpq."""
+    """Return the engine for a URL: `sqlite:///PATH`, a plain path, or `postgresql://…`."""
     path = sqlite_path(url)
     if path is not None:
         from dovetail.server.store.engines.sqlite import SqliteEngine
@@ -73,26 +87,29 @@ def open_engine(url: str) -> Engine:
 
 
 def _nothing_known() -> str:
-    """What keeps readers waiting: nothing that could be told apart from a slow disk."""
+    """Return what blocks readers: nothing that could be told from a slow disk."""
     return ""
 
 
 def _probe(_: object) -> None:
-    """The work of a probe: the way to it is what is tried."""
+    """The work of a probe: none. What is tried is the way to it."""
 
 
 def _permitted() -> None:
-    """What is written for nobody's call needs nobody's leave."""
+    """The permit of writes that serve no call: always given."""
 
 
 current_permit: ContextVar[Callable[[], None]] = ContextVar("current_permit", default=_permitted)
-"""For the writes of the call in whose context this is set: raises a DovetailError when it may not
-write any more. It is asked in the writer's thread when the write's turn has come, which may be long
-after the call began: so it must be safe to call from there, and must not wait."""
+"""Checks whether the call in whose context it is set may still write; raises a DovetailError if
+not. The writer's thread calls it when the write's turn comes, which may be long after the call
+began. It must be safe to call from that thread, and must not wait."""
 
 
 class _RefusedLateError(Exception):
-    """A unit refused after it wrote: the group must run again, each unit by itself."""
+    """A unit refused after it wrote: the group must run again, each unit by itself.
+
+    There are no savepoints, so only a rollback of all removes what that unit wrote.
+    """
 
     def __init__(self, refusal: DovetailError) -> None:
         super().__init__(str(refusal))
@@ -100,11 +117,14 @@ class _RefusedLateError(Exception):
 
 
 class _NothingWrittenError(Exception):
-    """No unit of a group wrote: the transaction is rolled back, with the row of a new team."""
+    """No unit of a group wrote: roll back, and with it the row of a team that is new.
+
+    This also saves the group a commit, which would wait for the disk.
+    """
 
 
 class Store:
-    """One store as one process uses it. To be used on one event loop, and closed at the end."""
+    """One store as one process uses it, on one event loop. Call `close` at the end."""
 
     def __init__(self, url: str) -> None:
         """Open the store and bring its schema up to date. Raises StoreOpenError."""
@@ -140,6 +160,7 @@ class Store:
 
     async def write(self, team_id: str, unit: Callable[[Transaction], T]) -> T:
         """Run a unit for a team; when this returns, what it wrote is on disk."""
+        # Taken here: a context variable of the call is not visible on the writer's thread.
         permit = current_permit.get()
 
         def permitted(transaction: Transaction) -> T:
@@ -149,7 +170,9 @@ class Store:
         return cast(T, await self._writers.do(self._engine.partition(team_id), team_id, permitted))
 
     async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
-        """Run a short query; it sees every write that was answered before this call."""
+        """Run a short query; it sees every write that has returned before this call."""
+        # As many partitions as threads: queries that wait share a snapshot, yet no thread is idle.
+        # The snapshot begins when the group runs, so after this call; hence the promise above.
         partition = str(next(self._turn) % READERS)
         return cast(T, await self._readers.do(partition, team_id, query))
 
@@ -160,17 +183,17 @@ class Store:
         return cast(T, await self._scanners.do(partition, team_id, query))
 
     async def report(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
-        """Run a query over very much, one at a time, out of the way of all others."""
+        """Run a query over very many rows, one at a time, out of the way of all others."""
         await self._settle()
         return cast(T, await self._reporters.do("", team_id, query))
 
     async def ping(self) -> None:
-        """Find out whether the store can be read, and whether it could be written."""
+        """Check that the store can be read, and that it could be written."""
         await self.read("", agents.ping)
         await self._writers.do(PROBES, "", _probe)
 
     def finish_within(self, seconds: float) -> None:
-        """Answer in so many seconds whoever still waits, and take no more calls from then on.
+        """After so many seconds fail the calls that still wait, and accept no more.
 
         For the end of a server: whatever the store waits for, its callers do not.
         """
@@ -178,9 +201,9 @@ class Store:
             executor.give_up_after(seconds, self._engine.abort)
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Finish what waits, for so many seconds at most, and close the connections.
+        """Finish what waits, for at most so many seconds, and close the connections.
 
-        A thread that waits in the kernel for longer is left behind: it dies with the process.
+        A thread that blocks in the kernel for longer is left behind: it dies with the process.
         """
         if self._comparing:
             self._comparing.cancel()
@@ -202,12 +225,14 @@ class Store:
         if not self._join(deadline):
             self._engine.abort()
             if not self._join(time.monotonic() + ABORT_SECONDS):
+                # The engine stays open: its files and sockets are in use by the thread that is
+                # left behind, and a descriptor that is closed here could be another file's by then.
                 log.warning("the store was left while it did not answer", store=self.address)
                 return
         self._engine.close(ABORT_SECONDS)
 
     def _join(self, deadline: float) -> bool:
-        """Wait until the deadline for all threads to end; whether they have."""
+        """Wait until the deadline for all threads to end. Returns whether they have."""
         ended = [executor.close(deadline) for executor in self._executors]
         self._listener.join(max(0.0, deadline - time.monotonic()))
         return all(ended) and not self._listener.is_alive()
@@ -217,11 +242,13 @@ class Store:
             rings = self._commit(jobs)
         except _RefusedLateError as late:
             self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
-        except Exception as error:  # whatever it is, callers must get an answer
+        except Exception as error:  # whatever it is, callers must get an error
             if self._engine.is_blocked(error):
                 raise PartitionBlockedError(self._engine.answer(error)) from error
             self._after_failure(jobs, error, self._write_group)
         else:
+            # After the commit, never before: a watcher that is rung and reads the old state would
+            # wait on, and miss the change. A ring too many costs one read.
             if rings:
                 self._engine.announce(rings)
                 self._ring_here(rings)
@@ -239,12 +266,16 @@ class Store:
             if not transaction.writes:
                 raise _NothingWrittenError
             transaction.flush()
+            # The commit follows, at the end of the block; if it fails, nothing is returned.
             return transaction.rings
         return set()
 
     def _run_unit(self, transaction: Transaction, job: Job) -> None:
+        # Before the unit reads: on PostgreSQL this locks the team's row, so that no other process
+        # can change what the unit checks between its check and its write.
         transaction.team(job.team_id)
         transaction.begin_unit()
+        # It may have run before, in a group that was rolled back: no trace of that may stay.
         job.result, job.error, writes = None, None, transaction.writes
         try:
             job.result = job.work(transaction)
@@ -254,13 +285,18 @@ class Store:
             job.error = error
 
     def _after_failure(self, jobs: list[Job], error: Exception, run: _Run) -> None:
-        """Nothing of the group was done. An outage is everybody's; else find the one at fault."""
+        """Fail the jobs of a group that was rolled back, or find the one at fault by itself."""
         answer = self._engine.answer(error)
+        # Only where the database is not to blame is anything run twice. A connection that is lost
+        # during COMMIT leaves open whether the group was committed: that is an outage
+        # (UnavailableError), all callers are told, and each may repeat with its request_id.
         if len(jobs) > 1 and isinstance(answer, InternalError):
             for job in jobs:
                 try:
                     run([job])
                 except PartitionBlockedError as blocked:
+                    # Others of the group may be committed by now, so this one cannot go back to
+                    # its queue: the order there would not be that of arrival any more.
                     job.error = blocked.refusal
             return
         for job in jobs:
@@ -274,14 +310,15 @@ class Store:
                 for job in jobs:
                     if not job.abandoned:
                         self._run_query(snapshot, job, alone=len(jobs) == 1)
-        except Exception as error:  # noqa: BLE001 - whatever it is, callers must get an answer
+        except Exception as error:  # noqa: BLE001 - whatever it is, callers must get an error
             self._after_failure(jobs, error, self._read_group)
 
     def _run_query(self, snapshot: Snapshot, job: Job, alone: bool) -> None:
-        """Run a query, and break it off at its limit or when its caller has left.
+        """Run a query, and cancel it at its limit or when its caller has left.
 
-        Where that ends the transaction, only a query that is alone in it is broken off: those that
-        may take long are.
+        Where a cancelled query ends the transaction (PostgreSQL), only one that is alone in its
+        group can be cancelled. Scans and reports always are; short reads are left to the database's
+        own statement timeout.
         """
         end = time.monotonic() + QUERY_SECONDS_MAX
         bounded = alone or self._engine.goes_on_after_breaking_off
@@ -304,17 +341,17 @@ class Store:
             )
 
     async def _settle(self) -> None:
-        """Let the log of the store be folded in, where long queries have kept it from that.
+        """Wait a moment while the write-ahead log is large, so that it can be folded in.
 
-        A long query holds the state that it reads; while there is always one of them the log only
-        grows. New ones wait for a moment then, bounded: the log is the lesser evil.
+        A long query keeps the log pages of its snapshot; while there is always one of them, the log
+        only grows. The wait is bounded: a large log is the lesser evil.
         """
         end = self._loop.time() + SETTLE_SECONDS
         while self._engine.is_log_large() and self._loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(SETTLE_STEP_SECONDS)
 
     def _ring_here(self, inboxes: Iterable[WakeKey]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody watches any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and no watcher is left
             self._loop.call_soon_threadsafe(self.bells.ring, inboxes)
 
     def _on_ring(self, inboxes: Iterable[WakeKey] | None) -> None:
@@ -325,7 +362,9 @@ class Store:
             self._loop.call_soon_threadsafe(self._compare)
 
     def _compare(self) -> None:
-        """Look for what changed: one look at a time, and one more if asked."""
+        """Look for what changed: one look at a time, and one more if asked meanwhile."""
+        # A look may have read before the change for which this one is asked; hence one more. The
+        # task tests the flag and ends in one step of the loop, so no request falls in between.
         self._compare_again = True
         if self._comparing is None or self._comparing.done():
             self._comparing = self._loop.create_task(self._ring_changed())
@@ -340,5 +379,6 @@ class Store:
                 self._compare_again = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
+                # Teams that are not watched are forgotten; of a team that comes back all changed.
                 self._seen = found.counters
                 self.bells.ring(found.names)

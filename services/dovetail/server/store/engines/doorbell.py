@@ -2,7 +2,12 @@
 
 Each process listens on a datagram socket in a folder beside the store; after a commit a datagram
 with the names of the inboxes that changed goes to every other socket there. Nothing waits for a
-doorbell and nothing depends on it: the table is the truth, a lost ring costs latency only.
+doorbell and nothing depends on it: the table is the truth, and a lost ring costs latency only: up
+to 250 ms, until the next look at the file (`sqlite.POLL_SECONDS`).
+
+Who owns what: the writer's thread `_peers`, `_peers_time` and `_missed`; the listener's thread the
+selector and the receiving socket. `_bell` only sends, which any thread may do. `close` comes when
+both threads have ended.
 """
 
 from __future__ import annotations
@@ -21,13 +26,20 @@ from pathlib import Path
 from dovetail.server.store.engines.locations import Folder
 from dovetail.server.store.engines.wakeups import ANY, WakeKey, decode_ring, encode_ring
 
+# The kernel takes 107 bytes on Linux and 103 on macOS.
 SOCKET_PATH_BYTES_MAX = 100
+
+# Chosen, well above the steps in which Linux stamps files (1 to 10 ms). On a file system that keeps
+# whole seconds a new process may stay unseen until the folder changes again: it then hears of
+# commits by its own looks at the file.
 SETTLED_NANOS = 100_000_000
+
+# Chosen: some 200 names. Sender and receiver use the same number, so no datagram is cut.
 DATAGRAM_BYTES_MAX = 8_000
 
 
 class Doorbell:
-    """This process's socket, and how to find those of the others."""
+    """This process's socket, and how to find those of the other processes."""
 
     def __init__(self, store: Path) -> None:
         """Listen for rings about the store."""
@@ -42,6 +54,7 @@ class Doorbell:
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._peers: list[str] = []
         self._peers_time = 0
+        # Processes that lost a ring, so that its names are gone: the next one says "any".
         self._missed: set[str] = set()
 
     def ring_others(self, inboxes: Iterable[WakeKey]) -> None:
@@ -53,15 +66,17 @@ class Doorbell:
                 self._bell.sendto(ANY.encode() if peer in self._missed else datagram, path)
                 self._missed.discard(peer)
             except BlockingIOError:
-                self._missed.add(peer)  # its queue is full: the next ring says "any"
+                # Its queue is full: it is busy or stopped, and the writer must not wait for it.
+                self._missed.add(peer)
             except (ConnectionRefusedError, FileNotFoundError):
+                # Its process has died: a socket's name stays, and only its owner can listen there.
                 with contextlib.suppress(OSError):
-                    os.unlink(path)  # its process has died
+                    os.unlink(path)
             except OSError:
                 continue
 
     def wait(self, seconds: float) -> list[list[WakeKey] | None]:
-        """The rings that came, waiting for the first; None stands for "any inbox"."""
+        """Wait for rings and return all that have come; None stands for "any inbox"."""
         if not self._selector.select(seconds):
             return []
         rings: list[list[WakeKey] | None] = []
@@ -87,7 +102,9 @@ class Doorbell:
     def _others(self) -> list[str]:
         try:
             changed = os.stat(self._place).st_mtime_ns
-            settled = time.time_ns() - changed > SETTLED_NANOS  # two changes may bear one time
+            # The list is kept while the folder does not change. Two changes can have one time:
+            # until that time is past for sure, the list is read again at each ring.
+            settled = time.time_ns() - changed > SETTLED_NANOS
             if changed != self._peers_time or not settled:
                 self._peers = [name for name in os.listdir(self._place) if name != self._path.name]
                 self._peers_time = changed
@@ -97,7 +114,7 @@ class Doorbell:
 
 
 def is_anyone_listening(store: Path) -> bool:
-    """Whether a process of this store lives, as far as doorbells tell."""
+    """Whether a process uses this store, as far as doorbells show."""
     place = _place(store)
     if not place.is_dir():
         return False
@@ -116,9 +133,9 @@ def _rings(bell: socket.socket, path: str) -> bool:
 
 
 def _place(store: Path) -> Path:
-    """Beside the store; where that makes too long a name for a socket, in a folder for such.
+    """The folder of sockets: beside the store, or under /tmp if that path is too long for a socket.
 
-    It is the same for all processes of the store, whatever each takes for its temporary folder.
+    All processes of the store must find the same one, so it does not depend on TMPDIR.
     """
     beside = store.with_name(store.name + "-bells")
     if Path("/proc/self/fd").exists() or len(os.fsencode(beside)) + 13 <= SOCKET_PATH_BYTES_MAX:

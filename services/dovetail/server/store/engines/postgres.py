@@ -1,4 +1,8 @@
-"""The engine for more than one machine: PostgreSQL, through psycopg 3."""
+"""The engine for more than one machine: PostgreSQL, through psycopg 3.
+
+Each thread has a connection of its own (Peewee keeps it), and only `_Connections` knows them all.
+Listener and announcer have one each beside those, always outside of transactions.
+"""
 
 from __future__ import annotations
 
@@ -41,24 +45,28 @@ from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, Snapshot, Tr
 CHANNEL = "dovetail"
 MIGRATION_LOCK = 0x0D0E7A11
 CONNECT_SECONDS = 3
-# After about 20 s a peer that is gone without a word is known to be: the system's own patience is
-# hours for one that answers nothing, a quarter of an hour for one that confirms nothing.
+# A peer that vanished is noticed after about 20 s: the system's own limits are hours for an idle
+# connection, and a quarter of an hour for one that does not confirm what was sent.
 DEAD_PEER = {
     "keepalives_idle": "10",
     "keepalives_interval": "3",
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",
 }
+# Chosen: what a wake-up may be late, for one notification in place of one for each commit.
 COALESCE_SECONDS = 0.005
 POLL_SECONDS = 1.0
 GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
 RETRY_SECONDS = 0.5
+# PostgreSQL takes less than 8,000 bytes; the name of the sender and a space are 13 more.
 PAYLOAD_BYTES_MAX = 7_900
 POSITION = "STRPOS"
 # libpq's buffers grow to a connection's largest statement and never shrink. One that sent a larger
 # statement than this is closed after its transaction; the next one opens another, in milliseconds.
 KEPT_BUFFER_BYTES = 512 * 1024
-# How long a thread waits for a team that another session holds, before it serves other teams.
+# All chosen. lock_timeout: how long a thread waits for a team that another session holds, before it
+# serves other teams. statement_timeout: for short reads in groups, which we do not cancel. The
+# last: a process that is stopped while it holds a team's row loses it after a minute.
 SETTINGS = (
     "-c lock_timeout=300ms -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
 )
@@ -68,13 +76,14 @@ BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class PostgresEngine(Engine):
     """A team's writes are serial, by a lock on its row; teams commit side by side."""
 
+    # Chosen: two may be stuck on blocked teams (see the executor), which leaves two for the rest.
     writers = 4
 
     def __init__(self, url: str) -> None:
         """Connect to `url`, a connection string of libpq."""
         try:
             parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
-        except psycopg.ProgrammingError:  # its text quotes the URL, and with it the password
+        except psycopg.ProgrammingError:  # Its text quotes the URL, and with it the password.
             raise StoreOpenError(
                 "the store's URL cannot be read: use postgresql://USER@HOST:PORT/DATABASE"
             ) from None
@@ -115,11 +124,13 @@ class PostgresEngine(Engine):
             )
 
     def foreign_tables(self, tables: set[str]) -> set[str]:
-        """A database may be shared with other programs, but not the names of our tables."""
+        """Those with the names of ours: a database may be shared with other programs."""
         return tables & {str(cast(Any, table)._meta.table_name) for table in TABLES}
 
     def partition(self, team_id: str) -> str:
         """One queue for each team."""
+        # So a group has one team, and its transaction waits for one row: a team that is blocked
+        # blocks no other. Only administration locks a second row (see `Transaction.team`).
         return team_id
 
     @contextmanager
@@ -130,7 +141,7 @@ class PostgresEngine(Engine):
 
     @contextmanager
     def probe(self) -> Generator[None]:
-        """A transaction that asks nothing: no team that another session holds is in its way."""
+        """Run an empty transaction: it needs no team's row, so no blocked team can delay it."""
         with self.span("BEGIN", "ROLLBACK"):
             yield
 
@@ -139,7 +150,7 @@ class PostgresEngine(Engine):
         return any(isinstance(link, psycopg.errors.LockNotAvailable) for link in chain(error))
 
     def abort(self) -> None:
-        """Hang up on the database: who waits for its answer fails at once."""
+        """Hang up on the database: threads that wait for its reply fail at once."""
         for connection in self._connections.open_ones():
             _hang_up(connection)
 
@@ -151,7 +162,7 @@ class PostgresEngine(Engine):
 
     @contextmanager
     def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
-        """Have the database cancel what this thread asks it."""
+        """Let the database cancel the queries of this thread as soon as `when` returns True."""
         with self._breaker.watching(cast(Any, self.database).connection(), when):
             yield
 
@@ -170,7 +181,9 @@ class PostgresEngine(Engine):
                 self.close_connection()
 
     def begin(self, statement: str) -> None:
-        """Begin, on a new connection where the old one died while nobody used it."""
+        """Begin, on a new connection if the old one died while it was idle."""
+        # Nothing of this transaction has been sent, so trying again cannot do anything twice. A
+        # connection that dies later ends the transaction, and the error goes to the callers.
         try:
             super().begin(statement)
         except PeeweeException:
@@ -179,13 +192,17 @@ class PostgresEngine(Engine):
             super().begin(statement)
 
     def announce(self, inboxes: Iterable[WakeKey]) -> None:
-        """Hand the names to the announcer, which notifies outside of every transaction."""
+        """Pass the names to the announcer, which notifies outside of every transaction."""
+        # A transaction that notifies holds a lock of the whole cluster while it commits: teams
+        # would commit one after the other.
         self._announcer.add(inboxes)
 
     def listen(
         self, stop: threading.Event, ring: Callable[[Iterable[WakeKey] | None], None]
     ) -> None:
-        """LISTEN on one connection; while it cannot be had, say "any" at every attempt."""
+        """LISTEN on one connection; while there is none, ring "any" at every attempt."""
+        # First LISTEN, then a look (`ring(None)`): what is committed before LISTEN takes effect is
+        # found by the look, what is committed later is notified. The other order has a gap.
         while not stop.is_set():
             ring(None)
             with contextlib.suppress(psycopg.Error), self._connection() as connection:
@@ -218,10 +235,12 @@ class PostgresEngine(Engine):
 
     @contextmanager
     def migration_lock(self) -> Generator[None]:
-        """A lock of this session, which the server frees when the session ends."""
+        """A lock of this session, which the database frees when the session ends."""
         database = cast(Any, self.database)
         database.connect(reuse_if_open=True)
-        database.execute_sql("SET lock_timeout = 0")  # another's migration may take long
+        # Another process's migration may take long. The setting ends with this connection, which
+        # the store closes after the migration.
+        database.execute_sql("SET lock_timeout = 0")
         database.execute_sql("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         try:
             yield
@@ -244,7 +263,9 @@ class PostgresEngine(Engine):
         stop: threading.Event,
         ring: Callable[[Iterable[WakeKey] | None], None],
     ) -> None:
-        """Listen until the next poll is due, or until `stop`."""
+        """Listen until the next look is due, or until `stop`."""
+        # A look each second, however many notifications come: those that were sent while the
+        # connection was being made anew are lost, and their senders do not know.
         due = time.monotonic() + POLL_SECONDS
         while time.monotonic() < due and not stop.is_set():
             for notification in connection.notifies(timeout=GLANCE_SECONDS):
@@ -254,7 +275,11 @@ class PostgresEngine(Engine):
 
 
 class _Connections:
-    """The connections of an engine, whichever threads use them."""
+    """The connections of an engine, whichever threads use them.
+
+    For `abort` alone, which other threads call. Each connection belongs to its thread, which may
+    drop it at any time, hence weak references. Without the lock an addition would break a loop.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -270,9 +295,9 @@ class _Connections:
 
 
 class PostgresqlDatabase(peewee.PostgresqlDatabase):
-    """Peewee's database, which tells of each connection that it makes, and of its buffers.
+    """Peewee's database, which also reports each connection that it makes and its buffers.
 
-    Statements and migrations know the kind of a database by the name of its class: it stays.
+    Statements and migrations tell kinds of databases by the name of this class: do not change it.
     """
 
     connections: _Connections
@@ -289,7 +314,7 @@ class PostgresqlDatabase(peewee.PostgresqlDatabase):
         return made
 
     def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Any:
-        """As Peewee's; the size of what is sent is kept."""
+        """As Peewee's; also keeps the size of what is sent."""
         size = len(sql) + sum(len(each) for each in params or () if isinstance(each, (str, bytes)))
         self._largest.sent_bytes = max(self._largest.sent_bytes, size)
         return cast(Any, super()).execute_sql(sql, params)
@@ -300,7 +325,10 @@ class PostgresqlDatabase(peewee.PostgresqlDatabase):
 
 
 class _Largest(threading.local):
-    """The largest statement of a thread's connection: characters, which are bytes at least."""
+    """The largest statement that a thread's connection has sent, in characters: at most its bytes.
+
+    One for each thread, as connections are; so it needs no lock.
+    """
 
     sent_bytes = 0
 
@@ -318,7 +346,11 @@ def _hang_up(connection: psycopg.Connection[Any]) -> None:
 
 
 class _Announcer:
-    """A thread that sends what was announced in the last few milliseconds as one notification."""
+    """A thread that sends what was announced in the last few milliseconds as one notification.
+
+    `_lock` guards `_waiting`, which the writers fill. Names whose notification fails are dropped:
+    the other processes look at the store each second anyway.
+    """
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
         self.name = uuid.uuid4().hex[:12]
@@ -352,6 +384,8 @@ class _Announcer:
     def _send(self, connection: psycopg.Connection[Any]) -> None:
         self._news.wait()
         time.sleep(COALESCE_SECONDS)
+        # Cleared before the names are taken: `add` puts names and then sets the event, so names
+        # that come after the taking set it again. In the other order they could be left behind.
         self._news.clear()
         with self._lock:
             inboxes, self._waiting = sorted(self._waiting), set()
