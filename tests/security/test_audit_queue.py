@@ -43,7 +43,7 @@ def test_lines_for_which_there_is_no_room_are_counted(tmp_path: Path, reader: in
     audit = Audit(tmp_path / "audit")
     with audit.open():
         for number in range(NOTES):
-            audit.note("refused", number=number)
+            audit.record("refused", number=number)
         reading.start()
     reading.join(30)
     assert any(line["audit"] == "lines lost" for line in lines)
@@ -56,7 +56,7 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(
     audit = Audit(tmp_path / "audit")
     with audit.open():
         for number in range(NOTES):
-            audit.note("refused", number=number)
+            audit.record("refused", number=number)
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     os.close(reader)  # Lets the thread go, which writes what is left to standard error.
     assert line["audit"] == "lines lost"

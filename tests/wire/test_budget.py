@@ -19,7 +19,7 @@ async def test_who_needs_more_than_is_left_waits() -> None:
     await budget.take(6)
     second = await taking(budget, 5)
     assert not second.done()
-    budget.give_back(6)
+    budget.release(6)
     await second
 
 
@@ -28,10 +28,10 @@ async def test_a_large_part_is_not_passed_by() -> None:
     await budget.take(6)
     large, small = await taking(budget, 10), await taking(budget, 1)
     assert not small.done()
-    budget.give_back(6)
+    budget.release(6)
     await large
     assert not small.done()
-    budget.give_back(10)
+    budget.release(10)
     await small
 
 
@@ -47,7 +47,7 @@ async def test_who_gives_up_on_its_turn_leaves_its_part() -> None:
     budget = Budget(10)
     await budget.take(6)
     second = await taking(budget, 10)
-    budget.give_back(6)
+    budget.release(6)
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
     await asyncio.wait_for(budget.take(10), 1)

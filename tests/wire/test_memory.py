@@ -25,7 +25,7 @@ async def test_structured_content_that_is_kept_for_streams_is_let_go_of(
         forgot.set()
 
     monkeypatch.setattr(memory, "TRIM_SECONDS", 0.0)
-    giving = asyncio.create_task(memory.give_back(forget))
+    giving = asyncio.create_task(memory.trim_regularly(forget))
     await asyncio.wait_for(forgot.wait(), 30)
     giving.cancel()
     with suppress(asyncio.CancelledError):

@@ -1,9 +1,9 @@
-"""The time. A machine's clock is set now and then, by hand or by a service: that may be wrong.
+"""The time. A machine's clock is set now and then, by hand or by a service, and may be wrong.
 
-Everything that a server stamps, or that waits for a time, asks `now`. It follows the machine's
+Everything that a server stamps, or that waits for a time, uses `now`. It follows the machine's
 clock, but a jump of more than a second only after it has lasted for a minute, measured by a clock
-that nobody sets. So a clock that is a year ahead for some seconds makes no task overdue, ends no
-token, and stamps nothing with a time to come.
+that cannot be set. So a clock that is a year ahead for some seconds makes no task overdue, ends no
+token, and stamps nothing with a future time.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import structlog
 MICROS = 1_000_000
 SMALL_STEP = 1 * MICROS
 JUMP_SECONDS = 60
-"""For how long a jump must last until it is followed. A guess: what sets a clock wrongly for a
-moment mends it sooner, and a machine that was paused works with the former time for so long."""
+"""How long a jump must last until it is followed. A guess: a clock that was set wrongly is usually
+corrected sooner, and a machine that was paused works with the former time for so long."""
 
 _READ_MOST = 1_000
 _READS = 5
@@ -27,7 +27,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.cloc
 
 
 def steady() -> int:
-    """Microseconds by a clock that nobody sets; on Linux it runs while the machine sleeps."""
+    """Microseconds of a clock that cannot be set; on Linux it runs while the machine sleeps."""
     return _steady_nanos() // 1_000
 
 
@@ -44,7 +44,11 @@ _steady_nanos = _boot_nanos if hasattr(time, "CLOCK_BOOTTIME") else time.monoton
 
 
 class Clock:
-    """The time of a process, from the machine's clock and one that nobody sets."""
+    """The time of a process, from the machine's clock and one that cannot be set.
+
+    Any thread may call it. Without a jump there is no lock: `_ahead` is then replaced by a value
+    that differs by less than a step, so it does not matter which thread writes it last.
+    """
 
     def __init__(
         self, read_wall: Callable[[], int] = wall, read_steady: Callable[[], int] = steady
@@ -67,7 +71,7 @@ class Clock:
             return self._judge(*self._read_both())
 
     def _judge(self, wall: int, steady: int) -> int:
-        """Follow a small step; of a jump, remember since when it lasts, and follow it at last."""
+        """Follow a small step; remember since when a jump lasts, and follow it in the end."""
         step = wall - steady - self._ahead
         if abs(step) <= SMALL_STEP:
             if self._jump:
@@ -88,7 +92,7 @@ class Clock:
         return steady + self._ahead
 
     def _read_both(self) -> tuple[int, int]:
-        """Both clocks at one moment: a process that stops between two looks sees no jump."""
+        """Both clocks at one moment: a pause of the process between two reads is not a jump."""
         wall = before = after = 0
         for _ in range(_READS):
             before, wall, after = self._read_steady(), self._read_wall(), self._read_steady()

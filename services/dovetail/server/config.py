@@ -1,4 +1,4 @@
-"""What a server needs to know to run."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerConfig:
-    """One server: which service, over which store, at which address, for whom.
+    """One server: its service, its store, its address, and what it requires of callers.
 
     `listen` is HOST:PORT (port 0: any free one) or unix:PATH. `store` is sqlite:///PATH or
-    postgresql://…. `credentials` has every caller prove itself by a token; `admin_token_file` is
-    where the first admin's stands, or shall stand. `tls_client_ca` has clients show a certificate
+    postgresql://…. With `credentials` every caller must send a token; `admin_token_file` holds that
+    of the first admin, or is created with it. With `tls_client_ca` clients must show a certificate
     that it signed. Certificates are read again whenever their files change. `audit_log` is a file
     for changes of rights and for refusals (default: the log). `drain_seconds` is how long calls may
-    take to finish when the server stops, `request_seconds` how long a request may be on its way,
-    once its call has begun, `stall_seconds` how long a stream may keep others waiting that does not
-    read a large message. `shortest_lease_seconds` is what a lease of a task must be
-    at least.
+    take to finish when the server stops, `request_seconds` how long a request may take to arrive
+    once its call has begun, `stall_seconds` how long a stream that does not read a large message
+    may delay others. `shortest_lease_seconds` is the minimum for the lease of a task.
     """
 
     service: str
@@ -58,7 +57,7 @@ class ServerConfig:
                 self._check_reachable()
 
     def _check_together(self) -> None:
-        """Refuse settings that mean nothing without others."""
+        """Raise ConfigError for settings that need others."""
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("cert", "key") if self.tls_cert else ("key", "cert")
             raise ConfigError(f"--tls-{given} needs --tls-{missing} beside it")
@@ -68,7 +67,7 @@ class ServerConfig:
             raise ConfigError("--admin-token-file needs --credentials: nobody is asked for a token")
 
     def _check_reachable(self) -> None:
-        """Refuse to be reached by everybody, or to have tokens read on their way."""
+        """Raise ConfigError if anybody could call, or tokens could be read on their way."""
         missing = [
             *(["TLS (--tls-cert and --tls-key)"] if not self.tls_cert else []),
             *(["credentials (--credentials)"] if not self.credentials else []),

@@ -1,13 +1,13 @@
-"""Every error that Dovetail answers, each a class named for its status. Nothing of gRPC is here.
+"""The errors of Dovetail, each a class named for its status. Nothing of gRPC is here.
 
 DovetailError
 ├── InvalidArgumentError     the request is wrong, whatever the state
 ├── NotFoundError            something it names does not exist
-├── AlreadyExistsError       something it makes exists
-├── UnauthenticatedError     nobody knows who calls
-├── PermissionDeniedError    the caller may not
-├── FailedPreconditionError  the state refuses it
-├── AbortedError             somebody else was first
+├── AlreadyExistsError       something it creates exists
+├── UnauthenticatedError     the caller is not known
+├── PermissionDeniedError    the caller may not do this
+├── FailedPreconditionError  the state does not allow it
+├── AbortedError             another change came first
 ├── OutOfRangeError          a position beyond the legal range
 ├── ResourceExhaustedError   a limit or the disk is full
 ├── UnavailableError         try again: the outcome is unknown
@@ -75,7 +75,7 @@ class FieldViolation:
 
 
 class DovetailError(Exception):
-    """An answer other than success: a reason, a sentence, and details for programs."""
+    """A refusal or failure: a reason, a sentence for people, and details for programs."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class DovetailError(Exception):
         violations: Iterable[FieldViolation] = (),
         retry_after: float | None = None,
     ) -> None:
-        """Make an error; `retry_after` is in seconds, unset where a retry does not help."""
+        """Create an error; `retry_after` is in seconds, None if a retry does not help."""
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -104,11 +104,11 @@ class NotFoundError(DovetailError):
 
 
 class AlreadyExistsError(DovetailError):
-    """Something that the request makes exists already."""
+    """Something that the request creates exists already."""
 
 
 class UnauthenticatedError(DovetailError):
-    """Nobody knows who calls: a token is missing, unknown, or has ended."""
+    """The caller is not known: a token is missing, unknown, or has ended."""
 
 
 class PermissionDeniedError(DovetailError):
@@ -116,11 +116,11 @@ class PermissionDeniedError(DovetailError):
 
 
 class FailedPreconditionError(DovetailError):
-    """The state refuses the request."""
+    """The state does not allow the request."""
 
 
 class AbortedError(DovetailError):
-    """Somebody else was first."""
+    """Another change came first."""
 
 
 class OutOfRangeError(DovetailError):
@@ -132,7 +132,7 @@ class ResourceExhaustedError(DovetailError):
 
 
 class UnavailableError(DovetailError):
-    """The store or the server cannot answer now; the outcome is unknown."""
+    """The store or the server is not available now; the outcome is unknown."""
 
 
 class InternalError(DovetailError):

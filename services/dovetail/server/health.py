@@ -1,4 +1,4 @@
-"""Health checks: SERVING while the store answers, NOT_SERVING while it does not and at the end."""
+"""Health checks: SERVING while the store responds, otherwise and at the end NOT_SERVING."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from dovetail.server.errors import DovetailError
 from dovetail.server.store.store import Store
 
 SERVICE_NAME = health.SERVICE_NAME
+# Chosen: a store that hangs is noticed within PERIOD + TIMEOUT, which is below the five seconds of
+# docs/promises.md.
 PERIOD_SECONDS = 1.0
-PATIENCE_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 
 log = structlog.get_logger("dovetail.health")
 
@@ -32,35 +34,35 @@ class Health:
         self._names = ("", *services, SERVICE_NAME)
 
     async def watch(self) -> None:
-        """Say SERVING, then follow the store, until cancelled."""
-        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        """Set SERVING, then follow the store, until cancelled."""
+        await self._set_status(health_pb2.HealthCheckResponse.SERVING)
         healthy = True
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            now_healthy = await self._store_answers()
+            now_healthy = await self._store_responds()
             if now_healthy != healthy:
                 healthy = now_healthy
                 await self._change(healthy)
 
     async def shut_down(self) -> None:
-        """Say NOT_SERVING from now on."""
+        """Set NOT_SERVING for good."""
         await self._checks.enter_graceful_shutdown()
 
     async def _change(self, healthy: bool) -> None:
         if healthy:
             log.info("the store answers again", store=self._store.address)
-            await self._say(health_pb2.HealthCheckResponse.SERVING)
+            await self._set_status(health_pb2.HealthCheckResponse.SERVING)
         else:
             log.error("the store does not answer", store=self._store.address)
-            await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+            await self._set_status(health_pb2.HealthCheckResponse.NOT_SERVING)
 
-    async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_status(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in self._names:
             await self._checks.set(name, status)
 
-    async def _store_answers(self) -> bool:
+    async def _store_responds(self) -> bool:
         with contextlib.suppress(DovetailError, TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await self._store.ping()
                 return True
         return False

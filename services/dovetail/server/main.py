@@ -1,4 +1,4 @@
-"""The entrance: which service, over which store, at which port."""
+"""The entry point: builds the service that a config names over its store, and runs it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StartError(Exception):
 
 
 def run(config: ServerConfig, ready: Callable[[str, str], None]) -> None:
-    """Serve in this process until a signal. `ready` gets the address and the store's address."""
+    """Serve in this process until a signal. `ready` receives the addresses of server and store."""
     _configure_log()
     try:
         raise_limit()
@@ -75,14 +75,14 @@ def run(config: ServerConfig, ready: Callable[[str, str], None]) -> None:
 
 
 def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
-    """What a config names, over a store: one of the services, and administration beside it."""
+    """Build the service that a config names, with administration beside it, over a store."""
     service = SERVICES[config.service](store, config)
     credentials = Credentials(store, audit)
     administration = AdminServicer(Teams(store, audit), credentials)
 
     async def prepare() -> None:
         if config.credentials:
-            await _first_admin(credentials, config.admin_token_file)
+            await _ensure_admin(credentials, config.admin_token_file)
 
     def register(server: grpc.aio.Server) -> None:
         service.register(server)
@@ -92,16 +92,16 @@ def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
     return replace(service, names=(*service.names, admin), register=register, prepare=prepare)
 
 
-async def _first_admin(credentials: Credentials, path: Path | None) -> None:
-    """Have an admin, by the file that is named for this, or say what keeps it from being used."""
+async def _ensure_admin(credentials: Credentials, path: Path | None) -> None:
+    """Create the first admin from its token file, if there is none. Raises ConfigError."""
     try:
         if await credentials.has_admin():
             if path:
-                log.info("there is an admin already: its file was not looked at", file=str(path))
+                log.info("there is an admin already: its token file was not read", file=str(path))
         elif path:
-            await credentials.begin(lambda: token_in(path))
+            await credentials.ensure_admin(lambda: token_in(path))
         else:
-            log.warning("there is no admin, who could let anybody in: add --admin-token-file FILE")
+            log.warning("there is no admin to create credentials: add --admin-token-file FILE")
     except DovetailError as error:
         where = f"--admin-token-file {path}: " if path else ""
         raise ConfigError(f"{where}{error.message}") from error
@@ -151,7 +151,7 @@ SERVICES = {"messaging": _messaging, "tasks": _tasks}
 def _configure_log() -> None:
     """Structured lines on standard error: for people on a terminal, else JSON."""
     people = sys.stderr.isatty()
-    # Tracebacks without the values of variables: those may be anybody's words or tokens.
+    # Tracebacks without the values of variables: those may be callers' words or tokens.
     console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     renderer = console if people else structlog.processors.JSONRenderer()
     structlog.configure(

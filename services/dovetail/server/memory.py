@@ -1,7 +1,7 @@
-"""Memory that is free again is given back to the system, where the C library can be told to.
+"""Returns freed memory to the system, where the C library supports it.
 
 A large request takes many times its size while it is read. glibc keeps what was freed, in pieces
-between what still lives; `malloc_trim` gives back all whole pages of it.
+between what is still in use; `malloc_trim` returns all whole pages of it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ def _trim() -> Callable[[int], Any] | None:
         return None
 
 
-async def give_back(forget: Callable[[], None]) -> None:
-    """Every few seconds, without end, call `forget` and give back what is free."""
+async def trim_regularly(forget: Callable[[], None]) -> None:
+    """Every few seconds, without end, call `forget` and return freed memory."""
     trim = _trim()
     while True:
         await asyncio.sleep(TRIM_SECONDS)
         forget()
         if trim:
-            await asyncio.to_thread(trim, 0)  # ctypes lets go of the interpreter meanwhile.
+            # In a thread: it may take long, and ctypes releases the interpreter meanwhile.
+            await asyncio.to_thread(trim, 0)

@@ -1,6 +1,6 @@
-"""File descriptors: as many as the system allows, and what is told when they are used up.
+"""File descriptors: as many as the system allows, and the error when they are used up.
 
-Each connection of a client takes one. What the server itself needs is open before the first comes.
+Each connection of a client takes one. What the server itself needs is open before the first one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import resource
 
 DESCRIPTORS_MIN = 256
-"""With fewer gRPC ends the process by itself, without a word."""
+"""With fewer, gRPC may end the process without a message."""
 
 DESCRIPTORS_WANTED = 65_536
 USED_UP = frozenset({errno.EMFILE, errno.ENFILE})
@@ -22,7 +22,7 @@ class TooFewDescriptorsError(Exception):
 
 
 def raise_limit() -> None:
-    """Allow this process what the system allows at most, within reason."""
+    """Raise this process's limit to what the system allows, at most DESCRIPTORS_WANTED."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -37,12 +37,12 @@ def raise_limit() -> None:
 
 
 def says_used_up(error: BaseException) -> bool:
-    """Whether an error says that it is for want of a descriptor."""
+    """Whether an error says that no descriptor is left."""
     return isinstance(error, OSError) and error.errno in USED_UP
 
 
 def are_used_up() -> bool:
-    """Whether nothing can be opened now: databases fail then, and do not say why."""
+    """Whether nothing can be opened now: databases then fail without saying why."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
@@ -51,7 +51,7 @@ def are_used_up() -> bool:
 
 
 def used_up_text() -> str:
-    """What people are told."""
+    """The message for people."""
     return (
         f"the server has too many open files (its limit is {_limit()}, and each connection takes"
         f" one). Let it have more: {_how_to_raise()}"

@@ -1,4 +1,4 @@
-"""What both services require of a request beside its fields."""
+"""Checks of both services that need more than a request's fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dovetail.server.store.idempotency import IdempotencyKey
 
 
 def check_same_request(repeat: IdempotencyKey, request_hash: bytes) -> None:
-    """Refuse a request that differs from the one that used this id first."""
+    """Raise InvalidArgumentError if the request differs from the first one with this id."""
     if repeat.request_hash != request_hash:
         raise InvalidArgumentError(
             Reason.REQUEST_ID_REUSED,
@@ -18,7 +18,7 @@ def check_same_request(repeat: IdempotencyKey, request_hash: bytes) -> None:
 
 
 def check_reached(sequence: int, last: int) -> None:
-    """Refuse a position that the inbox has not reached."""
+    """Raise OutOfRangeError for a position that the inbox has not reached."""
     if sequence > last:
         raise OutOfRangeError(
             Reason.CURSOR_IN_FUTURE,

@@ -1,4 +1,4 @@
-"""A server's life: start, health, reflection, serve, drain."""
+"""The life of a server: start, health, reflection, serve, drain."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from dovetail.server.tls import server_credentials
 RECEIVE_BYTES_MAX = REQUEST_BYTES_MAX + 2 * 1024 * 1024
 SEND_BYTES_MAX = 16 * 1024 * 1024
 STREAMS_MAX = 10_000
-"""Calls on one connection at once; a client's library waits with further ones."""
+"""Calls on one connection at once; a client's library delays further ones."""
 
 PENDING_MAX = 20_000
-"""Calls that may wait to be accepted."""
+"""Calls that may wait to be accepted. Chosen: twice as many as one connection may have."""
 
-# Of the time that a stopping server has: until whoever waits for a stuck store is answered, and for
-# the threads of the store to end afterwards. Together with the rest they stay within it.
+# Shares of a stopping server's time: until callers that wait for a stuck store get an error, and
+# for the threads of the store to end afterwards. Chosen: a fifth is left for all else.
 FINISH_SHARE = 0.6
 CLOSE_SHARE = 0.2
 
 OPTIONS = (
-    # Two servers on one port would share its calls between them, silently.
+    # Otherwise two servers on one port would silently share its calls.
     ("grpc.so_reuseport", 0),
     # Above our own limit, so that our own error comes first. See grpc_release.
     ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
     ("grpc.max_send_message_length", SEND_BYTES_MAX),
-    # Identity alone: a compressed request could be a thousand times its size.
+    # Identity only: a compressed request could unpack to a thousand times its size.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.max_concurrent_streams", STREAMS_MAX),
-    # A window that follows the line's speed would hold megabytes of each call before it is read; a
-    # request that is read gets room for itself anyhow.
+    # A window that grows with the line's speed would hold megabytes of each call before it is read
+    # (`edge/intake.py`); a request that is being read gets room for itself anyhow.
     ("grpc.http2.bdp_probe", 0),
-    # A burst waits here to be accepted; what is beyond would end as CANCELLED, without our details.
+    # A burst waits here to be accepted; calls beyond it end as CANCELLED, without our details.
     ("grpc.server.max_pending_requests", PENDING_MAX),
     ("grpc.server.max_pending_requests_hard_limit", PENDING_MAX),
-    # Find dead peers; let clients ping idle streams every 10 s without being told off.
+    # Find dead peers; let clients ping idle streams every 10 s without an error.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -135,13 +135,15 @@ async def _serving(
     service.start()
     tasks = [
         asyncio.create_task(each)
-        for each in (health.watch(), memory.give_back(convert.forget_structs))
+        for each in (health.watch(), memory.trim_regularly(convert.forget_structs))
     ]
     try:
         yield RunningServer(server=server, store=store, address=address)
     finally:
         for task in tasks:
             task.cancel()
+        # In this order: clients see NOT_SERVING and go elsewhere, waiting calls and streams end by
+        # themselves, and only then are new calls refused and the others cut off.
         await health.shut_down()
         service.stop()
         store.finish_within(config.drain_seconds * FINISH_SHARE)
@@ -154,7 +156,10 @@ async def serve(
     build: Callable[[Store, ServerConfig, Audit], Service],
     ready: Callable[[str, str], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends at once. `ready` gets address and store."""
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    `ready` receives the addresses of the server and of the store.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -164,7 +169,7 @@ async def serve(
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # What whoever started this process ignores stays ignored, as in a shell's background.
+        # A signal that the parent set to be ignored stays ignored, as in a shell's background.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal)
     async with run_server(config, build) as server:

@@ -14,13 +14,13 @@ from dovetail.server.access.exposure import Exposure, exposure
 from dovetail.server.config import ConfigError, ServerConfig
 
 Contents = tuple[bytes | str, ...]
-"""What each file holds, or in words why it cannot be read."""
+"""The content of each file, or the reason why it cannot be read."""
 
 log = structlog.get_logger("dovetail.server")
 
 
 def server_credentials(config: ServerConfig) -> grpc.ServerCredentials | None:
-    """How a server proves itself, and has clients prove themselves; None: no TLS.
+    """The credentials of a server with TLS; None: no TLS.
 
     Raises ConfigError for files that cannot be used.
     """
@@ -30,22 +30,22 @@ def server_credentials(config: ServerConfig) -> grpc.ServerCredentials | None:
     _warn_of_an_open_key(config.tls_key)
     return grpc.dynamic_ssl_server_credentials(
         certificates.configuration(),
-        cast(Any, certificates.renewed),  # The stubs forget that it may say None.
+        cast(Any, certificates.renewed),  # The stubs do not know that it may return None.
         require_client_authentication=config.tls_client_ca is not None,
     )
 
 
 class Certificates:
-    """A certificate, its key, and who signs for clients. What is served of them is always whole.
+    """A certificate, its key, and the authority for clients: always a set that belongs together.
 
-    They are renewed file by file, and not always by rename: until a certificate and a key stand
-    there that belong together, the old ones are served. The files are small, and a handshake is a
-    hundred times as dear: so they are read at every new connection, and compared. No clock of a
-    file system can hide a change.
+    The files are renewed one by one, and not always by rename: until certificate and key belong
+    together, the old ones are served. The files are small, and a handshake costs a hundred times as
+    much, so they are read and compared at each new connection. That finds every change, while the
+    times that a file system keeps could hide one.
     """
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None) -> None:
-        """Read the files. Raises ConfigError for what cannot be used."""
+        """Read the files. Raises ConfigError for files that cannot be used."""
         self._cert, self._key = cert, key
         self._files = {"--tls-cert": cert, "--tls-key": key}
         if client_ca:
@@ -55,14 +55,14 @@ class Certificates:
             raise ConfigError(fault)
 
     def configuration(self) -> grpc.ServerCertificateConfiguration:
-        """What was seen, for gRPC."""
+        """The files as they were last read, for gRPC."""
         cert, key, *client_ca = cast("tuple[bytes, ...]", self._seen)
         return grpc.ssl_server_certificate_configuration(
             [(key, cert)], root_certificates=client_ca[0] if client_ca else None
         )
 
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """What gRPC asks before each handshake: a new configuration; None: go on with the old."""
+        """For gRPC, before each handshake: a new configuration; None: keep the old one."""
         if self._read() == self._seen:
             return None
         self._seen, fault = self._look()
@@ -73,7 +73,7 @@ class Certificates:
         return self.configuration()
 
     def _look(self) -> tuple[Contents, str]:
-        """The contents, and what is wrong with them: both of a moment when nobody wrote."""
+        """The contents, and what is wrong with them, at a moment without a write in between."""
         while True:
             contents = self._read()
             fault = self._fault(contents)
@@ -91,7 +91,7 @@ class Certificates:
         return self._fault_together()
 
     def _fault_together(self) -> str:
-        """Python's ssl takes a key by its path alone, so these are read once more here."""
+        """Python's ssl takes a key only by its path, so the files are read once more here."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_cert_chain(self._cert, self._key, password="")  # Or it would ask for one.
@@ -102,7 +102,7 @@ class Certificates:
 
 
 def _fault_alone(flag: str, content: bytes) -> str:
-    """What is wrong with a file by itself."""
+    """What is wrong with one file by itself; else empty."""
     if flag == "--tls-key":
         if b"PRIVATE KEY" not in content:
             return "there is no private key in it (PEM)"

@@ -1,1 +1,1 @@
-"""Who may call, and what is told of it: authentication, rights, credentials, the audit log."""
+"""Access: authentication, rights, the interceptor around every call, the audit log."""

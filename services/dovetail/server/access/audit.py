@@ -1,8 +1,8 @@
 """The audit log: a line of JSON for each change of rights and for each refusal.
 
-No line holds a token, a hash or a word of a request. Lines are written by a thread of their own, so
-that no call waits for a disk. A file that was moved away is made anew: rotation needs no restart.
-What a slow disk leaves no room for is lost, but never without a line that tells how many were.
+No line holds a token, a hash or a word of a request. A thread of its own writes the lines, so that
+no call waits for a disk. A file that was moved away is created again: rotation needs no restart.
+Lines for which a slow disk leaves no room are lost, but never without a line with their number.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ from pathlib import Path
 from dovetail.server.config import ConfigError
 
 LINES_MAX = 10_000
-"""Lines that may wait to be written; those beyond are lost, and counted."""
+"""Lines that may wait to be written; those beyond are lost, and counted. Chosen."""
 
 CLOSE_SECONDS = 1.0
 """How long the end of the server waits for a slow disk."""
 
 
 class Audit:
-    """Writes down who changed rights, and who was refused."""
+    """Records changes of rights, and refusals."""
 
     def __init__(self, path: Path | None) -> None:
-        """Append to the file at `path`, made for its owner alone; None: to standard error."""
+        """Append to the file at `path`, which only its owner may read; None: standard error."""
+        # The thread alone uses the file. `_changed` guards the other three fields.
         self._file = _OwnFile(path) if path else None
         self._waiting: deque[str] = deque()
         self._lost = 0
         self._is_closing = False
         self._changed = threading.Condition()
-        # A disk that hangs does not keep the process: it ends with this thread unfinished.
+        # A daemon: a disk that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._write_all, name="dovetail-audit", daemon=True)
 
     @contextmanager
     def open(self) -> Generator[None]:
-        """Write for as long as the block lasts."""
+        """Write while the block lasts."""
         self._thread.start()
         try:
             yield
@@ -51,10 +52,10 @@ class Audit:
                 self._is_closing = True
                 self._changed.notify()
             self._thread.join(CLOSE_SECONDS)
-            self._tell_unwritten()
+            self._report_unwritten()
 
-    def note(self, event: str, **facts: object) -> None:
-        """Have one line written: what happened, and the facts of it. Never waits for the disk."""
+    def record(self, event: str, **facts: object) -> None:
+        """Queue one line: what happened, and its facts. Never waits for the disk."""
         line = _line(event, **facts)
         with self._changed:
             if len(self._waiting) >= LINES_MAX:
@@ -77,7 +78,7 @@ class Audit:
             self._file.close()
 
     def _next(self) -> list[str]:
-        """Lines to be written, a few at a time; empty: no more."""
+        """Wait for lines and return some of them; none: the log is closed."""
         with self._changed:
             while not (self._waiting or self._is_closing):
                 self._changed.wait()
@@ -98,8 +99,8 @@ class Audit:
             sys.stderr.write(line)
             sys.stderr.flush()
 
-    def _tell_unwritten(self) -> None:
-        """Tell on standard error what the disk did not take in time."""
+    def _report_unwritten(self) -> None:
+        """Report on standard error how many lines the disk did not take in time."""
         if not self._thread.is_alive():
             return
         with self._changed:
@@ -109,10 +110,10 @@ class Audit:
 
 
 class _OwnFile:
-    """A file that its owner alone reads, after every rotation too. One thread uses it."""
+    """A file that only its owner may read, also after a rotation. For one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open it. Raises ConfigError where that cannot be."""
+        """Open it. Raises ConfigError if that fails."""
         self._path = path
         self._fd = -1
         self._is_in_line = False
@@ -124,7 +125,7 @@ class _OwnFile:
             ) from error
 
     def write(self, line: bytes) -> None:
-        """Append a line. Raises OSError; the next one tries again, on a line of its own."""
+        """Append a line. Raises OSError; the next call tries again, and begins a new line."""
         if self._fd < 0 or self._was_moved():
             self.close()
             self._open()

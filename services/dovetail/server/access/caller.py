@@ -1,4 +1,4 @@
-"""Who makes a call, and how far the caller may reach in it."""
+"""The caller of a call, and how far its rights reach in it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from dovetail.server.store.tables.credentials import Role
 AGENT_KEY = "dovetail-agent"
 
 
-def _lives() -> None:
-    """Callers without a credential have none that could end."""
+def _no_credential() -> None:
+    """The check of a caller without a credential: there is none that could end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who makes a call. `agent_id` is empty for a caller without an agent.
+    """The caller of a call. `agent_id` is empty for a caller without an agent.
 
-    `reach` is what the table of rights gives the caller's role in this call. `credential_id` is
-    empty where no credential was asked for. `check_live` is for calls that wait: it raises
-    UnauthenticatedError when the credential has ended since the call began.
+    `reach` is the right of the caller's role in this call. `credential_id` is empty on a server
+    without credentials. `check_live` is for calls that wait: it raises UnauthenticatedError if the
+    credential has ended since the call began, and UnavailableError if that could not be checked. It
+    does not wait, and any thread may call it.
     """
 
     team_id: str
@@ -36,10 +37,10 @@ class Caller:
     role: Role = Role.OPERATOR
     reach: Reach = Reach.ALL
     credential_id: str = ""
-    check_live: Callable[[], None] = field(default=_lives, compare=False)
+    check_live: Callable[[], None] = field(default=_no_credential, compare=False)
 
     def require_agent(self, purpose: str) -> str:
-        """The caller's agent, or an error that says how to name one."""
+        """Return the caller's agent, or raise an error that says how to name one."""
         if not self.agent_id:
             how = (
                 "use the token of an agent"
@@ -56,7 +57,7 @@ class Caller:
         return self.reach is Reach.ALL or (bool(self.agent_id) and self.agent_id in owner_ids)
 
     def require_own(self, what: str, *owner_ids: str) -> None:
-        """Refuse what is another's, where the caller may only act on its own."""
+        """Raise PermissionDeniedError unless the caller may act on what these agents own."""
         if not self.reaches(*owner_ids):
             raise PermissionDeniedError(
                 Reason.NOT_YOURS,
@@ -67,7 +68,7 @@ class Caller:
 
 
 def credential_ended() -> UnauthenticatedError:
-    """The answer to a token that was good once."""
+    """The error for a token that was valid once."""
     return UnauthenticatedError(
         Reason.CREDENTIAL_ENDED,
         "the token was revoked or has expired: ask an admin for a new one",
@@ -75,3 +76,4 @@ def credential_ended() -> UnauthenticatedError:
 
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller")
+"""Set by the interceptor, before the handler of the call runs."""

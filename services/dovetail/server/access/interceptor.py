@@ -219,7 +219,7 @@ class _Call:
     def _audit_refusal(self, refusal: DovetailError) -> None:
         """Record a refusal: which caller, which method, from where."""
         caller = self._caller
-        self._drain.audit.note(
+        self._drain.audit.record(
             "refused",
             method=self._method,
             reason=refusal.reason.value,

@@ -1,4 +1,4 @@
-"""How many lines of one kind the log takes in a second. What is left out is counted, and told."""
+"""A limit for lines of one kind in the log. Those that are left out are counted and reported."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 
 class LineLimit:
-    """So many lines in each period; at its end `tell` gets how many more there would have been."""
+    """So many lines in each period; at its end `report` receives how many were left out."""
 
-    def __init__(self, lines: int, seconds: float, tell: Callable[[int], None]) -> None:
-        """Count within periods that begin with a line."""
+    def __init__(self, lines: int, seconds: float, report: Callable[[int], None]) -> None:
+        """Count within periods, each of which begins with a line."""
         self._lines = lines
         self._seconds = seconds
-        self._tell = tell
+        self._report = report
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def admits(self) -> bool:
-        """Whether there is room for one more line; else it is counted as left out."""
+        """Count a line. Returns whether it may be written, or is left out."""
         if not self._timer:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._seconds, self.end_period)
@@ -26,10 +26,10 @@ class LineLimit:
         return self._count <= self._lines
 
     def end_period(self) -> None:
-        """Tell what was left out, and begin anew."""
+        """Report how many lines were left out; the next line begins a new period."""
         if self._timer:
             self._timer.cancel()
         left_out = self._count - self._lines
         self._timer, self._count = None, 0
         if left_out > 0:
-            self._tell(left_out)
+            self._report(left_out)

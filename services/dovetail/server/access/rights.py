@@ -1,6 +1,6 @@
-"""Who may do what: one table of RPC by role, which the seam, the docs and the tests read.
+"""Rights: one table of RPC by role, which the interceptor, the docs and the tests read.
 
-What is a caller's own is said here in words and decided by the rules of each service, which know
+What a caller owns is described here in words, and decided by the rules of each service, which know
 the agents that own a thing: `Caller.require_own`.
 """
 
@@ -25,7 +25,7 @@ NO, OWN, YES = Reach.NONE, Reach.OWN, Reach.ALL
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Right:
-    """Who may make a call: how far each role reaches, and what is an agent's own."""
+    """The rights to make a call: how far each role reaches, and what counts as an agent's own."""
 
     agent: Reach = NO
     operator: Reach = NO
@@ -34,7 +34,7 @@ class Right:
     own: str = ""
 
     def of(self, role: Role) -> Reach:
-        """How far a role reaches."""
+        """Return how far a role reaches."""
         reach: Reach = getattr(self, role.name.lower())
         return reach
 

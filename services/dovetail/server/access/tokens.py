@@ -1,6 +1,6 @@
-"""Tokens: how one is made, known again, and hashed.
+"""Tokens: how they are created, recognized and hashed.
 
-A token carries 256 random bits, so that a plain hash keeps it: nobody can try them all, and a slow
+A token carries 256 random bits, so a plain hash protects it: they cannot all be tried, and a slow
 hash would only slow down every call.
 """
 
@@ -11,13 +11,13 @@ import re
 import secrets
 
 PREFIX = "dovetail_"
-"""By which scanners for leaked secrets find a token."""
+"""Lets scanners for leaked secrets find a token."""
 
 _SHAPE = re.compile(PREFIX + "[A-Za-z0-9_-]{43}")
 
 
 def new_token() -> str:
-    """A token that nobody has."""
+    """Create a token."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
@@ -27,5 +27,5 @@ def is_token(text: str) -> bool:
 
 
 def token_hash(token: str) -> bytes:
-    """What the store keeps of a token."""
+    """The hash that the store keeps of a token."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,1 +1,1 @@
-"""The administration of both servers: teams and credentials. It knows nothing of the wings."""
+"""The administration of both servers: teams and credentials. It knows neither service."""

@@ -1,4 +1,4 @@
-"""Credentials: how they are made, rotated and revoked."""
+"""Credentials: how they are created, rotated and revoked."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ GRACE_MICROS_MAX = 30 * DAY_MICROS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
-    """A credential to be made. `lifetime` is in microseconds, None: until it is revoked."""
+class NewCredential:
+    """A credential to create. `lifetime` is in microseconds; None: until it is revoked."""
 
     team_id: str
     agent_id: str
@@ -54,7 +54,7 @@ class Draft:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
+class CredentialQuery:
     """Which credentials to list."""
 
     team_id: str
@@ -64,46 +64,46 @@ class Listing:
 
 
 class Credentials:
-    """Makes credentials and ends them."""
+    """Creates credentials and ends them."""
 
     def __init__(self, store: Store, audit: Audit) -> None:
-        """Keep credentials in `store`, and tell `audit` of every change."""
+        """Keep credentials in `store`, and record each change in `audit`."""
         self._store = store
         self._audit = audit
 
-    async def create(self, caller: Caller, draft: Draft) -> tuple[Credential, str]:
-        """A new credential and its token."""
+    async def create(self, caller: Caller, new: NewCredential) -> tuple[Credential, str]:
+        """Create a credential. Returns it and its token, which is stored nowhere."""
         token = new_token()
 
         def unit(transaction: Transaction) -> Credential:
-            if draft.team_id and credentials.find_team(transaction, draft.team_id) is None:
+            if new.team_id and credentials.find_team(transaction, new.team_id) is None:
                 raise NotFoundError(
                     Reason.TEAM_NOT_FOUND,
-                    f"team_id: no team {draft.team_id!r}: make it first",
-                    metadata={"team_id": draft.team_id},
+                    f"team_id: no team {new.team_id!r}: make it first",
+                    metadata={"team_id": new.team_id},
                 )
-            credential = _new(transaction, draft, caller.credential_id)
-            if draft.agent_id:
-                agents.touch(transaction, draft.team_id, draft.agent_id)
+            credential = _new(transaction, new, caller.credential_id)
+            if new.agent_id:
+                agents.touch(transaction, new.team_id, new.agent_id)
             credentials.insert(transaction, credential, token_hash(token))
             return credential
 
         made = await self._store.write(NO_TEAM, unit)
-        self._tell("credential created", made, caller)
+        self._audit_change("credential created", made, caller)
         return made, token
 
-    async def page(self, listing: Listing, paging: Paging) -> tuple[list[Credential], str]:
-        """A page of credentials in order of creation, and the token of the next."""
+    async def page(self, query: CredentialQuery, paging: Paging) -> tuple[list[Credential], str]:
+        """Return a page of credentials in order of creation, and the token of the next page."""
         with Checks() as check:
-            check.optional_id("team_id", listing.team_id)
-            check.optional_id("agent_id", listing.agent_id)
-            check.enum("role", listing.role, Role.AGENT)
+            check.optional_id("team_id", query.team_id)
+            check.optional_id("agent_id", query.agent_id)
+            check.enum("role", query.role, Role.AGENT)
             after = paging.after_number(check)
         asked = ListRequest(
-            team_id=listing.team_id,
-            agent_id=listing.agent_id,
-            role=listing.role,
-            include_ended=listing.include_ended,
+            team_id=query.team_id,
+            agent_id=query.agent_id,
+            role=query.role,
+            include_ended=query.include_ended,
             now=clock.now(),
             after=after or 0,
             most=paging.most,
@@ -114,7 +114,7 @@ class Credentials:
     async def rotate(
         self, caller: Caller, credential_id: str, grace: int, lifetime: int | None
     ) -> tuple[Credential, str]:
-        """Another credential in the place of one, which lives on for `grace`; and its token."""
+        """Replace a credential, which stays valid for `grace`. Returns the new one, its token."""
         token = new_token()
 
         def unit(transaction: Transaction) -> Credential:
@@ -133,7 +133,7 @@ class Credentials:
             return new
 
         made = await self._store.write(NO_TEAM, unit)
-        self._tell("credential rotated", made, caller, in_place_of=credential_id)
+        self._audit_change("credential rotated", made, caller, in_place_of=credential_id)
         return made, token
 
     async def revoke(self, caller: Caller, credential_id: str) -> Credential:
@@ -151,15 +151,15 @@ class Credentials:
 
         credential, changed = await self._store.write(NO_TEAM, unit)
         if changed:
-            self._tell("credential revoked", credential, caller)
+            self._audit_change("credential revoked", credential, caller)
         return credential
 
     async def has_admin(self) -> bool:
-        """Whether some admin's credential has not ended."""
+        """Return whether an admin's credential is valid."""
         return await self._store.read(NO_TEAM, _has_admin)
 
-    async def begin(self, read_token: Callable[[], str]) -> None:
-        """Have an admin, unless one lives already: the one whose token `read_token` gives."""
+    async def ensure_admin(self, read_token: Callable[[], str]) -> None:
+        """Create an admin with the token that `read_token` returns, unless there is one."""
         hashed = token_hash(await asyncio.to_thread(read_token))
 
         def unit(transaction: Transaction) -> Credential | None:
@@ -171,19 +171,21 @@ class Credentials:
                     "its token was given out before, and is no living admin's: name a file that"
                     " does not exist yet, and it is made",
                 )
-            draft = Draft(
+            new = NewCredential(
                 team_id="", agent_id="", role=Role.ADMIN, description="first", lifetime=None
             )
-            credential = _new(transaction, draft, "")
+            credential = _new(transaction, new, "")
             credentials.insert(transaction, credential, hashed)
             return credential
 
         made = await self._store.write(NO_TEAM, unit)
         if made:
-            self._audit.note("first admin", credential_id=made.credential_id)
+            self._audit.record("first admin", credential_id=made.credential_id)
 
-    def _tell(self, event: str, credential: Credential, caller: Caller, **more: str) -> None:
-        self._audit.note(
+    def _audit_change(
+        self, event: str, credential: Credential, caller: Caller, **more: str
+    ) -> None:
+        self._audit.record(
             event,
             credential_id=credential.credential_id,
             team_id=credential.team_id,
@@ -222,17 +224,17 @@ def _existing(snapshot: Snapshot, credential_id: str) -> Credential:
     return credential
 
 
-def _new(transaction: Transaction, draft: Draft, creator_id: str) -> Credential:
+def _new(transaction: Transaction, new: NewCredential, creator_id: str) -> Credential:
     servers = transaction.team(NO_TEAM)
-    number, lifetime = servers.next_event(), draft.lifetime
+    number, lifetime = servers.next_event(), new.lifetime
     return Credential(
         credential_id=f"c{number}",
         number=number,
         change_number=number,
-        team_id=draft.team_id,
-        agent_id=draft.agent_id,
-        role=Role(draft.role),
-        description=draft.description,
+        team_id=new.team_id,
+        agent_id=new.agent_id,
+        role=Role(new.role),
+        description=new.description,
         create_time=servers.stamp,
         lifetime=lifetime,
         expire_time=None if lifetime is None else servers.wall_clock + lifetime,
@@ -246,14 +248,14 @@ def _new(transaction: Transaction, draft: Draft, creator_id: str) -> Credential:
 def _successor(
     transaction: Transaction, old: Credential, lifetime: int | None, creator_id: str
 ) -> Credential:
-    draft = Draft(
+    new = NewCredential(
         team_id=old.team_id,
         agent_id=old.agent_id,
         role=old.role,
         description=old.description,
         lifetime=old.lifetime if lifetime is None else lifetime,
     )
-    return replace(_new(transaction, draft, creator_id), rotated_id=old.credential_id)
+    return replace(_new(transaction, new, creator_id), rotated_id=old.credential_id)
 
 
 def _change(transaction: Transaction, credential: Credential) -> Credential:

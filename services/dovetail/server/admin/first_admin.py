@@ -16,9 +16,10 @@ TOKEN_FILE_BYTES_MAX = 4_096
 
 
 def token_in(path: Path) -> str:
-    """The token in a file, which is made, for its owner alone, where there is none.
+    """Return the token in a file. A file that does not exist is created, for its owner alone.
 
-    Two servers that start at once may both come here: the file appears whole, for both the same.
+    Two servers that start at once may both create it: it appears complete, and is the same for
+    both.
     """
     try:
         if not path.exists():
@@ -34,12 +35,14 @@ def _make(path: Path) -> None:
         draft.write(new_token() + "\n")
         draft.flush()
         os.fsync(draft.fileno())
+        # A link, not a rename: it fails where another server was first, whose token then counts.
         with suppress(FileExistsError):
             os.link(draft.name, path)
 
 
 def _read(path: Path) -> str:
-    # Looked at once it is open, so that it is this file that was looked at; a pipe never waits.
+    # Checked by its descriptor, so that no other file can take its place between check and read.
+    # Without blocking, or opening a pipe would wait for its writer.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         _refuse_exposed(path, file.fileno())
         token = file.read(TOKEN_FILE_BYTES_MAX).decode(errors="replace").strip()
@@ -52,7 +55,7 @@ def _read(path: Path) -> str:
 
 
 def _refuse_exposed(path: Path, number: int) -> None:
-    """Refuse a file by which others could be, or choose, the admin."""
+    """Raise ConfigError for a file with which other users could be, or choose, the admin."""
     status, open_to = os.fstat(number), exposure(number)
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):

@@ -7,7 +7,12 @@ from grpc.aio import ServicerContext
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc as pb_grpc
 from dovetail.server.access.caller import current_caller
-from dovetail.server.admin.credentials import Credentials, Draft, Listing, check_rotation
+from dovetail.server.admin.credentials import (
+    CredentialQuery,
+    Credentials,
+    NewCredential,
+    check_rotation,
+)
 from dovetail.server.admin.teams import Teams
 from dovetail.server.edge.convert import (
     optional_timestamp,
@@ -26,57 +31,57 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
     """Translates between the contract and the rules of administration."""
 
     def __init__(self, teams: Teams, credentials: Credentials) -> None:
-        """Answer by these rules."""
+        """Serve these rules."""
         self._teams = teams
         self._credentials = credentials
 
     async def CreateTeam(
         self, request: pb.CreateTeamRequest, context: Context
     ) -> pb.CreateTeamResponse:
-        """Make a team."""
+        """Create a team."""
         team, created = await self._teams.create(current_caller.get(), request.team_id)
         return pb.CreateTeamResponse(team=_team(team), created=created)
 
     async def ListTeams(
         self, request: pb.ListTeamsRequest, context: Context
     ) -> pb.ListTeamsResponse:
-        """Answer a page of teams."""
+        """Return a page of teams."""
         page, token = await self._teams.page(_paging(request))
         return pb.ListTeamsResponse(teams=map(_team, page), next_page_token=token)
 
     async def CreateCredential(
         self, request: pb.CreateCredentialRequest, context: Context
     ) -> pb.CreateCredentialResponse:
-        """Make a credential."""
+        """Create a credential."""
         with Checks() as check:
-            draft = Draft(
+            new = NewCredential(
                 team_id=request.team_id,
                 agent_id=request.agent_id,
                 role=request.role,
                 description=request.description,
                 lifetime=read_duration(check, "lifetime", request, "lifetime"),
             )
-            draft.check(check)
-        credential, token = await self._credentials.create(current_caller.get(), draft)
+            new.check(check)
+        credential, token = await self._credentials.create(current_caller.get(), new)
         return pb.CreateCredentialResponse(credential=_credential(credential), token=token)
 
     async def ListCredentials(
         self, request: pb.ListCredentialsRequest, context: Context
     ) -> pb.ListCredentialsResponse:
-        """Answer a page of credentials."""
-        listing = Listing(
+        """Return a page of credentials."""
+        query = CredentialQuery(
             team_id=request.team_id,
             agent_id=request.agent_id,
             role=request.role,
             include_ended=request.include_ended,
         )
-        page, token = await self._credentials.page(listing, _paging(request))
+        page, token = await self._credentials.page(query, _paging(request))
         return pb.ListCredentialsResponse(credentials=map(_credential, page), next_page_token=token)
 
     async def RotateCredential(
         self, request: pb.RotateCredentialRequest, context: Context
     ) -> pb.RotateCredentialResponse:
-        """Put another credential in the place of one."""
+        """Replace a credential by a new one."""
         with Checks() as check:
             grace = read_duration(check, "grace", request, "grace") or 0
             lifetime = read_duration(check, "lifetime", request, "lifetime")

@@ -1,4 +1,4 @@
-"""Teams: which there are."""
+"""Teams: how they are created and listed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from dovetail.server.store.transaction import Transaction
 
 
 class Teams:
-    """Makes teams and lists them."""
+    """Creates teams and lists them."""
 
     def __init__(self, store: Store, audit: Audit) -> None:
-        """Keep teams in `store`."""
+        """Keep teams in `store`, and record new ones in `audit`."""
         self._store = store
         self._audit = audit
 
     async def create(self, caller: Caller, team_id: str) -> tuple[Team, bool]:
-        """The team, and whether this call made it."""
+        """Create a team. Returns it, and whether this call created it."""
         with Checks() as check:
             check.id("team_id", team_id)
 
@@ -31,11 +31,11 @@ class Teams:
 
         team, created = await self._store.write(NO_TEAM, unit)
         if created:
-            self._audit.note("team created", team_id=team_id, by=caller.credential_id)
+            self._audit.record("team created", team_id=team_id, by=caller.credential_id)
         return team, created
 
     async def page(self, paging: Paging) -> tuple[list[Team], str]:
-        """A page of teams in order of id, and the token of the next."""
+        """Return a page of teams in order of id, and the token of the next page."""
         with Checks() as check:
             after = paging.after_id(check)
         page, more = await self._store.read(

@@ -1,7 +1,7 @@
 """How much a request may hold, counted on the message before any loop in Python runs over it.
 
-One request of 4 MiB holds two million empty elements: checks that look at each take seconds, for
-which the event loop serves nobody else. `len()` of a list or a map costs the same at any size.
+One request of 4 MiB can hold two million empty elements: checks of each take seconds, in which the
+event loop serves no other call. `len()` of a list or a map costs the same at any size.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REQUEST_VALUES_MAX = 20_000
 """Values in all Structs of one request."""
 
 WHOLE_NUMBER_MAX = 2**53 - 1
-"""Beyond it neighbouring whole numbers are one double: what was sent cannot be told."""
+"""Beyond it two whole numbers may be the same double: what was sent is not known any more."""
 
 _MESSAGING, _TASKS = "dovetail.messaging.v1.", "dovetail.tasks.v1."
 
@@ -63,7 +63,7 @@ MAXIMA: dict[str, int] = {
 
 
 def check_counts(request: Message) -> None:
-    """Fail with INVALID_FIELDS where a list, a map or a Struct of the request holds too much."""
+    """Fail with INVALID_FIELDS if a list, a map or a Struct of the request holds too much."""
     with Checks() as check:
         count = _Count(check)
         count.look_into(request, "")
@@ -72,7 +72,7 @@ def check_counts(request: Message) -> None:
 
 
 class _Count:
-    """What one request holds, as far as it has been looked at."""
+    """How much one request holds, as far as it was counted."""
 
     def __init__(self, check: Checks) -> None:
         self.elements = 0
@@ -80,7 +80,7 @@ class _Count:
         self._check = check
 
     def look_into(self, message: Message, prefix: str) -> None:
-        """Count a message and those in it; a list that is too long is not looked into."""
+        """Count a message and those in it; the elements of a list that is too long are skipped."""
         for name, most, deep in _plan(message.DESCRIPTOR):
             if most is None:
                 if message.HasField(name):
@@ -129,13 +129,13 @@ def _is_rounded(number: float) -> bool:
 
 
 def _levels(struct: Struct) -> Iterator[Sequence[Value]]:
-    """The values of each object and list, outer ones first; nothing is read ahead."""
+    """The values of each object and list, outer ones first; the caller may stop at any time."""
     waiting: list[Any] = [struct]
     while waiting:
         holder = waiting.pop()
         is_object = isinstance(holder, Struct)
         held = holder.fields.values() if is_object else holder.values
-        # One more than may be is enough to know that it is too many.
+        # One more than is allowed is enough to know that there are too many.
         values: list[Value] = list(islice(held, STRUCT_VALUES_MAX + 1))
         yield values
         waiting += [value.struct_value for value in values if value.HasField("struct_value")]

@@ -1,4 +1,4 @@
-"""Bytes that may be held at once: whoever needs more than is left waits its turn."""
+"""Bytes that may be held at once: a caller that needs more than is left waits its turn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections import deque
 
 
 class Budget:
-    """A number of bytes, shared out first come, first served: a large part is not passed by."""
+    """A number of bytes, shared first come, first served: small parts do not overtake a large one.
+
+    For one event loop. Each part that `take` returns from must be released once.
+    """
 
     def __init__(self, size: int) -> None:
         """Share out `size` bytes."""
@@ -16,7 +19,7 @@ class Budget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def take(self, part: int) -> None:
-        """Have a part of it, at most all, once it is there; `give_back` ends that."""
+        """Wait for a part, at most all of it, and take it; `release` returns it."""
         assert part <= self._size
         if not part:
             return
@@ -30,20 +33,22 @@ class Budget:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back(part)  # It was its turn at the moment when it gave up.
+                # It was cancelled in the moment of its turn: the part is taken already.
+                self.release(part)
             else:
                 self._waiting.remove(entry)
                 self._share_out()
             raise
 
-    def give_back(self, part: int) -> None:
-        """Return what `take` gave."""
+    def release(self, part: int) -> None:
+        """Return a part that was taken."""
         if part:
             self._left += part
             self._share_out()
 
     def _share_out(self) -> None:
-        # A turn that was cancelled takes itself off the queue before its part could be missed.
+        # A cancelled turn is still in the queue until its task runs: skipped here, or it would hold
+        # up those behind it.
         while self._waiting:
             part, turn = self._waiting[0]
             if turn.cancelled():

@@ -76,7 +76,7 @@ class Intake:
             del payload  # The handler may run for long, and needs the message alone.
             yield request
         finally:
-            self._large.give_back(held)
+            self._large.release(held)
 
     async def _read(self, context: ServicerContext[Any, Any], bytes_max: int) -> tuple[bytes, int]:
         """The bytes of a request, and how many of them count as large."""

@@ -1,7 +1,7 @@
-"""Reflection, as tools ask for it: under v1 and v1alpha, with methods as symbols.
+"""Reflection as tools use it: v1 and v1alpha, with methods as symbols.
 
-grpcio-reflection knows v1alpha alone and finds no method. Both versions are the same messages under
-other names, so that the bytes of one are those of the other.
+grpcio-reflection has only v1alpha, and finds no methods. Both versions have the same messages under
+other names, so the bytes of one are valid for the other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = ("grpc.reflection.v1.ServerReflection", ALPHA)
 
 
 class _Reflection(cast(Any, reflection).aio.ReflectionServicer):
-    """Finds the file of a method by that of its service."""
+    """Finds the file of a method through its service."""
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
         parent: Any = super()
@@ -40,8 +40,8 @@ class _Reflection(cast(Any, reflection).aio.ReflectionServicer):
             return False
 
 
-def _know_v1() -> None:
-    """Have the file of v1 known, that of v1alpha under its name: tools ask for it."""
+def _add_v1_file() -> None:
+    """Add the file of v1, which tools ask for: that of v1alpha under the other name."""
     pool = descriptor_pool.Default()
     with contextlib.suppress(KeyError):
         pool.FindFileByName(V1_FILE)
@@ -55,8 +55,8 @@ def _know_v1() -> None:
 
 
 def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
-    """Tell of the services of these names, and of itself."""
-    _know_v1()
+    """Add reflection, which lists these services and itself."""
+    _add_v1_file()
     servicer = _Reflection((*names, *NAMES))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

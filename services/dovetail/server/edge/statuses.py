@@ -1,4 +1,4 @@
-"""From our errors to gRPC's statuses, with details that programs can read. One table."""
+"""From our errors to gRPC's statuses, with details that programs can read: one table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ STATUS_CODES: dict[type[DovetailError], grpc.StatusCode] = {
     errors.InternalError: grpc.StatusCode.INTERNAL,
 }
 
-# All details travel in trailing metadata, of which peers accept 8 KB in all: above it they vanish.
+# All details travel in trailing metadata, of which peers accept 8 KiB in all: above it they vanish.
+# These bounds are chosen so that the largest error stays below.
 VIOLATIONS_MAX = 10
 TEXT_BYTES_MAX = 300
 METADATA_BYTES_MAX = 2_100

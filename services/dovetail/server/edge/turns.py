@@ -1,4 +1,4 @@
-"""Turns at reading requests: where all are taken, who has read longest makes room for who waits."""
+"""Turns at reading requests: if all are taken, the longest one makes room for one that waits."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """So many turns at once. Each is safe for some seconds; then it lasts until somebody waits."""
+    """So many turns at once. Each is safe for some seconds; then it ends when another waits."""
 
-    def __init__(self, most: int, safe_seconds: float) -> None:
-        """Give `most` turns."""
-        self._free = asyncio.Semaphore(most)
+    def __init__(self, turns_max: int, safe_seconds: float) -> None:
+        """Allow `turns_max` turns at once."""
+        self._free = asyncio.Semaphore(turns_max)
         self._safe_seconds = safe_seconds
-        # The oldest first; those that were told to end are not here any more.
+        # When each began, the oldest first. One that was made to end is not here any more, so that
+        # each caller that waits ends another one.
         self._running: dict[asyncio.Timeout, float] = {}
 
     @asynccontextmanager
     async def turn(self, limit: asyncio.Timeout) -> AsyncGenerator[Callable[[], object]]:
-        """Have a turn for as long as the block lasts, which `limit` ends where others wait.
+        """Take a turn while the block lasts. If others wait, `limit` is brought forward to end it.
 
-        What it yields is called once the turn shall last, whoever waits.
+        Yields a function: after it is called, the turn lasts even if others wait.
         """
         if self._free.locked():
             self._hurry_oldest()
@@ -33,7 +34,7 @@ class Turns:
                 self._running.pop(limit, None)
 
     def _hurry_oldest(self) -> None:
-        """Whoever comes to wait ends one turn, so that as many end as wait."""
+        """End the oldest turn once its safe time is over. Each caller that waits ends one."""
         while self._running:
             limit, began = next(iter(self._running.items()))
             del self._running[limit]
