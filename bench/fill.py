@@ -26,10 +26,10 @@ async def backlog(store_url: str, agent_id: str, body: str, count: int) -> None:
     )
 
     def unit(transaction: Transaction) -> None:
-        agents.touch(transaction, TEAM, agent_id)
+        agents.touch(transaction, agent_id)
         for _ in range(AT_ONCE):
-            last = agents.last_sequences(transaction, TEAM, [agent_id])
-            messages.append(transaction, TEAM, new, last)
+            last = agents.last_sequences(transaction, [agent_id])
+            messages.append(transaction, new, last)
 
     store = Store(store_url)
     try:
@@ -44,8 +44,8 @@ async def team_with_tasks(store_url: str, team_id: str, count: int) -> None:
 
     def unit(transaction: Transaction) -> None:
         for _ in range(AT_ONCE):
-            task = _task(transaction.team(team_id).next_task(), transaction.team(team_id).stamp)
-            tasks.insert(transaction, team_id, task)
+            task = _task(transaction.team.next_task(), transaction.team.stamp)
+            tasks.insert(transaction, task)
 
     store = Store(store_url)
     try:

@@ -65,7 +65,7 @@ class Wire:
         """
 
         def unit(transaction: Transaction) -> bool:
-            task = tasks.find(transaction, team_id, task_id)
+            task = tasks.find(transaction, task_id)
             assert task is not None
             hold = HeldLease(
                 team_id=team_id,

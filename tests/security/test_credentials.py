@@ -211,8 +211,8 @@ async def test_a_clock_that_was_ahead_once_lengthens_no_credential(guarded: Guar
 
 
 def _set_last_time(transaction: Transaction, ahead: int) -> None:
-    transaction.team(NO_TEAM).stamp = ahead
-    transaction.writes += 1
+    transaction.team.stamp = ahead
+    transaction.add_team(transaction.team_id)  # so that it is committed
 
 
 def _list(guarded: Guarded, metadata: Any) -> Any:

@@ -68,7 +68,7 @@ async def queued(*calls: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
 async def known_agents(store: Store, team_id: str = TEAM) -> list[str]:
     """The ids of all agents of a team."""
     everybody = agents.ListRequest(labels={}, after="", most=1_000, most_bytes=1_000_000)
-    found, _ = await store.read(team_id, lambda s: agents.page(s, team_id, everybody))
+    found, _ = await store.read(team_id, lambda s: agents.page(s, everybody))
     return [agent.agent_id for agent in found]
 
 

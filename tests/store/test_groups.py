@@ -38,7 +38,7 @@ class Registering:
         self.transactions.append(transaction)
         if self._before:
             raise self._before
-        agents.register(transaction, TEAM, self._agent_id)
+        agents.register(transaction, self._agent_id)
         if self._after:
             raise self._after
         return self._agent_id
@@ -60,7 +60,7 @@ async def test_units_that_wait_together_are_one_transaction(store: Store) -> Non
     assert await results(store, *units) == [f"agent-{number}" for number in range(10)]
     transactions = [transaction for unit in units for transaction in unit.transactions]
     assert len(transactions) == 10
-    assert len(set(map(id, transactions))) == 1
+    assert len({id(transaction._group) for transaction in transactions}) == 1
 
 
 async def test_a_unit_sees_what_those_before_it_in_the_group_wrote(store: Store) -> None:
@@ -68,7 +68,7 @@ async def test_a_unit_sees_what_those_before_it_in_the_group_wrote(store: Store)
     async with held(store):
         tasks = await queued(
             store.write(TEAM, first),
-            store.write(TEAM, lambda t: agents.get(t, TEAM, "bob").agent_id),
+            store.write(TEAM, lambda t: agents.get(t, "bob").agent_id),
         )
     assert await asyncio.gather(*tasks) == ["bob", "bob"]
 
@@ -146,7 +146,7 @@ async def test_a_unit_whose_caller_left_amid_it_is_still_whole(store: Store) -> 
     def slow(transaction: Transaction) -> None:
         started.set()
         assert go.wait(60)
-        agents.register(transaction, TEAM, "slow")
+        agents.register(transaction, "slow")
 
     task = asyncio.create_task(store.write(TEAM, slow))
     await asyncio.to_thread(started.wait)
@@ -176,7 +176,7 @@ async def test_a_read_sees_one_state_however_long_it_takes(
     def twice(snapshot: object) -> list[int]:
         counts: list[int] = []
         for _ in range(2):
-            found = agents.last_sequences(snapshot, TEAM, ["late"])  # type: ignore[arg-type]
+            found = agents.last_sequences(snapshot, ["late"])  # type: ignore[arg-type]
             counts.append(len(found))
             started.set()
             assert go.wait(60)
@@ -200,7 +200,7 @@ async def test_closing_finishes_what_waits_and_refuses_what_comes(store_url: str
 
 async def test_on_postgresql_teams_commit_side_by_side(postgres_url: str) -> None:
     async with opened(postgres_url) as store, held(store, "blue"):
-        await store.write("red", lambda t: agents.register(t, "red", "bob"))
+        await store.write("red", lambda t: agents.register(t, "bob"))
         assert await known_agents(store, "red") == ["bob"]
 
 
@@ -213,11 +213,11 @@ async def test_a_write_is_refused_when_its_leave_has_ended_by_its_turn(store: St
 
     async def late() -> None:
         current_permit.set(permit)
-        await store.write(TEAM, lambda t: agents.register(t, TEAM, "late"))
+        await store.write(TEAM, lambda t: agents.register(t, "late"))
 
     async with held(store):
         (refused, kept) = await queued(
-            late(), store.write(TEAM, lambda t: agents.register(t, TEAM, "kept"))
+            late(), store.write(TEAM, lambda t: agents.register(t, "kept"))
         )
         ended = True
     with pytest.raises(UnauthenticatedError, match="ended meanwhile"):

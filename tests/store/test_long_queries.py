@@ -27,7 +27,7 @@ def endless(snapshot: Snapshot) -> object:
 
 
 def quick(snapshot: Snapshot) -> bool:
-    return agents.find(snapshot, TEAM, "nobody") is None
+    return agents.find(snapshot, "nobody") is None
 
 
 async def test_a_query_that_takes_too_long_is_broken_off(
@@ -98,4 +98,4 @@ def slow(snapshot: Snapshot) -> object:
 
 def register_many(transaction: Transaction, number: int) -> None:
     for each in range(300):
-        agents.register(transaction, TEAM, f"a{number}-{each}", "x" * 200)
+        agents.register(transaction, f"a{number}-{each}", "x" * 200)

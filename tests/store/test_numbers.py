@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 
@@ -30,7 +29,7 @@ def at(micros: int) -> Callable[[], int]:
 async def test_sequences_are_contiguous_under_many_senders_on_two_stores(
     two_stores: tuple[Store, Store],
 ) -> None:
-    await two_stores[0].write(TEAM, lambda t: agents.register(t, TEAM, "bob"))
+    await two_stores[0].write(TEAM, lambda t: agents.register(t, "bob"))
 
     async def send(number: int) -> list[tuple[int, int, int]]:
         inboxes = Inboxes(two_stores[number % 2])
@@ -88,8 +87,8 @@ async def test_times_do_not_run_backwards_between_stores(
     now = clock.now()
 
     def touch(writing: Transaction) -> int:
-        agents.register(writing, TEAM, f"agent-{writing.team(TEAM).next_message()}")
-        return writing.team(TEAM).stamp
+        agents.register(writing, f"agent-{writing.team.next_message()}")
+        return writing.team.stamp
 
     monkeypatch.setattr(clock, "now", at(now))
     first = await one.write(TEAM, touch)
@@ -98,15 +97,15 @@ async def test_times_do_not_run_backwards_between_stores(
 
 
 async def test_counters_are_those_of_the_team(store: Store) -> None:
-    def count(writing: Transaction, team_id: str) -> tuple[int, int, int]:
-        team = writing.team(team_id)
+    def count(writing: Transaction) -> tuple[int, int, int]:
+        team = writing.team
         numbers = team.next_message(), team.next_task(), team.next_event()
-        agents.register(writing, team_id, f"agent-{team.last_message}")
+        agents.register(writing, f"agent-{team.last_message}")
         return numbers
 
     for expected in (1, 2):
         for team_id in ("blue", "red"):
-            numbers = await store.write(team_id, partial(count, team_id=team_id))
+            numbers = await store.write(team_id, count)
             assert numbers == (expected,) * 3
 
 
@@ -114,8 +113,8 @@ async def test_a_rolled_back_unit_takes_no_number(pair: Pair) -> None:
     alice, _ = await known(pair, "alice", "bob")
 
     def fails(writing: Transaction) -> None:
-        writing.team(TEAM).next_message()
-        agents.register(writing, TEAM, "gone")
+        writing.team.next_message()
+        agents.register(writing, "gone")
         raise RuntimeError
 
     with pytest.raises(Exception, match="internal"):

@@ -98,7 +98,7 @@ async def test_an_open_stream_outlives_or_ends_by_an_outage_and_resumes(
 async def locked_out(store: Store, teams: list[str]) -> list[asyncio.Task[Any]]:
     """Writes for teams that another session holds, one after another, so that each waits."""
     return [
-        asyncio.create_task(store.write(team, lambda t, team=team: agents.register(t, team, "a")))
+        asyncio.create_task(store.write(team, lambda t, team=team: agents.register(t, "a")))
         for team in teams
     ]
 
@@ -115,7 +115,7 @@ async def test_teams_that_another_session_holds_do_not_hold_up_the_others(
             waiting = await locked_out(store, held)
             for number in range(20):
                 name = f"agent-{number}"
-                await store.write("free", lambda t, name=name: agents.register(t, "free", name))
+                await store.write("free", lambda t, name=name: agents.register(t, name))
             assert not any(call.done() for call in waiting)
             await store.ping()
             other.rollback()
@@ -187,8 +187,8 @@ async def test_what_the_environment_says_of_the_encoding_does_no_harm(
 ) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     async with opened(postgres_url) as store:
-        await store.write("t", lambda t: agents.register(t, "t", "лиса 🦊"))
-        found = await store.read("t", lambda s: agents.get(s, "t", "лиса 🦊"))
+        await store.write("t", lambda t: agents.register(t, "лиса 🦊"))
+        found = await store.read("t", lambda s: agents.get(s, "лиса 🦊"))
     assert found is not None
 
 
@@ -222,7 +222,7 @@ async def test_a_connection_that_sent_a_large_statement_is_let_go(
     query = AgentRow.select(fn.length(text), fn.pg_backend_pid()).where(AgentRow.agent_id == "bob")
 
     async with opened(postgres_url) as store:
-        await store.write("t", lambda t: agents.register(t, "t", "bob"))
+        await store.write("t", lambda t: agents.register(t, "bob"))
         rows = [(await store.write("t", lambda t: t.select(query)))[0] for _ in range(writes)]
     assert {size for size, _ in rows} == {len(text)}
     backends = {backend for _, backend in rows}

@@ -25,15 +25,15 @@ from dovetail.server.store.tables.deliveries import DeliveryState
 from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.messages import Importance, Message, MessageFilter, MessageKind
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
-from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
+from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction, WriteGroup
 from store.opened import TEAM, migrated
 
 REPEAT = IdempotencyKey(request_id="r", request_hash=b"")
 TABLE_NAMES = {str(table._meta.table_name) for table in TABLES}  # type: ignore[attr-defined]
 
 
-class Explaining(Transaction):
-    """A transaction that notes the plan of every statement that it runs."""
+class Explaining(WriteGroup):
+    """A group that notes the plan of every statement that it runs."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine.database, POSITION, engine.times, LOCK_TEAM)
@@ -57,14 +57,15 @@ def engine(sqlite_url: str) -> Generator[Engine]:
         yield engine
 
 
-def explained(engine: Engine, work: Callable[[Explaining], object]) -> list[str]:
+def explained(engine: Engine, work: Callable[[Transaction], object]) -> list[str]:
     """The plan of all statements of a piece of work, in a team with an agent."""
     with engine.span("BEGIN IMMEDIATE", "COMMIT"):
-        transaction = Explaining(engine)
-        agents.register(transaction, TEAM, "bob")
-        transaction.plan.clear()
+        group = Explaining(engine)
+        transaction = group.unit(TEAM)
+        agents.register(transaction, "bob")
+        group.plan.clear()
         work(transaction)
-        return transaction.plan
+        return group.plan
 
 
 def inbox_page(filter: MessageFilter | None, include_acknowledged: bool) -> PageRequest:
@@ -111,7 +112,7 @@ MESSAGE = Message(
 )
 FILTER = MessageFilter(sender_ids=["alice"], minimum_importance=Importance.NORMAL)
 
-HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
+HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "a page of an inbox": (
         lambda t: inboxes.page(t, inbox_page(None, False)),
         "deliveries_unacknowledged",
@@ -125,59 +126,59 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
         "deliveries_unacknowledged",
     ),
     "receipts": (
-        lambda t: deliveries.receipts(t, TEAM, MESSAGE.number, MESSAGE.recipient_ids),
+        lambda t: deliveries.receipts(t, MESSAGE.number, MESSAGE.recipient_ids),
         "deliveries_message",
     ),
     "which are unacknowledged": (
-        lambda t: deliveries.unacknowledged(t, TEAM, "bob", [1, 2, 3]),
+        lambda t: deliveries.unacknowledged(t, "bob", [1, 2, 3]),
         "deliveries",
     ),
     "acknowledging": (
-        lambda t: deliveries.acknowledge(t, TEAM, "bob", (1, 9), 1_000),
+        lambda t: deliveries.acknowledge(t, "bob", (1, 9), 1_000),
         "deliveries",
     ),
     "the repeat of a message": (
-        lambda t: messages.find_repeat(t, TEAM, "bob", REPEAT),
+        lambda t: messages.find_repeat(t, "bob", REPEAT),
         "messages_request",
     ),
     "the repeat of a change of a task": (
-        lambda t: events.find_repeat(t, TEAM, "bob", REPEAT),
+        lambda t: events.find_repeat(t, "bob", REPEAT),
         "task_events_request",
     ),
-    "a message": (lambda t: messages.find(t, TEAM, 1), "sqlite_autoindex_messages_1"),
-    "an agent": (lambda t: agents.find(t, TEAM, "bob"), "sqlite_autoindex_agents_1"),
-    "a task": (lambda t: tasks.find(t, TEAM, "t1"), "sqlite_autoindex_tasks_1"),
-    "the history of a task": (lambda t: events.of_task(t, TEAM, "t1"), "task_events_task"),
+    "a message": (lambda t: messages.find(t, 1), "sqlite_autoindex_messages_1"),
+    "an agent": (lambda t: agents.find(t, "bob"), "sqlite_autoindex_agents_1"),
+    "a task": (lambda t: tasks.find(t, "t1"), "sqlite_autoindex_tasks_1"),
+    "the history of a task": (lambda t: events.of_task(t, "t1"), "task_events_task"),
     "what changed since a look": (
         lambda t: changed_names.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),
         "deliveries_message",
     ),
     "recipients": (
-        lambda t: agents.last_sequences(t, TEAM, ["bob", "eve"]),
+        lambda t: agents.last_sequences(t, ["bob", "eve"]),
         "sqlite_autoindex_agents_1",
     ),
     "the messages of a thread": (
-        lambda t: messages.page(t, TEAM, message_page(MessageFilter(thread_id="m1"))),
+        lambda t: messages.page(t, message_page(MessageFilter(thread_id="m1"))),
         "messages_thread",
     ),
     "the messages about a task": (
-        lambda t: messages.page(t, TEAM, message_page(MessageFilter(task_id="t1"))),
+        lambda t: messages.page(t, message_page(MessageFilter(task_id="t1"))),
         "messages_task",
     ),
     "the messages of an inbox": (
-        lambda t: messages.page(t, TEAM, message_page(MessageFilter(), "bob")),
+        lambda t: messages.page(t, message_page(MessageFilter(), "bob")),
         "deliveries_unacknowledged",
     ),
     "the tasks of an assignee": (
-        lambda t: tasks.page(t, TEAM, task_page(TaskFilter(assignee_ids=["bob"]))),
+        lambda t: tasks.page(t, task_page(TaskFilter(assignee_ids=["bob"]))),
         "tasks_assignee_order",
     ),
     "the tasks in a state": (
-        lambda t: tasks.page(t, TEAM, task_page(TaskFilter(states=[TaskState.PENDING]))),
+        lambda t: tasks.page(t, task_page(TaskFilter(states=[TaskState.PENDING]))),
         "tasks_state",
     ),
     "the workload of an assignee": (
-        lambda t: reports.workloads(t, TEAM, TaskFilter(assignee_ids=["bob"])),
+        lambda t: reports.workloads(t, TaskFilter(assignee_ids=["bob"])),
         "tasks_assignee",
     ),
 }
@@ -185,7 +186,7 @@ HOT: dict[str, tuple[Callable[[Explaining], object], str]] = {
 
 @pytest.mark.parametrize(("work", "index"), HOT.values(), ids=HOT)
 def test_what_runs_often_uses_its_index(
-    engine: Engine, work: Callable[[Explaining], object], index: str
+    engine: Engine, work: Callable[[Transaction], object], index: str
 ) -> None:
     plan = explained(engine, work)
     scans = [step for step in plan if step.startswith("SCAN") and names_a_table(step)]

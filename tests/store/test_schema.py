@@ -110,8 +110,8 @@ def before_the_work_engine(url: str) -> None:
 async def test_tasks_of_an_earlier_release_are_kept_and_can_be_worked_on(store_url: str) -> None:
     before_the_work_engine(store_url)
     async with opened(store_url) as store:
-        found = await store.read(TEAM, lambda s: [tasks.find(s, TEAM, f"t{n}") for n in (1, 2, 4)])
-        ready = await store.read(TEAM, lambda s: queues.ready(s, TEAM, "", None, (10, 10)))
+        found = await store.read(TEAM, lambda s: [tasks.find(s, f"t{n}") for n in (1, 2, 4)])
+        ready = await store.read(TEAM, lambda s: queues.ready(s, "", None, (10, 10)))
         held = await store.read(TEAM, leases.held)
     assert [task.task_id for task in ready] == ["t1"]
     assert held == []

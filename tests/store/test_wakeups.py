@@ -47,7 +47,7 @@ async def deliver(store: Store) -> None:
 
 
 async def with_bob(store: Store) -> None:
-    await store.write(TEAM, lambda t: agents.register(t, TEAM, "bob"))
+    await store.write(TEAM, lambda t: agents.register(t, "bob"))
 
 
 async def test_a_commit_rings_in_its_own_store(store: Store) -> None:
@@ -208,7 +208,7 @@ async def test_a_look_names_what_changed_and_nothing_else(store: Store) -> None:
 
     def register(transaction: Transaction) -> None:
         for each in names:
-            agents.register(transaction, team, each)
+            agents.register(transaction, each)
 
     assert (await since({})).counters == {}
     await store.write(team, register)

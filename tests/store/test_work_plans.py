@@ -13,7 +13,7 @@ from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import dependencies, leases, queues, tasks
 from dovetail.server.store.tables.dependencies import Window
 from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction
+from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction, WriteGroup
 from store.opened import TEAM, migrated
 from support.databases import empty_database
 
@@ -39,8 +39,8 @@ FILL_EDGES = (
 )
 
 
-class Explaining(Transaction):
-    """A transaction that notes the plan of every statement that it runs, on either engine."""
+class Explaining(WriteGroup):
+    """A group that notes the plan of every statement that it runs, on either engine."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine.database, "INSTR", engine.times, LOCK_TEAM)
@@ -98,9 +98,9 @@ def engine(
     values = [str(VALUES.get(name, name)) for name in columns]
     with migrated(url) as engine:
         with engine.span("BEGIN", "COMMIT"):
-            transaction = Transaction(engine.database, "INSTR", engine.times, LOCK_TEAM)
-            transaction.team(TEAM)
-            tasks.insert(transaction, TEAM, first_task())
+            group = WriteGroup(engine.database, "INSTR", engine.times, LOCK_TEAM)
+            group.team(TEAM)
+            tasks.insert(group.unit(TEAM), first_task())
             names = ", ".join(columns)
             fill = FILL_TASKS.format(many=MANY, names=names, values=", ".join(values))
             execute(engine, fill)
@@ -125,53 +125,53 @@ def postgres(engine: Engine) -> bool:
 
 WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "a claim from the pool": (
-        lambda t: queues.ready(t, TEAM, "", None, (10**9, 1)),
+        lambda t: queues.ready(t, "", None, (10**9, 1)),
         "tasks_ready",
     ),
     "a claim of many own tasks": (
-        lambda t: queues.ready(t, TEAM, "w1", None, (10**9, 100)),
+        lambda t: queues.ready(t, "w1", None, (10**9, 100)),
         "tasks_ready",
     ),
     "a look at the pool": (
-        lambda t: queues.any_ready(t, TEAM, [""], None, 10**9),
+        lambda t: queues.any_ready(t, [""], None, 10**9),
         "tasks_ready",
     ),
     "a look at the queues of many": (
-        lambda t: queues.any_ready(t, TEAM, [f"x{n}" for n in range(500)], None, 10**9),
+        lambda t: queues.any_ready(t, [f"x{n}" for n in range(500)], None, 10**9),
         "tasks_assignee",
     ),
     "when the next task is due to be ready": (
-        lambda t: queues.next_time(t, TEAM, 10_000),
+        lambda t: queues.next_time(t, 10_000),
         "tasks_scheduled",
     ),
     "where tasks became ready": (
-        lambda t: queues.due(t, TEAM, 10_000, 10_100),
+        lambda t: queues.due(t, 10_000, 10_100),
         "tasks_scheduled",
     ),
     "all leases": (leases.held, "tasks_leased"),
     "overdue tasks": (lambda t: leases.overdue(t, 5_000, 200), "tasks_due"),
     "whether anything waits for a task": (
-        lambda t: dependencies.any_dependents(t, TEAM, "t9"),
+        lambda t: dependencies.any_dependents(t, "t9"),
         "task_dependencies",
     ),
     "what waits for a task": (
-        lambda t: dependencies.dependents(t, TEAM, "t9", Window(most=201)),
+        lambda t: dependencies.dependents(t, "t9", Window(most=201)),
         "tasks_pkey",
     ),
     "what has become ready": (
-        lambda t: dependencies.ready_dependents(t, TEAM, "t9", Window(most=201)),
+        lambda t: dependencies.ready_dependents(t, "t9", Window(most=201)),
         "tasks_pkey",
     ),
     "the counts of what waits": (
-        lambda t: dependencies.adjust_waiting(t, TEAM, "t9", 0),
+        lambda t: dependencies.adjust_waiting(t, "t9", 0),
         "task_dependencies",
     ),
     "a way back through dependencies": (
-        lambda t: dependencies.path(t, TEAM, ["t9000", "t9001"], "t1"),
+        lambda t: dependencies.path(t, ["t9000", "t9001"], "t1"),
         "task_dependencies",
     ),
     "the open parts of tasks": (
-        lambda t: tasks.open_subtasks(t, TEAM, ["t1", "t2"], 1_001),
+        lambda t: tasks.open_subtasks(t, ["t1", "t2"], 1_001),
         "tasks_parent",
     ),
 }
@@ -184,7 +184,7 @@ def test_the_work_engine_finds_its_tasks_by_an_index_among_many(
 ) -> None:
     with engine.span("BEGIN", "ROLLBACK"):
         explaining = Explaining(engine)
-        work(explaining)
+        work(explaining.unit(TEAM))
     plan = "\n".join(explaining.plan)
     assert index in plan or SQLITE_NAMES.get(index, index) in plan, plan
     assert not re.search(r"Seq Scan on (tasks|task_dependencies) |SCAN t\d(?! USING)", plan), plan

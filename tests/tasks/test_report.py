@@ -90,9 +90,9 @@ async def random_past(
 
     def unit(transaction: Transaction) -> None:
         for agent_id in PEOPLE:
-            agents.register(transaction, team.team_id, agent_id)
+            agents.register(transaction, agent_id)
         for task in past:
-            tasks.insert(transaction, team.team_id, task)
+            tasks.insert(transaction, task)
 
     await team.pair.tasks_store.write(team.team_id, unit)
 

@@ -195,8 +195,8 @@ async def test_an_explicit_assignment_takes_a_task_out_of_the_pool(team: Team) -
 
 async def test_a_clock_that_was_days_ahead_once_keeps_no_retry_waiting(team: Team) -> None:
     def run_ahead(transaction: Transaction) -> None:
-        transaction.team(team.team_id).stamp += 3 * 24 * 3_600 * MICROS
-        transaction.writes += 1  # so that it is committed
+        transaction.team.stamp += 3 * 24 * 3_600 * MICROS
+        transaction.add_team(transaction.team_id)  # so that it is committed
 
     joe, ann = await team.known("joe", "ann")
     await joe.made(initial_backoff=seconds(1))

@@ -174,7 +174,7 @@ class Scene:
 
         def query(snapshot: Snapshot) -> tuple[Any, ...]:
             team_id, agent_ids = self.team.team_id, sorted({*PEOPLE.values()} - {""})
-            inboxes = [agents.find(snapshot, team_id, agent_id) for agent_id in agent_ids]
+            inboxes = [agents.find(snapshot, agent_id) for agent_id in agent_ids]
             counts = [(each.last_sequence, each.unacknowledged_count) for each in inboxes if each]
             return changed_names.since(snapshot, {}, [(team_id, "")]).counters, counts
 

@@ -215,12 +215,12 @@ class Team:
     async def events(self, task_id: str) -> list[TaskEvent]:
         """The history of a task, as the store keeps it."""
         store, team_id = self.pair.tasks_store, self.team_id
-        return await store.read(team_id, lambda s: events.of_task(s, team_id, task_id))
+        return await store.read(team_id, lambda s: events.of_task(s, task_id))
 
     async def row(self, task_id: str) -> Task | None:
         """A task, deleted or not, as the store keeps it."""
         store, team_id = self.pair.tasks_store, self.team_id
-        return await store.read(team_id, lambda s: tasks.find(s, team_id, task_id))
+        return await store.read(team_id, lambda s: tasks.find(s, task_id))
 
     async def rows(self) -> list[Task]:
         """All tasks, as the store keeps them."""
@@ -228,7 +228,7 @@ class Team:
             filter=TaskFilter(), newest_first=False, after=None, most=1_000, most_bytes=10**9
         )
         store, team_id = self.pair.tasks_store, self.team_id
-        found, _ = await store.read(team_id, lambda s: tasks.page(s, team_id, every))
+        found, _ = await store.read(team_id, lambda s: tasks.page(s, every))
         return found
 
     async def verbs(self, task_id: str) -> list[str]:

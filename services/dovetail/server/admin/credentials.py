@@ -84,7 +84,7 @@ class Credentials:
                 )
             credential = _new(transaction, new, caller.credential_id)
             if new.agent_id:
-                agents.touch(transaction, new.team_id, new.agent_id)
+                agents.touch(transaction.in_team(new.team_id), new.agent_id)
             credentials.insert(transaction, credential, token_hash(token))
             return credential
 
@@ -119,7 +119,7 @@ class Credentials:
 
         def unit(transaction: Transaction) -> Credential:
             old = _existing(transaction, credential_id)
-            now = transaction.team(NO_TEAM).wall_clock
+            now = transaction.team.wall_clock
             if old.ended(now):
                 raise FailedPreconditionError(
                     Reason.CREDENTIAL_NOT_ROTATABLE,
@@ -145,7 +145,7 @@ class Credentials:
             old = _existing(transaction, credential_id)
             if old.revoke_time is not None:
                 return old, False
-            now = transaction.team(NO_TEAM).stamp
+            now = transaction.team.stamp
             new = replace(old, revoke_time=now, revoker_id=caller.credential_id)
             return _change(transaction, new), True
 
@@ -225,7 +225,7 @@ def _existing(snapshot: Snapshot, credential_id: str) -> Credential:
 
 
 def _new(transaction: Transaction, new: NewCredential, creator_id: str) -> Credential:
-    servers = transaction.team(NO_TEAM)
+    servers = transaction.team
     number, lifetime = servers.next_event(), new.lifetime
     return Credential(
         credential_id=f"c{number}",
@@ -259,6 +259,6 @@ def _successor(
 
 
 def _change(transaction: Transaction, credential: Credential) -> Credential:
-    changed = replace(credential, change_number=transaction.team(NO_TEAM).next_event())
+    changed = replace(credential, change_number=transaction.team.next_event())
     credentials.change(transaction, changed)
     return changed

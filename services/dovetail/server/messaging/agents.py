@@ -29,21 +29,18 @@ class Directory:
         caller.require_own(f"agent {agent_id!r}", agent_id)
 
         def unit(transaction: Transaction) -> tuple[Agent, bool]:
-            team_id = caller.team_id
-            created = agents.find(transaction, team_id, agent_id) is None
+            created = agents.find(transaction, agent_id) is None
             if created:
-                agents.register(transaction, team_id, agent_id, display_name, labels)
-            agents.touch(transaction, team_id, caller.agent_id)
-            return agents.get(transaction, team_id, agent_id), created
+                agents.register(transaction, agent_id, display_name, labels)
+            agents.touch(transaction, caller.agent_id)
+            return agents.get(transaction, agent_id), created
 
         return await self._store.write(caller.team_id, unit)
 
     async def get(self, caller: Caller, agent_id: str) -> Agent:
         """One agent."""
         agent_id = agent_id or caller.require_agent("a request without an agent_id")
-        return await self._store.read(
-            caller.team_id, lambda s: agents.get(s, caller.team_id, agent_id)
-        )
+        return await self._store.read(caller.team_id, lambda s: agents.get(s, agent_id))
 
     async def open_inbox(self, caller: Caller, agent_id: str) -> Agent:
         """The agent whose inbox is opened. The caller's own is registered, if the disk allows."""
@@ -51,8 +48,8 @@ class Directory:
         team_id = caller.team_id
         if agent_id == caller.agent_id:
             with contextlib.suppress(ResourceExhaustedError):
-                await self._store.write(team_id, lambda t: agents.touch(t, team_id, agent_id))
-        return await self._store.read(team_id, lambda s: agents.get(s, team_id, agent_id))
+                await self._store.write(team_id, lambda t: agents.touch(t, agent_id))
+        return await self._store.read(team_id, lambda s: agents.get(s, agent_id))
 
     async def page(
         self, caller: Caller, labels: Mapping[str, str], after: str, paging: Paging
@@ -62,5 +59,5 @@ class Directory:
             labels=labels, after=after, most=paging.most, most_bytes=PAGE_BYTES
         )
         look = self._store.scan if labels else self._store.read
-        page, after = await look(caller.team_id, lambda s: agents.page(s, caller.team_id, request))
+        page, after = await look(caller.team_id, lambda s: agents.page(s, request))
         return page, paging.next_token(after)

@@ -89,17 +89,17 @@ class Inboxes:
                 if earlier:
                     return earlier
             others = [agent_id for agent_id in recipient_ids if agent_id != sender_id]
-            last_sequences = agents.require(transaction, caller.team_id, others)
+            last_sequences = agents.require(transaction, others)
             thread_id = _thread(transaction, caller, outgoing)
-            if outgoing.task_id and not tasks.exists(transaction, caller.team_id, outgoing.task_id):
+            if outgoing.task_id and not tasks.exists(transaction, outgoing.task_id):
                 raise NotFoundError(
                     Reason.TASK_NOT_FOUND,
                     f"task_id: no task {outgoing.task_id!r}",
                     metadata={"task_id": outgoing.task_id},
                 )
-            agents.touch(transaction, caller.team_id, sender_id)
+            agents.touch(transaction, sender_id)
             if len(others) < len(recipient_ids):
-                own = agents.last_sequences(transaction, caller.team_id, [sender_id])
+                own = agents.last_sequences(transaction, [sender_id])
                 last_sequences = {**last_sequences, **own}
             new = NewMessage(
                 sender_id=sender_id,
@@ -112,7 +112,7 @@ class Inboxes:
                 task_id=outgoing.task_id,
                 repeat=outgoing.repeat,
             )
-            return messages.append(transaction, caller.team_id, new, last_sequences)
+            return messages.append(transaction, new, last_sequences)
 
         return await self._store.write(caller.team_id, unit)
 
@@ -125,17 +125,15 @@ class Inboxes:
         caller.require_own(f"the inbox of {agent_id!r}", agent_id)
 
         def bite(transaction: Transaction) -> tuple[int, int]:
-            last = agents.require(transaction, caller.team_id, [agent_id])[agent_id]
+            last = agents.require(transaction, [agent_id])[agent_id]
             check_reached(max([wanted.through_sequence, *wanted.sequences]), last)
-            agents.touch(transaction, caller.team_id, caller.agent_id)
+            agents.touch(transaction, caller.agent_id)
             count = 0
             for span in wanted.spans():
                 most = ACKNOWLEDGED_MAX - count
                 if most:
-                    count += deliveries.acknowledge(
-                        transaction, caller.team_id, agent_id, span, most
-                    )
-            agent = agents.get(transaction, caller.team_id, agent_id)
+                    count += deliveries.acknowledge(transaction, agent_id, span, most)
+            agent = agents.get(transaction, agent_id)
             return count, agent.unacknowledged_count
 
         total = 0
@@ -151,7 +149,7 @@ class Inboxes:
         def query(snapshot: Snapshot) -> Record:
             message = _readable(snapshot, caller, message_id)
             shown = _shown_to(caller, message)
-            return message, deliveries.receipts(snapshot, caller.team_id, message.number, shown)
+            return message, deliveries.receipts(snapshot, message.number, shown)
 
         return await self._store.read(caller.team_id, query)
 
@@ -167,10 +165,10 @@ class Inboxes:
             message = _readable(snapshot, caller, message_id)
             if not caller.reaches(message.sender_id):
                 own = [caller.agent_id]
-                return deliveries.receipts(snapshot, caller.team_id, message.number, own), ""
+                return deliveries.receipts(snapshot, message.number, own), ""
             last = first + paging.most
             shown = message.recipient_ids[first:last]
-            found = deliveries.receipts(snapshot, caller.team_id, message.number, shown)
+            found = deliveries.receipts(snapshot, message.number, shown)
             more = last < len(message.recipient_ids)
             return found, paging.next_token(last if more else None)
 
@@ -196,10 +194,10 @@ class Inboxes:
 
         def query(snapshot: Snapshot) -> tuple[list[Record], str]:
             if message_query.recipient_id:
-                agents.require(snapshot, caller.team_id, [message_query.recipient_id])
-            found, after = messages.page(snapshot, caller.team_id, request)
+                agents.require(snapshot, [message_query.recipient_id])
+            found, after = messages.page(snapshot, request)
             shown = {each.number: _shown_to(caller, each) for each in found}
-            receipts = deliveries.receipts_of(snapshot, caller.team_id, shown)
+            receipts = deliveries.receipts_of(snapshot, shown)
             records: list[Record] = [(each, receipts[each.number]) for each in found]
             return records, paging.next_token(after)
 
@@ -207,7 +205,7 @@ class Inboxes:
 
 
 def _find_repeat(transaction: Transaction, caller: Caller, repeat: IdempotencyKey) -> Sent | None:
-    found = messages.find_repeat(transaction, caller.team_id, caller.agent_id, repeat)
+    found = messages.find_repeat(transaction, caller.agent_id, repeat)
     if found is None:
         return None
     sent, request_hash = found
@@ -218,7 +216,7 @@ def _find_repeat(transaction: Transaction, caller: Caller, repeat: IdempotencyKe
 def _readable(snapshot: Snapshot, caller: Caller, message_id: str) -> Message:
     """A message that the caller may read: for an agent, one that it sent or received."""
     number = message_number(message_id)
-    message = number and messages.find(snapshot, caller.team_id, number)
+    message = number and messages.find(snapshot, number)
     if not message or not caller.reaches(message.sender_id, *message.recipient_ids):
         raise _no_message("message_id", message_id)
     return message
@@ -235,7 +233,7 @@ def _thread(transaction: Transaction, caller: Caller, outgoing: OutgoingMessage)
     if not outgoing.in_reply_to:
         return outgoing.thread_id
     number = message_number(outgoing.in_reply_to)
-    found = number and messages.thread_of(transaction, caller.team_id, number)
+    found = number and messages.thread_of(transaction, number)
     if not found or not caller.reaches(*found.party_ids):
         raise _no_message("in_reply_to", outgoing.in_reply_to)
     thread_id = found.thread_id

@@ -119,5 +119,5 @@ def _page(
         most=request.max_messages or PAGE_SIZE_DEFAULT,
         most_bytes=PAGE_BYTES,
     )
-    agent = agents.get(snapshot, team_id, agent_id)
+    agent = agents.get(snapshot, agent_id)
     return inboxes.page(snapshot, page), agent.unacknowledged_count

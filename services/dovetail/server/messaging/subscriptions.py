@@ -189,7 +189,7 @@ class _Stream:
             sent = sorted(self._outstanding)
             self._outstanding = await self._store.read(
                 self._team_id,
-                lambda s: deliveries.unacknowledged(s, self._team_id, self._agent_id, sent),
+                lambda s: deliveries.unacknowledged(s, self._agent_id, sent),
             )
         return self._wanted.max_outstanding - len(self._outstanding)
 

@@ -39,7 +39,7 @@ from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.engines.wakeups import Bells
 from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, PartitionBlockedError
 from dovetail.server.store.tables import agents
-from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.store.transaction import GlobalSnapshot, Snapshot, Transaction, WriteGroup
 
 T = TypeVar("T")
 _Run = Callable[[list[Job]], None]
@@ -270,7 +270,7 @@ class Store:
             return transaction.rings
         return set()
 
-    def _run_unit(self, transaction: Transaction, job: Job) -> None:
+    def _run_unit(self, transaction: WriteGroup, job: Job) -> None:
         # Before the unit reads: on PostgreSQL this locks the team's row, so that no other process
         # can change what the unit checks between its check and its write.
         transaction.team(job.team_id)
@@ -278,7 +278,7 @@ class Store:
         # It may have run before, in a group that was rolled back: no trace of that may stay.
         job.result, job.error, writes = None, None, transaction.writes
         try:
-            job.result = job.work(transaction)
+            job.result = job.work(transaction.unit(job.team_id))
         except DovetailError as error:
             if transaction.writes != writes:
                 raise _RefusedLateError(error) from error
@@ -313,7 +313,7 @@ class Store:
         except Exception as error:  # noqa: BLE001 - whatever it is, callers must get an error
             self._after_failure(jobs, error, self._read_group)
 
-    def _run_query(self, snapshot: Snapshot, job: Job, alone: bool) -> None:
+    def _run_query(self, snapshot: GlobalSnapshot, job: Job, alone: bool) -> None:
         """Run a query, and cancel it at its limit or when its caller has left.
 
         Where a cancelled query ends the transaction (PostgreSQL), only one that is alone in its
@@ -328,7 +328,7 @@ class Store:
                 if bounded
                 else contextlib.nullcontext()
             ):
-                job.result = job.work(snapshot)
+                job.result = job.work(snapshot.of(job.team_id))
         except DovetailError as error:
             job.error = error
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What store functions work with: a Snapshot to read, a Transaction to read and write.
+"""What store functions work with: a Snapshot of a team to read, a Transaction to write as well.
 
 Queries are Peewee queries. A Statement is compiled once for each kind of database and then called
 with its parameters by name: building the same query anew costs several times what SQLite needs to
@@ -70,8 +70,8 @@ class Statement:
         return self._compiled[kind]
 
 
-class Snapshot:
-    """A consistent view of the store."""
+class GlobalSnapshot:
+    """A consistent view of the store, over all teams."""
 
     def __init__(self, database: Database, position: str, times: Times) -> None:
         """Read through `database`, on whose thread a transaction is open.
@@ -81,6 +81,10 @@ class Snapshot:
         self._database = database
         self._position = position
         self._times = times
+
+    def of(self, team_id: str) -> Snapshot:
+        """The same view, bound to one team."""
+        return Snapshot(self, team_id)
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of a statement."""
@@ -107,6 +111,23 @@ class Snapshot:
 
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
         return cast("list[Row]", cast(Any, self._database).execute_sql(sql, bound).fetchall())
+
+
+class Snapshot(GlobalSnapshot):
+    """A consistent view of one team: what table functions take, so that none mixes up teams.
+
+    `team_id` is a parameter of every statement.
+    """
+
+    def __init__(self, whole: GlobalSnapshot, team_id: str) -> None:
+        """Read this team of a view over all of them."""
+        super().__init__(whole._database, whole._position, whole._times)
+        self._fetch = whole._fetch
+        self.team_id = team_id
+
+    def rows(self, statement: Statement, **values: object) -> list[Row]:
+        """All rows of a statement."""
+        return super().rows(statement, **{"team_id": self.team_id, **values})
 
 
 _TEAM_FIELDS = (
@@ -157,7 +178,7 @@ class TeamCounters:
         return self.last_event
 
 
-class Transaction(Snapshot):
+class WriteGroup(GlobalSnapshot):
     """A group of units that is committed as one.
 
     A unit must check before its first write: one that refuses after it wrote makes the whole group
@@ -203,6 +224,10 @@ class Transaction(Snapshot):
             )
         return self._teams[team_id]
 
+    def unit(self, team_id: str) -> Transaction:
+        """This group as one of its units sees it."""
+        return Transaction(self, team_id)
+
     def begin_unit(self) -> None:
         """Start the next unit of the group, with the full bound for what each may do."""
         self.followers_left = FOLLOWERS_MAX
@@ -228,10 +253,6 @@ class Transaction(Snapshot):
         ]
         cursor.executemany(sql, bound)
 
-    def ring(self, team_id: str, agent_id: str) -> None:
-        """After the commit, wake those that watch this inbox or queue."""
-        self.rings.add((team_id, agent_id))
-
     def flush(self) -> None:
         """Write the counters back; the last thing before the commit."""
         # In the commit of what they number. `changed_names` and the followers of credentials ask
@@ -251,6 +272,50 @@ class Transaction(Snapshot):
     def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
         sql, bound = statement.bind(self._database, values)
         return int(cast(Any, self._database).execute_sql(sql, bound).rowcount)
+
+
+class Transaction(Snapshot):
+    """What one unit of a group is given: it reads and writes one team."""
+
+    def __init__(self, group: WriteGroup, team_id: str) -> None:
+        """Write as a part of `group`, in this team."""
+        super().__init__(group, team_id)
+        self._group = group
+
+    @property
+    def team(self) -> TeamCounters:
+        """The team's counters; its row is locked until the commit."""
+        return self._group.team(self.team_id)
+
+    @property
+    def followers_left(self) -> int:
+        """How many more waiting tasks this unit may tell of its changes."""
+        return self._group.followers_left
+
+    @followers_left.setter
+    def followers_left(self, count: int) -> None:
+        self._group.followers_left = count
+
+    def in_team(self, team_id: str) -> Transaction:
+        """The same unit in another team: for administration, which belongs to none."""
+        return self._group.unit(team_id)
+
+    def add_team(self, team_id: str) -> None:
+        """Have a team exist though nothing is written in it."""
+        self._group.add_team(team_id)
+
+    def write(self, statement: Statement, **values: object) -> int:
+        """Run a statement that writes; returns how many rows it changed."""
+        return self._group.write(statement, **{"team_id": self.team_id, **values})
+
+    def write_many(self, statement: Statement, several: Iterable[Mapping[str, object]]) -> None:
+        """Run a statement once for each set of parameters."""
+        team = {"team_id": self.team_id}
+        self._group.write_many(statement, [{**team, **values} for values in several])
+
+    def ring(self, name: str) -> None:
+        """After the commit, wake the watchers of this inbox or queue."""
+        self._group.rings.add((self.team_id, name))
 
 
 LOCK_TEAM = Statement(_LOCK_TEAM)

@@ -46,21 +46,21 @@ class TaskBatch:
             # The first event carries the request's id, and acknowledges, for all of them.
             options = ChangeOptions(notify=options.notify)
         edges = [(each.task.task_id, on) for each in made for on in each.task.depends_on]
-        dependencies.add(transaction, self._caller.team_id, edges)
+        dependencies.add(transaction, edges)
         return made
 
     def _check(self, snapshot: Snapshot, options: ChangeOptions) -> None:
         """Refuse what does not fit what is there."""
-        team_id, others = self._caller.team_id, set[str]()
+        _team_id, others = self._caller.team_id, set[str]()
         for prefix, draft in zip(self._prefixes, self._drafts, strict=True):
-            if draft.task_id and tasks.find(snapshot, team_id, draft.task_id):
+            if draft.task_id and tasks.find(snapshot, draft.task_id):
                 raise AlreadyExistsError(
                     Reason.TASK_EXISTS,
                     f"{prefix}task_id: {draft.task_id!r} is or was taken; ids are never reused",
                     metadata={"task_id": draft.task_id},
                 )
             others |= {draft.assignee_id} - {"", self._caller.agent_id}
-        agents.require(snapshot, team_id, sorted(others))
+        agents.require(snapshot, sorted(others))
         self._check_references(snapshot)
         self._check_acyclic()
         check_acknowledged(snapshot, self._caller, options)
@@ -77,7 +77,7 @@ class TaskBatch:
             for task_id in ids
             if task_id and task_id not in self._own
         }
-        unknown = dependencies.unknown(snapshot, self._caller.team_id, list(named))
+        unknown = dependencies.unknown(snapshot, list(named))
         if unknown:
             raise task_not_found(named[unknown[0]], unknown[0])
 
@@ -93,8 +93,7 @@ class TaskBatch:
                 raise cycle("requests", error.args[1][::-1]) from error
 
     def _task(self, transaction: Transaction, draft: NewTask) -> Task:
-        team_id = self._caller.team_id
-        team = transaction.team(team_id)
+        team = transaction.team
         number = team.next_task()
         task_id = draft.task_id or self._new_id(transaction, number)
         inside = [each for each in draft.depends_on if each in self._own]
@@ -123,7 +122,7 @@ class TaskBatch:
             due_time=draft.due_time,
             depends_on=draft.depends_on,
             parent_task_id=draft.parent_task_id,
-            waiting_for_count=len(inside) + dependencies.count_open(transaction, team_id, outside),
+            waiting_for_count=len(inside) + dependencies.count_open(transaction, outside),
             schedule_time=draft.schedule_time,
             max_attempts=draft.max_attempts or ATTEMPTS_DEFAULT,
             initial_backoff=BACKOFF_DEFAULT_MICROS
@@ -133,7 +132,7 @@ class TaskBatch:
 
     def _new_id(self, transaction: Transaction, number: int) -> str:
         """An id that no task has, nor one that is made here later."""
-        task_id = tasks.new_id(transaction, self._caller.team_id, number)
+        task_id = tasks.new_id(transaction, number)
         while task_id in self._own:
             task_id += "-1"
         return task_id

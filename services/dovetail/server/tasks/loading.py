@@ -30,7 +30,7 @@ def load_for_change(snapshot: Snapshot, action: Action, task_id: str) -> Task:
     PermissionDeniedError, and OutOfRangeError for sequences to acknowledge.
     """
     caller, options = action.caller, action.options
-    task = tasks.find(snapshot, caller.team_id, task_id)
+    task = tasks.find(snapshot, task_id)
     if task is None:
         raise task_not_found("task_id", task_id)
     if task.delete_time is not None:
@@ -39,7 +39,7 @@ def load_for_change(snapshot: Snapshot, action: Action, task_id: str) -> Task:
         check_access(caller, action.verb, task)
         return task  # Deleting again changes nothing.
     if action.verb in LEASE_VERBS:
-        _check_lease(snapshot, caller.team_id, task, options.lease_token)
+        _check_lease(snapshot, task, options.lease_token)
     check_access(caller, action.verb, task)
     _check_etag(task, options.etag)
     check_acknowledged(snapshot, caller, options)
@@ -56,9 +56,9 @@ def new_lease(duration: int) -> Lease:
     return Lease(token=secrets.token_urlsafe(16), duration=duration)
 
 
-def require_task(snapshot: Snapshot, team_id: str, task_id: str, field: str = "task_id") -> Task:
+def require_task(snapshot: Snapshot, task_id: str, field: str = "task_id") -> Task:
     """The task, which must exist and not be deleted."""
-    task = tasks.find(snapshot, team_id, task_id)
+    task = tasks.find(snapshot, task_id)
     if task is None or task.delete_time is not None:
         raise task_not_found(field, task_id, deleted=task is not None)
     return task
@@ -76,7 +76,7 @@ def task_not_found(field: str, task_id: str, *, deleted: bool = False) -> NotFou
 def require_agent(snapshot: Snapshot, caller: Caller, agent_id: str) -> None:
     """Refuse an unknown agent. The caller itself is registered by this very call."""
     if agent_id not in ("", caller.agent_id):
-        agents.require(snapshot, caller.team_id, [agent_id])
+        agents.require(snapshot, [agent_id])
 
 
 def check_access(caller: Caller, verb: TaskVerb, task: Task) -> None:
@@ -90,7 +90,7 @@ def check_acknowledged(snapshot: Snapshot, caller: Caller, options: ChangeOption
     """Refuse to acknowledge sequences that the caller's inbox has not reached."""
     if options.acknowledge:
         agent_id = caller.require_agent("acknowledging")
-        last = agents.require(snapshot, caller.team_id, [agent_id])[agent_id]
+        last = agents.require(snapshot, [agent_id])[agent_id]
         check_reached(max(options.acknowledge), last)
 
 
@@ -99,22 +99,22 @@ def find_repeat(snapshot: Snapshot, action: Action) -> TaskChange | None:
     caller, repeat = action.caller, action.options.repeat
     if repeat is None:
         return None
-    event = events.find_repeat(snapshot, caller.team_id, caller.agent_id, repeat)
+    event = events.find_repeat(snapshot, caller.agent_id, repeat)
     if event is None or event.repeat is None:
         return None
     check_same_request(repeat, event.repeat.request_hash)
-    task = require_task(snapshot, caller.team_id, event.task_id)
+    task = require_task(snapshot, event.task_id)
     return TaskChange(
         task=task,
-        notices=recording.notices_of(snapshot, caller.team_id, event),
+        notices=recording.notices_of(snapshot, event),
         event_number=event.number,
     )
 
 
-def _check_lease(snapshot: Snapshot, team_id: str, task: Task, token: str) -> None:
+def _check_lease(snapshot: Snapshot, task: Task, token: str) -> None:
     """Refuse all but the holder of the lease; a former holder learns what became of the task."""
     if token and not secrets.compare_digest(token.encode(), task.lease_token.encode()):
-        last = events.last(snapshot, team_id, task.task_id)
+        last = events.last(snapshot, task.task_id)
         raise AbortedError(
             Reason.LEASE_LOST,
             f"lease_token: the lease of task {task.task_id!r} is lost: it is {task.state.name},"

@@ -73,16 +73,14 @@ class Lifecycle:
             if first is None:
                 return batch.write(transaction, options)
             numbers = first.event_number, len(new)
-            found = events.tasks_of(transaction, caller.team_id, *numbers)
+            found = events.tasks_of(transaction, *numbers)
             return [first, *(TaskChange(task=task) for task in found[1:])]
 
         return await self._store.write(caller.team_id, unit)
 
     async def get(self, caller: Caller, task_id: str) -> Task:
         """One task."""
-        return await self._store.read(
-            caller.team_id, lambda s: require_task(s, caller.team_id, task_id)
-        )
+        return await self._store.read(caller.team_id, lambda s: require_task(s, task_id))
 
     async def page(
         self, caller: Caller, query: TaskQuery, paging: Paging
@@ -95,9 +93,7 @@ class Lifecycle:
             most=paging.most,
             most_bytes=PAGE_BYTES,
         )
-        page, after = await self._store.scan(
-            caller.team_id, lambda s: tasks.page(s, caller.team_id, request)
-        )
+        page, after = await self._store.scan(caller.team_id, lambda s: tasks.page(s, request))
         return page, paging.next_token(after)
 
     async def update(
@@ -114,12 +110,12 @@ class Lifecycle:
             next_state(TaskVerb.UPDATE, task)
             after = update.apply(task)
             if after.depends_on != task.depends_on:
-                after = _rewired(transaction, caller.team_id, task, after)
+                after = _rewired(transaction, task, after)
             if after == task:
                 return TaskChange(task=task)
             change = record_change(transaction, action, task, after)
             if after.depends_on != task.depends_on:
-                dependencies.replace(transaction, caller.team_id, change.task)
+                dependencies.replace(transaction, change.task)
             return change
 
         return await self._store.write(caller.team_id, unit)
@@ -133,8 +129,8 @@ class Lifecycle:
             if task.delete_time is not None:
                 return TaskChange(task=task)
             next_state(TaskVerb.DELETE, task)
-            _check_no_dependents(transaction, caller.team_id, task)
-            after = replace(task, delete_time=transaction.team(caller.team_id).stamp)
+            _check_no_dependents(transaction, task)
+            after = replace(task, delete_time=transaction.team.stamp)
             return record_change(transaction, action, task, after)
 
         return await self._store.write(caller.team_id, unit)
@@ -153,7 +149,7 @@ class Lifecycle:
             require_agent(transaction, caller, assignee_id)
             if task.assignee_id == assignee_id and _stays(task, options):
                 return TaskChange(task=task)
-            stamp = transaction.team(caller.team_id).stamp
+            stamp = transaction.team.stamp
             after = transitions.assign(task, assignee_id, stamp, force=options.force)
             return record_change(transaction, action, task, after)
 
@@ -186,8 +182,8 @@ class Lifecycle:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             state = next_state(TaskVerb.CANCEL, task)
-            ids = _open_subtask_ids(transaction, task, caller) if options.cascade else []
-            stamp, outcome = transaction.team(caller.team_id).stamp, Outcome(text=options.reason)
+            ids = _open_subtask_ids(transaction, task) if options.cascade else []
+            stamp, outcome = transaction.team.stamp, Outcome(text=options.reason)
             after = transitions.finish(task, state, outcome, stamp)
             cascade_ids = frozenset(ids)
             change = record_change(transaction, action, task, after, cascade_ids)
@@ -196,7 +192,7 @@ class Lifecycle:
             of_part = replace(action, options=replace(options, repeat=None, acknowledge=()))
             for part_id in ids:
                 # Read now: cancelling the tasks before it may have changed its counters.
-                part = require_task(transaction, caller.team_id, part_id)
+                part = require_task(transaction, part_id)
                 after = transitions.finish(part, TaskState.CANCELLED, outcome, stamp)
                 notices += record_change(transaction, of_part, part, after, cascade_ids).notices
             return replace(change, notices=notices)
@@ -214,7 +210,7 @@ class Lifecycle:
             task = load_for_change(transaction, action, task_id)
             after = transitions.reopen(task)
             # What it depends on may have been made to wait for it while it was COMPLETED.
-            _check_no_cycle(transaction, caller.team_id, "task_id", task.task_id, task.depends_on)
+            _check_no_cycle(transaction, "task_id", task.task_id, task.depends_on)
             return record_change(transaction, action, task, after)
 
         return await self._store.write(caller.team_id, unit)
@@ -225,13 +221,13 @@ def _stays(task: Task, options: ChangeOptions) -> bool:
     return task.state is TaskState.PENDING or (task.state in _HELD and not options.force)
 
 
-def _open_subtask_ids(snapshot: Snapshot, task: Task, caller: Caller) -> list[str]:
+def _open_subtask_ids(snapshot: Snapshot, task: Task) -> list[str]:
     """The sub-tasks of a task that have not ended, and theirs."""
     found: list[str] = []
     frontier = [task.task_id]
     while frontier:
         room = CASCADE_TASKS_MAX + 1 - len(found)
-        parts = tasks.open_subtasks(snapshot, caller.team_id, frontier, room)
+        parts = tasks.open_subtasks(snapshot, frontier, room)
         frontier = [part.task_id for part in parts]
         found += frontier
         if len(found) > CASCADE_TASKS_MAX:
@@ -243,7 +239,7 @@ def _open_subtask_ids(snapshot: Snapshot, task: Task, caller: Caller) -> list[st
     return found
 
 
-def _rewired(snapshot: Snapshot, team_id: str, task: Task, changed: Task) -> Task:
+def _rewired(snapshot: Snapshot, task: Task, changed: Task) -> Task:
     """The task with other dependencies, which must be known and must not come back to it."""
     field, wanted = "task.depends_on", changed.depends_on
     if task.state is not TaskState.PENDING:
@@ -252,18 +248,16 @@ def _rewired(snapshot: Snapshot, team_id: str, task: Task, changed: Task) -> Tas
             f"{field}: of a task that is {task.state.name} it cannot change, only while PENDING",
             metadata={"task_id": task.task_id, "state": task.state.name},
         )
-    unknown = dependencies.unknown(snapshot, team_id, wanted)
+    unknown = dependencies.unknown(snapshot, wanted)
     if unknown:
         raise task_not_found(field, unknown[0])
-    _check_no_cycle(snapshot, team_id, field, task.task_id, wanted)
-    return replace(changed, waiting_for_count=dependencies.count_open(snapshot, team_id, wanted))
+    _check_no_cycle(snapshot, field, task.task_id, wanted)
+    return replace(changed, waiting_for_count=dependencies.count_open(snapshot, wanted))
 
 
-def _check_no_cycle(
-    snapshot: Snapshot, team_id: str, field: str, task_id: str, wanted: Sequence[str]
-) -> None:
+def _check_no_cycle(snapshot: Snapshot, field: str, task_id: str, wanted: Sequence[str]) -> None:
     """Refuse dependencies that come back to the task, or that lead too far to be looked at."""
-    path = dependencies.path(snapshot, team_id, wanted, task_id)
+    path = dependencies.path(snapshot, wanted, task_id)
     if path is None:
         most = dependencies.REACHED_TASKS_MAX
         raise ResourceExhaustedError(
@@ -276,10 +270,10 @@ def _check_no_cycle(
         raise cycle(field, [task_id, *path])
 
 
-def _check_no_dependents(snapshot: Snapshot, team_id: str, task: Task) -> None:
+def _check_no_dependents(snapshot: Snapshot, task: Task) -> None:
     """Refuse to delete what others wait for."""
     waiting = dependencies.dependents(
-        snapshot, team_id, task.task_id, Window(most=DEPENDENTS_COUNTED_MAX + 1)
+        snapshot, task.task_id, Window(most=DEPENDENTS_COUNTED_MAX + 1)
     )
     many = (
         f"at least {DEPENDENTS_COUNTED_MAX:,}"

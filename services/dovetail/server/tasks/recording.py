@@ -60,19 +60,18 @@ def record_change(
     which the same call changes itself.
     """
     caller, options = action.caller, action.options
-    team_id = caller.team_id
-    team = transaction.team(team_id)
-    agents.touch(transaction, team_id, caller.agent_id)
+    team = transaction.team
+    agents.touch(transaction, caller.agent_id)
     if options.acknowledge:
-        deliveries.acknowledge_each(transaction, team_id, caller.agent_id, options.acknowledge)
+        deliveries.acknowledge_each(transaction, caller.agent_id, options.acknowledge)
     event_number = team.next_event()
     task = replace(after, version=after.version + 1, update_time=team.stamp)
     if before and after.lease_token != before.lease_token:
         task = replace(task, lease_event=event_number)
     if before is None:
-        tasks.insert(transaction, team_id, task)
+        tasks.insert(transaction, task)
     else:
-        tasks.save(transaction, team_id, task)
+        tasks.save(transaction, task)
     former = before.assignee_id if before else ""
     context = NoticeContext(
         verb=action.verb,
@@ -96,9 +95,9 @@ def record_change(
         message_number=written[0].message_number if written else None,
         repeat=options.repeat,
     )
-    events.append(transaction, team_id, event)
+    events.append(transaction, event)
     if task.state is TaskState.PENDING and not task.waiting_for_count:
-        transaction.ring(team_id, queues.name(task.assignee_id))
+        transaction.ring(queues.name(task.assignee_id))
     if before and before.state is not task.state:
         written += _update_dependents(transaction, action, before, event, cascade_ids)
     return TaskChange(task=task, notices=written, event_number=event_number)
@@ -120,11 +119,11 @@ def _update_dependents(
     """
     team_id, task_id = action.caller.team_id, before.task_id
     state = TaskState(event.to_state)
-    if not dependencies.any_dependents(transaction, team_id, task_id):
+    if not dependencies.any_dependents(transaction, task_id):
         return ()
     completed = int(state is TaskState.COMPLETED) - int(before.state is TaskState.COMPLETED)
     if completed:
-        dependencies.adjust_waiting(transaction, team_id, task_id, -completed)
+        dependencies.adjust_waiting(transaction, task_id, -completed)
     verb = _VERB_OF_DEPENDENTS.get(state)
     if verb is None:
         return ()
@@ -154,19 +153,22 @@ def _update_dependents(
     )
 
 
-def continue_follow_up(transaction: Transaction, team_id: str, event_number: int) -> bool:
+def continue_follow_up(transaction: Transaction, event_number: int) -> bool:
     """Record as many consequences of a follow-up as a unit may; returns whether there are more."""
-    follow_up = follow_ups.find(transaction, team_id, event_number)
+    follow_up = follow_ups.find(transaction, event_number)
     if follow_up is None:  # Another server was first.
         return False
-    task = tasks.find(transaction, team_id, follow_up.task_id)
+    task = tasks.find(transaction, follow_up.task_id)
     if task is None or _verb_after(task.state) != follow_up.verb:  # It was reopened meanwhile.
         follow_ups.remove(transaction, follow_up)
         return False
     most = transaction.followers_left
     window = Window(most=most, after=follow_up.after_number)
     found = _dependents(transaction, follow_up, window)
-    verb, caller = TaskVerb[follow_up.verb], Caller(team_id=team_id, agent_id=follow_up.actor_id)
+    verb, caller = (
+        TaskVerb[follow_up.verb],
+        Caller(team_id=transaction.team_id, agent_id=follow_up.actor_id),
+    )
     consequence = Action(
         caller=caller, verb=verb, options=ChangeOptions(notify=Notify(follow_up.notify))
     )
@@ -185,14 +187,14 @@ def _dependents(snapshot: Snapshot, follow_up: FollowUp, window: Window) -> list
     find = dependencies.dependents
     if follow_up.verb == TaskVerb.BECOME_READY.name:
         find = dependencies.ready_dependents
-    return find(snapshot, follow_up.team_id, follow_up.task_id, window)
+    return find(snapshot, follow_up.task_id, window)
 
 
 def _was_notified(snapshot: Snapshot, follow_up: FollowUp, task: Task) -> bool:
     """Whether a later completion recorded already that this task is ready."""
     if follow_up.verb != TaskVerb.BECOME_READY.name:
         return False
-    last = events.last(snapshot, follow_up.team_id, task.task_id)
+    last = events.last(snapshot, task.task_id)
     return last.verb is TaskVerb.BECOME_READY and last.number > follow_up.event_number
 
 
@@ -207,18 +209,18 @@ def _verb_after(state: TaskState) -> str:
     return _VERB_OF_DEPENDENTS[state].name if state in _VERB_OF_DEPENDENTS else ""
 
 
-def notices_of(snapshot: Snapshot, team_id: str, event: TaskEvent) -> tuple[Receipt, ...]:
+def notices_of(snapshot: Snapshot, event: TaskEvent) -> tuple[Receipt, ...]:
     """The receipts of an event's notices: one message, or two with consecutive numbers."""
     if event.message_number is None:
         return ()
     first, second = event.message_number, event.message_number + 1
-    found = [messages.find(snapshot, team_id, number) for number in (first, second)]
+    found = [messages.find(snapshot, number) for number in (first, second)]
     return tuple(
         receipt
         for message in found
         if message and message.content.notice
         if message.content.notice.event_number == event.number
-        for receipt in deliveries.receipts(snapshot, team_id, message.number, message.recipient_ids)
+        for receipt in deliveries.receipts(snapshot, message.number, message.recipient_ids)
     )
 
 
@@ -227,9 +229,8 @@ def _notify(
 ) -> tuple[Receipt, ...]:
     if action.options.notify is Notify.NONE:
         return ()
-    team_id = action.caller.team_id
     written: list[Receipt] = []
     for new in notices.compose(context, event_number):
-        last_sequences = agents.last_sequences(transaction, team_id, new.recipient_ids)
-        written += messages.append(transaction, team_id, new, last_sequences).receipts
+        last_sequences = agents.last_sequences(transaction, new.recipient_ids)
+        written += messages.append(transaction, new, last_sequences).receipts
     return tuple(written)

@@ -27,16 +27,16 @@ class Reports:
         """The report over the tasks that a filter chooses; `bucket` is in microseconds, or None."""
 
         def query(snapshot: Snapshot) -> Report:
-            workloads = reports.workloads(snapshot, caller.team_id, filter)
+            workloads = reports.workloads(snapshot, filter)
             return Report(
                 states={state: _count(workloads, state) for state in TaskState},
-                task_time=reports.task_times(snapshot, caller.team_id, filter),
-                queue_time=reports.queue_times(snapshot, caller.team_id, filter),
-                input_wait=reports.input_waits(snapshot, caller.team_id, filter),
+                task_time=reports.task_times(snapshot, filter),
+                queue_time=reports.queue_times(snapshot, filter),
+                input_wait=reports.input_waits(snapshot, filter),
                 workloads=_largest(workloads),
                 total_assignees=len(workloads),
-                completions=_completions(snapshot, caller.team_id, filter, bucket),
-                report_time=reports.as_of(snapshot, caller.team_id),
+                completions=_completions(snapshot, filter, bucket),
+                report_time=reports.as_of(snapshot),
             )
 
         return await self._store.report(caller.team_id, query)
@@ -65,10 +65,10 @@ def _largest(workloads: list[Workload]) -> list[Workload]:
 
 
 def _completions(
-    snapshot: Snapshot, team_id: str, filter: TaskFilter, bucket: int | None
+    snapshot: Snapshot, filter: TaskFilter, bucket: int | None
 ) -> list[tuple[int, int]]:
     """Every bucket from the first completion to the last."""
-    span = bucket and reports.completion_span(snapshot, team_id, filter)
+    span = bucket and reports.completion_span(snapshot, filter)
     if not bucket or not span:
         return []
     first, last = span[0] - span[0] % bucket, span[1] - span[1] % bucket
@@ -84,5 +84,5 @@ def _completions(
                 "most": str(MOST_BUCKETS),
             },
         )
-    counts = reports.completions(snapshot, team_id, filter, bucket)
+    counts = reports.completions(snapshot, filter, bucket)
     return [(start, counts.get(start, 0)) for start in range(first, last + 1, bucket)]

@@ -62,8 +62,8 @@ class Work:
             task = load_for_change(transaction, action, task_id)
             next_state(TaskVerb.START, task)
             _check_assignee(caller, task)
-            _check_ready(transaction, caller.team_id, task)
-            stamp = transaction.team(caller.team_id).stamp
+            _check_ready(transaction, task)
+            stamp = transaction.team.stamp
             after = transitions.start(task, TaskVerb.START, caller.agent_id, lease, stamp)
             return record_change(transaction, action, task, after)
 
@@ -81,12 +81,12 @@ class Work:
         def unit(transaction: Transaction) -> tuple[Task, int]:
             task = load_for_change(transaction, action, task_id)
             next_state(TaskVerb.HEARTBEAT, task)
-            task = transitions.renew_lease(task, transaction.team(caller.team_id).stamp)
+            task = transitions.renew_lease(task, transaction.team.stamp)
             if progress:
                 task = replace(task, progress_percent=progress.percent, progress_note=progress.note)
-            leases.renew(transaction, caller.team_id, task)
-            agents.touch(transaction, caller.team_id, caller.agent_id)
-            inbox = agents.find(transaction, caller.team_id, caller.agent_id)
+            leases.renew(transaction, task)
+            agents.touch(transaction, caller.agent_id)
+            inbox = agents.find(transaction, caller.agent_id)
             return task, inbox.unacknowledged_count if inbox else 0
 
         return await self._store.write(caller.team_id, unit)
@@ -124,7 +124,7 @@ class Work:
             state = next_state(TaskVerb.REQUEST_INPUT, task)
             asked_id = _agent_to_ask(caller, agent_id or task.creator_id)
             require_agent(transaction, caller, asked_id)
-            stamp = transaction.team(caller.team_id).stamp
+            stamp = transaction.team.stamp
             after = transitions.ask(task, state, asked_id, question, stamp)
             return record_change(transaction, action, task, after)
 
@@ -142,7 +142,7 @@ class Work:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             state = next_state(TaskVerb.PROVIDE_INPUT, task)
-            stamp = transaction.team(caller.team_id).stamp
+            stamp = transaction.team.stamp
             after = transitions.resume(task, state, answer, stamp)
             return record_change(transaction, action, task, after)
 
@@ -175,7 +175,7 @@ class Work:
             if earlier:
                 return earlier
             task = load_for_change(transaction, action, task_id)
-            team = transaction.team(caller.team_id)
+            team = transaction.team
             failed = transitions.fail_attempt(task, TaskVerb.FAIL, outcome, team.stamp)
             # Retries wait for the wall clock: stamps may be ahead of it.
             after = transitions.delay_retry(failed, team.wall_clock)
@@ -191,7 +191,7 @@ def _complete(transaction: Transaction, caller: Caller, completion: Completion) 
         return earlier
     task = load_for_change(transaction, action, completion.task_id)
     state = next_state(TaskVerb.COMPLETE, task)
-    stamp = transaction.team(caller.team_id).stamp
+    stamp = transaction.team.stamp
     after = transitions.finish(task, state, completion.outcome, stamp)
     return record_change(transaction, action, task, after)
 
@@ -206,12 +206,12 @@ def _completed_or_refused(
         return refusal
 
 
-def _check_ready(transaction: Transaction, team_id: str, task: Task) -> None:
+def _check_ready(transaction: Transaction, task: Task) -> None:
     """Refuse to start a task that waits for other tasks, or for its time."""
-    clock = transaction.team(team_id).wall_clock
+    clock = transaction.team.wall_clock
     if transitions.is_ready(task, clock):
         return
-    names = dependencies.still_open(transaction, team_id, task.depends_on)
+    names = dependencies.still_open(transaction, task.depends_on)
     most = WAITING_FOR_SHOWN_MAX
     told = [repr(each) for each in names[:most]]
     more = [f"{len(names) - most} more tasks"] if len(names) > most else []

@@ -23,7 +23,7 @@ from dovetail.server.errors import (
 from dovetail.server.open_files import are_used_up, says_used_up, used_up_text
 from dovetail.server.store.engines.wakeups import WakeKey
 from dovetail.server.store.times import Times
-from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.store.transaction import GlobalSnapshot, WriteGroup
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 MIGRATIONS_TABLE = "schema_migration"
@@ -55,11 +55,11 @@ class Engine(ABC):
         """The name of the queue in which a team's units wait; a group is made of one queue."""
 
     @abstractmethod
-    def write(self) -> AbstractContextManager[Transaction]:
+    def write(self) -> AbstractContextManager[WriteGroup]:
         """A write transaction: committed, on disk, when the block ends well; else rolled back."""
 
     @abstractmethod
-    def read(self) -> AbstractContextManager[Snapshot]:
+    def read(self) -> AbstractContextManager[GlobalSnapshot]:
         """A read transaction that sees one state of the store, not older than its beginning."""
 
     @abstractmethod

@@ -40,7 +40,7 @@ from dovetail.server.store.engines.base import (
 from dovetail.server.store.engines.interrupts import Breaker
 from dovetail.server.store.engines.wakeups import decode_ring, encode_ring
 from dovetail.server.store.schema import TABLES
-from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, Snapshot, Transaction
+from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, GlobalSnapshot, WriteGroup
 
 CHANNEL = "dovetail"
 MIGRATION_LOCK = 0x0D0E7A11
@@ -134,10 +134,10 @@ class PostgresEngine(Engine):
         return team_id
 
     @contextmanager
-    def write(self) -> Generator[Transaction]:
+    def write(self) -> Generator[WriteGroup]:
         """Write; each team's row is locked before the first look at its data."""
         with self.span("BEGIN", "COMMIT"):
-            yield Transaction(self.database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE)
+            yield WriteGroup(self.database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE)
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -155,10 +155,10 @@ class PostgresEngine(Engine):
             _hang_up(connection)
 
     @contextmanager
-    def read(self) -> Generator[Snapshot]:
+    def read(self) -> Generator[GlobalSnapshot]:
         """Read one snapshot."""
         with self.span(BEGIN_READ, "COMMIT"):
-            yield Snapshot(self.database, POSITION, self.times)
+            yield GlobalSnapshot(self.database, POSITION, self.times)
 
     @contextmanager
     def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:

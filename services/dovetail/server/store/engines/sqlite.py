@@ -30,7 +30,7 @@ from dovetail.server.store.engines.doorbell import Doorbell, is_anyone_listening
 from dovetail.server.store.engines.files import StoreFiles, has_lost_its_log
 from dovetail.server.store.engines.locations import SQLITE, Folder, check_place, is_text, shown
 from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
-from dovetail.server.store.transaction import LOCK_TEAM, Snapshot, Transaction
+from dovetail.server.store.transaction import LOCK_TEAM, GlobalSnapshot, WriteGroup
 
 # Older releases can corrupt a WAL file that two processes use (sqlite.org/wal.html#walresetbug).
 OLDEST = (3, 51, 3)
@@ -141,12 +141,12 @@ class SqliteEngine(Engine):
         return ""
 
     @contextmanager
-    def write(self) -> Generator[Transaction]:
+    def write(self) -> Generator[WriteGroup]:
         """Pass the turnstile, then write."""
         with self._turnstile.pass_through():
             self._check_files(self._rescue)
             with self.span("BEGIN IMMEDIATE", "COMMIT"):
-                yield Transaction(self.database, POSITION, self.times, LOCK_TEAM)
+                yield WriteGroup(self.database, POSITION, self.times, LOCK_TEAM)
             self._check_files(self._rescue)  # Before anyone is answered.
             if self.is_log_large():
                 self._fold_log()
@@ -172,11 +172,11 @@ class SqliteEngine(Engine):
         return f"{taken}: {taken.advice}"
 
     @contextmanager
-    def read(self) -> Generator[Snapshot]:
+    def read(self) -> Generator[GlobalSnapshot]:
         """Read; writers do not wait for it, nor it for them."""
         self._check_files(_nothing)
         with self.span("BEGIN", "COMMIT"):
-            yield Snapshot(self.database, POSITION, self.times)
+            yield GlobalSnapshot(self.database, POSITION, self.times)
 
     @contextmanager
     def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:

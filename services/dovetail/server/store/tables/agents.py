@@ -82,17 +82,17 @@ _LAST_SEQUENCE = Statement(AgentRow.select(AgentRow.last_sequence).where(_ONE))
 _SEEN_TIME = Statement(AgentRow.select(AgentRow.last_seen_time).where(_ONE))
 
 
-def find(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent | None:
+def find(snapshot: Snapshot, agent_id: str) -> Agent | None:
     """One agent, or None."""
-    row = snapshot.row(_FIND, team_id=team_id, agent_id=agent_id)
+    row = snapshot.row(_FIND, agent_id=agent_id)
     return _agent(row) if row else None
 
 
-def get(snapshot: Snapshot, team_id: str, agent_id: str) -> Agent:
+def get(snapshot: Snapshot, agent_id: str) -> Agent:
     """One agent. Raises NotFoundError with the nearest known ids."""
-    agent = find(snapshot, team_id, agent_id)
+    agent = find(snapshot, agent_id)
     if agent is None:
-        raise _not_found(snapshot, team_id, [agent_id])
+        raise _not_found(snapshot, [agent_id])
     return agent
 
 
@@ -103,16 +103,14 @@ def ping(snapshot: Snapshot) -> bool:
 
 def register(
     transaction: Transaction,
-    team_id: str,
     agent_id: str,
     display_name: str = "",
     labels: Mapping[str, str] | None = None,
 ) -> None:
     """Add an agent that does not exist yet, with an empty inbox."""
-    now = transaction.team(team_id).stamp
+    now = transaction.team.stamp
     transaction.write(
         _ADD,
-        team_id=team_id,
         agent_id=agent_id,
         display_name=display_name,
         labels=filters.encode_labels(labels or {}),
@@ -125,45 +123,45 @@ def register(
     )
 
 
-def touch(transaction: Transaction, team_id: str, agent_id: str) -> None:
+def touch(transaction: Transaction, agent_id: str) -> None:
     """Register the agent that writes, if it is new, and note, to the minute, that it was here."""
     if not agent_id:
         return
-    row = transaction.row(_SEEN_TIME, team_id=team_id, agent_id=agent_id)
-    now = transaction.team(team_id).stamp
+    row = transaction.row(_SEEN_TIME, agent_id=agent_id)
+    now = transaction.team.stamp
     if row is None:
-        register(transaction, team_id, agent_id)
+        register(transaction, agent_id)
     elif row[0] + SEEN_MICROS <= now:
-        transaction.write(_SEE, team_id=team_id, agent_id=agent_id, last_seen_time=now)
+        transaction.write(_SEE, agent_id=agent_id, last_seen_time=now)
 
 
-def last_sequences(snapshot: Snapshot, team_id: str, agent_ids: Iterable[str]) -> dict[str, int]:
+def last_sequences(snapshot: Snapshot, agent_ids: Iterable[str]) -> dict[str, int]:
     """The last sequence in each inbox, of those of these agents that exist."""
     ids = list(agent_ids)
     if len(ids) == 1:
-        row = snapshot.row(_LAST_SEQUENCE, team_id=team_id, agent_id=ids[0])
+        row = snapshot.row(_LAST_SEQUENCE, agent_id=ids[0])
         return {ids[0]: row[0]} if row else {}
     found: dict[str, int] = {}
     for some in chunks(ids):
         query = AgentRow.select(AgentRow.agent_id, AgentRow.last_sequence).where(
-            (AgentRow.team_id == team_id) & AgentRow.agent_id.in_(some)
+            (AgentRow.team_id == snapshot.team_id) & AgentRow.agent_id.in_(some)
         )
         found.update((agent_id, last) for agent_id, last in snapshot.select(query))
     return found
 
 
-def require(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, int]:
+def require(snapshot: Snapshot, agent_ids: Sequence[str]) -> dict[str, int]:
     """The last sequence in each of these inboxes. Raises NotFoundError with all unknown ids."""
-    found = last_sequences(snapshot, team_id, agent_ids)
+    found = last_sequences(snapshot, agent_ids)
     unknown = [agent_id for agent_id in agent_ids if agent_id not in found]
     if unknown:
-        raise _not_found(snapshot, team_id, unknown)
+        raise _not_found(snapshot, unknown)
     return found
 
 
-def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Agent]:
+def page(snapshot: Snapshot, asked: ListRequest) -> Page[Agent]:
     """A page of at most `most` agents and `most_bytes`, or one."""
-    mine, key = AgentRow.team_id == team_id, AgentRow.agent_id
+    mine, key = AgentRow.team_id == snapshot.team_id, AgentRow.agent_id
     stretch = Stretch(newest_first=False, after=asked.after)
     wanted = filters.having_labels(snapshot, AgentRow.labels, asked.labels)
     if wanted:
@@ -185,37 +183,34 @@ def _agent(row: Row) -> Agent:
     return Agent(**values)
 
 
-def _neighbours(snapshot: Snapshot, team_id: str, agent_id: str) -> list[str]:
+def _neighbours(snapshot: Snapshot, agent_id: str) -> list[str]:
     """The known ids that stand beside an unknown one in the order of ids: cheap in any team."""
-    ids = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == team_id)
+    ids = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == snapshot.team_id)
     below = ids.where(AgentRow.agent_id < agent_id).order_by(AgentRow.agent_id.desc())
     above = ids.where(AgentRow.agent_id > agent_id).order_by(AgentRow.agent_id)
     rows = [row for side in (below, above) for row in snapshot.select(side.limit(NEIGHBOURS))]
     return [each for (each,) in rows]
 
 
-def _nearest(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> list[str]:
+def _nearest(snapshot: Snapshot, unknown: Sequence[str]) -> list[str]:
     """Known ids like the unknown ones. Bounded work, for it is done where writers wait."""
     found: dict[str, None] = {}
     for agent_id in unknown[:COMPARED_IDS_MAX]:
-        begun = {
-            each[:COMPARED_CHARACTERS_MAX]: each
-            for each in _neighbours(snapshot, team_id, agent_id)
-        }
+        begun = {each[:COMPARED_CHARACTERS_MAX]: each for each in _neighbours(snapshot, agent_id)}
         alike = get_close_matches(agent_id[:COMPARED_CHARACTERS_MAX], begun, n=3)
         found.update((begun[each], None) for each in alike)
     return list(found)
 
 
-def _not_found(snapshot: Snapshot, team_id: str, unknown: Sequence[str]) -> NotFoundError:
+def _not_found(snapshot: Snapshot, unknown: Sequence[str]) -> NotFoundError:
     shown = _readable(unknown)
-    nearest = _readable(_nearest(snapshot, team_id, unknown))
+    nearest = _readable(_nearest(snapshot, unknown))
     names = ", ".join(json.dumps(agent_id, ensure_ascii=False) for agent_id in shown)
     more = f" and {len(unknown) - len(shown)} more" if len(unknown) > len(shown) else ""
     hint = f"; nearest known: {', '.join(nearest)}" if nearest else ""
     return NotFoundError(
         Reason.AGENT_NOT_FOUND,
-        f"no agent {names}{more} in team {team_id!r}{hint}",
+        f"no agent {names}{more} in team {snapshot.team_id!r}{hint}",
         metadata={
             "agent_ids": json.dumps(shown, ensure_ascii=False),
             "unknown_count": str(len(unknown)),

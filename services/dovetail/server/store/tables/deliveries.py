@@ -79,12 +79,12 @@ _COUNT_ACKNOWLEDGED = Statement(
 )
 
 
-def add(transaction: Transaction, team_id: str, receipts: Iterable[Receipt]) -> None:
+def add(transaction: Transaction, receipts: Iterable[Receipt]) -> None:
     """Put a message into inboxes, at the sequences that the receipts name, and ring there."""
-    now = transaction.team(team_id).stamp
+    now = transaction.team.stamp
     rows: list[dict[str, object]] = [
         {
-            "team_id": team_id,
+            "team_id": transaction.team_id,
             "agent_id": receipt.recipient_id,
             "sequence": receipt.sequence,
             "message_number": receipt.message_number,
@@ -95,18 +95,18 @@ def add(transaction: Transaction, team_id: str, receipts: Iterable[Receipt]) -> 
     transaction.write_many(_ADD, rows)
     transaction.write_many(_EXTEND, rows)
     for row in rows:
-        transaction.ring(team_id, str(row["agent_id"]))
+        transaction.ring(str(row["agent_id"]))
 
 
 def receipts(
-    snapshot: Snapshot, team_id: str, message_number: int, recipient_ids: Sequence[str]
+    snapshot: Snapshot, message_number: int, recipient_ids: Sequence[str]
 ) -> list[Receipt]:
     """What became of a message at some of its recipients, in their order."""
-    return receipts_of(snapshot, team_id, {message_number: recipient_ids})[message_number]
+    return receipts_of(snapshot, {message_number: recipient_ids})[message_number]
 
 
 def receipts_of(
-    snapshot: Snapshot, team_id: str, recipient_ids: Mapping[int, Sequence[str]]
+    snapshot: Snapshot, recipient_ids: Mapping[int, Sequence[str]]
 ) -> dict[int, list[Receipt]]:
     """What became of several messages, by their numbers, each at some of its recipients."""
     query = DeliveryRow.select(
@@ -115,7 +115,7 @@ def receipts_of(
         DeliveryRow.sequence,
         DeliveryRow.acknowledge_time,
     ).where(
-        DeliveryRow.team_id == team_id,
+        DeliveryRow.team_id == snapshot.team_id,
         DeliveryRow.message_number.in_([*recipient_ids]),
         DeliveryRow.agent_id.in_(list({each for ids in recipient_ids.values() for each in ids})),
     )
@@ -131,30 +131,25 @@ def receipts_of(
     }
 
 
-def acknowledge(
-    transaction: Transaction, team_id: str, agent_id: str, span: tuple[int, int], most: int
-) -> int:
+def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], most: int) -> int:
     """Acknowledge the first `most` deliveries of a span (both ends in it); answers how many."""
     first, last = span
-    inbox = {"team_id": team_id, "agent_id": agent_id}
+    inbox = {"team_id": transaction.team_id, "agent_id": agent_id}
     rows = transaction.rows(_TO_ACKNOWLEDGE, **inbox, first=first, last=last, most=most)
     if not rows:
         return 0
-    now = transaction.team(team_id).stamp
+    now = transaction.team.stamp
     transaction.write(_ACKNOWLEDGE, **inbox, first=first, last=rows[-1][0], now=now)
     micros = sum(now - create_time for _, create_time in rows)
     transaction.write(_COUNT_ACKNOWLEDGED, **inbox, count=len(rows), micros=micros)
-    transaction.ring(team_id, agent_id)
+    transaction.ring(agent_id)
     return len(rows)
 
 
-def acknowledge_each(
-    transaction: Transaction, team_id: str, agent_id: str, sequences: Sequence[int]
-) -> int:
+def acknowledge_each(transaction: Transaction, agent_id: str, sequences: Sequence[int]) -> int:
     """Acknowledge deliveries of one inbox; answers how many were not acknowledged before."""
     return sum(
-        acknowledge(transaction, team_id, agent_id, span, span[1] - span[0] + 1)
-        for span in spans(sequences)
+        acknowledge(transaction, agent_id, span, span[1] - span[0] + 1) for span in spans(sequences)
     )
 
 
@@ -169,12 +164,10 @@ def spans(sequences: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def unacknowledged(
-    snapshot: Snapshot, team_id: str, agent_id: str, sequences: Sequence[int]
-) -> set[int]:
+def unacknowledged(snapshot: Snapshot, agent_id: str, sequences: Sequence[int]) -> set[int]:
     """Which of these deliveries are not acknowledged."""
     query = DeliveryRow.select(DeliveryRow.sequence).where(
-        DeliveryRow.team_id == team_id,
+        DeliveryRow.team_id == snapshot.team_id,
         DeliveryRow.agent_id == agent_id,
         DeliveryRow.sequence.in_(list(sequences)),
         _UNACKNOWLEDGED,

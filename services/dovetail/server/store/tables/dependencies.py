@@ -61,33 +61,33 @@ _READY_DEPENDENTS = Statement(
 )
 
 
-def add(transaction: Transaction, team_id: str, edges: Iterable[tuple[str, str]]) -> None:
+def add(transaction: Transaction, edges: Iterable[tuple[str, str]]) -> None:
     """Write edges: pairs of a task and what it waits for."""
     rows = [
-        {"team_id": team_id, "task_id": task_id, "depends_on_id": depends_on_id}
+        {"team_id": transaction.team_id, "task_id": task_id, "depends_on_id": depends_on_id}
         for task_id, depends_on_id in edges
     ]
     if rows:
         transaction.write_many(_ADD, rows)
 
 
-def replace(transaction: Transaction, team_id: str, task: Task) -> None:
+def replace(transaction: Transaction, task: Task) -> None:
     """Have a task wait for what it now names, and for nothing else."""
-    transaction.write(_REMOVE, team_id=team_id, task_id=task.task_id)
-    add(transaction, team_id, ((task.task_id, each) for each in task.depends_on))
+    transaction.write(_REMOVE, task_id=task.task_id)
+    add(transaction, ((task.task_id, each) for each in task.depends_on))
 
 
-def count_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> int:
+def count_open(snapshot: Snapshot, task_ids: Sequence[str]) -> int:
     """How many of these tasks are not COMPLETED."""
-    return len(still_open(snapshot, team_id, task_ids))
+    return len(still_open(snapshot, task_ids))
 
 
-def still_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[str]:
+def still_open(snapshot: Snapshot, task_ids: Sequence[str]) -> list[str]:
     """Which of these tasks are not COMPLETED."""
     completed: set[str] = set()
     for some in chunks(task_ids):
         query = TaskRow.select(TaskRow.task_id).where(
-            TaskRow.team_id == team_id,
+            TaskRow.team_id == snapshot.team_id,
             TaskRow.task_id.in_(some),
             TaskRow.state == int(TaskState.COMPLETED),
         )
@@ -95,12 +95,12 @@ def still_open(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> lis
     return [task_id for task_id in task_ids if task_id not in completed]
 
 
-def unknown(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[str]:
+def unknown(snapshot: Snapshot, task_ids: Sequence[str]) -> list[str]:
     """Which of these are no tasks, or were deleted."""
     found: set[str] = set()
     for some in chunks(task_ids):
         query = TaskRow.select(TaskRow.task_id).where(
-            TaskRow.team_id == team_id,
+            TaskRow.team_id == snapshot.team_id,
             TaskRow.task_id.in_(some),
             TaskRow.delete_time.is_null(),
         )
@@ -108,9 +108,9 @@ def unknown(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> list[s
     return [task_id for task_id in task_ids if task_id not in found]
 
 
-def any_dependents(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
+def any_dependents(snapshot: Snapshot, task_id: str) -> bool:
     """Whether any task was ever made to wait for this one."""
-    return snapshot.row(_ANY_WAITER, team_id=team_id, task_id=task_id) is not None
+    return snapshot.row(_ANY_WAITER, task_id=task_id) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,24 +121,34 @@ class Window:
     after: int = 0
 
 
-def dependents(snapshot: Snapshot, team_id: str, task_id: str, window: Window) -> list[Task]:
+def dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[Task]:
     """Tasks that wait for this one and have not ended, in order of creation."""
-    values = {"team_id": team_id, "task_id": task_id, "most": window.most, "after": window.after}
+    values = {
+        "team_id": snapshot.team_id,
+        "task_id": task_id,
+        "most": window.most,
+        "after": window.after,
+    }
     return [from_row(row) for row in snapshot.rows(_DEPENDENTS, **values)]
 
 
-def ready_dependents(snapshot: Snapshot, team_id: str, task_id: str, window: Window) -> list[Task]:
+def ready_dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[Task]:
     """Tasks that depend on this one and wait for nothing more, in order of creation."""
-    values = {"team_id": team_id, "task_id": task_id, "most": window.most, "after": window.after}
+    values = {
+        "team_id": snapshot.team_id,
+        "task_id": task_id,
+        "most": window.most,
+        "after": window.after,
+    }
     return [from_row(row) for row in snapshot.rows(_READY_DEPENDENTS, **values)]
 
 
-def adjust_waiting(transaction: Transaction, team_id: str, task_id: str, by: int) -> None:
+def adjust_waiting(transaction: Transaction, task_id: str, by: int) -> None:
     """One more, or one less, is open for all that wait for this task."""
-    transaction.write(_SHIFT, team_id=team_id, task_id=task_id, by=by)
+    transaction.write(_SHIFT, task_id=task_id, by=by)
 
 
-def path(snapshot: Snapshot, team_id: str, begin: Sequence[str], end: str) -> list[str] | None:
+def path(snapshot: Snapshot, begin: Sequence[str], end: str) -> list[str] | None:
     """A chain of dependencies from one of these tasks to another, shortest first; empty: none.
 
     None where more than REACHED_TASKS_MAX tasks would have to be looked at. A chain goes on through
@@ -147,10 +157,10 @@ def path(snapshot: Snapshot, team_id: str, begin: Sequence[str], end: str) -> li
     """
     if end in begin:
         return [end]
-    reached = _reached(snapshot, team_id, begin)
+    reached = _reached(snapshot, begin)
     if len(reached) > REACHED_TASKS_MAX:
         return None
-    edges = _edges_from(snapshot, team_id, reached)
+    edges = _edges_from(snapshot, reached)
     came_from: dict[str, str] = dict.fromkeys(begin, "")
     frontier = list(begin)
     while frontier and end not in came_from:
@@ -163,9 +173,9 @@ def path(snapshot: Snapshot, team_id: str, begin: Sequence[str], end: str) -> li
     return _backwards(came_from, end) if end in came_from else []
 
 
-def _reached(snapshot: Snapshot, team_id: str, begin: Sequence[str]) -> list[str]:
+def _reached(snapshot: Snapshot, begin: Sequence[str]) -> list[str]:
     """These tasks and all that they wait for, as far as that is not COMPLETED: one statement."""
-    is_open = (TaskRow.team_id == team_id) & (TaskRow.state != int(TaskState.COMPLETED))
+    is_open = (TaskRow.team_id == snapshot.team_id) & (TaskRow.state != int(TaskState.COMPLETED))
     first = (
         TaskRow.select(TaskRow.task_id)
         .where(is_open, TaskRow.task_id.in_(list(begin)))
@@ -178,7 +188,7 @@ def _reached(snapshot: Snapshot, team_id: str, begin: Sequence[str]) -> list[str
         .join(TaskDependencyRow, JOIN.CROSS)
         .join(TaskRow, JOIN.CROSS)
         .where(
-            TaskDependencyRow.team_id == team_id,
+            TaskDependencyRow.team_id == snapshot.team_id,
             TaskDependencyRow.task_id == first.c.task_id,
             is_open,
             TaskRow.task_id == TaskDependencyRow.depends_on_id,
@@ -189,11 +199,11 @@ def _reached(snapshot: Snapshot, team_id: str, begin: Sequence[str]) -> list[str
     return [task_id for (task_id,) in snapshot.select(query)]
 
 
-def _edges_from(snapshot: Snapshot, team_id: str, task_ids: Sequence[str]) -> dict[str, list[str]]:
+def _edges_from(snapshot: Snapshot, task_ids: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for some in chunks(task_ids):
         query = TaskDependencyRow.select(*_EDGE[1:]).where(
-            TaskDependencyRow.team_id == team_id,
+            TaskDependencyRow.team_id == snapshot.team_id,
             TaskDependencyRow.task_id.in_(some),
         )
         for task_id, depends_on_id in snapshot.select(query.order_by(SQL("1"), SQL("2"))):

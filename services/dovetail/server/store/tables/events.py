@@ -100,60 +100,57 @@ _EVENTS = Statement(
 )
 
 
-def append(transaction: Transaction, team_id: str, event: TaskEvent) -> None:
+def append(transaction: Transaction, event: TaskEvent) -> None:
     """Write one change of a task."""
     repeat = event.repeat
     values = {name: getattr(event, name) for name in _EVENT_FIELDS} | {"verb": event.verb.name}
     transaction.write(
         _ADD_EVENT,
-        team_id=team_id,
         request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
         **values,
     )
 
 
-def find_repeat(
-    snapshot: Snapshot, team_id: str, actor_id: str, repeat: IdempotencyKey
-) -> TaskEvent | None:
+def find_repeat(snapshot: Snapshot, actor_id: str, repeat: IdempotencyKey) -> TaskEvent | None:
     """The change that an earlier request with this id made, or None."""
-    row = snapshot.row(_FIND_REPEAT, team_id=team_id, actor_id=actor_id, request_id=repeat.key)
+    row = snapshot.row(_FIND_REPEAT, actor_id=actor_id, request_id=repeat.key)
     return _event(row) if row else None
 
 
-def find_repeats(
-    snapshot: Snapshot, team_id: str, actor_id: str, keys: Sequence[str]
-) -> list[TaskEvent]:
+def find_repeats(snapshot: Snapshot, actor_id: str, keys: Sequence[str]) -> list[TaskEvent]:
     """The changes that earlier requests of these keys made, in order."""
     query = TaskEventRow.select(*_EVENT_COLUMNS).where(
-        TaskEventRow.team_id == team_id,
+        TaskEventRow.team_id == snapshot.team_id,
         TaskEventRow.actor_id == actor_id,
         TaskEventRow.request_id.in_(list(keys)),
     )
     return [_event(row) for row in snapshot.select(query.order_by(TaskEventRow.number))]
 
 
-def of_task(snapshot: Snapshot, team_id: str, task_id: str) -> list[TaskEvent]:
+def of_task(snapshot: Snapshot, task_id: str) -> list[TaskEvent]:
     """The history of a task."""
-    return [_event(row) for row in snapshot.rows(_EVENTS, team_id=team_id, task_id=task_id)]
+    return [_event(row) for row in snapshot.rows(_EVENTS, task_id=task_id)]
 
 
-def last(snapshot: Snapshot, team_id: str, task_id: str) -> TaskEvent:
+def last(snapshot: Snapshot, task_id: str) -> TaskEvent:
     """The last change of a task."""
     query = TaskEventRow.select(*_EVENT_COLUMNS).where(
-        TaskEventRow.team_id == team_id, TaskEventRow.task_id == task_id
+        TaskEventRow.team_id == snapshot.team_id, TaskEventRow.task_id == task_id
     )
     return _event(snapshot.select(query.order_by(TaskEventRow.number.desc()).limit(1))[0])
 
 
-def tasks_of(snapshot: Snapshot, team_id: str, first: int, count: int) -> list[Task]:
+def tasks_of(snapshot: Snapshot, first: int, count: int) -> list[Task]:
     """The tasks of so many consecutive events, as they now are, in order."""
     of_task = TaskEventRow.select(TaskEventRow.task_id).where(
-        TaskEventRow.team_id == team_id,
+        TaskEventRow.team_id == snapshot.team_id,
         TaskEventRow.number >= first,
         TaskEventRow.number < first + count,
     )
-    query = TaskRow.select(*COLUMNS).where(TaskRow.team_id == team_id, TaskRow.task_id.in_(of_task))
+    query = TaskRow.select(*COLUMNS).where(
+        TaskRow.team_id == snapshot.team_id, TaskRow.task_id.in_(of_task)
+    )
     return [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
 
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dovetail.server.store.schema import TaskFollowUpRow
-from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.transaction import (
+    GlobalSnapshot,
+    Snapshot,
+    Statement,
+    Transaction,
+    param,
+    params,
+)
 
 _COLUMNS = (
     TaskFollowUpRow.team_id,
@@ -58,14 +65,14 @@ def add(transaction: Transaction, follow_up: FollowUp) -> None:
     transaction.write(_ADD, **values)
 
 
-def first(snapshot: Snapshot, most: int) -> list[FollowUp]:
+def first(snapshot: GlobalSnapshot, most: int) -> list[FollowUp]:
     """Some that are open, of all teams."""
     return [_from_row(row) for row in snapshot.rows(_FIRST, most=most)]
 
 
-def find(snapshot: Snapshot, team_id: str, event_number: int) -> FollowUp | None:
+def find(snapshot: Snapshot, event_number: int) -> FollowUp | None:
     """One that is open, as it stands now."""
-    row = snapshot.row(_FIND, team_id=team_id, event_number=event_number)
+    row = snapshot.row(_FIND, event_number=event_number)
     return _from_row(row) if row else None
 
 

@@ -75,7 +75,7 @@ def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
         return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=False)
     if until is not None:
         return InboxPage(deliveries=deliveries, through_sequence=until, exhausted=False)
-    head = last_sequences(snapshot, request.team_id, [request.agent_id])[request.agent_id]
+    head = last_sequences(snapshot, [request.agent_id])[request.agent_id]
     through = max(head, request.after)
     return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=True)
 

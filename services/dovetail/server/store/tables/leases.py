@@ -8,7 +8,13 @@ from peewee import SQL
 
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.transaction import (
+    GlobalSnapshot,
+    Statement,
+    Transaction,
+    param,
+    params,
+)
 
 _HELD = Statement(
     TaskRow.select(
@@ -56,7 +62,7 @@ class HeldLease:
     duration: int
 
 
-def held(snapshot: Snapshot) -> list[HeldLease]:
+def held(snapshot: GlobalSnapshot) -> list[HeldLease]:
     """All leases whose clock runs."""
     return [
         HeldLease(team_id=team_id, task_id=task_id, token=token, count=count, duration=duration)
@@ -64,12 +70,12 @@ def held(snapshot: Snapshot) -> list[HeldLease]:
     ]
 
 
-def renew(transaction: Transaction, team_id: str, task: Task) -> None:
+def renew(transaction: Transaction, task: Task) -> None:
     """Write that the holder of a task lives, and how far it is: no event, and no other version."""
     values = {column.name: getattr(task, column.name) for column in _BEAT_COLUMNS}
-    transaction.write(_BEAT, team_id=team_id, task_id=task.task_id, **values)
+    transaction.write(_BEAT, task_id=task.task_id, **values)
 
 
-def overdue(snapshot: Snapshot, now: int, most: int) -> list[tuple[str, str]]:
+def overdue(snapshot: GlobalSnapshot, now: int, most: int) -> list[tuple[str, str]]:
     """The team and the id of open tasks whose due time has passed, and nobody was told."""
     return [(team_id, task_id) for team_id, task_id in snapshot.rows(_LATE, now=now, most=most)]

@@ -206,20 +206,17 @@ class ListRequest:
     most_bytes: int
 
 
-def append(
-    transaction: Transaction, team_id: str, new: NewMessage, last_sequences: Mapping[str, int]
-) -> Sent:
+def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[str, int]) -> Sent:
     """Write a message and a delivery for each recipient.
 
     `last_sequences` tells, for each recipient, the last sequence in its inbox.
     """
-    team = transaction.team(team_id)
+    team = transaction.team
     number = team.next_message()
     thread_id = new.thread_id or message_id(number)
     content, repeat = new.content, new.repeat
     transaction.write(
         _ADD,
-        team_id=team_id,
         number=number,
         sender_id=new.sender_id,
         recipients=_encode(list(new.recipient_ids)),
@@ -247,15 +244,15 @@ def append(
         )
         for agent_id in new.recipient_ids
     )
-    deliveries.add(transaction, team_id, receipts)
+    deliveries.add(transaction, receipts)
     return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 
 
 def find_repeat(
-    snapshot: Snapshot, team_id: str, sender_id: str, repeat: IdempotencyKey
+    snapshot: Snapshot, sender_id: str, repeat: IdempotencyKey
 ) -> tuple[Sent, bytes] | None:
     """What an earlier request with this id sent, and that request's hash; or None."""
-    row = snapshot.row(_FIND_REPEAT, team_id=team_id, sender_id=sender_id, request_id=repeat.key)
+    row = snapshot.row(_FIND_REPEAT, sender_id=sender_id, request_id=repeat.key)
     if row is None:
         return None
     message = from_row(row[:-1])
@@ -263,41 +260,39 @@ def find_repeat(
         number=message.number,
         thread_id=message.thread_id,
         create_time=message.create_time,
-        receipts=tuple(
-            deliveries.receipts(snapshot, team_id, message.number, message.recipient_ids)
-        ),
+        receipts=tuple(deliveries.receipts(snapshot, message.number, message.recipient_ids)),
     )
     return sent, bytes(row[-1])
 
 
-def find(snapshot: Snapshot, team_id: str, number: int) -> Message | None:
+def find(snapshot: Snapshot, number: int) -> Message | None:
     """One message, or None."""
-    row = snapshot.row(_FIND, team_id=team_id, number=number)
+    row = snapshot.row(_FIND, number=number)
     return from_row(row) if row else None
 
 
-def thread_of(snapshot: Snapshot, team_id: str, number: int) -> Thread | None:
+def thread_of(snapshot: Snapshot, number: int) -> Thread | None:
     """The thread of a message, or None where there is no such message."""
-    row = snapshot.row(_THREAD, team_id=team_id, number=number)
+    row = snapshot.row(_THREAD, number=number)
     if row is None:
         return None
     thread_id, sender_id, recipients = row
     return Thread(thread_id=thread_id, party_ids=(sender_id, *json.loads(recipients)))
 
 
-def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Message]:
+def page(snapshot: Snapshot, asked: ListRequest) -> Page[Message]:
     """A page of at most `most` messages and `most_bytes`, or one."""
-    mine, number = MessageRow.team_id == team_id, MessageRow.number
+    mine, number = MessageRow.team_id == snapshot.team_id, MessageRow.number
     stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
     wanted = conditions(snapshot, asked.filter)
     if (wanted or asked.states or asked.party_id) and not _has_index(asked):
         stretch = stretch.step(snapshot, number, mine)
     if asked.recipient_id or asked.states:
-        wanted.append(_delivered(team_id, asked.recipient_id, asked.states, stretch))
+        wanted.append(_delivered(snapshot.team_id, asked.recipient_id, asked.states, stretch))
     if asked.party_id:
         # A recipient is told of its own delivery alone, by what the states choose as well.
         sent = MessageRow.sender_id == asked.party_id
-        wanted.append(sent | _delivered(team_id, asked.party_id, asked.states, stretch))
+        wanted.append(sent | _delivered(snapshot.team_id, asked.party_id, asked.states, stretch))
     order = stretch.order(number)
     query = MessageRow.select(number, MessageRow.size).where(mine, *stretch.of(number), *wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))

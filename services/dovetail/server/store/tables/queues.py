@@ -51,7 +51,6 @@ def name(assignee_id: str) -> str:
 
 def ready(
     snapshot: Snapshot,
-    team_id: str,
     assignee_id: str,
     filter: TaskFilter | None,
     limit: tuple[int, int],
@@ -59,38 +58,40 @@ def ready(
     """The first ready tasks of a queue; `limit` is the time now, and how many at most."""
     now, most = limit
     if filter is None:
-        values = {"team_id": team_id, "assignee_id": assignee_id, "now": now, "most": most}
+        values = {"team_id": snapshot.team_id, "assignee_id": assignee_id, "now": now, "most": most}
         return [tasks.from_row(row) for row in snapshot.rows(_FIRST, **values)]
     query = TaskRow.select(*tasks.COLUMNS).where(
         TaskRow.assignee_id == assignee_id,
-        *_waiting(team_id, now),
-        *_chosen(snapshot, team_id, filter),
+        *_waiting(snapshot.team_id, now),
+        *_chosen(snapshot, filter),
     )
     return [tasks.from_row(row) for row in snapshot.select(query.order_by(*_ORDER).limit(most))]
 
 
 def any_ready(
     snapshot: Snapshot,
-    team_id: str,
     assignee_ids: Sequence[str],
     filter: TaskFilter | None,
     now: int,
 ) -> bool:
     """Whether any of these queues has a ready task."""
-    chosen = _chosen(snapshot, team_id, filter)
-    return any(snapshot.select(_first(team_id, some, chosen, now)) for some in chunks(assignee_ids))
+    chosen = _chosen(snapshot, filter)
+    return any(
+        snapshot.select(_first(snapshot.team_id, some, chosen, now))
+        for some in chunks(assignee_ids)
+    )
 
 
-def next_time(snapshot: Snapshot, team_id: str, now: int) -> int | None:
+def next_time(snapshot: Snapshot, now: int) -> int | None:
     """When the next scheduled task of a team becomes ready, or None."""
-    ((found,),) = snapshot.rows(_NEXT_TIME, team_id=team_id, now=now)
+    ((found,),) = snapshot.rows(_NEXT_TIME, now=now)
     return found
 
 
-def due(snapshot: Snapshot, team_id: str, since: int, until: int) -> list[str]:
+def due(snapshot: Snapshot, since: int, until: int) -> list[str]:
     """The queues in which a scheduled task became ready in a span of time."""
     query = TaskRow.select(TaskRow.assignee_id).where(
-        TaskRow.team_id == team_id,
+        TaskRow.team_id == snapshot.team_id,
         _READY,
         TaskRow.schedule_time >= since,
         TaskRow.schedule_time <= until,
@@ -116,5 +117,5 @@ def _first(
     return (query if len(assignee_ids) > 1 else query.order_by(*_ORDER)).limit(1)
 
 
-def _chosen(snapshot: Snapshot, team_id: str, filter: TaskFilter | None) -> list[Expression]:
-    return tasks.conditions(snapshot, team_id, filter) if filter else []
+def _chosen(snapshot: Snapshot, filter: TaskFilter | None) -> list[Expression]:
+    return tasks.conditions(snapshot, filter) if filter else []

@@ -66,16 +66,16 @@ class InboxLoad:
 _NO_INBOX = InboxLoad(unacknowledged_count=0, average_acknowledge_time=None)
 
 
-def as_of(snapshot: Snapshot, team_id: str) -> int:
+def as_of(snapshot: Snapshot) -> int:
     """The time now, not before the last change of the team."""
-    query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == team_id)
+    query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == snapshot.team_id)
     last_time = max((row[0] for row in snapshot.select(query)), default=0)
-    return snapshot.time_of(team_id, last_time)[0]
+    return snapshot.time_of(snapshot.team_id, last_time)[0]
 
 
-def workloads(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Workload]:
+def workloads(snapshot: Snapshot, filter: TaskFilter) -> list[Workload]:
     """The workload of each assignee of these tasks, in order of id."""
-    wanted = tasks.conditions(snapshot, team_id, filter)
+    wanted = tasks.conditions(snapshot, filter)
     columns = (
         TaskRow.assignee_id,
         TaskRow.state,
@@ -96,7 +96,7 @@ def workloads(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Work
             oldest[assignee_id] = min(create_time, oldest.get(assignee_id, create_time))
         elif state is TaskState.COMPLETED:
             averages[assignee_id] = int(total) // count
-    inboxes = _inboxes(snapshot, team_id, list(counts))
+    inboxes = _inboxes(snapshot, list(counts))
     return [
         Workload(
             assignee_id=assignee_id,
@@ -110,44 +110,42 @@ def workloads(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Work
     ]
 
 
-def task_times(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> DurationSummary:
+def task_times(snapshot: Snapshot, filter: TaskFilter) -> DurationSummary:
     """From start to end, of completed tasks."""
     completed = TaskRow.state == int(TaskState.COMPLETED)
-    return _summary(snapshot, _TASK_TIME, [*tasks.conditions(snapshot, team_id, filter), completed])
+    return _summary(snapshot, _TASK_TIME, [*tasks.conditions(snapshot, filter), completed])
 
 
-def queue_times(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> DurationSummary:
+def queue_times(snapshot: Snapshot, filter: TaskFilter) -> DurationSummary:
     """From creation to start, of tasks that were started."""
     started = TaskRow.start_time.is_null(False)
-    return _summary(snapshot, _QUEUE_TIME, [*tasks.conditions(snapshot, team_id, filter), started])
+    return _summary(snapshot, _QUEUE_TIME, [*tasks.conditions(snapshot, filter), started])
 
 
-def input_waits(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> DurationSummary:
+def input_waits(snapshot: Snapshot, filter: TaskFilter) -> DurationSummary:
     """The time waiting for answers, of tasks that got one."""
     waited = TaskRow.input_wait > 0
-    wanted = [*tasks.conditions(snapshot, team_id, filter), waited]
+    wanted = [*tasks.conditions(snapshot, filter), waited]
     return _summary(snapshot, cast(Expression, TaskRow.input_wait), wanted)
 
 
-def completion_span(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> tuple[int, int] | None:
+def completion_span(snapshot: Snapshot, filter: TaskFilter) -> tuple[int, int] | None:
     """When the first and the last of these tasks were completed, or None."""
     query = TaskRow.select(fn.MIN(TaskRow.end_time), fn.MAX(TaskRow.end_time))
-    first, last = snapshot.select(query.where(*_completed(snapshot, team_id, filter)))[0]
+    first, last = snapshot.select(query.where(*_completed(snapshot, filter)))[0]
     return None if first is None else (first, last)
 
 
-def completions(
-    snapshot: Snapshot, team_id: str, filter: TaskFilter, bucket: int
-) -> dict[int, int]:
+def completions(snapshot: Snapshot, filter: TaskFilter, bucket: int) -> dict[int, int]:
     """How many were completed in each bucket of so many microseconds, by the bucket's beginning."""
     # By division, as Peewee writes % as LIKE; by place, as no parameter is known to equal another.
     query = TaskRow.select(TaskRow.end_time / bucket, fn.COUNT(TaskRow.number))
-    rows = query.where(*_completed(snapshot, team_id, filter)).group_by(SQL("1"))
+    rows = query.where(*_completed(snapshot, filter)).group_by(SQL("1"))
     return {number * bucket: count for number, count in snapshot.select(rows)}
 
 
-def _completed(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Expression]:
-    wanted = tasks.conditions(snapshot, team_id, filter)
+def _completed(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
+    wanted = tasks.conditions(snapshot, filter)
     return [*wanted, TaskRow.state == int(TaskState.COMPLETED)]
 
 
@@ -173,7 +171,7 @@ def _summary(
     )
 
 
-def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict[str, InboxLoad]:
+def _inboxes(snapshot: Snapshot, agent_ids: Sequence[str]) -> dict[str, InboxLoad]:
     found: dict[str, InboxLoad] = {}
     for some in chunks(agent_ids):
         query = AgentRow.select(
@@ -182,7 +180,7 @@ def _inboxes(snapshot: Snapshot, team_id: str, agent_ids: Sequence[str]) -> dict
             AgentRow.acknowledged_count,
             AgentRow.acknowledge_micros,
         ).where(
-            AgentRow.team_id == team_id,
+            AgentRow.team_id == snapshot.team_id,
             AgentRow.agent_id.in_(some),
         )
         for agent_id, unacknowledged, acknowledged, micros in snapshot.select(query):

@@ -223,9 +223,9 @@ class ListRequest:
     most_bytes: int
 
 
-def find(snapshot: Snapshot, team_id: str, task_id: str) -> Task | None:
+def find(snapshot: Snapshot, task_id: str) -> Task | None:
     """One task, deleted or not, or None."""
-    row = snapshot.row(_FIND, team_id=team_id, task_id=task_id)
+    row = snapshot.row(_FIND, task_id=task_id)
     return from_row(row) if row else None
 
 
@@ -236,40 +236,38 @@ def size(task: Task) -> int:
     return _ENVELOPE_BYTES + sum(len(text.encode()) for text in texts)
 
 
-def exists(snapshot: Snapshot, team_id: str, task_id: str) -> bool:
+def exists(snapshot: Snapshot, task_id: str) -> bool:
     """Whether there is such a task that was not deleted."""
-    task = find(snapshot, team_id, task_id)
+    task = find(snapshot, task_id)
     return task is not None and task.delete_time is None
 
 
-def new_id(transaction: Transaction, team_id: str, number: int) -> str:
+def new_id(transaction: Transaction, number: int) -> str:
     """An id that no task has: "t<number>", or the next that a caller has not taken."""
     task_id = f"t{number}"
     taken = 0
-    while transaction.row(_FIND, team_id=team_id, task_id=task_id):
+    while transaction.row(_FIND, task_id=task_id):
         taken += 1
         task_id = f"t{number}-{taken}"
     return task_id
 
 
-def insert(transaction: Transaction, team_id: str, task: Task) -> None:
+def insert(transaction: Transaction, task: Task) -> None:
     """Write a new task."""
-    transaction.write(_ADD, team_id=team_id, **_values(task))
+    transaction.write(_ADD, **_values(task))
 
 
-def save(transaction: Transaction, team_id: str, task: Task) -> None:
+def save(transaction: Transaction, task: Task) -> None:
     """Write a task that exists as it now is."""
-    transaction.write(_SAVE, team_id=team_id, **_values(task))
+    transaction.write(_SAVE, **_values(task))
 
 
-def open_subtasks(
-    snapshot: Snapshot, team_id: str, task_ids: Sequence[str], most: int
-) -> list[Task]:
+def open_subtasks(snapshot: Snapshot, task_ids: Sequence[str], most: int) -> list[Task]:
     """The first `most` sub-tasks of these tasks that have not ended."""
     found: list[Task] = []
     for some in chunks(task_ids):
         query = TaskRow.select(*COLUMNS).where(
-            TaskRow.team_id == team_id,
+            TaskRow.team_id == snapshot.team_id,
             TaskRow.parent_task_id.in_(some),
             _A_PART,
             TaskRow.end_time.is_null(),
@@ -280,12 +278,12 @@ def open_subtasks(
     return found
 
 
-def page(snapshot: Snapshot, team_id: str, asked: ListRequest) -> Page[Task]:
+def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
     """A page of at most `most` tasks and about `most_bytes`, or one."""
-    mine, number = TaskRow.team_id == team_id, TaskRow.number
+    mine, number = TaskRow.team_id == snapshot.team_id, TaskRow.number
     stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
-    wanted = conditions(snapshot, team_id, asked.filter)
-    chooses = len(wanted) > len(conditions(snapshot, team_id, TaskFilter()))
+    wanted = conditions(snapshot, asked.filter)
+    chooses = len(wanted) > len(conditions(snapshot, TaskFilter()))
     if chooses and not _has_index(asked.filter):
         stretch = stretch.step(snapshot, number, mine)
     order = stretch.order(number)
@@ -303,7 +301,7 @@ def _has_index(filter: TaskFilter) -> bool:
     return bool(assigned or filter.states or filter.parent_task_id)
 
 
-def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Expression]:
+def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
     """A filter as conditions on tasks; deleted tasks are never chosen."""
     assigned = TaskRow.assignee_id.in_([*filter.assignee_ids, *([""] if filter.unassigned else [])])
     tests = (
@@ -313,7 +311,7 @@ def conditions(snapshot: Snapshot, team_id: str, filter: TaskFilter) -> list[Exp
         (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _A_PART),
     )
     return [
-        TaskRow.team_id == team_id,
+        TaskRow.team_id == snapshot.team_id,
         TaskRow.delete_time.is_null(),
         *(condition for wanted, condition in tests if wanted),
         *within(TaskRow.create_time, filter.create_time),

@@ -25,7 +25,7 @@ from dovetail.server.store.tables import follow_ups, leases, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.leases import HeldLease
 from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.store.transaction import MICROS, Snapshot, Transaction
+from dovetail.server.store.transaction import MICROS, GlobalSnapshot, Transaction
 from dovetail.server.tasks import recording, transitions
 from dovetail.server.tasks.recording import Action
 from dovetail.server.tasks.requests import ChangeOptions, Outcome
@@ -103,7 +103,7 @@ class LeaseMonitor:
     async def _tell_overdue(self) -> None:
         now = clock.now()
         for team_id, task_id in await self._store.read("", partial(_overdue, now=now)):
-            tell = partial(_notify_overdue, team_id=team_id, task_id=task_id)
+            tell = partial(_notify_overdue, task_id=task_id)
             self._write("overdue", (team_id, task_id), tell)
 
     async def _start_follow_ups(self) -> None:
@@ -116,7 +116,7 @@ class LeaseMonitor:
     async def _follow(self, team_id: str, event_number: int) -> None:
         """Step by step to the end. Each step is a commit, and other writers come between."""
         try:
-            step = partial(recording.continue_follow_up, team_id=team_id, event_number=event_number)
+            step = partial(recording.continue_follow_up, event_number=event_number)
             more = True
             while more:
                 more = await self._store.write(team_id, step)
@@ -153,16 +153,16 @@ def _longest_gap(hold: HeldLease) -> float:
     return min(max(PERIOD_SECONDS, third), LONGEST_GAP_SECONDS)
 
 
-def _overdue(snapshot: Snapshot, now: int) -> list[tuple[str, str]]:
+def _overdue(snapshot: GlobalSnapshot, now: int) -> list[tuple[str, str]]:
     return leases.overdue(snapshot, now, MOST_AT_ONCE)
 
 
 def _expire_lease(transaction: Transaction, hold: HeldLease) -> bool:
     """End a lease that is still as it was seen; answers whether it was."""
-    task = tasks.find(transaction, hold.team_id, hold.task_id)
+    task = tasks.find(transaction, hold.task_id)
     if task is None or not _as_seen(task, hold):
         return False
-    now = transaction.team(hold.team_id).stamp
+    now = transaction.team.stamp
     outcome = Outcome(text=transitions.LEASE_LOST, retryable=True)
     after = transitions.fail_attempt(task, TaskVerb.EXPIRE_LEASE, outcome, now)
     recording.record_change(transaction, _act(hold.team_id, TaskVerb.EXPIRE_LEASE), task, after)
@@ -174,15 +174,15 @@ def _as_seen(task: Task, hold: HeldLease) -> bool:
     return same and task.state is TaskState.IN_PROGRESS
 
 
-def _notify_overdue(transaction: Transaction, team_id: str, task_id: str) -> bool:
+def _notify_overdue(transaction: Transaction, task_id: str) -> bool:
     """Tell of a task that is overdue, unless somebody has or it has ended; answers whether."""
-    task = tasks.find(transaction, team_id, task_id)
-    now = transaction.team(team_id).wall_clock
+    task = tasks.find(transaction, task_id)
+    now = transaction.team.wall_clock
     if task is None or task.has_ended or task.overdue_told or task.delete_time is not None:
         return False
     if task.due_time is None or task.due_time > now:
         return False
-    act = _act(team_id, TaskVerb.BECOME_OVERDUE)
+    act = _act(transaction.team_id, TaskVerb.BECOME_OVERDUE)
     recording.record_change(transaction, act, task, transitions.mark_overdue(task))
     return True
 

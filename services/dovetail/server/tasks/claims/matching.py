@@ -107,16 +107,16 @@ class MatchResult:
 
 def find_ready(snapshot: Snapshot, claims: Sequence[WaitingClaim], woken: set[str]) -> MatchResult:
     """Whether there is something for any of these claims."""
-    now, team_id = clock.now(), claims[0].caller.team_id
+    now, _team_id = clock.now(), claims[0].caller.team_id
     kinds = frozenset(
         kind
         for kind, (filter, queue_names) in _queues_by_kind(claims, woken).items()
-        if queues.any_ready(snapshot, team_id, sorted(queue_names), filter, now)
+        if queues.any_ready(snapshot, sorted(queue_names), filter, now)
     )
     return MatchResult(
         look_again=bool(kinds),
         kinds=kinds,
-        next_scheduled=queues.next_time(snapshot, team_id, now),
+        next_scheduled=queues.next_time(snapshot, now),
     )
 
 
@@ -124,8 +124,7 @@ def assign_ready(
     transaction: Transaction, claims: Sequence[WaitingClaim], woken: set[str]
 ) -> MatchResult:
     """Give what is ready, in order of arrival. What one kind of claim leaves empty stays so."""
-    team_id = claims[0].caller.team_id
-    now = transaction.team(team_id).wall_clock
+    now = transaction.team.wall_clock
     granted: list[tuple[WaitingClaim, list[Task]]] = []
     repeated: list[tuple[WaitingClaim, list[Task] | DovetailError]] = []
     empty = _empty(transaction, claims, woken, now)
@@ -141,9 +140,7 @@ def assign_ready(
         for queue_name in _queues(claim, woken):
             wanted = (claim.request.most or 1) - len(found)
             if wanted and (queue_name, claim.kind) not in empty:
-                ready = queues.ready(
-                    transaction, team_id, queue_name, claim.request.filter, (now, wanted)
-                )
+                ready = queues.ready(transaction, queue_name, claim.request.filter, (now, wanted))
                 found += ready
                 if len(ready) < wanted:
                     empty.add((queue_name, claim.kind))
@@ -166,7 +163,7 @@ def assign_ready(
         repeated=repeated,
         deferred=frozenset(deferred),
         look_again=page_full or count >= MOST_GIVEN,
-        next_scheduled=queues.next_time(transaction, team_id, now),
+        next_scheduled=queues.next_time(transaction, now),
     )
 
 
@@ -174,11 +171,10 @@ def _empty(
     snapshot: Snapshot, claims: Sequence[WaitingClaim], woken: set[str], now: int
 ) -> set[tuple[str, str]]:
     """The queues that have nothing for a kind, by name and kind; the pool is left out."""
-    team_id = claims[0].caller.team_id
     return {
         (queue_name, kind)
         for kind, (filter, queue_names) in _queues_by_kind(claims, woken).items()
-        if not queues.any_ready(snapshot, team_id, sorted(queue_names - {POOL}), filter, now)
+        if not queues.any_ready(snapshot, sorted(queue_names - {POOL}), filter, now)
         for queue_name in queue_names - {POOL}
     }
 
@@ -208,13 +204,13 @@ def find_granted(snapshot: Snapshot, caller: Caller, request: ClaimRequest) -> l
     if request.repeat is None:
         return None
     keys = [each.key for each in _repeats(request) if each]
-    earlier = events.find_repeats(snapshot, caller.team_id, caller.agent_id, keys)
+    earlier = events.find_repeats(snapshot, caller.agent_id, keys)
     if not earlier:
         return None
     for event in earlier:
         if event.repeat:
             check_same_request(request.repeat, event.repeat.request_hash)
-    found = [tasks.find(snapshot, caller.team_id, event.task_id) for event in earlier]
+    found = [tasks.find(snapshot, event.task_id) for event in earlier]
     held = zip(found, earlier, strict=True)
     return [task for task, event in held if task and _holds(task, event)]
 
@@ -244,7 +240,7 @@ def _repeats(request: ClaimRequest) -> list[IdempotencyKey | None]:
 
 def _begin(transaction: Transaction, claim: WaitingClaim, found: Sequence[Task]) -> list[Task]:
     caller, request = claim.caller, claim.request
-    now = transaction.team(caller.team_id).stamp
+    now = transaction.team.stamp
     begun: list[Task] = []
     for task, repeat in zip(found, _repeats(request), strict=False):
         act = Action(caller=caller, verb=TaskVerb.CLAIM, options=ChangeOptions(repeat=repeat))

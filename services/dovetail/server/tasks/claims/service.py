@@ -325,8 +325,8 @@ class _Matcher:
 
         def query(snapshot: Snapshot) -> tuple[list[str], int | None]:
             now = clock.now()
-            due = queues.due(snapshot, self._team_id, since, now)
-            return due, queues.next_time(snapshot, self._team_id, now)
+            due = queues.due(snapshot, since, now)
+            return due, queues.next_time(snapshot, now)
 
         try:
             due, self._next_scheduled = await self._store.read(self._team_id, query)
