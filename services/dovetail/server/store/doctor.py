@@ -1,4 +1,4 @@
-"""A look at a store and what it stands on, for people in doubt. What is stored stays as it is."""
+"""Checks of a store and of the disk or database under it. Stored data is never changed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RECOVER = "Stop the servers, copy the file with its -wal and -shm, and restore a
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
@@ -54,7 +54,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What one check found, and what to do about it where something is to be done."""
+    """What one check found, and what to do about it, if anything."""
 
     check: str
     level: Level
@@ -77,7 +77,7 @@ def _sqlite(path: Path) -> Iterator[Finding]:
     if CySqliteDatabase.server_version < OLDEST:
         return
     if has_lost_its_log(path) and is_anyone_listening(path):
-        # A look at the database itself would begin a new log beside that of the servers.
+        # Opening the database itself would begin a new log beside that of the servers.
         text = f"{path}-wal was removed while servers use the store"
         yield _fail("log", text, "Stop all servers of this store, then start them again")
         return
@@ -100,7 +100,7 @@ def _library() -> Finding:
 
 
 def _folder(folder: Path) -> Iterator[Finding]:
-    """The disk: may we write, is there room, how long does it take."""
+    """Check the disk: permissions, free space, speed."""
     place = next(path for path in (folder, *folder.parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         yield _fail("folder", f"{place} cannot be written", "Name another: --data-dir DIR")
@@ -118,7 +118,7 @@ def _folder(folder: Path) -> Iterator[Finding]:
 
 
 def _fsync(folder: Path) -> Finding:
-    """How long a commit waits for the disk, at the least."""
+    """Measure how long a commit waits for the disk, at the least."""
     try:
         seconds = _fsync_seconds(folder)
     except OSError as error:
@@ -142,7 +142,7 @@ def _fsync_seconds(folder: Path) -> float:
 
 
 def _writer(path: Path) -> Iterator[Finding]:
-    """Whether the processes that write there let each other pass."""
+    """Check that no process keeps the others from writing."""
     if not path.with_name(path.name + "-writer").exists():
         return
     try:
@@ -165,7 +165,7 @@ def _writer(path: Path) -> Iterator[Finding]:
 
 
 def _file(database: Database) -> Iterator[Finding]:
-    """What SQLite itself can tell of its file, then what we can."""
+    """Check the file by SQLite's own means, then by ours."""
     faults = [str(row[0]) for row in _rows(database, "PRAGMA quick_check") if row[0] != "ok"]
     if faults:
         yield _fail("integrity", "; ".join(faults[:NAMED_MAX]), RECOVER)
@@ -186,7 +186,7 @@ def _file(database: Database) -> Iterator[Finding]:
 
 
 def _engine(url: str) -> Iterator[Finding]:
-    """A store behind a server: PostgreSQL."""
+    """Check a store in a PostgreSQL database."""
     try:
         engine = open_engine(url)
     except StoreOpenError as error:
@@ -204,7 +204,7 @@ def _engine(url: str) -> Iterator[Finding]:
 
 
 def _settings(database: Database) -> Iterator[Finding]:
-    """Whether an answered write survives a loss of power."""
+    """Check that a write which has returned survives a loss of power."""
     version, number, fsync, commit = (
         str(_rows(database, f"SHOW {name}")[0][0])
         for name in ("server_version", "server_version_num", "fsync", "synchronous_commit")
@@ -221,7 +221,7 @@ def _settings(database: Database) -> Iterator[Finding]:
 
 
 def _content(database: Database, begin: str) -> Iterator[Finding]:
-    """The schema and, where it is ours, whether the counters agree with the rows."""
+    """Check the schema and, if it is ours, whether the counters agree with the rows."""
     schema = _schema(database)
     yield schema
     if schema.level is not Level.OK:
@@ -237,7 +237,7 @@ def _content(database: Database, begin: str) -> Iterator[Finding]:
 
 def _schema(database: Database) -> Finding:
     tables = set(database.get_tables())
-    if MIGRATIONS_TABLE not in tables:  # Which the runner of migrations would make now.
+    if MIGRATIONS_TABLE not in tables:  # The runner of migrations would create it now.
         return _no_schema(sorted(tables), isinstance(database, CySqliteDatabase))
     migrations = cast(Any, Runner(database, str(MIGRATIONS))).status()
     unknown = [migration.name for migration in migrations if migration.path is None]
@@ -250,7 +250,7 @@ def _schema(database: Database) -> Finding:
 
 
 def _no_schema(tables: list[str], alone: bool) -> Finding:
-    """A database in which no server has been; a file is a store's alone."""
+    """A database that no server has used; a file with other tables belongs to another program."""
     if tables and alone:
         named = ", ".join(tables[:NAMED_MAX])
         text = f"this is a database of another program (it has the tables {named})"
@@ -259,7 +259,7 @@ def _no_schema(tables: list[str], alone: bool) -> Finding:
 
 
 def _stamps(database: Database) -> Finding:
-    """Whether a team's time is ahead: a server was there whose clock was wrong."""
+    """Check whether a team's time is ahead, because a server's clock was wrong."""
     latest = clock.now() + WARN_SECONDS * clock.MICROS
     query = f"SELECT team_id, last_time FROM teams WHERE last_time > {latest} ORDER BY 2 DESC"
     ahead = _rows(database, f"{query} LIMIT {NAMED_MAX}")

@@ -1,8 +1,7 @@
-"""Filters as conditions on columns: spans of time, and labels.
+"""Filters as conditions on columns: ranges of time, and labels.
 
-Labels are text in which a pair can be found exactly, on either engine.
-
-Keys and values are printable, so the two separators, which are not, can stand in neither.
+Labels are stored as text in which a pair can be found exactly, on either engine. Keys and values
+are printable, so neither can contain the two separators, which are not.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dovetail.server.store.transaction import Snapshot
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeRange:
-    """A span of time with its start and without its end; None: without a bound."""
+    """A range of time that includes its start and not its end; None: no bound."""
 
     start: int | None = None
     end: int | None = None
@@ -32,7 +31,7 @@ _VALUE = "\x1f"
 
 
 def encode_labels(labels: Mapping[str, str]) -> str:
-    """The text of a column: every pair between pair separators, in order of key."""
+    """The text of a column: each pair between pair separators, in order of key."""
     if not labels:
         return ""
     pairs = (f"{key}{_VALUE}{value}" for key, value in sorted(labels.items()))
@@ -48,7 +47,7 @@ def decode_labels(text: str) -> dict[str, str]:
 def having_labels(
     snapshot: Snapshot, column: TextField, labels: Mapping[str, str]
 ) -> list[Expression]:
-    """One condition for each pair that the column must have."""
+    """One condition for each pair that the column must contain."""
     return [
         snapshot.contains(column, f"{_PAIR}{key}{_VALUE}{value}{_PAIR}")
         for key, value in labels.items()
@@ -56,7 +55,7 @@ def having_labels(
 
 
 def within(column: Any, times: TimeRange) -> list[Expression]:
-    """A span of time as conditions on a column."""
+    """A range of time as conditions on a column."""
     found: list[Expression] = []
     if times.start is not None:
         found.append(column >= times.start)

@@ -13,13 +13,13 @@ from dovetail.server.store.transaction import Snapshot
 T = TypeVar("T")
 
 STEP_ROWS = 20_000
-"""Rows that one page looks at, where no index leads to what its filter chooses: 50 to 100 ms."""
+"""Rows that are read for one page if no index fits its filter: 50 to 100 ms."""
 
 
 class Page(NamedTuple, Generic[T]):
-    """Items in order, and after which key the next page begins; None: there is none.
+    """Items in order, and the key after which the next page begins; None: there is none.
 
-    A page that looked at STEP_ROWS rows may have few items, or none, and another after it.
+    A page for which STEP_ROWS rows were read may have few items, or none, and still a next page.
     """
 
     items: list[T]
@@ -27,7 +27,7 @@ class Page(NamedTuple, Generic[T]):
 
 
 def take_bytes(sized: Iterable[tuple[T, int]], most_bytes: int) -> list[T]:
-    """Of pairs of an item and its size, the first items that together fit; at least one."""
+    """The first items, of pairs with their sizes, that fit together; at least one."""
     items: list[T] = []
     total = 0
     for item, size in sized:
@@ -40,14 +40,14 @@ def take_bytes(sized: Iterable[tuple[T, int]], most_bytes: int) -> list[T]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
-    """Where a page is looked for: after a key, and up to another where that is set."""
+    """The range in which a page is searched: after a key, and up to another if that is set."""
 
     newest_first: bool
     after: Any
     until: Any = None
 
     def of(self, key: Any) -> list[Expression]:
-        """The stretch as conditions on a key."""
+        """The range as conditions on a key."""
         found: list[Expression] = []
         if self.after is not None:
             found.append(key < self.after if self.newest_first else key > self.after)
@@ -56,11 +56,11 @@ class Stretch:
         return found
 
     def order(self, key: Any) -> Any:
-        """The order in which it is looked through."""
+        """The order in which it is read."""
         return key.desc() if self.newest_first else key
 
     def step(self, snapshot: Snapshot, key: Any, scope: Expression) -> Stretch:
-        """Its first STEP_ROWS rows, or the whole where it has fewer."""
+        """Its first STEP_ROWS rows, or all of it if there are fewer."""
         keys = key.model.select(key).where(scope, *self.of(key)).order_by(self.order(key))
         rows = snapshot.select(keys.limit(1).offset(STEP_ROWS - 1))
         return replace(self, until=rows[0][0]) if rows else self

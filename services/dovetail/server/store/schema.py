@@ -1,8 +1,8 @@
-"""The tables, as Peewee models. `migrations/` makes them; a test proves that both agree.
+"""The tables, as Peewee models. `migrations/` creates them; a test proves that both agree.
 
-`team_id` leads every primary key and index, so that teams can be spread over machines. The
-exceptions are credentials, by which a caller's team is found, the index on due tasks, which a
-server looks through for all teams at once, and the table of applied migrations.
+`team_id` comes first in every primary key and index, so that teams can be spread over machines. The
+exceptions are credentials, which lead to a caller's team, the index on due tasks, which a server
+reads for all teams at once, and the table of applied migrations.
 Times are integer microseconds since 1970 UTC, absent ids are empty strings, enums are the numbers
 of the contract, labels and data are JSON text.
 """
@@ -15,7 +15,7 @@ from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, Model
 class TeamRow(Model):
     """A team's counters. On PostgreSQL this row is the lock that makes a team's writes serial.
 
-    The row of the empty id is no team's: it counts the changes of teams and credentials.
+    The row of the empty id belongs to no team: it counts the changes of teams and credentials.
     """
 
     team_id = TextField(primary_key=True)
@@ -30,7 +30,7 @@ class TeamRow(Model):
 
 
 class CredentialRow(Model):
-    """Who a token proves to be. `change_number` grows with each change, visible in order."""
+    """What a token stands for. `change_number` grows with each change, and is visible in order."""
 
     credential_id = TextField(primary_key=True)
     number = BigIntegerField(unique=True)
@@ -72,7 +72,7 @@ class AgentRow(Model):
 
 
 class MessageRow(Model):
-    """A message, as sent. `number` makes the id "m<number>" and the order of all listings.
+    """A message, as sent. `number` is in its id "m<number>", and the order of all listings.
 
     `request_id` is the key of the request (`idempotency.IdempotencyKey`), here and in events.
     """
@@ -117,12 +117,12 @@ class DeliveryRow(Model):
 
 
 class TaskRow(Model):
-    """A task as it now is. The outcome is a result, a failure or a reason, as the state says.
+    """A task as it is now. The state tells whether the outcome is a result, failure or reason.
 
-    The last failure is that of the last attempt after which another one came.
+    The last failure is that of the last attempt that was followed by another.
 
     `waiting_for_count` counts the dependencies that are not COMPLETED. `lease_count` grows with
-    every heartbeat: by it the servers see that a holder lives.
+    each heartbeat, which is how the servers see that the holder is alive.
     """
 
     team_id = TextField()
@@ -182,7 +182,7 @@ class TaskRow(Model):
 
 
 class TaskDependencyRow(Model):
-    """One task waits for another. `tasks.depends_on` has the same, to be read with the task."""
+    """One task waits for another. `tasks.depends_on` repeats it, to be read with the task."""
 
     team_id = TextField()
     task_id = TextField()
@@ -194,7 +194,7 @@ class TaskDependencyRow(Model):
 
 
 class TaskEventRow(Model):
-    """One numbered change of a task, with the request that made it and the notice it wrote."""
+    """One numbered change of a task, with its request, and the message of its notice."""
 
     team_id = TextField()
     number = BigIntegerField()
@@ -217,7 +217,7 @@ class TaskEventRow(Model):
 
 
 class TaskFollowUpRow(Model):
-    """What is still to be told of a change to the tasks that wait for its task."""
+    """A change whose effect on the tasks that wait for its task is not yet complete."""
 
     team_id = TextField()
     event_number = BigIntegerField()

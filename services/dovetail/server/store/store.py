@@ -244,7 +244,7 @@ class Store:
             self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
         except Exception as error:  # whatever it is, callers must get an error
             if self._engine.is_blocked(error):
-                raise PartitionBlockedError(self._engine.answer(error)) from error
+                raise PartitionBlockedError(self._engine.error_for(error)) from error
             self._after_failure(jobs, error, self._write_group)
         else:
             # After the commit, never before: a watcher that is rung and reads the old state would
@@ -286,7 +286,7 @@ class Store:
 
     def _after_failure(self, jobs: list[Job], error: Exception, run: _Run) -> None:
         """Fail the jobs of a group that was rolled back, or find the one at fault by itself."""
-        answer = self._engine.answer(error)
+        answer = self._engine.error_for(error)
         # Only where the database is not to blame is anything run twice. A connection that is lost
         # during COMMIT leaves open whether the group was committed: that is an outage
         # (UnavailableError), all callers are told, and each may repeat with its request_id.
@@ -321,10 +321,10 @@ class Store:
         own statement timeout.
         """
         end = time.monotonic() + QUERY_SECONDS_MAX
-        bounded = alone or self._engine.goes_on_after_breaking_off
+        bounded = alone or self._engine.survives_cancelled_query
         try:
             with (
-                self._engine.breaking_off(lambda: job.abandoned or time.monotonic() > end)
+                self._engine.cancelling(lambda: job.abandoned or time.monotonic() > end)
                 if bounded
                 else contextlib.nullcontext()
             ):
@@ -332,7 +332,7 @@ class Store:
         except DovetailError as error:
             job.error = error
         except Exception as error:
-            if not self._engine.was_broken_off(error):
+            if not self._engine.was_cancelled(error):
                 raise
             job.error = ResourceExhaustedError(
                 Reason.QUERY_TOO_LONG,

@@ -1,10 +1,10 @@
-"""What each team is stamped with: a time that neither runs backwards nor stands still.
+"""The stamps of each team: a time that neither runs backwards nor stands still.
 
-The store may hold stamps of a time to come: a server was started with a clock that was ahead, or
-the servers' clocks differ. The team's time then goes on from its last stamp, as fast as time
-passes; by a thousandth less, so that it meets the clock again if that was ahead by little. How far
-a team is ahead is known to each process for itself: kept in the store, two servers whose clocks
-differ would drive each other on without end.
+The store may hold stamps from the future: a server was started with a clock that was ahead, or the
+servers' clocks differ. The team's time then continues from its last stamp, a thousandth slower than
+real time, so that the clock catches up if it was ahead by little. Each process knows for itself how
+far a team is ahead: if that were kept in the store, two servers whose clocks differ would push each
+other forward without end.
 """
 
 from __future__ import annotations
@@ -25,35 +25,38 @@ class Times:
     """The time of each team of a store, as one process knows it."""
 
     def __init__(self) -> None:
-        """Know of no team that is ahead."""
+        """Begin without a team that is ahead."""
+        # Shared by the threads of an engine, without a lock: each entry is replaced as a whole, and
+        # `pop` accepts a missing one. A lost entry is computed again from the last stamp. The one
+        # gap: with more than TEAMS_MAX teams ahead, two threads may drop the same entry.
         self._ahead: dict[str, tuple[int, int]] = {}
 
     def now(self, team_id: str, last_time: int) -> tuple[int, int]:
-        """The team's time, not before its last stamp, and the time itself."""
+        """The team's time, which is not before its last stamp, and the time itself."""
         now = clock.now()
-        stamp = max(now, self._gone_on(team_id, now))
+        stamp = max(now, self._advanced(team_id, now))
         if stamp >= last_time:
             return stamp, now
-        self._go_on(team_id, last_time, now)
+        self._advance_from(team_id, last_time, now)
         return last_time, now
 
-    def _gone_on(self, team_id: str, now: int) -> int:
+    def _advanced(self, team_id: str, now: int) -> int:
         """The time of a team that is ahead; 0 for the others.
 
-        It follows what passes, not the clock: one that is set to and fro drives it no further.
+        It follows the time that passes, not the clock: setting the clock does not move it.
         """
         known = self._ahead.get(team_id)
         if known is None:
             return 0
         stamp, since = known
         passed = clock.steady() - since
-        gone_on = stamp + passed - passed // _SLOWER
-        if gone_on <= now:
+        advanced = stamp + passed - passed // _SLOWER
+        if advanced <= now:
             self._ahead.pop(team_id, None)
-        return gone_on
+        return advanced
 
-    def _go_on(self, team_id: str, stamp: int, now: int) -> None:
-        """From this stamp the team's time goes on."""
+    def _advance_from(self, team_id: str, stamp: int, now: int) -> None:
+        """Let the team's time continue from this stamp."""
         known = self._ahead.pop(team_id, None)
         if known is None and stamp - now > WARN_SECONDS * MICROS:
             log.warning(

@@ -41,22 +41,22 @@ class Engine(ABC):
     writers: int
     """How many threads may commit at the same time."""
 
-    goes_on_after_breaking_off = False
-    """Whether a transaction can be used further when a query in it was broken off."""
+    survives_cancelled_query = False
+    """Whether a transaction can be used further after a query in it was cancelled."""
 
     def __init__(self, database: Database, address: str) -> None:
-        """Use `database`; `address` is what people call it, without a password."""
+        """Use `database`; `address` is its name for people, without a password."""
         self.database = database
         self.address = address
         self.times = Times()
 
     @abstractmethod
     def partition(self, team_id: str) -> str:
-        """The name of the queue in which a team's units wait; a group is made of one queue."""
+        """Name the queue in which a team's units wait; a group is taken from one queue."""
 
     @abstractmethod
     def write(self) -> AbstractContextManager[WriteGroup]:
-        """A write transaction: committed, on disk, when the block ends well; else rolled back."""
+        """A write transaction: committed to disk if the block returns, rolled back if it raises."""
 
     @abstractmethod
     def read(self) -> AbstractContextManager[GlobalSnapshot]:
@@ -64,23 +64,23 @@ class Engine(ABC):
 
     @abstractmethod
     def probe(self) -> AbstractContextManager[None]:
-        """Go the way of a write as far as it goes without writing anything."""
+        """Do what a write does, up to the point where something would be written."""
 
     def prepare(self) -> None:
-        """Open what this thread will need, while there are descriptors for it; it may fail."""
+        """Open what this thread will need, while there are descriptors for it; may fail."""
         return
 
     def obstacle(self) -> str:
-        """What keeps writers waiting, as far as that is known without waiting; else empty."""
+        """What blocks writers, as far as that is known without waiting; else empty."""
         return ""
 
     def is_blocked(self, error: BaseException) -> bool:
-        """Whether nothing was done, since another session holds what is needed: try again."""
+        """Whether nothing was done because another session holds a lock: try again."""
         del error
         return False
 
     def abort(self) -> None:
-        """Have threads that wait for the database fail soon, where that can be brought about."""
+        """Let threads that wait for the database fail soon, if the engine can do that."""
         return
 
     @abstractmethod
@@ -91,15 +91,15 @@ class Engine(ABC):
     def listen(
         self, stop: threading.Event, ring: Callable[[Iterable[WakeKey] | None], None]
     ) -> None:
-        """Until `stop`, call `ring` with inboxes that changed elsewhere, or None for any inbox."""
+        """Until `stop`, call `ring` with inboxes that changed elsewhere, or None for "any"."""
 
     def interrupt(self) -> None:
-        """Have `listen` look at `stop` now; without it, it looks soon."""
+        """Let `listen` look at `stop` now; without this call, it looks soon."""
         return
 
     @abstractmethod
     def classify(self, error: BaseException) -> DovetailError | None:
-        """What a caller is told about an error of the database; None for a fault of ours."""
+        """The error for callers, for one of the database; None for a fault of ours."""
 
     @abstractmethod
     def migration_lock(self) -> AbstractContextManager[None]:
@@ -111,14 +111,14 @@ class Engine(ABC):
             with self.migration_lock():
                 self._migrate()
         except PeeweeException as error:
-            full = self.answer(error)
+            full = self.error_for(error)
             if isinstance(full, ResourceExhaustedError):
                 raise StoreOpenError(f"{full.message}. Make room, or use another store") from error
             raise StoreOpenError(f"{self.address} cannot be migrated: {plain(error)}") from error
 
     @abstractmethod
     def foreign_tables(self, tables: set[str]) -> set[str]:
-        """The tables, of a database without our schema, that keep us from making it there."""
+        """The tables in a database without our schema that forbid its use for a store."""
 
     def refuse_foreign_tables(self, tables: set[str]) -> None:
         """Refuse a database that another program has filled."""
@@ -141,18 +141,18 @@ class Engine(ABC):
         runner.up()
 
     @contextmanager
-    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
-        """Break off a query of this thread as soon as `when` returns True, where that can be."""
+    def cancelling(self, when: Callable[[], bool]) -> Generator[None]:
+        """Cancel a query of this thread as soon as `when` returns True, if the engine can."""
         del when
         yield
 
-    def was_broken_off(self, error: BaseException) -> bool:
-        """Whether an error is the end of a query that was broken off; others may go on."""
+    def was_cancelled(self, error: BaseException) -> bool:
+        """Whether an error is the end of a query that was cancelled, not a failure."""
         del error
         return False
 
     def is_log_large(self) -> bool:
-        """Whether long queries should make way, so that a log of changes can be folded in."""
+        """Whether long queries should wait, so that a log of changes can be folded in."""
         return False
 
     def close_connection(self) -> None:
@@ -161,10 +161,10 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Give back what the engine holds beside connections, waiting at most so long."""
+        """Release what the engine holds beside connections, waiting at most so long."""
 
-    def answer(self, error: BaseException) -> DovetailError:
-        """The error that a caller gets."""
+    def error_for(self, error: BaseException) -> DovetailError:
+        """The error that a caller receives for this one."""
         if isinstance(error, DovetailError):
             return error
         for link in chain(error):
@@ -189,7 +189,7 @@ class Engine(ABC):
 
     @contextmanager
     def span(self, begin: str, commit: str) -> Generator[None]:
-        """Run a block between two statements; roll back, or at worst hang up, when it fails."""
+        """Run a block between two statements. If it fails, roll back, or else hang up."""
         database = cast(Any, self.database)
         database.connect(reuse_if_open=True)
         try:
@@ -209,24 +209,24 @@ _DRIVER_NOISE = re.compile(r"error (compiling|executing) \w+: \[.*?\] | \(code=.
 
 
 def plain(error: BaseException) -> str:
-    """What a database says, on one line, without the statement that it says it of."""
+    """The text of a database's error, on one line, without the statement."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     return " ".join(_DRIVER_NOISE.sub("", str(error)).split()).rstrip(".")
 
 
-def _first_line(said: object) -> object:
-    """What an error says, fit for a log: below its first line a database may tell a whole row."""
-    return said.partition("\n")[0] if isinstance(said, str) else said
+def _first_line(text: object) -> object:
+    """The part of an error that may go into a log: below it a database may quote a whole row."""
+    return text.partition("\n")[0] if isinstance(text, str) else text
 
 
 def unavailable(message: str) -> UnavailableError:
-    """The store cannot be reached now."""
+    """The error for a store that cannot be reached now."""
     return UnavailableError(Reason.STORE_UNAVAILABLE, message, retry_after=1.0)
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it came from."""
+    """An error, and those that caused it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

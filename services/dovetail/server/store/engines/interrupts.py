@@ -1,7 +1,7 @@
-"""Breaking off queries of PostgreSQL, which looks at nothing of ours while it runs one.
+"""Cancelling queries of PostgreSQL, which checks nothing of ours while it runs one.
 
-A thread asks every few milliseconds whether a query that is under way shall end, and has the
-database cancel it then. psycopg does that over a connection of its own.
+A thread tests ten times a second whether a running query shall end, and then lets the database
+cancel it. psycopg does that over a connection of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ CANCEL_SECONDS = 2.0
 
 
 class Breaker:
-    """Watches the queries of an engine's threads."""
+    """Watches the queries of an engine's threads.
+
+    `_lock` guards `_watched`, and is held while a query is cancelled: that is what keeps a late
+    cancellation from hitting the next query of its connection. So a thread that ends its query then
+    waits, at most CANCEL_SECONDS.
+    """
 
     def __init__(self) -> None:
         """Watch nothing yet."""
@@ -41,7 +46,7 @@ class Breaker:
         try:
             yield
         finally:
-            # Waits for a cancellation that is under way: it must not meet the next query.
+            # Waits for a cancellation that is under way: it must not hit the next query.
             with self._lock:
                 self._watched.pop(connection, None)
 

@@ -1,4 +1,4 @@
-"""Where a SQLite store lies: from what people name to what SQLite can open."""
+"""The location of a SQLite store: from what people name to what SQLite can open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dovetail.server.store.engines.base import StoreOpenError
 
 SQLITE = "sqlite:///"
 PATH_BYTES_MAX = 504
-"""As many as SQLite takes, with the suffixes of the files beside the store."""
+"""The limit of SQLite, less the suffixes of the files beside the store."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -23,7 +23,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def shown(path: Path) -> str:
-    """A path as text that can be printed: what is not, stands there as an escape."""
+    """A path as text that can be printed: what cannot be is escaped."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
@@ -31,7 +31,7 @@ def shown(path: Path) -> str:
 
 
 def check_place(path: Path) -> None:
-    """Refuse a path at which there cannot be a store, whatever the rights and the room there."""
+    """Raise StoreOpenError for a path at which there cannot be a store."""
     if path.name == ":memory:":
         raise StoreOpenError("a store in memory would lose everything: use sqlite:///PATH")
     size = len(os.fsencode(path))
@@ -49,11 +49,10 @@ def check_place(path: Path) -> None:
 
 
 class Folder:
-    """The folder of a store, which stays open for as long as a name in it may be needed.
+    """The folder of a store, which stays open while names in it may be needed.
 
-    By its descriptor a name in it is short, where the system has /proc, and so fits where few bytes
-    do (a socket's), and where only text does (the driver's): of such a folder's own name they see
-    nothing.
+    If the system has /proc, a path through the folder's descriptor is short and plain text,
+    whatever the folder's own name: so it fits in a socket's address, and the driver takes it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +63,7 @@ class Folder:
         self.has_short_names = self._short.exists()
 
     def short_name(self, name: str) -> str:
-        """A short path of a name in it; its full path where there is none."""
+        """A short path of a name in it, or its full path if there is no /proc."""
         return str((self._short if self.has_short_names else self._path) / name)
 
     def close(self) -> None:

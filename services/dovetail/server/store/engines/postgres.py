@@ -161,12 +161,12 @@ class PostgresEngine(Engine):
             yield GlobalSnapshot(self.database, POSITION, self.times)
 
     @contextmanager
-    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
+    def cancelling(self, when: Callable[[], bool]) -> Generator[None]:
         """Let the database cancel the queries of this thread as soon as `when` returns True."""
         with self._breaker.watching(cast(Any, self.database).connection(), when):
             yield
 
-    def was_broken_off(self, error: BaseException) -> bool:
+    def was_cancelled(self, error: BaseException) -> bool:
         """Whether it was cancelled; nothing more can be asked in the same transaction."""
         return any(isinstance(link, psycopg.errors.QueryCanceled) for link in chain(error))
 

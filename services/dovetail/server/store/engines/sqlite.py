@@ -36,7 +36,7 @@ from dovetail.server.store.transaction import LOCK_TEAM, GlobalSnapshot, WriteGr
 OLDEST = (3, 51, 3)
 BUSY_SECONDS = 5
 OPEN_SECONDS = 10
-MIGRATE_SECONDS = 60  # Another's migration may take long.
+MIGRATE_SECONDS = 60  # The migration of another process may take long.
 LONG_SECONDS = 2.0
 ADVICE = "Is its folder writable, its disk not full, and no other program holding it?"
 POLL_SECONDS = 0.25
@@ -54,10 +54,10 @@ class SqliteEngine(Engine):
     """All writers of all processes take turns at a turnstile."""
 
     writers = 1
-    goes_on_after_breaking_off = True
+    survives_cancelled_query = True
 
     def __init__(self, path: Path) -> None:
-        """Open the file at `path`, making it and its folder when they are absent."""
+        """Open the file at `path`; it and its folder are created if they do not exist."""
         path = path.resolve()
         check_place(path)
         if CySqliteDatabase.server_version < OLDEST:
@@ -79,13 +79,14 @@ class SqliteEngine(Engine):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = undo.enter_context(closing(Folder(path.parent)))
         name = self._name_for_driver()
-        self._refuse_torn()
+        self._refuse_lost_log()
         self._refuse_foreign_tables(name)
         self._turnstile = undo.enter_context(closing(Turnstile(path)))
         cast(Any, self.database).init(name, pragmas=PRAGMAS, timeout=BUSY_SECONDS)
         undo.callback(self.close_connection)
         with self._turnstile.open_within(OPEN_SECONDS):
-            if not path.exists():  # Closing another descriptor of it would free SQLite's locks.
+            # Only if it is new: closing another descriptor of the file would free SQLite's locks.
+            if not path.exists():
                 path.touch(mode=0o600)
             with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
                 pass
@@ -94,7 +95,7 @@ class SqliteEngine(Engine):
         self._doorbell = undo.enter_context(closing(Doorbell(path)))
 
     def _name_for_driver(self) -> str:
-        """The path as the driver takes it, which must be text."""
+        """The path in the form that the driver takes, which must be text."""
         if is_text(str(self._path)):
             return str(self._path)
         if not is_text(self._path.name) or not self._folder.has_short_names:
@@ -103,10 +104,10 @@ class SqliteEngine(Engine):
             )
         return self._folder.short_name(self._path.name)
 
-    def _refuse_torn(self) -> None:
-        """Refuse a store whose log was removed under other servers: their state is not the file's.
+    def _refuse_lost_log(self) -> None:
+        """Refuse a store whose log was removed while servers use it: their state is not the file's.
 
-        Where no server lives there is no such state, and SQLite begins a new log.
+        If no server uses it there is no such state, and SQLite begins a new log.
         """
         if has_lost_its_log(self._path) and is_anyone_listening(self._path):
             raise StoreOpenError(
@@ -115,7 +116,7 @@ class SqliteEngine(Engine):
             )
 
     def _refuse_foreign_tables(self, name: str) -> None:
-        """Refuse what is no store of ours, before anything is made beside it or changed in it."""
+        """Refuse a database that is no store, before anything is created beside it or changed."""
         if not self._path.exists():
             return
         # Without our settings: they would make its journal a WAL.
@@ -133,7 +134,7 @@ class SqliteEngine(Engine):
         return f"{self.address} cannot be opened: {plain(error)}. {ADVICE}"
 
     def foreign_tables(self, tables: set[str]) -> set[str]:
-        """A file is a store's alone."""
+        """All of them: a file belongs to the store alone."""
         return tables
 
     def partition(self, team_id: str) -> str:  # noqa: ARG002
@@ -147,7 +148,7 @@ class SqliteEngine(Engine):
             self._check_files(self._rescue)
             with self.span("BEGIN IMMEDIATE", "COMMIT"):
                 yield WriteGroup(self.database, POSITION, self.times, LOCK_TEAM)
-            self._check_files(self._rescue)  # Before anyone is answered.
+            self._check_files(self._rescue)  # Before any caller gets its result.
             if self.is_log_large():
                 self._fold_log()
 
@@ -165,7 +166,7 @@ class SqliteEngine(Engine):
             cast(Any, self.database).execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()
 
     def obstacle(self) -> str:
-        """Who stands at the turnstile, where this process's writer has been waiting for long."""
+        """The holder of the turnstile, if this process's writer has been waiting for long."""
         if self._turnstile.waiting_seconds() < LONG_SECONDS:
             return ""
         taken = self._turnstile.taken()
@@ -174,13 +175,13 @@ class SqliteEngine(Engine):
     @contextmanager
     def read(self) -> Generator[GlobalSnapshot]:
         """Read; writers do not wait for it, nor it for them."""
-        self._check_files(_nothing)
+        self._check_files(_no_rescue)
         with self.span("BEGIN", "COMMIT"):
             yield GlobalSnapshot(self.database, POSITION, self.times)
 
     @contextmanager
-    def breaking_off(self, when: Callable[[], bool]) -> Generator[None]:
-        """Have SQLite ask `when` every few milliseconds of a query."""
+    def cancelling(self, when: Callable[[], bool]) -> Generator[None]:
+        """Let SQLite call `when` every few milliseconds of a query."""
         connection = cast(Any, self.database).connection()
         connection.progress(when, PROGRESS_STEPS)
         try:
@@ -188,8 +189,8 @@ class SqliteEngine(Engine):
         finally:
             connection.progress(None, 0)
 
-    def was_broken_off(self, error: BaseException) -> bool:
-        """SQLite says "interrupted"; the transaction and its snapshot stand."""
+    def was_cancelled(self, error: BaseException) -> bool:
+        """SQLite reports "interrupted"; the transaction and its snapshot stay valid."""
         return isinstance(error, DatabaseError) and "interrupted" in str(error).lower()
 
     def is_log_large(self) -> bool:
@@ -200,9 +201,9 @@ class SqliteEngine(Engine):
             return False
 
     def _fold_log(self) -> None:
-        """Copy the log into the file and cut it, where no reader holds it; wait but for a moment.
+        """Copy the log into the file and cut it, unless a reader holds it; wait only a moment.
 
-        Called at the writer's place, where no other process writes.
+        Called while this process holds the writer's place, so that no other writes.
         """
         database = cast(Any, self.database)
         with contextlib.suppress(PeeweeException):
@@ -219,7 +220,7 @@ class SqliteEngine(Engine):
     def listen(
         self, stop: threading.Event, ring: Callable[[Iterable[WakeKey] | None], None]
     ) -> None:
-        """Wait for the doorbell; look now and then whether another process changed the file."""
+        """Wait for the doorbell; check regularly whether another process changed the file."""
         seen: object = None
         polled = time.monotonic()
         while not stop.is_set():
@@ -236,11 +237,11 @@ class SqliteEngine(Engine):
         self.close_connection()
 
     def interrupt(self) -> None:
-        """Ring the own doorbell."""
+        """Ring this process's own doorbell."""
         self._doorbell.ring_here()
 
     def classify(self, error: BaseException) -> DovetailError | None:
-        """Tell a full disk and an unreachable file from a fault of ours, by SQLite's own words."""
+        """Tell a full disk and an unreachable file from a fault of ours, by SQLite's texts."""
         text = str(error).lower()
         if "disk is full" in text or "no space left" in text:
             return ResourceExhaustedError(
@@ -262,18 +263,18 @@ class SqliteEngine(Engine):
             raise StoreOpenError(self._why_not(error)) from error
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Take the doorbell down, and close the lock files and the folder."""
+        """Close the doorbell, the lock files and the folder."""
         del seconds
         self._opened.close()
 
     def _data_version(self) -> object:
-        self._check_files(_nothing)
+        self._check_files(_no_rescue)
         database = cast(Any, self.database)
         database.connect(reuse_if_open=True)
         return database.execute_sql("PRAGMA data_version").fetchone()
 
     def _check_files(self, rescue: Callable[[], None]) -> None:
-        """Refuse to work on files that were moved away or replaced: its writes would be lost."""
+        """Refuse to work on files that were moved away or replaced: writes would be lost."""
         lost = self._files.lost()
         if lost is None:
             return
@@ -290,11 +291,11 @@ class SqliteEngine(Engine):
         )
 
     def _rescue(self) -> None:
-        """Copy what a removed log holds into the file, before the last who has it open ends.
+        """Copy what a removed log holds into the file, before the last connection to it closes.
 
-        At the writer's place. The anchor has it open for certain: a new connection might make a new
-        one. Where another log stands there already, somebody may use that: then nothing is touched,
-        and the last connection to close does the same.
+        While holding the writer's place. The anchor has the old log open for certain; a new
+        connection might create a new one. If there is another log already, a process may use it:
+        then nothing is touched, and the last connection that closes does the same copy.
         """
         if self._rescued or self._log.exists():
             return
@@ -316,11 +317,11 @@ def _anchor(name: str) -> Any:
     return database
 
 
-def _nothing() -> None:
-    """What a reader does about a lost log: writers see to it."""
+def _no_rescue() -> None:
+    """What a reader does about a lost log: nothing, since writers rescue it."""
 
 
-# What SQLite says, and what callers are told; the log has SQLite's own words.
+# SQLite's texts, and those for callers; the log has SQLite's own.
 _OUTAGES = {
     ("locked", "busy"): "is locked by another program",
     ("i/o error", "unable to open"): "cannot be read or written: look at its disk",

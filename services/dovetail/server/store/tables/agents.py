@@ -25,12 +25,13 @@ from dovetail.server.store.transaction import (
 )
 
 SEEN_MICROS = 60 * MICROS
+ENVELOPE_BYTES = 64
+# All chosen, to bound an error's size, and the work for it: it is done where other writers wait.
 SHOWN_IDS_MAX = 10
+SHOWN_BYTES_MAX = 680  # The longest id fits.
 NEIGHBOURS = 20
 COMPARED_IDS_MAX = 3
 COMPARED_CHARACTERS_MAX = 40
-ENVELOPE_BYTES = 64
-SHOWN_BYTES_MAX = 680  # Of ids in one text of an error: the longest id fits.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +78,7 @@ _ADD = Statement(
         )
     )
 )
-_SEE = Statement(AgentRow.update(params(AgentRow.last_seen_time)).where(_ONE))
+_SET_SEEN_TIME = Statement(AgentRow.update(params(AgentRow.last_seen_time)).where(_ONE))
 _LAST_SEQUENCE = Statement(AgentRow.select(AgentRow.last_sequence).where(_ONE))
 _SEEN_TIME = Statement(AgentRow.select(AgentRow.last_seen_time).where(_ONE))
 
@@ -97,7 +98,7 @@ def get(snapshot: Snapshot, agent_id: str) -> Agent:
 
 
 def ping(snapshot: Snapshot) -> bool:
-    """Whether there is an agent in any team: a look at the store itself."""
+    """Read something, to check that the store can be read. Returns whether there is any agent."""
     return bool(snapshot.select(AgentRow.select(AgentRow.agent_id).limit(1)))
 
 
@@ -124,7 +125,7 @@ def register(
 
 
 def touch(transaction: Transaction, agent_id: str) -> None:
-    """Register the agent that writes, if it is new, and note, to the minute, that it was here."""
+    """Register an agent that is new, and update, to the minute, when it was last seen."""
     if not agent_id:
         return
     row = transaction.row(_SEEN_TIME, agent_id=agent_id)
@@ -132,11 +133,11 @@ def touch(transaction: Transaction, agent_id: str) -> None:
     if row is None:
         register(transaction, agent_id)
     elif row[0] + SEEN_MICROS <= now:
-        transaction.write(_SEE, agent_id=agent_id, last_seen_time=now)
+        transaction.write(_SET_SEEN_TIME, agent_id=agent_id, last_seen_time=now)
 
 
 def last_sequences(snapshot: Snapshot, agent_ids: Iterable[str]) -> dict[str, int]:
-    """The last sequence in each inbox, of those of these agents that exist."""
+    """The last sequence in the inbox of each of these agents that exists."""
     ids = list(agent_ids)
     if len(ids) == 1:
         row = snapshot.row(_LAST_SEQUENCE, agent_id=ids[0])
@@ -160,7 +161,7 @@ def require(snapshot: Snapshot, agent_ids: Sequence[str]) -> dict[str, int]:
 
 
 def page(snapshot: Snapshot, asked: ListRequest) -> Page[Agent]:
-    """A page of at most `most` agents and `most_bytes`, or one."""
+    """A page of at most `most` agents and `most_bytes`, but at least one."""
     mine, key = AgentRow.team_id == snapshot.team_id, AgentRow.agent_id
     stretch = Stretch(newest_first=False, after=asked.after)
     wanted = filters.having_labels(snapshot, AgentRow.labels, asked.labels)
@@ -184,7 +185,7 @@ def _agent(row: Row) -> Agent:
 
 
 def _neighbours(snapshot: Snapshot, agent_id: str) -> list[str]:
-    """The known ids that stand beside an unknown one in the order of ids: cheap in any team."""
+    """The known ids next to an unknown one in the order of ids: cheap in a team of any size."""
     ids = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == snapshot.team_id)
     below = ids.where(AgentRow.agent_id < agent_id).order_by(AgentRow.agent_id.desc())
     above = ids.where(AgentRow.agent_id > agent_id).order_by(AgentRow.agent_id)
@@ -193,7 +194,7 @@ def _neighbours(snapshot: Snapshot, agent_id: str) -> list[str]:
 
 
 def _nearest(snapshot: Snapshot, unknown: Sequence[str]) -> list[str]:
-    """Known ids like the unknown ones. Bounded work, for it is done where writers wait."""
+    """Known ids that are similar to the unknown ones. The work is bounded, as writers wait."""
     found: dict[str, None] = {}
     for agent_id in unknown[:COMPARED_IDS_MAX]:
         begun = {each[:COMPARED_CHARACTERS_MAX]: each for each in _neighbours(snapshot, agent_id)}
@@ -220,7 +221,7 @@ def _not_found(snapshot: Snapshot, unknown: Sequence[str]) -> NotFoundError:
 
 
 def _readable(agent_ids: Sequence[str]) -> list[str]:
-    """The first of these ids: as many as an error can carry without cutting one."""
+    """The first of these ids, as many as fit into an error without cutting one."""
     first = agent_ids[:SHOWN_IDS_MAX]
     sizes = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) + 2 for each in first)
     return [each for each, size in zip(first, sizes, strict=True) if size <= SHOWN_BYTES_MAX]

@@ -1,7 +1,7 @@
-"""Teams and credentials: what the servers themselves know, beside what belongs to a team.
+"""Teams and credentials: what belongs to the servers themselves, not to a team.
 
-Every change of a credential has a number that grows, and that becomes visible in order, because all
-of them lock one row: the counters of the empty team id. So a server that asks for the changes after
+Each change of a credential has a number that grows, and that becomes visible in order, because all
+changes lock one row: the counters of the empty team id. So a server that asks for the changes after
 a number misses none.
 """
 
@@ -26,7 +26,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Team:
-    """A team. `create_time` is None for one that an older release made."""
+    """A team. `create_time` is None for one that an older release created."""
 
     team_id: str
     create_time: int | None
@@ -34,10 +34,10 @@ class Team:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credential:
-    """Who a token proves to be, and for how long. An admin's has no team; `lifetime` None: no end.
+    """What a token stands for, and until when. An admin's has no team; `lifetime` None: no end.
 
-    `creator_id` and `revoker_id` are the credentials by which it was made and ended, `rotated_id`
-    is the one in whose place it came.
+    `creator_id` and `revoker_id` are the credentials that created and ended it, `rotated_id` is the
+    one that it replaced.
     """
 
     credential_id: str
@@ -56,13 +56,13 @@ class Credential:
     rotated_id: str
 
     def ended(self, now: int) -> bool:
-        """Whether it has been revoked, or has expired by `now`."""
+        """Whether it was revoked, or has expired at `now`."""
         expired = self.expire_time is not None and self.expire_time <= now
         return expired or self.revoke_time is not None
 
 
 NO_TEAM = ""
-"""The team id of no team, under which credentials and teams are written."""
+"""The team id under which credentials and teams are written. No team has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +120,7 @@ def insert(transaction: Transaction, credential: Credential, token_hash: bytes) 
 
 
 def change(transaction: Transaction, credential: Credential) -> None:
-    """Write when a credential ends, and by whose doing."""
+    """Write when a credential ends, and which credential ended it."""
     values = _values(credential)
     chosen = {field.name: values[field.name] for field in _CHANGES}
     transaction.write(_CHANGE, credential_id=credential.credential_id, **chosen)
@@ -145,14 +145,14 @@ def last_change(snapshot: Snapshot) -> int:
 
 
 def changed(snapshot: Snapshot, after: int) -> list[Credential]:
-    """The credentials that changed after a number, as they now are."""
+    """The credentials that changed after a number, as they are now."""
     return [_credential(row) for row in snapshot.rows(_CHANGED, after=after)]
 
 
 def any_admin(snapshot: Snapshot, now: int) -> bool:
-    """Whether some admin's credential has not ended."""
+    """Whether an admin's credential is valid."""
     query = CredentialRow.select(*_COLUMNS).where(
-        CredentialRow.role == int(Role.ADMIN), *_lives(now)
+        CredentialRow.role == int(Role.ADMIN), *_not_ended(now)
     )
     return bool(snapshot.select(query.limit(1)))
 
@@ -166,14 +166,14 @@ def page(snapshot: Snapshot, asked: ListRequest) -> tuple[list[Credential], bool
     )
     wanted = [condition for given, condition in tests if given]
     if not asked.include_ended:
-        wanted += _lives(asked.now)
+        wanted += _not_ended(asked.now)
     query = CredentialRow.select(*_COLUMNS).where(CredentialRow.number > asked.after, *wanted)
     rows = snapshot.select(query.order_by(CredentialRow.number).limit(asked.most + 1))
     return [_credential(row) for row in rows[: asked.most]], len(rows) > asked.most
 
 
 def add_team(transaction: Transaction, team_id: str) -> Team:
-    """Make a team that does not exist yet."""
+    """Create a team that does not exist yet."""
     transaction.add_team(team_id)
     team = find_team(transaction, team_id)
     assert team is not None
@@ -187,13 +187,13 @@ def find_team(snapshot: Snapshot, team_id: str) -> Team | None:
 
 
 def teams(snapshot: Snapshot, after: str, most: int) -> tuple[list[Team], bool]:
-    """A page of teams in order of id, and whether more follow. The row of no team comes first."""
+    """A page of teams in order of id, and whether more follow. The row of NO_TEAM is left out."""
     rows = snapshot.rows(_TEAMS, after=after or NO_TEAM, most=most + 1)
     found = [Team(team_id=team_id, create_time=time) for team_id, time in rows]
     return found[:most], len(rows) > most
 
 
-def _lives(now: int) -> list[Any]:
+def _not_ended(now: int) -> list[Any]:
     unexpired = CredentialRow.expire_time.is_null() | (CredentialRow.expire_time > now)
     return [CredentialRow.revoke_time.is_null(), unexpired]
 

@@ -1,4 +1,4 @@
-"""Deliveries: what is in each inbox, in order, and what was acknowledged."""
+"""Deliveries: the content of each inbox, in order, and what was acknowledged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dovetail.server.store.transaction import Snapshot, Statement, Transaction, 
 
 
 class DeliveryState(IntEnum):
-    """What became of a delivery."""
+    """The state of a delivery."""
 
     UNACKNOWLEDGED = 1
     ACKNOWLEDGED = 2
@@ -21,7 +21,7 @@ class DeliveryState(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """What became of a message at one recipient."""
+    """The state of a message at one recipient."""
 
     recipient_id: str
     sequence: int
@@ -30,7 +30,7 @@ class Receipt:
 
     @property
     def state(self) -> DeliveryState:
-        """What became of it, in a word."""
+        """The state, derived from the time."""
         return DeliveryState.ACKNOWLEDGED if self.acknowledge_time else DeliveryState.UNACKNOWLEDGED
 
 
@@ -80,7 +80,7 @@ _COUNT_ACKNOWLEDGED = Statement(
 
 
 def add(transaction: Transaction, receipts: Iterable[Receipt]) -> None:
-    """Put a message into inboxes, at the sequences that the receipts name, and ring there."""
+    """Add a message to inboxes, at the sequences of these receipts, and ring their watchers."""
     now = transaction.team.stamp
     rows: list[dict[str, object]] = [
         {
@@ -101,14 +101,14 @@ def add(transaction: Transaction, receipts: Iterable[Receipt]) -> None:
 def receipts(
     snapshot: Snapshot, message_number: int, recipient_ids: Sequence[str]
 ) -> list[Receipt]:
-    """What became of a message at some of its recipients, in their order."""
+    """The receipts of a message for some of its recipients, in their order."""
     return receipts_of(snapshot, {message_number: recipient_ids})[message_number]
 
 
 def receipts_of(
     snapshot: Snapshot, recipient_ids: Mapping[int, Sequence[str]]
 ) -> dict[int, list[Receipt]]:
-    """What became of several messages, by their numbers, each at some of its recipients."""
+    """The receipts of several messages, by their numbers, each for some of its recipients."""
     query = DeliveryRow.select(
         DeliveryRow.message_number,
         DeliveryRow.agent_id,
@@ -132,7 +132,7 @@ def receipts_of(
 
 
 def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], most: int) -> int:
-    """Acknowledge the first `most` deliveries of a span (both ends in it); answers how many."""
+    """Acknowledge the first `most` deliveries of a span, both ends included. Returns how many."""
     first, last = span
     inbox = {"team_id": transaction.team_id, "agent_id": agent_id}
     rows = transaction.rows(_TO_ACKNOWLEDGE, **inbox, first=first, last=last, most=most)
@@ -147,7 +147,7 @@ def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], 
 
 
 def acknowledge_each(transaction: Transaction, agent_id: str, sequences: Sequence[int]) -> int:
-    """Acknowledge deliveries of one inbox; answers how many were not acknowledged before."""
+    """Acknowledge deliveries of one inbox. Returns how many were not acknowledged before."""
     return sum(
         acknowledge(transaction, agent_id, span, span[1] - span[0] + 1) for span in spans(sequences)
     )
@@ -176,7 +176,7 @@ def unacknowledged(snapshot: Snapshot, agent_id: str, sequences: Sequence[int]) 
 
 
 def in_states(states: Sequence[int]) -> list[Expression]:
-    """A condition on deliveries: in any of these states; of no states, in any at all."""
+    """A condition on deliveries: in one of these states; without states, no condition."""
     tests = {
         DeliveryState.UNACKNOWLEDGED: DeliveryRow.acknowledge_time.is_null(),
         DeliveryState.ACKNOWLEDGED: DeliveryRow.acknowledge_time.is_null(False),

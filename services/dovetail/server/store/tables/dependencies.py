@@ -1,4 +1,4 @@
-"""What tasks wait for: the edges between them, and the count of open ones on each task."""
+"""Dependencies: the edges between tasks, and the count of open ones on each task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dovetail.server.store.tables.tasks import COLUMNS, Task, TaskState, from_ro
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 
 REACHED_TASKS_MAX = 10_000
-"""Open tasks that the search for a circle looks at. It holds the writer for some 50 ms then."""
+"""Open tasks that the search for a circle reads. It then holds the writer for some 50 ms."""
 _EDGE = (TaskDependencyRow.team_id, TaskDependencyRow.task_id, TaskDependencyRow.depends_on_id)
 _ADD = Statement(TaskDependencyRow.insert(params(*_EDGE)))
 _REMOVE = Statement(
@@ -29,7 +29,7 @@ _WAITERS = TaskDependencyRow.select(TaskDependencyRow.task_id).where(
     TaskDependencyRow.depends_on_id == param("task_id"),
 )
 _ANY_WAITER = Statement(_WAITERS.limit(1))
-_SHIFT = Statement(
+_ADJUST_WAITING = Statement(
     TaskRow.update({TaskRow.waiting_for_count: TaskRow.waiting_for_count + param("by")}).where(
         TaskRow.team_id == param("team_id"), TaskRow.task_id.in_(_WAITERS)
     )
@@ -72,7 +72,7 @@ def add(transaction: Transaction, edges: Iterable[tuple[str, str]]) -> None:
 
 
 def replace(transaction: Transaction, task: Task) -> None:
-    """Have a task wait for what it now names, and for nothing else."""
+    """Replace the edges of a task by those that it names now."""
     transaction.write(_REMOVE, task_id=task.task_id)
     add(transaction, ((task.task_id, each) for each in task.depends_on))
 
@@ -96,7 +96,7 @@ def still_open(snapshot: Snapshot, task_ids: Sequence[str]) -> list[str]:
 
 
 def unknown(snapshot: Snapshot, task_ids: Sequence[str]) -> list[str]:
-    """Which of these are no tasks, or were deleted."""
+    """Which of these tasks do not exist, or were deleted."""
     found: set[str] = set()
     for some in chunks(task_ids):
         query = TaskRow.select(TaskRow.task_id).where(
@@ -109,13 +109,13 @@ def unknown(snapshot: Snapshot, task_ids: Sequence[str]) -> list[str]:
 
 
 def any_dependents(snapshot: Snapshot, task_id: str) -> bool:
-    """Whether any task was ever made to wait for this one."""
+    """Whether any task waits for this one, or has waited for it."""
     return snapshot.row(_ANY_WAITER, task_id=task_id) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """Which dependents: at most `most` of those made after the task of number `after`."""
+    """Which dependents: at most `most` of those created after the task with number `after`."""
 
     most: int
     after: int = 0
@@ -133,7 +133,7 @@ def dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[Task]:
 
 
 def ready_dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[Task]:
-    """Tasks that depend on this one and wait for nothing more, in order of creation."""
+    """Tasks that depend on this one and wait for no other, in order of creation."""
     values = {
         "team_id": snapshot.team_id,
         "task_id": task_id,
@@ -144,16 +144,16 @@ def ready_dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[T
 
 
 def adjust_waiting(transaction: Transaction, task_id: str, by: int) -> None:
-    """One more, or one less, is open for all that wait for this task."""
-    transaction.write(_SHIFT, task_id=task_id, by=by)
+    """Add `by` to the count of open dependencies of all tasks that wait for this one."""
+    transaction.write(_ADJUST_WAITING, task_id=task_id, by=by)
 
 
 def path(snapshot: Snapshot, begin: Sequence[str], end: str) -> list[str] | None:
-    """A chain of dependencies from one of these tasks to another, shortest first; empty: none.
+    """The shortest chain of dependencies from one of these tasks to another; empty: there is none.
 
-    None where more than REACHED_TASKS_MAX tasks would have to be looked at. A chain goes on through
-    tasks that are not COMPLETED alone: what is COMPLETED waits for nothing, and when it is reopened
-    it is searched from there (`lifecycle.reopen`), so that open tasks never wait in a circle.
+    None if more than REACHED_TASKS_MAX tasks would have to be read. Only tasks that are not
+    COMPLETED are followed: a COMPLETED task waits for nothing, and when it is reopened the search
+    is repeated from there (`Lifecycle.reopen`), so that open tasks never wait in a circle.
     """
     if end in begin:
         return [end]
@@ -170,19 +170,19 @@ def path(snapshot: Snapshot, begin: Sequence[str], end: str) -> list[str] | None
             came_from.update(dict.fromkeys(new, task_id))
             following += new
         frontier = following
-    return _backwards(came_from, end) if end in came_from else []
+    return _path_to(came_from, end) if end in came_from else []
 
 
 def _reached(snapshot: Snapshot, begin: Sequence[str]) -> list[str]:
-    """These tasks and all that they wait for, as far as that is not COMPLETED: one statement."""
+    """These tasks and all tasks that they wait for that are not COMPLETED, in one statement."""
     is_open = (TaskRow.team_id == snapshot.team_id) & (TaskRow.state != int(TaskState.COMPLETED))
     first = (
         TaskRow.select(TaskRow.task_id)
         .where(is_open, TaskRow.task_id.in_(list(begin)))
         .cte("reached", recursive=True, columns=("task_id",))
     )
-    # CROSS JOIN keeps this order on SQLite: beginning with the edges it would read all of them for
-    # each task that was reached.
+    # CROSS JOIN keeps this order on SQLite: if it began with the edges, it would read all of them
+    # for each task that was reached.
     further = (
         Select([first], [TaskDependencyRow.depends_on_id])
         .join(TaskDependencyRow, JOIN.CROSS)
@@ -211,7 +211,7 @@ def _edges_from(snapshot: Snapshot, task_ids: Sequence[str]) -> dict[str, list[s
     return found
 
 
-def _backwards(came_from: dict[str, str], end: str) -> list[str]:
+def _path_to(came_from: dict[str, str], end: str) -> list[str]:
     steps = [end]
     while came_from[steps[-1]]:
         steps.append(came_from[steps[-1]])

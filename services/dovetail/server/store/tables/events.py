@@ -1,4 +1,4 @@
-"""Events: the history of tasks, one numbered change after the other."""
+"""Events: the history of tasks, as numbered changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dovetail.server.store.transaction import Row, Snapshot, Statement, Transact
 
 
 class TaskVerb(IntEnum):
-    """What can be done to a task, or what happens to it without a caller."""
+    """What callers can do to a task, and what can happen to it without a caller."""
 
     CREATE = 1
     UPDATE = 2
@@ -119,7 +119,7 @@ def find_repeat(snapshot: Snapshot, actor_id: str, repeat: IdempotencyKey) -> Ta
 
 
 def find_repeats(snapshot: Snapshot, actor_id: str, keys: Sequence[str]) -> list[TaskEvent]:
-    """The changes that earlier requests of these keys made, in order."""
+    """The changes that earlier requests with these keys made, in order."""
     query = TaskEventRow.select(*_EVENT_COLUMNS).where(
         TaskEventRow.team_id == snapshot.team_id,
         TaskEventRow.actor_id == actor_id,
@@ -142,7 +142,7 @@ def last(snapshot: Snapshot, task_id: str) -> TaskEvent:
 
 
 def tasks_of(snapshot: Snapshot, first: int, count: int) -> list[Task]:
-    """The tasks of so many consecutive events, as they now are, in order."""
+    """The tasks of so many consecutive events, as they are now, in order."""
     of_task = TaskEventRow.select(TaskEventRow.task_id).where(
         TaskEventRow.team_id == snapshot.team_id,
         TaskEventRow.number >= first,

@@ -1,7 +1,7 @@
-"""Follow-ups: what a change still has to tell the tasks that wait for its task.
+"""Follow-ups: the rest of a change's effect on the tasks that wait for its task.
 
-Written in the commit of the change, moved on in the commit of each step, and removed with the last:
-whatever is killed in between, each task is told, and told once.
+Written in the commit of the change, advanced in the commit of each step, and removed with the last
+one: wherever a process is killed in between, each task is updated, and only once.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _REMOVE = Statement(TaskFollowUpRow.delete().where(_ONE))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FollowUp:
-    """What follows (`verb`) from the event `event_number` of a task, and for whom it is done.
+    """What follows (`verb`) from the event `event_number` of a task, and the agent that acted.
 
-    All that wait for the task, up to the task of `after_number`, have been told.
+    All tasks that wait for it, up to the one with number `after_number`, are updated.
     """
 
     team_id: str
@@ -60,30 +60,30 @@ class FollowUp:
 
 
 def add(transaction: Transaction, follow_up: FollowUp) -> None:
-    """Have the rest be told later."""
+    """Leave the rest to later commits."""
     values = {column.name: getattr(follow_up, column.name) for column in _COLUMNS}
     transaction.write(_ADD, **values)
 
 
 def first(snapshot: GlobalSnapshot, most: int) -> list[FollowUp]:
-    """Some that are open, of all teams."""
+    """The first open ones, of all teams."""
     return [_from_row(row) for row in snapshot.rows(_FIRST, most=most)]
 
 
 def find(snapshot: Snapshot, event_number: int) -> FollowUp | None:
-    """One that is open, as it stands now."""
+    """One that is open, as it is now, or None."""
     row = snapshot.row(_FIND, event_number=event_number)
     return _from_row(row) if row else None
 
 
 def move(transaction: Transaction, follow_up: FollowUp, after_number: int) -> None:
-    """All up to this task have been told."""
+    """All tasks up to this one are updated."""
     one = {"team_id": follow_up.team_id, "event_number": follow_up.event_number}
     transaction.write(_MOVE, **one, after_number=after_number)
 
 
 def remove(transaction: Transaction, follow_up: FollowUp) -> None:
-    """All have been told."""
+    """All tasks are updated."""
     one = {"team_id": follow_up.team_id, "event_number": follow_up.event_number}
     transaction.write(_REMOVE, **one)
 

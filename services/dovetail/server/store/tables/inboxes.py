@@ -26,12 +26,12 @@ class Delivery:
 
 SCANNED_ROWS = 256
 FILTERED_ROWS = 2_000
-"""Deliveries that one step with a filter looks at. A step without a match costs some 10 ms then."""
+"""Deliveries that one step with a filter reads. A step without a match then costs some 10 ms."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageRequest:
-    """A page of an inbox: what comes after a sequence, up to a number of deliveries and bytes."""
+    """A page of an inbox: what follows a sequence, up to a number of deliveries and bytes."""
 
     team_id: str
     agent_id: str
@@ -44,10 +44,10 @@ class PageRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InboxPage:
-    """Deliveries in order: all up to `through_sequence` are here or are not asked for.
+    """Deliveries in order: all up to `through_sequence` are here, or do not match the request.
 
-    An exhausted page reaches the end of the inbox. One with a filter may be empty and not
-    exhausted: so many deliveries were looked at, and none of them is asked for.
+    An exhausted page reaches the end of the inbox. With a filter, a page may be empty and not
+    exhausted: FILTERED_ROWS deliveries were read, and none of them matches.
     """
 
     deliveries: list[Delivery]
@@ -56,7 +56,7 @@ class InboxPage:
 
 
 def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
-    """Read one page: at most `most` deliveries, together at most `most_bytes`, or one."""
+    """Read one page: at most `most` deliveries and `most_bytes`, but at least one if any match."""
     most = min(request.most, SCANNED_ROWS)
     until = _until(snapshot, request)
     rows = snapshot.rows(
@@ -81,7 +81,7 @@ def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
 
 
 def _until(snapshot: Snapshot, request: PageRequest) -> int | None:
-    """The last sequence that one step with a filter looks at; None: it looks to the end."""
+    """The last sequence that one step with a filter reads; None: it reads to the end."""
     if request.filter is None:
         return None
     inbox = {"team_id": request.team_id, "agent_id": request.agent_id, "after": request.after}
@@ -91,7 +91,7 @@ def _until(snapshot: Snapshot, request: PageRequest) -> int | None:
 
 
 def _window(include_acknowledged: bool) -> Select:
-    """The sequence of the delivery before which `before` others come, where there are so many."""
+    """The sequence of the delivery after `before` others, if there are so many."""
     delivery = cast(Any, DeliveryRow)
     where = [
         delivery.team_id == param("team_id"),
@@ -108,9 +108,9 @@ _WINDOWS = {included: Statement(_window(included)) for included in (False, True)
 
 
 def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Select:
-    """Three layers: the next rows in order, their running size, and the content of what fits.
+    """Three layers: the next rows in order, their running size, and the content of those that fit.
 
-    So the size of a page is bounded without reading the bodies that it leaves out.
+    So the size of a page is bounded without reading the bodies that do not fit.
     """
     delivery, message = cast(Any, DeliveryRow), cast(Any, MessageRow)
     where = [

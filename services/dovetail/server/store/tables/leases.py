@@ -1,4 +1,4 @@
-"""Leases: which tasks are held, whose holders live, and which are late. Over all teams at once."""
+"""Leases of tasks, their renewal, and overdue tasks: read for all teams at once."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _HELD = Statement(
         TaskRow.lease_duration,
     ).where(TaskRow.lease_token != SQL("''"), TaskRow.state == int(TaskState.IN_PROGRESS))
 )
-_BEAT_COLUMNS = (
+_RENEW_COLUMNS = (
     TaskRow.lease_count,
     TaskRow.lease_expire_time,
     TaskRow.progress_percent,
     TaskRow.progress_note,
 )
-_BEAT = Statement(
-    TaskRow.update(params(*_BEAT_COLUMNS)).where(
+_RENEW = Statement(
+    TaskRow.update(params(*_RENEW_COLUMNS)).where(
         TaskRow.team_id == param("team_id"), TaskRow.task_id == param("task_id")
     )
 )
-# In the words of the index on due tasks, without which SQLite does not use it.
-_LATE = Statement(
+# The conditions repeat those of the index on due tasks, or SQLite would not use it.
+_OVERDUE = Statement(
     TaskRow.select(TaskRow.team_id, TaskRow.task_id)
     .where(
         TaskRow.due_time.is_null(False),
@@ -53,7 +53,7 @@ _LATE = Statement(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldLease:
-    """A lease as it stands: while `count` grows, its holder lives. `duration` in microseconds."""
+    """A lease as it is now: while `count` grows, its holder is alive. `duration` in µs."""
 
     team_id: str
     task_id: str
@@ -63,7 +63,7 @@ class HeldLease:
 
 
 def held(snapshot: GlobalSnapshot) -> list[HeldLease]:
-    """All leases whose clock runs."""
+    """All leases that can expire: those of tasks IN_PROGRESS."""
     return [
         HeldLease(team_id=team_id, task_id=task_id, token=token, count=count, duration=duration)
         for team_id, task_id, token, count, duration in snapshot.rows(_HELD)
@@ -71,11 +71,11 @@ def held(snapshot: GlobalSnapshot) -> list[HeldLease]:
 
 
 def renew(transaction: Transaction, task: Task) -> None:
-    """Write that the holder of a task lives, and how far it is: no event, and no other version."""
-    values = {column.name: getattr(task, column.name) for column in _BEAT_COLUMNS}
-    transaction.write(_BEAT, task_id=task.task_id, **values)
+    """Write a heartbeat and the progress of a task. It makes no event and no new version."""
+    values = {column.name: getattr(task, column.name) for column in _RENEW_COLUMNS}
+    transaction.write(_RENEW, task_id=task.task_id, **values)
 
 
 def overdue(snapshot: GlobalSnapshot, now: int, most: int) -> list[tuple[str, str]]:
-    """The team and the id of open tasks whose due time has passed, and nobody was told."""
-    return [(team_id, task_id) for team_id, task_id in snapshot.rows(_LATE, now=now, most=most)]
+    """The team and id of open tasks whose due time has passed without a notice so far."""
+    return [(team_id, task_id) for team_id, task_id in snapshot.rows(_OVERDUE, now=now, most=most)]

@@ -30,7 +30,7 @@ class Importance(IntEnum):
 
 
 class MessageKind(IntEnum):
-    """What wrote a message."""
+    """Whether an agent or a change of a task caused a message."""
 
     MESSAGE = 1
     NOTICE = 2
@@ -38,7 +38,7 @@ class MessageKind(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """What happened to a task."""
+    """A change of a task, as a notice reports it."""
 
     verb: TaskVerb
     task_id: str
@@ -50,7 +50,7 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
-    """What a message says. `data_json` is an object in JSON, or None."""
+    """The content of a message. `data_json` is an object in JSON, or None."""
 
     subject: str = ""
     body: str = ""
@@ -76,13 +76,13 @@ class Message:
 
     @property
     def message_id(self) -> str:
-        """The id that everybody uses."""
+        """The id outside of the store."""
         return message_id(self.number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewMessage:
-    """A message to append. An empty `thread_id` makes it begin a thread of its own."""
+    """A message to append. With an empty `thread_id` it begins a new thread."""
 
     sender_id: str
     recipient_ids: Sequence[str]
@@ -107,7 +107,7 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageFilter:
-    """Which messages: every condition that is set must hold."""
+    """Which messages: each condition that is set must hold."""
 
     sender_ids: Sequence[str] = ()
     thread_id: str = ""
@@ -124,7 +124,7 @@ def message_id(number: int) -> str:
 
 
 def message_number(text: str) -> int | None:
-    """The number behind an id; None where no message can have this id."""
+    """The number in an id; None if no message can have this id."""
     digits = text[1:]
     plain = text[:1] == "m" and digits.isascii() and digits.isdigit() and digits[0] != "0"
     return int(digits) if plain and len(digits) <= 18 else None
@@ -132,11 +132,11 @@ def message_number(text: str) -> int | None:
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
-# What a message has in an answer beside its content and ids, and a receipt beside its recipient's.
+# The bytes of a message in a response beside its content and ids, and of a receipt beside its id.
 ENVELOPE_BYTES = 128
 RECEIPT_BYTES = 48
 SHOWN_RECIPIENTS_MAX = 10
-"""Of a message in an answer; `ListReceipts` has all."""
+"""Recipients of a message in a response; `ListReceipts` returns all."""
 
 COLUMNS = (
     MessageRow.number,
@@ -177,13 +177,13 @@ _FIND_REPEAT = Statement(
         MessageRow.request_id == param("request_id"),
     )
 )
-# In the words of the index on messages about tasks, without which SQLite does not use it.
-_ABOUT_A_TASK = MessageRow.task_id != SQL("''")
+# Repeats the condition of the index on messages about tasks, or SQLite would not use it.
+_HAS_TASK = MessageRow.task_id != SQL("''")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thread:
-    """In which thread a message stands, and who may know of it: its sender and its recipients."""
+    """The thread of a message, and the agents that may see it: its sender and its recipients."""
 
     thread_id: str
     party_ids: tuple[str, ...]
@@ -209,7 +209,7 @@ class ListRequest:
 def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[str, int]) -> Sent:
     """Write a message and a delivery for each recipient.
 
-    `last_sequences` tells, for each recipient, the last sequence in its inbox.
+    `last_sequences` has the last sequence in the inbox of each recipient.
     """
     team = transaction.team
     number = team.next_message()
@@ -231,7 +231,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         importance=int(content.importance),
         labels=filters.encode_labels(content.labels),
         notice=_notice_json(content.notice) if content.notice else None,
-        size=_answered_size(new, thread_id),
+        size=_response_bytes(new, thread_id),
         request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
     )
@@ -251,7 +251,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
 def find_repeat(
     snapshot: Snapshot, sender_id: str, repeat: IdempotencyKey
 ) -> tuple[Sent, bytes] | None:
-    """What an earlier request with this id sent, and that request's hash; or None."""
+    """What an earlier request with this id sent, and the hash of that request; or None."""
     row = snapshot.row(_FIND_REPEAT, sender_id=sender_id, request_id=repeat.key)
     if row is None:
         return None
@@ -281,7 +281,7 @@ def thread_of(snapshot: Snapshot, number: int) -> Thread | None:
 
 
 def page(snapshot: Snapshot, asked: ListRequest) -> Page[Message]:
-    """A page of at most `most` messages and `most_bytes`, or one."""
+    """A page of at most `most` messages and `most_bytes`, but at least one."""
     mine, number = MessageRow.team_id == snapshot.team_id, MessageRow.number
     stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
     wanted = conditions(snapshot, asked.filter)
@@ -290,7 +290,7 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Message]:
     if asked.recipient_id or asked.states:
         wanted.append(_delivered(snapshot.team_id, asked.recipient_id, asked.states, stretch))
     if asked.party_id:
-        # A recipient is told of its own delivery alone, by what the states choose as well.
+        # A recipient may see its own delivery only, so the states select by that one too.
         sent = MessageRow.sender_id == asked.party_id
         wanted.append(sent | _delivered(snapshot.team_id, asked.party_id, asked.states, stretch))
     order = stretch.order(number)
@@ -303,7 +303,7 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Message]:
 
 
 def _has_index(asked: ListRequest) -> bool:
-    """Whether an index leads to what is asked for: few rows are looked at in vain."""
+    """Whether an index fits the request, so that few rows are read in vain."""
     return bool(asked.filter.thread_id or asked.filter.task_id or asked.recipient_id)
 
 
@@ -312,7 +312,7 @@ def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
     tests = (
         (filter.sender_ids, MessageRow.sender_id.in_(list(filter.sender_ids))),
         (filter.thread_id, MessageRow.thread_id == filter.thread_id),
-        (filter.task_id, (MessageRow.task_id == filter.task_id) & _ABOUT_A_TASK),
+        (filter.task_id, (MessageRow.task_id == filter.task_id) & _HAS_TASK),
         (filter.kinds, MessageRow.kind.in_(list(filter.kinds))),
         (
             filter.minimum_importance is not None,
@@ -372,8 +372,8 @@ def _delivered(
     return MessageRow.number.in_(matching)
 
 
-def _answered_size(new: NewMessage, thread_id: str) -> int:
-    """At most this many bytes are in an answer that holds the message and its receipts."""
+def _response_bytes(new: NewMessage, thread_id: str) -> int:
+    """An upper bound for the bytes of a response with the message and its receipts."""
     shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
     # Each recipient is named twice: by the message and by its receipt.
     ids = [new.sender_id, thread_id, new.in_reply_to, new.task_id, *shown, *shown]

@@ -1,7 +1,7 @@
-"""Queues: the tasks that are ready to be claimed, in the order in which they are given out.
+"""Queues: the tasks that are ready to be claimed, in the order in which they are assigned.
 
-A queue is the tasks of one assignee; that of the empty id is the pool. Who waits at a queue watches
-the bell of its name, which no agent's inbox can have.
+A queue holds the tasks of one assignee; that of the empty id is the pool. Claims that wait at a
+queue watch the bell of its name, which no inbox can have.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dovetail.server.store.transaction import Snapshot, Statement, param
 
 POOL = ""
 _LAST = SQL("9223372036854775807")
-# In the words of the indexes on ready tasks, without which SQLite does not use them.
+# Repeats the conditions of the indexes on ready tasks, or SQLite would not use them.
 _READY = (
     (TaskRow.state == SQL("1"))
     & (TaskRow.waiting_for_count == SQL("0"))
@@ -45,7 +45,7 @@ _NEXT_TIME = Statement(
 
 
 def name(assignee_id: str) -> str:
-    """What the bell of a queue is called."""
+    """The name of a queue's bell."""
     return QUEUE + assignee_id
 
 
@@ -89,7 +89,7 @@ def next_time(snapshot: Snapshot, now: int) -> int | None:
 
 
 def due(snapshot: Snapshot, since: int, until: int) -> list[str]:
-    """The queues in which a scheduled task became ready in a span of time."""
+    """The queues in which a scheduled task became ready between two times."""
     query = TaskRow.select(TaskRow.assignee_id).where(
         TaskRow.team_id == snapshot.team_id,
         _READY,
@@ -110,7 +110,7 @@ def _waiting(team_id: str, now: int) -> list[Expression]:
 def _first(
     team_id: str, assignee_ids: Sequence[str], chosen: Sequence[Expression], now: int
 ) -> ModelSelect[TaskRow]:
-    """One ready task of these queues. Of one queue the first: its order leads to its index."""
+    """One ready task of these queues. For one queue the first: the order then uses its index."""
     query = TaskRow.select(TaskRow.number).where(
         TaskRow.assignee_id.in_(list(assignee_ids)), *_waiting(team_id, now), *chosen
     )

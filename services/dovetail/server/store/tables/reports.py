@@ -1,4 +1,4 @@
-"""The figures of a report, by reading every task that a filter chooses."""
+"""The figures of a report, from all tasks that match a filter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUEUE_TIME = TaskRow.start_time - TaskRow.create_time
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DurationSummary:
-    """A set of lengths of time, in microseconds; the figures are None without samples."""
+    """Figures of a set of durations, in microseconds; None without samples."""
 
     sample_count: int
     average: int | None
@@ -43,7 +43,7 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What can be said of a set of tasks. Buckets are pairs of start time and completed tasks."""
+    """The figures of a set of tasks. Completions are pairs: start of a bucket, completed tasks."""
 
     states: Mapping[TaskState, int]
     task_time: DurationSummary
@@ -67,7 +67,7 @@ _NO_INBOX = InboxLoad(unacknowledged_count=0, average_acknowledge_time=None)
 
 
 def as_of(snapshot: Snapshot) -> int:
-    """The time now, not before the last change of the team."""
+    """The time now, but not before the last change of the team."""
     query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == snapshot.team_id)
     last_time = max((row[0] for row in snapshot.select(query)), default=0)
     return snapshot.time_of(snapshot.team_id, last_time)[0]
@@ -111,34 +111,35 @@ def workloads(snapshot: Snapshot, filter: TaskFilter) -> list[Workload]:
 
 
 def task_times(snapshot: Snapshot, filter: TaskFilter) -> DurationSummary:
-    """From start to end, of completed tasks."""
+    """Durations from start to end, of completed tasks."""
     completed = TaskRow.state == int(TaskState.COMPLETED)
     return _summary(snapshot, _TASK_TIME, [*tasks.conditions(snapshot, filter), completed])
 
 
 def queue_times(snapshot: Snapshot, filter: TaskFilter) -> DurationSummary:
-    """From creation to start, of tasks that were started."""
+    """Durations from creation to start, of tasks that were started."""
     started = TaskRow.start_time.is_null(False)
     return _summary(snapshot, _QUEUE_TIME, [*tasks.conditions(snapshot, filter), started])
 
 
 def input_waits(snapshot: Snapshot, filter: TaskFilter) -> DurationSummary:
-    """The time waiting for answers, of tasks that got one."""
+    """Durations of waiting for answers, of tasks that received one."""
     waited = TaskRow.input_wait > 0
     wanted = [*tasks.conditions(snapshot, filter), waited]
     return _summary(snapshot, cast(Expression, TaskRow.input_wait), wanted)
 
 
 def completion_span(snapshot: Snapshot, filter: TaskFilter) -> tuple[int, int] | None:
-    """When the first and the last of these tasks were completed, or None."""
+    """The times when the first and the last of these tasks were completed, or None."""
     query = TaskRow.select(fn.MIN(TaskRow.end_time), fn.MAX(TaskRow.end_time))
     first, last = snapshot.select(query.where(*_completed(snapshot, filter)))[0]
     return None if first is None else (first, last)
 
 
 def completions(snapshot: Snapshot, filter: TaskFilter, bucket: int) -> dict[int, int]:
-    """How many were completed in each bucket of so many microseconds, by the bucket's beginning."""
-    # By division, as Peewee writes % as LIKE; by place, as no parameter is known to equal another.
+    """How many were completed in each bucket of so many microseconds, by the bucket's start."""
+    # By division, as Peewee writes % as LIKE. Grouped by position: the parameter in the expression
+    # would be a second one, of which PostgreSQL does not know that it is equal.
     query = TaskRow.select(TaskRow.end_time / bucket, fn.COUNT(TaskRow.number))
     rows = query.where(*_completed(snapshot, filter)).group_by(SQL("1"))
     return {number * bucket: count for number, count in snapshot.select(rows)}
@@ -152,7 +153,7 @@ def _completed(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
 def _summary(
     snapshot: Snapshot, length: Expression, wanted: Sequence[Expression]
 ) -> DurationSummary:
-    """Count, mean and nearest-rank percentiles of a length of time."""
+    """Count, mean and nearest-rank percentiles of a duration."""
     totals = TaskRow.select(fn.COUNT(TaskRow.number), fn.SUM(length)).where(*wanted)
     count, total = snapshot.select(totals)[0]
     if not count:

@@ -1,4 +1,4 @@
-"""Tasks and their events: find, insert, save, list."""
+"""Tasks: find, insert, save, list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dovetail.server.store.transaction import Row, Snapshot, Statement, Transact
 
 
 class TaskState(IntEnum):
-    """Where a task stands in its life."""
+    """The states of a task."""
 
     PENDING = 1
     IN_PROGRESS = 2
@@ -34,15 +34,15 @@ OPEN_STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """A task as it now is.
+    """A task as it is now.
 
     The outcome is the result of a completed task, the failure of a failed one, the reason of a
-    cancelled one. The last failure is that of the last attempt after which another one came.
+    cancelled one. The last failure is that of the last attempt that was followed by another.
     `number` is the order of creation, `version` the order of changes. `waiting_for_count` counts
     dependencies that are not COMPLETED. A task with a `lease_token` is held since the event
-    `lease_event`; `lease_count` counts heartbeats. `pooled`: it goes back to the pool when it
-    becomes PENDING again. `asked_id` is who must answer the open question, `question_agent_id` who
-    was asked last. `input_wait` is for how long it waited for answers. Lengths of time are in
+    `lease_event`; `lease_count` counts heartbeats. `pooled`: it returns to the pool when it becomes
+    PENDING again. `asked_id` is the agent that must answer the open question, `question_agent_id`
+    the one that was asked last. `input_wait` is how long it waited for answers. Durations are in
     microseconds.
     """
 
@@ -98,13 +98,13 @@ class Task:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its work is over."""
+        """Whether its state is final."""
         return self.state not in OPEN_STATES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskFilter:
-    """Which tasks: every condition that is set must hold."""
+    """Which tasks: each condition that is set must hold."""
 
     states: Sequence[TaskState] = ()
     assignee_ids: Sequence[str] = ()
@@ -206,8 +206,8 @@ _TEXTS = (
     TaskRow.answer_text,
     TaskRow.answer_data,
 )
-# In the words of the index on sub-tasks, without which SQLite does not use it.
-_A_PART = TaskRow.parent_task_id != SQL("''")
+# Repeats the condition of the index on sub-tasks, or SQLite would not use it.
+_IS_SUBTASK = TaskRow.parent_task_id != SQL("''")
 _ENVELOPE_BYTES = 192
 _SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 
@@ -230,20 +230,20 @@ def find(snapshot: Snapshot, task_id: str) -> Task | None:
 
 
 def size(task: Task) -> int:
-    """About how many bytes a task has in an answer."""
+    """About how many bytes a task has in a response."""
     values = _values(task)
     texts = (values[str(text.name)] or "" for text in _TEXTS)
     return _ENVELOPE_BYTES + sum(len(text.encode()) for text in texts)
 
 
 def exists(snapshot: Snapshot, task_id: str) -> bool:
-    """Whether there is such a task that was not deleted."""
+    """Whether the task exists and was not deleted."""
     task = find(snapshot, task_id)
     return task is not None and task.delete_time is None
 
 
 def new_id(transaction: Transaction, number: int) -> str:
-    """An id that no task has: "t<number>", or the next that a caller has not taken."""
+    """An id that no task has: "t<number>", or with a suffix if a caller has used that."""
     task_id = f"t{number}"
     taken = 0
     while transaction.row(_FIND, task_id=task_id):
@@ -258,18 +258,18 @@ def insert(transaction: Transaction, task: Task) -> None:
 
 
 def save(transaction: Transaction, task: Task) -> None:
-    """Write a task that exists as it now is."""
+    """Write the new state of a task that exists."""
     transaction.write(_SAVE, **_values(task))
 
 
 def open_subtasks(snapshot: Snapshot, task_ids: Sequence[str], most: int) -> list[Task]:
-    """The first `most` sub-tasks of these tasks that have not ended."""
+    """The first `most` sub-tasks of these tasks that are not in a final state."""
     found: list[Task] = []
     for some in chunks(task_ids):
         query = TaskRow.select(*COLUMNS).where(
             TaskRow.team_id == snapshot.team_id,
             TaskRow.parent_task_id.in_(some),
-            _A_PART,
+            _IS_SUBTASK,
             TaskRow.end_time.is_null(),
             TaskRow.delete_time.is_null(),
         )
@@ -279,7 +279,7 @@ def open_subtasks(snapshot: Snapshot, task_ids: Sequence[str], most: int) -> lis
 
 
 def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
-    """A page of at most `most` tasks and about `most_bytes`, or one."""
+    """A page of at most `most` tasks and about `most_bytes`, but at least one."""
     mine, number = TaskRow.team_id == snapshot.team_id, TaskRow.number
     stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
     wanted = conditions(snapshot, asked.filter)
@@ -296,19 +296,19 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
 
 
 def _has_index(filter: TaskFilter) -> bool:
-    """Whether an index leads to what is chosen: few rows are looked at in vain."""
+    """Whether an index fits the filter, so that few rows are read in vain."""
     assigned = filter.assignee_ids or filter.unassigned
     return bool(assigned or filter.states or filter.parent_task_id)
 
 
 def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
-    """A filter as conditions on tasks; deleted tasks are never chosen."""
+    """A filter as conditions on tasks; deleted tasks never match."""
     assigned = TaskRow.assignee_id.in_([*filter.assignee_ids, *([""] if filter.unassigned else [])])
     tests = (
         (filter.states, TaskRow.state.in_(list(filter.states))),
         (filter.assignee_ids or filter.unassigned, assigned),
         (filter.creator_ids, TaskRow.creator_id.in_(list(filter.creator_ids))),
-        (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _A_PART),
+        (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _IS_SUBTASK),
     )
     return [
         TaskRow.team_id == snapshot.team_id,
