@@ -53,7 +53,7 @@ async def _measure(
 ) -> list[Figure]:
     columns = (TextColumn("{task.description:<50}"), BarColumn(), TimeElapsedColumn())
     figures: list[Figure] = []
-    # Not below the current folder: PostgreSQL runs as a user who may not look there.
+    # Not below the current folder, which the user that runs PostgreSQL may not be able to read.
     with (
         tempfile.TemporaryDirectory(prefix="dovetail-bench-") as folder,
         Progress(*columns, console=console, transient=True) as progress,

@@ -17,7 +17,7 @@ from support.servers import Servers
 
 WORKERS = 16
 BATCH = 50
-MOST_CREATED = 1_000
+CREATED_TASKS_MAX = 1_000
 _numbers = count(1)
 
 
@@ -55,9 +55,9 @@ async def _two_echoes(fixtures: Fixtures, _: int) -> None:
 
 
 async def _drain(servers: Servers, tasks: int, batch: int) -> Trial:
-    """Make so many tasks; then have workers claim and complete them all."""
-    for first in range(0, tasks, MOST_CREATED):
-        made = [work.CreateTaskRequest(title="A task")] * min(MOST_CREATED, tasks - first)
+    """Create tasks; then claim and complete all of them with several workers."""
+    for first in range(0, tasks, CREATED_TASKS_MAX):
+        made = [work.CreateTaskRequest(title="A task")] * min(CREATED_TASKS_MAX, tasks - first)
         await servers.tasks_stub.BatchCreateTasks(work.BatchCreateTasksRequest(requests=made))
     taken: list[float] = []
     begin = time.perf_counter()
@@ -97,7 +97,7 @@ def _completion(each: work.ClaimedTask) -> work.CompleteTaskRequest:
 
 
 async def _other_queue(name: str, store: str, tasks: int) -> Trial:
-    """Have another queue do as many tasks, with as many workers, in a process of its own."""
+    """Run another queue with as many tasks and workers, in a process of its own."""
     command = (sys.executable, "-m", "bench.other_queues", name, store, str(tasks), str(WORKERS))
     program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await program.communicate()

@@ -1,7 +1,7 @@
-"""A program: the bare grpc.aio server that everything is compared with.
+"""A program: the bare grpc.aio server to which everything is compared.
 
-`python -m bench.echo HOST:PORT` answers each request with itself, and repeats a page of an inbox as
-a stream. It keeps nothing and knows nothing of Dovetail but the messages it is sent.
+`python -m bench.echo HOST:PORT` returns each request, and repeats a page of an inbox as a stream.
+It stores nothing, and shares only message types with Dovetail.
 """
 
 from __future__ import annotations

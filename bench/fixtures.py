@@ -78,7 +78,7 @@ async def servers(
 
 @asynccontextmanager
 async def _guarded(engine: str, folder: Path) -> AsyncGenerator[Guarded]:
-    """Run messaging over a store of its own, with all that keeps strangers out."""
+    """Run messaging over a store of its own, with credentials and TLS."""
     authority, token = Authority(folder=folder / "authority"), folder / "admin.token"
     pair, trusting = authority.server(), channel_credentials(authority.tls)
     options = ("--credentials", "--admin-token-file", str(token))

@@ -26,7 +26,7 @@ _numbers = count(1)
 
 
 async def send(fixtures: Fixtures, size: Size) -> list[Case]:
-    """SendMessage from many callers: as many calls a second as they get answered."""
+    """SendMessage from many callers, each of which calls again after each response."""
     for servers in fixtures.engines.values():
         await servers.register(*(f"caller-{number}" for number in range(max(size.callers))))
     calls = {engine: partial(_send, servers) for engine, servers in fixtures.engines.items()}
@@ -67,7 +67,7 @@ async def deliver(fixtures: Fixtures, size: Size) -> list[Case]:
 
 
 async def backlog(fixtures: Fixtures, size: Size) -> list[Case]:
-    """How fast a subscriber has what waits in its inbox; beside it, the same bytes from memory."""
+    """How fast a subscriber reads the backlog of its inbox; beside it, the bytes from memory."""
     page = talk.SubscribeInboxResponse()
     for servers in fixtures.engines.values():
         await fill.backlog(servers.store_url, "collector", BODY, size.backlog)
@@ -186,14 +186,14 @@ async def _tokens(guarded: Guarded, callers: int) -> list[Metadata]:
     """The metadata of so many callers of a new team."""
     call, team_id = guarded.administration, "team"
     await call.CreateTeam(admin.CreateTeamRequest(team_id=team_id), metadata=guarded.admin)
-    made: list[Metadata] = []
+    tokens: list[Metadata] = []
     for number in range(callers):
         request = admin.CreateCredentialRequest(
             team_id=team_id, agent_id=f"caller-{number}", role=admin.ROLE_AGENT
         )
-        answer = await call.CreateCredential(request, metadata=guarded.admin)
-        made.append((("authorization", f"Bearer {answer.token}"),))
-    return made
+        response = await call.CreateCredential(request, metadata=guarded.admin)
+        tokens.append((("authorization", f"Bearer {response.token}"),))
+    return tokens
 
 
 async def _send_guarded(guarded: Guarded, tokens: list[Metadata], number: int) -> None:

@@ -74,11 +74,11 @@ QUEUES: dict[str, Callable[[str, int, int], float]] = {
 
 
 def main(name: str, store: str, tasks: str, workers: str) -> None:
-    """Do as the command line says."""
+    """Run one of the queues, and print its time."""
     print(QUEUES[name](store, int(tasks), int(workers)))
 
 
 if __name__ == "__main__":
-    from bench import other_queues  # Procrastinate wants its app to be of a module with a name.
+    from bench import other_queues  # Procrastinate needs its app in a module with a name.
 
     other_queues.main(*sys.argv[1:])

@@ -47,7 +47,7 @@ def show(console: Console, figures: Sequence[Figure]) -> None:
 
 
 def write(folder: Path, figures: Sequence[Figure]) -> list[Path]:
-    """Write `figures.json` and `plot.svg`; answers where they are."""
+    """Write `figures.json` and `plot.svg`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     data, plot = folder / "figures.json", folder / "plot.svg"
     content = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}

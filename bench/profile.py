@@ -28,7 +28,7 @@ from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
 from support.processes import free_port
 
 RATE = 250
-MOST_ROWS = 18
+ROWS_MAX = 18
 
 
 @click.command()
@@ -98,7 +98,7 @@ async def _load(address: str, callers: int, seconds: float) -> None:
 
 def _table(title: str, counts: Counter[str], samples: int) -> Table:
     table = Table("", "share", title=title, title_justify="left", title_style="bold")
-    for name, number in counts.most_common(MOST_ROWS):
+    for name, number in counts.most_common(ROWS_MAX):
         table.add_row(name, f"{number / samples:6.1%}")
     return table
 

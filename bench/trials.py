@@ -14,7 +14,7 @@ OPEN, GUARDED = "open", "guarded"
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What one run saw: how many a second, and how long each took, in milliseconds."""
+    """The result of one run: how many per second, and how long each took, in milliseconds."""
 
     rate: float
     p50: float | None = None
@@ -22,7 +22,7 @@ class Trial:
 
     @classmethod
     def of(cls, elapsed: float, seconds: Sequence[float]) -> Trial:
-        """From the length of a run and of each thing done in it."""
+        """From the duration of a run and of each call in it."""
         found = sorted(seconds)
         return cls(
             rate=len(found) / elapsed,
@@ -44,7 +44,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """What a case comes to on one target: medians. A ratio is that to `base` in the same round."""
+    """The medians of a case on one target. Ratios are to `base` in the same round."""
 
     measure: str
     name: str
@@ -62,7 +62,7 @@ class Figure:
 async def in_rounds(
     cases: Sequence[Case], rounds: int, advance: Callable[[str], None]
 ) -> list[Figure]:
-    """Run every case in every round, its targets forth and back, and take the medians."""
+    """Run every case in every round, its targets in alternating order, and take the medians."""
     seen: dict[tuple[int, str], list[Trial]] = {}
     for number in range(rounds):
         for index, case in enumerate(cases):
@@ -80,7 +80,7 @@ async def in_rounds(
 async def closed_loop(
     callers: int, seconds: float, call: Callable[[int], Awaitable[object]]
 ) -> Trial:
-    """So many callers, each of which calls again as soon as it has its answer."""
+    """Run callers, each of which calls again as soon as it has its response."""
     taken: list[float] = []
     begin = time.perf_counter()
 

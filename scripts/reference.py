@@ -298,7 +298,7 @@ class CommandLine:
         for setting in (CONFIG, *SETTINGS):
             key = f"`{setting.section}.{setting.key}`" if setting.in_file else ""
             flag = f"`{setting.flag}`" if setting.flag else ""
-            cells = (key, flag, _cell(setting.help), setting.default_words)
+            cells = (key, flag, _cell(setting.help), setting.shown_default)
             yield f"| `{setting.variable}` | {' | '.join(cells)} |"
         yield ""
         yield "`XDG_DATA_HOME` moves the data folder; `NO_COLOR` turns colours off."

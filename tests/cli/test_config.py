@@ -170,7 +170,7 @@ def test_a_token_in_the_file_is_refused_and_not_repeated(tmp_path: Path):
     usual(tmp_path, f'[client]\ntoken = "{TOKEN}"')
     done = run(tmp_path, "config")
     assert done.exit_code == 2
-    assert "which token_file names" in done.error
+    assert "name that in token_file" in done.error
     assert TOKEN not in done.out + done.error
 
 
@@ -211,9 +211,9 @@ def test_a_variable_that_is_no_setting_is_warned_of(tmp_path: Path):
     done = run(tmp_path, "config", DOVETAIL_TASK="x", DOVETAIL_ZZZZZZ="x", DOVETAIL_CONFIG="")
     assert done.exit_code == 0
     assert done.error == (
-        "dovetail: DOVETAIL_TASK is in the environment and no setting:"
+        "dovetail: DOVETAIL_TASK is in the environment but is not a setting:"
         " did you mean DOVETAIL_TASKS?\n"
-        "dovetail: DOVETAIL_ZZZZZZ is in the environment and no setting\n"
+        "dovetail: DOVETAIL_ZZZZZZ is in the environment but is not a setting\n"
     )
 
 
@@ -222,8 +222,8 @@ def test_no_server_starts_beside_a_variable_that_is_none(words: tuple[str, ...],
     done = run(tmp_path, *words, DOVETAIL_CREDENTAILS="1", DOVETAIL_ZZZZZZ="1")
     assert (done.exit_code, done.out) == (2, "")
     assert done.error == (
-        "dovetail: DOVETAIL_CREDENTAILS is in the environment and no setting: did you mean"
-        " DOVETAIL_CREDENTIALS?; DOVETAIL_ZZZZZZ is in the environment and no setting\n"
+        "dovetail: DOVETAIL_CREDENTAILS is in the environment but is not a setting: did you mean"
+        " DOVETAIL_CREDENTIALS?; DOVETAIL_ZZZZZZ is in the environment but is not a setting\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -240,7 +240,7 @@ def test_what_others_call_like_a_setting_is_let_be(tmp_path: Path):
 def test_the_file_is_named_before_the_command(words: tuple[str, ...], tmp_path: Path):
     done = run(tmp_path, *words, "--config", "c.toml")
     assert done.exit_code == 2
-    assert "It stands before the command: dovetail --config FILE …" in done.error
+    assert "Write it before the command: dovetail --config FILE …" in done.error
 
 
 def test_a_password_on_the_command_line_is_warned_of(tmp_path: Path):

@@ -30,7 +30,7 @@ def test_all_is_well_beside_running_servers(
         "GiB free",
         " ms, the median of ",
         f"{shell.messaging}: Dovetail serves there",
-        "answered in",
+        "returned in",
     ):
         assert part in done.out
     assert all(line.startswith("ok ") for line in done.out.splitlines())

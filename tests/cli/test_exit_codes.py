@@ -10,7 +10,7 @@ import pytest
 
 from cli.shell import Shell
 from dovetail import client
-from dovetail.cli.exit_codes import FAILED, explained
+from dovetail.cli.exit_codes import FAILED, command_error
 from support.processes import free_port
 
 
@@ -76,18 +76,18 @@ def test_a_value_that_cannot_be_sent_is_an_invalid_argument(shell: Shell, words:
     ],
 )
 def test_each_status_has_its_exit_code(error: type[client.DovetailError], code: int):
-    assert explained(error("text")).exit_code == code
+    assert command_error(error("text")).exit_code == code
 
 
 def test_an_error_is_one_line_however_it_was_written():
-    line = explained(client.InternalError("two\nlines \x1b[2J", reason="INTERNAL")).message
+    line = command_error(client.InternalError("two\nlines \x1b[2J", reason="INTERNAL")).message
     assert line == r"two lines \u001b[2J [INTERNAL]. The server's log says more"
 
 
 def test_all_wrong_fields_are_named():
     faults = [client.FieldViolation(field=name, description="is wrong") for name in ("a", "b")]
     error = client.InvalidArgumentError("text", reason="INVALID_FIELDS", violations=faults)
-    assert explained(error).message == "a: is wrong; b: is wrong [INVALID_FIELDS]"
+    assert command_error(error).message == "a: is wrong; b: is wrong [INVALID_FIELDS]"
 
 
 def test_every_command_has_help_and_the_version_is_told(shell: Shell):

@@ -42,7 +42,7 @@ def test_a_home_that_is_closed_to_it_is_no_fault_until_it_is_needed(tmp_path: Pa
     assert run_as_stranger("config", folder=own, **home).returncode == 0
     done = run_as_stranger("up", folder=own, **home)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done
-    assert "cannot be made: Permission denied. Name another: --data-dir" in done.stderr
+    assert "cannot be created: Permission denied. Name another: --data-dir" in done.stderr
 
 
 def test_a_tilde_without_a_home_is_a_fault_of_the_file(tmp_path: Path):
@@ -51,4 +51,4 @@ def test_a_tilde_without_a_home_is_a_fault_of_the_file(tmp_path: Path):
     file.chmod(0o644)
     done = run_as_stranger("--config", file.name, "agent", "list", folder=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
-    assert "[client] tls_ca: '~/x' begins at a home folder, and none is known" in done.stderr
+    assert "[client] tls_ca: '~/x' starts at a home folder, and none is known" in done.stderr

@@ -43,7 +43,7 @@ def test_a_service_that_is_not_there_is_told_and_the_other_counted(shell: Shell)
     )
     assert "2 agents" in done.out
     facts = json.loads(lost.run("status", "--json").out)
-    assert [server["health"] for server in facts["servers"]] == ["serving", "nobody"]
+    assert [server["health"] for server in facts["servers"]] == ["serving", "not running"]
     assert "total_tasks" not in facts
 
 
@@ -62,7 +62,7 @@ def test_a_program_that_is_no_server_is_told_from_one(shell: Shell):
         address = f"127.0.0.1:{other.getsockname()[1]}"
         done = dataclasses.replace(shell, messaging=address).run("status")
     assert done.exit_code == 6
-    assert f"messaging at {address}: something else answers there" in done.error
+    assert f"messaging at {address}: another program responds there" in done.error
 
 
 async def test_a_service_whose_store_is_gone_is_not_serving(shell: Shell, tmp_path: Path):
@@ -73,4 +73,4 @@ async def test_a_service_whose_store_is_gone_is_not_serving(shell: Shell, tmp_pa
         await until_health(server, NOT_SERVING)
         done = lost.run("status")
     assert done.exit_code == 6
-    assert "its store does not answer" in done.error
+    assert "its store does not respond" in done.error

@@ -18,7 +18,7 @@ def test_a_mistyped_folder_founds_no_store(command: tuple[str, ...], scheme: str
     missing = tmp_path / "dat"
     code, told = shell.fails(*command, "--store", f"{scheme}{missing}/dovetail.db")
     assert code == 2
-    assert f"there is no folder {missing}. If the path is right, make it first: mkdir" in told
+    assert f"there is no folder {missing}. If the path is right, create it first: mkdir" in told
     assert not missing.exists()
 
 

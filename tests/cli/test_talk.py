@@ -220,7 +220,7 @@ def test_failures_say_what_is_wrong_and_what_to_do(shell: Shell):
     assert code == 3
     assert 'no agent "bobb"' in line
     assert "bob" in line.partition("nearest")[2]
-    assert "[AGENT_NOT_FOUND]. See who there is: dovetail agent list" in line
+    assert "[AGENT_NOT_FOUND]. See all agents: dovetail agent list" in line
     assert shell.fails("agent", "show", "nobody")[0] == 3
     assert shell.fails("inbox", "nobody")[0] == 3
     assert shell.fails("message", "show", "m99")[0] == 3

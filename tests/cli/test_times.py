@@ -130,7 +130,7 @@ def test_commands_refuse_what_is_skipped_and_tell_what_comes_twice(shell: Shell)
 
 def test_a_length_with_endless_digits_is_refused(shell: Shell):
     done = shell.run("report", "--bucket", "9" * 5_000 + "s")
-    assert (done.exit_code, "is no length of time" in done.error) == (2, True)
+    assert (done.exit_code, "is not a duration" in done.error) == (2, True)
 
 
 def test_every_time_that_people_see_has_its_offset(shell: Shell):

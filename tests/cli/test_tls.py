@@ -118,7 +118,7 @@ def test_half_an_authority_is_left_alone(tmp_path: Path, name: str, damage):
     before = contents(tmp_path)
     done = run("tls", "dev", "--dir", str(tmp_path))
     assert (done.exit_code, done.out) == (1, "")
-    assert "are no authority with its key" in done.error
+    assert "are not an authority and its key" in done.error
     assert contents(tmp_path) == before
 
 
@@ -138,8 +138,8 @@ def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--host", "a b"), "--host: a name or an address is not one"),
-        (("--host", ""), "--host: a name or an address is not one"),
+        (("--host", "a b"), "--host: not a host name or an address"),
+        (("--host", ""), "--host: not a host name or an address"),
         (("--client", "../alice"), "'../alice' names a file"),
         (("--client", ""), "'' names a file"),
         (("--dir", __file__), "is a file"),
@@ -155,5 +155,5 @@ def test_without_its_library_it_says_what_to_install(tmp_path: Path):
     (tmp_path / "trustme.py").write_text("raise ImportError('hidden')")
     done = run("tls", "dev", "--dir", str(tmp_path / "tls"), PYTHONPATH=str(tmp_path))
     assert done.exit_code == 1
-    assert done.error.startswith("dovetail: certificates are made by trustme: pip install")
+    assert done.error.startswith("dovetail: certificates are created by trustme: pip install")
     assert "'dovetail[tls]'" in done.error

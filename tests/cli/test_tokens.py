@@ -13,7 +13,7 @@ import pytest
 
 from cli.shell import Finished, Shell
 from dovetail.cli.exit_codes import CommandError
-from dovetail.cli.tokens import _private
+from dovetail.cli.tokens import _private_file
 from support.processes import ServerProcess, free_port
 
 
@@ -120,7 +120,7 @@ def test_a_token_file_is_new_and_its_owners_alone(admin: Guarded):
     assert content.startswith("dovetail_")
     code, line = admin.fails("token", "create", "--agent", "alice", "--out", str(file))
     assert code == 4
-    assert f"{file} is there already" in line
+    assert f"{file} already exists" in line
     assert file.read_text() == content
     assert len(admin.json("token", "list", "--team", admin.team)) == 1
 
@@ -128,10 +128,10 @@ def test_a_token_file_is_new_and_its_owners_alone(admin: Guarded):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("create",), 2, "say whose it is"),
+        (("create",), 2, "name its owner"),
         (("create", "--role", "agent"), 5, "agent_id"),
         (("create", "--role", "observer", "--expires", "0s"), 5, "lifetime"),
-        (("create", "--role", "observer", "--expires", "soon"), 2, "no length of time"),
+        (("create", "--role", "observer", "--expires", "soon"), 2, "is not a duration"),
         (("create", "--role", "observer", "--team", "nowhere"), 3, "dovetail team create"),
         (("create", "--role", "admin", "--team", "nowhere"), 5, "team_id"),
         (("rotate", "c999"), 3, "dovetail token list"),
@@ -202,7 +202,7 @@ def test_a_token_whose_place_cannot_be_taken_stays_where_it_is(tmp_path: Path):
     (tmp_path / "folder").mkdir()
     draft = tmp_path / "draft"
     stays = pytest.raises(CommandError, match=f"The new token is in {draft}")
-    with stays, _private(draft, tmp_path / "folder") as file:
+    with stays, _private_file(draft, tmp_path / "folder") as file:
         file.write("the only copy")
     assert draft.read_text() == "the only copy"
 

@@ -135,7 +135,7 @@ def test_status_and_doctor_say_what_is_missing_before_locked_servers(
         shell = Shell(messaging=there["messaging"], tasks=there["tasks"], team="")
         store = ("--data-dir", str(tmp_path / "data"))
         for words, says in (
-            ((), "it speaks TLS: say whom to trust, with --tls-ca FILE or --tls"),
+            ((), "it speaks TLS: name its authority, with --tls-ca FILE or --tls"),
             (("--tls",), "this side does not trust its certificate"),
             (("--tls-ca", f"{certificates}/ca.pem"), "--token-file FILE"),
         ):
@@ -219,7 +219,7 @@ def test_when_a_server_dies_it_stops_the_other_and_says_so(service: str, tmp_pat
         code, error = up.ends()
     assert code == 1
     assert f"{service} ended by itself, by signal 9; the other one was stopped" in error
-    assert "Its last words: " in error
+    assert "Its last message: " in error
     assert f"log: {tmp_path}/{service}.log" in error
 
 

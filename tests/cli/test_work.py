@@ -140,7 +140,7 @@ def test_failures_say_what_is_wrong_and_what_to_do(shell: Shell):
     code, line = shell.fails("task", "complete", "--as", "bob", "t1")
     assert code == 4
     assert "it is PENDING" in line
-    assert "[TASK_STATE]. See how it stands: dovetail task show" in line
+    assert "[TASK_STATE]. See its state: dovetail task show" in line
     code, line = shell.fails("task", "start", "--as", "alice", "t1")
     assert (code, "[ASSIGNED_TO_ANOTHER]" in line) == (4, True)
     assert shell.fails("task", "create", "x", "--assignee", "nobody")[0] == 3
@@ -190,7 +190,7 @@ def test_what_is_ready_is_claimed_kept_and_completed(shell: Shell):
     assert "40 % half of it" in shell.says("task", "show", "t2")
     assert "completed" in shell.says("task", "complete", *holder, "Done")
     code, line = shell.fails("task", "heartbeat", *holder)
-    assert (code, "[LEASE_LOST]. Work on it no more" in line) == (4, True)
+    assert (code, "[LEASE_LOST]. Stop working on it" in line) == (4, True)
 
 
 def test_a_claim_chooses_by_label_and_takes_several(shell: Shell):

@@ -205,7 +205,7 @@ def test_a_worker_ends_after_so_many_tasks_or_when_there_are_no_more(shell: Shel
 def test_a_command_that_cannot_be_is_refused_before_anything_is_claimed(shell: Shell):
     create(shell, "x")
     code, line = shell.fails("worker", "--as", "bob", "--once", "--", "no-such-program")
-    assert (code, "no program 'no-such-program' can be found" in line) == (2, True)
+    assert (code, "there is no program 'no-such-program'" in line) == (2, True)
     assert shell.run("worker", "--as", "bob", "--once").exit_code == 2
     code, line = shell.fails("worker", "--once", "--", "true")
     assert (code, "[CALLER_AGENT_REQUIRED]" in line) == (5, True)

@@ -88,7 +88,10 @@ def test_it_says_that_its_output_is_gone(shell: Shell):
         assert worker.stderr is not None
         said = worker.stderr.read()
         assert worker.wait(SECONDS) == 0
-    assert said.count("standard output is gone (Broken pipe): the work goes on without it") == 1
+    assert (
+        said.count("standard output cannot be written (Broken pipe): the work goes on without it")
+        == 1
+    )
 
 
 BACKGROUND = """

@@ -88,7 +88,7 @@ async def test_a_variable_that_is_empty_says_nothing(in_environment: Configure, 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("timeout", "soon", "DOVETAIL_TIMEOUT: 'soon' is no number"),
+        ("timeout", "soon", "DOVETAIL_TIMEOUT: 'soon' is not a number"),
         ("timeout", "0", "DOVETAIL_TIMEOUT: 0.0 is not in the range x>=0.1"),
         ("timeout", "nan", "DOVETAIL_TIMEOUT: nan is not in the range x>=0.1"),
         ("tls", "maybe", "DOVETAIL_TLS: 'maybe' is neither on nor off"),

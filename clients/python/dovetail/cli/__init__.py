@@ -7,5 +7,5 @@ from dovetail.cli.streams import open_what_is_closed
 # Before gRPC is loaded, which opens files of its own.
 open_what_is_closed()
 
-# gRPC writes its own view of an error to standard error, beside the line that we write about it.
+# gRPC logs errors to standard error itself, beside the line that the command writes.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

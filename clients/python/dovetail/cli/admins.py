@@ -1,4 +1,4 @@
-"""What the commands of admins have in common."""
+"""What all commands of admins share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, kw_only=True)
 class Administration:
-    """A command's connection as an admin, and where it writes."""
+    """A command's connection as an admin, and its output."""
 
     admin: Admin
     out: Output
@@ -30,7 +30,7 @@ class Administration:
 def administers(
     function: Callable[Concatenate[Administration, P], Awaitable[None]],
 ) -> Callable[..., None]:
-    """Make a command of a coroutine function that administers: the token alone says who calls."""
+    """Turn a coroutine function of an admin into a command; its token alone names the caller."""
 
     @with_settings(CLIENT["timeout"])
     @server_options

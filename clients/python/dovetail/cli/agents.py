@@ -1,4 +1,4 @@
-"""`dovetail agent`: who there is."""
+"""`dovetail agent`: the team's agents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dovetail.cli.options import Session, calls, label_option
 
 @click.group()
 def agent() -> None:
-    """Register and see agents."""
+    """Register and show agents."""
 
 
 @agent.command()
@@ -21,16 +21,16 @@ def agent() -> None:
 async def register(
     session: Session, agent_id: str, display_name: str, labels: tuple[tuple[str, str], ...]
 ) -> None:
-    """Make an agent known, so that others can send to it. Default: the one of --as."""
-    made = await session.agent.register(agent_id, display_name=display_name, labels=dict(labels))
-    session.out.items([made], render.agents)
+    """Register an agent, so that others can send to it. Default: the agent of --as."""
+    agent = await session.agent.register(agent_id, display_name=display_name, labels=dict(labels))
+    session.out.items([agent], render.agents)
 
 
 @agent.command()
 @click.argument("agent_id", metavar="[AGENT]", default="")
 @calls
 async def show(session: Session, agent_id: str) -> None:
-    """Show one agent. Default: the one of --as."""
+    """Show one agent. Default: the agent of --as."""
     session.out.items([await session.agent.agent(agent_id)], render.agents)
 
 

@@ -1,4 +1,4 @@
-"""Columns of blocks: a small chart for the terminal."""
+"""A small column chart of block characters for the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FULL = len(EIGHTHS) - 1
 
 
 def columns(values: Sequence[int], rows: int) -> list[str]:
-    """A column for each value, as lines from top to bottom; what is not nothing is seen."""
+    """A column for each value, as lines from top to bottom; values above zero are never empty."""
     most = max(values, default=0) or 1
     heights = [ceil(value * rows * FULL / most) for value in values]
     return [
@@ -19,8 +19,8 @@ def columns(values: Sequence[int], rows: int) -> list[str]:
     ]
 
 
-def merged(values: Sequence[int], most: int) -> tuple[list[int], int]:
-    """At most so many values, each the sum of as many neighbours; and how many these are."""
-    width = max(1, ceil(len(values) / most))
+def merged(values: Sequence[int], columns_max: int) -> tuple[list[int], int]:
+    """Sum neighbouring values to at most `columns_max` sums; also returns how many make a sum."""
+    width = max(1, ceil(len(values) / columns_max))
     starts = range(0, len(values), width)
     return [sum(values[start : start + width]) for start in starts], width

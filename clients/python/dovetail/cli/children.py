@@ -1,4 +1,4 @@
-"""Both servers as child processes, which never outlive their parent."""
+"""Both servers as child processes that never outlive their parent."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from dovetail.settings import CLIENT, CONFIG, PREFIX, SERVER
 ANY_PORT = "127.0.0.1:0"
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
-"""How long a server may take to end, beside the time that it gives to calls."""
+"""How long a server may take to end, in addition to the time for its open calls."""
 
-LAST_WORDS_BYTES = 2_000
+LAST_MESSAGE_BYTES = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to start: over which store, where to listen, where the logs go.
+    """What to start: the store, the addresses, the folder of the logs.
 
-    `settings` are those of `SERVING` that both servers are told by flags, by their keys.
+    `settings` are values of `SERVING` by key, which both servers get as flags.
     """
 
     store: str
@@ -45,13 +45,13 @@ class Plan:
 
     @property
     def stop_seconds(self) -> float:
-        """After how long a server that was asked to end is made to."""
+        """How long a server that was asked to stop may take before it is killed."""
         name = "drain-seconds"
         return STOP_SECONDS + self.settings.get(SERVER[name].key, SERVER[name].default)
 
     @property
     def flags(self) -> list[str]:
-        """The settings as a command line; no secret is among them."""
+        """The settings as flags; secrets are not among them."""
         flags: list[str] = []
         for setting in SERVING:
             value = self.settings.get(setting.key)
@@ -62,7 +62,7 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Child:
-    """One server. Its standard input is held open here: when this process ends, it closes."""
+    """One server. Its standard input is held open here, and closes when this process ends."""
 
     service: str
     process: asyncio.subprocess.Process
@@ -72,36 +72,36 @@ class Child:
     address: str = ""
     store: str = ""
 
-    def last_words(self) -> str:
-        """The last line that it wrote: why it ended."""
+    def last_message(self) -> str:
+        """The last error line of its log: why it ended."""
         with self.log.open("rb") as log:
-            log.seek(max(self.log_start, self.log.stat().st_size - LAST_WORDS_BYTES))
+            log.seek(max(self.log_start, self.log.stat().st_size - LAST_MESSAGE_BYTES))
             lines = log.read().decode(errors="replace").strip().splitlines()
-        words = [line.removeprefix("dovetail: ") for line in lines if line.startswith("dovetail: ")]
-        # What it calls --listen has another name in the command that started it.
+        found = [line.removeprefix("dovetail: ") for line in lines if line.startswith("dovetail: ")]
+        # Its option --listen has another name in the command that started it.
         own = SERVER[f"{self.service}-listen"].flag
-        said = words[-1].replace(SERVER["listen"].flag, own) if words else ""
-        return said or self._why_it_said_nothing()
+        message = found[-1].replace(SERVER["listen"].flag, own) if found else ""
+        return message or self._silent_end()
 
-    def _why_it_said_nothing(self) -> str:
-        """It could not, or it was ended by force."""
+    def _silent_end(self) -> str:
+        """The reason of an end without a message: a full disk, or it was killed."""
         log = escape_controls(str(self.log))
-        if shutil.disk_usage(self.log.parent).free < LAST_WORDS_BYTES:
+        if shutil.disk_usage(self.log.parent).free < LAST_MESSAGE_BYTES:
             return f"{self.service} ended, and there is no room for its log {log}: make room"
-        return f"{self.service} ended without a word; its log is {log}"
+        return f"{self.service} ended without a message; its log is {log}"
 
     async def ready(self) -> None:
-        """Wait until it says where it serves."""
+        """Wait until it has printed its address."""
         assert self.process.stdout is not None
         line = await self.process.stdout.readline()
         if not line:
             code = await self.process.wait()
-            raise CommandError(self.last_words(), code if code > 0 else FAILED)
-        said = json.loads(line)
-        self.address, self.store = said["address"], said["store"]
+            raise CommandError(self.last_message(), code if code > 0 else FAILED)
+        facts = json.loads(line)
+        self.address, self.store = facts["address"], facts["store"]
 
     async def stop(self) -> None:
-        """Ask it to finish what it has begun and end; insist when it takes too long."""
+        """Ask it to finish its calls and end; kill it if that takes too long."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
@@ -122,11 +122,11 @@ class Children:
 
     @property
     def each(self) -> tuple[Child, Child]:
-        """The one and the other."""
+        """Both of them."""
         return self.messaging, self.tasks
 
     async def first_to_end(self) -> Child:
-        """Wait until one of them ends, and answer which."""
+        """Wait until one of them ends, and return it."""
         waits = {asyncio.create_task(child.process.wait()): child for child in self.each}
         try:
             ended, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -152,14 +152,14 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(
-            f"the data folder {escape_controls(str(folder))} cannot be made: {error.strerror}."
+            f"the data folder {escape_controls(str(folder))} cannot be created: {error.strerror}."
             " Name another: --data-dir"
         ) from error
 
 
 @asynccontextmanager
 async def serving(plan: Plan) -> AsyncGenerator[Children]:
-    """Both servers inside the block. Raises CommandError when one does not start."""
+    """Run both servers inside the block. Raises CommandError if one does not start."""
     _make_folder(plan.logs)
     messaging = await _start(plan, "messaging", plan.messaging_listen)
     children = Children(messaging=messaging, tasks=await _start(plan, "tasks", plan.tasks_listen))
@@ -172,9 +172,9 @@ async def serving(plan: Plan) -> AsyncGenerator[Children]:
 
 @asynccontextmanager
 async def serving_for_now() -> AsyncGenerator[Children]:
-    """Both servers inside the block, over a store and at ports that are gone afterwards.
+    """Run both servers inside the block, over a temporary store and at temporary ports.
 
-    What the environment and the file say to clients is meant for other servers: it is forgotten.
+    The clients' settings in the environment and the file are for other servers: they are removed.
     """
     for setting in CLIENT.values():
         os.environ.pop(setting.variable, None)
@@ -191,10 +191,10 @@ async def serving_for_now() -> AsyncGenerator[Children]:
 
 
 def cancel_on_signals() -> None:
-    """Have this task cancelled by the signals that ask a program to end, and are not ignored."""
+    """Cancel the current task at the signals that end a program, unless they are ignored."""
     task = asyncio.current_task()
     assert task is not None
-    for number in signals.heeded():
+    for number in signals.ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
@@ -211,7 +211,7 @@ async def _all_ready(children: Children) -> None:
 
 
 async def _start(plan: Plan, service: str, listen: str) -> Child:
-    """Start one server, in a session of its own: Ctrl-C at the terminal is for us alone."""
+    """Start one server, in a session of its own: Ctrl-C at the terminal must reach only us."""
     command = [sys.executable, "-m", "dovetail.cli", "serve", service, "--json"]
     command += ["--until-stdin-closes", "--listen", listen]
     command += plan.flags
@@ -235,9 +235,9 @@ async def _start(plan: Plan, service: str, listen: str) -> Child:
 
 
 def _environment(plan: Plan) -> dict[str, str]:
-    """Ours, without the settings in it: what a server is to know, the plan says.
+    """Our environment without settings: a server gets only those of the plan.
 
-    The store is not for all to see: it may hold a password.
+    The store is passed here and not as a flag, because it may have a password.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return kept | {CONFIG.variable: os.devnull, SERVER["store"].variable: plan.store}

@@ -1,4 +1,4 @@
-"""`dovetail completion`: what a shell needs to complete our commands."""
+"""`dovetail completion`: scripts with which shells complete `dovetail` commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def completion(context: click.Context, shell: str) -> None:
     For bash: eval "$(dovetail completion bash)" in ~/.bashrc; for zsh the same in ~/.zshrc; for
     fish: dovetail completion fish > ~/.config/fish/completions/dovetail.fish
     """
-    entrance = context.find_root().command
-    # Not source(): it would ask the shell for its version, and warn of one it cannot tell.
-    script = KINDS[shell](entrance, {}, "dovetail", "_DOVETAIL_COMPLETE")
+    root = context.find_root().command
+    # Not source(): it would run the shell for its version, and warn if it cannot find that out.
+    script = KINDS[shell](root, {}, "dovetail", "_DOVETAIL_COMPLETE")
     click.echo(script.source_template % script.source_vars())

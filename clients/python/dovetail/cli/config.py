@@ -1,4 +1,4 @@
-"""`dovetail config`: what every setting is, and where that comes from."""
+"""`dovetail config`: the value of every setting, and its source."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ SOURCES = {
     ParameterSource.DEFAULT: "default",
 }
 HEAD = """\
-# Dovetail's settings. A flag goes before an environment variable, and that before this file.
-# To set one, take the # off the line of its key. What stands there now is its default, or in
-# capitals what belongs there. Relative paths begin at the folder of this file.
+# Dovetail's settings. A flag has precedence over an environment variable, and that over this file.
+# To set one, remove the # before its key. The value shown is its default, or in capitals the kind
+# of its value. Relative paths start at the folder of this file.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effective:
-    """One setting as it is now."""
+    """One setting with its current value."""
 
     section: str
     key: str
@@ -50,7 +50,7 @@ class Effective:
 
 
 def _flags() -> dict[str, Setting]:
-    """A flag for each setting; where two have the same, the second has its section before it."""
+    """A flag for each setting; if two have the same, the second is prefixed with its section."""
     flags: dict[str, Setting] = {}
     for setting in filter(lambda one: one.flag, SETTINGS):
         taken = setting.flag in flags
@@ -74,10 +74,10 @@ def _parameter(setting: Setting) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per setting.")
 @click.pass_context
 def config(context: click.Context, template: bool, as_json: bool, **_: object) -> None:
-    """Show every setting, and where it comes from: flag, environment, file or default.
+    """Show every setting and its source: flag, environment, file or default.
 
-    With the flags of another command it shows what that command would work with. It warns of
-    environment variables that look like settings and are none.
+    With the flags of another command it shows the settings of that command. It warns of environment
+    variables that look like settings but are not.
     """
     if template:
         click.echo(_template(), nl=False)
@@ -109,7 +109,7 @@ def _effective(context: click.Context, setting: Setting) -> Effective:
 
 
 def _found(context: click.Context, setting: Setting) -> tuple[Any, str]:
-    """A setting's value, and where that comes from. A secret's value goes no further than here."""
+    """A setting's value and its source. The value of a secret is not returned."""
     if setting.environment_only:
         given = bool(os.environ.get(setting.variable))
         return (NOT_SHOWN, "environment") if given else (None, "default")
@@ -133,7 +133,7 @@ def _picture(file: ConfigFile, effective: list[Effective]) -> RenderableType:
 
 
 def _place(file: ConfigFile) -> str:
-    """Where the file is, or would be."""
+    """The path of the file, and whether it exists."""
     if file.path is None:
         return "none (no home folder is known: name one with --config, or set HOME)"
     there = "" if file.exists else " (there is none)"
@@ -142,7 +142,7 @@ def _place(file: ConfigFile) -> str:
 
 def _words(setting: Setting, value: Any) -> str:
     if value is None or value == "":
-        return setting.default_words or "none"
+        return setting.shown_default or "none"
     if setting.is_switch:
         return "on" if value else "off"
     return escape_controls(str(value))
@@ -154,7 +154,7 @@ def _origin(each: Effective) -> str:
 
 
 def _template() -> str:
-    """A file that sets nothing until a # is taken off."""
+    """A configuration file in which every setting is commented out."""
     lines = [HEAD]
     for section, settings in groupby(SETTINGS, lambda setting: setting.section):
         lines += [f"[{section}]", ""]
@@ -164,12 +164,12 @@ def _template() -> str:
 
 
 def _comment(setting: Setting) -> str:
-    default = f" Default: {setting.told}." if setting.told else ""
+    default = f" Default: {setting.default_text}." if setting.default_text else ""
     help_ = setting.help if setting.help.endswith(".") else f"{setting.help}."
     return f"# {help_}{default}\n# Also {setting.flag}, {setting.variable}."
 
 
 def _literal(setting: Setting) -> str:
-    """The default as TOML; where there is none, what belongs there."""
+    """The default as TOML; without a default, the kind of the value."""
     value = setting.metavar if setting.default in (None, "") else setting.default
     return json.dumps(value)

@@ -1,4 +1,4 @@
-"""The configuration file, handed to the commands as their defaults."""
+"""The configuration file, passed to the commands as their defaults."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from dovetail.settings import Setting, SettingsFileError, read_settings, usual_f
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigFile:
-    """The file, whether there is one, and what it sets; no path where no place is known."""
+    """The file's path, whether it exists, and its settings; no path if no home is known."""
 
     path: Path | None
     exists: bool
     values: Mapping[Setting, Any]
 
     def defaults(self, command: click.Command) -> dict[str, Any]:
-        """What it sets of a command's options and of those below it: click's `default_map`."""
+        """Its values for the options of a command and its subcommands: click's `default_map`."""
         own = [option for option in options_of(command) if option.setting in self.values]
-        made: dict[str, Any] = {str(each.name): self.values[each.setting] for each in own}
+        found: dict[str, Any] = {str(each.name): self.values[each.setting] for each in own}
         if isinstance(command, click.Group):
-            made |= {name: self.defaults(each) for name, each in command.commands.items()}
-        return made
+            found |= {name: self.defaults(each) for name, each in command.commands.items()}
+        return found
 
 
 def read_config(named: Path | None) -> ConfigFile:
-    """The file that is named, or else the usual one if there is one."""
+    """Read the named file, or else the one at the default path if it exists."""
     path = named or usual_file()
     if path is None:
         return ConfigFile(path=usual_path(), exists=False, values={})

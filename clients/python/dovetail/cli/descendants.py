@@ -1,8 +1,8 @@
-"""What the programs of this process started in turn: found, attributed, ended, reaped.
+"""The descendants of a worker's programs: found, attributed, ended, reaped.
 
-A program's group is not enough: what it starts may leave the group (`setsid`), and outlive it.
-Linux gives orphans to the nearest ancestor that asks for them (a subreaper), and /proc says who
-they are. Elsewhere all of this finds nobody, and the group is all that is ended.
+A program's process group is not enough: a process may leave the group (`setsid`) and outlive the
+program. Linux gives orphans to the nearest ancestor that asks for them (a subreaper), and /proc
+identifies them. On other systems nothing is found here, and only the group is ended.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 PR_SET_CHILD_SUBREAPER = 36
 INIT = 1
 ENVIRONMENT_BYTES = 2 * 1024 * 1024
-MOST_FOUND = 10_000
-"""How many are looked at in one go: a fork bomb must not stop the worker as well."""
+PROCESSES_MAX = 10_000
+"""How many are looked at in one pass: a fork bomb must not stop the worker as well."""
 
 
 def adopt_orphans() -> None:
-    """Have the orphans among this process's descendants become its own children, where it can."""
+    """Make orphaned descendants children of this process, if the system supports it."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -33,64 +33,64 @@ def adopt_orphans() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One program's: its process, and the line in the environment that marks all of them."""
+    """The processes of one program: its own, and the environment line that marks all of them."""
 
     pid: int
     mark: bytes
 
 
 class Families:
-    """Of all programs that run now.
+    """The processes of all programs that run now.
 
-    A child of this process that is no program was adopted. It belongs to the program whose session
-    or whose mark it has. One that has neither (`env -i setsid`) belongs to the only program that
-    runs: where several run, the last one that ends takes it along. But as process 1 this process
-    also adopts what others started in its container, and ends none of these.
+    A child of this process that is not a program was adopted. It belongs to the program whose
+    session or mark it has. One with neither (`env -i setsid`) belongs to the only running program;
+    if several run, it is ended with the last of them. As process 1, this process also adopts what
+    others started in its container, and ends none of these.
     """
 
     def __init__(self) -> None:
-        """None runs yet."""
+        """Start without programs."""
         self._running = set[bytes]()
         self._unreaped = set[int]()
         self._starting = 0
 
     @contextmanager
     def starting(self) -> Generator[None]:
-        """While a program is started its process cannot be told from one that was adopted."""
+        """Inside the block a program starts: its process cannot be told from an adopted one."""
         self._starting += 1
         try:
             yield
         finally:
             self._starting -= 1
 
-    def began(self, family: Family) -> None:
-        """A program was started. Its exit code is for asyncio to ask for."""
+    def add(self, family: Family) -> None:
+        """Add a started program. Its own process is reaped by asyncio."""
         self._running.add(family.mark)
         self._unreaped.add(family.pid)
 
     def exited(self, family: Family) -> None:
-        """Its own process has ended, and was asked for its exit code."""
+        """Note that a program's own process has ended and was reaped."""
         self._unreaped.discard(family.pid)
 
-    def over(self, mark: bytes) -> None:
-        """All of a family was ended, as far as that can be."""
+    def remove(self, mark: bytes) -> None:
+        """Remove a program whose processes were ended, as far as possible."""
         self._running.discard(mark)
 
-    def left_by(self, family: Family) -> list[int]:
-        """Its processes beside the program's own; the dead among those adopted are reaped."""
+    def remaining_of(self, family: Family) -> list[int]:
+        """Its processes beside the program's own. Reaps the adopted ones that have ended."""
         found = list(_below(family.pid)) if family.pid in self._unreaped else []
         for pid in self._adopted():
             if self._belongs(pid, family):
                 found += [pid, *_below(pid)]
-        return found[:MOST_FOUND]
+        return found[:PROCESSES_MAX]
 
     def reap(self) -> None:
-        """Ask the dead among those adopted for their exit codes: nobody else will."""
+        """Reap the adopted processes that have ended: no other process will."""
         for _ in self._adopted():
             pass
 
     def _adopted(self) -> Iterator[int]:
-        """Children of this process that it did not start, and that live."""
+        """Living children of this process that it did not start."""
         if self._starting:
             return
         for pid in _children(os.getpid()):
@@ -104,7 +104,7 @@ class Families:
 
 
 def _is_reaped(pid: int) -> bool:
-    """Whether a child has ended; then it was reaped."""
+    """Whether a child has ended; if so, it is reaped now."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
     except ChildProcessError:
@@ -114,7 +114,7 @@ def _is_reaped(pid: int) -> bool:
 def _below(pid: int) -> Iterator[int]:
     """All descendants of a process."""
     waiting = _children(pid)
-    for _ in range(MOST_FOUND):
+    for _ in range(PROCESSES_MAX):
         if not waiting:
             return
         yield (each := waiting.pop())
@@ -122,7 +122,7 @@ def _below(pid: int) -> Iterator[int]:
 
 
 def _children(pid: int) -> list[int]:
-    """The children of a process; none where it has ended, or where there is no such /proc."""
+    """The children of a process; none if it has ended, or without such a /proc."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -138,14 +138,14 @@ def _session(pid: int) -> int:
 
 
 def _environment(pid: int) -> bytes:
-    """The environment with which a process began, each line between zeros."""
+    """The environment with which a process started, each line between NUL bytes."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
         return b"\0" + file.read(ENVIRONMENT_BYTES) + b"\0"
     return b""
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """Send a signal to each that is still there, and may be signalled."""
+    """Send a signal to each process that still exists and may be signalled."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""`dovetail doctor`: what is wrong on this machine, and what to do about it."""
+"""`dovetail doctor`: finds faults on this machine, and says what to do about them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from dovetail.cli.exit_codes import NEXT_STEPS, CommandError, described
+from dovetail.cli.exit_codes import NEXT_STEPS, CommandError, describe
 from dovetail.cli.options import Servers, failures_explained, server_options
 from dovetail.cli.output import Output
 from dovetail.cli.probe import EXPLANATIONS, Health, Probe, is_here, probe_all
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 CALL_SECONDS = 5
-ELSEWHERE = "Stop what listens there, or choose another port: dovetail up --{}-listen HOST:PORT"
+ELSEWHERE = "Stop that program, or choose another port: dovetail up --{}-listen HOST:PORT"
 
 
 @click.command()
@@ -34,9 +34,9 @@ ELSEWHERE = "Stop what listens there, or choose another port: dovetail up --{}-l
 @server_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
 def doctor(servers: Servers, store: str | None, data_dir: Path | None, as_json: bool) -> None:
-    """Check the store, its disk, the ports, and the way to the servers.
+    """Check the store, its disk, the ports, and the connections to the servers.
 
-    Nothing is changed; servers may go on running. Ends with exit code 1 when something fails.
+    It changes nothing; servers may keep running. Ends with exit code 1 if a check fails.
     """
     out = Output(as_json)
     findings = _store(store, data_dir)
@@ -50,8 +50,8 @@ def doctor(servers: Servers, store: str | None, data_dir: Path | None, as_json: 
 
 
 def _store(store: str | None, data_dir: Path | None) -> list[Finding]:
-    """What is wrong with the store; who calls servers elsewhere may have no place for one."""
-    from dovetail.server.main import Finding, Level, check_store  # heavy: loaded where needed
+    """Check the store; a machine that only calls servers elsewhere may have none."""
+    from dovetail.server.main import Finding, Level, check_store  # slow to load
 
     try:
         return check_store(store_url(store, data_dir))
@@ -78,27 +78,27 @@ async def _servers(servers: Servers) -> list[Finding]:
 
 
 def _port(probe: Probe) -> Finding:
-    """What an address is used for."""
+    """The finding for an address: what listens there."""
     from dovetail.server.main import Finding, Level
 
     check, address = f"{probe.service} port", probe.address
     if probe.health is Health.SERVING:
         return Finding(check=check, level=Level.OK, text=f"{address}: Dovetail serves there")
-    if probe.health is Health.NOBODY and is_here(address):
+    if probe.health is Health.NOT_RUNNING and is_here(address):
         return Finding(check=check, level=Level.OK, text=f"{address}: free, nothing runs there")
     text = f"{address}: {probe.health}: {EXPLANATIONS[probe.health]}"
     advice = {
         Health.NOT_SERVING: "See its log, and the findings about the store",
         Health.ANOTHER: ELSEWHERE.format(probe.service),
         Health.ENCRYPTED: "Name the CA of its certificate: --tls-ca FILE",
-        Health.BEHIND_PROXY: "export no_proxy=HOST, or ask who runs the proxy",
+        Health.BEHIND_PROXY: "export no_proxy=HOST, or ask the proxy's admin",
         Health.UNTRUSTED: "See which files are used: dovetail config",
     }.get(probe.health, f"Is the address right? Set it: --{probe.service} HOST:PORT")
     return Finding(check=check, level=Level.FAIL, text=text, advice=advice)
 
 
 async def _call(servers: Servers, probe: Probe) -> Finding:
-    """Whether a call is answered that reads the store."""
+    """The finding for a call that reads the store."""
     from dovetail.server.main import Finding, Level
 
     check = f"{probe.service} call"
@@ -111,9 +111,9 @@ async def _call(servers: Servers, probe: Probe) -> Finding:
                 break
         except DovetailError as error:
             advice = NEXT_STEPS.get(error.reason, NEXT_STEPS["INTERNAL"])
-            return Finding(check=check, level=Level.FAIL, text=described(error), advice=advice)
+            return Finding(check=check, level=Level.FAIL, text=describe(error), advice=advice)
         took = 1_000 * (clock() - begin)
-    return Finding(check=check, level=Level.OK, text=f"answered in {took:.1f} ms")
+    return Finding(check=check, level=Level.OK, text=f"returned in {took:.1f} ms")
 
 
 def _first_page(agent: Agent, service: str) -> AsyncIterator[object]:

@@ -16,7 +16,7 @@ ARRIVALS = 2
 
 
 async def show_first_exchange(messaging: str, tasks: str, program: str) -> None:
-    """Two agents talk and work, over servers at these addresses."""
+    """Let two agents exchange messages and a task, over servers at these addresses."""
     async with (
         connect("alice", messaging=messaging, tasks=tasks) as alice,
         connect("bob", messaging=messaging, tasks=tasks) as bob,
@@ -29,11 +29,11 @@ async def show_first_exchange(messaging: str, tasks: str, program: str) -> None:
         task_id = await _receive(stage, inbox)
         await _work(stage, bob, task_id)
         await _look_back(stage, alice)
-        stage.say(Text(f"\nAll of this was on disk before each answer. Now yours: {program} up"))
+        stage.say(Text(f"\nEach step was on disk before its response. Now yours: {program} up"))
 
 
 class _Stage:
-    """Where it is shown: numbered steps, each with the command that does the same."""
+    """Prints numbered steps, each with the command that does the same."""
 
     def __init__(self) -> None:
         self._screen = console()
@@ -46,14 +46,14 @@ class _Stage:
             self.say(Text(f"   $ dovetail {command}", style="green"))
 
     def show(self, shown: RenderableType) -> None:
-        """Print what a command prints, indented."""
+        """Print the output of a command, indented."""
         with self._screen.capture() as printed:
             self._screen.print(shown)
         lines = (line.rstrip() for line in printed.get().splitlines())
         print(textwrap.indent("\n".join(lines), INDENT), flush=True)
 
-    def say(self, said: Text) -> None:
-        self._screen.print(said, soft_wrap=True)
+    def say(self, text: Text) -> None:
+        self._screen.print(text, soft_wrap=True)
 
 
 async def _meet(stage: _Stage, alice: Agent, bob: Agent) -> None:
@@ -63,7 +63,7 @@ async def _meet(stage: _Stage, alice: Agent, bob: Agent) -> None:
 
 async def _give_work(stage: _Stage, alice: Agent) -> None:
     stage.step(
-        "alice sends bob a message. It is answered when it is on disk.",
+        "alice sends bob a message. The response comes when it is on disk.",
         "send --as alice bob 'Can you look at the build?'",
     )
     stage.show(render.sent(await alice.send("bob", "Can you look at the build?")))
@@ -76,7 +76,7 @@ async def _give_work(stage: _Stage, alice: Agent) -> None:
 
 
 async def _receive(stage: _Stage, inbox: Inbox) -> str:
-    """Show what comes to bob; answer the id of the task."""
+    """Show what arrives in bob's inbox; return the id of the task."""
     stage.step(
         "Both reach bob on the stream of his inbox, numbered; he acknowledges each.",
         "inbox --as bob --follow --ack",
@@ -100,7 +100,7 @@ async def _work(stage: _Stage, bob: Agent, task_id: str) -> None:
 
 
 async def _look_back(stage: _Stage, alice: Agent) -> None:
-    stage.step("What waits for alice:", "inbox --as alice")
+    stage.step("alice's inbox now:", "inbox --as alice")
     async with alice.inbox() as inbox:
         async for message in inbox.backlog():
             stage.show(render.delivery(message.delivery))

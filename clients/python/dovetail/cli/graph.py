@@ -1,4 +1,4 @@
-"""`dovetail task graph`: which tasks wait for which, drawn; nothing is changed here."""
+"""`dovetail task graph`: a drawing of the dependencies between tasks. It changes nothing."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from dovetail.cli.text import escape_controls
 from dovetail.client import DovetailError
 from dovetail.tasks.v1 import tasks_pb2 as work
 
-MOST_IN_A_TREE = 40
-"""More tasks than so many are drawn layer by layer: a tree of them would fit no screen."""
+TREE_TASKS_MAX = 40
+"""More tasks are drawn layer by layer: a tree of them would not fit on a screen."""
 
 BAR_COLUMNS = 40
 LAYER_COLUMNS = 20
 PAUSE_SECONDS = 0.5
 PAGE = 1_000
 ONE_LINE: Any = {"no_wrap": True, "overflow": "ellipsis"}
-"""What is too long for the terminal is cut."""
+"""A line that is too long for the terminal is cut."""
 
 MARKS = {
     work.TASK_STATE_PENDING: "·",
@@ -44,8 +44,8 @@ MARKS = {
 }
 READY = "○"
 ENDED = (work.TASK_STATE_COMPLETED, work.TASK_STATE_FAILED, work.TASK_STATE_CANCELLED)
-TOLD = (work.TASK_STATE_FAILED, work.TASK_STATE_INPUT_REQUIRED, work.TASK_STATE_IN_PROGRESS)
-"""What of a layer is told task by task, in this order."""
+NAMED_STATES = (work.TASK_STATE_FAILED, work.TASK_STATE_INPUT_REQUIRED, work.TASK_STATE_IN_PROGRESS)
+"""The states of the tasks that a layer names, in this order."""
 
 DOT_COLOURS = {
     work.TASK_STATE_PENDING: "lightyellow",
@@ -59,30 +59,30 @@ DOT_COLOURS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """Tasks by id, and in layers: each waits only for tasks of layers before its own."""
+    """Tasks by id, and in layers: each task depends only on tasks of earlier layers."""
 
     tasks: Mapping[str, work.Task]
     layers: Sequence[Sequence[work.Task]]
 
     @property
     def states(self) -> Counter[work.TaskState.ValueType]:
-        """How many are in each state."""
+        """The number of tasks in each state."""
         return Counter(task.state for task in self.tasks.values())
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is left to be done."""
+        """Whether all tasks have ended."""
         return all(task.state in ENDED for task in self.tasks.values())
 
     def waits_for(self, task: work.Task) -> list[work.Task]:
-        """What it depends on, as far as it is here."""
+        """The tasks of the graph that it depends on."""
         return [self.tasks[each] for each in task.depends_on if each in self.tasks]
 
 
 @click.command()
 @click.argument("task_ids", metavar="[TASK]...", nargs=-1)
 @label_option
-@click.option("--watch", is_flag=True, help="Draw it again as work goes on, until all has ended.")
+@click.option("--watch", is_flag=True, help="Redraw it as work goes on, until all tasks ended.")
 @click.option("--dot", is_flag=True, help="Print it in the language of Graphviz.")
 @calls
 async def graph(
@@ -92,32 +92,32 @@ async def graph(
     watch: bool,
     dot: bool,
 ) -> None:
-    """Draw which tasks wait for which, and how far the work is.
+    """Draw the dependencies between tasks, and the progress of the work.
 
-    Those that are named, with all they wait for and all that waits for them; by default all tasks.
-    With --json a line for each task, and with --watch another for each that changes.
+    Draws the named tasks with all their dependencies and dependents; by default all tasks. With
+    --json a line for each task, and with --watch another for each that changes.
     """
     if dot and (watch or session.out.as_json):
-        raise click.UsageError("--dot goes with neither --watch nor --json")
+        raise click.UsageError("--dot does not go with --watch or --json")
     reader = _Reader(session, task_ids, work.TaskFilter(labels=dict(labels)))
     found = await reader.read()
     if dot:
         print("\n".join(dot_lines(found)))
     elif session.out.as_json:
         with ending_with_reader():
-            await _print_changes(reader, found, watch)
+            await _print_json(reader, found, watch)
     elif not watch:
-        session.out.show(drawn(found))
+        session.out.show(draw(found))
     elif console().is_terminal:
         await _redraw(reader, found)
     else:
-        session.out.show(drawn(found))
+        session.out.show(draw(found))
         with ending_with_reader():
-            await _tell_changes(session, reader, found)
+            await _print_changes(session, reader, found)
 
 
-def arranged(tasks: Iterable[work.Task]) -> Graph:
-    """Tasks in layers. Raises CycleError."""
+def in_layers(tasks: Iterable[work.Task]) -> Graph:
+    """Arrange tasks in layers. Raises CycleError."""
     by_id = {task.task_id: task for task in tasks}
     waits = {
         task_id: [each for each in task.depends_on if each in by_id]
@@ -132,18 +132,18 @@ def arranged(tasks: Iterable[work.Task]) -> Graph:
     return Graph(tasks=by_id, layers=layers)
 
 
-def around(tasks: Sequence[work.Task], task_ids: Iterable[str]) -> list[work.Task]:
-    """The named tasks, with all that they wait for and all that waits for them."""
+def related(tasks: Sequence[work.Task], task_ids: Iterable[str]) -> list[work.Task]:
+    """The named tasks, with all their dependencies and dependents."""
     before = {task.task_id: list(task.depends_on) for task in tasks}
     after: dict[str, list[str]] = {}
     for task in tasks:
         for each in task.depends_on:
             after.setdefault(each, []).append(task.task_id)
-    chosen = _reached(task_ids, before) | _reached(task_ids, after)
+    chosen = _reachable(task_ids, before) | _reachable(task_ids, after)
     return [task for task in tasks if task.task_id in chosen]
 
 
-def _reached(task_ids: Iterable[str], steps: Mapping[str, Sequence[str]]) -> set[str]:
+def _reachable(task_ids: Iterable[str], steps: Mapping[str, Sequence[str]]) -> set[str]:
     reached, left = set[str](), list(task_ids)
     while left:
         task_id = left.pop()
@@ -153,11 +153,11 @@ def _reached(task_ids: Iterable[str], steps: Mapping[str, Sequence[str]]) -> set
     return reached
 
 
-def drawn(graph: Graph, mode: str = "") -> RenderableType:
-    """The whole picture: the sum of it, then a tree, or layers where there are many tasks."""
+def draw(graph: Graph, mode: str = "") -> RenderableType:
+    """The whole drawing: a summary, then a tree, or layers if there are many tasks."""
     if not graph.tasks:
         return Text("no tasks")
-    few = len(graph.tasks) <= MOST_IN_A_TREE
+    few = len(graph.tasks) <= TREE_TASKS_MAX
     return Group(_summary(graph), Text(mode), _tree(graph) if few else _layers(graph))
 
 
@@ -172,17 +172,17 @@ def _summary(graph: Graph) -> Text:
 
 
 def _bar(counts: Mapping[work.TaskState.ValueType, int], columns: int) -> Text:
-    """What has ended comes first, what is pending is empty. Rounding leaves the length."""
-    total, end, made = sum(counts.values()), 0, Text()
+    """A bar of ended tasks first and pending ones last, empty. Rounding keeps its length."""
+    total, end, bar = sum(counts.values()), 0, Text()
     for value in (*ENDED, work.TASK_STATE_INPUT_REQUIRED, work.TASK_STATE_IN_PROGRESS):
         begin, end = end, end + counts.get(value, 0)
         length = columns * end // total - columns * begin // total
-        made.append("█" * length, STATE_STYLES.get(value, ""))
-    return made.append("░" * (columns - len(made)), "dim")
+        bar.append("█" * length, STATE_STYLES.get(value, ""))
+    return bar.append("░" * (columns - len(bar)), "dim")
 
 
 def _tree(graph: Graph) -> Tree:
-    """Each task once, below the last of those that it waits for; the others are named."""
+    """Each task once, below its dependency in the latest layer; other dependencies are named."""
     root = Tree("", hide_root=True, guide_style="dim")
     branches: dict[str, Tree] = {}
     for layer in graph.layers:
@@ -200,7 +200,7 @@ def _depth(graph: Graph, task: work.Task) -> int:
 
 
 def _leaf(task: work.Task, also: Sequence[str]) -> Text:
-    """A task in a line of its own."""
+    """A task as a line of the tree."""
     line = _cell(task).append(f"  {escape_controls(task.title)}")
     notes = [f"waits for {', '.join(also)} too"] if also else []
     notes += [f"part of {task.parent_task_id}"] if task.parent_task_id else []
@@ -208,7 +208,7 @@ def _leaf(task: work.Task, also: Sequence[str]) -> Text:
 
 
 def _cell(task: work.Task) -> Text:
-    """A task in a few words: its mark, its id, who has it, how far it is."""
+    """A task in short: its mark, id, progress and assignee."""
     mark = READY if is_ready(task) else MARKS.get(task.state, "")
     line = Text(**ONE_LINE).append(f"{mark} ", STATE_STYLES.get(task.state, ""))
     line.append(escape_controls(task.task_id), "bold")
@@ -220,7 +220,7 @@ def _cell(task: work.Task) -> Text:
 
 
 def _layers(graph: Graph) -> Table:
-    """A line for each layer; those at the beginning that are all completed are one."""
+    """A line for each layer; the completed layers at the start share one."""
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -234,7 +234,7 @@ def _layers(graph: Graph) -> Table:
     for number, layer in enumerate(graph.layers[done:], start=done + 1):
         counts = Counter(task.state for task in layer)
         sums = f"{counts[work.TASK_STATE_COMPLETED]} of {len(layer)}"
-        table.add_row(f"layer {number}", _layer_bar(counts), sums, _told(layer))
+        table.add_row(f"layer {number}", _layer_bar(counts), sums, _named_tasks(layer))
     return table
 
 
@@ -243,21 +243,21 @@ def _layer_bar(counts: Mapping[work.TaskState.ValueType, int]) -> Text:
 
 
 def _completed_layers(graph: Graph) -> int:
-    """How many layers at the beginning are completed as a whole."""
+    """How many layers at the start are completed."""
     for number, layer in enumerate(graph.layers):
         if any(task.state != work.TASK_STATE_COMPLETED for task in layer):
             return number
     return len(graph.layers)
 
 
-def _told(layer: Sequence[work.Task]) -> Text:
-    """What of a layer one wants to know by name: what went wrong, asks, or is being done."""
-    chosen = [task for value in TOLD for task in layer if task.state == value]
+def _named_tasks(layer: Sequence[work.Task]) -> Text:
+    """The tasks that a layer names: those that failed, ask for input or are in progress."""
+    chosen = [task for value in NAMED_STATES for task in layer if task.state == value]
     return Text("   ", **ONE_LINE).join(map(_cell, chosen))
 
 
 def dot_lines(graph: Graph) -> Iterable[str]:
-    """The graph in the language of Graphviz; arrows lead to what waits."""
+    """The graph in the language of Graphviz; arrows lead to dependents."""
     yield "digraph tasks {"
     yield "  rankdir=LR; node [shape=box, style=filled];"
     for task in graph.tasks.values():
@@ -273,13 +273,13 @@ def dot_lines(graph: Graph) -> Iterable[str]:
 
 
 def _quoted(text: str) -> str:
-    """A string of Graphviz: backslashes are doubled, line breaks are its own."""
+    """A string of Graphviz, with backslashes, quotes and line breaks escaped."""
     escaped = escape_controls(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 class _Reader:
-    """Reads the graph that a command is about, again and again."""
+    """Reads the graph of a command repeatedly."""
 
     def __init__(
         self, session: Session, task_ids: tuple[str, ...], chosen: work.TaskFilter
@@ -289,18 +289,18 @@ class _Reader:
         self._filter = chosen
 
     async def read(self) -> Graph:
-        """How things stand. A cycle can only come of pages read at different times: once more."""
+        """Read the graph. A cycle can only come from pages read at different times: read again."""
         while True:
             tasks = [task async for task in self._tasks.list(self._filter, page_size=PAGE)]
             missing = set(self._task_ids) - {task.task_id for task in tasks}
             tasks += [await self._tasks.get(task_id) for task_id in sorted(missing)]
             try:
-                return arranged(around(tasks, self._task_ids) if self._task_ids else tasks)
+                return in_layers(related(tasks, self._task_ids) if self._task_ids else tasks)
             except CycleError:
                 continue
 
     async def next(self, last: Graph) -> tuple[Graph, list[work.Task]]:
-        """How things stand after a moment, and what has changed since `last`."""
+        """Read the graph after a pause; also returns the tasks that changed since `last`."""
         await asyncio.sleep(PAUSE_SECONDS)
         found = await self.read()
         changed = [task for key, task in found.tasks.items() if task != last.tasks.get(key)]
@@ -308,28 +308,28 @@ class _Reader:
 
 
 async def _redraw(reader: _Reader, found: Graph) -> None:
-    """The picture, drawn anew below itself, on a terminal."""
-    with Live(drawn(found), console=console(), auto_refresh=False) as live:
+    """Redraw the graph in place on a terminal until all tasks have ended."""
+    with Live(draw(found), console=console(), auto_refresh=False) as live:
         while not found.has_ended:
             try:
                 found, changed = await reader.next(found)
             except DovetailError as error:
-                live.update(drawn(found, f"{error}: this is how it stood"), refresh=True)
+                live.update(draw(found, f"{error}: this is the last state"), refresh=True)
                 raise
             if changed:
-                live.update(drawn(found), refresh=True)
+                live.update(draw(found), refresh=True)
 
 
-async def _tell_changes(session: Session, reader: _Reader, found: Graph) -> None:
-    """A line for each task that changes, where there is no terminal to draw on."""
+async def _print_changes(session: Session, reader: _Reader, found: Graph) -> None:
+    """Print a line for each task that changes, without a terminal to draw on."""
     while not found.has_ended:
         found, changed = await reader.next(found)
         for task in changed:
             session.out.show(_cell(task).append("  ").append_text(state(task.state)))
 
 
-async def _print_changes(reader: _Reader, found: Graph, watch: bool) -> None:
-    """A JSON object for each task, and for each that changes."""
+async def _print_json(reader: _Reader, found: Graph, watch: bool) -> None:
+    """Print a JSON object for each task, and with `watch` for each that changes."""
     changed = list(found.tasks.values())
     while True:
         layers = {
@@ -343,7 +343,7 @@ async def _print_changes(reader: _Reader, found: Graph, watch: bool) -> None:
 
 
 def _facts(task: work.Task, layer: int) -> dict[str, Any]:
-    """A task of the graph for programs; `dovetail task show --json` tells all of it."""
+    """A task of the graph for programs; `dovetail task show --json` has all its fields."""
     return {
         "task_id": task.task_id,
         "title": task.title,

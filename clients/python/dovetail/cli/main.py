@@ -1,4 +1,4 @@
-"""The entrance of the command line."""
+"""The root of the command line."""
 
 from __future__ import annotations
 
@@ -34,33 +34,32 @@ from dovetail.cli.worker import worker
 from dovetail.settings import CONFIG
 
 
-class _Entrance(click.Group):
-    """The commands; an option of ours that stands behind one of them gets a hint."""
+class _Root(click.Group):
+    """The commands. An option of the root that is written after a command gets a hint."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command to the end of this process; a full disk is one line, like all errors."""
+        """Run a command, and exit; a full disk is reported in one line, like all errors."""
         try:
             return super().main(*args, **extra)
         except OSError as error:
             fault = CommandError(output_fault(error))
-            with suppress(OSError):  # Standard error may be on the same disk.
+            with suppress(OSError):  # Standard error may be on the same full disk.
                 fault.show()
             sys.exit(fault.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that is named."""
+        """Run the named command."""
         try:
             return super().invoke(ctx)
         except click.NoSuchOption as error:
             if error.option_name != CONFIG.flag:
                 raise
-            hint = f"It stands before the command: dovetail {CONFIG.flag} FILE …"
-            told = f"{error.message} {hint}"
-            raise click.NoSuchOption(error.option_name, told, ctx=error.ctx) from error
+            message = f"{error.message} Write it before the command: dovetail {CONFIG.flag} FILE …"
+            raise click.NoSuchOption(error.option_name, message, ctx=error.ctx) from error
 
 
 @click.group(
-    cls=_Entrance,
+    cls=_Root,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 refused, 5 invalid, "
     "6 no answer, 7 nothing came.",
@@ -70,7 +69,7 @@ class _Entrance(click.Group):
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
     """Messages and tasks for teams of LLM agents."""
-    # A terminal that lacks a character shows its number.
+    # A terminal that cannot show a character shows its code.
     cast(Any, sys.stdout).reconfigure(errors="backslashreplace")
     if config:  # Connections of this command read the same file.
         os.environ[CONFIG.variable] = str(config.absolute())

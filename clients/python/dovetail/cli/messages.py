@@ -1,4 +1,4 @@
-"""`dovetail send`, `inbox`, `acknowledge` and `message`: the talk."""
+"""`dovetail send`, `inbox`, `acknowledge`, `thread` and `message`."""
 # ruff: noqa: PLR0913 - one parameter per option
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from dovetail.client import Inbox, NotFoundError, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
-MOST_SEQUENCES = 1_000
-LONGEST_WAIT = 50
+SEQUENCES_MAX = 1_000
+WAIT_SECONDS_MAX = 50
 IMPORTANCES = enum_names(pb.Importance.keys(), "IMPORTANCE_")
 
 
-def _typed(context: click.Context, parameter: click.Parameter, text: str) -> str:  # noqa: ARG001
-    """TEXT, or standard input. It is read before the event loop runs: Ctrl-C ends it at once."""
+def _body(context: click.Context, parameter: click.Parameter, text: str) -> str:  # noqa: ARG001
+    """TEXT, or standard input, read before the event loop runs so that Ctrl-C ends it at once."""
     with failures_explained():
         return sys.stdin.read() if text == "-" and not context.resilient_parsing else text
 
 
 @click.command()
 @click.argument("recipients", metavar="TO...", nargs=-1, required=True)
-@click.argument("body", metavar="TEXT", callback=_typed)
+@click.argument("body", metavar="TEXT", callback=_body)
 @click.option("--subject", default="", help="A line above the text.")
 @click.option("--data", type=OBJECT, help="Structured content beside the text.")
 @click.option("--thread", "thread_id", default="", help="The thread it belongs to.")
-@click.option("--reply-to", "in_reply_to", default="", help="The message that it answers.")
+@click.option("--reply-to", "in_reply_to", default="", help="The message that it replies to.")
 @click.option("--task", "task_id", default="", help="The task that it is about.")
 @click.option(
     "--importance",
     type=click.Choice(IMPORTANCES),
     default="normal",
     show_default=True,
-    help="How much it matters.",
+    help="How important it is.",
 )
-@click.option("--request-id", default="", help="Makes it safe to send again: it is sent once.")
+@click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
 @label_option
 @calls
 async def send(
@@ -68,8 +68,8 @@ async def send(
     request_id: str,
     labels: tuple[tuple[str, str], ...],
 ) -> None:
-    """Send TEXT to one agent or to several. TEXT - is read from standard input."""
-    answer = await session.agent.send(
+    """Send TEXT to one or more agents. With TEXT - it is read from standard input."""
+    response = await session.agent.send(
         recipients,
         body,
         subject=subject,
@@ -81,21 +81,21 @@ async def send(
         labels=dict(labels),
         request_id=request_id,
     )
-    session.out.item(answer, render.sent)
+    session.out.item(response, render.sent)
 
 
 @click.command()
 @click.argument("agent_id", metavar="[AGENT]", default="")
-@click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
-@click.option("--all", "everything", is_flag=True, help="Also what is acknowledged.")
-@click.option("--after", "after_sequence", type=int, help="Only what comes after this sequence.")
-@click.option("--limit", "--max", "limit", type=click.IntRange(1), help="At most so many messages.")
-@click.option("--acknowledge", "--ack", "done", is_flag=True, help="Acknowledge what is printed.")
+@click.option("--follow", is_flag=True, help="Then print what arrives, until Ctrl-C.")
+@click.option("--all", "everything", is_flag=True, help="Also acknowledged messages.")
+@click.option("--after", "after_sequence", type=int, help="Only messages after this sequence.")
+@click.option("--limit", "--max", "limit", type=click.IntRange(1), help="At most this many.")
+@click.option("--acknowledge", "--ack", "ack", is_flag=True, help="Acknowledge what is printed.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, LONGEST_WAIT),
+    type=click.FloatRange(0, WAIT_SECONDS_MAX),
     metavar="SECONDS",
-    help="For scripts: print what is there, or wait so long for something; exit code 7: nothing.",
+    help="For scripts: print what is there, or wait this long for it; exit code 7: nothing came.",
 )
 @click.option(
     "--ack-through",
@@ -111,18 +111,20 @@ async def inbox(
     everything: bool,
     after_sequence: int | None,
     limit: int | None,
-    done: bool,
+    ack: bool,
     wait: float | None,
     ack_through: int | None,
 ) -> None:
-    """Show what an inbox holds and is not acknowledged. Default: the inbox of --as."""
+    """Show the unacknowledged messages of an inbox. Default: the inbox of --as."""
     if wait is not None and (follow or everything or after_sequence is not None):
-        raise click.UsageError("--wait goes with none of --follow, --all and --after")
+        raise click.UsageError("--wait does not go with --follow, --all or --after")
     if wait is None and ack_through is not None:
-        raise click.UsageError("--ack-through goes with --wait; or use: dovetail acknowledge")
-    owner = (await session.agent.agent(agent_id)).agent_id if agent_id else await _self(session)
+        raise click.UsageError("--ack-through needs --wait; or use: dovetail acknowledge")
+    owner = (
+        (await session.agent.agent(agent_id)).agent_id if agent_id else await _own_agent_id(session)
+    )
     if wait is not None:
-        await _receive(session, owner, wait, limit or 0, ack_through or 0, done)
+        await _receive(session, owner, wait, limit or 0, ack_through or 0, ack)
         return
     with ending_with_reader() if follow else nullcontext():
         async with session.agent.inbox(
@@ -132,12 +134,12 @@ async def inbox(
             printed: list[int] = []
             async for message in messages:
                 session.out.item(message.delivery, render.delivery)
-                if done and follow:
+                if ack and follow:
                     await message.acknowledge()
                 printed.append(message.sequence)
                 if len(printed) == limit:
                     break
-            if done and not follow:
+            if ack and not follow:
                 for sequences in _batches(printed):
                     await session.agent.acknowledge(sequences, agent_id=owner)
             if not printed:
@@ -149,11 +151,11 @@ async def inbox(
 @click.option("--through", type=click.IntRange(1), default=None, help="All up to this sequence.")
 @calls
 async def acknowledge(session: Session, sequences: tuple[int, ...], through: int | None) -> None:
-    """Say that the agent of --as is done with messages, by their sequence in its inbox."""
+    """Acknowledge messages in the inbox of --as, by their sequence."""
     if not sequences and through is None:
-        raise click.UsageError("say which: SEQUENCE..., or --through SEQUENCE")
-    answer = await session.agent.acknowledge(sequences, through=through or 0)
-    session.out.item(answer, render.acknowledged)
+        raise click.UsageError("name the messages: SEQUENCE..., or --through SEQUENCE")
+    response = await session.agent.acknowledge(sequences, through=through or 0)
+    session.out.item(response, render.acknowledged)
 
 
 @click.command()
@@ -161,17 +163,17 @@ async def acknowledge(session: Session, sequences: tuple[int, ...], through: int
 @calls
 async def thread(session: Session, thread_id: str) -> None:
     """Show the messages of a thread, or of a message's or task's thread, in order."""
-    posts = await _posts(session, thread_id)
-    posts = posts or await _posts(session, await _thread_id(session, thread_id))
-    for post in posts:
-        session.out.item(post, render.post)
-    if not posts:
+    messages = await _thread_messages(session, thread_id)
+    messages = messages or await _thread_messages(session, await _thread_id(session, thread_id))
+    for message in messages:
+        session.out.item(message, render.thread_message)
+    if not messages:
         session.out.remark("no messages")
 
 
 @click.group()
 def message() -> None:
-    """See messages, and what became of them."""
+    """Show messages and their receipts."""
 
 
 @message.command()
@@ -192,11 +194,11 @@ async def show(session: Session, message_id: str, receipts: bool) -> None:
 
 @message.command("list")
 @click.option("--to", "recipient_id", default="", help="Only in this agent's inbox.")
-@click.option("--from", "senders", multiple=True, help="Only of this sender.")
+@click.option("--from", "senders", multiple=True, help="Only from this sender.")
 @click.option("--thread", "thread_id", default="", help="Only in this thread.")
 @click.option("--task", "task_id", default="", help="Only about this task.")
 @click.option("--newest", is_flag=True, help="The newest first.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many.")
 @label_option
 @calls
 async def list_(
@@ -227,18 +229,18 @@ async def list_(
 
 
 async def _receive(
-    session: Session, owner: str, wait: float, most: int, through: int, done: bool
+    session: Session, owner: str, wait: float, limit: int, through: int, ack: bool
 ) -> None:
-    """One call: what is there, or else the first that comes."""
+    """Print what is there, or else the first message that arrives, with one call."""
     found = await session.agent.receive(
-        owner, max_wait=wait, max_messages=most, acknowledge_through=through
+        owner, max_wait=wait, max_messages=limit, acknowledge_through=through
     )
     if not found:
         raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)
     for message in found:
         session.out.item(message.delivery, render.delivery)
-    if done:
-        await session.agent.acknowledge([one.sequence for one in found], agent_id=owner)
+    if ack:
+        await session.agent.acknowledge([each.sequence for each in found], agent_id=owner)
 
 
 async def _thread_id(session: Session, known_id: str) -> str:
@@ -251,25 +253,25 @@ async def _thread_id(session: Session, known_id: str) -> str:
         return (await session.agent.tasks.get(known_id)).thread_id
     except NotFoundError:
         raise CommandError(
-            f"no thread, message or task {known_id!r}. See what there is: dovetail message list",
+            f"no thread, message or task {known_id!r}. See all messages: dovetail message list",
             NOT_FOUND,
         ) from None
 
 
-async def _posts(session: Session, thread_id: str) -> list[pb.MessageRecord]:
+async def _thread_messages(session: Session, thread_id: str) -> list[pb.MessageRecord]:
     filter = pb.MessageFilter(thread_id=thread_id)
     return [record async for record in session.agent.messages(filter=filter, page_size=1_000)]
 
 
-async def _self(session: Session) -> str:
-    """The caller's own id. It is registered here, where a server that is away is soon noticed."""
+async def _own_agent_id(session: Session) -> str:
+    """Register the caller and return its id. An unreachable server is noticed soon by that call."""
     if not (session.agent.agent_id or session.servers.has_token):
-        raise click.UsageError("whose inbox? Name it, or say who you are: --as AGENT")
+        raise click.UsageError("whose inbox? Name its agent, or yourself: --as AGENT")
     return (await session.agent.register()).agent_id
 
 
 async def _backlog(stream: Inbox, seconds: float) -> AsyncIterator[ReceivedMessage]:
-    """What is there now. The stream alone would wait for a lost server for ever."""
+    """Iterate over what is there now. Without a timeout the stream would wait for a lost server."""
     backlog = stream.backlog()
     while True:
         try:
@@ -283,5 +285,5 @@ async def _backlog(stream: Inbox, seconds: float) -> AsyncIterator[ReceivedMessa
 
 
 def _batches(sequences: list[int]) -> list[list[int]]:
-    starts = range(0, len(sequences), MOST_SEQUENCES)
-    return [list(itertools.islice(sequences, at, at + MOST_SEQUENCES)) for at in starts]
+    starts = range(0, len(sequences), SEQUENCES_MAX)
+    return [list(itertools.islice(sequences, at, at + SEQUENCES_MAX)) for at in starts]

@@ -1,4 +1,4 @@
-"""What the commands that call servers have in common: options, a connection, how they fail."""
+"""What all commands that call servers share: options, the connection, error handling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 import click
 from click.core import ParameterSource
 
-from dovetail.cli.exit_codes import INTERRUPTED, INVALID, MISUSED, CommandError, explained
+from dovetail.cli.exit_codes import INTERRUPTED, INVALID, MISUSED, CommandError, command_error
 from dovetail.cli.output import Output
 from dovetail.cli.settings import SERVERS, with_settings
 from dovetail.cli.text import escape_controls
@@ -30,7 +30,7 @@ from dovetail.settings import CLIENT
 P = ParamSpec("P")
 
 PATIENCE = 1.0
-"""Seconds for which a command tries to reach a server: a person waits for it."""
+"""Seconds for which a command tries to reach a server, while a person waits."""
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -44,7 +44,7 @@ _TLS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """Where the servers are, and how they are reached."""
+    """The servers' addresses, and how to connect to them."""
 
     messaging: str
     tasks: str
@@ -54,13 +54,13 @@ class Servers:
 
     @property
     def has_token(self) -> bool:
-        """Whether a token says who calls."""
+        """Whether a token names the caller."""
         return bool(self.token_file or os.environ.get(CLIENT["token"].variable))
 
     def connect(
         self, agent_id: str = "", team_id: str = "", seconds: float = TIMEOUT
     ) -> AbstractAsyncContextManager[Agent]:
-        """A connection to them; a call takes `seconds` at most."""
+        """Connect as an agent; a call takes at most `seconds`."""
         return connect(
             agent_id,
             team_id=team_id,
@@ -76,7 +76,7 @@ class Servers:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A command's connection, and where it writes."""
+    """A command's connection and its output."""
 
     agent: Agent
     out: Output
@@ -89,7 +89,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def stacked(*options: Decorator) -> Decorator:
-    """One decorator in the place of several, whose options help lists in this order."""
+    """One decorator for several options, which help lists in this order."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -100,7 +100,7 @@ def stacked(*options: Decorator) -> Decorator:
 
 
 def server_options(function: Callable[Concatenate[Servers, P], None]) -> Callable[..., None]:
-    """Give a command the options that say where the servers are, and how they are reached."""
+    """Give a command the options for the servers' addresses and for connecting to them."""
 
     @with_settings(*SERVERS)
     @click.pass_context
@@ -113,7 +113,7 @@ def server_options(function: Callable[Concatenate[Servers, P], None]) -> Callabl
 
 
 def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Callable[..., None]:
-    """Make a command of a coroutine function that calls servers."""
+    """Turn a coroutine function that calls servers into a command."""
 
     @with_settings(*(CLIENT[name] for name in ("agent", "team", "timeout")))
     @server_options
@@ -141,11 +141,11 @@ def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Calla
 
 @contextmanager
 def failures_explained() -> Generator[None]:
-    """End the command as it is documented when what is in the block fails."""
+    """Turn errors of the block into the documented exit codes and texts."""
     try:
         yield
     except DovetailError as error:
-        raise explained(error) from error
+        raise command_error(error) from error
     except ConfigurationError as error:
         raise CommandError(str(error), MISUSED) from error
     except ValueError as error:
@@ -166,9 +166,9 @@ def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
 
 
 def _token_file(context: click.Context, file: Path | None) -> Path | None:
-    """The file that is meant; none where the client is to take the token of the environment.
+    """The token file; None if the environment has a token, unless the option was given.
 
-    Where the environment names both, the client refuses.
+    If the environment has both, the client raises.
     """
     source = context.get_parameter_source(CLIENT["token-file"].key)
     given = source is ParameterSource.COMMANDLINE
@@ -204,7 +204,7 @@ class _Length(click.ParamType[timedelta]):
     def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
         match = re.fullmatch(r"(\d{1,15})([smhdw])", str(value))
         if not match:
-            self.fail(f"{value!r} is no length of time: write 90s, 30m, 12h or 7d", param, ctx)
+            self.fail(f"{value!r} is not a duration: write 90s, 30m, 12h or 7d", param, ctx)
         try:
             return timedelta(seconds=int(match[1]) * UNITS[match[2]])
         except OverflowError:
@@ -216,12 +216,12 @@ class _Object(click.ParamType[dict[str, Any]]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, Any]:
         try:
-            made = json.loads(value)
+            parsed = json.loads(value)
         except json.JSONDecodeError as error:
             self.fail(f"{value!r} is not JSON: {error}", param, ctx)
-        if not isinstance(made, dict):
+        if not isinstance(parsed, dict):
             self.fail(f"{value!r} is not a JSON object", param, ctx)
-        return cast("dict[str, Any]", made)
+        return cast("dict[str, Any]", parsed)
 
 
 LABEL = _Label()
@@ -235,6 +235,6 @@ label_option = click.option(
 
 
 def enum_names(values: Iterable[str], prefix: str) -> list[str]:
-    """The names of an enum's values, as one types them."""
+    """The names of an enum's values as they are typed on the command line."""
     names = (value.removeprefix(prefix).lower().replace("_", "-") for value in values)
     return [name for name in names if name != "unspecified"]

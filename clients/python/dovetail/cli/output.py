@@ -1,4 +1,4 @@
-"""What commands print: for people, or one JSON object per item."""
+"""The output of commands: for people, or one JSON object per item."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PIPE_COLUMNS = 10_000
 
 
 class _Screen(Console):
-    """A console whose reader may leave, as `head` does: that is an error like others, not an exit.
+    """A console whose reader may close the pipe, as `head` does: raises instead of exiting.
 
     An exit in the middle of several asyncio tasks is reported as a crash. Click ends silently.
     """
@@ -34,9 +34,9 @@ class _Screen(Console):
 
 
 def output_fault(error: OSError) -> str:
-    """What a command says that could not go on for `error`; standard output is let go of.
+    """The text for a command that failed to write; detaches standard output.
 
-    Else Python would try to write the rest once more at the very end, and fail as loudly again.
+    Otherwise Python would try to write the rest again at exit, and fail again.
     """
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}"
@@ -47,9 +47,9 @@ def output_fault(error: OSError) -> str:
 
 @contextmanager
 def ending_with_reader() -> Generator[None]:
-    """Break the block off, with BrokenPipeError, as soon as nobody reads standard output any more.
+    """Cancel the block, and raise BrokenPipeError, as soon as the reader of standard output left.
 
-    For what waits without end: it would learn that only when it has something to say again.
+    For commands that wait without end: they would notice only when they next print.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -64,7 +64,7 @@ def ending_with_reader() -> Generator[None]:
     if not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
         yield
         return
-    loop.add_reader(sys.stdout, leave)  # A pipe's writing end can be read when its reader is gone.
+    loop.add_reader(sys.stdout, leave)  # A pipe's writing end is readable once its reader is gone.
     try:
         yield
     except asyncio.CancelledError:
@@ -77,21 +77,21 @@ def ending_with_reader() -> Generator[None]:
 
 
 def console(file: Any = None) -> Console:
-    """Standard output, or what stands for it, as people read it. In a pipe no line is broken."""
+    """A console on standard output, or on `file`. In a pipe it does not wrap lines."""
     is_terminal = (file or sys.stdout).isatty()
     wide = None if is_terminal or "COLUMNS" in os.environ else PIPE_COLUMNS
     return _Screen(highlight=False, markup=False, emoji=False, width=wide, file=file)
 
 
 def fields(item: Message) -> dict[str, Any]:
-    """A message as JSON has it, with the contract's field names."""
+    """A message as a JSON object, with the contract's field names."""
     return MessageToDict(
         item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
 
 
 class Output:
-    """Prints items one by one."""
+    """Prints the items of a command."""
 
     def __init__(self, as_json: bool) -> None:
         """Print for people, or as JSON lines with the contract's field names."""
@@ -99,14 +99,14 @@ class Output:
         self._console = console()
 
     def item(self, item: M, shown: Callable[[M], RenderableType]) -> None:
-        """Print an item; `shown` makes of it what people see."""
+        """Print an item; `shown` renders it for people."""
         if self.as_json:
             print(json.dumps(fields(item)), flush=True)
         else:
             self.show(shown(item))
 
     def items(self, items: list[M], shown: Callable[[list[M]], RenderableType]) -> None:
-        """Print items: a line of JSON each, or one picture of all for people."""
+        """Print items: a line of JSON each, or for people all of them rendered as one."""
         if not self.as_json:
             self.show(shown(items))
             return
@@ -114,14 +114,14 @@ class Output:
             self.item(item, lambda _: "")
 
     def facts(self, facts: Mapping[str, Any], shown: Callable[[], RenderableType]) -> None:
-        """Print what is no message of the contract; `shown` makes what people see."""
+        """Print values that are not a message of the contract; `shown` renders them for people."""
         if self.as_json:
             print(json.dumps(facts), flush=True)
         else:
             self.show(shown())
 
     def remark(self, text: str) -> None:
-        """Tell people something that is no item."""
+        """Print a remark for people; JSON output has none."""
         if not self.as_json:
             self.show(text)
 

@@ -1,4 +1,4 @@
-"""Programs that work on tasks: how they are started and told, and what their end means."""
+"""Programs that work on tasks: how they start and get a task, and what their end means for it."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from pathlib import Path
 from typing import Any, cast
 
 from dovetail.cli import signals
-from dovetail.cli.complaints import Complaints
 from dovetail.cli.descendants import Families, Family, send
 from dovetail.cli.output import fields
+from dovetail.cli.program_log import ProgramLog
 from dovetail.cli.results import Result, result
 from dovetail.cli.sink import Sink
 from dovetail.client import DovetailError, HeldTask, WorkFailedError
 from dovetail.settings import CLIENT
 
 OUTPUT_BYTES = 1024 * 1024
-"""What a program may print at all; a JSON object with much space in it may be large."""
+"""How much a program may print; a JSON object with much white space may be large."""
 
 EX_TEMPFAIL = 75
 FINAL_CODES = frozenset(range(64, 79)) - {EX_TEMPFAIL}
-"""The codes of sysexits.h: with them a program says that another attempt would end alike."""
+"""The exit codes of sysexits.h with which a program says that another attempt would also fail."""
 
-LOOK_SECONDS = 0.5
+PROGRESS_POLL_SECONDS = 0.5
 TERM_SECONDS = 2.0
-"""How long a program, or what it left running, may take to end before it is made to."""
+"""How long a program, and what it left running, may take to end before it is killed."""
 
-GONE_SECONDS = 0.02
-"""How often is looked whether all of it has ended."""
+POLL_SECONDS = 0.02
+"""How often to check whether all of its processes have ended."""
 
-LAST_SECONDS = 1.0
-"""How long what a program left running may still print, once the program has ended."""
+OUTPUT_SECONDS = 1.0
+"""How long processes that a program left running may still print, once the program has ended."""
 
 STDIN, STDERR = 0, 2
 SHELL_SIGNALS = 128
-"""A shell adds this to the number of the signal that ended what it ran."""
+"""A shell adds this to the number of the signal that ended its command."""
 
 WHOLE = 100
 PROGRESS = re.compile(r"(\d{1,3})\s*%?\s*(.*)", re.ASCII)
@@ -54,17 +54,17 @@ NOTE_CHARACTERS = 4_096
 
 VARIABLES = {
     "DOVETAIL_TASK_ID": "The task that it works on.",
-    "DOVETAIL_TASK_TITLE": "What is to be done, in a line.",
-    "DOVETAIL_TASK_ATTEMPT": "Which attempt this is, from 1.",
+    "DOVETAIL_TASK_TITLE": "What to do, in one line.",
+    "DOVETAIL_TASK_ATTEMPT": "The number of the attempt, from 1.",
     "DOVETAIL_LEASE_TOKEN": "Proves that it holds the task: `dovetail task ask` and others use it.",
-    "DOVETAIL_PROGRESS": "A file: what its last line says, `PERCENT NOTE`, is how far the work is.",
+    "DOVETAIL_PROGRESS": "A file: its last line, `PERCENT NOTE`, is the progress of the task.",
 }
-"""What a program finds in its environment, beside how to reach the servers, and as whom."""
+"""The environment of a program, beside the settings for calling the servers as its agent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What is run for each task, and how many seconds it may take.
+    """The program to run for each task, and how many seconds it may take.
 
     `folder` is for its files; its standard error goes to `errors`.
     """
@@ -78,24 +78,24 @@ class Program:
 
 
 class NotStartedError(Exception):
-    """The program cannot be started at all: no task is at fault, and each would find the same."""
+    """The program cannot be started at all: no task is at fault, and the next would fail too."""
 
 
 async def run(program: Program, task: HeldTask) -> Result:
-    """Have a program do a task. Raises WorkFailedError, or NotStartedError.
+    """Run a program on a task. Raises WorkFailedError or NotStartedError.
 
-    It has a session of its own. All that it started is gone when this returns, however that is, and
-    even where it left the session.
+    It has a session of its own. All processes that it started have ended when this returns or
+    raises, even if they left the session.
     """
     is_late = False
     with _progress(program) as progress:
         running = await _started(program, task, progress)
         watching = asyncio.create_task(_watch(progress, task))
         try:
-            running.tell(task)
+            running.send_task(task)
             async with asyncio.timeout(program.timeout):
-                await running.enough.wait()
-            await _within(LAST_SECONDS, running.silent)
+                await running.finished.wait()
+            await _wait_at_most(OUTPUT_SECONDS, running.output_closed)
         except TimeoutError:
             is_late = True
         finally:
@@ -112,7 +112,7 @@ async def run(program: Program, task: HeldTask) -> Result:
 
 @contextlib.contextmanager
 def _progress(program: Program) -> Generator[Path]:
-    """An empty file in a folder of its own; what becomes of it is the program's affair."""
+    """An empty file in a folder of its own; the program may remove or replace it."""
     try:
         folder = tempfile.TemporaryDirectory(dir=program.folder, ignore_cleanup_errors=True)
         progress = Path(folder.name, "progress")
@@ -124,7 +124,7 @@ def _progress(program: Program) -> Generator[Path]:
 
 
 def was_signalled(failure: WorkFailedError) -> bool:
-    """Whether a program ended by a signal, or says that it did as shells say it."""
+    """Whether a program ended by a signal, or has the exit code of a shell that says so."""
     data = failure.data or {}
     number = data.get("signal") or int(data.get("exit_code", 0)) - SHELL_SIGNALS
     return number in {*signals.ENDING, signal.SIGKILL}
@@ -139,7 +139,7 @@ def _signal(number: int) -> str:
 
 async def _started(program: Program, task: HeldTask, progress: Path) -> _Running:
     mark = f"\0DOVETAIL_LEASE_TOKEN={task.lease_token}\0".encode()
-    running = _Running(program, mark, Complaints(task.task_id, program.errors))
+    running = _Running(program, mark, ProgramLog(task.task_id, program.errors))
     try:
         with program.families.starting():
             await asyncio.get_running_loop().subprocess_exec(
@@ -168,114 +168,114 @@ def _environment(program: Program, task: HeldTask, progress: Path) -> dict[str, 
         **program.environment,
         CLIENT["agent"].variable: task.task.assignee_id,
         "DOVETAIL_TASK_ID": task.task_id,
-        "DOVETAIL_TASK_TITLE": _sayable(task.title),
+        "DOVETAIL_TASK_TITLE": _without_nul(task.title),
         "DOVETAIL_TASK_ATTEMPT": str(task.task.attempt),
         "DOVETAIL_LEASE_TOKEN": task.lease_token,
         "DOVETAIL_PROGRESS": str(progress),
     }
 
 
-def _sayable(text: str) -> str:
-    """Text that can stand in an environment."""
+def _without_nul(text: str) -> str:
+    """Text without NUL, which an environment cannot hold."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class _Running(asyncio.SubprocessProtocol):
-    """A program that was started, and what it has said so far.
+    """A program that was started, and its output so far.
 
-    Its end is the end of its process: what it left running may hold its output open for long.
+    It ends with its process: what it left running may keep its output open for a long time.
     """
 
-    def __init__(self, program: Program, mark: bytes, complaints: Complaints) -> None:
+    def __init__(self, program: Program, mark: bytes, log: ProgramLog) -> None:
         self._families = program.families
         self._mark = mark
-        self._complaints = complaints
+        self._log = log
         self._printed = bytearray()
-        self.enough = asyncio.Event()
+        self.finished = asyncio.Event()
         """It has ended, or has printed too much."""
         self.ended = asyncio.Event()
-        self.silent = asyncio.Event()
-        """It has ended, and nobody holds its output any more."""
+        self.output_closed = asyncio.Event()
+        """It has ended, and no process holds its output open any more."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._family = Family(pid=self._transport.get_pid(), mark=self._mark)
-        self._families.began(self._family)
+        self._families.add(self._family)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == STDERR:
-            self._complaints.add(data)
+            self._log.add(data)
         elif not self._is_too_much():
             self._printed += data
             if self._is_too_much():
-                self.enough.set()
+                self.finished.set()
 
     def process_exited(self) -> None:
         self._families.exited(self._family)
         self.ended.set()
-        self.enough.set()
+        self.finished.set()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self.silent.set()
+        self.output_closed.set()
 
-    def tell(self, task: HeldTask) -> None:
-        """Tell it the task as JSON; a program that does not want to know may leave it."""
+    def send_task(self, task: HeldTask) -> None:
+        """Write the task as JSON to its standard input; a program need not read it."""
         stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(STDIN))
         stdin.write(json.dumps(fields(task.task)).encode() + b"\n")
         stdin.close()
 
-    async def ask_to_end(self) -> None:
-        """Ask all that it started to end, each once, and wait for that, but not for long."""
+    async def terminate(self) -> None:
+        """Ask all its processes to end, each once, and wait for that for a short time."""
         self._signal_group(signal.SIGTERM)
-        asked = set[int]()
+        signalled = set[int]()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TERM_SECONDS):
-                while left := self._left():
-                    send(left - asked, signal.SIGTERM)
-                    asked |= left
+                while left := self._remaining():
+                    send(left - signalled, signal.SIGTERM)
+                    signalled |= left
                     await self._moment()
 
-    async def make_end(self) -> None:
-        """Kill all that it started, and what that starts meanwhile, but not for long."""
+    async def kill(self) -> None:
+        """Kill all its processes, and those that they start meanwhile, for a short time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TERM_SECONDS):
-                while left := self._left():
+                while left := self._remaining():
                     self._signal_group(signal.SIGKILL)
                     send(left, signal.SIGKILL)
                     await self._moment()
 
-    def _left(self) -> set[int]:
-        """Whoever is left of it."""
-        left = set(self._families.left_by(self._family))
+    def _remaining(self) -> set[int]:
+        """Its processes that have not ended."""
+        left = set(self._families.remaining_of(self._family))
         return left | ({self._family.pid} if self._signal_group(0) else set())
 
     def _signal_group(self, number: int) -> bool:
-        """Send a signal to its process group; answers whether there is anybody left in it."""
+        """Send a signal to its process group; returns whether the group still has a process."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._family.pid, number)
             return True
         return False
 
     async def _moment(self) -> None:
-        await (asyncio.sleep(GONE_SECONDS) if self.ended.is_set() else self.ended.wait())
+        await (asyncio.sleep(POLL_SECONDS) if self.ended.is_set() else self.ended.wait())
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop reading its output."""
         self._transport.close()
-        self._complaints.close()
+        self._log.close()
         self.forget()
 
     def forget(self) -> None:
-        """It is over, for what concerns others."""
-        self._families.over(self._mark)
+        """Remove it from the running programs."""
+        self._families.remove(self._mark)
 
     def outcome(self) -> Result:
         """Its result, once it has ended. Raises WorkFailedError."""
         if self._is_too_much():
             raise WorkFailedError(f"it printed more than {OUTPUT_BYTES:,} bytes, and was ended")
         code = self._transport.get_returncode()
-        if code is None:  # It cannot even be killed: it waits for a disk, say.
-            raise self.failure("it printed all that it may, and does not end", {})
+        if code is None:  # It cannot be killed: it waits for a disk, for example.
+            raise self.failure("it printed as much as it may, and does not end", {})
         if code > 0:
             raise self.failure(f"exit code {code}", {"exit_code": code})
         if code < 0:
@@ -283,9 +283,9 @@ class _Running(asyncio.SubprocessProtocol):
         return result(self._printed)
 
     def failure(self, how: str, data: dict[str, Any]) -> WorkFailedError:
-        """How it failed, with the end of what it said on standard error."""
+        """How it failed, with the end of its standard error."""
         return WorkFailedError(
-            f"{how}\n{_sayable(self._complaints.last)}".strip(),
+            f"{how}\n{_without_nul(self._log.last)}".strip(),
             data=data,
             retryable=data.get("exit_code") not in FINAL_CODES,
         )
@@ -295,29 +295,29 @@ class _Running(asyncio.SubprocessProtocol):
 
 
 async def _watch(progress: Path, task: HeldTask) -> None:
-    """Pass on how far the work is, as often as the program says something else."""
+    """Send the progress of the task whenever the program's file has changed."""
     last = None
     with contextlib.suppress(DovetailError):
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            said = _said(progress)
-            if said and said != last:
-                last = said
-                task.progress(*said)
+            await asyncio.sleep(PROGRESS_POLL_SECONDS)
+            current = _read_progress(progress)
+            if current and current != last:
+                last = current
+                task.progress(*current)
                 await task.heartbeat()
 
 
-def _said(progress: Path) -> tuple[int, str] | None:
-    """What the last line of the file says, if it can be understood."""
+def _read_progress(progress: Path) -> tuple[int, str] | None:
+    """The percentage and note in the last line of the file; None if it is not understood."""
     lines = _last_lines(progress)
     match = PROGRESS.fullmatch(lines[-1].strip()) if lines else None
     if match is None or int(match[1]) > WHOLE:
         return None
-    return int(match[1]), _sayable(match[2])[:NOTE_CHARACTERS]
+    return int(match[1]), _without_nul(match[2])[:NOTE_CHARACTERS]
 
 
 def _last_lines(progress: Path) -> list[str]:
-    """The lines at the file's end that can be read whole; none where the program removed it."""
+    """The complete lines at the file's end; none if the program removed the file."""
     try:
         with open(os.open(progress, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # May be a pipe.
             start = max(0, file.seek(0, os.SEEK_END) - PROGRESS_BYTES)
@@ -329,19 +329,19 @@ def _last_lines(progress: Path) -> list[str]:
 
 
 async def _end(running: _Running) -> None:
-    """Have a program and all that it started end: ask them to, then make them."""
+    """End a program and all that it started: ask them to end, then kill them."""
     try:
-        await running.ask_to_end()
+        await running.terminate()
     finally:
         try:
-            await running.make_end()
-            await _within(LAST_SECONDS, running.silent)
+            await running.kill()
+            await _wait_at_most(OUTPUT_SECONDS, running.output_closed)
         finally:
             running.close()
 
 
-async def _within(seconds: float, event: asyncio.Event) -> None:
-    """Wait for an event, but no longer than so many seconds."""
+async def _wait_at_most(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, at most so many seconds."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,4 +1,4 @@
-"""How what the servers answer looks to people."""
+"""Renders the servers' responses for people."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ def record(item: talk.MessageRecord) -> Text:
 
 def receipts(items: Sequence[types.Receipt]) -> RenderableType:
     """Receipts of one message as a table, and how many are in each state."""
-    made = table("recipient", "#sequence", "state")
+    grid = table("recipient", "#sequence", "state")
     for each in items:
-        made.add_row(
+        grid.add_row(
             Text(escape_controls(each.recipient_id), style="cyan"),
             Text(str(each.sequence)),
             Text(_delivery_state(each)),
         )
     acknowledged = sum(each.state == types.DELIVERY_STATE_ACKNOWLEDGED for each in items)
     rest = len(items) - acknowledged
-    return Group(made, Text(f"{acknowledged:,} acknowledged, {rest:,} unacknowledged"))
+    return Group(grid, Text(f"{acknowledged:,} acknowledged, {rest:,} unacknowledged"))
 
 
 def _delivery_state(item: types.Receipt) -> str:
@@ -73,8 +73,8 @@ def _delivery_state(item: types.Receipt) -> str:
     return "unacknowledged"
 
 
-def post(item: talk.MessageRecord) -> Text:
-    """A message of a thread; a notice is marked and stands back."""
+def thread_message(item: talk.MessageRecord) -> Text:
+    """A message of a thread; a notice is marked and dimmed."""
     if item.message.kind != talk.MESSAGE_KIND_NOTICE:
         return record(item)
     shown = record(item)
@@ -83,21 +83,21 @@ def post(item: talk.MessageRecord) -> Text:
 
 
 def sent(item: talk.SendMessageResponse) -> Text:
-    """What a send wrote."""
+    """The result of sending a message."""
     places = ", ".join(f"{escape_controls(to.recipient_id)} #{to.sequence}" for to in item.receipts)
     return Text(f"sent {item.message_id} to {places} (thread {escape_controls(item.thread_id)})")
 
 
 def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
-    """What an acknowledgement changed."""
+    """The result of an acknowledgement."""
     return Text(f"acknowledged {item.acknowledged_count}, {item.unacknowledged_count} are left")
 
 
 def agents(items: Sequence[talk.Agent]) -> RenderableType:
     """Agents as a table."""
-    made = table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
+    grid = table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
     for agent in items:
-        made.add_row(
+        grid.add_row(
             Text(escape_controls(agent.agent_id), style="cyan"),
             Text(escape_controls(agent.display_name)),
             Text(str(agent.unacknowledged_count)),
@@ -105,14 +105,14 @@ def agents(items: Sequence[talk.Agent]) -> RenderableType:
             Text(time_of(agent, "last_seen_time")),
             Text(_labels(agent.labels)),
         )
-    return made if items else Text("no agents")
+    return grid if items else Text("no agents")
 
 
 def tasks(items: Sequence[work.Task]) -> RenderableType:
     """Tasks as a table."""
-    made = table("task", "state", "assignee", "#priority", "title", "labels", "created")
+    grid = table("task", "state", "assignee", "#priority", "title", "labels", "created")
     for task in items:
-        made.add_row(
+        grid.add_row(
             Text(escape_controls(task.task_id), style="bold"),
             state(task.state),
             Text(escape_controls(task.assignee_id) or "-", style="cyan"),
@@ -121,11 +121,11 @@ def tasks(items: Sequence[work.Task]) -> RenderableType:
             Text(_labels(task.labels)),
             Text(local(task.create_time)),
         )
-    return made if items else Text("no tasks")
+    return grid if items else Text("no tasks")
 
 
 def task(item: work.Task) -> Text:
-    """All of one task."""
+    """One task with all its fields."""
     head = Text.assemble(
         (escape_controls(item.task_id), "bold"),
         "  ",
@@ -163,19 +163,19 @@ def task(item: work.Task) -> Text:
 
 
 def claimed(item: work.ClaimedTask) -> Text:
-    """A task that the caller now holds, and what to do with it."""
+    """A task that the caller now holds, and the next commands."""
     task_id = shlex.quote(escape_controls(item.task.task_id))
     return lines(
         task(item.task),
-        Text("While you work, the token of the lease proves that it is yours:"),
+        Text("While you work, the lease token proves that you hold it:"),
         Text(f"  export DOVETAIL_LEASE_TOKEN={item.lease_token}"),
-        Text(f"  dovetail task heartbeat {task_id}     before the lease has passed, each time"),
+        Text(f"  dovetail task heartbeat {task_id}     each time before the lease expires"),
         Text(f"  dovetail task complete {task_id}      or: fail, ask, release"),
     )
 
 
 def held(item: work.HeartbeatTaskResponse) -> Text:
-    """What a holder is told."""
+    """The response to a heartbeat."""
     until = time_of(item, "lease_expire_time")
     lease = f", the lease lasts until {until}" if until else ""
     unread = f", {item.unacknowledged_count} unacknowledged messages"
@@ -183,7 +183,7 @@ def held(item: work.HeartbeatTaskResponse) -> Text:
 
 
 def is_ready(item: work.Task) -> bool:
-    """Whether it may be started, by this machine's clock."""
+    """Whether it can be started, by this machine's clock."""
     waits = item.HasField("schedule_time") and item.schedule_time.ToDatetime(UTC) > datetime.now(
         UTC
     )
@@ -202,7 +202,7 @@ def _dependencies(item: work.Task) -> str:
 
 
 def _attempts(item: work.Task) -> str:
-    """How often it was started, and how often that went wrong; nothing while there is no news."""
+    """Attempts and failures of a task; empty during a first attempt."""
     if not item.failed_attempts and item.attempt < 2:
         return ""
     return f"{item.attempt}, of which {item.failed_attempts} failed; {item.max_attempts} may"
@@ -227,19 +227,19 @@ def _question(item: work.Task) -> str:
 
 def teams(items: Sequence[admin.Team]) -> RenderableType:
     """Teams as a table."""
-    made = table("team", "created")
+    grid = table("team", "created")
     for team in items:
-        made.add_row(
+        grid.add_row(
             Text(escape_controls(team.team_id), style="cyan"), time_of(team, "create_time")
         )
-    return made if items else Text("no teams")
+    return grid if items else Text("no teams")
 
 
 def credentials(items: Sequence[admin.Credential]) -> RenderableType:
     """Credentials as a table."""
-    made = table("credential", "role", "team", "agent", "created", "ends", "note")
+    grid = table("credential", "role", "team", "agent", "created", "ends", "note")
     for each in items:
-        made.add_row(
+        grid.add_row(
             Text(each.credential_id, style="bold"),
             _role(each),
             Text(escape_controls(each.team_id) or "-"),
@@ -248,11 +248,11 @@ def credentials(items: Sequence[admin.Credential]) -> RenderableType:
             _end(each),
             Text(escape_controls(each.description)),
         )
-    return made if items else Text("no credentials")
+    return grid if items else Text("no credentials")
 
 
 def credential(item: admin.Credential) -> str:
-    """One credential in a line."""
+    """One credential as a line."""
     words = (_role(item), item.agent_id, item.team_id and f"of team {item.team_id}")
     return escape_controls(
         f"{item.credential_id}: {' '.join(filter(None, words))}, ends: {_end(item)}"
@@ -264,7 +264,7 @@ def _role(item: admin.Credential) -> str:
 
 
 def _end(item: admin.Credential) -> str:
-    """When a credential ends, or why it did."""
+    """When a credential expires, or when it was revoked."""
     if item.HasField("revoke_time"):
         return f"revoked {time_of(item, 'revoke_time')}"
     return time_of(item, "expire_time") or "when revoked"
@@ -289,7 +289,7 @@ def _origin(message: talk.Message) -> str:
     if message.kind == talk.MESSAGE_KIND_NOTICE:
         facts.append(types.TaskVerb.Name(message.notice.verb).removeprefix("TASK_VERB_"))
     if message.in_reply_to:
-        facts.append(f"answers {message.in_reply_to}")
+        facts.append(f"replies to {message.in_reply_to}")
     if message.task_id:
         facts.append(f"task {message.task_id}")
     if message.importance != talk.IMPORTANCE_NORMAL:
@@ -302,9 +302,9 @@ def _origin(message: talk.Message) -> str:
 
 
 def _fact(name: str, fact: str) -> Text:
-    """A name and what it says; further lines of it stand below its first."""
-    said = escape_controls(fact).replace("\n", "\n" + " " * 17)
-    return Text.assemble((f"    {name:<13}", "dim"), said)
+    """A labelled value; its further lines are indented below the first."""
+    value = escape_controls(fact).replace("\n", "\n" + " " * 17)
+    return Text.assemble((f"    {name:<13}", "dim"), value)
 
 
 def lines(*lines: Text) -> Text:
@@ -312,12 +312,12 @@ def lines(*lines: Text) -> Text:
 
 
 def table(*columns: str) -> Table:
-    """A table; a column whose name begins with # holds numbers."""
-    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    """A table; a column whose name starts with # holds numbers."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     for name in columns:
         number = name.startswith("#")
-        made.add_column(name.removeprefix("#"), justify="right" if number else "left")
-    return made
+        grid.add_column(name.removeprefix("#"), justify="right" if number else "left")
+    return grid
 
 
 def _labels(labels: Mapping[str, str]) -> str:

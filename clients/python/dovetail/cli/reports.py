@@ -1,4 +1,4 @@
-"""How a report looks to people: totals, times, workload, completions."""
+"""Renders a report for people: totals, times, workload, completions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dovetail.cli.text import escape_controls, length, local
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 BAR_COLUMNS = 16
-MOST_BARS = 12
+BARS_MAX = 12
 CHART_COLUMNS = 60
 CHART_ROWS = 4
 
@@ -39,29 +39,29 @@ def _totals(item: work.Report) -> Text:
 
 
 def _times(item: work.Report) -> RenderableType:
-    made = table("time", "#samples", "#average", "#median", "#p95")
+    grid = table("time", "#samples", "#average", "#median", "#p95")
     summaries = {
         "start to end": item.task_time,
         "creation to start": item.queue_time,
         "waiting for answers": item.input_wait_time,
     }
     for name, summary in summaries.items():
-        made.add_row(
+        grid.add_row(
             name,
             str(summary.sample_count),
             *(_length(summary, field) for field in ("average", "median", "p95")),
         )
-    return made
+    return grid
 
 
 def _workload(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
-    """Who has how much work."""
-    made = table(
+    """How much work each assignee has."""
+    grid = table(
         "assignee", "tasks", "#", "#open", "#working", "#completed", "#failed", "#cancelled"
     )
     most = max(row.total_tasks for row in rows)
     for row in rows:
-        made.add_row(
+        grid.add_row(
             _assignee(row),
             _work_bar(row, most),
             str(row.total_tasks),
@@ -71,21 +71,21 @@ def _workload(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
             str(row.failed_tasks),
             str(row.cancelled_tasks),
         )
-    return made
+    return grid
 
 
 def _pace(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
-    """How fast each works, and answers."""
-    made = table("assignee", "#average task time", "oldest open", "#unread", "#to acknowledge")
+    """How fast each assignee works, and acknowledges messages."""
+    grid = table("assignee", "#average task time", "oldest open", "#unread", "#to acknowledge")
     for row in rows:
-        made.add_row(
+        grid.add_row(
             _assignee(row),
             _length(row, "average_task_time"),
             time_of(row, "oldest_open_create_time") or "-",
             str(row.unacknowledged_messages),
             _length(row, "average_acknowledge_time"),
         )
-    return made
+    return grid
 
 
 def _assignee(row: work.AssigneeWorkload) -> Text:
@@ -93,7 +93,7 @@ def _assignee(row: work.AssigneeWorkload) -> Text:
 
 
 def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
-    """A bar as long as the assignee has tasks, with a part for each state, in its colour."""
+    """A bar for the assignee's tasks, with a part for each state, in its colour."""
     parts = {
         work.TASK_STATE_COMPLETED: row.completed_tasks,
         work.TASK_STATE_IN_PROGRESS: row.in_progress_tasks,
@@ -106,18 +106,18 @@ def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
 
 
 def _completions(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
-    """A bar for each bucket; where there are many, a chart of columns."""
-    if len(buckets) > MOST_BARS:
+    """A bar for each bucket; a column chart if there are many."""
+    if len(buckets) > BARS_MAX:
         return _chart(buckets)
-    made = table("from", "completed", "#")
+    grid = table("from", "completed", "#")
     most = max(bucket.completed_tasks for bucket in buckets)
     for bucket in buckets:
-        made.add_row(
+        grid.add_row(
             local(bucket.start_time),
             _bar(bucket.completed_tasks, most, "green"),
             str(bucket.completed_tasks),
         )
-    return made
+    return grid
 
 
 def _chart(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
@@ -140,7 +140,7 @@ def _chart(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
 
 
 def _bar(value: int, most: int, style: str) -> Text:
-    """A bar; what is not nothing is seen."""
+    """A bar; values above zero are never empty."""
     return Text("█" * math.ceil(BAR_COLUMNS * value / most) if value else "", style=style)
 
 

@@ -16,7 +16,7 @@ import click
 
 from dovetail.cli.exit_codes import MISUSED, CommandError
 from dovetail.cli.settings import SERVING, with_settings
-from dovetail.cli.sink import Sink, told
+from dovetail.cli.sink import Sink, left_out_note
 from dovetail.cli.unknown_variables import refuse_unknown_variables
 from dovetail.settings import SERVER, SQLITE, data_home, store_url_of
 
@@ -24,11 +24,11 @@ _FOLDER = SERVER["data-dir"]
 
 
 def data_folder() -> Path:
-    """Where data is kept unless told otherwise. Raises CommandError where no home is known."""
+    """The default data folder. Raises CommandError if no home folder is known."""
     home = data_home()
     if home is None:
         raise CommandError(
-            f"there is no place for data: no home folder is known. Name one: {_FOLDER.flag} DIR,"
+            f"there is no data folder: no home folder is known. Name one: {_FOLDER.flag} DIR,"
             f" or {_FOLDER.variable}, or set HOME",
             MISUSED,
         )
@@ -36,7 +36,7 @@ def data_folder() -> Path:
 
 
 def store_url(store: str | None, data_dir: Path | None) -> str:
-    """The store that a command line names: `--store`, or a file in the data folder."""
+    """The URL of the store: `--store`, or a file in the data folder."""
     if not store:
         return f"{SQLITE}{(data_dir or data_folder()).absolute()}/dovetail.db"
     try:
@@ -46,17 +46,17 @@ def store_url(store: str | None, data_dir: Path | None) -> str:
 
 
 def served_store(store: str | None, data_dir: Path | None) -> str:
-    """The store to serve. Raises CommandError where the folder of one that is named is missing.
+    """The store to serve. Raises CommandError if the folder of a named file does not exist.
 
-    A file is made where there is none; a folder too would be made of a mistyped path, and serve an
-    empty store that looks like one that works.
+    A missing file is created. Creating its folder too would turn a mistyped path into an empty
+    store that looks like a working one.
     """
     url = store_url(store, data_dir)
     folder = Path(url.removeprefix(SQLITE)).absolute().parent
     if store and url.startswith(SQLITE) and not folder.exists():
         raise CommandError(
             f"{SERVER['store'].flag} {store}: there is no folder {folder}. If the path is right,"
-            f" make it first: mkdir -p {shlex.quote(str(folder))}",
+            f" create it first: mkdir -p {shlex.quote(str(folder))}",
             MISUSED,
         )
     return url
@@ -65,7 +65,7 @@ def served_store(store: str | None, data_dir: Path | None) -> str:
 @click.command()
 @click.argument("service", type=click.Choice(["messaging", "tasks"]))
 @with_settings(SERVER["listen"], *SERVING)
-@click.option("--json", "as_json", is_flag=True, help="Say where it serves as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print its address as one JSON object.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when its parent ends.")
 def serve(
     service: str,
@@ -76,15 +76,15 @@ def serve(
 ) -> None:
     """Run one server: `messaging` or `tasks`.
 
-    It prints a line when it is ready, and stops at SIGTERM or Ctrl-C, once the calls it has begun
-    are answered. Both services may share one store, from any number of processes.
+    It prints a line when it is ready. At SIGTERM or Ctrl-C it finishes the calls it has begun, and
+    stops. Both services may share one store, from any number of processes.
     """
     refuse_unknown_variables()
-    # gRPC's core writes by itself, into a pipe that may be full; where it matters, we log it.
+    # gRPC's core logs by itself, into a pipe that may be full; the server logs what matters.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from dovetail.server import main as server  # the servers are heavy: only who serves loads them
+    from dovetail.server import main as server  # slow to load: only for commands that serve
 
-    # Whether or not anyone reads it, or it has room: the server serves.
+    # A sink, because a full or closed standard output must not stop the server.
     out = Sink(sys.stdout)
 
     def ready(address: str, store: str) -> None:
@@ -103,10 +103,10 @@ def serve(
     except server.ConfigError as error:
         raise CommandError(str(error), MISUSED) from error
     if until_stdin_closes:
-        # Its parent alone says when it ends, and says it by this signal, ignored elsewhere or not.
+        # Only its parent decides when it ends, by this signal, which may have been ignored before.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
-    # All that is logged, by libraries too, takes the same way: a full pipe stops no call.
+    # The logs of libraries go through the sink too: a full pipe must not block a call.
     with closing(out), closing(Sink(sys.stderr, _left_out)) as errors:
         try:
             with redirect_stderr(cast(TextIO, errors)):
@@ -116,15 +116,15 @@ def serve(
 
 
 def _left_out(size: int) -> str:
-    """How the log says that some of it was left out, as all of its lines."""
+    """The line of the log that says how much was left out, in the format of its other lines."""
     if sys.stderr.isatty():
-        return told(size)
+        return left_out_note(size)
     line = {"event": "left out of this log", "bytes": size, "level": "warning"}
     return json.dumps(line)
 
 
 def _stop_when_stdin_closes() -> None:
-    """The other end of standard input is held by the parent: it closes however the parent ends."""
+    """Stop when standard input closes. The parent holds its other end, however the parent ends."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -24,18 +24,18 @@ _TYPES: dict[Kind, click.ParamType[Any]] = {
 
 _ADDRESSES = ("listen", "messaging-listen", "tasks-listen")
 SERVING = tuple(setting for name, setting in SERVER.items() if name not in _ADDRESSES)
-"""What every server is told, beside where it listens."""
+"""The settings of every server, except its address."""
 
 _CALLING = ("agent", "team", "timeout", "token")
 SERVERS = tuple(setting for name, setting in CLIENT.items() if name not in _CALLING)
-"""How clients reach servers."""
+"""The settings with which clients connect to servers."""
 
 CALLING = (*(CLIENT[name] for name in _CALLING[:-1]), *SERVERS)
-"""What every command is told that makes calls."""
+"""The settings of every command that calls servers."""
 
 
 class SettingOption(click.Option):
-    """The option of a setting, which knows the setting."""
+    """An option with its setting."""
 
     def __init__(self, *declarations: Any, setting: Setting, **attributes: Any) -> None:
         """Make the option of `setting`."""
@@ -44,7 +44,7 @@ class SettingOption(click.Option):
 
 
 def with_settings(*settings: Setting) -> Callable[[F], F]:
-    """Give a command the options of settings; its parameters are named like their keys."""
+    """Give a command the options of settings; its parameters have the names of their keys."""
 
     def decorate(function: F) -> F:
         for setting in reversed(settings):
@@ -56,7 +56,7 @@ def with_settings(*settings: Setting) -> Callable[[F], F]:
 
 def option(setting: Setting, flag: str, parameter: str) -> Callable[[F], F]:
     """The option of a setting, as `flag`, for a `parameter` of the command."""
-    made = click.option(
+    decorator = click.option(
         flag,
         parameter,
         cls=SettingOption,
@@ -67,15 +67,15 @@ def option(setting: Setting, flag: str, parameter: str) -> Callable[[F], F]:
         default=setting.default,
         envvar=setting.variable,
         show_envvar=True,
-        show_default=setting.told or setting.default_words != "",
+        show_default=setting.default_text or setting.shown_default != "",
         help=setting.help,
         callback=_warn_of_password if setting.name == "store" else None,
     )
-    return cast("Callable[[F], F]", made)
+    return cast("Callable[[F], F]", decorator)
 
 
 def _warn_of_password(context: click.Context, parameter: click.Parameter, store: Any) -> Any:
-    """Warn of a password that came by the option: other users of the machine can read it."""
+    """Warn of a password in the option: other users of the machine can read it."""
     given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
     if given and without_password(store) != store:
         click.echo(
@@ -87,7 +87,7 @@ def _warn_of_password(context: click.Context, parameter: click.Parameter, store:
 
 
 def _type(setting: Setting) -> click.ParamType[Any]:
-    """How click reads a setting's value, completes and describes it."""
+    """The click type that parses, completes and describes a setting's value."""
     if setting.kind is Kind.NUMBER:
         return click.FloatRange(setting.at_least, setting.at_most)
     return _TYPES[setting.kind]

@@ -1,4 +1,4 @@
-"""The signals that ask a program to end, where whoever started this process lets them through."""
+"""The signals that ask a program to end, unless its starter had them ignored."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import signal
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def heeded() -> tuple[signal.Signals, ...]:
-    """Those that were not ignored when this process began: what was ignored stays so.
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """The signals that were not ignored when this process started.
 
-    `nohup` ignores SIGHUP, and a shell without job control SIGINT in what it starts with `&`. A
-    handler of ours in the place of that would undo what was asked for.
+    `nohup` ignores SIGHUP, and a shell without job control ignores SIGINT for commands started with
+    `&`. A handler of ours would undo that.
     """
     return tuple(each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN)

@@ -1,8 +1,8 @@
-"""Where a command writes whose work matters more than what it prints.
+"""An output for commands whose work matters more than what they print.
 
-Writing never blocks its caller and never raises. A reader that left, a full disk, a pipe that
-nobody empties, a terminal that stopped or belongs to others by now: each costs lines, and nothing
-else. Before what is written next stands how many bytes were left out.
+Writing never blocks its caller and never raises. A reader that left, a full disk, a pipe without a
+reader, a terminal that stopped or belongs to another job by now: each costs lines, and nothing
+else. The next text is preceded by a note of how many bytes were left out.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from collections.abc import Callable
 from typing import TextIO
 
 PENDING_BYTES = 1024 * 1024
-"""How much may wait for a slow reader; what comes then is left out."""
+"""How much may wait for a slow reader; more is left out."""
 
 CLOSE_SECONDS = 0.5
 """How long the end of a command waits for a slow reader."""
 
 GONE = frozenset({errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET})
-"""Faults after which nothing that is written can arrive any more."""
+"""Faults after which no output can arrive any more."""
 
-LOOK_MILLISECONDS = 100
+POLL_MILLISECONDS = 100
 
 
-def told(size: int) -> str:
-    """How people are told that bytes were left out."""
+def left_out_note(size: int) -> str:
+    """The note for people that bytes were left out."""
     return f"… {size:,} bytes left out"
 
 
 class Sink:
-    """A stream that is written by a thread of its own. It looks like a text file to who prints."""
+    """A stream that is written by a thread of its own, with the interface of a text file."""
 
-    def __init__(self, stream: TextIO | None, note: Callable[[int], str] = told) -> None:
-        """Write to what `stream` writes to; a process may have been started without it.
+    def __init__(self, stream: TextIO | None, note: Callable[[int], str] = left_out_note) -> None:
+        """Write to the file of `stream`; None if the process was started without it.
 
-        `note` makes the line that says how many bytes were left out.
+        `note` returns the line that says how many bytes were left out.
         """
         self._fd = _descriptor(stream)
         self._note = note
         self.encoding = stream.encoding if stream else "utf-8"
         self._waiting = deque[tuple[bytes, int]]()
-        """Lines, and how many bytes are lost with each: with a note, those that it tells of."""
+        """Lines, and how many bytes are lost with each: for a note, those that it counts."""
         self._size = 0
         self._left_out = 0
         self._is_in_line = False
@@ -55,12 +55,12 @@ class Sink:
         self._deadline = float("inf")
         self._changed = threading.Condition()
         self.fault = ""
-        """Why it cannot be written to any more; empty as long as it can."""
+        """Why it can no longer be written to; empty while it can."""
         self._thread = threading.Thread(target=self._write_all, name="dovetail-sink", daemon=True)
         self._thread.start()
 
     def write(self, text: str) -> int:
-        """Have a text written some time soon, or counted as left out."""
+        """Queue a text for writing, or count it as left out."""
         data = text.encode(self.encoding, "backslashreplace")
         with self._changed:
             if self.fault or self._is_closing:
@@ -73,7 +73,7 @@ class Sink:
         return len(text)
 
     def _append_note(self) -> None:
-        """Say what was left out before what comes now."""
+        """Queue a note of what was left out before the next text."""
         if self._left_out:
             note = f"{self._note(self._left_out)}\n".encode(self.encoding, "backslashreplace")
             self._append(note, self._left_out)
@@ -86,15 +86,15 @@ class Sink:
 
     @property
     def left_out(self) -> int:
-        """How many bytes were left out and not told of yet."""
+        """How many bytes were left out since the last note."""
         return self._left_out
 
     def line(self, text: str) -> None:
-        """Have a line written."""
+        """Queue a line for writing."""
         self.write(text + "\n")
 
     def flush(self) -> None:
-        """Nothing to do: what is written is on its way."""
+        """Do nothing: the thread writes as soon as it can."""
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
@@ -103,36 +103,36 @@ class Sink:
         return False
 
     def close(self) -> None:
-        """Wait until all is written, but not long."""
+        """Wait for a short time until everything is written."""
         with self._changed:
             self._append_note()
             self._is_closing = True
             self._deadline = time.monotonic() + CLOSE_SECONDS
             self._changed.notify()
-        self._thread.join(CLOSE_SECONDS + 2 * LOOK_MILLISECONDS / 1_000)
+        self._thread.join(CLOSE_SECONDS + 2 * POLL_MILLISECONDS / 1_000)
 
     def _write_all(self) -> None:
-        # A terminal that asks for it (`stty tostop`) stops who writes from the background, except
-        # where this signal is blocked. It is blocked here alone: programs do not inherit it.
+        # A terminal set to do so (`stty tostop`) stops a background process that writes, unless it
+        # blocks this signal. Only this thread blocks it: programs do not inherit that.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         with contextlib.suppress(BrokenPipeError):
             while parts := self._next():
                 self._write(parts)
 
     def _next(self) -> list[tuple[bytes, int]]:
-        """What is to be written next; empty: no more."""
+        """Wait for the parts to write next; empty if there will be no more."""
         with self._changed:
             while not (self._waiting or self._is_closing):
                 self._changed.wait()
             parts = list(self._waiting)
             self._waiting.clear()
             self._size = 0
-        if parts and self._is_in_line:  # A fault cut the line before.
+        if parts and self._is_in_line:  # A fault cut the last line.
             parts.insert(0, (b"\n", 0))
         return parts
 
     def _write(self, parts: list[tuple[bytes, int]]) -> None:
-        """Write it all. Raises BrokenPipeError where there will never be a reader again."""
+        """Write all parts. Raises BrokenPipeError if there will never be a reader again."""
         data = b"".join(part for part, _ in parts)
         rest = memoryview(data)
         while rest:
@@ -150,10 +150,10 @@ class Sink:
         self._is_in_line = False
 
     def _is_writable(self) -> bool:
-        """Wait until a pipe that does not block has room; False: the command does not wait."""
+        """Wait until a non-blocking pipe has room; False once the command no longer waits."""
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
-        while not poll.poll(LOOK_MILLISECONDS):
+        while not poll.poll(POLL_MILLISECONDS):
             if time.monotonic() > self._deadline:
                 return False
         return True
@@ -164,14 +164,14 @@ class Sink:
                 self.fault = error.strerror or str(error)
                 self._waiting.clear()
                 raise BrokenPipeError from error
-            # A full disk may have room again: what comes next is tried, with a note before it.
+            # A full disk may have room again: the next text is tried, with a note before it.
             self._left_out += size
             if self._is_closing:
                 raise BrokenPipeError from error
 
 
 def _worth(parts: list[tuple[bytes, int]], rest: int) -> int:
-    """How many bytes are lost with the last `rest` bytes of parts."""
+    """How many bytes are lost with the last `rest` bytes of the parts."""
     lost = 0
     for data, worth in reversed(parts):
         if rest <= 0:

@@ -1,4 +1,4 @@
-"""`dovetail status`: whether both services serve, and what they hold."""
+"""`dovetail status`: whether both services serve, and the team's totals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dovetail.cli.exit_codes import NO_ANSWER, CommandError, explained
+from dovetail.cli.exit_codes import NO_ANSWER, CommandError, command_error
 from dovetail.cli.options import Session, calls
 from dovetail.cli.probe import EXPLANATIONS, Health, Probe, probe_all
 from dovetail.cli.render import state
@@ -24,10 +24,10 @@ from dovetail.tasks.v1 import tasks_pb2 as work
 @click.command()
 @calls
 async def status(session: Session) -> None:
-    """Show whether both services serve, and what the team has.
+    """Show whether both services serve, and the team's totals.
 
-    With an admin's token it shows the services alone: an admin sees no team. Ends with
-    exit code 6 when one of them does not serve.
+    With an admin's token it shows only the services: an admin sees no team. Ends with exit code 6
+    if one of them does not serve.
     """
     probes = await probe_all(session.servers)
     up = {probe.service for probe in probes if probe.health is Health.SERVING}
@@ -45,7 +45,7 @@ async def status(session: Session) -> None:
             counts |= await _work(session)
     except DovetailError as error:
         admin = _is_admins(error)
-        faults += [] if admin else [explained(error).message]
+        faults += [] if admin else [command_error(error).message]
     team_id = session.team_id or ("" if session.servers.has_token else "default")
     facts = {"version": version("dovetail"), "team_id": team_id}
     facts |= {"servers": [asdict(probe) for probe in probes], **counts}

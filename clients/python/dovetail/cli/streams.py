@@ -9,14 +9,14 @@ STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def open_what_is_closed() -> None:
-    """Open an empty stream in the place of each that is closed.
+    """Open an empty stream in place of each that is closed.
 
-    Else the next file or socket that is opened takes the place of it, and is written to.
+    Otherwise the next file or socket that is opened gets its number, and is written to.
     """
     for number, (name, mode) in enumerate(STREAMS):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # It takes the lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest free number: this one.
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - to the end

@@ -1,4 +1,4 @@
-"""`dovetail task` and `dovetail report`: making tasks, and seeing to them. Doing them: `work`."""
+"""`dovetail task` and `dovetail report`: creating and managing tasks. Working on them: `work`."""
 # ruff: noqa: PLR0913 - one parameter per option
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def _notify(_: click.Context, __: click.Parameter, quiet: bool) -> pb.Notify.Val
 task_argument = click.argument("task_id", metavar="TASK")
 etag_option = click.option("--etag", default="", help="Only if the task still has this etag.")
 quiet_option = click.option(
-    "--quiet", "notify", is_flag=True, callback=_notify, help="Tell nobody about it."
+    "--quiet", "notify", is_flag=True, callback=_notify, help="Notify no agent of it."
 )
-force_option = click.option("--force", is_flag=True, help="Also while somebody works on it.")
+force_option = click.option("--force", is_flag=True, help="Even if an agent is working on it.")
 request_id_option = click.option("--request-id", default="", help="Makes a repeat change nothing.")
 repeatable_options = stacked(etag_option, request_id_option)
 change_options = stacked(etag_option, quiet_option, request_id_option)
 """The options of a change, as `dovetail.client` has them: ChangeOptions, Repeatable."""
 
-due_option = click.option("--due", "due_time", type=TIME, help="When it should have ended.")
+due_option = click.option("--due", "due_time", type=TIME, help="When it should be completed.")
 depends_option = click.option(
     "--depends-on", multiple=True, metavar="TASK", help="A task that must be completed before it."
 )
-at_option = click.option("--at", "schedule_time", type=TIME, help="It may not start before.")
+at_option = click.option("--at", "schedule_time", type=TIME, help="It must not start earlier.")
 attempts_option = click.option(
     "--max-attempts", type=click.IntRange(1), help="How many attempts may fail.  [default: 5]"
 )
@@ -65,7 +65,7 @@ filters = stacked(
         "--state", "states", type=click.Choice(STATES), multiple=True, help="In this state."
     ),
     click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
-    click.option("--unassigned", is_flag=True, help="Assigned to nobody."),
+    click.option("--unassigned", is_flag=True, help="Without an assignee."),
     click.option("--creator", "creators", multiple=True, help="Created by this agent."),
     label_option,
 )
@@ -91,16 +91,16 @@ def _filter(
 
 @click.group()
 def task() -> None:
-    """Create tasks, and move them through their life."""
+    """Create, manage and work on tasks."""
 
 
 @task.command()
 @click.argument("title")
-@click.option("--id", "task_id", default="", help="Your own id.  [default: made by the server]")
-@click.option("--description", default="", help="What is to be done, at length.")
-@click.option("--assignee", "assignee_id", default="", help="Who is to do it.")
+@click.option("--id", "task_id", default="", help="Its id.  [default: chosen by the server]")
+@click.option("--description", default="", help="What to do, in full.")
+@click.option("--assignee", "assignee_id", default="", help="The agent that must do it.")
 @click.option("--priority", type=int, default=0, help="Higher is more urgent.")
-@click.option("--input", type=OBJECT, help="What the work starts from.")
+@click.option("--input", type=OBJECT, help="The data the work starts from.")
 @click.option("--thread", "thread_id", default="", help="The thread of its notices.")
 @depends_option
 @click.option("--parent", "parent_task_id", default="", help="The task of which it is a part.")
@@ -115,10 +115,10 @@ def task() -> None:
 async def create(
     session: Session, title: str, labels: Labels, max_attempts: int | None, **fields: Any
 ) -> None:
-    """Make a task; its assignee is told in the same commit."""
+    """Create a task; its assignee is notified in the same commit."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
-    made = await session.agent.tasks.create(title, **fields)
-    session.out.item(made, render.task)
+    created = await session.agent.tasks.create(title, **fields)
+    session.out.item(created, render.task)
 
 
 @task.command()
@@ -132,7 +132,7 @@ async def show(session: Session, task_id: str) -> None:
 @task.command("list")
 @filters
 @click.option("--newest", is_flag=True, help="The newest first.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many.")
 @calls
 async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any) -> None:
     """List tasks, the oldest first."""
@@ -148,12 +148,10 @@ async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any
 @task.command()
 @task_argument
 @click.option("--title", help="A new title.")
-@click.option("--description", help="What is to be done, at length.")
+@click.option("--description", help="What to do, in full.")
 @click.option("--priority", type=int, help="Higher is more urgent.")
-@click.option("--label", "labels", type=LABEL, multiple=True, help="All its labels from now on.")
-@click.option(
-    "--depends-on", multiple=True, metavar="TASK", help="All that it waits for from now on."
-)
+@click.option("--label", "labels", type=LABEL, multiple=True, help="Replaces all its labels.")
+@click.option("--depends-on", multiple=True, metavar="TASK", help="Replaces all its dependencies.")
 @at_option
 @due_option
 @click.option("--max-attempts", type=click.IntRange(1), help="How many attempts may fail.")
@@ -176,7 +174,7 @@ async def update(
     initial_backoff: timedelta | None,
     **options: Any,
 ) -> None:
-    """Change what a task says. What is not named stays."""
+    """Change fields of a task. Fields that are not named stay as they are."""
     values = {
         "title": title,
         "description": description,
@@ -190,9 +188,9 @@ async def update(
     }
     changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not changes:
-        raise click.UsageError("say what to change: --title, --description, --priority, …")
-    wanted = pb.Task(task_id=task_id, **changes)
-    session.out.item(await session.agent.tasks.update(wanted, changes, **options), render.task)
+        raise click.UsageError("name what to change: --title, --description, --priority, …")
+    task = pb.Task(task_id=task_id, **changes)
+    session.out.item(await session.agent.tasks.update(task, changes, **options), render.task)
 
 
 @task.command()
@@ -201,7 +199,7 @@ async def update(
 @quiet_option
 @calls
 async def delete(session: Session, task_id: str, **options: Any) -> None:
-    """Remove a task that nobody works on. Its id stays taken."""
+    """Delete a task that is not in progress. Its id stays taken."""
     await session.agent.tasks.delete(task_id, **options)
     session.out.remark(f"deleted {task_id}")
 
@@ -213,7 +211,7 @@ async def delete(session: Session, task_id: str, **options: Any) -> None:
 @change_options
 @calls
 async def assign(session: Session, task_id: str, assignee_id: str, **options: Any) -> None:
-    """Give a task to an agent, which is told in the same commit."""
+    """Assign a task to an agent, which is notified in the same commit."""
     changed = await session.agent.tasks.assign(task_id, assignee_id, **options)
     session.out.item(changed, render.task)
 
@@ -224,18 +222,18 @@ async def assign(session: Session, task_id: str, assignee_id: str, **options: An
 @change_options
 @calls
 async def unassign(session: Session, task_id: str, **options: Any) -> None:
-    """Take the assignee off a task."""
+    """Remove the assignee of a task."""
     session.out.item(await session.agent.tasks.unassign(task_id, **options), render.task)
 
 
 @task.command()
 @task_argument
 @click.argument("reason", default="")
-@click.option("--cascade", is_flag=True, help="Its parts that have not ended, too.")
+@click.option("--cascade", is_flag=True, help="Also its parts that have not ended.")
 @change_options
 @calls
 async def cancel(session: Session, task_id: str, reason: str, **options: Any) -> None:
-    """Call work off."""
+    """Cancel a task."""
     session.out.item(await session.agent.tasks.cancel(task_id, reason, **options), render.task)
 
 
@@ -254,12 +252,12 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 @click.option("--bucket", type=LENGTH, help="Completions per 1h, 1d, …")
 @calls
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
-    """Totals, times and workload over all tasks, or those chosen."""
-    made = await session.agent.tasks.report(_filter(**chosen), bucket_duration=bucket)
-    session.out.item(made, reports.report)
+    """Show totals, times and workload over all tasks, or those chosen."""
+    found = await session.agent.tasks.report(_filter(**chosen), bucket_duration=bucket)
+    session.out.item(found, reports.report)
 
 
 def _timestamp(time: datetime) -> Timestamp:
-    made = Timestamp()
-    made.FromDatetime(time)
-    return made
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message

@@ -1,4 +1,4 @@
-"""`dovetail team`: which teams there are."""
+"""`dovetail team`: the teams of the servers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dovetail.cli.admins import Administration, administers
 
 @click.group()
 def team() -> None:
-    """Make and see teams, with an admin's token."""
+    """Create and list teams, with an admin's token."""
 
 
 @team.command()
 @click.argument("team_id", metavar="TEAM")
 @administers
 async def create(session: Administration, team_id: str) -> None:
-    """Make a team; one that exists stays as it is."""
+    """Create a team; an existing team is not changed."""
     session.out.items([await session.admin.create_team(team_id)], render.teams)
 
 

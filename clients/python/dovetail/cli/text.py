@@ -1,4 +1,4 @@
-"""Text for people at a terminal. What others wrote can do nothing there but be read."""
+"""Text for people at a terminal. Text of other agents must not control the terminal."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.cli.times import local_time
 
-TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+DIRECTION_CONTROLS = frozenset(
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
+)
 """Characters that change the direction of the text around them."""
 
 
 def escape_controls(text: str) -> str:
-    """Text whose control characters are spelled out: they could move the cursor, or worse."""
-    if text.isascii() and text.isprintable():  # Most text, at the speed of C.
+    """Escape control characters, which could move the cursor, or worse."""
+    if text.isascii() and text.isprintable():  # Fast path for most text.
         return text
     return "".join(_shown(character) for character in text)
 
 
 def local(time: Timestamp) -> str:
-    """A time, in this machine's zone, with its offset."""
+    """A time in this machine's zone, with its offset."""
     return local_time(time.ToDatetime(UTC))
 
 
 def length(duration: Duration) -> str:
-    """A length of time, by its two largest units."""
+    """A duration in its two largest units."""
     seconds = duration.ToMicroseconds() / 1e6
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"
@@ -43,6 +45,6 @@ def length(duration: Duration) -> str:
 def _shown(character: str) -> str:
     if character in "\n\t":
         return character
-    if character in TURNING or unicodedata.category(character) in ("Cc", "Cs"):
+    if character in DIRECTION_CONTROLS or unicodedata.category(character) in ("Cc", "Cs"):
         return f"\\u{ord(character):04x}"
     return character

@@ -1,7 +1,7 @@
 """Times as people write and read them: in the zone of this machine, which skips and repeats some.
 
-Python's own `datetime.astimezone` moves a local time that does not exist without a word, and to the
-wrong side. Here each is looked up in the zone, by its offsets around it.
+Python's own `datetime.astimezone` silently moves a local time that does not exist, and to the wrong
+side. Here each time is looked up in the zone, by the offsets around it.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from datetime import UTC, date, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 YEAR_MIN, YEAR_MAX = 1970, 9998
-"""Beyond them there are zones that have no date for a time."""
+"""Outside these years some zones have no date for a time."""
 
 WINDOW_HOURS = 36
-"""Every offset of a zone, before and after a day that it skips, is in force so near to a time."""
+"""Within so many hours of a time every offset that may apply to it is in force, even where a zone
+skips a day."""
 
 EXAMPLES = "write 2026-11-30T17:00, 2026-11-30T17:00+01:00 or 2026-11-30"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenTime:
-    """The time that a text stands for, and what its writer must be told about it, if anything."""
+    """The time that a text means, and a remark for its writer if it is ambiguous."""
 
     time: datetime
     remark: str = ""
 
 
 def read_time(text: str) -> WrittenTime:
-    """The time that a text stands for, in UTC. Raises ValueError for one that there is not."""
+    """Parse a time; returns it in UTC. Raises ValueError for a time that does not exist."""
     try:
         written = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no time: {EXAMPLES}") from None
+        raise ValueError(f"{text!r} is not a time: {EXAMPLES}") from None
     if not YEAR_MIN <= written.year <= YEAR_MAX:
         raise ValueError(f"{text!r} is not in the years {YEAR_MIN} to {YEAR_MAX}")
     if written.tzinfo is not None:
@@ -42,16 +43,16 @@ def read_time(text: str) -> WrittenTime:
 
 
 def local_time(time: datetime) -> str:
-    """A time in the zone of this machine, with its offset; it can be given back as it is."""
+    """A time in the zone of this machine, with its offset; `read_time` reads it back."""
     try:
         there = time.astimezone()
-    except (OverflowError, ValueError, OSError):  # At an end of the calendar: shown in UTC.
+    except (OverflowError, ValueError, OSError):  # At the limits of the calendar: shown in UTC.
         there = time.astimezone(UTC)
     return there.isoformat(" ", "seconds")
 
 
 def _local(text: str, written: datetime) -> WrittenTime:
-    """The time at which clocks of this machine's zone show what is written."""
+    """The time at which a clock in this machine's zone shows the written time."""
     shown = _seconds(written.replace(tzinfo=UTC))
     offsets = {_offset(shown + 3_600 * hour) for hour in range(-WINDOW_HOURS, WINDOW_HOURS + 1)}
     found = sorted(shown - offset for offset in offsets if _offset(shown - offset) == offset)
@@ -66,10 +67,10 @@ def _local(text: str, written: datetime) -> WrittenTime:
 
 
 def _after_gap(text: str, shown: int, offsets: set[int]) -> datetime:
-    """When a day begins whose midnight is skipped. Raises ValueError for any other skipped time."""
+    """The start of a day whose midnight is skipped. Raises ValueError for other skipped times."""
     before, after = shown - max(offsets), shown - min(offsets)
     old = _offset(before)
-    while after - before > 1:  # Clocks are set forward after `before`, at `after` at the latest.
+    while after - before > 1:  # Bisect: clocks are set forward after `before`, by `after`.
         middle = (before + after) // 2
         before, after = (middle, after) if _offset(middle) == old else (before, middle)
     last, first = _utc(before), _utc(after)
@@ -90,7 +91,7 @@ def _is_date(text: str) -> bool:
 
 
 def _offset(instant: int) -> int:
-    """How far clocks here are ahead of UTC at an instant, in seconds."""
+    """The offset of this machine's zone from UTC at an instant, in seconds."""
     return time.localtime(instant).tm_gmtoff
 
 

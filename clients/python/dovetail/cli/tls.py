@@ -1,4 +1,4 @@
-"""`dovetail tls dev`: an authority and certificates to develop with."""
+"""`dovetail tls dev`: an authority and certificates for development."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Name(click.ParamType[str]):
 
 @click.group()
 def tls() -> None:
-    """Make certificates."""
+    """Create certificates."""
 
 
 @tls.command()
@@ -52,22 +52,22 @@ def tls() -> None:
     "hosts",
     metavar="NAME_OR_IP",
     multiple=True,
-    help="What clients call the server, beside localhost; may be given several times.",
+    help="A host name of the server, beside localhost; may be given several times.",
 )
 @click.option(
     "--client",
     "clients",
     type=_Name(),
     multiple=True,
-    help="Make a client's certificate too; may be given several times.",
+    help="Also create a client's certificate; may be given several times.",
 )
 def dev(
     data_dir: Path | None, folder: Path | None, hosts: tuple[str, ...], clients: tuple[str, ...]
 ) -> None:
-    """Make an authority, and certificates that it signs, to develop with.
+    """Create an authority, and certificates signed by it, for development.
 
-    An authority that is there already is used again, so that clients go on trusting it. The
-    certificates are made anew; servers that run take them over by themselves.
+    An existing authority is reused, so that clients keep trusting it. The certificates are renewed;
+    running servers load them automatically.
     """
     folder = (folder or (data_dir or data_folder()) / "tls").absolute()
     try:
@@ -83,12 +83,12 @@ def dev(
 
 
 def _authority(folder: Path) -> trustme.CA:
-    """The authority of the folder; a new one where there is none."""
+    """The authority in the folder; a new one if there is none."""
     try:
-        import trustme  # an extra, and heavy
+        import trustme  # an extra, and slow to load
     except ImportError as error:
         raise CommandError(
-            f"certificates are made by trustme: pip install 'dovetail[tls]' ({error})"
+            f"certificates are created by trustme: pip install 'dovetail[tls]' ({error})"
         ) from error
     cert, key = folder / CA, folder / CA_KEY
     if cert.exists() or key.exists():
@@ -96,35 +96,35 @@ def _authority(folder: Path) -> trustme.CA:
             return trustme.CA.from_pem(cert.read_bytes(), key.read_bytes())
         except (ValueError, OSError) as error:
             raise CommandError(
-                f"{cert} and {key} are no authority with its key: move them away for a new one"
+                f"{cert} and {key} are not an authority and its key: move them away for a new one"
             ) from error
-    made = trustme.CA(organization_name=ORGANIZATION)
-    _write(key, made.private_key_pem.bytes(), 0o600)
-    _write(cert, made.cert_pem.bytes(), 0o644)
-    return made
+    authority = trustme.CA(organization_name=ORGANIZATION)
+    _write(key, authority.private_key_pem.bytes(), 0o600)
+    _write(cert, authority.cert_pem.bytes(), 0o644)
+    return authority
 
 
 def _issue(authority: trustme.CA, *hosts: str) -> trustme.LeafCert:
     try:
         return authority.issue_cert(*hosts, organization_name=ORGANIZATION)
     except ValueError as error:
-        raise click.UsageError(f"--host: a name or an address is not one: {error}") from error
+        raise click.UsageError(f"--host: not a host name or an address: {error}") from error
 
 
 def _write_pair(path: Path, leaf: trustme.LeafCert) -> None:
-    """A certificate with its chain, and its key. A server waits until both are new."""
+    """Write a certificate with its chain, and its key. A server waits until both are new."""
     chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
     _write(path.with_name(f"{path.name}.key"), leaf.private_key_pem.bytes(), 0o600)
     _write(path.with_name(f"{path.name}.pem"), chain, 0o644)
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file at one blow: who reads it finds the old one or the new one."""
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace a file atomically: a reader gets the old content or the new one."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-    os.chmod(made, mode)
-    os.replace(made, path)
+    os.chmod(draft, mode)
+    os.replace(draft, path)
 
 
 def _next_steps(folder: Path, clients: tuple[str, ...]) -> str:
@@ -133,13 +133,13 @@ def _next_steps(folder: Path, clients: tuple[str, ...]) -> str:
 
     pair = flag("tls-cert", "server.pem") + flag("tls-key", "server.key")
     lines = [
-        f"Certificates are in {folder}. They are for development: keep {CA_KEY} to yourself.",
+        f"Certificates are in {folder}. They are for development: keep {CA_KEY} secret.",
         "",
         "Servers:",
         f"  dovetail up{pair}",
     ]
     if clients:
-        lines += ["  or, to admit clients with a certificate alone:"]
+        lines += ["  or, to admit only clients with a certificate:"]
         lines += [f"  dovetail up{pair}{flag('tls-client-ca', CA)}"]
     lines += ["", "Clients:", f"  dovetail status{flag('tls-ca', CA)}"]
     for name in clients:

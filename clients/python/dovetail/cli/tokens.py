@@ -1,4 +1,4 @@
-"""`dovetail token`: who may call, and as whom."""
+"""`dovetail token`: the credentials of callers."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ ROLE = click.Choice(enum_names(pb.Role.keys(), "ROLE_"))
 TEAM = CLIENT["team"]
 DEFAULT_TEAM = "default"
 
-Made = tuple[pb.Credential, str]
+Created = tuple[pb.Credential, str]
 
 
 @click.group()
 def token() -> None:
-    """Make, see and end credentials, with an admin's token."""
+    """Create, list, rotate and revoke credentials, with an admin's token."""
 
 
 expires_option = click.option(
-    "--expires", "lifetime", type=LENGTH, help="After 90s, 12h, 30d, … it ends by itself."
+    "--expires", "lifetime", type=LENGTH, help="It expires after 90s, 12h, 30d, …"
 )
 out_option = click.option(
     "--out",
     type=FILE,
-    help="Write the token to this file, for you alone (mode 0600). Default: standard output.",
+    help="Write the token to this file (mode 0600). Default: standard output.",
 )
 
 
 @token.command()
 @with_settings(TEAM)
-@click.option("--agent", "agent_id", default="", help="Who calls with it.")
+@click.option("--agent", "agent_id", default="", help="The agent that calls with it.")
 @click.option("--role", type=ROLE, help="What it allows; with --agent alone: agent.")
 @expires_option
 @click.option("--note", "description", default="", help="A note for people.")
@@ -59,30 +59,30 @@ async def create(
     out: Path | None,
     **options: Any,
 ) -> None:
-    """Make a credential, and give its token, which is told this once.
+    """Create a credential and print its token, which is not shown again.
 
-    The token alone goes to standard output, or with --out to a new file. An admin has no team.
+    Only the token is written to standard output, or with --out to a new file. An admin has no team.
     """
     if not (role or agent_id):
-        raise click.UsageError("say whose it is: --agent AGENT, or --role operator, …")
-    make = partial(
+        raise click.UsageError("name its owner: --agent AGENT, or --role operator, …")
+    create = partial(
         session.admin.create_token,
         role=_role(role or "agent"),
         team_id=_team(role, team),
         agent_id=agent_id,
         **options,
     )
-    await _hand_over(session, make, out, draft=out)
+    await _deliver(session, create, out, draft=out)
 
 
 @token.command("list")
-@click.option("--team", "team_id", default="", help="Those of this team alone.")
-@click.option("--agent", "agent_id", default="", help="Those of this agent alone.")
-@click.option("--role", type=ROLE, help="Those of this role alone.")
-@click.option("--all", "include_ended", is_flag=True, help="Also those that have ended.")
+@click.option("--team", "team_id", default="", help="Only of this team.")
+@click.option("--agent", "agent_id", default="", help="Only of this agent.")
+@click.option("--role", type=ROLE, help="Only with this role.")
+@click.option("--all", "include_ended", is_flag=True, help="Also ended ones.")
 @administers
 async def list_(session: Administration, role: str | None, **chosen: Any) -> None:
-    """List credentials, the oldest first; never their tokens."""
+    """List credentials, the oldest first, without their tokens."""
     found = session.admin.credentials(
         role=_role(role) if role else pb.ROLE_UNSPECIFIED, page_size=1_000, **chosen
     )
@@ -91,28 +91,28 @@ async def list_(session: Administration, role: str | None, **chosen: Any) -> Non
 
 @token.command()
 @click.argument("credential_id", metavar="ID")
-@click.option("--grace", type=LENGTH, help="The old one lives so long beside it.  [default: 0s]")
+@click.option("--grace", type=LENGTH, help="The old one stays valid this long.  [default: 0s]")
 @expires_option
 @out_option
 @administers
 async def rotate(
     session: Administration, credential_id: str, out: Path | None, **options: Any
 ) -> None:
-    """Make a credential in the place of another, and give its token, which is told this once.
+    """Replace a credential by a new one and print its token, which is not shown again.
 
-    The token alone goes to standard output, or with --out to a file, in the place of what is there.
-    Without --expires it lives as long as the old one was given.
+    Only the token is written to standard output, or with --out to a file, which is replaced.
+    Without --expires it has the lifetime of the old one.
     """
-    make = partial(session.admin.rotate, credential_id, **options)
+    rotate = partial(session.admin.rotate, credential_id, **options)
     draft = out and out.with_name(f".{out.name}.{os.getpid()}")
-    await _hand_over(session, make, out, draft=draft)
+    await _deliver(session, rotate, out, draft=draft)
 
 
 @token.command()
 @click.argument("credential_id", metavar="ID")
 @administers
 async def revoke(session: Administration, credential_id: str) -> None:
-    """End a credential, and within 5 s whatever is open with it."""
+    """Revoke a credential, and end its streams and waiting calls within 5 s."""
     session.out.items([await session.admin.revoke(credential_id)], render.credentials)
 
 
@@ -121,26 +121,26 @@ def _role(name: str) -> pb.Role.ValueType:
 
 
 def _team(role: str | None, team: str) -> str:
-    """The team that is meant. One that is only set somewhere is not meant for an admin."""
+    """The team of the credential. For an admin only a team on the command line counts."""
     if role != "admin":
         return team or DEFAULT_TEAM
     source = click.get_current_context().get_parameter_source(TEAM.key)
     return team if source is ParameterSource.COMMANDLINE else ""
 
 
-async def _hand_over(
+async def _deliver(
     session: Administration,
-    make: Callable[[], Awaitable[Made]],
+    create: Callable[[], Awaitable[Created]],
     out: Path | None,
     *,
     draft: Path | None,
 ) -> None:
-    """Make a token and give it away. A file for it is there before: nobody is told it twice."""
+    """Create a token, and write it. Its file is opened first: a token is returned only once."""
     if not (out and draft):
-        _print(session, *await make())
+        _print(session, *await create())
         return
-    with _private(draft, out) as file:
-        credential, token = await make()
+    with _private_file(draft, out) as file:
+        credential, token = await create()
         try:
             file.write(token + "\n")
             file.flush()
@@ -148,26 +148,26 @@ async def _hand_over(
         except OSError as error:
             raise CommandError(
                 f"the token of {credential.credential_id} could not be written to {out}"
-                f" ({error.strerror}) and is lost: revoke it and make another"
+                f" ({error.strerror}) and is lost: revoke it and create another"
             ) from error
     session.out.items([credential], render.credentials)
 
 
 def _print(session: Administration, credential: pb.Credential, token: str) -> None:
-    """The token alone on standard output, so that a shell can take it from there."""
+    """Print only the token on standard output, so that a shell can capture it."""
     session.out.facts({**fields(credential), "token": token}, lambda: token)
     if not session.out.as_json:
         click.echo(render.credential(credential), err=True)
 
 
 @contextmanager
-def _private(draft: Path, path: Path) -> Generator[IO[str]]:
-    """A new file for its owner alone, which stands at `path` once the block has ended well."""
+def _private_file(draft: Path, path: Path) -> Generator[IO[str]]:
+    """A new file that only its owner can read, moved to `path` if the block succeeds."""
     try:
         number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise CommandError(
-            f"--out {draft} is there already: name another file, or remove it", REFUSED
+            f"--out {draft} already exists: name another file, or remove it", REFUSED
         ) from error
     except OSError as error:
         raise CommandError(f"--out {path} cannot be written: {error.strerror}") from error
@@ -180,7 +180,7 @@ def _private(draft: Path, path: Path) -> Generator[IO[str]]:
     try:
         draft.replace(path)
     except OSError as error:
-        # The draft holds what nobody is told twice: it stays.
+        # The draft is kept: it has the only copy of the token.
         raise CommandError(
             f"--out {path} cannot be replaced ({error.strerror}). The new token is in {draft}:"
             " move it from there"

@@ -1,4 +1,4 @@
-"""`dovetail up`: both servers on this machine, as one command."""
+"""`dovetail up`: both servers on this machine, in one command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dovetail.cli.children import (
     serving,
     serving_for_now,
 )
-from dovetail.cli.exit_codes import CommandError, explained
+from dovetail.cli.exit_codes import CommandError, command_error
 from dovetail.cli.first_exchange import show_first_exchange
 from dovetail.cli.output import console
 from dovetail.cli.serve import data_folder, served_store
@@ -37,28 +37,28 @@ from dovetail.settings import CLIENT, MESSAGING, SERVER, TASKS
 
 TOKEN_FILE = CLIENT["token-file"].flag
 DURABILITY = {
-    "sqlite": "what is answered is on disk (fsync before each answer)",
-    "postgresql": "what is answered is committed by PostgreSQL (its synchronous_commit)",
+    "sqlite": "every write is on disk before its response (fsync)",
+    "postgresql": "every write is committed before its response (PostgreSQL's synchronous_commit)",
 }
 DURABILITY["postgres"] = DURABILITY["postgresql"]
 
 
 @click.command()
 @with_settings(SERVER["messaging-listen"], SERVER["tasks-listen"], *SERVING)
-@click.option("--json", "as_json", is_flag=True, help="Say what runs as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print what runs as one JSON object.")
 @click.option(
     "--try",
     "try_out",
     is_flag=True,
-    help="Show a first exchange instead, on a store and ports that are gone afterwards.",
+    help="Show a first exchange instead, on a temporary store and ports.",
 )
 def up(
     messaging_listen: str, tasks_listen: str, as_json: bool, try_out: bool, **settings: Any
 ) -> None:
     """Run both servers on this machine, until Ctrl-C or SIGTERM.
 
-    They stop once the calls they have begun are answered, and whenever this command ends, however
-    it ends. If one of them ends by itself, this command stops the other and fails.
+    They finish the calls they have begun, and stop; they also stop however this command ends. If
+    one of them ends by itself, this command stops the other and fails.
     """
     refuse_unknown_variables()
     folder = (settings.pop("data_dir") or data_folder()).absolute()
@@ -73,7 +73,7 @@ def up(
         with suppress(asyncio.CancelledError):
             asyncio.run(_try_out())
         return
-    # Whether or not anyone reads it, or it has room: the servers serve.
+    # A sink, because a full or closed standard output must not stop the servers.
     with closing(Sink(sys.stdout)) as out:
         try:
             asyncio.run(_run(plan, out, as_json))
@@ -83,7 +83,7 @@ def up(
 
 
 async def _run(plan: Plan, out: Sink, as_json: bool) -> None:
-    """Serve until a signal cancels it; a second signal cancels its patience too."""
+    """Serve until a signal cancels it; a second signal also cancels waiting for the servers."""
     cancel_on_signals()
     async with serving(plan) as children:
         if as_json:
@@ -94,17 +94,17 @@ async def _run(plan: Plan, out: Sink, as_json: bool) -> None:
 
 
 async def _try_out() -> None:
-    """The trial, on servers of its own."""
+    """Show the first exchange, on temporary servers."""
     cancel_on_signals()
     async with serving_for_now() as children:
         try:
             await show_first_exchange(children.messaging.address, children.tasks.address, program())
         except DovetailError as error:
-            raise explained(error) from error
+            raise command_error(error) from error
 
 
 def program() -> str:
-    """How this program is called here, for commands to paste."""
+    """The name of this program, for commands to paste."""
     if shutil.which("dovetail"):
         return "dovetail"
     if sys.argv[0].endswith("dovetail"):
@@ -117,7 +117,7 @@ def _unexpected(child: Child) -> CommandError:
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     return CommandError(
         f"{child.service} ended by itself, {how}; the other one was stopped."
-        f" Its last words: {child.last_words()} (log: {child.log})"
+        f" Its last message: {child.last_message()} (log: {child.log})"
     )
 
 
@@ -133,7 +133,7 @@ def _facts(plan: Plan, children: Children) -> dict[str, str]:
 
 
 def _welcome(plan: Plan, children: Children) -> Text:
-    """Where everything is, and what to do next."""
+    """The addresses and files of both servers, and the next commands."""
     facts = _facts(plan, children)
     text = Text.assemble(("Dovetail ", "bold"), (facts.pop("version"), "bold"), " is ready\n\n")
     facts["data and logs"] = facts.pop("data_dir")
@@ -155,7 +155,7 @@ def _next(plan: Plan, facts: dict[str, str]) -> list[str]:
     if own.exists():
         return [hello]
     admin: Path | None = plan.settings["admin_token_file"]
-    # Where some admin's token lived before, the servers have made no file.
+    # If an admin's credential already existed, the servers have not created the file.
     if not (admin and admin.exists()):
         return [_hello(f"--as me {TOKEN_FILE} FILE{reach}")]
     admins = f"{TOKEN_FILE} {shlex.quote(str(admin.absolute()))}{reach}"
@@ -168,7 +168,7 @@ def _hello(options: str) -> str:
 
 
 def _elsewhere(facts: dict[str, str]) -> list[str]:
-    """The options that name the servers where they are not at their usual places."""
+    """The options that name servers that are not at their default addresses."""
     return [
         f" {CLIENT[service].flag} {shlex.quote(_near(facts[service]))}"
         for service, usual in (("messaging", MESSAGING), ("tasks", TASKS))
@@ -177,13 +177,13 @@ def _elsewhere(facts: dict[str, str]) -> list[str]:
 
 
 def _near(address: str) -> str:
-    """An address at which this machine reaches what listens on all of its addresses."""
+    """The address at which this machine reaches a server that listens on all addresses."""
     host, _, port = address.rpartition(":")
     return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address
 
 
 def _trust(plan: Plan) -> list[str]:
-    """The options without which a client does not trust these servers, nor they it."""
+    """The options that clients and servers need to trust each other."""
     certificate: Path | None = plan.settings["tls_cert"]
     if not certificate:
         return []

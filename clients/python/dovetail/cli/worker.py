@@ -1,4 +1,4 @@
-"""`dovetail worker`: any program becomes an agent that works on what is ready."""
+"""`dovetail worker`: turns any program into an agent that works on ready tasks."""
 # ruff: noqa: PLR0913 - one parameter per option
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from rich.text import Text
 
 from dovetail.cli import programs, signals
 from dovetail.cli.descendants import Families, adopt_orphans
-from dovetail.cli.exit_codes import MISUSED, CommandError, described
+from dovetail.cli.exit_codes import MISUSED, CommandError, describe
 from dovetail.cli.options import LENGTH, Servers, Session, calls, label_option
 from dovetail.cli.output import console
 from dovetail.cli.programs import Program
-from dovetail.cli.sink import Sink, told
+from dovetail.cli.sink import Sink, left_out_note
 from dovetail.cli.tasks import Labels
 from dovetail.cli.text import escape_controls
 from dovetail.cli.work import lease_option
@@ -43,12 +43,12 @@ from dovetail.client import (
 from dovetail.settings import CLIENT
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
-FOR_EVER = 10.0**9
+UNLIMITED_SECONDS = 10.0**9
 REAP_SECONDS = 1.0
-"""How often those are reaped whom nobody waits for."""
+"""How often adopted processes are reaped."""
 
 STOP_SECONDS = 0.5
-"""How long after a program a signal may reach its worker that was sent to both at once."""
+"""How much later than its program a worker may get a signal that was sent to both at once."""
 
 MARKS = {
     "claimed": ("▶", "blue"),
@@ -58,7 +58,7 @@ MARKS = {
     "released": ("○", "yellow"),
     "lost": ("!", "red"),
 }
-"""What can be told of a task, as people see it."""
+"""The events of a task, as people see them."""
 
 SHOWN_CHARACTERS = 200
 
@@ -74,10 +74,10 @@ SHOWN_CHARACTERS = 200
 )
 @label_option
 @lease_option
-@click.option("--time-limit", type=LENGTH, help="A program that takes longer is ended.")
-@click.option("--max-tasks", type=click.IntRange(1), help="End after so many tasks.")
+@click.option("--time-limit", type=LENGTH, help="End a program that takes longer.")
+@click.option("--max-tasks", type=click.IntRange(1), help="End after this many tasks.")
 @click.option("--once", "max_tasks", flag_value=1, type=int, help="End after one task.")
-@click.option("--until-idle", type=LENGTH, help="End when nothing was ready for so long.")
+@click.option("--until-idle", type=LENGTH, help="End when no task was ready for this long.")
 @click.option(
     "--grace",
     type=LENGTH,
@@ -97,27 +97,27 @@ async def worker(
     until_idle: timedelta | None,
     grace: timedelta,
 ) -> None:
-    """Run COMMAND for each task that is ready, and end the task as COMMAND ends.
+    """Run COMMAND for each ready task, and end the task as COMMAND ends.
 
-    COMMAND reads the task as a JSON object from its standard input. What it prints is the result: a
-    JSON object, or text. Exit code 0 completes the task; any other fails it, to be tried again,
-    except 64 to 78 without 75, which fail it for good. The worker keeps the lease, and ends COMMAND
-    when the task is no longer its own.
+    COMMAND reads the task as a JSON object from its standard input. Its output is the result: a
+    JSON object, or text. Exit code 0 completes the task; any other fails it, and it is tried again,
+    except 64 to 78 without 75, which fail it for good. The worker renews the lease, and ends
+    COMMAND when it no longer holds the task.
 
-    SIGTERM and Ctrl-C stop the worker: it claims nothing more, and what is not finished in the time
-    of --grace is given back. A second one gives it back at once. A program that is ended by the
-    same stop has not failed: its task is given back too.
+    SIGTERM and Ctrl-C stop the worker: it claims no more tasks, and releases those that are not
+    finished within --grace. A second signal releases them at once. A program that is ended by the
+    same signal has not failed: its task is released too.
 
-    What COMMAND leaves running ends with it. Trouble of the worker's own output (a reader that
-    left, a full disk) costs lines of it, and no work.
+    Processes that COMMAND leaves running end with it. Faults of the worker's own output (a reader
+    that left, a full disk) lose lines of output, but no work.
     """
     if shutil.which(words[0]) is None:
-        raise CommandError(f"no program {words[0]!r} can be found", MISUSED)
+        raise CommandError(f"there is no program {words[0]!r}", MISUSED)
     adopt_orphans()
     with (
         tempfile.TemporaryDirectory(prefix="dovetail-worker-") as folder,
         closing(Sink(sys.stderr)) as errors,
-        closing(Sink(sys.stdout, _left_out if session.out.as_json else told)) as out,
+        closing(Sink(sys.stdout, _left_out if session.out.as_json else left_out_note)) as out,
     ):
         logging.getLogger("dovetail").addHandler(logging.StreamHandler(errors))
         program = Program(
@@ -128,39 +128,39 @@ async def worker(
             errors=errors,
             families=Families(),
         )
-        with _Board(out, errors, session.out.as_json).open() as board:
-            working = _Working(program, board, max_tasks)
-            await working.run(
+        with _Display(out, errors, session.out.as_json).open() as display:
+            runner = _TaskRunner(program, display, max_tasks)
+            await runner.run(
                 session.agent.work(
-                    working.do,
+                    runner.do,
                     concurrency=min(concurrency, max_tasks or concurrency),
                     filter=pb.TaskFilter(labels=dict(labels)),
                     lease_duration=lease_duration,
                     idle_timeout=until_idle.total_seconds() if until_idle else None,
-                    grace=FOR_EVER,  # How long it really is, signals say.
+                    grace=UNLIMITED_SECONDS,  # Signals start the real one.
                 ),
                 grace.total_seconds(),
             )
 
 
-class _Working:
-    """Has a program do tasks, until signals say that it is enough, or it was enough."""
+class _TaskRunner:
+    """Runs a program on tasks, until a signal or the number of tasks ends it."""
 
-    def __init__(self, program: Program, board: _Board, most: int | None) -> None:
+    def __init__(self, program: Program, display: _Display, tasks_max: int | None) -> None:
         self._program = program
-        self._board = board
-        self._left = most
+        self._display = display
+        self._left = tasks_max
         self._doing = set[asyncio.Task[Any]]()
-        self._stopping = self._hurried = False
+        self._stopping = self._is_releasing = False
         self._stopped = asyncio.Event()
-        """Told to stop, by a signal."""
-        self._signals = signals.heeded()
+        """Set when a signal asked to stop."""
+        self._signals = signals.ending_signals()
         self._fault: CommandError | None = None
 
     async def run(self, work: Coroutine[Any, Any, None], grace: float) -> None:
-        """Work, with `grace` seconds left to programs after the first signal.
+        """Work; programs have `grace` seconds after the first signal.
 
-        Raises CommandError where the program cannot be started.
+        Raises CommandError if the program cannot be started.
         """
         loop = asyncio.get_running_loop()
         self._work = loop.create_task(work)
@@ -178,21 +178,21 @@ class _Working:
             raise self._fault
 
     async def do(self, task: HeldTask) -> None:
-        """Have the program do a task, and end the task as the program ended."""
-        if not self._wanted():
-            await task.release("the worker has done enough")
+        """Run the program on a task, and end the task as the program ended."""
+        if not self._may_begin():
+            await task.release("the worker has done its number of tasks")
             return
         doing = asyncio.current_task()
         assert doing is not None
         self._doing.add(doing)
-        self._board.tell("claimed", task)
+        self._display.show("claimed", task)
         try:
             await self._do(task)
         except asyncio.CancelledError:
-            self._board.tell("lost" if task.lost else "released", task)
+            self._display.show("lost" if task.lost else "released", task)
             raise
-        except DovetailError as error:  # Not even its failure could be told: the lease will end.
-            self._board.tell("lost", task, str(error))
+        except DovetailError as error:  # Not even its failure was reported: the lease will expire.
+            self._display.show("lost", task, str(error))
             raise
         finally:
             self._doing.discard(doing)
@@ -201,42 +201,43 @@ class _Working:
         try:
             result = await programs.run(self._program, task)
             await task.complete(result.summary, data=result.data)
-            self._board.tell("completed", task, result.summary)
+            self._display.show("completed", task, result.summary)
         except WorkFailedError as failure:
             await self._fail(task, failure)
         except programs.NotStartedError as error:
             self._fault = CommandError(str(error))
             self._stop()
             await task.release("the program cannot be started")
-            self._board.tell("released", task, str(error))
+            self._display.show("released", task, str(error))
         except (InvalidArgumentError, FailedPreconditionError) as refusal:
-            await self._fail(task, WorkFailedError(described(refusal)))
+            await self._fail(task, WorkFailedError(describe(refusal)))
         except LeaseLostError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the task and the board are told
-            said = f"{type(error).__name__}: {error}"
-            await self._fail(task, WorkFailedError(said, retryable=True))
+        except Exception as error:  # noqa: BLE001 - any error must fail the task
+            message = f"{type(error).__name__}: {error}"
+            await self._fail(task, WorkFailedError(message, retryable=True))
 
     async def _reap(self) -> None:
-        """As process 1 of a container, or as the subreaper, a worker inherits whom nobody reaps."""
+        """Reap orphans: as process 1 of a container, or as a subreaper, a worker adopts them."""
         while True:
             await asyncio.sleep(REAP_SECONDS)
             self._program.families.reap()
 
     async def _fail(self, task: HeldTask, failure: WorkFailedError) -> None:
-        said = str(failure)
+        message = str(failure)
         if failure.retryable and await self._was_stopped(failure):
-            await task.release(f"the worker was stopped: {said.splitlines()[0]}")
-            self._board.tell("released", task, said)
+            await task.release(f"the worker was stopped: {message.splitlines()[0]}")
+            self._display.show("released", task, message)
             return
-        after = await task.fail(said, data=failure.data, retryable=failure.retryable)
+        after = await task.fail(message, data=failure.data, retryable=failure.retryable)
         again = after.state == pb.TASK_STATE_PENDING
-        self._board.tell("retried" if again else "failed", task, said)
+        self._display.show("retried" if again else "failed", task, message)
 
     async def _was_stopped(self, failure: WorkFailedError) -> bool:
-        """Whether a program may have ended by what also stops the worker, which hears of it later.
+        """Whether a program may have ended by the signal that also stops the worker.
 
-        Service managers signal all processes of a service at once, in any order.
+        Service managers signal all processes of a service at once, in any order: the worker may get
+        the signal later.
         """
         if programs.was_signalled(failure):
             with suppress(TimeoutError):
@@ -244,45 +245,45 @@ class _Working:
                     await self._stopped.wait()
         return self._stopped.is_set()
 
-    def _wanted(self) -> bool:
-        """Whether a task may be begun; after the last one no more are claimed."""
-        if self._left is None or self._hurried:
-            return not self._hurried
+    def _may_begin(self) -> bool:
+        """Whether a task may be started; after the last one no more are claimed."""
+        if self._left is None or self._is_releasing:
+            return not self._is_releasing
         self._left -= 1
         if self._left == 0:
             self._stop()
         return self._left >= 0
 
     def _signalled(self, grace: float) -> None:
-        """The first time: finish what was begun. The second time: give it back. Then: just end."""
+        """At the first signal finish tasks, at the second release them, at the third just end."""
         loop = asyncio.get_running_loop()
         if not self._stopped.is_set():
             self._stopped.set()
-            self._board.stopping = True
+            self._display.stopping = True
             self._stop()
-            loop.call_later(grace, self._hurry)
+            loop.call_later(grace, self._release_all)
             return
-        self._hurry()
+        self._release_all()
         for number in self._signals:
             loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
-        """Claim no more. What is being done is waited for."""
+        """Claim no more tasks, and wait for those in progress."""
         if not self._stopping:
             self._stopping = True
             self._work.cancel()
 
-    def _hurry(self) -> None:
-        """Give back what is being done."""
-        self._hurried = True
+    def _release_all(self) -> None:
+        """Release the tasks in progress."""
+        self._is_releasing = True
         for doing in self._doing:
             doing.cancel()
 
 
-class _Board:
-    """What one sees of a worker: a line for all that happens and, on a terminal, how it stands.
+class _Display:
+    """Shows the work: a line for each event and, on a terminal, a status line.
 
-    It only ever writes to sinks: nothing here can fail, or wait.
+    It writes only to sinks: nothing here can fail or wait.
     """
 
     def __init__(self, out: Sink, errors: Sink, as_json: bool) -> None:
@@ -297,8 +298,8 @@ class _Board:
         self.stopping = False
 
     @contextmanager
-    def open(self) -> Generator[_Board]:
-        """Inside the block one sees how it stands, where there is a terminal."""
+    def open(self) -> Generator[_Display]:
+        """Show the status line inside the block, if there is a terminal."""
         if self._as_json or not self._screen.is_terminal:
             yield self
         else:
@@ -308,8 +309,8 @@ class _Board:
         if not self._as_json:
             self._out.line(self._line().plain)
 
-    def tell(self, event: str, task: HeldTask, text: str = "") -> None:
-        """Say what happened to a task."""
+    def show(self, event: str, task: HeldTask, text: str = "") -> None:
+        """Show an event of a task."""
         now = time.monotonic()
         if event == "claimed":
             self._begun[task.lease_token] = now
@@ -322,11 +323,11 @@ class _Board:
             facts |= {"attempt": task.task.attempt, "seconds": round(seconds, 3), "text": text}
             self._out.line(json.dumps(facts))
         else:
-            self._screen.print(_told(event, task, seconds, text), soft_wrap=True)
+            self._screen.print(_event_line(event, task, seconds, text), soft_wrap=True)
         if self._out.fault and not self._is_gone:
             self._is_gone = True
             self._errors.line(
-                f"dovetail: standard output is gone ({self._out.fault}):"
+                f"dovetail: standard output cannot be written ({self._out.fault}):"
                 " the work goes on without it"
             )
 
@@ -339,11 +340,11 @@ class _Board:
 
 
 def _left_out(size: int) -> str:
-    """How programs are told that events were left out."""
+    """The event for programs that says that events were left out."""
     return json.dumps({"event": "left out", "bytes": size})
 
 
-def _told(event: str, task: HeldTask, seconds: float, text: str) -> Text:
+def _event_line(event: str, task: HeldTask, seconds: float, text: str) -> Text:
     mark, style = MARKS[event]
     line = Text.assemble((f"{mark} ", style), (escape_controls(task.task_id), "bold"), f"  {event}")
     if event == "claimed":
@@ -354,7 +355,7 @@ def _told(event: str, task: HeldTask, seconds: float, text: str) -> Text:
 
 
 def _environment(session: Session) -> dict[str, str]:
-    """What a program is to know of the servers: what this command knows."""
+    """The environment of a program, with this command's settings of the servers."""
     servers = session.servers
     given = {
         "team": session.team_id,

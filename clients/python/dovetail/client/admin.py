@@ -123,8 +123,8 @@ class Admin:
             description=description,
             lifetime=duration(lifetime),
         )
-        made = await self._call(lambda stub: stub.CreateCredential, request, _nothing_done)
-        return made.credential, made.token
+        created = await self._call(lambda stub: stub.CreateCredential, request, _nothing_done)
+        return created.credential, created.token
 
     async def credentials(
         self,
@@ -166,8 +166,8 @@ class Admin:
         request = pb.RotateCredentialRequest(
             credential_id=credential_id, grace=duration(grace), lifetime=duration(lifetime)
         )
-        made = await self._call(lambda stub: stub.RotateCredential, request, _nothing_done)
-        return made.credential, made.token
+        created = await self._call(lambda stub: stub.RotateCredential, request, _nothing_done)
+        return created.credential, created.token
 
     async def revoke(self, credential_id: str) -> pb.Credential:
         """Revoke a credential, and end its streams and waiting calls on every server within 5 s."""

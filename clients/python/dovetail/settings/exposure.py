@@ -1,4 +1,4 @@
-"""Whether a file of secrets is open to others than its reader."""
+"""Whether a file of secrets is accessible to other users than its reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TO_WRITE, TO_OPEN = 0o022, 0o077
 
 
 class Exposure(Enum):
-    """To whom a file is open that should be its reader's alone."""
+    """The users, beside its reader, that can access a file that should be the reader's only."""
 
     NOBODY = auto()
     ANOTHER_OWNER = auto()
@@ -19,19 +19,19 @@ class Exposure(Enum):
 
 
 def exposure(number: int) -> Exposure:
-    """To whom the file is open that is open here as `number`."""
+    """The exposure of the file with descriptor `number`."""
     is_read_only = bool(os.fstatvfs(number).f_flag & os.ST_RDONLY)
     return exposure_of(os.fstat(number), reader=os.geteuid(), is_read_only=is_read_only)
 
 
 def exposure_of(status: os.stat_result, *, reader: int, is_read_only: bool) -> Exposure:
-    """To whom a file is open whose reader is the user `reader`.
+    """The exposure of a file that the user `reader` reads.
 
-    What root handed out is taken as root left it: a file of root's that another user reads, or one
-    on a file system that is mounted read-only. So do Kubernetes and Docker mount secrets, with
-    modes like 0440, 0444 and 0644. Nobody else may be able to write it.
+    A file that root provides is accepted as it is: one of root's that another user reads, or one
+    on a file system that is mounted read-only. Kubernetes and Docker mount secrets so, with modes
+    like 0440, 0444 and 0644. Other users must not be able to write it.
 
-    The client and the server have this each; neither imports the other. One test holds for both.
+    The client and the server each have a copy; neither imports the other. One test covers both.
     """
     if status.st_uid not in (reader, ROOT):
         return Exposure.ANOTHER_OWNER

@@ -17,11 +17,11 @@ SECTIONS = tuple(dict.fromkeys(setting.section for setting in SETTINGS))
 
 
 class SettingsFileError(ValueError):
-    """The file cannot be read, or something in it is wrong; the text names the file and the key."""
+    """The file cannot be read, or a value in it is wrong; the text names the file and the key."""
 
 
 def read_settings(path: Path) -> Mapping[Setting, Any]:
-    """What a file sets. Raises SettingsFileError."""
+    """Read the settings of a file. Raises SettingsFileError."""
     try:
         with path.open("rb") as file:
             tables = tomllib.load(file)
@@ -33,20 +33,20 @@ def read_settings(path: Path) -> Mapping[Setting, Any]:
 
 
 def usual_path() -> Path | None:
-    """Where the file is looked for unless one is named; None where this user has no such place."""
+    """The default path of the file; None if this user has no home folder."""
     home = config_home()
     return home and home / "dovetail" / "config.toml"
 
 
 def usual_file() -> Path | None:
-    """The file that is used unless one is named; None: there is none."""
+    """The file at the default path; None if there is none."""
     path = usual_path()
-    # A folder that is closed to this user is another's: HOME may be of who started a container.
+    # A folder that is closed to this user is another's: HOME may be that of a container's starter.
     return path if path and os.path.exists(path) else None
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """A hint at what a wrong name may have meant; empty where nothing is near."""
+    """A hint at the known name that is most like a wrong one; empty if none is alike."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f": did you mean {prefix}{near[0]}?" if near else ""
 
@@ -56,7 +56,7 @@ def _fault(path: Path, text: str) -> SettingsFileError:
 
 
 def _entries(path: Path, tables: dict[str, Any]) -> Iterable[tuple[Setting, Any]]:
-    """Every setting that stands in the file, or an error for what is none."""
+    """The settings in the file. Raises SettingsFileError for an unknown section or key."""
     for section, table in tables.items():
         if section not in SECTIONS:
             hint = _whose(section) or nearest(section, SECTIONS)
@@ -75,36 +75,36 @@ def _tables() -> str:
 
 
 def _hint(section: str, key: str) -> str:
-    """What a wrong key may have meant, in its own section or in the other."""
+    """A hint at the right key or section for a wrong key."""
     if section == "client" and key == CLIENT["token"].key:
-        return ": a token stands in a file of its own, which token_file names"
+        return ": keep the token in a file of its own, and name that in token_file"
     own = [one.key for one in SETTINGS if one.section == section and one.in_file]
     return _whose(key) or nearest(key, own)
 
 
 def _whose(key: str) -> str:
-    """Where a known key belongs."""
+    """A hint at the section of a known key."""
     places = [one.section for one in SETTINGS if one.in_file and one.key == key]
     return f": it belongs below [{places[0]}]" if places else ""
 
 
 def _value(path: Path, setting: Setting, value: Any) -> tuple[Setting, Any]:
-    """A value as the setting's option would give it, or an error that names the key."""
+    """Convert a value as the setting's option would. Raises an error that names the key."""
     place = f"[{setting.section}] {setting.key}"
     kinds, words = _kind(setting)
     if type(value) not in kinds:
         raise _fault(path, f"{place} must be {words}, not {value!r}")
     if setting.kind in (Kind.FILE, Kind.FOLDER):
-        # It means the same from wherever the command is run.
+        # So that it means the same from every working directory.
         value = path.absolute().parent / _expanded(path, place, value)
     try:
-        made = converted(setting, value)
+        parsed = converted(setting, value)
     except ValueError as error:
         raise _fault(path, f"{place}: {error}") from error
     if setting.name == "store":
-        made = _store(path, place, made)
-        _check_password(path, made)
-    return setting, made
+        parsed = _store(path, place, parsed)
+        _check_password(path, parsed)
+    return setting, parsed
 
 
 def _expanded(path: Path, place: str, value: str) -> Path:
@@ -122,7 +122,7 @@ def _store(path: Path, place: str, value: str) -> str:
 
 
 def _kind(setting: Setting) -> tuple[tuple[type, ...], str]:
-    """Which types of TOML a setting takes, and how people call them."""
+    """The types of TOML that a setting accepts, and their name in an error."""
     if setting.is_switch:
         return (bool,), "true or false"
     if setting.kind is Kind.NUMBER:
@@ -131,7 +131,7 @@ def _kind(setting: Setting) -> tuple[tuple[type, ...], str]:
 
 
 def _check_password(path: Path, store: str) -> None:
-    """A file with a password in it is its owner's alone."""
+    """Raise SettingsFileError if the store has a password and other users can read the file."""
     if without_password(store) == store:
         return
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Where files of a user stand by default; a user of a container may have no such place."""
+"""The default folders of a user's files; the user of a container may have none."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ SQLITE = "sqlite:///"
 
 
 def config_home() -> Path | None:
-    """The folder of configuration: XDG_CONFIG_HOME or ~/.config; None where no home is known."""
+    """The folder of configuration: XDG_CONFIG_HOME or ~/.config; None if no home is known."""
     return _folder("XDG_CONFIG_HOME", ".config")
 
 
 def data_home() -> Path | None:
-    """The folder of data: XDG_DATA_HOME or ~/.local/share; None where no home is known."""
+    """The folder of data: XDG_DATA_HOME or ~/.local/share; None if no home is known."""
     return _folder("XDG_DATA_HOME", ".local/share")
 
 
 def without_tilde(path: str) -> Path:
-    """A path whose `~` is replaced. Raises ValueError where no home is known."""
+    """A path with its `~` replaced. Raises ValueError if no home is known."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise ValueError(
-            f"{path!r} begins at a home folder, and none is known: set HOME, or write a full path"
+            f"{path!r} starts at a home folder, and none is known: set HOME, or write a full path"
         ) from None
 
 
 def store_url_of(store: str, folder: Path) -> str:
-    """The URL of a store; one that is named by a plain path begins at `folder`, if anywhere.
+    """The URL of a store; a relative path starts at `folder`.
 
-    What has a colon or an equals sign may be a URL or a connection string: it stays as it is.
+    Text with a colon or an equals sign may be a URL or a connection string: it is not changed.
     """
     if not store or ":" in store or "=" in store:
         return store

@@ -1,7 +1,7 @@
-"""The settings: one table, of which options, variables, file keys, help and docs are made.
+"""The settings: one table from which options, variables, file keys, help and docs are generated.
 
 The client library and the command line both read it, so that an argument, the environment, the file
-and the default mean the same to both. Nothing here needs more than Python's own library.
+and the default mean the same to both. It depends on the standard library only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TASKS = "127.0.0.1:50052"
 
 
 class Kind(Enum):
-    """What a setting's value is."""
+    """The kind of a setting's value."""
 
     TEXT = auto()
     FILE = auto()
@@ -32,9 +32,9 @@ class Kind(Enum):
 class Setting:
     """One setting: an option, an environment variable and a key of the file.
 
-    A number lies from `at_least` to `at_most`. `told` is the default in words, where it is no fixed
-    value. `as_flag` and `as_variable` are for those whose names do not follow from `name`. What is
-    `environment_only` is a secret: it has no option and no key, and is never printed.
+    A number is in the range `at_least` to `at_most`. `default_text` describes a default that is not
+    a fixed value. `as_flag` and `as_variable` are for names that do not follow from `name`. A
+    setting that is `environment_only` is a secret: it has no option and no key, and is not printed.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Setting:
     at_most: float | None = None
     metavar: str | None = None
     default: Any = None
-    told: str = ""
+    default_text: str = ""
     as_flag: str = ""
     as_variable: str = ""
     environment_only: bool = False
 
     @property
     def flag(self) -> str:
-        """Its option; a secret has none: other users of the machine see command lines."""
+        """Its option; a secret has none because other users of the machine see command lines."""
         return "" if self.environment_only else self.as_flag or f"--{self.name}"
 
     @property
@@ -62,12 +62,12 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Its name in the file, below its section; also that of the option's parameter."""
+        """Its name in its section of the file, and the name of the option's parameter."""
         return self.name.replace("-", "_")
 
     @property
     def in_file(self) -> bool:
-        """Whether it may stand in the file."""
+        """Whether the file may set it."""
         return bool(self.section) and not self.environment_only
 
     @property
@@ -76,9 +76,11 @@ class Setting:
         return self.kind is Kind.SWITCH
 
     @property
-    def default_words(self) -> str:
-        """Its default, as people read it."""
-        return self.told or ("" if self.default is None or self.is_switch else str(self.default))
+    def shown_default(self) -> str:
+        """Its default as shown to people."""
+        return self.default_text or (
+            "" if self.default is None or self.is_switch else str(self.default)
+        )
 
 
 def _server(name: str, help: str, **more: Any) -> Setting:  # noqa: A002
@@ -96,21 +98,21 @@ _SWITCH: dict[str, Any] = {"kind": Kind.SWITCH, "default": False}
 SETTINGS = (
     _server(
         "store",
-        "The path of a file (or sqlite:///PATH), or postgresql://…; its folder must be there.",
+        "The path of a file (or sqlite:///PATH), or postgresql://…; its folder must exist.",
         metavar="URL",
-        told="dovetail.db in the data folder",
+        default_text="dovetail.db in the data folder",
     ),
     _server(
         "data-dir",
         "The data folder.",
         metavar="DIR",
         kind=Kind.FOLDER,
-        told="dovetail in XDG_DATA_HOME or ~/.local/share",
+        default_text="dovetail in XDG_DATA_HOME or ~/.local/share",
     ),
     _server(
         "listen",
         "Where `serve` listens; port 0: any free one.",
-        told="127.0.0.1:50051 (messaging), :50052 (tasks)",
+        default_text="127.0.0.1:50051 (messaging), :50052 (tasks)",
         **_ADDRESS,
     ),
     _server(
@@ -130,23 +132,23 @@ SETTINGS = (
         "Allow an address that other machines can reach, without TLS or without credentials.",
         **_SWITCH,
     ),
-    _server("credentials", "Ask every caller for a token.", **_SWITCH),
+    _server("credentials", "Require a token of every caller.", **_SWITCH),
     _server(
         "admin-token-file",
-        "With --credentials: where the first admin's token stands. It is made if it is missing.",
+        "With --credentials: the file of the first admin's token. It is created if missing.",
         **_FILE,
     ),
     _server("tls-cert", "The server's certificate and its chain (PEM); turns TLS on.", **_FILE),
     _server("tls-key", "The key of --tls-cert (PEM).", **_FILE),
     _server(
         "tls-client-ca",
-        "Ask every client for a certificate of these authorities (PEM).",
+        "Require of every client a certificate signed by these authorities (PEM).",
         **_FILE,
     ),
     _server(
         "audit-log",
-        "Where changes of rights and refusals are written.",
-        told="the server's log",
+        "The file to which changes of rights and refusals are logged.",
+        default_text="the server's log",
         **_FILE,
     ),
     _server(
@@ -159,7 +161,7 @@ SETTINGS = (
     ),
     _server(
         "heartbeat-seconds",
-        "How often a stream without news says that it lives.",
+        "How often an idle stream sends a heartbeat.",
         metavar="SECONDS",
         kind=Kind.NUMBER,
         at_least=0.1,
@@ -167,19 +169,23 @@ SETTINGS = (
     ),
     _server(
         "shortest-lease-seconds",
-        "The shortest lease that a task may be held under: how soon a dead worker can be noticed.",
+        "The shortest lease of a task that is allowed: how soon a dead worker can be noticed.",
         metavar="SECONDS",
         kind=Kind.NUMBER,
         at_least=0.5,
         at_most=60,
         default=10.0,
     ),
-    _client("agent", "Who calls.", metavar="AGENT", default="", as_flag="--as"),
+    _client("agent", "The agent that calls.", metavar="AGENT", default="", as_flag="--as"),
     _client(
-        "team", "In which team.", metavar="TEAM", default="", told="default, or that of the token"
+        "team",
+        "The team.",
+        metavar="TEAM",
+        default="",
+        default_text="default, or that of the token",
     ),
-    _client("messaging", "Where messaging serves.", default=MESSAGING, **_ADDRESS),
-    _client("tasks", "Where tasks serves.", default=TASKS, **_ADDRESS),
+    _client("messaging", "The address of messaging.", default=MESSAGING, **_ADDRESS),
+    _client("tasks", "The address of tasks.", default=TASKS, **_ADDRESS),
     _client(
         "timeout",
         "How long a call may take.",
@@ -190,25 +196,25 @@ SETTINGS = (
     ),
     _client(
         "token",
-        "The token itself, of which --token-file names a file.",
+        "The token itself; --token-file names a file that holds it.",
         environment_only=True,
     ),
-    _client("token-file", "Where the token stands; a file of yours alone (mode 0600).", **_FILE),
+    _client("token-file", "The file of the token, readable by you only (mode 0600).", **_FILE),
     _client("tls", "Use TLS, and trust the authorities that this system trusts.", **_SWITCH),
-    _client("tls-ca", "Use TLS, and trust these authorities alone (PEM).", **_FILE),
+    _client("tls-ca", "Use TLS, and trust only these authorities (PEM).", **_FILE),
     _client(
         "tls-server-name",
-        "What the server's certificate must be for; servers on several hosts have it in common.",
+        "The name in the server's certificate; servers on several hosts must share one.",
         metavar="NAME",
         default="",
-        told="the host of the address",
+        default_text="the host of the address",
     ),
-    _client("tls-client-cert", "The certificate to show to a server that asks (PEM).", **_FILE),
+    _client("tls-client-cert", "The certificate for servers that require one (PEM).", **_FILE),
     _client("tls-client-key", "The key of --tls-client-cert (PEM).", **_FILE),
     _client(
         "insecure",
         "Allow the token to be sent without TLS to another machine.",
-        # Not DOVETAIL_INSECURE: what opens a server must not give tokens away as well.
+        # Not DOVETAIL_INSECURE: opening a server must not also expose tokens.
         as_variable="DOVETAIL_CLIENT_INSECURE",
         **_SWITCH,
     ),
@@ -217,8 +223,8 @@ SETTINGS = (
 CONFIG = Setting(
     name="config",
     section="",
-    help="The file that settings are read from (TOML).",
-    told="config.toml in dovetail in XDG_CONFIG_HOME or ~/.config, if there is one",
+    help="The file from which settings are read (TOML).",
+    default_text="config.toml in dovetail in XDG_CONFIG_HOME or ~/.config, if there is one",
     **_FILE,
 )
 
@@ -227,7 +233,7 @@ CLIENT = {setting.name: setting for setting in SETTINGS if setting.section == "c
 
 
 def without_password(url: str) -> str:
-    """An address of a store, fit to be shown."""
+    """The URL of a store, with its password replaced."""
     url = re.sub(r"(://[^:/@]*:).+@", r"\1…@", url)
     return re.sub(r"(?i)(?<=password=)[^&]+", "…", url)
 
@@ -237,7 +243,7 @@ _OFF = {"0", "false", "f", "no", "n", "off"}
 
 
 def converted(setting: Setting, value: Any) -> Any:
-    """The value that stands for a setting in the environment or the file. Raises ValueError."""
+    """Convert a setting's value from the environment or the file. Raises ValueError."""
     if setting.kind in (Kind.FILE, Kind.FOLDER):
         return _path(setting, Path(value))
     if setting.kind is Kind.NUMBER:
@@ -248,7 +254,7 @@ def converted(setting: Setting, value: Any) -> Any:
 
 
 def _path(setting: Setting, path: Path) -> Path:
-    """A path; what does not exist may be made later."""
+    """A path; it need not exist, because it may be created later."""
     if setting.kind is Kind.FILE and path.is_dir():
         raise ValueError(f"File '{path}' is a directory")
     if setting.kind is Kind.FOLDER and path.exists() and not path.is_dir():
@@ -260,7 +266,7 @@ def _number(setting: Setting, value: Any) -> float:
     try:
         number = float(value)
     except ValueError:
-        raise ValueError(f"{value!r} is no number") from None
+        raise ValueError(f"{value!r} is not a number") from None
     low = -math.inf if setting.at_least is None else setting.at_least
     high = math.inf if setting.at_most is None else setting.at_most
     if not low <= number <= high:
@@ -270,7 +276,7 @@ def _number(setting: Setting, value: Any) -> float:
 
 
 def _least(setting: Setting, most: str) -> str:
-    """The range as the command line writes it."""
+    """The range as click writes it."""
     if setting.at_least is None:
         return f"x{most}"
     return f"{setting.at_least:g}<=x{most}" if most else f"x>={setting.at_least:g}"

@@ -1,1 +1,1 @@
-"""`dovetail demo`: a small team works, for you to watch."""
+"""`dovetail demo`: a small team of agents at work."""

@@ -25,8 +25,8 @@ from dovetail.client import Agent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where the team works."""
+class Setup:
+    """The servers and the team of the demo, and whether they remain afterwards."""
 
     servers: Servers
     team_id: str
@@ -50,43 +50,43 @@ class Place:
 def demo(context: click.Context, servers: Servers, here: bool, speed: float, as_json: bool) -> None:
     """Watch a small team of agents work.
 
-    A planner, two coders, a reviewer and a writer talk and work for half a minute, on servers and a
-    store of their own that are gone afterwards. With --here, --messaging or --tasks they work on
-    running ones.
+    A planner, two coders, a reviewer and a writer exchange messages and tasks for half a minute, on
+    temporary servers and a temporary store. With --here, --messaging or --tasks they use running
+    ones.
     """
     named = {context.get_parameter_source(name) for name in ("messaging", "tasks")}
     here = here or ParameterSource.COMMANDLINE in named
-    place = Place(servers=servers, team_id=f"demo-{uuid.uuid4().hex[:8]}", lasting=True)
+    setup = Setup(servers=servers, team_id=f"demo-{uuid.uuid4().hex[:8]}", lasting=True)
     stage, pace = Stage(Output(as_json)), Pace(speed=speed)
     try:
         with failures_explained():
-            asyncio.run(_play(place, stage, pace) if here else _play_apart(stage, pace))
+            asyncio.run(_play(setup, stage, pace) if here else _play_apart(stage, pace))
     except asyncio.CancelledError:
         sys.exit(INTERRUPTED)
 
 
 async def _play_apart(stage: Stage, pace: Pace) -> None:
-    """Play on servers of its own."""
+    """Run the demo on temporary servers."""
     async with serving_for_now() as children:
         servers = Servers(messaging=children.messaging.address, tasks=children.tasks.address)
-        await _play(Place(servers=servers, team_id="demo", lasting=False), stage, pace)
+        await _play(Setup(servers=servers, team_id="demo", lasting=False), stage, pace)
 
 
-async def _play(place: Place, stage: Stage, pace: Pace) -> None:
-    """Bring the team together, let it work, show the report."""
+async def _play(setup: Setup, stage: Stage, pace: Pace) -> None:
+    """Connect the team, let it work, and show the report."""
     cancel_on_signals()
-    async with _together(place) as agents:
+    async with _together(setup) as agents:
         planner = Planner(agents[story.PLANNER], stage, pace)
         members = [role(agents[name], stage, pace) for name, role in ROLES.items()]
         stage.remark(Text.assemble((story.AIM, "bold"), "\nFive agents see to it:\n"))
         with stage.open():
             await _all_at_once((*members, planner))
         stage.report(await planner.report())
-    stage.remark(Text(f"\n{_goodbye(place)}"))
+    stage.remark(Text(f"\n{_goodbye(setup)}"))
 
 
 async def _all_at_once(members: tuple[Member, ...]) -> None:
-    """Let each live its own life. If one fails, the others stop."""
+    """Run all members at the same time. If one fails, the others stop."""
     try:
         async with asyncio.TaskGroup() as group:
             for member in members:
@@ -99,18 +99,18 @@ async def _all_at_once(members: tuple[Member, ...]) -> None:
 
 
 @asynccontextmanager
-async def _together(place: Place) -> AsyncGenerator[dict[str, Agent]]:
-    """All agents, connected and known to each other."""
+async def _together(setup: Setup) -> AsyncGenerator[dict[str, Agent]]:
+    """All agents, connected and registered."""
     async with AsyncExitStack() as stack:
         agents: dict[str, Agent] = {}
         for name, role in story.NAMES.items():
-            connection = place.servers.connect(name, place.team_id)
+            connection = setup.servers.connect(name, setup.team_id)
             agents[name] = await stack.enter_async_context(connection)
             await agents[name].register(display_name=role)
         yield agents
 
 
-def _goodbye(place: Place) -> str:
-    if not place.lasting:
-        return "Every line was on disk before it was answered. Now yours: dovetail up"
-    return f"All of it is kept. Look again: dovetail thread --team {place.team_id} load-test"
+def _goodbye(setup: Setup) -> str:
+    if not setup.lasting:
+        return "Every step was on disk before its response. Now yours: dovetail up"
+    return f"All of it is kept. Look again: dovetail thread --team {setup.team_id} load-test"

@@ -1,4 +1,4 @@
-"""What one sees of the demo: a line for all that happens and, on a terminal, a board of tasks."""
+"""The output of the demo: a line for each event and, on a terminal, a board of tasks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WIDEST = max(map(len, story.NAMES))
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that an agent did, or that came to it."""
+    """An action of an agent, or a message that arrived."""
 
     agent_id: str
     event: str
@@ -50,10 +50,10 @@ class Event:
 
 
 class Stage:
-    """Where the demo is shown, line by line; with `--json` an object for each event."""
+    """Shows the demo line by line; with `--json` as an object for each event."""
 
     def __init__(self, out: Output) -> None:
-        """Show the demo where `out` prints."""
+        """Show the demo on `out`."""
         self._out = out
         self._screen = console()
         self._begin = time.monotonic()
@@ -62,7 +62,7 @@ class Stage:
 
     @contextmanager
     def open(self) -> Generator[None]:
-        """Inside the block the board stands below the lines, where the terminal has one."""
+        """Show the board below the lines inside the block, if there is a terminal."""
         self._begin = time.monotonic()
         if self._out.as_json or not self._screen.is_terminal:
             yield
@@ -72,12 +72,12 @@ class Stage:
         self._live = None
 
     def remark(self, text: Text) -> None:
-        """Say something that no agent did."""
+        """Show a text that is not an agent's action."""
         if not self._out.as_json:
             self._screen.print(text, soft_wrap=True)
 
     def show(self, event: Event) -> None:
-        """Show what happened."""
+        """Show an event."""
         seconds = time.monotonic() - self._begin
         if self._out.as_json:
             print(json.dumps({"seconds": round(seconds, 3), **asdict(event)}), flush=True)
@@ -95,7 +95,7 @@ class Stage:
         self._screen.print(line)
 
     def task(self, agent_id: str, event: str, task: work.Task, text: str) -> None:
-        """Show that an agent changed a task, and how the task now stands."""
+        """Show that an agent changed a task, and the task's new state."""
         self._tasks[task.task_id] = task
         if self._live:
             self._live.update(self._board())

@@ -1,4 +1,4 @@
-"""What the team of the demo has to do, and what its agents say. Nothing here acts."""
+"""The tasks of the demo's team, and the texts of its agents."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NAMES = {
     WRITER: "Writes for users",
 }
 
-AIM = "Customers with many orders wait minutes for their export, and often it breaks off."
+AIM = "Customers with many orders wait minutes for their export, and often it fails."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One task as the story knows it. `mishap` is how the first attempt ends, if it ends badly."""
+    """One task of the story. `mishap` is the failure of its first attempt, if it fails."""
 
     task_id: str
     title: str
@@ -60,10 +60,10 @@ FIRST_JOBS = (
     ),
     Job(
         task_id="resume",
-        title="Go on where a broken download stopped",
+        title="Resume a broken download where it stopped",
         assignee_id=ADA,
         seconds=2.5,
-        result="A broken download goes on after its last whole row",
+        result="A broken download resumes after its last complete row",
     ),
 )
 REVIEW = Job(
@@ -78,15 +78,15 @@ NOTES = Job(
     title="Tell users what is new",
     assignee_id=WRITER,
     seconds=2.0,
-    result="“Exports begin at once, and go on where they broke off.”",
+    result="“Exports start at once, and resume where they stopped.”",
 )
 JOBS = {job.task_id: job for job in (*FIRST_JOBS, REVIEW, NOTES)}
 
-TOO_MUCH = "I have two before this one. Can somebody else take it?"
+TOO_MUCH = "I have two before this one. Can another agent take it?"
 HANDED_OVER = "Yes: Ben takes it over. You keep the other two."
 ADVICE = "Compare checksums of the files instead: then no row has to stay in memory."
 THANKS = "Good idea, I will try that."
 TRY_AGAIN = "with checksums"
-QUESTION = "What does somebody get whose last row was deleted in the meantime?"
+QUESTION = "What does a customer get whose last row was deleted in the meantime?"
 ANSWER = "The next row that is still there. It has a test of its own."
-WRAP_UP = "All done, and it ships today. Thank you, everybody!"
+WRAP_UP = "All done, and it ships today. Thank you all!"

@@ -1,4 +1,4 @@
-"""The agents of the demo. Each reads its own inbox and acts on what comes; nobody directs them."""
+"""The agents of the demo. Each reads its own inbox and acts on its messages, without a director."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from dovetail.types.v1 import types_pb2
 READING = 0.7
 WRITING = 0.9
 SILENCE = 60.0
-MOST_ACCEPTED = 2
+ACCEPTED_TASKS_MAX = 2
 ABOUT = "about"
-"""The label by which agents know what kind of message they have before them."""
+"""The label that tells agents the kind of a message."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast the demo goes: 1 is for people to follow, 2 is twice as fast, 0 has no pauses."""
+    """The speed of the demo: 1 is for people to follow, 2 is twice as fast, 0 has no pauses."""
 
     speed: float
 
     async def pause(self, seconds: float) -> None:
-        """Take as long as a person would want to look."""
+        """Wait long enough for people to follow."""
         await asyncio.sleep(seconds / self.speed if self.speed else 0)
 
     @property
     def bucket(self) -> int:
-        """Seconds of the demo that the report counts together."""
+        """The bucket of the report, in seconds."""
         return ceil(1 / min(self.speed or 1.0, 1.0))
 
     @property
     def silence(self) -> float:
-        """Seconds after which an agent that hears nothing gives up."""
+        """Seconds without a message after which an agent gives up."""
         return SILENCE / min(self.speed or 1.0, 1.0)
 
 
@@ -49,14 +49,14 @@ class Member(ABC):
     """One agent at its inbox: it reads each message, acts, and acknowledges."""
 
     def __init__(self, agent: Agent, stage: Stage, pace: Pace) -> None:
-        """Be `agent`, for all to see on `stage`."""
+        """Act as `agent`, and show it on `stage`."""
         self.agent = agent
         self.agent_id = agent.agent_id
         self.stage = stage
         self.pace = pace
 
     async def run(self) -> None:
-        """Live until the planner says that all is done."""
+        """Act on messages until the planner says that all is done."""
         async with self.agent.inbox() as inbox:
             ended = False
             while not ended:
@@ -64,14 +64,14 @@ class Member(ABC):
                     async with asyncio.timeout(self.pace.silence):
                         message = await anext(inbox)
                 except TimeoutError as error:
-                    raise CommandError(f"{self.agent_id} hears nothing", NO_ANSWER) from error
+                    raise CommandError(f"{self.agent_id} gets no messages", NO_ANSWER) from error
                 self._show(message)
                 await self.pace.pause(READING)
                 ended = await self.act(message)
                 await message.acknowledge()
 
     async def act(self, message: ReceivedMessage) -> bool:
-        """Act on a message; answer whether it was the last."""
+        """Act on a message; return whether it was the last."""
         if message.notice:
             await self.on_notice(message, message.notice)
             return self.has_finished()
@@ -84,15 +84,15 @@ class Member(ABC):
         """A task changed."""
 
     async def on_message(self, message: ReceivedMessage, about: str) -> None:  # noqa: ARG002
-        """Somebody wrote."""
+        """Another agent wrote."""
         return
 
     def has_finished(self) -> bool:
-        """Whether there is nothing more to wait for."""
+        """Whether this agent need not wait for more messages."""
         return False
 
     async def reply(self, to: ReceivedMessage, text: str, about: str) -> None:
-        """Answer a message, in its thread."""
+        """Reply to a message, in its thread."""
         await self.pace.pause(WRITING)
         sent = await self.agent.send(
             to.sender_id,
@@ -101,14 +101,14 @@ class Member(ABC):
             task_id=to.task_id,
             labels={ABOUT: about},
         )
-        self.show_sent((to.sender_id,), sent, f"answers {to.message_id}: {text}", to.task_id)
+        self.show_sent((to.sender_id,), sent, f"replies to {to.message_id}: {text}", to.task_id)
 
     def show_sent(
         self, to: tuple[str, ...], sent: pb.SendMessageResponse, text: str, task_id: str = ""
     ) -> None:
-        """Show what this agent wrote."""
-        said = f"{', '.join(to)}  [{sent.thread_id}] {text}"
-        self.stage.show(Event(agent_id=self.agent_id, event="send", task_id=task_id, text=said))
+        """Show a message of this agent."""
+        line = f"{', '.join(to)}  [{sent.thread_id}] {text}"
+        self.stage.show(Event(agent_id=self.agent_id, event="send", task_id=task_id, text=line))
 
     async def do(self, job: story.Job) -> None:
         """Start a task, and work on it for a while."""
@@ -117,7 +117,7 @@ class Member(ABC):
         await self.pace.pause(job.seconds)
 
     async def complete(self, job: story.Job) -> None:
-        """Say that a task is done, and what it gave."""
+        """Complete a task with its result."""
         task = await self.agent.tasks.complete(job.task_id, job.result)
         self.stage.task(self.agent_id, "complete", task, f"completes {job.task_id}: {job.result}")
 
@@ -134,40 +134,40 @@ class Member(ABC):
 
 
 class Planner(Member):
-    """Hands out the work, helps where it sticks, and sees to the end."""
+    """Hands out the work, helps with difficulties, and ends the demo."""
 
     def __init__(self, agent: Agent, stage: Stage, pace: Pace) -> None:
-        """Begin with nothing done."""
+        """Start with the first tasks open."""
         super().__init__(agent, stage, pace)
         self._open = {job.task_id for job in story.FIRST_JOBS}
         self._finished = False
 
     async def run(self) -> None:
-        """Hand out the first tasks, then see what comes."""
+        """Hand out the first tasks, then act on messages."""
         for job in story.FIRST_JOBS:
             await self._create(job)
         await super().run()
 
     async def on_notice(self, message: ReceivedMessage, notice: pb.Notice) -> None:
-        """Go on when something is done; help when it failed."""
+        """Continue when a task is completed; help when it failed."""
         if notice.verb == types_pb2.TASK_VERB_FAIL:
             await self.reply(message, story.ADVICE, "advice")
             task = await self.agent.tasks.reopen(notice.task_id, story.TRY_AGAIN)
-            said = f"reopens {task.task_id} for {task.assignee_id}: {story.TRY_AGAIN}"
-            self.stage.task(self.agent_id, "reopen", task, said)
+            line = f"reopens {task.task_id} for {task.assignee_id}: {story.TRY_AGAIN}"
+            self.stage.task(self.agent_id, "reopen", task, line)
         elif notice.verb == types_pb2.TASK_VERB_COMPLETE:
             await self._go_on(notice.task_id)
 
     async def on_message(self, message: ReceivedMessage, about: str) -> None:
-        """Take work off whoever has too much."""
+        """Reassign a task of an agent that has too much work."""
         if about == "too much":
             task = await self.agent.tasks.assign(message.task_id, story.BEN)
-            said = f"reassigns {task.task_id}: {message.sender_id} ⇒ {task.assignee_id}"
-            self.stage.task(self.agent_id, "assign", task, said)
+            line = f"reassigns {task.task_id}: {message.sender_id} ⇒ {task.assignee_id}"
+            self.stage.task(self.agent_id, "assign", task, line)
             await self.reply(message, story.HANDED_OVER, "handed over")
 
     def has_finished(self) -> bool:
-        """The planner says so itself."""
+        """Whether the planner has announced the end."""
         return self._finished
 
     async def report(self) -> work.Report:
@@ -193,8 +193,8 @@ class Planner(Member):
             priority=job.priority,
             labels={"area": "export"},
         )
-        said = f"creates {job.task_id} for {job.assignee_id}: {job.title}"
-        self.stage.task(self.agent_id, "create", task, said)
+        line = f"creates {job.task_id} for {job.assignee_id}: {job.title}"
+        self.stage.task(self.agent_id, "create", task, line)
         await self.pace.pause(WRITING)
 
     async def _wrap_up(self) -> None:
@@ -205,34 +205,34 @@ class Planner(Member):
 
 
 class Worker(Member):
-    """Works on what it is assigned, one task after the other, while it goes on reading."""
+    """Works on its tasks one after the other, and reads its inbox meanwhile."""
 
     def __init__(self, agent: Agent, stage: Stage, pace: Pace) -> None:
-        """Begin with nothing to do."""
+        """Start without tasks."""
         super().__init__(agent, stage, pace)
         self._accepted: set[str] = set()
         self._todo: asyncio.Queue[story.Job] = asyncio.Queue()
         self._advised: set[str] = set()
 
     async def run(self) -> None:
-        """Read and work, side by side."""
+        """Read and work at the same time."""
         async with asyncio.TaskGroup() as group:
             working = group.create_task(self._work())
             await super().run()
             working.cancel()
 
     async def on_notice(self, message: ReceivedMessage, notice: pb.Notice) -> None:
-        """Take on what is mine; ask for help when it is too much for one."""
+        """Accept a task that is mine; ask for help if it is one too many."""
         if notice.assignee_id != self.agent_id:
             return
-        if notice.task_id not in self._accepted and len(self._accepted) == MOST_ACCEPTED:
+        if notice.task_id not in self._accepted and len(self._accepted) == ACCEPTED_TASKS_MAX:
             await self.reply(message, story.TOO_MUCH, "too much")
             return
         self._accepted.add(notice.task_id)
         self._todo.put_nowait(story.JOBS[notice.task_id])
 
     async def on_message(self, message: ReceivedMessage, about: str) -> None:
-        """Heed advice, answer questions."""
+        """Follow advice, and answer questions."""
         if about == "advice":
             self._advised.add(message.task_id)
             await self.reply(message, story.THANKS, "thanks")
@@ -245,14 +245,14 @@ class Worker(Member):
             await self.do(job)
             if job.mishap and job.task_id not in self._advised:
                 task = await self.agent.tasks.fail(job.task_id, job.mishap)
-                said = f"fails at {job.task_id}: {job.mishap}"
-                self.stage.task(self.agent_id, "fail", task, said)
+                line = f"fails at {job.task_id}: {job.mishap}"
+                self.stage.task(self.agent_id, "fail", task, line)
             else:
                 await self.complete(job)
 
 
 class Reviewer(Member):
-    """Reads, asks who wrote it, and says yes when the answer is good."""
+    """Reviews, asks the author, and approves after the answer."""
 
     async def on_notice(self, message: ReceivedMessage, notice: pb.Notice) -> None:
         """Start, and ask in the thread of the task."""
@@ -278,4 +278,4 @@ ROLES: dict[str, type[Member]] = {
     story.REVIEWER: Reviewer,
     story.WRITER: Worker,
 }
-"""Who plays whom, beside the planner."""
+"""The role of each agent beside the planner."""

@@ -1,4 +1,4 @@
-"""What a program says on standard error: passed on line by line, its end kept for a failure."""
+"""A program's standard error: passed on line by line, its end kept for a failure."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dovetail.cli.sink import Sink
 from dovetail.cli.text import escape_controls
 
 LAST_BYTES = 4_000
-"""How much of its end is told of a failure."""
+"""How much of its end is part of a failure."""
 
 LINE_BYTES = 16 * 1024
 """How much of one line is passed on."""
 
 BURST_BYTES = 512 * 1024
 BYTES_PER_SECOND = 256 * 1024
-"""How much is passed on at once, and from then on. A program is never slowed down by its own log:
-what is more is read and left out."""
+"""How much is passed on at once, and afterwards. More is read and left out, so that a program is
+never slowed down by its log."""
 
 
-class Complaints:
-    """Passes on what comes in pieces, in whole lines, each with the task's id before it."""
+class ProgramLog:
+    """Passes on text that comes in pieces as whole lines, each with the task's id before it."""
 
     def __init__(self, task_id: str, sink: Sink) -> None:
         """Pass on to `sink`."""
@@ -35,11 +35,11 @@ class Complaints:
 
     @property
     def last(self) -> str:
-        """The end of all that was said."""
+        """The end of all text."""
         return self._last.decode(errors="replace").strip()
 
     def add(self, data: bytes) -> None:
-        """Take a piece, however it was cut."""
+        """Add a piece, which may end within a line or a character."""
         self._last = (self._last + data[-LAST_BYTES:])[-LAST_BYTES:]
         passed = data[: self._allowed()]
         self._budget -= len(passed)
@@ -49,7 +49,7 @@ class Complaints:
         self._left_out += len(data) - len(passed)
 
     def close(self) -> None:
-        """Pass on a last line that has no end, and how much was left out."""
+        """Pass on an unfinished last line, and how much was left out."""
         if self._line:
             self._end_line()
         self._note()
@@ -80,7 +80,7 @@ class Complaints:
         self._cut = 0
 
     def _note(self) -> None:
-        """Say how much was left out before what comes now."""
+        """Pass on how much was left out before the next text."""
         if not self._left_out:
             return
         if self._line:
