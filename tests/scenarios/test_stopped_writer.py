@@ -119,6 +119,6 @@ async def test_a_frozen_postgres_stops_nobodys_end(own_postgres: Postgres, tmp_p
                 assert (await told(call))[0] in ("SERVER_STOPPING", "STORE_UNAVAILABLE")
             assert await asyncio.to_thread(servers.tasks.wait) == 0
         await until_health(servers.messaging, SERVING)
-        await until_log(servers.messaging, "the store answers again")
+        await until_log(servers.messaging, "the store responds again")
         assert (await send(servers)).receipts[0].sequence == 2
         assert faults(own_postgres.url) == []

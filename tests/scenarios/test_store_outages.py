@@ -76,14 +76,14 @@ async def _check_outage(servers: Servers) -> None:
         assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
         assert error_info(raised.value).reason == "STORE_UNAVAILABLE"
         await until_health(server, NOT_SERVING)
-        await until_log(server, "the store does not answer")
+        await until_log(server, "the store does not respond")
 
 
 async def _check_recovery(servers: Servers) -> None:
     """Both serve again, in the processes that they were, and go on where they stopped."""
     for server in servers.both:
         await until_health(server, SERVING)
-        await until_log(server, "the store answers again")
+        await until_log(server, "the store responds again")
     await _work(servers)
     agent = await servers.messaging_stub.GetAgent(
         messaging_pb.GetAgentRequest(), metadata=caller("bob")

@@ -289,10 +289,10 @@ async def lose_the_store(scene: Scene, to: Stubs, alice: Metadata) -> None:
         to.messaging.SendMessage(message("bob"), metadata=bearer(scene.new_token())),
     )
     for server in scene.both:
-        await until_log(server, "the store does not answer")
+        await until_log(server, "the store does not respond")
     scene.store.bring_back()
     for server in scene.both:
-        await until_log(server, "the store answers again")
+        await until_log(server, "the store responds again")
 
 
 def use_the_command_line(scene: Scene) -> None:

@@ -50,10 +50,10 @@ class Health:
 
     async def _change(self, healthy: bool) -> None:
         if healthy:
-            log.info("the store answers again", store=self._store.address)
+            log.info("the store responds again", store=self._store.address)
             await self._set_status(health_pb2.HealthCheckResponse.SERVING)
         else:
-            log.error("the store does not answer", store=self._store.address)
+            log.error("the store does not respond", store=self._store.address)
             await self._set_status(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     async def _set_status(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:

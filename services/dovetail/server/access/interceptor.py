@@ -186,7 +186,7 @@ class _Call:
     def end(self) -> None:
         """Log a call that succeeded."""
         if log.is_enabled_for(logging.DEBUG):
-            self._log().debug("answered")
+            self._log().debug("completed")
 
     async def fail(self, error: Exception) -> None:
         """End the call with an error. An unknown one is INTERNAL, with an id to find in the log."""

@@ -87,7 +87,7 @@ def open_engine(url: str) -> Engine:
 
 
 def _nothing_known() -> str:
-    """Return what blocks readers: nothing that could be told from a slow disk."""
+    """Return what blocks readers: nothing that differs from a slow disk."""
     return ""
 
 
@@ -227,7 +227,7 @@ class Store:
             if not self._join(time.monotonic() + ABORT_SECONDS):
                 # The engine stays open: its files and sockets are in use by the thread that is
                 # left behind, and a descriptor that is closed here could be another file's by then.
-                log.warning("the store was left while it did not answer", store=self.address)
+                log.warning("the store did not respond, and was left open", store=self.address)
                 return
         self._engine.close(ABORT_SECONDS)
 

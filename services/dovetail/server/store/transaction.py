@@ -275,7 +275,7 @@ class WriteGroup(GlobalSnapshot):
 
 
 class Transaction(Snapshot):
-    """What one unit of a group is given: it reads and writes one team."""
+    """The group as one of its units sees it: it reads and writes one team."""
 
     def __init__(self, group: WriteGroup, team_id: str) -> None:
         """Write as a part of `group`, in this team."""
@@ -289,7 +289,7 @@ class Transaction(Snapshot):
 
     @property
     def followers_left(self) -> int:
-        """How many more waiting tasks this unit may tell of its changes."""
+        """How many more waiting tasks this unit may update after its changes."""
         return self._group.followers_left
 
     @followers_left.setter
@@ -301,7 +301,7 @@ class Transaction(Snapshot):
         return self._group.unit(team_id)
 
     def add_team(self, team_id: str) -> None:
-        """Have a team exist though nothing is written in it."""
+        """Add a team in which nothing is written yet."""
         self._group.add_team(team_id)
 
     def write(self, statement: Statement, **values: object) -> int:
