@@ -80,7 +80,7 @@ class Clock:
         elif self._jump is None or abs(step - self._jump[0]) > SMALL_STEP:
             self._jump = step, steady
             log.warning(
-                "the machine's clock jumped: the server goes on with the time before",
+                "the machine's clock jumped: the server continues with the former time",
                 jump_seconds=round(step / MICROS),
                 follows_after_seconds=JUMP_SECONDS,
             )

@@ -9,8 +9,8 @@ T = TypeVar("T")
 
 # Chosen, not measured. Each id is one parameter of the statement, and SQLite refuses a statement
 # with more than 32,766 of them (999 before release 3.32): 500 stays below both together with the
-# other parameters. The largest requests name 1,000 ids, so they need two statements; larger parts
-# would save none of ours, and would only make the texts longer that Peewee builds for each call.
+# other parameters. Most requests name at most 1,000 ids, so two statements do; larger parts would
+# save little, and make the SQL longer that Peewee builds for each call.
 CHUNK_IDS = 500
 
 

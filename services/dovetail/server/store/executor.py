@@ -28,7 +28,7 @@ from typing import Any
 from dovetail.server.errors import DovetailError, Reason, UnavailableError
 
 # The limits are chosen, not measured. 10,000 jobs are about a second of sends for the writer of a
-# SQLite store (docs/decisions/0003-crews.md): a caller behind them is better told to come back.
+# SQLite store (docs/decisions/0003-crews.md): a caller behind them should try again later.
 JOBS_WAITING_MAX = 10_000
 
 # How long a caller waits: for a store that is silent without a known reason; for a known obstacle;
@@ -207,7 +207,7 @@ class GroupExecutor:
             then()
 
     def _sweep(self) -> None:
-        """Fail the jobs that have waited too long. One timer for all: one for each is dear."""
+        """Fail the jobs that have waited too long. One timer for all, as most need none."""
         self._sweeper = None
         now, patience = self._loop.time(), f"for {JOB_TIMEOUT_SECONDS:.0f} s"
         late = now - self._patience(now)

@@ -370,6 +370,9 @@ class Store:
             self._comparing = self._loop.create_task(self._ring_changed())
 
     async def _ring_changed(self) -> None:
+        # `watched` is as old as the begin of a look. A queue that is first watched during it is not
+        # among the names, though its team's counters move on: a change in this gap whose own ring
+        # is lost stays unseen until its watcher looks by itself.
         while self._compare_again and (watched := self.bells.watched()):
             self._compare_again = False
             look = partial(changed_names.since, seen=self._seen, watched=watched)

@@ -60,7 +60,7 @@ class Times:
         known = self._ahead.pop(team_id, None)
         if known is None and stamp - now > WARN_SECONDS * MICROS:
             log.warning(
-                "a team's last stamp is ahead of the clock: its time goes on from there",
+                "a team's last stamp is ahead of the clock: its time continues from there",
                 team_id=team_id,
                 ahead_seconds=round((stamp - now) / MICROS),
             )

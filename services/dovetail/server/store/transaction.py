@@ -1,8 +1,8 @@
 """What store functions work with: a Snapshot of a team to read, a Transaction to write as well.
 
 Queries are Peewee queries. A Statement is compiled once for each kind of database and then called
-with its parameters by name: building the same query anew costs several times what SQLite needs to
-run it.
+with its parameters by name: building the query for each call costs several times what SQLite needs
+to run it.
 
 A Snapshot or Transaction belongs to the thread whose connection it uses, and to one group of jobs:
 nothing of it may be used after the group. Statements are shared by all threads.

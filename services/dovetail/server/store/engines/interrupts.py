@@ -1,6 +1,6 @@
 """Cancelling queries of PostgreSQL, which checks nothing of ours while it runs one.
 
-A thread tests ten times a second whether a running query shall end, and then lets the database
+A thread tests ten times a second whether a running query should end, and then lets the database
 cancel it. psycopg does that over a connection of its own.
 """
 

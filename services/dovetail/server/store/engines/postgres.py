@@ -265,7 +265,7 @@ class PostgresEngine(Engine):
     ) -> None:
         """Listen until the next look is due, or until `stop`."""
         # A look each second, however many notifications come: those that were sent while the
-        # connection was being made anew are lost, and their senders do not know.
+        # connection was down are lost, and their senders do not know.
         due = time.monotonic() + POLL_SECONDS
         while time.monotonic() < due and not stop.is_set():
             for notification in connection.notifies(timeout=GLANCE_SECONDS):

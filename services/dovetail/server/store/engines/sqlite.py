@@ -34,6 +34,8 @@ from dovetail.server.store.transaction import LOCK_TEAM, GlobalSnapshot, WriteGr
 
 # Older releases can corrupt a WAL file that two processes use (sqlite.org/wal.html#walresetbug).
 OLDEST = (3, 51, 3)
+# SQLite's own wait, for programs that do not queue at the turnstile, such as a backup. Chosen, as
+# are all numbers here.
 BUSY_SECONDS = 5
 OPEN_SECONDS = 10
 MIGRATE_SECONDS = 60  # The migration of another process may take long.
@@ -41,9 +43,13 @@ LONG_SECONDS = 2.0
 ADVICE = "Is its folder writable, its disk not full, and no other program holding it?"
 POLL_SECONDS = 0.25
 POSITION = "INSTR"
-PROGRESS_STEPS = 20_000
+PROGRESS_STEPS = 20_000  # Of SQLite's machine: a few ms.
+# SQLite itself folds the log in at 1,000 pages (4 MiB). A log of this size means that long queries
+# have prevented that for a while.
 LOG_BYTES_MAX = 24 * 1024 * 1024
+# All writers wait meanwhile, so it is short: the next commit tries again.
 FOLD_MILLISECONDS = 30
+# A commit is synced before its callers get their results, hence `full`.
 PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "cache_size": -16_000}
 
 
