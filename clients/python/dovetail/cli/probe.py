@@ -51,12 +51,12 @@ EXPLANATIONS = {
     Health.SERVING: "",
     Health.NOT_SERVING: "its store does not respond, or it is stopping: its log says more",
     Health.ANOTHER: "another program responds there, the other service, or one without TLS",
-    Health.BEHIND_PROXY: "calls to other machines go through the proxy in http_proxy (or"
-    " https_proxy, grpc_proxy), and there is no answer: name this host in no_proxy to call it"
+    Health.BEHIND_PROXY: "calls to other machines go through the proxy that http_proxy (or"
+    " https_proxy, grpc_proxy) names, and there is no answer: name this host in no_proxy to call it"
     " directly",
     Health.ENCRYPTED: "it speaks TLS: name its authority, with --tls-ca FILE or --tls",
-    Health.UNTRUSTED: "it speaks TLS, but its certificate is not trusted here (--tls-ca), or it"
-    " requires a client certificate (--tls-client-cert)",
+    Health.UNTRUSTED: "it speaks TLS, but this side does not trust its certificate (--tls-ca), or"
+    " it requires a client certificate (--tls-client-cert)",
     Health.NOT_RUNNING: "nothing listens there. Start it with: dovetail up",
     Health.UNREACHABLE: "there is no way to this address",
 }
