@@ -95,7 +95,7 @@ async def test_one_wrong_task_of_a_batch_leaves_all_unmade(
     assert ids(await joe.all()) == ["old"]
 
 
-async def test_a_circle_within_a_batch_is_refused_with_its_path(team: Team) -> None:
+async def test_a_cycle_within_a_batch_is_refused_with_its_path(team: Team) -> None:
     joe = team.worker("joe")
     for field in ("depends_on", "parent_task_id"):
 

@@ -23,7 +23,7 @@ NOISE = 20
 class Statements(logging.Handler):
     """Keeps what the stores' readers and writers run for a team, as Peewee logs it.
 
-    The keeper's rounds come with time, not with work: they have threads of their own.
+    The lease monitor's looks come with time, not with work: they have threads of their own.
     """
 
     def __init__(self, team_id: str) -> None:

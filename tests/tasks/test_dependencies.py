@@ -1,4 +1,4 @@
-"""Dependencies: what a task waits for, what a completion wakes, and circles that are refused."""
+"""Dependencies: what a task waits for, what a completion wakes, and cycles that are refused."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_a_dependency_that_ends_badly_tells_who_made_what_waits_for_it(
     assert await team.verbs("e") == ["create"]
 
 
-async def test_a_new_circle_is_refused_with_its_path(team: Team) -> None:
+async def test_a_new_cycle_is_refused_with_its_path(team: Team) -> None:
     joe = team.worker("joe")
     await chain(joe, "a", "b a", "c b", "x")
     before = [await team.picture(each) for each in "abcx"]
@@ -106,7 +106,7 @@ async def test_a_new_circle_is_refused_with_its_path(team: Team) -> None:
     assert [await team.picture(each) for each in "abcx"] == before
 
 
-async def test_a_circle_that_a_reopened_task_would_close_is_refused(team: Team) -> None:
+async def test_a_cycle_that_a_reopened_task_would_close_is_refused(team: Team) -> None:
     joe = team.worker("joe")
     await chain(joe, "a", "b a")
     await finish(joe, "a")
@@ -122,7 +122,7 @@ async def test_a_circle_that_a_reopened_task_would_close_is_refused(team: Team) 
     assert (await finish(joe, "a")).task.state == COMPLETED
 
 
-async def test_a_search_for_circles_ends_at_its_limit(
+async def test_a_search_for_cycles_ends_at_its_limit(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chain longer than the limit; what of it is COMPLETED is not counted."""

@@ -16,7 +16,7 @@ from dovetail.server.store.tables import leases
 from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.leases import HeldLease
 from dovetail.server.store.transaction import Snapshot
-from dovetail.server.tasks.claims.lease_monitor import LONGEST_GAP_SECONDS
+from dovetail.server.tasks.claims.lease_monitor import GAP_SECONDS_MAX
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.pair import Pair, running_pair
@@ -275,7 +275,7 @@ async def postgres_team(postgres_url: str) -> AsyncGenerator[Team]:
         yield Team(pair, "t")
 
 
-@pytest.mark.parametrize("lease", [LONGEST_GAP_SECONDS, LONGEST_GAP_SECONDS / 2])
+@pytest.mark.parametrize("lease", [GAP_SECONDS_MAX, GAP_SECONDS_MAX / 2])
 async def test_a_server_that_could_not_look_for_long_counts_anew(
     postgres_team: Team, monkeypatch: pytest.MonkeyPatch, lease: float
 ) -> None:
@@ -284,7 +284,7 @@ async def test_a_server_that_could_not_look_for_long_counts_anew(
     joe, ann = await team.known("joe", "ann")
     await joe.made()
     task_id, _ = await claimed(ann, lease)
-    await _seen_by_the_keeper(monkeypatch)
+    await _seen_by_the_monitor(monkeypatch)
     async with await psycopg.AsyncConnection.connect(team.pair.store_url) as connection:
         await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
         await asyncio.sleep(outage)  # the outage itself
@@ -293,8 +293,8 @@ async def test_a_server_that_could_not_look_for_long_counts_anew(
     assert event.create_time - end >= lease * 1_000_000
 
 
-async def _seen_by_the_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait until the keeper has found a lease."""
+async def _seen_by_the_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait until the lease monitor has found a lease."""
     loop, seen, look = asyncio.get_running_loop(), asyncio.Event(), leases.held
 
     def watched(snapshot: Snapshot) -> list[HeldLease]:

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from dovetail.server.tasks.claims import service
+from dovetail.server.tasks.claims import matcher
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from tasks.work import Team, until
 
@@ -24,7 +24,7 @@ async def test_nothing_is_kept_of_a_team_in_which_nobody_waits_any_more(team: Te
         return not [
             each
             for each in gc.get_objects()
-            if isinstance(each, service._Matcher) and each.team_id.startswith(team.team_id)
+            if isinstance(each, matcher.Matcher) and each.team_id.startswith(team.team_id)
         ]
 
     for number in range(20):
@@ -37,7 +37,7 @@ async def test_claims_of_more_kinds_than_one_look_takes_are_all_served(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each with a filter of its own; those that are put off come next, also while others ring."""
-    monkeypatch.setattr(service, "KINDS_MAX", 3)
+    monkeypatch.setattr(matcher, "KINDS_MAX", 3)
     joe, *workers = await team.known("joe", *(f"w{n}" for n in range(10)))
     waiting = [
         asyncio.create_task(

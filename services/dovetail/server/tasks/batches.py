@@ -1,4 +1,4 @@
-"""Making tasks: one, or many that may depend on each other, in one commit."""
+"""Creating tasks: one, or many that may depend on each other, in one commit."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from dovetail.server.tasks.requests import (
     NewTask,
 )
 
-MOST_TASKS = 1_000
-LONGEST_PATH = 900
+PATH_BYTES_MAX = 900
+"""Of the path of a cycle in an error: gRPC drops an answer whose metadata is too large."""
 
 
 class TaskBatch:
-    """Tasks to be made together. `prefixes` are what the names of each one's fields begin with."""
+    """Tasks to be created together. In errors each one's fields begin with its prefix."""
 
     def __init__(self, caller: Caller, drafts: Sequence[NewTask], prefixes: Sequence[str]) -> None:
-        """Begin."""
+        """Create `drafts` for `caller`."""
         self._caller = caller
         self._drafts = drafts
         self._prefixes = prefixes
         self._own = {draft.task_id for draft in drafts if draft.task_id}
 
     def write(self, transaction: Transaction, options: ChangeOptions) -> list[TaskChange]:
-        """Make them all, or refuse before anything is written."""
+        """Create them all, or raise before anything is written."""
         self._check(transaction, options)
-        made: list[TaskChange] = []
+        created: list[TaskChange] = []
         for draft in self._drafts:
             action = Action(caller=self._caller, verb=TaskVerb.CREATE, options=options)
             task = self._task(transaction, draft)
-            made.append(record_change(transaction, action, None, task))
+            created.append(record_change(transaction, action, None, task))
             # The first event carries the request's id, and acknowledges, for all of them.
             options = ChangeOptions(notify=options.notify)
-        edges = [(each.task.task_id, on) for each in made for on in each.task.depends_on]
+        edges = [(each.task.task_id, on) for each in created for on in each.task.depends_on]
         dependencies.add(transaction, edges)
-        return made
+        return created
 
     def _check(self, snapshot: Snapshot, options: ChangeOptions) -> None:
-        """Refuse what does not fit what is there."""
-        _team_id, others = self._caller.team_id, set[str]()
+        """Raise for what does not fit what exists."""
+        others = set[str]()
         for prefix, draft in zip(self._prefixes, self._drafts, strict=True):
             if draft.task_id and tasks.find(snapshot, draft.task_id):
                 raise AlreadyExistsError(
@@ -66,7 +66,7 @@ class TaskBatch:
         check_acknowledged(snapshot, self._caller, options)
 
     def _check_references(self, snapshot: Snapshot) -> None:
-        """All that the drafts wait for, or are part of, must be there or be made with them."""
+        """All tasks that the drafts name must exist, or be created with them."""
         named = {
             task_id: f"{prefix}{field}"
             for prefix, draft in zip(self._prefixes, self._drafts, strict=True)
@@ -82,7 +82,7 @@ class TaskBatch:
             raise task_not_found(named[unknown[0]], unknown[0])
 
     def _check_acyclic(self) -> None:
-        """They must not wait for each other, or be part of each other, in a circle."""
+        """They must not depend on each other, or be part of each other, in a cycle."""
         for edges in (
             {each.task_id: each.depends_on for each in self._drafts if each.task_id},
             {each.task_id: (each.parent_task_id,) for each in self._drafts if each.task_id},
@@ -131,7 +131,7 @@ class TaskBatch:
         )
 
     def _new_id(self, transaction: Transaction, number: int) -> str:
-        """An id that no task has, nor one that is made here later."""
+        """A new id that neither a task nor another draft has."""
         task_id = tasks.new_id(transaction, number)
         while task_id in self._own:
             task_id += "-1"
@@ -139,11 +139,11 @@ class TaskBatch:
 
 
 def cycle(field: str, path: Sequence[str]) -> InvalidArgumentError:
-    """The answer to tasks that would wait for each other in a circle."""
+    """The error for tasks that would wait for each other in a cycle."""
     path = _shortened(path)
     return InvalidArgumentError(
         Reason.DEPENDENCY_CYCLE,
-        f"{field}: would wait in a circle: {' -> '.join(path)}",
+        f"{field}: would wait in a cycle: {' -> '.join(path)}",
         metadata={"field": field, "path": json.dumps(path, ensure_ascii=False)},
     )
 
@@ -151,8 +151,8 @@ def cycle(field: str, path: Sequence[str]) -> InvalidArgumentError:
 def _shortened(path: Sequence[str]) -> list[str]:
     """A path that fits into an error: of a long one the middle is left out."""
     # An id takes three bytes or more here: no more of them could fit.
-    for kept in range(min(len(path) // 2 + 1, LONGEST_PATH // 3), 0, -1):
+    for kept in range(min(len(path) // 2 + 1, PATH_BYTES_MAX // 3), 0, -1):
         short = [*path] if 2 * kept >= len(path) else [*path[:kept], "…", *path[-kept:]]
-        if len(json.dumps(short, ensure_ascii=False).encode()) <= LONGEST_PATH:
+        if len(json.dumps(short, ensure_ascii=False).encode()) <= PATH_BYTES_MAX:
             return short
     return ["…"]

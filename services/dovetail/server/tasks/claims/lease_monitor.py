@@ -1,11 +1,18 @@
-"""The keeper: what befalls tasks without a caller's doing. Lost leases, and due times that passed.
+"""The lease monitor: changes of tasks that no caller makes. Leases that expire, tasks that become
+overdue, and follow-ups of changes with very many dependents.
 
-No clocks are compared. A keeper counts, on its own monotonic clock, for how long it has itself seen
-a lease without a heartbeat; when that is the lease's whole length it ends it, on condition that
-token and count are still what it saw. Every task server has a keeper; whichever is first ends a
-lease, and the others then find nothing to end. A keeper that could not look for a while, because
-the store was away or its process stood still, begins to count anew: holders could not have reached
-it either.
+The expiry of a lease is decided here, and nowhere else. No clocks of two machines are compared: a
+monitor measures, on its own monotonic clock, for how long it has itself seen a lease without a
+heartbeat. When that is the lease's whole duration it expires the lease, on condition that token and
+count of heartbeats are still what it saw (`_expire_lease`, in the transaction that writes). A
+heartbeat that was committed before is therefore never overruled, and one that comes later finds
+its token gone (`transitions.clear_lease`).
+
+Every task server has a monitor. The first to write wins; the others find the lease changed and write
+nothing. A monitor that could not look for a while, because the store was away or its process was
+stopped, measures all leases anew: their holders could not have reached it either.
+
+All state belongs to the event loop; units run on the store's thread and see only their arguments.
 """
 
 from __future__ import annotations
@@ -31,27 +38,39 @@ from dovetail.server.tasks.recording import Action
 from dovetail.server.tasks.requests import ChangeOptions, Outcome
 
 PERIOD_SECONDS = 0.5
-LONGEST_GAP_SECONDS = 3.0
-LONGEST_PAUSE_SECONDS = 3.0
-PAUSES = 25
-"""How many times as long as a look took the keeper pauses: it takes some 4 % of a core at most."""
-MOST_AT_ONCE = 500
-FOLLOW_UPS_MAX = 4
+"""Between two looks. The shortest lease that a server grants by default lasts much longer."""
 
-log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.keeper")
+PAUSE_SECONDS_MAX = 3.0
+"""Between two looks where each takes long: a lease may expire so much too late."""
+
+PAUSE_RATIO = 25
+"""The pause is at least so many times as long as the look took: looks take 4 % of a core at most."""
+
+GAP_SECONDS_MAX = 3.0
+"""Looks further apart than this tell nothing about any lease in between."""
+
+UNITS_MAX = 500
+"""Units of a monitor that wait or run at once; what is beyond waits for a later look."""
+
+FOLLOW_UPS_MAX = 4
+"""Follow-ups that a monitor works on at once."""
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.leases")
 
 
 class LeaseMonitor:
-    """Ends the leases of holders that are gone, and tells of tasks that are overdue."""
+    """Expires the leases of holders that are gone, and notes the tasks that are overdue."""
 
     def __init__(self, store: Store) -> None:
-        """Watch over the tasks of `store`."""
+        """Watch the tasks of `store`."""
         self._store = store
+        # Since when each lease has been seen unchanged. A heartbeat changes the key (its count).
         self._since: dict[HeldLease, float] = {}
         self._looked = 0.0
         self._pause = PERIOD_SECONDS
         self._task: asyncio.Task[None] | None = None
-        # What is being written, by task: a team that must wait holds up neither looks nor others.
+        # Units that wait or run, by team and task: a team whose writes must wait (its partition is
+        # blocked, say) delays neither the looks nor other teams.
         self._writing: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._following: dict[tuple[str, int], asyncio.Task[None]] = {}
 
@@ -60,7 +79,7 @@ class LeaseMonitor:
         self._task = asyncio.create_task(self._run())
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching. A unit that runs still ends; nobody waits for it."""
         for task in (self._task, *self._writing.values(), *self._following.values()):
             if task:
                 task.cancel()
@@ -68,28 +87,28 @@ class LeaseMonitor:
     async def _run(self) -> None:
         while True:
             try:
-                await self._end_leases()
-                await self._tell_overdue()
+                await self._expire_leases()
+                await self._mark_overdue()
                 await self._start_follow_ups()
             except DovetailError:
-                pass  # health checks tell of it
+                pass  # the store is away: health checks say so
             except Exception:
-                log.exception("the keeper could not look")
+                log.exception("leases cannot be checked")
             await asyncio.sleep(self._pause)
 
-    async def _end_leases(self) -> None:
-        """End what has stood without a heartbeat for its whole length, as seen from here.
+    async def _expire_leases(self) -> None:
+        """Expire the leases that were seen without a heartbeat for their whole duration.
 
-        The look is one of the short reads, where no report is in its way: one that takes long
-        there means that heartbeats cannot be written either.
+        This is one of the short reads, which no report delays: where it takes long, heartbeats
+        could not be written either, and the gap makes the leases be measured anew.
         """
         began = time.monotonic()
         held = await self._store.read("", leases.held)
         now = time.monotonic()
         gap = now - self._looked - self._pause
-        # A look at very many leases is made less often: a lease may then end so much later, but
-        # never earlier, since what counts is the time between looks that found it unchanged.
-        self._pause = min(max(PERIOD_SECONDS, (now - began) * PAUSES), LONGEST_PAUSE_SECONDS)
+        # Very many leases are looked at less often. A lease may then expire later, but never too
+        # early: what counts is the time between two looks that found it unchanged.
+        self._pause = min(max(PERIOD_SECONDS, (now - began) * PAUSE_RATIO), PAUSE_SECONDS_MAX)
         self._looked = now
         self._since = {
             hold: now if gap > _longest_gap(hold) else self._since.get(hold, now) for hold in held
@@ -100,37 +119,41 @@ class LeaseMonitor:
                     "lease lost", (hold.team_id, hold.task_id), partial(_expire_lease, hold=hold)
                 )
 
-    async def _tell_overdue(self) -> None:
+    async def _mark_overdue(self) -> None:
         now = clock.now()
         for team_id, task_id in await self._store.read("", partial(_overdue, now=now)):
-            tell = partial(_notify_overdue, task_id=task_id)
-            self._write("overdue", (team_id, task_id), tell)
+            unit = partial(_record_overdue, task_id=task_id)
+            self._write("overdue", (team_id, task_id), unit)
 
     async def _start_follow_ups(self) -> None:
-        """Go on with what is still to be told, each follow-up in steps of its own."""
+        """Continue the follow-ups that are open, each in steps of its own."""
         for found in await self._store.read("", lambda s: follow_ups.first(s, FOLLOW_UPS_MAX)):
             key = found.team_id, found.event_number
             if key not in self._following:
                 self._following[key] = asyncio.create_task(self._follow(*key))
 
     async def _follow(self, team_id: str, event_number: int) -> None:
-        """Step by step to the end. Each step is a commit, and other writers come between."""
+        """Run a follow-up to its end. Each step is a commit, so other writers come between."""
         try:
             step = partial(recording.continue_follow_up, event_number=event_number)
             more = True
             while more:
                 more = await self._store.write(team_id, step)
         except DovetailError as error:
-            log.warning("the keeper could not write", team_id=team_id, reason=error.reason.value)
+            log.warning(
+                "a lease or overdue task could not be written",
+                team_id=team_id,
+                reason=error.reason.value,
+            )
         finally:
             del self._following[team_id, event_number]
 
     def _write(self, event: str, key: tuple[str, str], unit: Callable[[Transaction], bool]) -> None:
-        """Have a unit run, unless one for this task is under way; groups of them are one commit."""
-        if key not in self._writing and len(self._writing) < MOST_AT_ONCE:
-            self._writing[key] = asyncio.create_task(self._written(event, key, unit))
+        """Start a unit, unless one for this task is under way. The store groups what waits at once."""
+        if key not in self._writing and len(self._writing) < UNITS_MAX:
+            self._writing[key] = asyncio.create_task(self._run_unit(event, key, unit))
 
-    async def _written(
+    async def _run_unit(
         self, event: str, key: tuple[str, str], unit: Callable[[Transaction], bool]
     ) -> None:
         team_id, task_id = key
@@ -138,54 +161,58 @@ class LeaseMonitor:
             if await self._store.write(team_id, unit):
                 log.info(event, team_id=team_id, task_id=task_id)
         except DovetailError as error:
-            log.warning("the keeper could not write", team_id=team_id, reason=error.reason.value)
+            log.warning(
+                "a lease or overdue task could not be written",
+                team_id=team_id,
+                reason=error.reason.value,
+            )
         finally:
             del self._writing[key]
 
 
 def _longest_gap(hold: HeldLease) -> float:
-    """After how many seconds without a look a lease is counted anew.
+    """The longest gap between two looks, in seconds, over which a lease still counts as seen.
 
-    A third of its length, in which its holder would send a heartbeat; a short lease would else end
-    by a standstill alone.
+    A third of its duration, in which its holder would send a heartbeat: with more, a standstill of
+    the server alone could expire a short lease.
     """
     third = hold.duration / MICROS / 3
-    return min(max(PERIOD_SECONDS, third), LONGEST_GAP_SECONDS)
+    return min(max(PERIOD_SECONDS, third), GAP_SECONDS_MAX)
 
 
 def _overdue(snapshot: GlobalSnapshot, now: int) -> list[tuple[str, str]]:
-    return leases.overdue(snapshot, now, MOST_AT_ONCE)
+    return leases.overdue(snapshot, now, UNITS_MAX)
 
 
 def _expire_lease(transaction: Transaction, hold: HeldLease) -> bool:
-    """End a lease that is still as it was seen; answers whether it was."""
+    """Expire a lease that is still as it was seen. Returns whether it was."""
     task = tasks.find(transaction, hold.task_id)
-    if task is None or not _as_seen(task, hold):
+    if task is None or not _is_as_seen(task, hold):
         return False
     now = transaction.team.stamp
     outcome = Outcome(text=transitions.LEASE_LOST, retryable=True)
     after = transitions.fail_attempt(task, TaskVerb.EXPIRE_LEASE, outcome, now)
-    recording.record_change(transaction, _act(hold.team_id, TaskVerb.EXPIRE_LEASE), task, after)
+    recording.record_change(transaction, _action(hold.team_id, TaskVerb.EXPIRE_LEASE), task, after)
     return True
 
 
-def _as_seen(task: Task, hold: HeldLease) -> bool:
+def _is_as_seen(task: Task, hold: HeldLease) -> bool:
     same = (task.lease_token, task.lease_count) == (hold.token, hold.count)
     return same and task.state is TaskState.IN_PROGRESS
 
 
-def _notify_overdue(transaction: Transaction, task_id: str) -> bool:
-    """Tell of a task that is overdue, unless somebody has or it has ended; answers whether."""
+def _record_overdue(transaction: Transaction, task_id: str) -> bool:
+    """Record that a task is overdue, once. Returns whether this call did."""
     task = tasks.find(transaction, task_id)
     now = transaction.team.wall_clock
     if task is None or task.has_ended or task.overdue_told or task.delete_time is not None:
         return False
     if task.due_time is None or task.due_time > now:
         return False
-    act = _act(transaction.team_id, TaskVerb.BECOME_OVERDUE)
-    recording.record_change(transaction, act, task, transitions.mark_overdue(task))
+    action = _action(transaction.team_id, TaskVerb.BECOME_OVERDUE)
+    recording.record_change(transaction, action, task, transitions.mark_overdue(task))
     return True
 
 
-def _act(team_id: str, verb: TaskVerb) -> Action:
+def _action(team_id: str, verb: TaskVerb) -> Action:
     return Action(caller=Caller(team_id=team_id, agent_id=""), verb=verb, options=ChangeOptions())
