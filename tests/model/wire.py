@@ -59,7 +59,7 @@ class Wire:
         raise AssertionError("the stream ended before it had caught up")
 
     def lose(self, task_id: str, team_id: str, heartbeats: int) -> bool:
-        """Have the lease monitor expire a lease, as if it had long seen no heartbeat; whether it did.
+        """Expire a lease as the lease monitor does that saw no heartbeat; returns whether it did.
 
         It saw the lease before so many heartbeats: where there were any, it must leave it.
         """

@@ -1,5 +1,6 @@
-"""The lease monitor: changes of tasks that no caller makes. Leases that expire, tasks that become
-overdue, and follow-ups of changes with very many dependents.
+"""The lease monitor: changes of tasks that no caller makes.
+
+Leases that expire, tasks that become overdue, and follow-ups of changes with very many dependents.
 
 The expiry of a lease is decided here, and nowhere else. No clocks of two machines are compared: a
 monitor measures, on its own monotonic clock, for how long it has itself seen a lease without a
@@ -8,8 +9,8 @@ count of heartbeats are still what it saw (`_expire_lease`, in the transaction t
 heartbeat that was committed before is therefore never overruled, and one that comes later finds
 its token gone (`transitions.clear_lease`).
 
-Every task server has a monitor. The first to write wins; the others find the lease changed and write
-nothing. A monitor that could not look for a while, because the store was away or its process was
+Every task server has a monitor. The first to write wins; the others find the lease changed and
+write nothing. A monitor that could not look for a while, because the store was away or its process was
 stopped, measures all leases anew: their holders could not have reached it either.
 
 All state belongs to the event loop; units run on the store's thread and see only their arguments.
@@ -44,7 +45,7 @@ PAUSE_SECONDS_MAX = 3.0
 """Between two looks where each takes long: a lease may expire so much too late."""
 
 PAUSE_RATIO = 25
-"""The pause is at least so many times as long as the look took: looks take 4 % of a core at most."""
+"""The pause is at least so many times as long as the look: looks take 4 % of a core at most."""
 
 GAP_SECONDS_MAX = 3.0
 """Looks further apart than this tell nothing about any lease in between."""
@@ -149,7 +150,7 @@ class LeaseMonitor:
             del self._following[team_id, event_number]
 
     def _write(self, event: str, key: tuple[str, str], unit: Callable[[Transaction], bool]) -> None:
-        """Start a unit, unless one for this task is under way. The store groups what waits at once."""
+        """Start a unit, unless one for this task is under way; the store makes groups of them."""
         if key not in self._writing and len(self._writing) < UNITS_MAX:
             self._writing[key] = asyncio.create_task(self._run_unit(event, key, unit))
 
