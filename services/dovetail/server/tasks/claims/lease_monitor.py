@@ -10,8 +10,8 @@ heartbeat that was committed before is therefore never overruled, and one that c
 its token gone (`transitions.clear_lease`).
 
 Every task server has a monitor. The first to write wins; the others find the lease changed and
-write nothing. A monitor that could not look for a while, because the store was away or its process was
-stopped, measures all leases anew: their holders could not have reached it either.
+write nothing. A monitor that could not look for a while, because the store was away or its process
+was stopped, measures all leases anew: their holders could not have reached it either.
 
 All state belongs to the event loop; units run on the store's thread and see only their arguments.
 """
