@@ -4,8 +4,8 @@ Credentials that were used are kept in memory and follow the store: each change 
 within PERIOD_SECONDS, whichever server made it. While the store cannot be read, nothing is trusted
 for longer than TRUST_SECONDS, so that a revoked token ends everywhere within five seconds.
 
-All fields belong to the event loop. The exception is `_check_live`, which the writer's thread calls
-as well (`store.current_permit`): it only reads, and each field that it reads is one reference or
+All fields belong to the event loop. The exception is `_check_live`, which writers' threads call as
+well (`store.current_permit`): it only reads, and each field that it reads is one reference or
 number that is replaced as a whole, so it sees the state before a refresh or the one after it.
 """
 
@@ -118,7 +118,8 @@ class _Session:
 
     def __init__(self, credential: Credential) -> None:
         self.credential = credential
-        # Whether its team was woken after it ended. Once is enough: what has ended stays ended.
+        # Whether its team was woken after it ended. Once is enough: a token ends once (unless a
+        # clock is set back, and then its streams have ended already).
         self.is_end_notified = False
 
     @property

@@ -32,7 +32,7 @@ from dovetail.server.errors import DovetailError, Reason, UnavailableError
 JOBS_WAITING_MAX = 10_000
 
 # How long a caller waits: for a store that is silent without a known reason; for a known obstacle;
-# for a blocked partition. `_sweep` looks once a second, so each may last up to a second longer.
+# for a blocked partition. Each is tested about once a second, so it may last as much longer.
 JOB_TIMEOUT_SECONDS = 30.0
 OBSTACLE_SECONDS = 5.0
 BLOCKED_SECONDS = 10.0
