@@ -16,7 +16,7 @@ STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, *[TaskState.COMPLETED] * 6, 
 
 
 async def backlog(store_url: str, agent_id: str, body: str, count: int) -> None:
-    """Put so many messages into an agent's inbox."""
+    """Write this many messages to an agent's inbox."""
     new = NewMessage(
         sender_id=agent_id,
         recipient_ids=[agent_id],
@@ -40,7 +40,7 @@ async def backlog(store_url: str, agent_id: str, body: str, count: int) -> None:
 
 
 async def team_with_tasks(store_url: str, team_id: str, count: int) -> None:
-    """Make a team with so many tasks: most completed, over twenty assignees."""
+    """Create a team with this many tasks: most completed, over twenty assignees."""
 
     def unit(transaction: Transaction) -> None:
         for _ in range(AT_ONCE):
@@ -56,7 +56,7 @@ async def team_with_tasks(store_url: str, team_id: str, count: int) -> None:
 
 
 def _task(number: int, now: int) -> Task:
-    """A task that began somewhere in the last day, by its number."""
+    """A task that started within the last day; its number determines when."""
     state = STATES[number % len(STATES)]
     created = now - (number * 7_919 % 86_400) * MICROS
     started = None if state is TaskState.PENDING else created + (number % 600) * MICROS

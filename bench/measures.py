@@ -183,7 +183,7 @@ async def _send(servers: Servers, number: int) -> None:
 
 
 async def _tokens(guarded: Guarded, callers: int) -> list[Metadata]:
-    """The metadata of so many callers of a new team."""
+    """The metadata of this many callers of a new team."""
     call, team_id = guarded.administration, "team"
     await call.CreateTeam(admin.CreateTeamRequest(team_id=team_id), metadata=guarded.admin)
     tokens: list[Metadata] = []

@@ -36,7 +36,7 @@ ROWS_MAX = 18
 @click.option("--callers", type=int, default=64, show_default=True)
 @click.option("--seconds", type=float, default=10.0, show_default=True)
 def main(engine: str, callers: int, seconds: float) -> None:
-    """Profile a messaging server while so many callers send."""
+    """Profile a messaging server while this many callers send."""
     console = Console()
     with (
         tempfile.TemporaryDirectory(prefix="dovetail-profile-") as folder,
@@ -55,7 +55,7 @@ def main(engine: str, callers: int, seconds: float) -> None:
 def _profile(
     folder: Path, store_url: str, kind: str, callers: int, seconds: float
 ) -> stacks.Profile:
-    """Samples of one kind: of who runs Python, or of every thread, waiting or not."""
+    """Take samples of one kind: of the thread that runs Python, or of every thread."""
     found, log = folder / f"stacks{kind}", folder / f"log{kind}"
     address = f"127.0.0.1:{free_port()}"
     with log.open("wb") as output:
