@@ -70,7 +70,6 @@ def explained(engine: Engine, work: Callable[[Transaction], object]) -> list[str
 
 def inbox_page(filter: MessageFilter | None, include_acknowledged: bool) -> PageRequest:
     return PageRequest(
-        team_id=TEAM,
         agent_id="bob",
         after=0,
         include_acknowledged=include_acknowledged,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2
-from dovetail.server.tasks.reports import MOST_ASSIGNEES
+from dovetail.server.tasks.reports import ASSIGNEES_MAX
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.pair import Metadata, Pair, caller
 from wire.test_bounds import METHODS
@@ -117,9 +117,9 @@ async def test_many_tasks_that_are_made_and_completed_at_once(shared: Pair, boss
 
 async def test_a_report_over_very_many_assignees(shared: Pair, boss: Metadata) -> None:
     more = 30
-    await register(shared, boss, range(1, MOST_ASSIGNEES + more + 1))
+    await register(shared, boss, range(1, ASSIGNEES_MAX + more + 1))
     # Those of the highest numbers have two tasks each, so that they are not left out.
-    numbers = [*range(1, MOST_ASSIGNEES + more + 1), *range(more + 1, MOST_ASSIGNEES + more + 1)]
+    numbers = [*range(1, ASSIGNEES_MAX + more + 1), *range(more + 1, ASSIGNEES_MAX + more + 1)]
     for start in range(0, len(numbers), 1_000):
         tasks = [
             pb.CreateTaskRequest(title="x", assignee_id=name(number))
@@ -131,10 +131,10 @@ async def test_a_report_over_very_many_assignees(shared: Pair, boss: Metadata) -
     answer = await shared.tasks.GetReport(pb.GetReportRequest(), metadata=boss)
     assert answer.ByteSize() < CLIENTS_TAKE
     report = answer.report
-    assert report.total_assignees == MOST_ASSIGNEES + more
+    assert report.total_assignees == ASSIGNEES_MAX + more
     assert report.total_tasks == len(numbers)
     rows = [row.assignee_id for row in report.assignees]
-    assert rows == [name(number) for number in range(more + 1, MOST_ASSIGNEES + more + 1)]
+    assert rows == [name(number) for number in range(more + 1, ASSIGNEES_MAX + more + 1)]
     filter = pb.TaskFilter(assignee_ids=[name(1), name(more + 1)])
     some = await shared.tasks.GetReport(pb.GetReportRequest(filter=filter), metadata=boss)
     assert some.report.total_assignees == 2

@@ -15,7 +15,7 @@ from dovetail.server.edge.validation import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Ch
 
 PAGE_BYTES = 1024 * 1024
 # The longest id, of 128 characters of four bytes each, escaped, in base64.
-LONGEST_TOKEN = 2_560
+TOKEN_CHARACTERS_MAX = 2_560
 NUMBER = re.compile("[0-9]{1,18}")
 
 
@@ -73,7 +73,7 @@ class Paging:
 
 
 def _decode(token: str) -> tuple[str, str]:
-    if len(token) > LONGEST_TOKEN:
+    if len(token) > TOKEN_CHARACTERS_MAX:
         return "", "?"
     try:
         padded = token.encode() + b"=" * (-len(token) % 4)

@@ -27,6 +27,7 @@ from dovetail.server.store.tables.messages import (
 from dovetail.server.store.transaction import Snapshot, Transaction
 
 ACKNOWLEDGED_MAX = 1_000
+"""Deliveries acknowledged in one commit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +70,7 @@ class MessageQuery:
 
 
 Record = tuple[Message, Sequence[Receipt]]
+"""A message, and those of its receipts that its reader may see."""
 
 
 class Inboxes:
@@ -117,14 +119,14 @@ class Inboxes:
         return await self._store.write(caller.team_id, unit)
 
     async def acknowledge(self, caller: Caller, wanted: Acknowledgement) -> tuple[int, int]:
-        """How many deliveries this acknowledged, and how many stay unacknowledged.
+        """Return how many deliveries this acknowledged, and how many remain unacknowledged.
 
-        Very many are acknowledged in bites, so that nobody waits long for the one writer.
+        Very many are acknowledged in several commits, so that other writers come between.
         """
         agent_id = wanted.agent_id or caller.require_agent("a request without an agent_id")
         caller.require_own(f"the inbox of {agent_id!r}", agent_id)
 
-        def bite(transaction: Transaction) -> tuple[int, int]:
+        def step(transaction: Transaction) -> tuple[int, int]:
             last = agents.require(transaction, [agent_id])[agent_id]
             check_reached(max([wanted.through_sequence, *wanted.sequences]), last)
             agents.touch(transaction, caller.agent_id)
@@ -138,7 +140,7 @@ class Inboxes:
 
         total = 0
         while True:
-            count, left = await self._store.write(caller.team_id, bite)
+            count, left = await self._store.write(caller.team_id, step)
             total += count
             if count < ACKNOWLEDGED_MAX:
                 return total, left
@@ -156,9 +158,9 @@ class Inboxes:
     async def receipts(
         self, caller: Caller, message_id: str, first: int, paging: Paging
     ) -> tuple[Sequence[Receipt], str]:
-        """A page of the receipts of one message, from its recipient `first` on, and the next token.
+        """Return a page of the receipts of one message, from index `first` on, and the next token.
 
-        The token of a page is how many recipients come before it.
+        The token of a page is the number of recipients before it.
         """
 
         def query(snapshot: Snapshot) -> tuple[Sequence[Receipt], str]:

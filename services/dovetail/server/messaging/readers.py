@@ -1,8 +1,9 @@
-"""Who reads streams: how many they may be, and how many large responses wait for them at once.
+"""Bounds on streams: how many may be open, and how many large responses may be in memory at once.
 
 gRPC takes a response from its stream once the reader's windows have room for all of it. Until then
-a large one is held here, twice. So a stream has a slot before it reads a large page from the store,
-and keeps it until the response is taken. Who does not read, while others wait, loses its stream.
+a large one is in memory, twice (as a message and as bytes). So a stream takes a slot before it
+reads a large page from the store, and releases it when the response was taken. A reader that does
+not read while others wait for a slot loses its stream.
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ from dovetail.server.errors import Reason, ResourceExhaustedError
 STREAMS_PER_CALLER_MAX = 1_000
 STREAMS_MAX = 10_000
 LARGE_RESPONSES_MAX = 8
+"""Slots. A message is at most 4 MiB, so large responses take at most some 64 MiB."""
+
 READS_MAX = 4
-"""Pages that are read at once: how large one is, is seen when it is there."""
+"""Pages that streams read at once: whether one is large is known only when it was read."""
 
 STALL_SECONDS = 10.0
+"""A slot's holder that has not read for so long loses its stream if others wait."""
 
 
 class Readers:
     """The streams of one server."""
 
     def __init__(self, stall_seconds: float = STALL_SECONDS) -> None:
-        """End a stream that keeps others waiting, once it has not read for so long."""
+        """End a stream that keeps others waiting after `stall_seconds` in which it did not read."""
         self._stall_seconds = stall_seconds
         self._counts: Counter[tuple[str, str]] = Counter()
         self._slots = asyncio.Semaphore(LARGE_RESPONSES_MAX)
@@ -62,7 +66,7 @@ class Readers:
 
 
 class Slot:
-    """What one stream needs to send a large response."""
+    """The right of one stream to have a large response in memory. At most one at a time."""
 
     def __init__(
         self, slots: asyncio.Semaphore, reads: asyncio.Semaphore, stall_seconds: float
@@ -73,7 +77,7 @@ class Slot:
         self._timer: asyncio.TimerHandle | None = None
 
     async def take(self, seconds: float) -> bool:
-        """Have the slot, in turn; False: not within this time."""
+        """Take a slot, in order of arrival. Returns False if none was free within this time."""
         if self._timer:
             return True
         if self._slots.locked() and seconds <= 0:
@@ -85,7 +89,7 @@ class Slot:
         return self._timer is not None
 
     def release(self) -> None:
-        """Leave it to others, if it was taken."""
+        """Release the slot, if it was taken."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -96,9 +100,9 @@ class Slot:
         self._timer = loop.call_later(self._stall_seconds, self._end_stalled, task)
 
     def _end_stalled(self, task: asyncio.Task[object] | None) -> None:
-        """End the stream of who has not read, where others wait; else look again later.
+        """End the stream if others wait; otherwise look again later.
 
-        It cannot be told why: the error would stand behind the response that is not read.
+        Its caller is not told why: an error would stand behind the response that it does not read.
         """
         if self._slots.locked() and task:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Receiving: what waits in one inbox, for callers that cannot hold a stream."""
+"""Receiving: the unacknowledged messages of one inbox, for callers that cannot hold a stream."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ReceiveRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Received:
-    """What waited, and how the inbox stands."""
+    """The deliveries, and how many messages the inbox still has unacknowledged."""
 
     deliveries: Sequence[Delivery]
     acknowledged_count: int
@@ -40,7 +40,7 @@ class Received:
 
 
 class Receiver:
-    """Answers what waits in an inbox, and waits for it."""
+    """Returns the unacknowledged messages of an inbox, and waits for the first."""
 
     def __init__(self, store: Store, directory: Directory, inboxes: Inboxes) -> None:
         """Receive from `store`."""
@@ -50,12 +50,12 @@ class Receiver:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """Answer at once all that wait."""
+        """Answer all waiting calls at once."""
         self._closing.set()
         self._store.bells.ring_all()
 
     async def receive(self, caller: Caller, request: ReceiveRequest) -> Received:
-        """Acknowledge, then answer what is not acknowledged, waiting for the first of it."""
+        """Acknowledge, then return what is unacknowledged; wait up to `max_wait` for the first."""
         acknowledgement = request.acknowledgement
         agent_id = acknowledgement.agent_id or caller.require_agent("a request without an agent_id")
         await self._directory.open_inbox(caller, agent_id)
@@ -65,7 +65,8 @@ class Receiver:
         try:
             deliveries, left = await self._wait(caller, agent_id, request)
         except UnauthenticatedError:
-            # The credential ended meanwhile. What was acknowledged must be answered; no more is.
+            # The credential ended meanwhile. The caller must learn what was acknowledged, and gets
+            # nothing else.
             if not acknowledged:
                 raise
             deliveries = ()
@@ -76,7 +77,7 @@ class Receiver:
     async def _wait(
         self, caller: Caller, agent_id: str, request: ReceiveRequest
     ) -> tuple[Sequence[Delivery], int]:
-        """What is not acknowledged, as soon as there is something or the time has passed."""
+        """Return what is unacknowledged, as soon as there is something or the time has passed."""
         clock = asyncio.get_running_loop().time
         end = clock() + request.max_wait / MICROS
         with self._store.bells.watch(caller.team_id, agent_id) as bell:
@@ -91,14 +92,15 @@ class Receiver:
     async def _look(
         self, caller: Caller, agent_id: str, request: ReceiveRequest
     ) -> tuple[Sequence[Delivery], int]:
-        """The first that is asked for, found in steps; and how many are unacknowledged.
+        """Return the first page of what is asked for, and how many are unacknowledged.
 
-        Each step with a filter waits for its turn again, out of the way of what is short.
+        A page looks at a bounded number of rows, so a filter may need several. Each is a read of
+        its own: with a filter among the scans, so that it delays no short read.
         """
         look = self._store.scan if request.filter else self._store.read
         after = 0
         while True:
-            step = partial(_page, inbox=(caller.team_id, agent_id), request=request, after=after)
+            step = partial(_page, agent_id=agent_id, request=request, after=after)
             page, left = await look(caller.team_id, step)
             if page.deliveries or page.exhausted:
                 return page.deliveries, left
@@ -106,12 +108,10 @@ class Receiver:
 
 
 def _page(
-    snapshot: Snapshot, inbox: tuple[str, str], request: ReceiveRequest, after: int
+    snapshot: Snapshot, agent_id: str, request: ReceiveRequest, after: int
 ) -> tuple[InboxPage, int]:
-    """What comes after a sequence in an inbox (its team, its agent), and what it has in all."""
-    team_id, agent_id = inbox
+    """What comes after a sequence of an inbox, and how many of it are unacknowledged in all."""
     page = PageRequest(
-        team_id=team_id,
         agent_id=agent_id,
         after=after,
         include_acknowledged=False,

@@ -1,4 +1,8 @@
-"""Subscriptions: one inbox as a stream, read from the table on demand."""
+"""Subscriptions: one inbox as a stream, read from the table on demand.
+
+A stream keeps its cursor and at most one response: a reader that is slow costs nothing but its
+stream. The order is that of every watcher (`wakeups.py`): clear the bell, read, yield, wait.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,17 @@ from dovetail.server.store.tables.inboxes import Delivery, PageRequest
 from dovetail.server.store.tables.messages import MessageFilter
 
 HEARTBEAT_SECONDS = 30.0
-RESPONSE_BYTES = 56 * 1024  # a response stays below 64 KiB, and gRPC's own window is that large
-SMALL_CHARACTERS_MAX = RESPONSE_BYTES // 4  # as UTF-8 they stay below it
+RESPONSE_BYTES = 56 * 1024
+"""A response stays below 64 KiB, the window of a stream in gRPC; one large message alone may not."""
+
+SMALL_CHARACTERS_MAX = RESPONSE_BYTES // 4
+"""A text of so many characters is smaller than RESPONSE_BYTES in UTF-8, whatever they are."""
+
 TURN_SECONDS = 1.0
-NEVER = 2**63 - 1  # No cursor reaches it: CAUGHT_UP is sent once.
+"""A wait for a slot is at most so long: the stream then sees whether the server stops."""
+
+NEVER = 2**63 - 1
+"""No cursor reaches it: after CAUGHT_UP, which is sent once."""
 
 
 class StartPosition(IntEnum):
@@ -33,7 +44,7 @@ class StartPosition(IntEnum):
 
 
 class Mark(IntEnum):
-    """What a response means beside its deliveries."""
+    """What a response tells besides its deliveries."""
 
     NONE = 0
     CAUGHT_UP = 1
@@ -85,7 +96,12 @@ class Subscriptions:
         self._store.bells.ring_all()
 
     async def open(self, caller: Caller, request: SubscribeRequest) -> AsyncGenerator[Response]:
-        """The stream: backlog, a mark, then what arrives. It ends by UnavailableError alone."""
+        """Yield the backlog, CAUGHT_UP, then what arrives, with heartbeats between.
+
+        It has no end of its own. Raises UnavailableError when the server stops, after a response
+        that is marked CLOSING; UnauthenticatedError when the credential ends; and before the first
+        response what the inbox, the cursor and the number of streams call for.
+        """
         agent_id = request.agent_id or caller.require_agent("a subscription without an agent_id")
         agent = await self._directory.open_inbox(caller, agent_id)
         cursor = _start(request, agent.last_sequence)
@@ -105,7 +121,7 @@ class Subscriptions:
                     ready.append(stream.mark(Mark.HEARTBEAT))
                 if ready:
                     backlog_end = NEVER if ready[0].mark is Mark.CAUGHT_UP else backlog_end
-                    yield ready.pop()  # kept nowhere here: a slow reader would hold it for long
+                    yield ready.pop()  # referenced nowhere else: a slow reader would keep it in memory
                     slot.release()
                     due = clock() + self._heartbeat
                 if not more and not self._closing.is_set():
@@ -119,7 +135,7 @@ class Subscriptions:
 
 
 class _Stream:
-    """Where one stream stands in its inbox."""
+    """The cursor of one stream, and what of it is outstanding."""
 
     def __init__(
         self, store: Store, team_id: str, request: SubscribeRequest, cursor: int, slot: Slot
@@ -140,8 +156,8 @@ class _Stream:
     async def next(self, backlog_end: int, seconds: float) -> tuple[list[Response], bool]:
         """The next response, or none, and whether more may be ready.
 
-        The response on which the cursor reaches `backlog_end` is marked CAUGHT_UP. A large one
-        waits `seconds` for its turn, and not so long that the end of the server would wait for it.
+        The response with which the cursor reaches `backlog_end` is marked CAUGHT_UP. A large one
+        waits up to `seconds` for a slot (`readers.py`).
         """
         credit = await self._credit()
         if not credit:
@@ -153,7 +169,9 @@ class _Stream:
         async with self._slot.reads:
             page = await look(self._team_id, lambda s: inboxes.page(s, request))
             if _is_large(page.deliveries) and not await self._slot.take(0):
-                self._is_large = True  # Read again in its turn: many would fill the memory.
+                self._is_large = (
+                    True  # drop it, and read it again with a slot: they bound the memory
+                )
                 return [], True
         self._is_large = False
         self._cursor = page.through_sequence
@@ -172,7 +190,6 @@ class _Stream:
 
     def _request(self, credit: int) -> PageRequest:
         return PageRequest(
-            team_id=self._team_id,
             agent_id=self._agent_id,
             after=self._cursor,
             include_acknowledged=self._wanted.include_acknowledged,
@@ -195,7 +212,7 @@ class _Stream:
 
 
 def _is_large(deliveries: Sequence[Delivery]) -> bool:
-    """Whether a page is above RESPONSE_BYTES, perhaps: then it is one delivery."""
+    """Whether a page may be above RESPONSE_BYTES. Only a single delivery can be."""
     if len(deliveries) != 1:
         return False
     content = deliveries[0].message.content

@@ -11,9 +11,9 @@ from dovetail.server.store.tables.reports import Report, Workload
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot
 
-LONGEST_BUCKET_SECONDS = 366 * 24 * 3600
-MOST_BUCKETS = 1_000
-MOST_ASSIGNEES = 1_000
+BUCKET_SECONDS_MAX = 366 * 24 * 3600
+BUCKETS_MAX = 1_000
+ASSIGNEES_MAX = 1_000
 
 
 class Reports:
@@ -24,7 +24,7 @@ class Reports:
         self._store = store
 
     async def get(self, caller: Caller, filter: TaskFilter, bucket: int | None) -> Report:
-        """The report over the tasks that a filter chooses; `bucket` is in microseconds, or None."""
+        """Report on the tasks that match a filter; `bucket` is in microseconds, or None."""
 
         def query(snapshot: Snapshot) -> Report:
             workloads = reports.workloads(snapshot, filter)
@@ -49,7 +49,7 @@ def check_bucket(check: Checks, bucket: int | None) -> None:
 
 
 def _is_bucket(bucket: int) -> bool:
-    return bucket % MICROS == 0 and MICROS <= bucket <= LONGEST_BUCKET_SECONDS * MICROS
+    return bucket % MICROS == 0 and MICROS <= bucket <= BUCKET_SECONDS_MAX * MICROS
 
 
 def _count(workloads: list[Workload], state: TaskState) -> int:
@@ -57,31 +57,31 @@ def _count(workloads: list[Workload], state: TaskState) -> int:
 
 
 def _largest(workloads: list[Workload]) -> list[Workload]:
-    """Of very many assignees those with the most tasks: an answer must fit into a message."""
-    if len(workloads) <= MOST_ASSIGNEES:
+    """Of very many assignees those with the most tasks: the response must fit into a message."""
+    if len(workloads) <= ASSIGNEES_MAX:
         return workloads
     by_size = sorted(workloads, key=lambda each: (-sum(each.states.values()), each.assignee_id))
-    return sorted(by_size[:MOST_ASSIGNEES], key=lambda each: each.assignee_id)
+    return sorted(by_size[:ASSIGNEES_MAX], key=lambda each: each.assignee_id)
 
 
 def _completions(
     snapshot: Snapshot, filter: TaskFilter, bucket: int | None
 ) -> list[tuple[int, int]]:
-    """Every bucket from the first completion to the last."""
+    """Every bucket from the first completion to the last, also those without any."""
     span = bucket and reports.completion_span(snapshot, filter)
     if not bucket or not span:
         return []
     first, last = span[0] - span[0] % bucket, span[1] - span[1] % bucket
     buckets = (last - first) // bucket + 1
-    if buckets > MOST_BUCKETS:
+    if buckets > BUCKETS_MAX:
         raise InvalidArgumentError(
             Reason.TOO_MANY_BUCKETS,
             f"bucket_duration: {buckets:,} buckets lie between the first completion and the last,"
-            f" the most is {MOST_BUCKETS:,}: take a longer duration or a narrower filter",
+            f" the most is {BUCKETS_MAX:,}: take a longer duration or a narrower filter",
             metadata={
                 "field": "bucket_duration",
                 "buckets": str(buckets),
-                "most": str(MOST_BUCKETS),
+                "most": str(BUCKETS_MAX),
             },
         )
     counts = reports.completions(snapshot, filter, bucket)

@@ -15,7 +15,7 @@ from dovetail.server.store.tables.tasks import COLUMNS, Task, TaskState, from_ro
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 
 REACHED_TASKS_MAX = 10_000
-"""Open tasks that the search for a circle reads. It then holds the writer for some 50 ms."""
+"""Open tasks that the search for a cycle reads. It then holds the writer for some 50 ms."""
 _EDGE = (TaskDependencyRow.team_id, TaskDependencyRow.task_id, TaskDependencyRow.depends_on_id)
 _ADD = Statement(TaskDependencyRow.insert(params(*_EDGE)))
 _REMOVE = Statement(
@@ -123,24 +123,14 @@ class Window:
 
 def dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[Task]:
     """Tasks that wait for this one and have not ended, in order of creation."""
-    values = {
-        "team_id": snapshot.team_id,
-        "task_id": task_id,
-        "most": window.most,
-        "after": window.after,
-    }
-    return [from_row(row) for row in snapshot.rows(_DEPENDENTS, **values)]
+    rows = snapshot.rows(_DEPENDENTS, task_id=task_id, most=window.most, after=window.after)
+    return [from_row(row) for row in rows]
 
 
 def ready_dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[Task]:
     """Tasks that depend on this one and wait for no other, in order of creation."""
-    values = {
-        "team_id": snapshot.team_id,
-        "task_id": task_id,
-        "most": window.most,
-        "after": window.after,
-    }
-    return [from_row(row) for row in snapshot.rows(_READY_DEPENDENTS, **values)]
+    rows = snapshot.rows(_READY_DEPENDENTS, task_id=task_id, most=window.most, after=window.after)
+    return [from_row(row) for row in rows]
 
 
 def adjust_waiting(transaction: Transaction, task_id: str, by: int) -> None:

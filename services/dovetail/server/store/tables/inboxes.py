@@ -33,7 +33,6 @@ FILTERED_ROWS = 2_000
 class PageRequest:
     """A page of an inbox: what follows a sequence, up to a number of deliveries and bytes."""
 
-    team_id: str
     agent_id: str
     after: int
     include_acknowledged: bool
@@ -61,7 +60,6 @@ def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
     until = _until(snapshot, request)
     rows = snapshot.rows(
         _statement(snapshot, request, until),
-        team_id=request.team_id,
         agent_id=request.agent_id,
         after=request.after,
         most=most,
@@ -84,7 +82,7 @@ def _until(snapshot: Snapshot, request: PageRequest) -> int | None:
     """The last sequence that one step with a filter reads; None: it reads to the end."""
     if request.filter is None:
         return None
-    inbox = {"team_id": request.team_id, "agent_id": request.agent_id, "after": request.after}
+    inbox = {"agent_id": request.agent_id, "after": request.after}
     statement = _WINDOWS[request.include_acknowledged]
     row = snapshot.row(statement, **inbox, before=FILTERED_ROWS - 1)
     return row[0] if row else None

@@ -58,7 +58,7 @@ def ready(
     """The first ready tasks of a queue; `limit` is the time now, and how many at most."""
     now, most = limit
     if filter is None:
-        values = {"team_id": snapshot.team_id, "assignee_id": assignee_id, "now": now, "most": most}
+        values = {"assignee_id": assignee_id, "now": now, "most": most}
         return [tasks.from_row(row) for row in snapshot.rows(_FIRST, **values)]
     query = TaskRow.select(*tasks.COLUMNS).where(
         TaskRow.assignee_id == assignee_id,
