@@ -24,7 +24,7 @@ from dovetail.server.store.tables.messages import MessageFilter
 
 HEARTBEAT_SECONDS = 30.0
 RESPONSE_BYTES = 56 * 1024
-"""A response stays below 64 KiB, the window of a stream in gRPC; one large message alone may not."""
+"""A response stays below 64 KiB, the window of a stream in gRPC; a single message may not."""
 
 SMALL_CHARACTERS_MAX = RESPONSE_BYTES // 4
 """A text of so many characters is smaller than RESPONSE_BYTES in UTF-8, whatever they are."""
@@ -121,7 +121,7 @@ class Subscriptions:
                     ready.append(stream.mark(Mark.HEARTBEAT))
                 if ready:
                     backlog_end = NEVER if ready[0].mark is Mark.CAUGHT_UP else backlog_end
-                    yield ready.pop()  # referenced nowhere else: a slow reader would keep it in memory
+                    yield ready.pop()  # referenced nowhere else: slow readers would keep it
                     slot.release()
                     due = clock() + self._heartbeat
                 if not more and not self._closing.is_set():
