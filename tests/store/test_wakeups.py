@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dovetail.server.store.engines.doorbell import Doorbell
 from dovetail.server.store.engines.wakeups import Bell
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, queues
-from dovetail.server.store.transaction import Transaction
+from dovetail.server.store.transaction import Snapshot, Transaction
 from messaging.talk import bob_with, sequences
 from store.opened import TEAM, opened, to_bob
 from support.pair import Pair, running_pair
@@ -76,6 +76,36 @@ async def test_losing_every_doorbell_still_wakes(sqlite_url: str, tmp_path: Path
                 doorbell.unlink()
             await deliver(other)
             assert await bell.wait(PATIENCE)
+
+
+async def test_a_watcher_that_comes_while_the_store_looks_misses_no_change(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads before a change that the look sees, and the ring of that change is lost."""
+    async with opened(sqlite_url) as one, opened(sqlite_url) as other:
+        await with_bob(one)
+        read, late = one.read, list[Bell]()
+
+        async def delayed(team_id: str, query: Callable[[Snapshot], Any]) -> Any:
+            if not team_id and not late:
+                late.append(watched.enter_context(one.bells.watch(TEAM, queues.name("carol"))))
+                await other.write(TEAM, change_a_task)
+            return await read(team_id, query)
+
+        with ExitStack() as watched, watching(one) as bell:
+            await settled(bell)
+            for doorbell in (tmp_path / "store.db-bells").iterdir():
+                doorbell.unlink()
+            monkeypatch.setattr(one, "read", delayed)
+            await deliver(other)
+            assert await bell.wait(PATIENCE)
+            assert await late[0].wait(PATIENCE)
+
+
+def change_a_task(transaction: Transaction) -> None:
+    """What a look sees of a change of a task: a larger counter of events."""
+    transaction.team.next_event()
+    agents.touch(transaction, "carol")
 
 
 def listeners(connection: psycopg.Connection[Any]) -> set[int]:

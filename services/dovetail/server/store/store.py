@@ -370,9 +370,6 @@ class Store:
             self._comparing = self._loop.create_task(self._ring_changed())
 
     async def _ring_changed(self) -> None:
-        # `watched` is as old as the begin of a look. A queue that is first watched during it is not
-        # among the names, though its team's counters move on: a change in this gap whose own ring
-        # is lost stays unseen until its watcher looks by itself.
         while self._compare_again and (watched := self.bells.watched()):
             self._compare_again = False
             look = partial(changed_names.since, seen=self._seen, watched=watched)
@@ -384,4 +381,6 @@ class Store:
             else:
                 # Teams that are not watched are forgotten; of a team that comes back all changed.
                 self._seen = found.counters
-                self.bells.ring(found.names)
+                # What is watched only since the look began was not among its names, though the
+                # counters move on: it may have read before a change that the look saw.
+                self.bells.ring(found.names.union(set(self.bells.watched()).difference(watched)))

@@ -27,8 +27,7 @@ class Times:
     def __init__(self) -> None:
         """Begin without a team that is ahead."""
         # Shared by the threads of an engine, without a lock: each entry is replaced as a whole, and
-        # `pop` accepts a missing one. A lost entry is computed again from the last stamp. The one
-        # gap: with more than TEAMS_MAX teams ahead, two threads may drop the same entry.
+        # `pop` accepts a missing one. A lost entry is computed again from the last stamp.
         self._ahead: dict[str, tuple[int, int]] = {}
 
     def now(self, team_id: str, last_time: int) -> tuple[int, int]:
@@ -66,4 +65,4 @@ class Times:
             )
         self._ahead[team_id] = stamp, clock.steady()
         if len(self._ahead) > TEAMS_MAX:
-            del self._ahead[next(iter(self._ahead))]
+            self._ahead.pop(next(iter(self._ahead)), None)
