@@ -81,8 +81,10 @@ async def test_a_refusal_leaves_the_rest_of_the_group_as_it_is(store: Store) -> 
     assert await known_agents(store) == ["a", "c"]
 
 
-async def test_a_refusal_after_a_write_is_rolled_back_alone(store: Store) -> None:
-    refusal = not_found()
+@pytest.mark.parametrize("text", ["none", "no task 'the database or disk is full'"])
+async def test_a_refusal_after_a_write_is_rolled_back_alone(store: Store, text: str) -> None:
+    """Whatever a caller had it say: only what the database itself says tells of its state."""
+    refusal = NotFoundError(Reason.AGENT_NOT_FOUND, text)
     units = [Registering("a"), Registering("b", after=refusal), Registering("c")]
     assert await results(store, *units) == ["a", refusal, "c"]
     assert await known_agents(store) == ["a", "c"]

@@ -248,15 +248,17 @@ class SqliteEngine(Engine):
 
     def classify(self, error: BaseException) -> DovetailError | None:
         """Tell a full disk and an unreachable file from a fault of ours, by SQLite's texts."""
+        # Only of its own errors and the system's: the texts of others quote what callers sent.
+        if not isinstance(error, (OSError, DatabaseError, cysqlite.DatabaseError)):
+            return None
         text = str(error).lower()
         if "disk is full" in text or "no space left" in text:
             return ResourceExhaustedError(
                 Reason.STORE_FULL, f"the disk of {self.address} is full: nothing was written"
             )
-        if isinstance(error, (OSError, DatabaseError, cysqlite.DatabaseError)):
-            for words, meaning in _OUTAGES.items():
-                if any(word in text for word in words):
-                    return unavailable(f"{self.address} {meaning}")
+        for words, meaning in _OUTAGES.items():
+            if any(word in text for word in words):
+                return unavailable(f"{self.address} {meaning}")
         return None
 
     @contextmanager
