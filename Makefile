@@ -8,7 +8,7 @@ STAMP := .venv/.complete
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types format generate states reference generated-check \
+.PHONY: help setup up demo test test-fast check lint types format generate states reference generated-check \
 	breaking lock soak bench profile build clean
 
 help:  ## list the targets
@@ -32,6 +32,10 @@ demo: setup  ## start both services and try them out
 
 test: setup  ## run the tests (some of them: ARGS='-k inbox')
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-fast: setup  ## run the tests of the servers and the client on SQLite, without the slow ones
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -k "not postgres and not killed" \
+	  tests/messaging tests/tasks tests/store tests/wire tests/model $(ARGS)
 
 check: lint types test  ## lint, types, tests: what CI runs
 

@@ -9,7 +9,7 @@ from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.tasks.requests import BACKOFF_MAX_MICROS, Exchange, Lease, Outcome
 from dovetail.server.tasks.states import RETRIED, next_state
 
-LEASE_LOST = "the holder's lease was lost: for its whole duration there was no heartbeat"
+LEASE_LOST_TEXT = "the holder's lease was lost: for its whole duration there was no heartbeat"
 
 
 def is_ready(task: Task, now: int) -> bool:
@@ -59,9 +59,9 @@ def renew_lease(task: Task, now: int) -> Task:
 
 def clear_lease(task: Task) -> Task:
     """End the lease, and the open question."""
-    # The fence: an empty token equals no holder's token, so that every later call of a former
-    # holder fails with LEASE_LOST. The count stays: a lease monitor that saw the old lease
-    # compares token and count, and so never ends a later one.
+    # The fence. An empty token equals no holder's token, and the next lease has a token of its own:
+    # from here on every verb of a holder (`LEASE_VERBS`) that brings the old token fails with
+    # LEASE_LOST (`loading.py`). Only a repeat of a call that succeeded before is still answered.
     return replace(task, lease_token="", lease_duration=0, lease_expire_time=None, asked_id="")
 
 

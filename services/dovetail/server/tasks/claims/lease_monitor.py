@@ -191,7 +191,7 @@ def _expire_lease(transaction: Transaction, hold: HeldLease) -> bool:
     if task is None or not _is_as_seen(task, hold):
         return False
     now = transaction.team.stamp
-    outcome = Outcome(text=transitions.LEASE_LOST, retryable=True)
+    outcome = Outcome(text=transitions.LEASE_LOST_TEXT, retryable=True)
     after = transitions.fail_attempt(task, TaskVerb.EXPIRE_LEASE, outcome, now)
     recording.record_change(transaction, _action(hold.team_id, TaskVerb.EXPIRE_LEASE), task, after)
     return True
