@@ -45,7 +45,7 @@ REFUSALS = (
     PermissionDeniedError,
     UnauthenticatedError,
 )
-"""Errors of a heartbeat that end a lease: the next heartbeat would be refused too."""
+"""Errors of a heartbeat after which the client gives up: the next would be refused too."""
 
 
 class WorkFailedError(Exception):
@@ -106,8 +106,8 @@ class TaskLease:
     async def _send_heartbeats(self) -> None:
         """Send a heartbeat every third of the lease's duration, through outages of any length.
 
-        After an outage the server extends the lease by a full duration; the pauses between
-        attempts must use little of it.
+        After an outage the server measures the lease anew; the pauses between attempts must use
+        little of it.
         """
         third = self.task.task.lease.duration.ToTimedelta().total_seconds() / 3
         pause, retries = third, pauses()

@@ -95,7 +95,7 @@ class HeldTask:
         )
 
     def check(self) -> None:
-        """Raise LeaseLostError if this agent is known to hold the task no longer."""
+        """Raise the refusal (mostly LeaseLostError) if this agent no longer holds the task."""
         if self.lost is not None:
             raise self.lost
 

@@ -113,6 +113,7 @@ def find_repeat(snapshot: Snapshot, action: Action) -> TaskChange | None:
 
 def _check_lease(snapshot: Snapshot, task: Task, token: str) -> None:
     """Refuse all but the holder of the lease; a former holder learns what became of the task."""
+    # Without a lease no token is needed: a holder that started without one is not fenced off.
     if token and not secrets.compare_digest(token.encode(), task.lease_token.encode()):
         last = events.last(snapshot, task.task_id)
         raise AbortedError(

@@ -40,7 +40,7 @@ from dovetail.server.tasks.states import next_state
 
 CASCADE_TASKS_MAX = 1_000
 DEPENDENTS_COUNTED_MAX = 100
-_HELD = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
+_HELD_STATES = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
 
 
 class Lifecycle:
@@ -218,7 +218,7 @@ class Lifecycle:
 
 def _stays(task: Task, options: ChangeOptions) -> bool:
     """Whether a task whose assignee is as wanted stays as it is; `force` takes held work away."""
-    return task.state is TaskState.PENDING or (task.state in _HELD and not options.force)
+    return task.state is TaskState.PENDING or (task.state in _HELD_STATES and not options.force)
 
 
 def _open_subtask_ids(snapshot: Snapshot, task: Task) -> list[str]:

@@ -16,7 +16,7 @@ from dovetail.server.store.transaction import (
     params,
 )
 
-_HELD = Statement(
+_EXPIRABLE = Statement(
     TaskRow.select(
         TaskRow.team_id,
         TaskRow.task_id,
@@ -66,7 +66,7 @@ def held(snapshot: GlobalSnapshot) -> list[HeldLease]:
     """All leases that can expire: those of tasks IN_PROGRESS."""
     return [
         HeldLease(team_id=team_id, task_id=task_id, token=token, count=count, duration=duration)
-        for team_id, task_id, token, count, duration in snapshot.rows(_HELD)
+        for team_id, task_id, token, count, duration in snapshot.rows(_EXPIRABLE)
     ]
 
 

@@ -142,9 +142,7 @@ class LeaseMonitor:
                 more = await self._store.write(team_id, step)
         except DovetailError as error:
             log.warning(
-                "a lease or overdue task could not be written",
-                team_id=team_id,
-                reason=error.reason.value,
+                "a follow-up could not be written", team_id=team_id, reason=error.reason.value
             )
         finally:
             del self._following[team_id, event_number]

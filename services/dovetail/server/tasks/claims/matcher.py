@@ -2,38 +2,41 @@
 
 A claim goes through three states (`ClaimState`; ANSWERED is the future's own `done()`):
 
-    NEW ──────▶ WAITING ──────▶ ANSWERED
-     ▲  a look     │    granted, refused, or `max_wait` over
-     └─────────────┘
-       put off: a bound of the look was reached before its turn
+    NEW ──a look──▶ WAITING ──granted, refused, or `max_wait` over──▶ ANSWERED
+     ▲                 │                                                 ▲
+     └─ put off: a bound was reached first      (NEW, too, may be granted or refused)
 
-NEW: look at all queues it may take from (its agent's own, and the pool). WAITING: a look found all
-of them empty for it, so only those that rang since need a look. That is what keeps the cost of a
-look proportional to what changed, not to how many wait.
+NEW: a look must include all queues it may take from (its agent's own, and the pool). WAITING: a
+look found all of them empty for it, so only those that rang since need one. That is what keeps the
+cost of a look proportional to what changed, not to how many wait.
 
-Why no ready task is overlooked. Invariant, at every `await` of `_run`: for each WAITING claim and
-each queue Q it may take from, either Q held nothing for it in a snapshot that was taken after Q's
-last ring, or Q is in `_rung`.
+Why no ready task is overlooked. Premise: whatever makes a task ready rings its queue, after the
+commit (`recording.py`; dependents beyond a unit's bound are rung by the follow-up that records
+them), but for the passing of time. Invariant, whenever `_match_once` does not run: for each WAITING
+claim and each queue Q it may take from, Q held nothing for it in a snapshot that was taken after
+Q's last ring, or Q is in `_rung`, or a task of Q has become due since `_next_scheduled`.
 
 1.  A claim becomes WAITING only in `_match_once`, after a read or a unit that looked at all its
     queues (NEW) or at those that rang (WAITING: for the others the invariant held before).
 2.  `_match_once` takes `_rung` and clears it before the read begins. A change is committed before
     it rings (`wakeups.py`), so it is in that snapshot, or its ring comes later and is in the new
     `_rung`.
-3.  A look that ends early says so. A unit that stops at a bound returns the claims it did not
-    reach (`deferred`, NEW again), or `look_again`, after which all queues of these claims count as
-    rung. Claims of kinds beyond KINDS_MAX become NEW again before the look begins.
-4.  A task that is scheduled rings nothing when its time comes: `_next_scheduled` is the earliest
-    such time at the last look, and `_sleep` wakes up for it and rings the queues that are due. One
-    that is scheduled later, but for an earlier time, rings its queue when it is written, and the
-    look that follows finds the new minimum.
-5.  `_awake` is set by everything that adds to `_rung` or makes a claim NEW, and cleared before
+3.  A look that ends early says so. A unit that stops at a bound returns `look_again`, after which
+    all queues of its claims count as rung, and names the claims it did not reach (`deferred`: NEW
+    again). Claims of kinds beyond KINDS_MAX become NEW again before the look begins. Both set
+    `_awake`.
+4.  A task that is scheduled rings nothing when its time comes. `_next_scheduled` is never later
+    than the first scheduled time that no look at *all* queues has passed: looks only move it to
+    an earlier time, and `_ring_scheduled` alone moves it on, after it rang every queue in which a
+    task became due since. A look for other queues at that very moment must not move it on: it
+    finds the task due, but does not look for it.
+5.  Everything that adds to `_rung` or makes a claim NEW sets `_awake`, which is cleared before
     `_rung` is taken: `_sleep` returns at once if anything came meanwhile.
 
 A ring that is lost on its way from another process costs latency only: the store looks for changed
-queues every `poll_seconds` (see `wakeups.py`).
+queues by itself (`changed_names.py`).
 
-All state belongs to the event loop. Between two awaits nothing else touches it.
+Only the event loop changes this state. Threads of the store read claims and `rung` during a look.
 """
 
 from __future__ import annotations
@@ -180,12 +183,13 @@ class Matcher:
                 self._awake.clear()
                 try:
                     await self._match_once()
+                    self._expire()
+                    if self._waiting:
+                        await self._sleep()
                 except Exception as error:
                     log.exception("claims cannot be matched", team_id=self._team_id)
                     self._refuse_all(error)
-                self._expire()
-                if self._waiting:
-                    await self._sleep()
+                    self._expire()
 
     def _refuse_all(self, error: Exception) -> None:
         refusal = InternalError(Reason.INTERNAL, "an internal error")
@@ -207,10 +211,12 @@ class Matcher:
             return
         for claim in claims:
             claim.state = ClaimState.NEW if claim in found.deferred else ClaimState.WAITING
+        if found.deferred:
+            self._awake.set()
         self._deliver(found)
         # A claim whose credential ended while the unit waited for its turn was granted nothing.
         self._drop_ended([claim for claim in claims if claim in self._waiting])
-        self._next_scheduled = found.next_scheduled
+        self._next_scheduled = _earlier(self._next_scheduled, found.next_scheduled)
 
     def _deliver(self, found: MatchResult) -> None:
         """Answer the claims that were granted tasks, now or before."""
@@ -330,6 +336,10 @@ class Matcher:
                 await self._release_task(caller, task.task_id, options)
             except DovetailError:
                 return  # The leases will expire.
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((time for time in (one, other) if time is not None), default=None)
 
 
 def _concerns(rung: set[str], claim: WaitingClaim) -> bool:

@@ -1,8 +1,9 @@
 """What a matcher reads and writes: which tasks are ready, and which claim is granted which.
 
 Functions of a snapshot or a transaction. They run on the store's threads, while the event loop may
-answer the same claims: of a claim they read what never changes and `answer.done()`, which at worst
-is out of date; they change nothing of it. A unit may run twice (see `store.py`).
+answer the same claims. They change nothing of a claim, and read what never changes, `state` (which
+the loop changes only between looks), `answer.done()` and `check_live()` (which at worst are out of
+date). A unit may run twice (see `store.py`).
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class MatchResult:
     """Claims whose request was granted before, by another process: its tasks, or an error."""
 
     deferred: frozenset[WaitingClaim] = frozenset()
-    """Claims that the unit did not reach, since a commit was full."""
+    """Claims that the unit did not look for: a commit was full, or they were not live."""
 
     look_again: bool = False
     """There was something for these claims that was not granted."""
@@ -166,7 +167,10 @@ def assign_ready(
         if count >= GRANTS_MAX:
             deferred.append(claim)
             continue
-        if claim.is_answered or not claim.is_live:
+        if claim.is_answered:
+            continue
+        if not claim.is_live:
+            deferred.append(claim)  # the matcher refuses it, or, if it is live again, looks again
             continue
         found = _take_ready(transaction, claim, rung, empty, now)
         fits = take_bytes(((task, tasks.size(task)) for task in found), PAGE_BYTES)
