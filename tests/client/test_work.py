@@ -115,7 +115,7 @@ async def test_a_task_waits_for_others_and_for_its_time(alice: Agent, bob: Agent
         await bob.tasks.start(second.task_id)
 
 
-async def test_the_new_fields_can_be_updated(alice: Agent):
+async def test_dependencies_retries_and_schedule_can_be_updated(alice: Agent):
     one, two = await alice.tasks.create("one"), await alice.tasks.create("two")
     wanted = pb.Task(task_id=two.task_id, depends_on=[one.task_id], max_attempts=2)
     wanted.initial_backoff.FromTimedelta(timedelta(seconds=9))

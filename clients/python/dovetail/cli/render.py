@@ -125,7 +125,7 @@ def tasks(items: Sequence[work.Task]) -> RenderableType:
 
 
 def task(item: work.Task) -> Text:
-    """One task with all its fields."""
+    """One task, without its empty fields, its input and its backoff."""
     head = Text.assemble(
         (escape_controls(item.task_id), "bold"),
         "  ",

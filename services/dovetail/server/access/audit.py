@@ -32,9 +32,11 @@ class Audit:
 
     def __init__(self, path: Path | None) -> None:
         """Append to the file at `path`, which only its owner may read; None: standard error."""
-        # The thread alone uses the file. `_changed` guards the other three fields.
+        # After this the thread alone uses the file, and alone writes `_taken`. `_changed` guards
+        # the other three fields.
         self._file = _OwnFile(path) if path else None
         self._waiting: deque[str] = deque()
+        self._taken = 0  # lines off the queue that are not written yet
         self._lost = 0
         self._is_closing = False
         self._changed = threading.Condition()
@@ -74,6 +76,7 @@ class Audit:
         while lines := self._next():
             for line in lines:
                 self._write(line)
+                self._taken -= 1
         if self._file:
             self._file.close()
 
@@ -84,7 +87,8 @@ class Audit:
                 self._changed.wait()
             if not self._waiting:
                 self._append_lost()
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), 100))]
+            self._taken = min(len(self._waiting), 100)
+            return [self._waiting.popleft() for _ in range(self._taken)]
 
     def _write(self, line: str) -> None:
         """Write to the file, or to standard error what cannot be written there."""
@@ -104,7 +108,7 @@ class Audit:
         if not self._thread.is_alive():
             return
         with self._changed:
-            unwritten = len(self._waiting) + self._lost
+            unwritten = len(self._waiting) + self._taken + self._lost
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(_line("lines lost", count=unwritten, why="the disk did not answer"))
 

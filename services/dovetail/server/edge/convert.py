@@ -105,7 +105,7 @@ def optional_timestamp(value: int | None) -> Timestamp | None:
 
 
 def optional_duration(value: int | None) -> Duration | None:
-    """A length of time of microseconds, or unset."""
+    """A duration in microseconds as a message; None leaves it unset."""
     if value is None:
         return None
     return Duration(seconds=value // MICROS, nanos=value % MICROS * 1_000)

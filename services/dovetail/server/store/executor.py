@@ -290,7 +290,10 @@ class GroupExecutor:
             return partition
 
     def _choose(self) -> str | None:
-        """The next partition to serve: a blocked one, if few enough are being tried, or another."""
+        """The next partition to serve: a blocked one, if few enough are being tried, or another.
+
+        Call it, `_until_next` and `_remember` with `_changed` held.
+        """
         while self._aside and self._aside[0][0] <= time.monotonic():
             self._again.append(heapq.heappop(self._aside)[1])
         if self._again and len(self._tried) < self._tried_max:

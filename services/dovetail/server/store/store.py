@@ -8,7 +8,7 @@ Nothing enforces that last rule. It breaks where a unit appends to a list of its
 sends: after a refusal of another unit of its group it runs again, and does so twice.
 
 Who owns what. `bells`, `_turn`, `_comparing`, `_compare_again` and `_seen` belong to the event
-loop. `_write_group`, `_read_group` and all below them run on threads of the executors, `_on_ring`
+loop. `_write_group`, `_read_group` and what they call run on threads of the executors, `_on_ring`
 on the listener's; they reach the loop by `call_soon_threadsafe` alone.
 """
 

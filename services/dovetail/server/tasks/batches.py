@@ -16,7 +16,7 @@ from dovetail.server.tasks.loading import check_acknowledged, task_not_found
 from dovetail.server.tasks.recording import Action, TaskChange, record_change
 from dovetail.server.tasks.requests import (
     ATTEMPTS_DEFAULT,
-    BACKOFF_DEFAULT_MICROS,
+    BACKOFF_MICROS_DEFAULT,
     ChangeOptions,
     NewTask,
 )
@@ -125,7 +125,7 @@ class TaskBatch:
             waiting_for_count=len(inside) + dependencies.count_open(transaction, outside),
             schedule_time=draft.schedule_time,
             max_attempts=draft.max_attempts or ATTEMPTS_DEFAULT,
-            initial_backoff=BACKOFF_DEFAULT_MICROS
+            initial_backoff=BACKOFF_MICROS_DEFAULT
             if draft.initial_backoff is None
             else draft.initial_backoff,
         )

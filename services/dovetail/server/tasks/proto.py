@@ -58,7 +58,7 @@ def task_message(task: Task) -> pb.Task:
         failed_attempts=task.failed_attempts,
         initial_backoff=optional_duration(task.initial_backoff),
     )
-    _add_words(made, task)
+    _add_question(made, task)
     if task.state is TaskState.COMPLETED:
         made.result.CopyFrom(pb.TaskResult(summary=task.outcome_text, data=data))
     elif task.state is TaskState.CANCELLED:
@@ -112,8 +112,8 @@ def _lease(task: Task) -> pb.Lease | None:
     )
 
 
-def _add_words(made: pb.Task, task: Task) -> None:
-    """What was asked, and what was answered."""
+def _add_question(made: pb.Task, task: Task) -> None:
+    """Add the last question, and its answer."""
     if task.ask_time is not None:
         made.question.CopyFrom(
             pb.TaskQuestion(

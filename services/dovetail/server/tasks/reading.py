@@ -21,7 +21,7 @@ from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.tasks.claims.matching import ClaimRequest
 from dovetail.server.tasks.requests import (
-    LEASE_DEFAULT_MICROS,
+    LEASE_MICROS_DEFAULT,
     ChangeOptions,
     Completion,
     Exchange,
@@ -38,7 +38,7 @@ from dovetail.tasks.v1 import tasks_pb2 as pb
 
 BATCH_TASKS_MAX = 1_000
 CLAIMED_TASKS_MAX = 100
-WAIT_MAX_MICROS = 50 * MICROS
+WAIT_MICROS_MAX = 50 * MICROS
 
 
 def checked(check: Checks, options: ChangeOptions, prefix: str = "") -> ChangeOptions:
@@ -225,10 +225,10 @@ def read_claim(check: Checks, request: pb.ClaimTaskRequest, shortest_lease: int)
         max_wait=read_duration(check, "max_wait", request, "max_wait") or 0,
         most=request.max_tasks,
         filter=read_filter(check, request.filter) if request.HasField("filter") else None,
-        lease_duration=LEASE_DEFAULT_MICROS if duration is None else duration,
+        lease_duration=LEASE_MICROS_DEFAULT if duration is None else duration,
         repeat=idempotency_key(request.request_id, _without_max_wait(request)),
     )
-    if not 0 <= claim.max_wait <= WAIT_MAX_MICROS:
+    if not 0 <= claim.max_wait <= WAIT_MICROS_MAX:
         check.refuse("max_wait", f"must be 0 to 50 s, is {claim.max_wait / MICROS:g} s")
     check.number("max_tasks", claim.most, 0, CLAIMED_TASKS_MAX)
     check_lease(check, claim.lease_duration, shortest_lease)

@@ -26,10 +26,10 @@ NOTE_CHARACTERS_MAX = 4_096
 DEPENDENCIES_MAX = 100
 ATTEMPTS_MAX = 1_000
 ATTEMPTS_DEFAULT = 5
-BACKOFF_DEFAULT_MICROS = MICROS
-BACKOFF_MAX_MICROS = 24 * 3600 * MICROS
-LEASE_DEFAULT_MICROS = 60 * MICROS
-LEASE_MAX_MICROS = 3600 * MICROS
+BACKOFF_MICROS_DEFAULT = MICROS
+BACKOFF_MICROS_MAX = 24 * 3600 * MICROS
+LEASE_MICROS_DEFAULT = 60 * MICROS
+LEASE_MICROS_MAX = 3600 * MICROS
 ACKNOWLEDGED_MAX = 1_000
 SEQUENCE_MAX = 2**63 - 1
 
@@ -83,8 +83,8 @@ def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> No
 
 
 def check_backoff(check: Checks, field: str, backoff: int) -> None:
-    """Record what is wrong with a pause, in microseconds."""
-    if not 0 <= backoff <= BACKOFF_MAX_MICROS:
+    """Record what is wrong with a backoff, in microseconds."""
+    if not 0 <= backoff <= BACKOFF_MICROS_MAX:
         check.refuse(field, f"must be 0 to 1 day, is {backoff / MICROS:g} s")
 
 
@@ -141,7 +141,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskUpdate:
-    """New values for the fields that `paths` names; the others do not count."""
+    """New values for the fields that `paths` names; the others are ignored."""
 
     paths: tuple[str, ...]
     title: str
@@ -236,7 +236,7 @@ def check_filter(check: Checks, filter: TaskFilter) -> None:
 
 def check_lease(check: Checks, duration: int, shortest: int) -> None:
     """Record what is wrong with the duration of a lease, in microseconds."""
-    if not shortest <= duration <= LEASE_MAX_MICROS:
+    if not shortest <= duration <= LEASE_MICROS_MAX:
         check.refuse(
             "lease_duration",
             f"must be {shortest / MICROS:g} s to 1 h, is {duration / MICROS:g} s",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.tasks.requests import BACKOFF_MAX_MICROS, Exchange, Lease, Outcome
+from dovetail.server.tasks.requests import BACKOFF_MICROS_MAX, Exchange, Lease, Outcome
 from dovetail.server.tasks.states import RETRIED, next_state
 
 LEASE_LOST_TEXT = "the holder's lease was lost: for its whole duration there was no heartbeat"
@@ -146,7 +146,7 @@ def delay_retry(task: Task, clock: int) -> Task:
 def retry_delay(task: Task) -> int:
     """How long the next attempt waits, in microseconds: doubles each time, up to a day."""
     doublings = min(task.failed_attempts - 1, 40)
-    return min(task.initial_backoff << doublings, BACKOFF_MAX_MICROS)
+    return min(task.initial_backoff << doublings, BACKOFF_MICROS_MAX)
 
 
 def reopen(task: Task) -> Task:

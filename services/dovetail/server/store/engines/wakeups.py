@@ -74,11 +74,11 @@ class Bells:
         """The names that are watched now."""
         return list(self._watched)
 
-    def ring(self, inboxes: Iterable[WakeKey]) -> None:
-        """Wake those that watch these inboxes."""
+    def ring(self, names: Iterable[WakeKey]) -> None:
+        """Wake those that watch these inboxes and queues."""
         # Setting an event schedules its waiters and runs none: the sets do not change meanwhile.
-        for inbox in inboxes:
-            for bell in self._watched.get(inbox, ()):
+        for name in names:
+            for bell in self._watched.get(name, ()):
                 bell.ring()
 
     def ring_team(self, team_id: str) -> None:
