@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,6 +16,7 @@ from dovetail.admin.v1 import admin_pb2
 from dovetail.cli.main import main
 from dovetail.cli.programs import VARIABLES
 from dovetail.messaging.v1 import messaging_pb2
+from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import Reason
 from dovetail.settings import CONFIG, SETTINGS
 from dovetail.tasks.v1 import tasks_pb2
@@ -60,6 +63,25 @@ def test_every_message_and_every_enum_is_documented(page: str, file: FileDescrip
 def test_every_reason_is_documented_and_no_other() -> None:
     page = (DOCS / "reference" / "errors.md").read_text()
     assert re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE) == [r.value for r in Reason]
+
+
+def raised() -> Iterator[tuple[str, str]]:
+    """Each pair of a reason and a class of errors in the code of the servers."""
+    for path in (ROOT / "services").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(ast.Name(kind), [ast.Attribute(ast.Name("Reason"), reason), *_]):
+                    yield reason, kind
+                case _:
+                    pass
+
+
+def test_every_reason_is_raised_with_the_status_of_the_page_alone() -> None:
+    page = (DOCS / "reference" / "errors.md").read_text()
+    told = set(re.findall(r"^\| `([A-Z_]+)` \| ([A-Z_]+) \|", page, re.MULTILINE))
+    codes = {kind.__name__: code.name for kind, code in STATUS_CODES.items()}
+    found = {(reason, codes[kind]) for reason, kind in raised() if kind in codes}
+    assert found == told
 
 
 def commands(path: str, command: click.Command) -> list[tuple[str, click.Command]]:
