@@ -8,6 +8,7 @@ import pytest
 
 from dovetail.server.store import changed_names
 from dovetail.server.store.changed_names import Counters
+from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.engines.sqlite import POSITION
 from dovetail.server.store.idempotency import IdempotencyKey
@@ -36,7 +37,7 @@ class Explaining(WriteGroup):
     """A group that notes the plan of every statement that it runs."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine.database, POSITION, engine.times, LOCK_TEAM)
+        super().__init__(typed(engine.database), POSITION, engine.times, LOCK_TEAM)
         self.plan: list[str] = []
 
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:

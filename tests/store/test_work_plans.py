@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import dependencies, leases, queues, tasks
@@ -43,7 +44,7 @@ class Explaining(WriteGroup):
     """A group that notes the plan of every statement that it runs, on either engine."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine.database, "INSTR", engine.times, LOCK_TEAM)
+        super().__init__(typed(engine.database), "INSTR", engine.times, LOCK_TEAM)
         self._explain = "EXPLAIN " if postgres(engine) else "EXPLAIN QUERY PLAN "
         self.plan: list[str] = []
 
@@ -98,7 +99,7 @@ def engine(
     values = [str(VALUES.get(name, name)) for name in columns]
     with migrated(url) as engine:
         with engine.span("BEGIN", "COMMIT"):
-            group = WriteGroup(engine.database, "INSTR", engine.times, LOCK_TEAM)
+            group = WriteGroup(typed(engine.database), "INSTR", engine.times, LOCK_TEAM)
             group.team(TEAM)
             tasks.insert(group.unit(TEAM), first_task())
             names = ", ".join(columns)

@@ -21,6 +21,7 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 from playhouse.migrations import Runner
 
 from dovetail.server import clock
+from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import MIGRATIONS, MIGRATIONS_TABLE, StoreOpenError
 from dovetail.server.store.engines.doorbell import is_anyone_listening
 from dovetail.server.store.engines.files import has_lost_its_log
@@ -84,8 +85,8 @@ def _sqlite(path: Path) -> Iterator[Finding]:
     yield from _writer(path)
     database = CySqliteDatabase(str(path), rank_functions=False, timeout=BUSY_SECONDS)
     try:
-        cast(Any, database).connect()
-        with closing(cast(Any, database)):
+        typed(database).connect()
+        with closing(typed(database)):
             yield from _file(database)
     except (OSError, PeeweeException, cysqlite.DatabaseError) as error:
         yield _fail("store", f"{path} cannot be read: {error}", RECOVER)
@@ -232,7 +233,7 @@ def _content(database: Database, begin: str) -> Iterator[Finding]:
         for check, query in COUNTERS.items():
             yield _counters(check, [":".join(map(str, row)) for row in _rows(database, query)])
     finally:
-        cast(Any, database).execute_sql("ROLLBACK")
+        typed(database).execute_sql("ROLLBACK")
 
 
 def _schema(database: Database) -> Finding:
@@ -307,7 +308,7 @@ COUNTERS = {
 
 
 def _rows(database: Database, query: str) -> list[tuple[Any, ...]]:
-    cursor = cast(Any, database).execute_sql(query)
+    cursor = typed(database).execute_sql(query)
     return cursor.fetchall() if cursor.description else []
 
 

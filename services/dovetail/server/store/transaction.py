@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from peewee import Database, Expression, Field, Node, Value, fn
+from peewee import Expression, Field, Node, Value, fn
 
 from dovetail.server import clock
+from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.times import Times
 
@@ -54,18 +55,20 @@ class Statement:
         self._query = query
         self._compiled: dict[str, tuple[str, tuple[Any, ...]]] = {}
 
-    def bind(self, database: Database, values: Mapping[str, object]) -> tuple[str, list[object]]:
+    def bind(
+        self, database: TypedDatabase, values: Mapping[str, object]
+    ) -> tuple[str, list[object]]:
         """The SQL text for this kind of database, and its parameters in order."""
         sql, names = self.compile(database)
         return sql, [values[p.name] if isinstance(p, _Placeholder) else p for p in names]
 
-    def compile(self, database: Database) -> tuple[str, tuple[Any, ...]]:
+    def compile(self, database: TypedDatabase) -> tuple[str, tuple[Any, ...]]:
         """The SQL text for this kind of database, and the placeholders of its parameters."""
         # Without a lock: threads that compile at the same time store the same text. By the name of
         # the class, as two engines of one kind write the same SQL.
         kind = type(database).__name__
         if kind not in self._compiled:
-            sql, names = cast(Any, database).get_sql_context().sql(self._query).query()
+            sql, names = database.get_sql_context().sql(self._query).query()
             self._compiled[kind] = sql, tuple(names)
         return self._compiled[kind]
 
@@ -73,7 +76,7 @@ class Statement:
 class GlobalSnapshot:
     """A consistent view of the store, over all teams."""
 
-    def __init__(self, database: Database, position: str, times: Times) -> None:
+    def __init__(self, database: TypedDatabase, position: str, times: Times) -> None:
         """Read through `database`, on whose thread a transaction is open.
 
         `position` is the engine's SQL function that finds one text in another, byte for byte.
@@ -98,7 +101,7 @@ class GlobalSnapshot:
 
     def select(self, query: Node) -> list[Row]:
         """All rows of a query that is built for this call alone."""
-        sql, bound = cast(Any, self._database).get_sql_context().sql(query).query()
+        sql, bound = self._database.get_sql_context().sql(query).query()
         return self._fetch(sql, bound)
 
     def time_of(self, team_id: str, last_time: int) -> tuple[int, int]:
@@ -110,7 +113,7 @@ class GlobalSnapshot:
         return getattr(fn, self._position)(column, text) > 0
 
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
-        return cast("list[Row]", cast(Any, self._database).execute_sql(sql, bound).fetchall())
+        return self._database.execute_sql(sql, bound).fetchall()
 
 
 class Snapshot(GlobalSnapshot):
@@ -186,7 +189,7 @@ class WriteGroup(GlobalSnapshot):
     """
 
     def __init__(
-        self, database: Database, position: str, times: Times, lock_team: Statement
+        self, database: TypedDatabase, position: str, times: Times, lock_team: Statement
     ) -> None:
         """Write through `database`, on whose thread a write transaction is open."""
         super().__init__(database, position, times)
@@ -246,7 +249,7 @@ class WriteGroup(GlobalSnapshot):
         """Run a statement once for each set of parameters."""
         self.writes += 1
         sql, names = statement.compile(self._database)
-        cursor = cast(Any, self._database).cursor()
+        cursor = self._database.cursor()
         bound = [
             [values[p.name] if isinstance(p, _Placeholder) else p for p in names]
             for values in several
@@ -271,7 +274,7 @@ class WriteGroup(GlobalSnapshot):
 
     def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
         sql, bound = statement.bind(self._database, values)
-        return int(cast(Any, self._database).execute_sql(sql, bound).rowcount)
+        return self._database.execute_sql(sql, bound).rowcount
 
 
 class Transaction(Snapshot):

@@ -21,6 +21,7 @@ from dovetail.server.errors import (
     UnavailableError,
 )
 from dovetail.server.open_files import are_used_up, says_used_up, used_up_text
+from dovetail.server.store.database import typed
 from dovetail.server.store.engines.wakeups import WakeKey
 from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import GlobalSnapshot, WriteGroup
@@ -157,7 +158,7 @@ class Engine(ABC):
 
     def close_connection(self) -> None:
         """Close this thread's connection."""
-        cast(Any, self.database).close()
+        typed(self.database).close()
 
     @abstractmethod
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
@@ -185,12 +186,12 @@ class Engine(ABC):
 
     def begin(self, statement: str) -> None:
         """Begin a transaction on this thread's connection."""
-        cast(Any, self.database).execute_sql(statement)
+        typed(self.database).execute_sql(statement)
 
     @contextmanager
     def span(self, begin: str, commit: str) -> Generator[None]:
         """Run a block between two statements. If it fails, roll back, or else hang up."""
-        database = cast(Any, self.database)
+        database = typed(self.database)
         database.connect(reuse_if_open=True)
         try:
             self.begin(begin)

@@ -28,6 +28,7 @@ from dovetail.server.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
@@ -116,7 +117,7 @@ class PostgresEngine(Engine):
 
     def _check_encoding(self) -> None:
         """Refuse a database that cannot hold all text."""
-        (encoding,) = cast(Any, self.database).execute_sql("SHOW server_encoding").fetchone()
+        (encoding,) = typed(self.database).execute_sql("SHOW server_encoding").fetchone()
         if encoding != "UTF8":
             raise StoreOpenError(
                 f"{self.address} has the encoding {encoding}, which cannot hold all text: make one"
@@ -137,7 +138,7 @@ class PostgresEngine(Engine):
     def write(self) -> Generator[WriteGroup]:
         """Write; each team's row is locked before the first look at its data."""
         with self.span("BEGIN", "COMMIT"):
-            yield WriteGroup(self.database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE)
+            yield WriteGroup(typed(self.database), POSITION, self.times, LOCK_TEAM_FOR_UPDATE)
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -158,12 +159,12 @@ class PostgresEngine(Engine):
     def read(self) -> Generator[GlobalSnapshot]:
         """Read one snapshot."""
         with self.span(BEGIN_READ, "COMMIT"):
-            yield GlobalSnapshot(self.database, POSITION, self.times)
+            yield GlobalSnapshot(typed(self.database), POSITION, self.times)
 
     @contextmanager
     def cancelling(self, when: Callable[[], bool]) -> Generator[None]:
         """Let the database cancel the queries of this thread as soon as `when` returns True."""
-        with self._breaker.watching(cast(Any, self.database).connection(), when):
+        with self._breaker.watching(typed(self.database).connection(), when):
             yield
 
     def was_cancelled(self, error: BaseException) -> bool:
@@ -188,7 +189,7 @@ class PostgresEngine(Engine):
             super().begin(statement)
         except PeeweeException:
             self.close_connection()
-            cast(Any, self.database).connect()
+            typed(self.database).connect()
             super().begin(statement)
 
     def announce(self, inboxes: Iterable[WakeKey]) -> None:
@@ -236,7 +237,7 @@ class PostgresEngine(Engine):
     @contextmanager
     def migration_lock(self) -> Generator[None]:
         """A lock of this session, which the database frees when the session ends."""
-        database = cast(Any, self.database)
+        database = typed(self.database)
         database.connect(reuse_if_open=True)
         # Another process's migration may take long. The setting ends with this connection, which
         # the store closes after the migration.

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cysqlite
 import structlog
@@ -18,6 +18,7 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
 from dovetail.server.open_files import are_used_up, used_up_text
+from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
@@ -88,7 +89,7 @@ class SqliteEngine(Engine):
         self._refuse_lost_log()
         self._refuse_foreign_tables(name)
         self._turnstile = undo.enter_context(closing(Turnstile(path)))
-        cast(Any, self.database).init(name, pragmas=PRAGMAS, timeout=BUSY_SECONDS)
+        typed(self.database).init(name, pragmas=PRAGMAS, timeout=BUSY_SECONDS)
         undo.callback(self.close_connection)
         with self._turnstile.open_within(OPEN_SECONDS):
             # Only if it is new: closing another descriptor of the file would free SQLite's locks.
@@ -127,7 +128,7 @@ class SqliteEngine(Engine):
             return
         # Without our settings: they would make its journal a WAL.
         looking = CySqliteDatabase(name, rank_functions=False, timeout=BUSY_SECONDS)
-        with closing(cast(Any, looking)):
+        with closing(typed(looking)):
             self.refuse_foreign_tables(set(looking.get_tables()))
 
     def _why_not(self, error: BaseException) -> str:
@@ -153,7 +154,7 @@ class SqliteEngine(Engine):
         with self._turnstile.pass_through():
             self._check_files(self._rescue)
             with self.span("BEGIN IMMEDIATE", "COMMIT"):
-                yield WriteGroup(self.database, POSITION, self.times, LOCK_TEAM)
+                yield WriteGroup(typed(self.database), POSITION, self.times, LOCK_TEAM)
             self._check_files(self._rescue)  # Before any caller gets its result.
             if self.is_log_large():
                 self._fold_log()
@@ -169,7 +170,7 @@ class SqliteEngine(Engine):
     def prepare(self) -> None:
         """Open this thread's connection, and by a first look the files that it uses."""
         with self.span("BEGIN", "COMMIT"):
-            cast(Any, self.database).execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            typed(self.database).execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()
 
     def obstacle(self) -> str:
         """The holder of the turnstile, if this process's writer has been waiting for long."""
@@ -183,12 +184,12 @@ class SqliteEngine(Engine):
         """Read; writers do not wait for it, nor it for them."""
         self._check_files(_no_rescue)
         with self.span("BEGIN", "COMMIT"):
-            yield GlobalSnapshot(self.database, POSITION, self.times)
+            yield GlobalSnapshot(typed(self.database), POSITION, self.times)
 
     @contextmanager
     def cancelling(self, when: Callable[[], bool]) -> Generator[None]:
         """Let SQLite call `when` every few milliseconds of a query."""
-        connection = cast(Any, self.database).connection()
+        connection = typed(self.database).connection()
         connection.progress(when, PROGRESS_STEPS)
         try:
             yield
@@ -211,7 +212,7 @@ class SqliteEngine(Engine):
 
         Called while this process holds the writer's place, so that no other writes.
         """
-        database = cast(Any, self.database)
+        database = typed(self.database)
         with contextlib.suppress(PeeweeException):
             database.execute_sql(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
             try:
@@ -277,7 +278,7 @@ class SqliteEngine(Engine):
 
     def _data_version(self) -> object:
         self._check_files(_no_rescue)
-        database = cast(Any, self.database)
+        database = typed(self.database)
         database.connect(reuse_if_open=True)
         return database.execute_sql("PRAGMA data_version").fetchone()
 
@@ -316,8 +317,8 @@ class SqliteEngine(Engine):
 
 def _anchor(name: str) -> Any:
     """A connection that has read the store, and stays open for as long as the engine is."""
-    database = cast(
-        Any, CySqliteDatabase(name, rank_functions=False, thread_safe=False, timeout=BUSY_SECONDS)
+    database = typed(
+        CySqliteDatabase(name, rank_functions=False, thread_safe=False, timeout=BUSY_SECONDS)
     )
     database.connect()
     database.execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()

@@ -1,0 +1,82 @@
+"""What the store uses of Peewee's `Database`, with types: Peewee itself has none for it.
+
+The one cast is here, so that pyright sees what every other module does with a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from peewee import Database, Node
+
+
+class Cursor(Protocol):
+    """A cursor of the driver (PEP 249)."""
+
+    rowcount: int
+
+    @property
+    def description(self) -> Sequence[Any] | None:
+        """The columns of the result; None for a statement without one."""
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> object:
+        """Run a statement once for each row of parameters."""
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+        ...
+
+
+class Context(Protocol):
+    """Builds the text of a query for one kind of database."""
+
+    def sql(self, query: Node) -> Context:
+        """Add a query."""
+        ...
+
+    def query(self) -> tuple[str, list[Any]]:
+        """The text, and its parameters in order."""
+        ...
+
+
+class TypedDatabase(Protocol):
+    """A database. Each thread has a connection of its own; a call without one opens it."""
+
+    def init(self, database: str, **options: object) -> None:
+        """Name the database that connections open."""
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Open this thread's connection. Returns whether it was closed before."""
+        ...
+
+    def close(self) -> bool:
+        """Close this thread's connection. Returns whether there was one."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Whether this thread has no connection."""
+        ...
+
+    def connection(self) -> Any:
+        """The driver's connection of this thread."""
+
+    def cursor(self) -> Cursor:
+        """A new cursor on it."""
+        ...
+
+    def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Cursor:
+        """Run one statement."""
+        ...
+
+    def get_sql_context(self) -> Context:
+        """A builder of queries."""
+        ...
+
+
+def typed(database: Database) -> TypedDatabase:
+    """The same database, with types."""
+    return cast(TypedDatabase, database)
