@@ -46,9 +46,8 @@ DEFAULT_TEAM = "default"
 
 # The promise is five seconds (docs/promises.md), and these are chosen for it. Whatever is trusted
 # at a time T rests on a refresh that began after T - 4 s, so it shows every revocation before that.
-# The fifth second is for waiting calls and streams, which are woken once in each period. While the
-# store hangs, a period lasts up to three seconds (`_follow`), so an idle stream, which delivers
-# nothing then, may end up to two seconds late.
+# The fifth second is for waiting calls and streams, which are woken once in each period, and at
+# once when trust ends because the store hangs (`_follow`).
 PERIOD_SECONDS = 1.0
 TRUST_SECONDS = 4.0
 
@@ -227,14 +226,21 @@ class TokenAuthenticator(Authenticator):
     async def _follow(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(2 * PERIOD_SECONDS):
+                async with asyncio.timeout(self._but_while_fresh(2 * PERIOD_SECONDS)):
                     await self._refresh()
             except (DovetailError, TimeoutError):
                 pass  # Health reports it, and `_is_fresh` turns false by itself.
             except Exception:
                 log.exception("credentials cannot be followed")
             self._wake_ended()
-            await asyncio.sleep(PERIOD_SECONDS)
+            await asyncio.sleep(self._but_while_fresh(PERIOD_SECONDS))
+            if not self._is_fresh:
+                self._wake_ended()
+
+    def _but_while_fresh(self, seconds: float) -> float:
+        """These seconds, or fewer if trust ends earlier: whoever waits is woken at that moment."""
+        left = self._fresh_since + TRUST_SECONDS - time.monotonic()
+        return min(seconds, left) if left > 0 else seconds
 
     async def _refresh(self) -> None:
         """Apply what has changed since the last refresh; the first one only finds the beginning."""

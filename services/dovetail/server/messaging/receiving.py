@@ -83,6 +83,7 @@ class Receiver:
         with self._store.bells.watch(caller.team_id, agent_id) as bell:
             while True:
                 bell.clear()
+                caller.check_live()  # Before the read as well: a store that hangs ends no read.
                 deliveries, left = await self._look(caller, agent_id, request)
                 caller.check_live()
                 if deliveries or clock() >= end or self._closing.is_set():

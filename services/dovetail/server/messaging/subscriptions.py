@@ -115,6 +115,7 @@ class Subscriptions:
             due = clock() + self._heartbeat
             while not self._closing.is_set():
                 bell.clear()
+                caller.check_live()  # Before the read as well: a store that hangs ends no read.
                 ready, more = await stream.next(backlog_end, due - clock())
                 caller.check_live()
                 if not ready and clock() >= due:
