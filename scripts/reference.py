@@ -25,9 +25,9 @@ from google.protobuf.descriptor_pb2 import (
 )
 from grpc_tools import protoc
 
-from dovetail.cli import exit_codes
 from dovetail.cli.main import main as program
-from dovetail.cli.programs import VARIABLES
+from dovetail.cli.output import exit_codes
+from dovetail.cli.worker.programs import VARIABLES
 from dovetail.settings import CLIENT, CONFIG, SETTINGS
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,7 @@ import pytest
 
 from cli.shell import Shell
 from dovetail import client
-from dovetail.cli.exit_codes import FAILED, command_error
+from dovetail.cli.output.exit_codes import FAILED, command_error
 from support.processes import free_port
 
 

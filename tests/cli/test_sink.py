@@ -15,7 +15,7 @@ from typing import TextIO
 
 import pytest
 
-from dovetail.cli.sink import PENDING_BYTES, Sink
+from dovetail.cli.output.sink import PENDING_BYTES, Sink
 
 LINE = "x" * 99
 BYTES = len(LINE + "\n")

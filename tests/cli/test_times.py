@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cli.shell import Shell
-from dovetail.cli.times import local_time, read_time
+from dovetail.cli.output.times import local_time, read_time
 
 In = Callable[[str], None]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cli.shell import Finished, Shell
-from dovetail.cli.exit_codes import CommandError
-from dovetail.cli.tokens import _private_file
+from dovetail.cli.commands.tokens import _private_file
+from dovetail.cli.output.exit_codes import CommandError
 from support.processes import ServerProcess, free_port
 
 

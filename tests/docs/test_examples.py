@@ -26,7 +26,7 @@ from docs.pages import (
     fenced,
     pages_with,
 )
-from dovetail.cli.config_file import read_config
+from dovetail.cli.options.config_file import read_config
 from support.processes import ServerProcess, free_port
 
 PROGRAM = Path(__file__).with_name("program.py")

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FileDescriptor
 from docs.pages import DOCS, PAGES, ROOT
 from dovetail.admin.v1 import admin_pb2
 from dovetail.cli.main import main
-from dovetail.cli.programs import VARIABLES
+from dovetail.cli.worker.programs import VARIABLES
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import Reason

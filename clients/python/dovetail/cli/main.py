@@ -11,26 +11,26 @@ from typing import Any, cast
 
 import click
 
-from dovetail.cli.agents import agent
-from dovetail.cli.completion import completion
-from dovetail.cli.config import config
-from dovetail.cli.config_file import read_config
+from dovetail.cli.commands.agents import agent
+from dovetail.cli.commands.completion import completion
+from dovetail.cli.commands.config import config
+from dovetail.cli.commands.graph import graph
+from dovetail.cli.commands.messages import acknowledge, inbox, message, send, thread
+from dovetail.cli.commands.tasks import report, task
+from dovetail.cli.commands.teams import team
+from dovetail.cli.commands.tokens import token
+from dovetail.cli.commands.work import COMMANDS as WORK
 from dovetail.cli.demo.command import demo
-from dovetail.cli.doctor import doctor
-from dovetail.cli.exit_codes import CommandError
-from dovetail.cli.graph import graph
-from dovetail.cli.messages import acknowledge, inbox, message, send, thread
-from dovetail.cli.output import output_fault
-from dovetail.cli.serve import serve
-from dovetail.cli.settings import with_settings
-from dovetail.cli.status import status
-from dovetail.cli.tasks import report, task
-from dovetail.cli.teams import team
-from dovetail.cli.tls import tls
-from dovetail.cli.tokens import token
-from dovetail.cli.up import up
-from dovetail.cli.work import COMMANDS as WORK
-from dovetail.cli.worker import worker
+from dovetail.cli.options.config_file import read_config
+from dovetail.cli.options.settings import with_settings
+from dovetail.cli.output.exit_codes import CommandError
+from dovetail.cli.output.printing import output_fault
+from dovetail.cli.servers.doctor import doctor
+from dovetail.cli.servers.serve import serve
+from dovetail.cli.servers.status import status
+from dovetail.cli.servers.tls import tls
+from dovetail.cli.servers.up import up
+from dovetail.cli.worker.command import worker
 from dovetail.settings import CONFIG
 
 

@@ -14,13 +14,13 @@ import click
 from click.core import ParameterSource
 from rich.text import Text
 
-from dovetail.cli.children import cancel_on_signals, serving_for_now
 from dovetail.cli.demo import story
 from dovetail.cli.demo.stage import Stage
 from dovetail.cli.demo.team import ROLES, Member, Pace, Planner
-from dovetail.cli.exit_codes import INTERRUPTED
-from dovetail.cli.options import Servers, failures_explained, server_options
-from dovetail.cli.output import Output
+from dovetail.cli.options.calling import Servers, failures_explained, server_options
+from dovetail.cli.output.exit_codes import INTERRUPTED
+from dovetail.cli.output.printing import Output
+from dovetail.cli.servers.children import cancel_on_signals, serving_for_now
 from dovetail.client import Agent
 
 

@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dovetail.cli import render, reports
 from dovetail.cli.demo import story
-from dovetail.cli.output import Output, console
-from dovetail.cli.text import escape_controls
+from dovetail.cli.output import render, reports
+from dovetail.cli.output.printing import Output, console
+from dovetail.cli.output.text import escape_controls
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 COLOURS = {

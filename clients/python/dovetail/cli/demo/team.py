@@ -10,7 +10,7 @@ from math import ceil
 
 from dovetail.cli.demo import story
 from dovetail.cli.demo.stage import Event, Stage
-from dovetail.cli.exit_codes import NO_ANSWER, CommandError
+from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError
 from dovetail.client import Agent, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2 as work

@@ -1,0 +1,44 @@
+"""`dovetail agent`: the team's agents."""
+
+from __future__ import annotations
+
+import click
+
+from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.values import label_option
+from dovetail.cli.output import render
+
+
+@click.group()
+def agent() -> None:
+    """Register and show agents."""
+
+
+@agent.command()
+@click.argument("agent_id", metavar="[AGENT]", default="")
+@click.option("--name", "display_name", default="", help="A name for people.")
+@label_option
+@calls
+async def register(
+    session: Session, agent_id: str, display_name: str, labels: tuple[tuple[str, str], ...]
+) -> None:
+    """Register an agent, so that others can send to it. Default: the agent of --as."""
+    agent = await session.agent.register(agent_id, display_name=display_name, labels=dict(labels))
+    session.out.items([agent], render.agents)
+
+
+@agent.command()
+@click.argument("agent_id", metavar="[AGENT]", default="")
+@calls
+async def show(session: Session, agent_id: str) -> None:
+    """Show one agent. Default: the agent of --as."""
+    session.out.items([await session.agent.agent(agent_id)], render.agents)
+
+
+@agent.command("list")
+@label_option
+@calls
+async def list_(session: Session, labels: tuple[tuple[str, str], ...]) -> None:
+    """List the team's agents."""
+    found = [agent async for agent in session.agent.agents(labels=dict(labels), page_size=1_000)]
+    session.out.items(found, render.agents)

@@ -1,0 +1,175 @@
+"""`dovetail config`: the value of every setting, and its source."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dovetail.cli.options.config_file import ConfigFile
+from dovetail.cli.options.settings import option
+from dovetail.cli.options.unknown_variables import unknown_variables
+from dovetail.cli.output.printing import Output
+from dovetail.cli.output.text import escape_controls
+from dovetail.settings import SETTINGS, Setting, without_password
+
+NOT_SHOWN = "(set, not shown)"
+SOURCES = {
+    ParameterSource.COMMANDLINE: "flag",
+    ParameterSource.ENVIRONMENT: "environment",
+    ParameterSource.DEFAULT_MAP: "file",
+    ParameterSource.DEFAULT: "default",
+}
+HEAD = """\
+# Dovetail's settings. A flag has precedence over an environment variable, and that over this file.
+# To set one, remove the # before its key. The value shown is its default, or in capitals the kind
+# of its value. Relative paths start at the folder of this file.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effective:
+    """One setting with its current value."""
+
+    section: str
+    key: str
+    variable: str
+    option: str
+    value: Any
+    source: str
+
+
+def _flags() -> dict[str, Setting]:
+    """A flag for each setting; if two have the same, the second is prefixed with its section."""
+    flags: dict[str, Setting] = {}
+    for setting in filter(lambda one: one.flag, SETTINGS):
+        taken = setting.flag in flags
+        flags[f"--{setting.section}-{setting.name}" if taken else setting.flag] = setting
+    return flags
+
+
+def _with_all_settings(function: Callable[..., None]) -> Callable[..., None]:
+    for flag, setting in reversed(_flags().items()):
+        function = option(setting, flag, _parameter(setting))(function)
+    return function
+
+
+def _parameter(setting: Setting) -> str:
+    return f"{setting.section}_{setting.key}"
+
+
+@click.command()
+@_with_all_settings
+@click.option("--template", is_flag=True, help="Print a file with every key instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per setting.")
+@click.pass_context
+def config(context: click.Context, template: bool, as_json: bool, **_: object) -> None:
+    """Show every setting and its source: flag, environment, file or default.
+
+    With the flags of another command it shows the settings of that command. It warns of environment
+    variables that look like settings but are not.
+    """
+    if template:
+        click.echo(_template(), nl=False)
+        return
+    file: ConfigFile = context.obj
+    effective = [_effective(context, setting) for setting in SETTINGS]
+    out = Output(as_json)
+    if as_json:
+        for each in effective:
+            out.facts(asdict(each), str)
+    else:
+        out.show(_picture(file, effective))
+    for warning in unknown_variables():
+        click.echo(f"dovetail: {warning}", err=True)
+
+
+def _effective(context: click.Context, setting: Setting) -> Effective:
+    value, source = _found(context, setting)
+    if isinstance(value, Path):
+        value = str(value)
+    return Effective(
+        section=setting.section,
+        key=setting.key,
+        variable=setting.variable,
+        option=setting.flag,
+        value=without_password(value) if setting.name == "store" and value else value,
+        source=source,
+    )
+
+
+def _found(context: click.Context, setting: Setting) -> tuple[Any, str]:
+    """A setting's value and its source. The value of a secret is not returned."""
+    if setting.environment_only:
+        given = bool(os.environ.get(setting.variable))
+        return (NOT_SHOWN, "environment") if given else (None, "default")
+    name = _parameter(setting)
+    source = context.get_parameter_source(name) or ParameterSource.DEFAULT
+    return context.params[name], SOURCES[source]
+
+
+def _picture(file: ConfigFile, effective: list[Effective]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    for head in ("setting", "value", "from"):
+        table.add_column(head, header_style="dim", overflow="fold")
+    for setting, each in zip(SETTINGS, effective, strict=True):
+        default = each.source == "default"
+        table.add_row(
+            f"{each.section}.{each.key}",
+            Text(_words(setting, each.value), style="dim" if default else ""),
+            Text(_origin(each), style="dim" if default else "bold"),
+        )
+    return Group(Text(f"file: {_place(file)}\n"), table)
+
+
+def _place(file: ConfigFile) -> str:
+    """The path of the file, and whether it exists."""
+    if file.path is None:
+        return "none (no home folder is known: name one with --config, or set HOME)"
+    there = "" if file.exists else " (there is none)"
+    return f"{escape_controls(str(file.path))}{there}"
+
+
+def _words(setting: Setting, value: Any) -> str:
+    if value is None or value == "":
+        return setting.shown_default or "none"
+    if setting.is_switch:
+        return "on" if value else "off"
+    return escape_controls(str(value))
+
+
+def _origin(each: Effective) -> str:
+    named = {"flag": each.option, "environment": each.variable}.get(each.source)
+    return f"{each.source} {named}" if named else each.source
+
+
+def _template() -> str:
+    """A configuration file in which every setting is commented out."""
+    lines = [HEAD]
+    for section, settings in groupby(SETTINGS, lambda setting: setting.section):
+        lines += [f"[{section}]", ""]
+        for setting in filter(lambda one: one.in_file, settings):
+            lines += [_comment(setting), f"#{setting.key} = {_literal(setting)}", ""]
+    return "\n".join(lines)
+
+
+def _comment(setting: Setting) -> str:
+    default = f" Default: {setting.default_text}." if setting.default_text else ""
+    help_ = setting.help if setting.help.endswith(".") else f"{setting.help}."
+    return f"# {help_}{default}\n# Also {setting.flag}, {setting.variable}."
+
+
+def _literal(setting: Setting) -> str:
+    """The default as TOML; without a default, the kind of the value."""
+    value = setting.metavar if setting.default in (None, "") else setting.default
+    return json.dumps(value)

@@ -1,0 +1,283 @@
+"""`dovetail send`, `inbox`, `acknowledge`, `thread` and `message`."""
+# ruff: noqa: PLR0913 - one parameter per option
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+
+import click
+
+from dovetail.cli.options.calling import Session, calls, failures_explained
+from dovetail.cli.options.values import OBJECT, enum_names, label_option
+from dovetail.cli.output import render
+from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
+from dovetail.cli.output.printing import ending_with_reader
+from dovetail.client import Inbox, NotFoundError, ReceivedMessage
+from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.types.v1 import types_pb2
+
+SEQUENCES_MAX = 1_000
+WAIT_SECONDS_MAX = 50
+IMPORTANCES = enum_names(pb.Importance.keys(), "IMPORTANCE_")
+
+
+def _body(context: click.Context, parameter: click.Parameter, text: str) -> str:  # noqa: ARG001
+    """TEXT, or standard input, read before the event loop runs so that Ctrl-C ends it at once."""
+    with failures_explained():
+        return sys.stdin.read() if text == "-" and not context.resilient_parsing else text
+
+
+@click.command()
+@click.argument("recipients", metavar="TO...", nargs=-1, required=True)
+@click.argument("body", metavar="TEXT", callback=_body)
+@click.option("--subject", default="", help="A line above the text.")
+@click.option("--data", type=OBJECT, help="Structured content beside the text.")
+@click.option("--thread", "thread_id", default="", help="The thread it belongs to.")
+@click.option("--reply-to", "in_reply_to", default="", help="The message that it replies to.")
+@click.option("--task", "task_id", default="", help="The task that it is about.")
+@click.option(
+    "--importance",
+    type=click.Choice(IMPORTANCES),
+    default="normal",
+    show_default=True,
+    help="How important it is.",
+)
+@click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
+@label_option
+@calls
+async def send(
+    session: Session,
+    recipients: tuple[str, ...],
+    body: str,
+    subject: str,
+    data: dict[str, object] | None,
+    thread_id: str,
+    in_reply_to: str,
+    task_id: str,
+    importance: str,
+    request_id: str,
+    labels: tuple[tuple[str, str], ...],
+) -> None:
+    """Send TEXT to one or more agents. With TEXT - it is read from standard input."""
+    response = await session.agent.send(
+        recipients,
+        body,
+        subject=subject,
+        data=data,
+        thread_id=thread_id,
+        in_reply_to=in_reply_to,
+        task_id=task_id,
+        importance=pb.Importance.Value(f"IMPORTANCE_{importance.upper()}"),
+        labels=dict(labels),
+        request_id=request_id,
+    )
+    session.out.item(response, render.sent)
+
+
+@click.command()
+@click.argument("agent_id", metavar="[AGENT]", default="")
+@click.option("--follow", is_flag=True, help="Then print what arrives, until Ctrl-C.")
+@click.option("--all", "everything", is_flag=True, help="Also acknowledged messages.")
+@click.option("--after", "after_sequence", type=int, help="Only messages after this sequence.")
+@click.option("--limit", "--max", "limit", type=click.IntRange(1), help="At most this many.")
+@click.option("--acknowledge", "--ack", "ack", is_flag=True, help="Acknowledge what is printed.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, WAIT_SECONDS_MAX),
+    metavar="SECONDS",
+    help="For scripts: print what is there, or wait this long for it; exit code 7: nothing came.",
+)
+@click.option(
+    "--ack-through",
+    type=click.IntRange(1),
+    metavar="SEQUENCE",
+    help="With --wait: first acknowledge all up to this one.",
+)
+@calls
+async def inbox(
+    session: Session,
+    agent_id: str,
+    follow: bool,
+    everything: bool,
+    after_sequence: int | None,
+    limit: int | None,
+    ack: bool,
+    wait: float | None,
+    ack_through: int | None,
+) -> None:
+    """Show the unacknowledged messages of an inbox. Default: the inbox of --as."""
+    if wait is not None and (follow or everything or after_sequence is not None):
+        raise click.UsageError("--wait does not go with --follow, --all or --after")
+    if wait is None and ack_through is not None:
+        raise click.UsageError("--ack-through needs --wait; or use: dovetail acknowledge")
+    owner = (
+        (await session.agent.agent(agent_id)).agent_id if agent_id else await _own_agent_id(session)
+    )
+    if wait is not None:
+        await _receive(session, owner, wait, limit or 0, ack_through or 0, ack)
+        return
+    with ending_with_reader() if follow else nullcontext():
+        async with session.agent.inbox(
+            owner, include_acknowledged=everything, after_sequence=after_sequence
+        ) as stream:
+            messages = aiter(stream) if follow else _backlog(stream, session.timeout)
+            printed: list[int] = []
+            async for message in messages:
+                session.out.item(message.delivery, render.delivery)
+                if ack and follow:
+                    await message.acknowledge()
+                printed.append(message.sequence)
+                if len(printed) == limit:
+                    break
+            if ack and not follow:
+                for sequences in _batches(printed):
+                    await session.agent.acknowledge(sequences, agent_id=owner)
+            if not printed:
+                session.out.remark("nothing" if everything else "nothing unacknowledged")
+
+
+@click.command()
+@click.argument("sequences", metavar="[SEQUENCE]...", nargs=-1, type=click.IntRange(1))
+@click.option("--through", type=click.IntRange(1), default=None, help="All up to this sequence.")
+@calls
+async def acknowledge(session: Session, sequences: tuple[int, ...], through: int | None) -> None:
+    """Acknowledge messages in the inbox of --as, by their sequence."""
+    if not sequences and through is None:
+        raise click.UsageError("name the messages: SEQUENCE..., or --through SEQUENCE")
+    response = await session.agent.acknowledge(sequences, through=through or 0)
+    session.out.item(response, render.acknowledged)
+
+
+@click.command()
+@click.argument("thread_id", metavar="THREAD")
+@calls
+async def thread(session: Session, thread_id: str) -> None:
+    """Show the messages of a thread, or of a message's or task's thread, in order."""
+    messages = await _thread_messages(session, thread_id)
+    messages = messages or await _thread_messages(session, await _thread_id(session, thread_id))
+    for message in messages:
+        session.out.item(message, render.thread_message)
+    if not messages:
+        session.out.remark("no messages")
+
+
+@click.group()
+def message() -> None:
+    """Show messages and their receipts."""
+
+
+@message.command()
+@click.argument("message_id", metavar="MESSAGE")
+@click.option("--receipts", is_flag=True, help="List all its receipts instead.")
+@calls
+async def show(session: Session, message_id: str, receipts: bool) -> None:
+    """Show one message, with the receipts of its first ten recipients.
+
+    A receipt says whether a recipient has acknowledged the message, and since when.
+    """
+    if not receipts:
+        session.out.item(await session.agent.message(message_id), render.record)
+        return
+    found = [each async for each in session.agent.receipts(message_id, page_size=1_000)]
+    session.out.items(found, render.receipts)
+
+
+@message.command("list")
+@click.option("--to", "recipient_id", default="", help="Only in this agent's inbox.")
+@click.option("--from", "senders", multiple=True, help="Only from this sender.")
+@click.option("--thread", "thread_id", default="", help="Only in this thread.")
+@click.option("--task", "task_id", default="", help="Only about this task.")
+@click.option("--newest", is_flag=True, help="The newest first.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many.")
+@label_option
+@calls
+async def list_(
+    session: Session,
+    recipient_id: str,
+    senders: tuple[str, ...],
+    thread_id: str,
+    task_id: str,
+    newest: bool,
+    limit: int | None,
+    labels: tuple[tuple[str, str], ...],
+) -> None:
+    """List the team's messages."""
+    filter = pb.MessageFilter(
+        sender_ids=senders, thread_id=thread_id, task_id=task_id, labels=dict(labels)
+    )
+    order = types_pb2.ORDER_NEWEST_FIRST if newest else types_pb2.ORDER_OLDEST_FIRST
+    printed = 0
+    async for record in session.agent.messages(
+        recipient_id=recipient_id, filter=filter, order=order
+    ):
+        session.out.item(record, render.record)
+        printed += 1
+        if printed == limit:
+            break
+    if not printed:
+        session.out.remark("no messages")
+
+
+async def _receive(
+    session: Session, owner: str, wait: float, limit: int, through: int, ack: bool
+) -> None:
+    """Print what is there, or else the first message that arrives, with one call."""
+    found = await session.agent.receive(
+        owner, max_wait=wait, max_messages=limit, acknowledge_through=through
+    )
+    if not found:
+        raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)
+    for message in found:
+        session.out.item(message.delivery, render.delivery)
+    if ack:
+        await session.agent.acknowledge([each.sequence for each in found], agent_id=owner)
+
+
+async def _thread_id(session: Session, known_id: str) -> str:
+    """The thread of a message or a task."""
+    try:
+        return (await session.agent.message(known_id)).message.thread_id
+    except NotFoundError:
+        pass
+    try:
+        return (await session.agent.tasks.get(known_id)).thread_id
+    except NotFoundError:
+        raise CommandError(
+            f"no thread, message or task {known_id!r}. See all messages: dovetail message list",
+            NOT_FOUND,
+        ) from None
+
+
+async def _thread_messages(session: Session, thread_id: str) -> list[pb.MessageRecord]:
+    filter = pb.MessageFilter(thread_id=thread_id)
+    return [record async for record in session.agent.messages(filter=filter, page_size=1_000)]
+
+
+async def _own_agent_id(session: Session) -> str:
+    """Register the caller and return its id. An unreachable server is noticed soon by that call."""
+    if not (session.agent.agent_id or session.servers.has_token):
+        raise click.UsageError("whose inbox? Name its agent, or yourself: --as AGENT")
+    return (await session.agent.register()).agent_id
+
+
+async def _backlog(stream: Inbox, seconds: float) -> AsyncIterator[ReceivedMessage]:
+    """Iterate over what is there now. Without a timeout the stream would wait for a lost server."""
+    backlog = stream.backlog()
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                message = await anext(backlog)
+        except TimeoutError as error:
+            raise CommandError(f"nothing came for {seconds:g} s", NO_ANSWER) from error
+        except StopAsyncIteration:
+            return
+        yield message
+
+
+def _batches(sequences: list[int]) -> list[list[int]]:
+    starts = range(0, len(sequences), SEQUENCES_MAX)
+    return [list(itertools.islice(sequences, at, at + SEQUENCES_MAX)) for at in starts]

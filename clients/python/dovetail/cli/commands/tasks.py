@@ -1,0 +1,261 @@
+"""`dovetail task` and `dovetail report`: creating and managing tasks. Working on them: `work`."""
+# ruff: noqa: PLR0913 - one parameter per option
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.values import (
+    LABEL,
+    LENGTH,
+    OBJECT,
+    TIME,
+    Labels,
+    enum_names,
+    label_option,
+    stacked,
+)
+from dovetail.cli.output import render, reports
+from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.types.v1 import types_pb2
+
+STATES = enum_names(pb.TaskState.keys(), "TASK_STATE_")
+
+
+def _notify(_: click.Context, __: click.Parameter, quiet: bool) -> pb.Notify.ValueType:
+    return pb.NOTIFY_NONE if quiet else pb.NOTIFY_ALL
+
+
+task_argument = click.argument("task_id", metavar="TASK")
+etag_option = click.option("--etag", default="", help="Only if the task still has this etag.")
+quiet_option = click.option(
+    "--quiet", "notify", is_flag=True, callback=_notify, help="Notify no agent of it."
+)
+force_option = click.option("--force", is_flag=True, help="Even if an agent is working on it.")
+request_id_option = click.option("--request-id", default="", help="Makes a repeat change nothing.")
+repeatable_options = stacked(etag_option, request_id_option)
+change_options = stacked(etag_option, quiet_option, request_id_option)
+"""The options of a change, as `dovetail.client` has them: ChangeOptions, Repeatable."""
+
+due_option = click.option("--due", "due_time", type=TIME, help="When it should be completed.")
+depends_option = click.option(
+    "--depends-on", multiple=True, metavar="TASK", help="A task that must be completed before it."
+)
+at_option = click.option("--at", "schedule_time", type=TIME, help="It must not start earlier.")
+attempts_option = click.option(
+    "--max-attempts", type=click.IntRange(1), help="How many attempts may fail.  [default: 5]"
+)
+backoff_option = click.option(
+    "--backoff",
+    "initial_backoff",
+    type=LENGTH,
+    help="How long a retry waits; doubles each time.  [default: 1s]",
+)
+
+
+filters = stacked(
+    click.option(
+        "--state", "states", type=click.Choice(STATES), multiple=True, help="In this state."
+    ),
+    click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
+    click.option("--unassigned", is_flag=True, help="Without an assignee."),
+    click.option("--creator", "creators", multiple=True, help="Created by this agent."),
+    label_option,
+)
+"""The options that choose tasks."""
+
+
+def _filter(
+    states: tuple[str, ...],
+    assignees: tuple[str, ...],
+    unassigned: bool,
+    creators: tuple[str, ...],
+    labels: Labels,
+) -> pb.TaskFilter:
+    names = (f"TASK_STATE_{state.upper().replace('-', '_')}" for state in states)
+    return pb.TaskFilter(
+        states=[pb.TaskState.Value(name) for name in names],
+        assignee_ids=assignees,
+        unassigned=unassigned,
+        creator_ids=creators,
+        labels=dict(labels),
+    )
+
+
+@click.group()
+def task() -> None:
+    """Create, manage and work on tasks."""
+
+
+@task.command()
+@click.argument("title")
+@click.option("--id", "task_id", default="", help="Its id.  [default: chosen by the server]")
+@click.option("--description", default="", help="What to do, in full.")
+@click.option("--assignee", "assignee_id", default="", help="The agent that must do it.")
+@click.option("--priority", type=int, default=0, help="Higher is more urgent.")
+@click.option("--input", type=OBJECT, help="The data the work starts from.")
+@click.option("--thread", "thread_id", default="", help="The thread of its notices.")
+@depends_option
+@click.option("--parent", "parent_task_id", default="", help="The task of which it is a part.")
+@at_option
+@due_option
+@attempts_option
+@backoff_option
+@label_option
+@quiet_option
+@request_id_option
+@calls
+async def create(
+    session: Session, title: str, labels: Labels, max_attempts: int | None, **fields: Any
+) -> None:
+    """Create a task; its assignee is notified in the same commit."""
+    fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
+    created = await session.agent.tasks.create(title, **fields)
+    session.out.item(created, render.task)
+
+
+@task.command()
+@task_argument
+@calls
+async def show(session: Session, task_id: str) -> None:
+    """Show one task."""
+    session.out.item(await session.agent.tasks.get(task_id), render.task)
+
+
+@task.command("list")
+@filters
+@click.option("--newest", is_flag=True, help="The newest first.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many.")
+@calls
+async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any) -> None:
+    """List tasks, the oldest first."""
+    order = types_pb2.ORDER_NEWEST_FIRST if newest else types_pb2.ORDER_OLDEST_FIRST
+    found: list[pb.Task] = []
+    async for task in session.agent.tasks.list(_filter(**chosen), order=order):
+        found.append(task)
+        if len(found) == limit:
+            break
+    session.out.items(found, render.tasks)
+
+
+@task.command()
+@task_argument
+@click.option("--title", help="A new title.")
+@click.option("--description", help="What to do, in full.")
+@click.option("--priority", type=int, help="Higher is more urgent.")
+@click.option("--label", "labels", type=LABEL, multiple=True, help="Replaces all its labels.")
+@click.option("--depends-on", multiple=True, metavar="TASK", help="Replaces all its dependencies.")
+@at_option
+@due_option
+@click.option("--max-attempts", type=click.IntRange(1), help="How many attempts may fail.")
+@click.option(
+    "--backoff", "initial_backoff", type=LENGTH, help="How long a retry waits; doubles each time."
+)
+@change_options
+@calls
+async def update(
+    session: Session,
+    task_id: str,
+    title: str | None,
+    description: str | None,
+    priority: int | None,
+    labels: Labels,
+    depends_on: tuple[str, ...],
+    schedule_time: datetime | None,
+    due_time: datetime | None,
+    max_attempts: int | None,
+    initial_backoff: timedelta | None,
+    **options: Any,
+) -> None:
+    """Change fields of a task. Fields that are not named stay as they are."""
+    values = {
+        "title": title,
+        "description": description,
+        "priority": priority,
+        "labels": dict(labels) or None,
+        "depends_on": depends_on or None,
+        "schedule_time": schedule_time and _timestamp(schedule_time),
+        "due_time": due_time and _timestamp(due_time),
+        "max_attempts": max_attempts,
+        "initial_backoff": initial_backoff,
+    }
+    changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if not changes:
+        raise click.UsageError("name what to change: --title, --description, --priority, …")
+    task = pb.Task(task_id=task_id, **changes)
+    session.out.item(await session.agent.tasks.update(task, changes, **options), render.task)
+
+
+@task.command()
+@task_argument
+@etag_option
+@quiet_option
+@calls
+async def delete(session: Session, task_id: str, **options: Any) -> None:
+    """Delete a task that is not in progress. Its id stays taken."""
+    await session.agent.tasks.delete(task_id, **options)
+    session.out.remark(f"deleted {task_id}")
+
+
+@task.command()
+@task_argument
+@click.argument("assignee_id", metavar="AGENT")
+@force_option
+@change_options
+@calls
+async def assign(session: Session, task_id: str, assignee_id: str, **options: Any) -> None:
+    """Assign a task to an agent, which is notified in the same commit."""
+    changed = await session.agent.tasks.assign(task_id, assignee_id, **options)
+    session.out.item(changed, render.task)
+
+
+@task.command()
+@task_argument
+@force_option
+@change_options
+@calls
+async def unassign(session: Session, task_id: str, **options: Any) -> None:
+    """Remove the assignee of a task."""
+    session.out.item(await session.agent.tasks.unassign(task_id, **options), render.task)
+
+
+@task.command()
+@task_argument
+@click.argument("reason", default="")
+@click.option("--cascade", is_flag=True, help="Also its parts that have not ended.")
+@change_options
+@calls
+async def cancel(session: Session, task_id: str, reason: str, **options: Any) -> None:
+    """Cancel a task."""
+    session.out.item(await session.agent.tasks.cancel(task_id, reason, **options), render.task)
+
+
+@task.command()
+@task_argument
+@click.argument("reason", default="")
+@change_options
+@calls
+async def reopen(session: Session, task_id: str, reason: str, **options: Any) -> None:
+    """Make an ended task pending again."""
+    session.out.item(await session.agent.tasks.reopen(task_id, reason, **options), render.task)
+
+
+@click.command()
+@filters
+@click.option("--bucket", type=LENGTH, help="Completions per 1h, 1d, …")
+@calls
+async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
+    """Show totals, times and workload over all tasks, or those chosen."""
+    found = await session.agent.tasks.report(_filter(**chosen), bucket_duration=bucket)
+    session.out.item(found, reports.report)
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message

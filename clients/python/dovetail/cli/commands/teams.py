@@ -1,0 +1,29 @@
+"""`dovetail team`: the teams of the servers."""
+
+from __future__ import annotations
+
+import click
+
+from dovetail.cli.options.admins import Administration, administers
+from dovetail.cli.output import render
+
+
+@click.group()
+def team() -> None:
+    """Create and list teams, with an admin's token."""
+
+
+@team.command()
+@click.argument("team_id", metavar="TEAM")
+@administers
+async def create(session: Administration, team_id: str) -> None:
+    """Create a team; an existing team is not changed."""
+    session.out.items([await session.admin.create_team(team_id)], render.teams)
+
+
+@team.command("list")
+@administers
+async def list_(session: Administration) -> None:
+    """List all teams."""
+    found = [team async for team in session.admin.teams(page_size=1_000)]
+    session.out.items(found, render.teams)

@@ -1,0 +1,1 @@
+"""What commands are told: options, settings, the configuration file, the connection."""

@@ -1,0 +1,56 @@
+"""What all commands of admins share."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec
+
+import click
+
+from dovetail.cli.options.calling import PATIENCE, Servers, failures_explained, server_options
+from dovetail.cli.options.settings import with_settings
+from dovetail.cli.output.printing import Output
+from dovetail.client.admin import Admin, connect_admin
+from dovetail.settings import CLIENT
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Administration:
+    """A command's connection as an admin, and its output."""
+
+    admin: Admin
+    out: Output
+
+
+def administers(
+    function: Callable[Concatenate[Administration, P], Awaitable[None]],
+) -> Callable[..., None]:
+    """Turn a coroutine function of an admin into a command; its token alone names the caller."""
+
+    @with_settings(CLIENT["timeout"])
+    @server_options
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per item.")
+    @functools.wraps(function)
+    def command(servers: Servers, timeout: float, as_json: bool, **arguments: Any) -> None:
+        async def call() -> None:
+            async with connect_admin(
+                messaging=servers.messaging,
+                tasks=servers.tasks,
+                timeout=timeout,
+                patience=PATIENCE,
+                token_file=servers.token_file,
+                tls=servers.tls,
+                insecure=servers.insecure,
+            ) as admin:
+                session = Administration(admin=admin, out=Output(as_json))
+                await function(session, **arguments)  # type: ignore[call-arg]
+
+        with failures_explained():
+            asyncio.run(call())
+
+    return command

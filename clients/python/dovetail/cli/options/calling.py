@@ -1,0 +1,160 @@
+"""What all commands that call servers share: options, the connection, error handling."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+import click
+from click.core import ParameterSource
+
+from dovetail.cli.options.settings import SERVERS, with_settings
+from dovetail.cli.output.exit_codes import (
+    INTERRUPTED,
+    INVALID,
+    MISUSED,
+    CommandError,
+    command_error,
+)
+from dovetail.cli.output.printing import Output
+from dovetail.client import Agent, ConfigurationError, DovetailError, Tls, connect
+from dovetail.client.agent import TIMEOUT
+from dovetail.settings import CLIENT
+
+P = ParamSpec("P")
+
+PATIENCE = 1.0
+"""Seconds for which a command tries to reach a server, while a person waits."""
+
+_TLS = {
+    "ca": "tls_ca",
+    "cert": "tls_client_cert",
+    "key": "tls_client_key",
+    "server_name": "tls_server_name",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """The servers' addresses, and how to connect to them."""
+
+    messaging: str
+    tasks: str
+    token_file: Path | None = None
+    tls: Tls | None = None
+    insecure: bool = False
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token names the caller."""
+        return bool(self.token_file or os.environ.get(CLIENT["token"].variable))
+
+    def connect(
+        self, agent_id: str = "", team_id: str = "", seconds: float = TIMEOUT
+    ) -> AbstractAsyncContextManager[Agent]:
+        """Connect as an agent; a call takes at most `seconds`."""
+        return connect(
+            agent_id,
+            team_id=team_id,
+            messaging=self.messaging,
+            tasks=self.tasks,
+            timeout=seconds,
+            patience=PATIENCE,
+            token_file=self.token_file,
+            tls=self.tls,
+            insecure=self.insecure,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A command's connection and its output."""
+
+    agent: Agent
+    out: Output
+    timeout: float
+    team_id: str
+    servers: Servers
+
+
+def server_options(function: Callable[Concatenate[Servers, P], None]) -> Callable[..., None]:
+    """Give a command the options for the servers' addresses and for connecting to them."""
+
+    @with_settings(*SERVERS)
+    @click.pass_context
+    @functools.wraps(function)
+    def command(context: click.Context, /, **arguments: Any) -> None:
+        servers = _servers(context, {one.key: arguments.pop(one.key) for one in SERVERS})
+        function(servers, **arguments)  # type: ignore[call-arg]
+
+    return command
+
+
+def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Callable[..., None]:
+    """Turn a coroutine function that calls servers into a command."""
+
+    @with_settings(*(CLIENT[name] for name in ("agent", "team", "timeout")))
+    @server_options
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per item.")
+    @functools.wraps(function)
+    def command(
+        servers: Servers, agent: str, team: str, timeout: float, as_json: bool, **arguments: Any
+    ) -> None:
+        async def call() -> None:
+            async with servers.connect(agent, team, timeout) as caller:
+                session = Session(
+                    agent=caller,
+                    out=Output(as_json),
+                    timeout=timeout,
+                    team_id=team,
+                    servers=servers,
+                )
+                await function(session, **arguments)  # type: ignore[call-arg]
+
+        with failures_explained():
+            asyncio.run(call())
+
+    return command
+
+
+@contextmanager
+def failures_explained() -> Generator[None]:
+    """Turn errors of the block into the documented exit codes and texts."""
+    try:
+        yield
+    except DovetailError as error:
+        raise command_error(error) from error
+    except ConfigurationError as error:
+        raise CommandError(str(error), MISUSED) from error
+    except ValueError as error:
+        raise CommandError(f"a value cannot be sent: {error}", INVALID) from error
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
+    tls = {part: given[key] for part, key in _TLS.items()}
+    return Servers(
+        messaging=given["messaging"],
+        tasks=given["tasks"],
+        token_file=_token_file(context, given["token_file"]),
+        tls=Tls(**tls) if given["tls"] or any(tls.values()) else None,
+        insecure=given["insecure"],
+    )
+
+
+def _token_file(context: click.Context, file: Path | None) -> Path | None:
+    """The token file; None if the environment has a token, unless the option was given.
+
+    If the environment has both, the client raises.
+    """
+    source = context.get_parameter_source(CLIENT["token-file"].key)
+    given = source is ParameterSource.COMMANDLINE
+    return file if given or not os.environ.get(CLIENT["token"].variable) else None

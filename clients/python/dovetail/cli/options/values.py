@@ -1,0 +1,102 @@
+"""The kinds of values that options have, and the options that several commands share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import click
+
+from dovetail.cli.output.text import escape_controls
+from dovetail.cli.output.times import read_time
+
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+Labels = tuple[tuple[str, str], ...]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class _Label(click.ParamType[tuple[str, str]]):
+    name = "KEY=VALUE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        key, separator, text = str(value).partition("=")
+        if not separator:
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        return key, text
+
+
+class _Time(click.ParamType[datetime]):
+    name = "TIME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        try:
+            read = read_time(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if read.remark:
+            click.echo(f"dovetail: {escape_controls(read.remark)}", err=True)
+        return read.time
+
+
+class _Length(click.ParamType[timedelta]):
+    name = "LENGTH"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
+        match = re.fullmatch(r"(\d{1,15})([smhdw])", str(value))
+        if not match:
+            self.fail(f"{value!r} is not a duration: write 90s, 30m, 12h or 7d", param, ctx)
+        try:
+            return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+        except OverflowError:
+            self.fail(f"{value!r} is too long", param, ctx)
+
+
+class _Object(click.ParamType[dict[str, Any]]):
+    name = "JSON"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, Any]:
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError as error:
+            self.fail(f"{value!r} is not JSON: {error}", param, ctx)
+        if not isinstance(parsed, dict):
+            self.fail(f"{value!r} is not a JSON object", param, ctx)
+        return cast("dict[str, Any]", parsed)
+
+
+LABEL = _Label()
+TIME = _Time()
+LENGTH = _Length()
+OBJECT = _Object()
+
+label_option = click.option(
+    "--label", "labels", type=LABEL, multiple=True, help="A label; may be given several times."
+)
+
+lease_option = click.option(
+    "--lease",
+    "lease_duration",
+    type=LENGTH,
+    help="You hold it for this long after each heartbeat.  [default: 60s]",
+)
+
+
+def stacked(*options: Decorator) -> Decorator:
+    """One decorator for several options, which help lists in this order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def enum_names(values: Iterable[str], prefix: str) -> list[str]:
+    """The names of an enum's values as they are typed on the command line."""
+    names = (value.removeprefix(prefix).lower().replace("_", "-") for value in values)
+    return [name for name in names if name != "unspecified"]

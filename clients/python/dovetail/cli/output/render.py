@@ -1,0 +1,328 @@
+"""Renders the servers' responses for people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from google.protobuf.message import Message
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dovetail.admin.v1 import admin_pb2 as admin
+from dovetail.cli.output.text import escape_controls, length, local
+from dovetail.messaging.v1 import messaging_pb2 as talk
+from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1 import types_pb2 as types
+
+STATE_STYLES = {
+    work.TASK_STATE_PENDING: "yellow",
+    work.TASK_STATE_IN_PROGRESS: "blue",
+    work.TASK_STATE_INPUT_REQUIRED: "magenta",
+    work.TASK_STATE_COMPLETED: "green",
+    work.TASK_STATE_FAILED: "red",
+    work.TASK_STATE_CANCELLED: "dim",
+}
+
+
+def delivery(item: talk.Delivery) -> Text:
+    """A message in an inbox."""
+    receipt = item.receipt
+    done = " (acknowledged)" if receipt.state == types.DELIVERY_STATE_ACKNOWLEDGED else ""
+    return _message(item.message, f"#{receipt.sequence}{done}  ")
+
+
+def record(item: talk.MessageRecord) -> Text:
+    """A message, with a line for each receipt that came with it."""
+    rows = [
+        Text(
+            f"    to {escape_controls(each.recipient_id)} #{each.sequence}: {_delivery_state(each)}"
+        )
+        for each in item.receipts
+    ]
+    left = item.message.recipient_count - len(item.receipts)
+    # An agent that did not send the message sees its own receipt alone, and can list no more.
+    if left and len(item.receipts) > 1:
+        rows.append(
+            Text(
+                f"    and {left:,} more: dovetail message show --receipts {item.message.message_id}"
+            )
+        )
+    return lines(_message(item.message, ""), *rows)
+
+
+def receipts(items: Sequence[types.Receipt]) -> RenderableType:
+    """Receipts of one message as a table, and how many are in each state."""
+    grid = table("recipient", "#sequence", "state")
+    for each in items:
+        grid.add_row(
+            Text(escape_controls(each.recipient_id), style="cyan"),
+            Text(str(each.sequence)),
+            Text(_delivery_state(each)),
+        )
+    acknowledged = sum(each.state == types.DELIVERY_STATE_ACKNOWLEDGED for each in items)
+    rest = len(items) - acknowledged
+    return Group(grid, Text(f"{acknowledged:,} acknowledged, {rest:,} unacknowledged"))
+
+
+def _delivery_state(item: types.Receipt) -> str:
+    if item.state == types.DELIVERY_STATE_ACKNOWLEDGED:
+        return f"acknowledged {local(item.state_time)}"
+    return "unacknowledged"
+
+
+def thread_message(item: talk.MessageRecord) -> Text:
+    """A message of a thread; a notice is marked and dimmed."""
+    if item.message.kind != talk.MESSAGE_KIND_NOTICE:
+        return record(item)
+    shown = record(item)
+    shown.stylize("dim")
+    return Text.assemble(("notice ", "magenta"), shown)
+
+
+def sent(item: talk.SendMessageResponse) -> Text:
+    """The result of sending a message."""
+    places = ", ".join(f"{escape_controls(to.recipient_id)} #{to.sequence}" for to in item.receipts)
+    return Text(f"sent {item.message_id} to {places} (thread {escape_controls(item.thread_id)})")
+
+
+def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
+    """The result of an acknowledgement."""
+    return Text(f"acknowledged {item.acknowledged_count}, {item.unacknowledged_count} are left")
+
+
+def agents(items: Sequence[talk.Agent]) -> RenderableType:
+    """Agents as a table."""
+    grid = table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
+    for agent in items:
+        grid.add_row(
+            Text(escape_controls(agent.agent_id), style="cyan"),
+            Text(escape_controls(agent.display_name)),
+            Text(str(agent.unacknowledged_count)),
+            Text(str(agent.last_sequence)),
+            Text(time_of(agent, "last_seen_time")),
+            Text(_labels(agent.labels)),
+        )
+    return grid if items else Text("no agents")
+
+
+def tasks(items: Sequence[work.Task]) -> RenderableType:
+    """Tasks as a table."""
+    grid = table("task", "state", "assignee", "#priority", "title", "labels", "created")
+    for task in items:
+        grid.add_row(
+            Text(escape_controls(task.task_id), style="bold"),
+            state(task.state),
+            Text(escape_controls(task.assignee_id) or "-", style="cyan"),
+            Text(str(task.priority)),
+            Text(escape_controls(task.title)),
+            Text(_labels(task.labels)),
+            Text(local(task.create_time)),
+        )
+    return grid if items else Text("no tasks")
+
+
+def task(item: work.Task) -> Text:
+    """One task, without its empty fields, its input and its backoff."""
+    head = Text.assemble(
+        (escape_controls(item.task_id), "bold"),
+        "  ",
+        state(item.state),
+        "  ",
+        escape_controls(item.title),
+    )
+    facts = {
+        "description": item.description,
+        "assignee": item.assignee_id,
+        "creator": item.creator_id,
+        "priority": str(item.priority or ""),
+        "labels": _labels(item.labels),
+        "part of": item.parent_task_id,
+        "depends on": _dependencies(item),
+        "not before": time_of(item, "schedule_time"),
+        "due": time_of(item, "due_time"),
+        "attempts": _attempts(item),
+        "lease": _lease(item),
+        "progress": _progress(item),
+        "question": _question(item),
+        "answer": item.answer.text,
+        "created": time_of(item, "create_time"),
+        "started": time_of(item, "start_time"),
+        "ended": time_of(item, "end_time"),
+        "result": item.result.summary,
+        "failure": item.failure.message,
+        "last failure": item.last_failure.message,
+        "cancelled": item.cancel_reason,
+        "thread": item.thread_id if item.thread_id != item.task_id else "",
+        "etag": item.etag,
+    }
+    rows = [_fact(name, fact) for name, fact in facts.items() if fact]
+    return lines(head, *rows)
+
+
+def claimed(item: work.ClaimedTask) -> Text:
+    """A task that the caller now holds, and the next commands."""
+    task_id = shlex.quote(escape_controls(item.task.task_id))
+    return lines(
+        task(item.task),
+        Text("While you work, the lease token proves that you hold it:"),
+        Text(f"  export DOVETAIL_LEASE_TOKEN={item.lease_token}"),
+        Text(f"  dovetail task heartbeat {task_id}     each time before the lease expires"),
+        Text(f"  dovetail task complete {task_id}      or: fail, ask, release"),
+    )
+
+
+def held(item: work.HeartbeatTaskResponse) -> Text:
+    """The response to a heartbeat."""
+    until = time_of(item, "lease_expire_time")
+    lease = f", the lease lasts until {until}" if until else ""
+    unread = f", {item.unacknowledged_count} unacknowledged messages"
+    return Text.assemble(state(item.state), lease, unread if item.unacknowledged_count else "")
+
+
+def is_ready(item: work.Task) -> bool:
+    """Whether it can be started, by this machine's clock."""
+    waits = item.HasField("schedule_time") and item.schedule_time.ToDatetime(UTC) > datetime.now(
+        UTC
+    )
+    return item.state == work.TASK_STATE_PENDING and not item.waiting_for_count and not waits
+
+
+def state(value: work.TaskState.ValueType) -> Text:
+    """A state, in its colour."""
+    name = work.TaskState.Name(value).removeprefix("TASK_STATE_").lower().replace("_", " ")
+    return Text(name, style=STATE_STYLES.get(value, ""))
+
+
+def _dependencies(item: work.Task) -> str:
+    left = f" ({item.waiting_for_count} not completed)" if item.waiting_for_count else ""
+    return ", ".join(item.depends_on) + left
+
+
+def _attempts(item: work.Task) -> str:
+    """Attempts and failures of a task; empty during a first attempt."""
+    if not item.failed_attempts and item.attempt < 2:
+        return ""
+    return f"{item.attempt}, of which {item.failed_attempts} failed; {item.max_attempts} may"
+
+
+def _lease(item: work.Task) -> str:
+    if not item.HasField("lease"):
+        return ""
+    until = time_of(item.lease, "expire_time")
+    return f"{length(item.lease.duration)}, " + (f"until {until}" if until else "stopped")
+
+
+def _progress(item: work.Task) -> str:
+    if not item.HasField("progress"):
+        return ""
+    return " ".join(filter(None, (f"{item.progress.percent} %", item.progress.note)))
+
+
+def _question(item: work.Task) -> str:
+    return f"to {item.question.agent_id}: {item.question.text}" if item.HasField("question") else ""
+
+
+def teams(items: Sequence[admin.Team]) -> RenderableType:
+    """Teams as a table."""
+    grid = table("team", "created")
+    for team in items:
+        grid.add_row(
+            Text(escape_controls(team.team_id), style="cyan"), time_of(team, "create_time")
+        )
+    return grid if items else Text("no teams")
+
+
+def credentials(items: Sequence[admin.Credential]) -> RenderableType:
+    """Credentials as a table."""
+    grid = table("credential", "role", "team", "agent", "created", "ends", "note")
+    for each in items:
+        grid.add_row(
+            Text(each.credential_id, style="bold"),
+            _role(each),
+            Text(escape_controls(each.team_id) or "-"),
+            Text(escape_controls(each.agent_id) or "-", style="cyan"),
+            time_of(each, "create_time"),
+            _end(each),
+            Text(escape_controls(each.description)),
+        )
+    return grid if items else Text("no credentials")
+
+
+def credential(item: admin.Credential) -> str:
+    """One credential as a line."""
+    words = (_role(item), item.agent_id, item.team_id and f"of team {item.team_id}")
+    return escape_controls(
+        f"{item.credential_id}: {' '.join(filter(None, words))}, ends: {_end(item)}"
+    )
+
+
+def _role(item: admin.Credential) -> str:
+    return admin.Role.Name(item.role).removeprefix("ROLE_").lower()
+
+
+def _end(item: admin.Credential) -> str:
+    """When a credential expires, or when it was revoked."""
+    if item.HasField("revoke_time"):
+        return f"revoked {time_of(item, 'revoke_time')}"
+    return time_of(item, "expire_time") or "when revoked"
+
+
+def _message(message: talk.Message, place: str) -> Text:
+    sender = escape_controls(message.sender_id) or "(no agent)"
+    more = message.recipient_count - len(message.recipient_ids)
+    to = escape_controls(", ".join(message.recipient_ids)) + (f" and {more:,} more" if more else "")
+    head = Text.assemble((place, "bold"), (sender, "cyan"), f" → {to}  ")
+    head.append(local(message.create_time), style="dim")
+    shown = [head]
+    if message.subject:
+        shown.append(Text(f"    {escape_controls(message.subject)}", style="bold"))
+    shown += [Text(f"    {line}") for line in escape_controls(message.body).splitlines()]
+    shown.append(Text(f"    {_origin(message)}", style="dim"))
+    return lines(*shown)
+
+
+def _origin(message: talk.Message) -> str:
+    facts = [message.message_id, f"thread {message.thread_id}"]
+    if message.kind == talk.MESSAGE_KIND_NOTICE:
+        facts.append(types.TaskVerb.Name(message.notice.verb).removeprefix("TASK_VERB_"))
+    if message.in_reply_to:
+        facts.append(f"replies to {message.in_reply_to}")
+    if message.task_id:
+        facts.append(f"task {message.task_id}")
+    if message.importance != talk.IMPORTANCE_NORMAL:
+        facts.append(talk.Importance.Name(message.importance).removeprefix("IMPORTANCE_").lower())
+    if message.HasField("data"):
+        facts.append("has data (see --json)")
+    return escape_controls(
+        " · ".join(facts + ([_labels(message.labels)] if message.labels else []))
+    )
+
+
+def _fact(name: str, fact: str) -> Text:
+    """A labelled value; its further lines are indented below the first."""
+    value = escape_controls(fact).replace("\n", "\n" + " " * 17)
+    return Text.assemble((f"    {name:<13}", "dim"), value)
+
+
+def lines(*lines: Text) -> Text:
+    return Text("\n").join(lines)
+
+
+def table(*columns: str) -> Table:
+    """A table; a column whose name starts with # holds numbers."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    for name in columns:
+        number = name.startswith("#")
+        grid.add_column(name.removeprefix("#"), justify="right" if number else "left")
+    return grid
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return escape_controls(" ".join(f"{key}={labels[key]}" for key in sorted(labels)))
+
+
+def time_of(item: Message, field: str) -> str:
+    return local(getattr(item, field)) if item.HasField(field) else ""

@@ -1,0 +1,149 @@
+"""Renders a report for people: totals, times, workload, completions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from dovetail.cli.output.charts import columns, merged
+from dovetail.cli.output.render import STATE_STYLES, lines, state, table, time_of
+from dovetail.cli.output.text import escape_controls, length, local
+from dovetail.tasks.v1 import tasks_pb2 as work
+
+BAR_COLUMNS = 16
+BARS_MAX = 12
+CHART_COLUMNS = 60
+CHART_ROWS = 4
+
+
+def report(item: work.Report) -> RenderableType:
+    """A report: totals, times, workload, completions."""
+    parts: list[RenderableType] = [_totals(item), Text(), _times(item)]
+    if item.assignees:
+        parts += [Text(), _workload(item.assignees), Text(), _pace(item.assignees)]
+    if item.completions:
+        parts += [Text(), _completions(item.completions)]
+    return Group(*parts)
+
+
+def _totals(item: work.Report) -> Text:
+    total = Text.assemble((f"{item.total_tasks} task{'s' * (item.total_tasks != 1)}", "bold"))
+    for count in item.states:
+        total.append("   ").append(f"{count.count} ").append_text(state(count.state))
+    return total
+
+
+def _times(item: work.Report) -> RenderableType:
+    grid = table("time", "#samples", "#average", "#median", "#p95")
+    summaries = {
+        "start to end": item.task_time,
+        "creation to start": item.queue_time,
+        "waiting for answers": item.input_wait_time,
+    }
+    for name, summary in summaries.items():
+        grid.add_row(
+            name,
+            str(summary.sample_count),
+            *(_length(summary, field) for field in ("average", "median", "p95")),
+        )
+    return grid
+
+
+def _workload(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
+    """How much work each assignee has."""
+    grid = table(
+        "assignee", "tasks", "#", "#open", "#working", "#completed", "#failed", "#cancelled"
+    )
+    most = max(row.total_tasks for row in rows)
+    for row in rows:
+        grid.add_row(
+            _assignee(row),
+            _work_bar(row, most),
+            str(row.total_tasks),
+            str(row.open_tasks),
+            str(row.in_progress_tasks),
+            str(row.completed_tasks),
+            str(row.failed_tasks),
+            str(row.cancelled_tasks),
+        )
+    return grid
+
+
+def _pace(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
+    """How fast each assignee works, and acknowledges messages."""
+    grid = table("assignee", "#average task time", "oldest open", "#unread", "#to acknowledge")
+    for row in rows:
+        grid.add_row(
+            _assignee(row),
+            _length(row, "average_task_time"),
+            time_of(row, "oldest_open_create_time") or "-",
+            str(row.unacknowledged_messages),
+            _length(row, "average_acknowledge_time"),
+        )
+    return grid
+
+
+def _assignee(row: work.AssigneeWorkload) -> Text:
+    return Text(escape_controls(row.assignee_id) or "(unassigned)", style="cyan")
+
+
+def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
+    """A bar for the assignee's tasks, with a part for each state, in its colour."""
+    parts = {
+        work.TASK_STATE_COMPLETED: row.completed_tasks,
+        work.TASK_STATE_IN_PROGRESS: row.in_progress_tasks,
+        work.TASK_STATE_PENDING: row.open_tasks - row.in_progress_tasks,
+        work.TASK_STATE_FAILED: row.failed_tasks,
+        work.TASK_STATE_CANCELLED: row.cancelled_tasks,
+    }
+    bars = (_bar(count, most, STATE_STYLES[state]) for state, count in parts.items())
+    return Text.assemble(*bars)
+
+
+def _completions(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
+    """A bar for each bucket; a column chart if there are many."""
+    if len(buckets) > BARS_MAX:
+        return _chart(buckets)
+    grid = table("from", "completed", "#")
+    most = max(bucket.completed_tasks for bucket in buckets)
+    for bucket in buckets:
+        grid.add_row(
+            local(bucket.start_time),
+            _bar(bucket.completed_tasks, most, "green"),
+            str(bucket.completed_tasks),
+        )
+    return grid
+
+
+def _chart(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
+    """Completions over time, the most on top, the first and last bucket below."""
+    counts, together = merged([bucket.completed_tasks for bucket in buckets], CHART_COLUMNS)
+    step = Duration()
+    step.FromTimedelta(
+        together * (buckets[1].start_time.ToDatetime() - buckets[0].start_time.ToDatetime())
+    )
+    most = str(max(counts))
+    shown = [Text(f"completed in each {length(step)}", style="dim")]
+    for row, blocks in enumerate(columns(counts, CHART_ROWS)):
+        label = most if row == 0 else ""
+        shown.append(Text.assemble((f"{label:>{len(most)}} ┤", "dim"), (blocks, "green")))
+    shown.append(Text(f"{0:>{len(most)}} └{'─' * len(counts)}", style="dim"))
+    first, last = local(buckets[0].start_time), local(buckets[-1].start_time)
+    gap = max(3, len(counts) - len(first) - len(last))
+    shown.append(Text(f"{'':>{len(most)}}  {first}{'':>{gap}}{last}", style="dim"))
+    return lines(*shown)
+
+
+def _bar(value: int, most: int, style: str) -> Text:
+    """A bar; values above zero are never empty."""
+    return Text("█" * math.ceil(BAR_COLUMNS * value / most) if value else "", style=style)
+
+
+def _length(item: Message, field: str) -> str:
+    duration: Duration = getattr(item, field)
+    return length(duration) if item.HasField(field) else "-"

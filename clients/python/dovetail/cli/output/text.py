@@ -1,0 +1,50 @@
+"""Text for people at a terminal. Text of other agents must not control the terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from dovetail.cli.output.times import local_time
+
+DIRECTION_CONTROLS = frozenset(
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
+)
+"""Characters that change the direction of the text around them."""
+
+
+def escape_controls(text: str) -> str:
+    """Escape control characters, which could move the cursor, or worse."""
+    if text.isascii() and text.isprintable():  # Fast path for most text.
+        return text
+    return "".join(_shown(character) for character in text)
+
+
+def local(time: Timestamp) -> str:
+    """A time in this machine's zone, with its offset."""
+    return local_time(time.ToDatetime(UTC))
+
+
+def length(duration: Duration) -> str:
+    """A duration in its two largest units."""
+    seconds = duration.ToMicroseconds() / 1e6
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t":
+        return character
+    if character in DIRECTION_CONTROLS or unicodedata.category(character) in ("Cc", "Cs"):
+        return f"\\u{ord(character):04x}"
+    return character

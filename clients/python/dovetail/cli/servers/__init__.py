@@ -1,0 +1,1 @@
+"""Running the servers on this machine, and finding out whether they serve."""

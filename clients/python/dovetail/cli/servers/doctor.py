@@ -1,0 +1,120 @@
+"""`dovetail doctor`: finds faults on this machine, and says what to do about them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from dovetail.cli.options.calling import Servers, failures_explained, server_options
+from dovetail.cli.options.settings import with_settings
+from dovetail.cli.output.exit_codes import NEXT_STEPS, CommandError, describe
+from dovetail.cli.output.printing import Output
+from dovetail.cli.output.text import escape_controls
+from dovetail.cli.servers.probe import EXPLANATIONS, Health, Probe, is_here, probe_all
+from dovetail.cli.servers.serve import store_url
+from dovetail.client import Agent, DovetailError
+from dovetail.settings import SERVER
+
+if TYPE_CHECKING:
+    from dovetail.server.main import Finding
+
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+CALL_SECONDS = 5
+ELSEWHERE = "Stop that program, or choose another port: dovetail up --{}-listen HOST:PORT"
+
+
+@click.command()
+@with_settings(SERVER["store"], SERVER["data-dir"])
+@server_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
+def doctor(servers: Servers, store: str | None, data_dir: Path | None, as_json: bool) -> None:
+    """Check the store, its disk, the ports, and the connections to the servers.
+
+    It changes nothing; servers may keep running. Ends with exit code 1 if a check fails.
+    """
+    out = Output(as_json)
+    findings = _store(store, data_dir)
+    with failures_explained():
+        findings += asyncio.run(_servers(servers))
+    for finding in findings:
+        out.facts(asdict(finding), lambda finding=finding: _picture(finding))
+    failed = [finding.check for finding in findings if finding.level == "fail"]
+    if failed:
+        raise CommandError(f"{len(failed)} failed: {', '.join(failed)}")
+
+
+def _store(store: str | None, data_dir: Path | None) -> list[Finding]:
+    """Check the store; a machine that only calls servers elsewhere may have none."""
+    from dovetail.server.main import Finding, Level, check_store  # slow to load
+
+    try:
+        return check_store(store_url(store, data_dir))
+    except CommandError as error:
+        return [Finding(check="store", level=Level.WARN, text=error.message)]
+
+
+def _picture(finding: Finding) -> Text:
+    text = Text.assemble(
+        (f"{finding.level:<5}", STYLES[finding.level]),
+        (f"{finding.check:<16}", "bold"),
+        escape_controls(" ".join(finding.text.split())),
+    )
+    return text.append(f"\n     {finding.advice}", style="cyan") if finding.advice else text
+
+
+async def _servers(servers: Servers) -> list[Finding]:
+    findings: list[Finding] = []
+    for probe in await probe_all(servers):
+        findings.append(_port(probe))
+        if probe.health is Health.SERVING:
+            findings.append(await _call(servers, probe))
+    return findings
+
+
+def _port(probe: Probe) -> Finding:
+    """The finding for an address: what listens there."""
+    from dovetail.server.main import Finding, Level
+
+    check, address = f"{probe.service} port", probe.address
+    if probe.health is Health.SERVING:
+        return Finding(check=check, level=Level.OK, text=f"{address}: Dovetail serves there")
+    if probe.health is Health.NOT_RUNNING and is_here(address):
+        return Finding(check=check, level=Level.OK, text=f"{address}: free, nothing runs there")
+    text = f"{address}: {probe.health}: {EXPLANATIONS[probe.health]}"
+    advice = {
+        Health.NOT_SERVING: "See its log, and the findings about the store",
+        Health.ANOTHER: ELSEWHERE.format(probe.service),
+        Health.ENCRYPTED: "Name the CA of its certificate: --tls-ca FILE",
+        Health.BEHIND_PROXY: "export no_proxy=HOST, or ask the proxy's admin",
+        Health.UNTRUSTED: "See which files are used: dovetail config",
+    }.get(probe.health, f"Is the address right? Set it: --{probe.service} HOST:PORT")
+    return Finding(check=check, level=Level.FAIL, text=text, advice=advice)
+
+
+async def _call(servers: Servers, probe: Probe) -> Finding:
+    """The finding for a call that reads the store."""
+    from dovetail.server.main import Finding, Level
+
+    check = f"{probe.service} call"
+    clock = asyncio.get_running_loop().time
+    one = replace(servers, messaging=probe.address, tasks=probe.address)
+    async with one.connect(seconds=CALL_SECONDS) as agent:
+        begin = clock()
+        try:
+            async for _ in _first_page(agent, probe.service):
+                break
+        except DovetailError as error:
+            advice = NEXT_STEPS.get(error.reason, NEXT_STEPS["INTERNAL"])
+            return Finding(check=check, level=Level.FAIL, text=describe(error), advice=advice)
+        took = 1_000 * (clock() - begin)
+    return Finding(check=check, level=Level.OK, text=f"returned in {took:.1f} ms")
+
+
+def _first_page(agent: Agent, service: str) -> AsyncIterator[object]:
+    return agent.agents(page_size=1) if service == "messaging" else agent.tasks.list(page_size=1)

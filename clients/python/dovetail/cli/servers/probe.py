@@ -1,0 +1,153 @@
+"""Whether a server responds at an address, and whether it is the expected one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from dovetail.cli.options.calling import Servers
+from dovetail.client import Tls
+from dovetail.client.connection import channel_to
+from dovetail.client.security import is_local
+from dovetail.messaging.v1 import messaging_pb2
+from dovetail.tasks.v1 import tasks_pb2
+
+SECONDS = 3.0
+PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+WITHOUT_PROXY = ("no_grpc_proxy", "no_proxy")
+"""The variables that gRPC reads; of WITHOUT_PROXY it uses the first that is set."""
+
+SERVICES = {
+    "messaging": messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name,
+    "tasks": tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
+}
+
+
+class Health(StrEnum):
+    """The state of a service at an address."""
+
+    SERVING = "serving"
+    NOT_SERVING = "not serving"
+    ANOTHER = "another program"
+    BEHIND_PROXY = "no answer through a proxy"
+    ENCRYPTED = "speaks TLS"
+    UNTRUSTED = "not trusted"
+    NOT_RUNNING = "not running"
+    UNREACHABLE = "unreachable"
+
+
+EXPLANATIONS = {
+    Health.SERVING: "",
+    Health.NOT_SERVING: "its store does not respond, or it is stopping: its log says more",
+    Health.ANOTHER: "another program responds there, the other service, or one without TLS",
+    Health.BEHIND_PROXY: "calls to other machines go through the proxy that http_proxy (or"
+    " https_proxy, grpc_proxy) names, and there is no answer: name this host in no_proxy to call it"
+    " directly",
+    Health.ENCRYPTED: "it speaks TLS: name its authority, with --tls-ca FILE or --tls",
+    Health.UNTRUSTED: "it speaks TLS, but this side does not trust its certificate (--tls-ca), or"
+    " it requires a client certificate (--tls-client-cert)",
+    Health.NOT_RUNNING: "nothing listens there. Start it with: dovetail up",
+    Health.UNREACHABLE: "there is no way to this address",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """The state of a service, and how long its response took."""
+
+    service: str
+    address: str
+    health: Health
+    seconds: float
+
+
+async def probe(service: str, address: str, tls: Tls | None) -> Probe:
+    """Check the health of a service at an address."""
+    begin = time.perf_counter()
+    health = await _health(SERVICES[service], address, tls)
+    seconds = time.perf_counter() - begin
+    return Probe(service=service, address=address, health=health, seconds=seconds)
+
+
+async def probe_all(servers: Servers) -> list[Probe]:
+    """Check every address of both services; several are separated by commas."""
+    probes = [
+        probe(service, address.strip(), servers.tls)
+        for service, addresses in (("messaging", servers.messaging), ("tasks", servers.tasks))
+        for address in addresses.split(",")
+    ]
+    return await asyncio.gather(*probes)
+
+
+async def _health(name: str, address: str, tls: Tls | None) -> Health:
+    async with channel_to(address, tls) as channel:
+        stub = cast(Any, health_pb2_grpc.HealthStub(channel))
+        request = health_pb2.HealthCheckRequest(service=name)
+        try:
+            response = await stub.Check(request, timeout=SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return Health.BEHIND_PROXY if _proxied(address) else await _listener(address, tls)
+            return Health.ANOTHER
+    serving = response.status == health_pb2.HealthCheckResponse.SERVING
+    return Health.SERVING if serving else Health.NOT_SERVING
+
+
+def _proxied(address: str) -> bool:
+    """Whether gRPC calls this address through a proxy; never on this machine."""
+    if is_local(address) or not any(map(os.environ.get, PROXIES)):
+        return False
+    direct = next(filter(None, map(os.environ.get, WITHOUT_PROXY)), "")
+    host = address.rpartition(":")[0].strip("[]")
+    return not any(host.endswith(end.strip()) for end in direct.split(",") if end.strip())
+
+
+async def _listener(address: str, tls: Tls | None) -> Health:
+    """Why gRPC got no response: whether anything listens there, and with TLS."""
+    name, _, port = address.rpartition(":")
+    host = name.strip("[]")
+    try:
+        await _connect(host, int(port))
+    except ConnectionRefusedError:
+        return Health.NOT_RUNNING
+    except (OSError, ValueError):
+        return Health.UNREACHABLE
+    try:
+        await _connect(host, int(port), ssl=_trust_any(), server_hostname=host)
+    except OSError:
+        return Health.ANOTHER
+    return Health.UNTRUSTED if tls else Health.ENCRYPTED
+
+
+async def _connect(host: str, port: int, **how: Any) -> None:
+    """Connect, and close the connection. A TimeoutError is an OSError too."""
+    async with asyncio.timeout(SECONDS):
+        _, writer = await asyncio.open_connection(host, port, **how)
+    writer.transport.abort()
+
+
+def _trust_any() -> ssl.SSLContext:
+    """A context to find out whether a server speaks TLS; nothing is sent over it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def is_here(address: str) -> bool:
+    """Whether an address is certainly on this machine."""
+    host = address.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(OSError, ValueError):
+        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+    return host == "::1" or address.startswith("unix:")
