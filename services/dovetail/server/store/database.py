@@ -1,14 +1,16 @@
-"""What the store uses of Peewee's `Database`, with types: Peewee itself has none for it.
+"""What the store uses of Peewee's `Database` and migrations, with types: Peewee has few of its own.
 
-The one cast is here, so that pyright sees what every other module does with a database.
+There is no cast: pyright compares what is passed on here with what it knows of Peewee.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from pathlib import Path
+from typing import Any, Protocol
 
 from peewee import Database, Node
+from playhouse.migrations import Runner
 
 
 class Cursor(Protocol):
@@ -34,7 +36,7 @@ class Cursor(Protocol):
 class Context(Protocol):
     """Builds the text of a query for one kind of database."""
 
-    def sql(self, query: Node) -> Context:
+    def sql(self, query: Node, /) -> Context:
         """Add a query."""
         ...
 
@@ -79,4 +81,39 @@ class TypedDatabase(Protocol):
 
 def typed(database: Database) -> TypedDatabase:
     """The same database, with types."""
-    return cast(TypedDatabase, database)
+    return database
+
+
+class Migration(Protocol):
+    """A step of the schema, named as its file is."""
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        ...
+
+    @property
+    def path(self) -> str | None:
+        """The file; None: this release does not have it, but the database does."""
+        ...
+
+    @property
+    def applied(self) -> object:
+        """When it was applied; None: not yet."""
+        ...
+
+
+class Migrations(Protocol):
+    """The migrations of a database."""
+
+    def status(self) -> Sequence[Migration]:
+        """All that are in the folder or in the database, in order."""
+        ...
+
+    def up(self) -> object:
+        """Apply those that are not applied yet, and note it in the database."""
+
+
+def migrations(database: Database, folder: Path) -> Migrations:
+    """The migrations of a database, from the files of a folder."""
+    return Runner(database, str(folder))

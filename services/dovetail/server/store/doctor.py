@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cysqlite
 from peewee import Database, PeeweeException
 from playhouse.cysqlite_ext import CySqliteDatabase
-from playhouse.migrations import Runner
 
 from dovetail.server import clock
-from dovetail.server.store.database import typed
+from dovetail.server.store.database import migrations, typed
 from dovetail.server.store.engines.base import MIGRATIONS, MIGRATIONS_TABLE, StoreOpenError
 from dovetail.server.store.engines.doorbell import is_anyone_listening
 from dovetail.server.store.engines.files import has_lost_its_log
@@ -240,14 +239,14 @@ def _schema(database: Database) -> Finding:
     tables = set(database.get_tables())
     if MIGRATIONS_TABLE not in tables:  # The runner of migrations would create it now.
         return _no_schema(sorted(tables), isinstance(database, CySqliteDatabase))
-    migrations = cast(Any, Runner(database, str(MIGRATIONS))).status()
-    unknown = [migration.name for migration in migrations if migration.path is None]
-    waiting = [migration.name for migration in migrations if not migration.applied]
+    status = migrations(database, MIGRATIONS).status()
+    unknown = [migration.name for migration in status if migration.path is None]
+    waiting = [migration.name for migration in status if not migration.applied]
     if unknown:
         return _fail("schema", f"newer than this release: {', '.join(unknown)}", "Upgrade Dovetail")
     if waiting:
         return _warn("schema", f"not yet there: {', '.join(waiting)}", BRINGS_UP)
-    return _ok("schema", str(migrations[-1].name))
+    return _ok("schema", status[-1].name)
 
 
 def _no_schema(tables: list[str], alone: bool) -> Finding:

@@ -23,9 +23,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dovetail.server.errors import DovetailError, Reason, UnavailableError
+
+T = TypeVar("T")
 
 # The limits are chosen, not measured. 10,000 jobs are about a second of sends for the writer of a
 # SQLite store (docs/decisions/0003-crews.md): a caller behind them should try again later.
@@ -145,7 +147,7 @@ class GroupExecutor:
         for thread in self._threads:
             thread.start()
 
-    async def do(self, partition: str, team_id: str, work: Callable[[Any], Any]) -> Any:
+    async def do(self, partition: str, team_id: str, work: Callable[[Any], T]) -> T:
         """Run the function on a thread, with what `Duties.run` passes to it, and await its result.
 
         Raises UnavailableError when the queue is full, the server stops, or the job is late. A late

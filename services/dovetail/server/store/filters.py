@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from peewee import Expression, TextField
+from peewee import ColumnBase, Expression, TextField
 
 from dovetail.server.store.transaction import Snapshot
 
@@ -40,8 +39,12 @@ def encode_labels(labels: Mapping[str, str]) -> str:
 
 def decode_labels(text: str) -> dict[str, str]:
     """The labels of a column."""
-    pairs = (pair.split(_VALUE) for pair in text.split(_PAIR) if pair)
-    return dict(pairs)  # type: ignore[arg-type]
+    labels: dict[str, str] = {}
+    for pair in text.split(_PAIR):
+        if pair:
+            key, value = pair.split(_VALUE)
+            labels[key] = value
+    return labels
 
 
 def having_labels(
@@ -54,7 +57,7 @@ def having_labels(
     ]
 
 
-def within(column: Any, times: TimeRange) -> list[Expression]:
+def within(column: ColumnBase, times: TimeRange) -> list[Expression]:
     """A range of time as conditions on a column."""
     found: list[Expression] = []
     if times.start is not None:

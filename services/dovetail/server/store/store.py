@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from itertools import count
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import structlog
 
@@ -167,25 +167,25 @@ class Store:
             permit()
             return unit(transaction)
 
-        return cast(T, await self._writers.do(self._engine.partition(team_id), team_id, permitted))
+        return await self._writers.do(self._engine.partition(team_id), team_id, permitted)
 
     async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a short query; it sees every write that has returned before this call."""
         # As many partitions as threads: queries that wait share a snapshot, yet no thread is idle.
         # The snapshot begins when the group runs, so after this call; hence the promise above.
         partition = str(next(self._turn) % READERS)
-        return cast(T, await self._readers.do(partition, team_id, query))
+        return await self._readers.do(partition, team_id, query)
 
     async def scan(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a long query, out of the way of short ones."""
         await self._settle()
         partition = str(next(self._turn) % SCANNERS)
-        return cast(T, await self._scanners.do(partition, team_id, query))
+        return await self._scanners.do(partition, team_id, query)
 
     async def report(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a query over very many rows, one at a time, out of the way of all others."""
         await self._settle()
-        return cast(T, await self._reporters.do("", team_id, query))
+        return await self._reporters.do("", team_id, query)
 
     async def ping(self) -> None:
         """Check that the store can be read, and that it could be written."""

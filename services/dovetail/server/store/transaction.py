@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from peewee import Expression, Field, Node, Value, fn
 
@@ -208,13 +208,13 @@ class WriteGroup(GlobalSnapshot):
         # does this), so two transactions never wait for each other. A unit of one team that locked
         # another team's row would break that.
         if team_id not in self._teams:
-            row = self.row(self._lock_team, team_id=team_id)
-            if row is None:
+            rows = self.rows(self._lock_team, team_id=team_id)
+            if not rows:
                 # Another process may add it first: then this waits for that commit and adds
                 # nothing, and the row that is locked is the other's.
                 self._add_team(team_id)
-                row = self.row(self._lock_team, team_id=team_id)
-            message, task, event, last_time = cast(Row, row)
+                rows = self.rows(self._lock_team, team_id=team_id)
+            message, task, event, last_time = rows[0]
             now, clock = self.time_of(team_id, last_time)
             self._teams[team_id] = TeamCounters(
                 team_id=team_id,

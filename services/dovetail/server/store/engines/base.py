@@ -8,10 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, cast
 
 from peewee import Database, PeeweeException
-from playhouse.migrations import Runner
 
 from dovetail.server.errors import (
     DovetailError,
@@ -21,7 +19,7 @@ from dovetail.server.errors import (
     UnavailableError,
 )
 from dovetail.server.open_files import are_used_up, says_used_up, used_up_text
-from dovetail.server.store.database import typed
+from dovetail.server.store.database import migrations, typed
 from dovetail.server.store.engines.wakeups import WakeKey
 from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import GlobalSnapshot, WriteGroup
@@ -132,14 +130,14 @@ class Engine(ABC):
 
     def _migrate(self) -> None:
         self.refuse_foreign_tables(set(self.database.get_tables()))
-        runner = cast(Any, Runner(self.database, str(MIGRATIONS)))
-        unknown: list[str] = [each.name for each in runner.status() if each.path is None]
+        ours = migrations(self.database, MIGRATIONS)
+        unknown = [each.name for each in ours.status() if each.path is None]
         if unknown:
             raise StoreOpenError(
                 f"{self.address} was made by a newer release (it has {', '.join(unknown)}):"
                 " upgrade this one, or use another store"
             )
-        runner.up()
+        ours.up()
 
     @contextmanager
     def cancelling(self, when: Callable[[], bool]) -> Generator[None]:

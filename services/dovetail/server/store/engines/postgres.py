@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 from weakref import WeakSet
 
 import peewee
@@ -28,7 +28,7 @@ from dovetail.server.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from dovetail.server.store.database import typed
+from dovetail.server.store.database import Cursor, typed
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
@@ -89,7 +89,7 @@ class PostgresEngine(Engine):
                 "the store's URL cannot be read: use postgresql://USER@HOST:PORT/DATABASE"
             ) from None
         shown = f"{parts.get('host', 'localhost')}:{parts.get('port', '5432')}"
-        self._conninfo = {
+        self._conninfo: dict[str, Any] = {
             "connect_timeout": str(CONNECT_SECONDS),
             **DEAD_PEER,
             "application_name": "dovetail",
@@ -99,8 +99,9 @@ class PostgresEngine(Engine):
         }
         name = self._conninfo.pop("dbname", "postgres")
         self._connections = _Connections()
-        database = PostgresqlDatabase(name, prefer_psycopg3=True, **cast(Any, self._conninfo))
+        database = PostgresqlDatabase(name, prefer_psycopg3=True, **self._conninfo)
         database.connections = self._connections
+        database.largest = _Largest()
         self._postgres = database
         super().__init__(database, f"postgresql://{shown}/{name}")
         self._conninfo["dbname"] = name
@@ -126,7 +127,7 @@ class PostgresEngine(Engine):
 
     def foreign_tables(self, tables: set[str]) -> set[str]:
         """Those with the names of ours: a database may be shared with other programs."""
-        return tables & {str(cast(Any, table)._meta.table_name) for table in TABLES}
+        return tables & {table._meta.table_name for table in TABLES}
 
     def partition(self, team_id: str) -> str:
         """One queue for each team."""
@@ -254,7 +255,7 @@ class PostgresEngine(Engine):
         self._breaker.close(seconds)
 
     def _connection(self) -> psycopg.Connection[Any]:
-        made = psycopg.connect(autocommit=True, **cast("dict[str, Any]", self._conninfo))
+        made = psycopg.connect(autocommit=True, **self._conninfo)
         self._connections.add(made)
         return made
 
@@ -302,27 +303,24 @@ class PostgresqlDatabase(peewee.PostgresqlDatabase):
     """
 
     connections: _Connections
+    largest: _Largest
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As Peewee's."""
-        self._largest = _Largest()
-        super().__init__(*arguments, **options)
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """As Peewee's, which calls it wherever there is no connection; also reports a new one."""
+        if is_new := super().connect(reuse_if_open):
+            self.connections.add(typed(self).connection())
+            self.largest.sent_bytes = 0
+        return is_new
 
-    def _connect(self) -> psycopg.Connection[Any]:
-        made = cast("psycopg.Connection[Any]", cast(Any, super())._connect())
-        self.connections.add(made)
-        self._largest.sent_bytes = 0
-        return made
-
-    def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Any:
+    def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Cursor:
         """As Peewee's; also keeps the size of what is sent."""
         size = len(sql) + sum(len(each) for each in params or () if isinstance(each, (str, bytes)))
-        self._largest.sent_bytes = max(self._largest.sent_bytes, size)
-        return cast(Any, super()).execute_sql(sql, params)
+        self.largest.sent_bytes = max(self.largest.sent_bytes, size)
+        return typed(super()).execute_sql(sql, params)
 
     def has_large_buffers(self) -> bool:
         """Whether this thread's connection has sent a large statement."""
-        return self._largest.sent_bytes > KEPT_BUFFER_BYTES
+        return self.largest.sent_bytes > KEPT_BUFFER_BYTES
 
 
 class _Largest(threading.local):

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import cysqlite
 import structlog
@@ -18,7 +17,7 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.errors import DovetailError, Reason, ResourceExhaustedError
 from dovetail.server.open_files import are_used_up, used_up_text
-from dovetail.server.store.database import typed
+from dovetail.server.store.database import TypedDatabase, typed
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
@@ -315,7 +314,7 @@ class SqliteEngine(Engine):
             log.error("what the removed log held is in the file now", store=self.address)
 
 
-def _anchor(name: str) -> Any:
+def _anchor(name: str) -> TypedDatabase:
     """A connection that has read the store, and stays open for as long as the engine is."""
     database = typed(
         CySqliteDatabase(name, rank_functions=False, thread_safe=False, timeout=BUSY_SECONDS)

@@ -11,7 +11,6 @@ import asyncio
 import json
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import cast
 
 WakeKey = tuple[str, str]
 """A team, and the name of an inbox or of a queue of tasks."""
@@ -104,7 +103,6 @@ def encode_ring(inboxes: Iterable[WakeKey], most_bytes: int) -> str:
 def decode_ring(text: str | bytes) -> list[WakeKey] | None:
     """The names of inboxes; None for "any", and for what cannot be read: then all are looked at."""
     try:
-        pairs = cast("list[list[str]]", json.loads(text))
-        return [(str(team_id), str(agent_id)) for team_id, agent_id in pairs]
+        return [(str(team_id), str(agent_id)) for team_id, agent_id in json.loads(text)]
     except (ValueError, TypeError):
         return None

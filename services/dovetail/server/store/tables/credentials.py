@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from typing import Any
 
+from peewee import Expression
+
 from dovetail.server.store.schema import CredentialRow, TeamRow
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
 
@@ -193,7 +195,7 @@ def teams(snapshot: Snapshot, after: str, most: int) -> tuple[list[Team], bool]:
     return found[:most], len(rows) > most
 
 
-def _not_ended(now: int) -> list[Any]:
+def _not_ended(now: int) -> list[Expression]:
     unexpired = CredentialRow.expire_time.is_null() | (CredentialRow.expire_time > now)
     return [CredentialRow.revoke_time.is_null(), unexpired]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
-from peewee import SQL, Expression, fn
+from peewee import SQL, ColumnBase, Expression, fn
 
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
@@ -126,7 +125,7 @@ def input_waits(snapshot: Snapshot, filter: TaskFilter) -> DurationSummary:
     """Durations of waiting for answers, of tasks that received one."""
     waited = TaskRow.input_wait > 0
     wanted = [*tasks.conditions(snapshot, filter), waited]
-    return _summary(snapshot, cast(Expression, TaskRow.input_wait), wanted)
+    return _summary(snapshot, TaskRow.input_wait, wanted)
 
 
 def completion_span(snapshot: Snapshot, filter: TaskFilter) -> tuple[int, int] | None:
@@ -151,7 +150,7 @@ def _completed(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
 
 
 def _summary(
-    snapshot: Snapshot, length: Expression, wanted: Sequence[Expression]
+    snapshot: Snapshot, length: ColumnBase, wanted: Sequence[Expression]
 ) -> DurationSummary:
     """Count, mean and nearest-rank percentiles of a duration."""
     totals = TaskRow.select(fn.COUNT(TaskRow.number), fn.SUM(length)).where(*wanted)
@@ -162,7 +161,7 @@ def _summary(
 
     def percentile(percent: int) -> int:
         rank = -(-count * percent // 100)
-        return cast(int, snapshot.select(ordered.limit(1).offset(rank - 1))[0][0])
+        return snapshot.select(ordered.limit(1).offset(rank - 1))[0][0]
 
     return DurationSummary(
         sample_count=count,
