@@ -9,7 +9,9 @@ of the contract, labels and data are JSON text.
 
 from __future__ import annotations
 
-from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, Model, TextField
+from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField
+
+from dovetail.server.store.queries import Model
 
 
 class TeamRow(Model):

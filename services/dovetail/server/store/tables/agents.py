@@ -13,6 +13,7 @@ from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.store import filters
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.pages import Page, Stretch, take_bytes
+from dovetail.server.store.queries import descending
 from dovetail.server.store.schema import AgentRow
 from dovetail.server.store.transaction import (
     MICROS,
@@ -187,7 +188,7 @@ def _agent(row: Row) -> Agent:
 def _neighbours(snapshot: Snapshot, agent_id: str) -> list[str]:
     """The known ids next to an unknown one in the order of ids: cheap in a team of any size."""
     ids = AgentRow.select(AgentRow.agent_id).where(AgentRow.team_id == snapshot.team_id)
-    below = ids.where(AgentRow.agent_id < agent_id).order_by(AgentRow.agent_id.desc())
+    below = ids.where(AgentRow.agent_id < agent_id).order_by(descending(AgentRow.agent_id))
     above = ids.where(AgentRow.agent_id > agent_id).order_by(AgentRow.agent_id)
     rows = [row for side in (below, above) for row in snapshot.select(side.limit(NEIGHBOURS))]
     return [each for (each,) in rows]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
-from peewee import JOIN, SQL, Select
+from peewee import JOIN, SQL
 
 from dovetail.server.store.chunks import chunks
+from dovetail.server.store.queries import Delete, Select
 from dovetail.server.store.schema import TaskDependencyRow, TaskRow
 from dovetail.server.store.tables.tasks import COLUMNS, Task, TaskState, from_row
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
@@ -19,7 +19,7 @@ REACHED_TASKS_MAX = 10_000
 _EDGE = (TaskDependencyRow.team_id, TaskDependencyRow.task_id, TaskDependencyRow.depends_on_id)
 _ADD = Statement(TaskDependencyRow.insert(params(*_EDGE)))
 _REMOVE = Statement(
-    TaskDependencyRow.delete().where(
+    Delete(TaskDependencyRow).where(
         TaskDependencyRow.team_id == param("team_id"),
         TaskDependencyRow.task_id == param("task_id"),
     )
@@ -184,7 +184,7 @@ def _reached(snapshot: Snapshot, begin: Sequence[str]) -> list[str]:
             TaskRow.task_id == TaskDependencyRow.depends_on_id,
         )
     )
-    reached = cast(Any, first.union(further))
+    reached = first.union(further)
     query = reached.select_from(reached.c.task_id).limit(REACHED_TASKS_MAX + 1)
     return [task_id for (task_id,) in snapshot.select(query)]
 

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from dovetail.server.store.idempotency import IdempotencyKey, stored_key
+from dovetail.server.store.queries import descending
 from dovetail.server.store.schema import TaskEventRow, TaskRow
 from dovetail.server.store.tables.tasks import COLUMNS, Task, from_row
 from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
@@ -138,7 +139,7 @@ def last(snapshot: Snapshot, task_id: str) -> TaskEvent:
     query = TaskEventRow.select(*_EVENT_COLUMNS).where(
         TaskEventRow.team_id == snapshot.team_id, TaskEventRow.task_id == task_id
     )
-    return _event(snapshot.select(query.order_by(TaskEventRow.number.desc()).limit(1))[0])
+    return _event(snapshot.select(query.order_by(descending(TaskEventRow.number)).limit(1))[0])
 
 
 def tasks_of(snapshot: Snapshot, first: int, count: int) -> list[Task]:

@@ -7,10 +7,13 @@ one: wherever a process is killed in between, each task is updated, and only onc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from dovetail.server.store.queries import Delete
 from dovetail.server.store.schema import TaskFollowUpRow
 from dovetail.server.store.transaction import (
     GlobalSnapshot,
+    Row,
     Snapshot,
     Statement,
     Transaction,
@@ -40,7 +43,7 @@ _FIRST = Statement(
 _MOVE = Statement(
     TaskFollowUpRow.update({TaskFollowUpRow.after_number: param("after_number")}).where(_ONE)
 )
-_REMOVE = Statement(TaskFollowUpRow.delete().where(_ONE))
+_REMOVE = Statement(Delete(TaskFollowUpRow).where(_ONE))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +91,6 @@ def remove(transaction: Transaction, follow_up: FollowUp) -> None:
     transaction.write(_REMOVE, **one)
 
 
-def _from_row(row: tuple[object, ...]) -> FollowUp:
-    values = zip((column.name for column in _COLUMNS), row, strict=True)
-    return FollowUp(**dict(values))  # type: ignore[arg-type]
+def _from_row(row: Row) -> FollowUp:
+    values: dict[str, Any] = dict(zip((column.name for column in _COLUMNS), row, strict=True))
+    return FollowUp(**values)

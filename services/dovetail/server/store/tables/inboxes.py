@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
-from peewee import SQL, Expression, Select, fn
+from peewee import SQL, Expression
 
+from dovetail.server.store.queries import ModelSelect, Select, fn
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.tables import messages
 from dovetail.server.store.tables.agents import last_sequences
@@ -88,45 +88,48 @@ def _until(snapshot: Snapshot, request: PageRequest) -> int | None:
     return row[0] if row else None
 
 
-def _window(include_acknowledged: bool) -> Select:
+def _window(include_acknowledged: bool) -> ModelSelect:
     """The sequence of the delivery after `before` others, if there are so many."""
-    delivery = cast(Any, DeliveryRow)
     where = [
-        delivery.team_id == param("team_id"),
-        delivery.agent_id == param("agent_id"),
-        delivery.sequence > param("after"),
+        DeliveryRow.team_id == param("team_id"),
+        DeliveryRow.agent_id == param("agent_id"),
+        DeliveryRow.sequence > param("after"),
     ]
     if not include_acknowledged:
-        where.append(delivery.acknowledge_time.is_null())
-    query = delivery.select(delivery.sequence).where(*where).order_by(delivery.sequence)
+        where.append(DeliveryRow.acknowledge_time.is_null())
+    query = DeliveryRow.select(DeliveryRow.sequence).where(*where).order_by(DeliveryRow.sequence)
     return query.limit(1).offset(param("before"))
 
 
 _WINDOWS = {included: Statement(_window(included)) for included in (False, True)}
 
 
-def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Select:
+def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> ModelSelect:
     """Three layers: the next rows in order, their running size, and the content of those that fit.
 
     So the size of a page is bounded without reading the bodies that do not fit.
     """
-    delivery, message = cast(Any, DeliveryRow), cast(Any, MessageRow)
     where = [
-        delivery.team_id == param("team_id"),
-        delivery.agent_id == param("agent_id"),
-        delivery.sequence > param("after"),
+        DeliveryRow.team_id == param("team_id"),
+        DeliveryRow.agent_id == param("agent_id"),
+        DeliveryRow.sequence > param("after"),
         *conditions,
     ]
     if not include_acknowledged:
-        where.append(delivery.acknowledge_time.is_null())
-    joined = (message.team_id == delivery.team_id) & (message.number == delivery.message_number)
+        where.append(DeliveryRow.acknowledge_time.is_null())
+    joined = (MessageRow.team_id == DeliveryRow.team_id) & (
+        MessageRow.number == DeliveryRow.message_number
+    )
     scanned = (
-        delivery.select(
-            delivery.sequence, delivery.message_number, delivery.acknowledge_time, message.size
+        DeliveryRow.select(
+            DeliveryRow.sequence,
+            DeliveryRow.message_number,
+            DeliveryRow.acknowledge_time,
+            MessageRow.size,
         )
-        .join(message, on=joined)
+        .join(MessageRow, on=joined)
         .where(*where)
-        .order_by(delivery.sequence)
+        .order_by(DeliveryRow.sequence)
         .limit(param("most"))
         .alias("scanned")
     )
@@ -141,13 +144,13 @@ def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Sele
             (through - scanned.c.size).alias("size_before"),
         ],
     ).alias("sized")
-    same = (message.team_id == param("team_id")) & (message.number == sized.c.message_number)
+    same = (MessageRow.team_id == param("team_id")) & (MessageRow.number == sized.c.message_number)
     columns = (sized.c.scanned_rows, sized.c.sequence, sized.c.acknowledge_time)
     return (
-        message.select(*columns, *messages.COLUMNS)
+        MessageRow.select(*columns, *messages.COLUMNS)
         .from_(sized)
-        .join(message, on=same)
-        .where(sized.c.size_before + message.size <= param("most_bytes"))
+        .join(MessageRow, on=same)
+        .where(sized.c.size_before + MessageRow.size <= param("most_bytes"))
         .orwhere(sized.c.size_before == 0)
         .order_by(sized.c.sequence)
     )
@@ -161,7 +164,7 @@ def _statement(snapshot: Snapshot, request: PageRequest, until: int | None) -> S
         return _UNFILTERED[request.include_acknowledged]
     conditions = messages.conditions(snapshot, request.filter)
     if until is not None:
-        conditions.append(cast(Any, DeliveryRow).sequence <= param("until"))
+        conditions.append(DeliveryRow.sequence <= param("until"))
     return Statement(_query(request.include_acknowledged, conditions))
 
 

@@ -12,6 +12,7 @@ from peewee import SQL, Expression, ModelSelect, fn
 
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.engines.wakeups import QUEUE
+from dovetail.server.store.queries import descending
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import Task, TaskFilter
@@ -25,7 +26,7 @@ _READY = (
     & (TaskRow.waiting_for_count == SQL("0"))
     & TaskRow.delete_time.is_null()
 )
-_ORDER = (TaskRow.priority.desc(), fn.COALESCE(TaskRow.due_time, _LAST), TaskRow.number)
+_ORDER = (descending(TaskRow.priority), fn.COALESCE(TaskRow.due_time, _LAST), TaskRow.number)
 _FIRST = Statement(
     TaskRow.select(*tasks.COLUMNS)
     .where(
