@@ -1,12 +1,14 @@
-"""Cancelling queries of PostgreSQL, which checks nothing of ours while it runs one.
+"""Ending the queries of other threads on PostgreSQL, which checks nothing of ours meanwhile.
 
-A thread tests ten times a second whether a running query should end, and then lets the database
+The breaker tests ten times a second whether a running query should end, and then lets the database
 cancel it. psycopg does that over a connection of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -65,3 +67,15 @@ class Breaker:
                     del self._watched[connection]
                     with contextlib.suppress(psycopg.Error):
                         connection.cancel_safe(timeout=CANCEL_SECONDS)
+
+
+def hang_up(connection: psycopg.Connection[Any]) -> None:
+    """Shut the socket, from another thread than the one that waits: its wait ends with an error.
+
+    psycopg's own close would free what that thread is using.
+    """
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as its_socket,
+    ):
+        its_socket.shutdown(socket.SHUT_RDWR)

@@ -7,11 +7,8 @@ Listener and announcer have one each beside those, always outside of transaction
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +26,7 @@ from dovetail.server.errors import (
     UnavailableError,
 )
 from dovetail.server.store.database import Cursor, typed
+from dovetail.server.store.engines.announcer import CHANNEL, Announcer
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
@@ -38,12 +36,11 @@ from dovetail.server.store.engines.base import (
     plain,
     unavailable,
 )
-from dovetail.server.store.engines.interrupts import Breaker
-from dovetail.server.store.engines.wakeups import decode_ring, encode_ring
+from dovetail.server.store.engines.interrupts import Breaker, hang_up
+from dovetail.server.store.engines.wakeups import decode_ring
 from dovetail.server.store.schema import TABLES
 from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, GlobalSnapshot, WriteGroup
 
-CHANNEL = "dovetail"
 MIGRATION_LOCK = 0x0D0E7A11
 CONNECT_SECONDS = 3
 # A peer that vanished is noticed after about 20 s: the system's own limits are hours for an idle
@@ -54,13 +51,9 @@ DEAD_PEER = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",
 }
-# Chosen: what a wake-up may be late, for one notification in place of one for each commit.
-COALESCE_SECONDS = 0.005
 POLL_SECONDS = 1.0
 GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
 RETRY_SECONDS = 0.5
-# PostgreSQL takes less than 8,000 bytes; the name of the sender and a space are 13 more.
-PAYLOAD_BYTES_MAX = 7_900
 POSITION = "STRPOS"
 # libpq's buffers grow to a connection's largest statement and never shrink. One that sent a larger
 # statement than this is closed after its transaction; the next one opens another, in milliseconds.
@@ -113,7 +106,7 @@ class PostgresEngine(Engine):
         except StoreOpenError:
             self.close_connection()
             raise
-        self._announcer = _Announcer(self._connection)
+        self._announcer = Announcer(self._connection)
         self._breaker = Breaker()
 
     def _check_encoding(self) -> None:
@@ -154,7 +147,7 @@ class PostgresEngine(Engine):
     def abort(self) -> None:
         """Hang up on the database: threads that wait for its reply fail at once."""
         for connection in self._connections.open_ones():
-            _hang_up(connection)
+            hang_up(connection)
 
     @contextmanager
     def read(self) -> Generator[GlobalSnapshot]:
@@ -330,67 +323,6 @@ class _Largest(threading.local):
     """
 
     sent_bytes = 0
-
-
-def _hang_up(connection: psycopg.Connection[Any]) -> None:
-    """Shut the socket, from another thread than the one that waits: its wait ends with an error.
-
-    psycopg's own close would free what that thread is using.
-    """
-    with (
-        contextlib.suppress(OSError, psycopg.Error),
-        socket.socket(fileno=os.dup(connection.fileno())) as its_socket,
-    ):
-        its_socket.shutdown(socket.SHUT_RDWR)
-
-
-class _Announcer:
-    """A thread that sends what was announced in the last few milliseconds as one notification.
-
-    `_lock` guards `_waiting`, which the writers fill. Names whose notification fails are dropped:
-    the other processes look at the store each second anyway.
-    """
-
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
-        self.name = uuid.uuid4().hex[:12]
-        self._connect = connect
-        self._waiting: set[WakeKey] = set()
-        self._lock = threading.Lock()
-        self._news = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
-        self._thread.start()
-
-    def add(self, inboxes: Iterable[WakeKey]) -> None:
-        with self._lock:
-            self._waiting.update(inboxes)
-        self._news.set()
-
-    def close(self, seconds: float) -> None:
-        self._stopping = True
-        self._news.set()
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self._news.wait()
-            with contextlib.suppress(psycopg.Error), self._connect() as connection:
-                while not self._stopping:
-                    self._send(connection)
-            if not self._stopping:
-                time.sleep(RETRY_SECONDS)
-
-    def _send(self, connection: psycopg.Connection[Any]) -> None:
-        self._news.wait()
-        time.sleep(COALESCE_SECONDS)
-        # Cleared before the names are taken: `add` puts names and then sets the event, so names
-        # that come after the taking set it again. In the other order they could be left behind.
-        self._news.clear()
-        with self._lock:
-            inboxes, self._waiting = sorted(self._waiting), set()
-        if inboxes:
-            names = encode_ring(inboxes, PAYLOAD_BYTES_MAX)
-            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self.name} {names}"))
 
 
 # Connection exceptions, no standby writes, out of resources, an operator stepped in, rolled back.
