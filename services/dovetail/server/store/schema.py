@@ -245,3 +245,5 @@ TABLES: tuple[type[Model], ...] = (
     TaskEventRow,
     TaskFollowUpRow,
 )
+
+TABLE_NAMES = [str(table._meta.table_name) for table in TABLES]

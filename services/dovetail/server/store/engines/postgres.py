@@ -1,7 +1,7 @@
 """The engine for more than one machine: PostgreSQL, through psycopg 3.
 
 Each thread has a connection of its own (Peewee keeps it), and only `_Connections` knows them all.
-Listener and announcer have one each beside those, always outside of transactions.
+Listener, announcer and analyzer have one each beside those, always outside of transactions.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dovetail.server.errors import (
     UnavailableError,
 )
 from dovetail.server.store.database import Cursor, typed
+from dovetail.server.store.engines.analyzer import Analyzer
 from dovetail.server.store.engines.announcer import CHANNEL, Announcer
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
@@ -38,7 +39,7 @@ from dovetail.server.store.engines.base import (
 )
 from dovetail.server.store.engines.interrupts import Breaker, hang_up
 from dovetail.server.store.engines.wakeups import decode_ring
-from dovetail.server.store.schema import TABLES
+from dovetail.server.store.schema import TABLE_NAMES
 from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, GlobalSnapshot, WriteGroup
 
 MIGRATION_LOCK = 0x0D0E7A11
@@ -107,6 +108,7 @@ class PostgresEngine(Engine):
             self.close_connection()
             raise
         self._announcer = Announcer(self._connection)
+        self._analyzer = Analyzer(self._connection)
         self._breaker = Breaker()
 
     def _check_encoding(self) -> None:
@@ -120,7 +122,7 @@ class PostgresEngine(Engine):
 
     def foreign_tables(self, tables: set[str]) -> set[str]:
         """Those with the names of ours: a database may be shared with other programs."""
-        return tables & {table._meta.table_name for table in TABLES}
+        return tables.intersection(TABLE_NAMES)
 
     def partition(self, team_id: str) -> str:
         """One queue for each team."""
@@ -133,6 +135,7 @@ class PostgresEngine(Engine):
         """Write; each team's row is locked before the first look at its data."""
         with self.span("BEGIN", "COMMIT"):
             yield WriteGroup(typed(self.database), POSITION, self.times, LOCK_TEAM_FOR_UPDATE)
+        self._analyzer.note_write()
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -243,8 +246,9 @@ class PostgresEngine(Engine):
             database.execute_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Stop the announcer and the breaker."""
+        """Stop the announcer, the analyzer and the breaker."""
         self._announcer.close(seconds)
+        self._analyzer.close(seconds)
         self._breaker.close(seconds)
 
     def _connection(self) -> psycopg.Connection[Any]:
