@@ -1,4 +1,4 @@
-"""Fixtures for all tests: stores of both engines, and servers over them."""
+"""Fixtures for all tests: stores of both engines, servers over them, and a team for each test."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from dovetail.settings import SETTINGS
 from support.databases import empty_database, running_postgres
 from support.pair import Pair, running_pair
+from support.teams import Team
 
 FIGURES = "figures"
 
@@ -59,9 +60,34 @@ def store_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[str]:
+    """A store for all tests of a file, on each engine."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db"
+    else:
+        with empty_database(str(request.getfixturevalue("postgres"))) as url:
+            yield url
+
+
+@pytest.fixture(scope="module")
+async def shared_pair(shared_url: str) -> AsyncGenerator[Pair]:
+    """Both services, for all tests of a file. Leases may be short, so that their end is seen."""
+    async with running_pair(shared_url, shortest_lease_seconds=0.5) as pair:
+        yield pair
+
+
+@pytest.fixture
+def team(shared_pair: Pair) -> Team:
+    """A new team on services that all tests of a file share, on each engine."""
+    return Team.new(shared_pair)
+
+
 @pytest.fixture
 async def pair(store_url: str) -> AsyncGenerator[Pair]:
-    """Both services over an empty store, on each engine."""
+    """Both services over an empty store of a test's own, on each engine."""
     async with running_pair(store_url) as pair:
         yield pair
 

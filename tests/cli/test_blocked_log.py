@@ -17,8 +17,9 @@ import pytest
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from messaging.talk import refusal
-from support.pair import caller, error_info
+from support.pair import caller
 from support.processes import ServerProcess, free_port
+from support.refusals import error_info
 
 CALLS = 300
 END_SECONDS = 20

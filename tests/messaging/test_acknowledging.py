@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from messaging.talk import bob_with, caller_of, known, refusal, sequences
-from support.pair import Pair, error_info
+from support.pair import Pair
+from support.refusals import error_info
 
 
 async def test_a_single_delivery(pair: Pair) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.store.schema import TeamRow
-from support.pair import Pair, bad_fields, caller, running_pair
+from support.pair import Pair, caller, running_pair
+from support.refusals import bad_fields
 
 MEBIBYTE = 1024 * 1024
 

@@ -8,7 +8,8 @@ import grpc
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from messaging.talk import caller_of, known, refusal
-from support.pair import Pair, bad_fields, error_info
+from support.pair import Pair
+from support.refusals import bad_fields, error_info
 
 
 async def test_registering_creates_an_agent_with_an_empty_inbox(pair: Pair) -> None:

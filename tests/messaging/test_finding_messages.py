@@ -9,7 +9,8 @@ from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST, ORDER_OLDEST_FIRST, Order, TimeRange
 from messaging.talk import bob_with, caller_of, known, refusal
-from support.pair import Pair, bad_fields, error_info
+from support.pair import Pair
+from support.refusals import bad_fields, error_info
 
 
 def subjects(answer: pb.ListMessagesResponse) -> list[str]:

@@ -16,7 +16,8 @@ from dovetail.server.store.store import Store
 from dovetail.server.store.tables import inboxes
 from dovetail.tasks.v1 import tasks_pb2
 from dovetail.types.v1 import types_pb2
-from support.pair import Pair, bad_fields, caller, error_info
+from support.pair import Pair, caller
+from support.refusals import bad_fields, error_info
 
 BOB = caller("bob")
 

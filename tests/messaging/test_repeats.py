@@ -8,7 +8,8 @@ import grpc
 
 from dovetail.types.v1 import types_pb2
 from messaging.talk import caller_of, known, refusal, sequences
-from support.pair import Pair, error_info
+from support.pair import Pair
+from support.refusals import error_info
 
 
 async def test_a_repeat_answers_the_message_of_the_first_call(pair: Pair) -> None:

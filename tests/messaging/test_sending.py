@@ -11,7 +11,8 @@ from google.protobuf.struct_pb2 import Struct
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2
 from messaging.talk import caller_of, known, refusal, sequences
-from support.pair import Pair, bad_fields, caller, error_info
+from support.pair import Pair, caller
+from support.refusals import bad_fields, error_info
 
 
 async def test_a_message_arrives_on_an_open_stream(pair: Pair) -> None:

@@ -11,7 +11,8 @@ from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2
 from dovetail.types.v1.types_pb2 import TimeRange
 from messaging.talk import Agent, Inbox, bob_with, known, sequences
-from support.pair import Pair, error_info, running_pair
+from support.pair import Pair, running_pair
+from support.refusals import error_info
 
 QUICK = 0.2
 

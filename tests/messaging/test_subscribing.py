@@ -10,7 +10,8 @@ import pytest
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from messaging.talk import bob_with, caller_of, known, refusal, sequences
-from support.pair import Pair, error_info
+from support.pair import Pair
+from support.refusals import error_info
 
 PAGE_BYTES = 64 * 1024
 

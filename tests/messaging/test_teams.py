@@ -10,7 +10,8 @@ import pytest
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2
 from messaging.talk import Agent, bob_with, known, refusal, sequences
-from support.pair import Pair, error_info
+from support.pair import Pair
+from support.refusals import error_info
 
 
 @pytest.fixture

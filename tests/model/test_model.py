@@ -49,7 +49,7 @@ from model.task import (
     Task,
 )
 from model.wire import Keeping, Wire, delivered, known, seen
-from support.pair import error_info
+from support.refusals import error_info
 from support.soak import SOAK
 
 

@@ -16,8 +16,9 @@ from dovetail.server.main import Level, check_store
 from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults, rows
 from support.healths import NOT_SERVING, until_health
-from support.pair import caller, error_info
+from support.pair import caller
 from support.processes import ServerProcess
+from support.refusals import error_info
 from support.servers import Servers, serving
 
 BEFORE = 40

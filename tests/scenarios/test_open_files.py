@@ -15,8 +15,9 @@ import psycopg
 
 from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from support.pair import caller, error_info
+from support.pair import caller
 from support.processes import ServerProcess
+from support.refusals import error_info
 from support.servers import channel
 
 CONNECTIONS = 9

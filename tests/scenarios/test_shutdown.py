@@ -14,8 +14,9 @@ from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
 from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults, rows
 from support.healths import until_log
-from support.pair import caller, error_info
+from support.pair import caller
 from support.processes import ServerProcess
+from support.refusals import error_info
 from support.servers import Servers, serving
 from support.soak import full_or_tenth
 

@@ -23,7 +23,8 @@ from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults
 from support.databases import Postgres, running_postgres
 from support.healths import NOT_SERVING, SERVING, until_health, until_log
-from support.pair import caller, error_info
+from support.pair import caller
+from support.refusals import error_info
 from support.servers import Servers, serving
 
 DRAIN = ("--drain-seconds", "3")

@@ -11,13 +11,12 @@ import grpc
 from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as a
-from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.access.rights import RIGHTS, Reach
-from dovetail.tasks.v1 import tasks_pb2 as t
-from dovetail.tasks.v1 import tasks_pb2_grpc
+from support.callers import Caller
 from support.guarded import ROLES, Guarded
-from support.pair import Metadata, error_info
-from tasks.work import STATES, Worker
+from support.pair import Metadata
+from support.refusals import error_info
+from support.tables import STATES
 
 OWNERS = {"own": "alice", "other": "bob"}
 """Whose the thing is that a call is about. The caller's agent is alice."""
@@ -102,8 +101,8 @@ class World:
 
     guarded: Guarded
     team_id: str
-    boss: Metadata
-    agents: dict[str, Metadata]
+    boss: Caller
+    agents: dict[str, Caller]
 
     @staticmethod
     async def make(guarded: Guarded) -> World:
@@ -113,23 +112,13 @@ class World:
         return World(
             guarded=guarded,
             team_id=team_id,
-            boss=await guarded.token("operator", team_id),
+            boss=await guarded.caller("", team_id),
             agents={
-                each: await guarded.agent(each, team_id) for each in (*OWNERS.values(), "carol")
+                each: await guarded.caller(each, team_id) for each in (*OWNERS.values(), "carol")
             },
         )
 
-    @property
-    def tasks(self) -> tasks_pb2_grpc.TaskServiceAsyncStub:
-        """The task server."""
-        return self.guarded.pair.tasks
-
-    def worker(self, agent_id: str = "") -> Worker:
-        """An agent that works on tasks, or the boss."""
-        metadata = self.agents[agent_id] if agent_id else self.boss
-        return Worker(self.tasks, self.guarded.pair.messaging, agent_id, self.team_id, metadata)
-
-    async def caller(self, role: str) -> Metadata:
+    async def in_role(self, role: str) -> Metadata:
         """Alice in a role; an admin is nobody's agent."""
         if role == "admin":
             return await self.guarded.token(role)
@@ -150,25 +139,22 @@ class World:
 
     async def send(self, sender: str, recipient: str, body: str) -> str:
         """The id of a new message."""
-        request = m.SendMessageRequest(recipient_ids=[recipient], body=body)
-        sent = await self.guarded.pair.messaging.SendMessage(request, metadata=self.agents[sender])
-        return sent.message_id
+        return (await self.agents[sender].send(recipient, body=body)).message_id
 
     async def task(self, creator: str, assignee: str = "", state: str = "PENDING") -> str:
         """The id of a new task, which the boss has brought into a state."""
-        new = t.CreateTaskRequest(title=f"work of {creator}", assignee_id=assignee)
-        task_id = (await self.tasks.CreateTask(new, metadata=self.agents[creator])).task.task_id
-        await self.worker().bring(task_id, STATES[state])
-        return task_id
+        task = await self.agents[creator].made(title=f"work of {creator}", assignee_id=assignee)
+        await self.boss.bring(task.task_id, STATES[state])
+        return task.task_id
 
     async def everything(self) -> tuple[bytes, ...]:
         """All that the team has, and what admins made."""
         pair, admin = self.guarded.pair, self.guarded.admin
         mine = a.ListCredentialsRequest(team_id=self.team_id, include_ended=True)
         answers: tuple[Message, ...] = (
-            await pair.messaging.ListAgents(m.ListAgentsRequest(), metadata=self.boss),
-            await pair.messaging.ListMessages(m.ListMessagesRequest(), metadata=self.boss),
-            await pair.tasks.ListTasks(t.ListTasksRequest(), metadata=self.boss),
+            await self.boss.list_agents(),
+            await self.boss.list_messages(),
+            await self.boss.page(),
             await pair.admin.ListTeams(a.ListTeamsRequest(page_size=1_000), metadata=admin),
             await pair.admin.ListCredentials(mine, metadata=admin),
         )

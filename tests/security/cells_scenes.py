@@ -12,7 +12,7 @@ from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from security.cells import OWNERS, World
-from tasks.work import request
+from support.tables import request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ async def _claim(world: World, owner: str) -> Scene:
 
 async def _provide_input(world: World, owner: str) -> Scene:
     task_id = await world.task("carol", "carol", "IN_PROGRESS")
-    await world.worker().do("request-input", task_id, agent_id=owner)
+    await world.boss.do("request-input", task_id, agent_id=owner)
     return Scene(request=request("provide-input", task_id), acts=True)
 
 

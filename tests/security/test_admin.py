@@ -12,10 +12,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
-from messaging.talk import refusal
 from security.cells import OK, World, outcome
 from support.guarded import ROLES, Guarded, bearer
-from support.pair import Metadata, Pair, bad_fields, caller, error_info, running_pair
+from support.pair import Metadata, Pair, caller, running_pair
+from support.refusals import bad_fields, error_info, failure
 from wire.bad_fields import administration
 from wire.calling import GARBAGE, LARGE, answer_to
 from wire.reflected import methods
@@ -95,7 +95,7 @@ async def test_the_row_that_counts_credentials_is_no_team(guarded: Guarded) -> N
     _, fingerprint = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     text = json.dumps(["", fingerprint]).encode()
     forged = base64.urlsafe_b64encode(text).decode().rstrip("=")
-    error = await refusal(teams_of(guarded, page_size=1, page_token=forged))
+    error = await failure(teams_of(guarded, page_size=1, page_token=forged))
     assert list(bad_fields(error)) == ["page_token"]
 
 
@@ -117,7 +117,7 @@ async def test_every_bad_field_is_refused_by_name_and_writes_nothing(shared: Gua
     for method, request, field in administration():
         for stub in (shared.pair.admin, shared.pair.other_admin):
             call = getattr(stub, method)(request, metadata=shared.admin)
-            error = await refusal(call)
+            error = await failure(call)
             told = method, str(request), error.details(), bad_fields(error)
             assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, told
             assert error_info(error).reason == "INVALID_FIELDS", told
@@ -134,7 +134,7 @@ async def test_all_that_is_wrong_with_a_credential_is_named_at_once(shared: Guar
         description="x" * 257,
         lifetime=Duration(seconds=-1),
     )
-    error = await refusal(shared.pair.admin.CreateCredential(request, metadata=shared.admin))
+    error = await failure(shared.pair.admin.CreateCredential(request, metadata=shared.admin))
     assert set(bad_fields(error)) == {"team_id", "agent_id", "description", "lifetime"}
 
 
@@ -185,7 +185,7 @@ async def test_the_longest_and_the_shortest_lifetimes_are_taken(shared: Guarded)
 
 async def test_a_credential_for_no_team_is_refused_and_writes_nothing(guarded: Guarded) -> None:
     before = await listed(guarded, include_ended=True), await teams_of(guarded)
-    error = await refusal(guarded.made("agent", "blue", "alice"))
+    error = await failure(guarded.made("agent", "blue", "alice"))
     info = error_info(error)
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert (info.reason, info.metadata["team_id"]) == ("TEAM_NOT_FOUND", "blue")
@@ -195,7 +195,7 @@ async def test_a_credential_for_no_team_is_refused_and_writes_nothing(guarded: G
 @pytest.mark.parametrize("method", ["RotateCredential", "RevokeCredential"])
 async def test_a_credential_that_never_was_is_not_found(shared: Guarded, method: str) -> None:
     request = getattr(a, f"{method}Request")(credential_id="c999999")
-    error = await refusal(getattr(shared.pair.admin, method)(request, metadata=shared.admin))
+    error = await failure(getattr(shared.pair.admin, method)(request, metadata=shared.admin))
     info = error_info(error)
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert (info.reason, info.metadata["credential_id"]) == ("CREDENTIAL_NOT_FOUND", "c999999")
@@ -230,7 +230,7 @@ async def test_a_page_token_fits_its_own_filter_alone(guarded: Guarded) -> None:
     first = a.ListCredentialsRequest(page_size=1, team_id="red")
     page = await guarded.pair.admin.ListCredentials(first, metadata=guarded.admin)
     other = a.ListCredentialsRequest(page_size=1, page_token=page.next_page_token)
-    error = await refusal(guarded.pair.admin.ListCredentials(other, metadata=guarded.admin))
+    error = await failure(guarded.pair.admin.ListCredentials(other, metadata=guarded.admin))
     assert list(bad_fields(error)) == ["page_token"]
 
 
@@ -305,7 +305,7 @@ async def test_what_has_ended_cannot_be_rotated(guarded: Guarded, end: Any) -> N
     made = await guarded.made("agent", "red", "alice")
     await end(guarded, made.credential)
     before = await listed(guarded, include_ended=True)
-    error = await refusal(rotated(guarded, made.credential))
+    error = await failure(rotated(guarded, made.credential))
     info = error_info(error)
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert info.reason == "CREDENTIAL_NOT_ROTATABLE"

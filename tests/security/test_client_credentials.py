@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from client.conftest import until
 from dovetail.admin.v1 import admin_pb2
 from dovetail.client import (
     Agent,
@@ -27,6 +26,7 @@ from dovetail.server.main import ServerConfig, build, run_server
 from support.certificates import Authority
 from support.guarded import Guarded, guarded_pair
 from support.tokens import TOKEN, fault, written
+from support.waiting import until
 
 UNKNOWN = "dovetail_" + "u" * 43
 

@@ -18,7 +18,7 @@ from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.databases import empty_database, running_postgres
 from support.guarded import Guarded, bearer, guarded_pair
-from support.pair import error_info
+from support.refusals import error_info
 
 SECONDS_TO_END = 5.0
 """Within so many seconds an ended token ends everything: the promise under test."""

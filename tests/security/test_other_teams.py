@@ -19,9 +19,9 @@ from dovetail.server.access.rights import RIGHTS
 from dovetail.tasks.v1 import tasks_pb2 as t
 from security.cells import OK, SERVERS, World, outcome
 from security.cells_scenes import STAGES
-from support.guarded import Guarded, bearer
-from support.pair import bad_fields, error_info
-from tasks.work import CANCELLED, COMPLETED
+from support.guarded import Guarded
+from support.refusals import bad_fields, error_info
+from support.tables import CANCELLED, COMPLETED
 from wire.reflected import methods
 
 BLUE = "azure"
@@ -154,7 +154,7 @@ class Blue:
         if probe.kind != "page":
             return self.things[probe.kind]
         admin = self.world.guarded.admin
-        metadata = admin if "Admin" in probe.path else self.world.boss
+        metadata = admin if "Admin" in probe.path else self.world.boss.metadata
         page = await self.world.call(probe.server, probe.path, request, metadata)
         assert page.next_page_token
         return page.next_page_token
@@ -164,22 +164,19 @@ class Blue:
 async def blue(shared: Guarded) -> Blue:
     """A team with agents, messages, tasks and credentials."""
     await shared.team(f"{BLUE} team")
-    boss = await shared.token("operator", f"{BLUE} team")
+    boss = await shared.caller("", f"{BLUE} team")
     made = await shared.made("agent", f"{BLUE} team", f"{BLUE} agent")
-    agents = {"alice": await shared.agent("alice", f"{BLUE} team"), BLUE: bearer(made.token)}
-    world = World(guarded=shared, team_id=f"{BLUE} team", boss=boss, agents=agents)
+    alice, task_id = await shared.caller("alice", f"{BLUE} team"), f"{BLUE} task"
+    world = World(guarded=shared, team_id=f"{BLUE} team", boss=boss, agents={"alice": alice})
     for number in range(30):
-        await shared.pair.messaging.SendMessage(
-            m.SendMessageRequest(
-                recipient_ids=["alice", f"{BLUE} agent"],
-                subject=BLUE,
-                body=BLUE,
-                thread_id=f"{BLUE} thread",
-                request_id=f"{BLUE} request" if number == 0 else "",
-            ),
-            metadata=agents["alice"],
+        await alice.send(
+            "alice",
+            f"{BLUE} agent",
+            subject=BLUE,
+            body=BLUE,
+            thread_id=f"{BLUE} thread",
+            request_id=f"{BLUE} request" if number == 0 else "",
         )
-    alice, task_id = world.worker("alice"), f"{BLUE} task"
     await alice.made(title=BLUE, task_id=task_id, assignee_id=f"{BLUE} agent")
     await alice.made(title=BLUE, request_id=f"{BLUE} request", parent_task_id=task_id)
     await alice.made(title=BLUE, task_id=f"{BLUE} next", depends_on=[task_id])
@@ -247,14 +244,11 @@ async def check(shared: Guarded, blue: Blue, probe: Probe) -> None:
         red = await World.make(shared)
         request = await asked(probe, red)
         value = await blue.value(probe, request) if reaching else NEVER[probe.kind]
-        caller = await red.caller(probe.role)
+        caller = await red.in_role(probe.role)
         call = red.call(probe.server, probe.path, put(request, probe.field, value), caller)
         found, answer = await outcome(call)
         answers.append((found, said(answer, value)))
-        told = await red.guarded.pair.messaging.ListMessages(
-            m.ListMessagesRequest(), metadata=red.boss
-        )
-        assert BLUE not in said(told, value)
+        assert BLUE not in said(await red.boss.list_messages(), value)
     assert answers[0] == answers[1]
     assert BLUE not in answers[1][1]
     assert probe.reason in answers[1][1]
@@ -282,20 +276,17 @@ async def test_on_postgresql_too_even_an_operator_reaches_nothing_of_another_tea
 async def test_what_both_teams_name_alike_is_each_teams_own(shared: Guarded, blue: Blue) -> None:
     red = await World.make(shared)
     name = f"{BLUE} task"
-    new = t.CreateTaskRequest(task_id=name, title="red work", request_id=f"{BLUE} request")
-    await red.tasks.CreateTask(new, metadata=red.agents["alice"])
-    got = await red.tasks.GetTask(t.GetTaskRequest(task_id=name), metadata=red.boss)
-    assert got.task.title == "red work"
-    await red.tasks.DeleteTask(t.DeleteTaskRequest(task_id=name), metadata=red.boss)
-    got = await blue.world.tasks.GetTask(t.GetTaskRequest(task_id=name), metadata=blue.world.boss)
-    assert got.task.title == BLUE
+    await red.agents["alice"].create(task_id=name, title="red work", request_id=f"{BLUE} request")
+    assert (await red.boss.get(name)).title == "red work"
+    await red.boss.do("delete", name)
+    assert (await blue.world.boss.get(name)).title == BLUE
 
 
 async def test_what_waits_for_a_task_or_is_part_of_it_is_of_its_own_team(
     shared: Guarded, blue: Blue
 ) -> None:
     before = await blue.world.everything()
-    boss, name, waiting = (await World.make(shared)).worker(), f"{BLUE} task", f"{BLUE} next"
+    boss, name, waiting = (await World.make(shared)).boss, f"{BLUE} task", f"{BLUE} next"
     await boss.made(task_id=name)
     await boss.made(task_id=waiting, depends_on=[name])
     await boss.made(task_id="part", parent_task_id=name)
@@ -313,11 +304,13 @@ async def test_who_says_to_be_of_another_team_learns_nothing(
     shared: Guarded, blue: Blue, role: str
 ) -> None:
     red = await World.make(shared)
-    caller = await red.caller(role)
+    caller = await red.in_role(role)
     answers: set[tuple[Any, str]] = set()
     for team_id in (blue.world.team_id, NEVER["team"]):
         metadata = (*caller, ("dovetail-team", team_id))
-        found, error = await outcome(red.tasks.ListTasks(t.ListTasksRequest(), metadata=metadata))
+        found, error = await outcome(
+            shared.pair.tasks.ListTasks(t.ListTasksRequest(), metadata=metadata)
+        )
         answers.add((found, said(error, team_id)))
     assert [found for found, _ in answers] == [("PERMISSION_DENIED", "CALLER_MISMATCH")]
 
@@ -329,7 +322,7 @@ async def test_lists_reports_and_streams_hold_what_is_of_the_own_team_alone(
     for path in (path for path in RIGHTS if "Admin" not in path):
         server = "messaging" if "Messaging" in path else "tasks"
         scene = await STAGES[path.rpartition("/")[2]](red, "alice")
-        caller = await red.caller("agent")
+        caller = await red.in_role("agent")
         found, answer = await outcome(red.call(server, path, scene.request, caller))
         assert found == OK, path
         assert BLUE not in str(answer), path

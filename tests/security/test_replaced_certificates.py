@@ -10,7 +10,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from client.conftest import until
 from dovetail.client import Agent, DovetailError, connect
 from dovetail.client.security import channel_credentials
 from dovetail.messaging.v1 import messaging_pb2 as pb
@@ -19,6 +18,7 @@ from support.certificates import Authority, Pair, served
 from support.pair import caller
 from support.processes import ServerProcess
 from support.soak import full_or_tenth
+from support.waiting import until
 
 REPLACEMENTS = full_or_tenth(300)
 NEWCOMERS = 4

@@ -13,7 +13,6 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.tasks.states import LEASE_VERBS
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
-from messaging.talk import refusal
 from security.cells import (
     LEFT_OUT,
     NO_MESSAGE,
@@ -31,8 +30,9 @@ from security.cells import (
 )
 from security.cells_scenes import STAGES
 from support.guarded import Guarded
-from support.pair import Pair, error_info
-from tasks.work import COMPLETED, IN_PROGRESS, request
+from support.pair import Pair
+from support.refusals import error_info, failure
+from support.tables import COMPLETED, IN_PROGRESS, request
 from wire.reflected import methods
 
 REQUIRED: Outcome = ("UNAUTHENTICATED", "CREDENTIAL_REQUIRED")
@@ -55,7 +55,7 @@ async def test_every_rpc_has_a_row_and_every_row_an_rpc(shared: Guarded) -> None
 async def check(shared: Guarded, cell: Cell) -> None:
     """The server does what the cell says: what is refused changes nothing, what is allowed acts."""
     world = await World.make(shared)
-    caller = await world.caller(cell.role)
+    caller = await world.in_role(cell.role)
     scene = await STAGES[cell.rpc](world, OWNERS[cell.whose])
     before = await world.everything()
     found, answer = await outcome(world.call(cell.server, cell.path, scene.request, caller))
@@ -101,7 +101,7 @@ async def test_where_no_token_is_asked_for_nobody_is_an_admin(pair: Pair) -> Non
         assert len(paths) == 6
         for path in paths:
             call: Any = channel.unary_unary(path, bytes, bytes)
-            error = await refusal(call(b""))
+            error = await failure(call(b""))
             assert (error.code().name, error_info(error).reason) == ROLE_REFUSED
             assert "--credentials" in str(error.details())
 
@@ -111,7 +111,7 @@ async def test_the_token_of_a_lease_gives_a_stranger_nothing(
     shared: Guarded, verb: TaskVerb
 ) -> None:
     world = await World.make(shared)
-    alice, bob = world.worker("alice"), world.worker("bob")
+    alice, bob = world.agents["alice"], world.agents["bob"]
     task_id, other_id = [await world.task("carol", "bob") for _ in range(2)]
     token, other_token = await bob.held(task_id), await bob.held(other_id)
     before = await world.everything()
@@ -129,36 +129,34 @@ async def test_of_many_completions_anothers_alone_is_refused(shared: Guarded) ->
         for creator, assignee in (("carol", "alice"), ("carol", "bob"), ("alice", "bob"))
     ]
     asked = [request("complete", task_id) for task_id in (mine, others, made)]
-    answer = await world.worker("alice").send(t.BatchCompleteTasksRequest(requests=asked))
+    answer = await world.agents["alice"].call(t.BatchCompleteTasksRequest(requests=asked))
     assert [each.refusal.reason for each in answer.outcomes] == ["", "NOT_YOURS", ""]
     refusal = answer.outcomes[1].refusal
     assert refusal.code == grpc.StatusCode.PERMISSION_DENIED.value[0]
-    states = [(await world.worker().get(task_id)).state for task_id in (mine, others, made)]
+    states = [(await world.boss.get(task_id)).state for task_id in (mine, others, made)]
     assert states == [COMPLETED, IN_PROGRESS, COMPLETED]
 
 
 async def test_a_task_without_a_creator_is_no_agents_own(shared: Guarded) -> None:
     world = await World.make(shared)
-    new = t.CreateTaskRequest(task_id="work", title="work of nobody")
-    await world.tasks.CreateTask(new, metadata=world.boss)
-    asked = request("cancel", "work")
-    found, _ = await outcome(world.tasks.CancelTask(asked, metadata=world.agents["alice"]))
+    await world.boss.create(task_id="work", title="work of nobody")
+    found, _ = await outcome(world.agents["alice"].do("cancel", "work"))
     assert found == NOT_YOURS
 
 
 async def test_a_deleted_task_of_anothers_is_still_not_yours_to_delete(shared: Guarded) -> None:
     world = await World.make(shared)
-    asked = request("delete", await world.task("bob"))
-    await world.tasks.DeleteTask(asked, metadata=world.agents["bob"])
-    found, _ = await outcome(world.tasks.DeleteTask(asked, metadata=world.agents["alice"]))
+    task_id = await world.task("bob")
+    await world.agents["bob"].do("delete", task_id)
+    found, _ = await outcome(world.agents["alice"].do("delete", task_id))
     assert found == NOT_YOURS
 
 
 async def test_an_agent_may_write_to_anybody_and_complete_what_it_created(shared: Guarded) -> None:
     world = await World.make(shared)
     assert await world.send("alice", "bob", "hello")
-    asked = request("complete", await world.task("alice", "bob", "IN_PROGRESS"))
-    await world.tasks.CompleteTask(asked, metadata=world.agents["alice"])
+    task_id = await world.task("alice", "bob", "IN_PROGRESS")
+    await world.agents["alice"].do("complete", task_id)
 
 
 @pytest.mark.parametrize("agent_id", ["bob", "nobody"])
@@ -166,14 +164,12 @@ async def test_whether_another_agent_is_there_its_inbox_does_not_tell(
     shared: Guarded, agent_id: str
 ) -> None:
     world = await World.make(shared)
-    messaging, alice = world.guarded.pair.messaging, world.agents["alice"]
+    alice = world.agents["alice"]
     calls: list[Any] = [
-        messaging.SubscribeInbox(m.SubscribeInboxRequest(agent_id=agent_id), metadata=alice).read(),
-        messaging.ReceiveMessages(m.ReceiveMessagesRequest(agent_id=agent_id), metadata=alice),
-        messaging.AcknowledgeMessages(
-            m.AcknowledgeMessagesRequest(agent_id=agent_id, through_sequence=9), metadata=alice
-        ),
-        messaging.ListMessages(m.ListMessagesRequest(recipient_id=agent_id), metadata=alice),
+        alice.backlog(agent_id=agent_id),
+        alice.call(m.ReceiveMessagesRequest(agent_id=agent_id)),
+        alice.acknowledge(agent_id=agent_id, through_sequence=9),
+        alice.list_messages(recipient_id=agent_id),
     ]
     for call in calls:
         found, error = await outcome(call)
@@ -183,18 +179,15 @@ async def test_whether_another_agent_is_there_its_inbox_does_not_tell(
 
 async def test_anothers_message_is_answered_as_one_that_never_was(shared: Guarded) -> None:
     world = await World.make(shared)
-    messaging, alice = world.guarded.pair.messaging, world.agents["alice"]
+    alice = world.agents["alice"]
     secret = await world.send("bob", "carol", "a secret")
     told: set[str] = set()
     for message_id in (secret, "m999"):
-        get, reply = (
-            m.GetMessageRequest(message_id=message_id),
-            m.SendMessageRequest(recipient_ids=["bob"], in_reply_to=message_id, thread_id="x"),
-        )
-        for call in (
-            messaging.GetMessage(get, metadata=alice),
-            messaging.SendMessage(reply, metadata=alice),
-        ):
+        calls: list[Any] = [
+            alice.read(message_id),
+            alice.send("bob", in_reply_to=message_id, thread_id="x"),
+        ]
+        for call in calls:
             found, error = await outcome(call)
             assert found == NO_MESSAGE
             told.add(error.details().replace(message_id, "ID"))
@@ -208,23 +201,18 @@ def seen(record: m.MessageRecord) -> list[tuple[str, int]]:
 
 async def test_a_recipient_sees_its_own_receipt_alone_and_the_sender_all(shared: Guarded) -> None:
     world = await World.make(shared)
-    messaging = world.guarded.pair.messaging
-    sent = await messaging.SendMessage(
-        m.SendMessageRequest(recipient_ids=["bob", "carol"]), metadata=world.agents["alice"]
-    )
-    done = m.AcknowledgeMessagesRequest(through_sequence=1)
-    await messaging.AcknowledgeMessages(done, metadata=world.agents["carol"])
+    sent = await world.agents["alice"].send("bob", "carol")
+    await world.agents["carol"].acknowledge(through_sequence=1)
     bob = ("bob", types_pb2.DELIVERY_STATE_UNACKNOWLEDGED)
     carol = ("carol", types_pb2.DELIVERY_STATE_ACKNOWLEDGED)
-    for metadata, receipts in (
+    for caller, receipts in (
         (world.agents["alice"], [bob, carol]),
         (world.agents["bob"], [bob]),
         (world.agents["carol"], [carol]),
         (world.boss, [bob, carol]),
     ):
-        get = m.GetMessageRequest(message_id=sent.message_id)
-        assert seen((await messaging.GetMessage(get, metadata=metadata)).record) == receipts
-        listed = await messaging.ListMessages(m.ListMessagesRequest(), metadata=metadata)
+        assert seen(await caller.read(sent.message_id)) == receipts
+        listed = await caller.list_messages()
         assert [seen(record) for record in listed.records] == [receipts]
 
 
@@ -232,20 +220,15 @@ async def test_a_filter_by_state_tells_a_recipient_of_its_own_deliveries_alone(
     shared: Guarded,
 ) -> None:
     world = await World.make(shared)
-    messaging = world.guarded.pair.messaging
-    await messaging.SendMessage(
-        m.SendMessageRequest(recipient_ids=["bob", "carol"]), metadata=world.agents["alice"]
-    )
-    done = m.AcknowledgeMessagesRequest(through_sequence=1)
-    await messaging.AcknowledgeMessages(done, metadata=world.agents["carol"])
+    await world.agents["alice"].send("bob", "carol")
+    await world.agents["carol"].acknowledge(through_sequence=1)
     found = {
-        (name, state): len((await messaging.ListMessages(asked, metadata=metadata)).records)
-        for name, metadata in (*world.agents.items(), ("boss", world.boss))
+        (name, state): len((await caller.list_messages(states=[state])).records)
+        for name, caller in (*world.agents.items(), ("boss", world.boss))
         for state in (
             types_pb2.DELIVERY_STATE_UNACKNOWLEDGED,
             types_pb2.DELIVERY_STATE_ACKNOWLEDGED,
         )
-        for asked in [m.ListMessagesRequest(states=[state])]
     }
     hidden = {
         ("bob", types_pb2.DELIVERY_STATE_ACKNOWLEDGED): 0,

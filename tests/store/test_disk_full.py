@@ -14,7 +14,8 @@ import pytest
 from dovetail.server.store.transaction import Transaction
 from messaging.talk import Agent, known, refusal
 from store.opened import TEAM
-from support.pair import Pair, error_info, running_pair
+from support.pair import Pair, running_pair
+from support.refusals import error_info
 
 BODY = "x" * 40_000
 

@@ -21,8 +21,9 @@ from dovetail.server.store.tables import agents
 from messaging.talk import Agent, bob_with, known, sequences
 from store.opened import migrated, opened
 from support.databases import empty_database
-from support.pair import error_info, running_pair
+from support.pair import running_pair
 from support.processes import free_port
+from support.refusals import error_info
 
 
 def hang_up(postgres_url: str) -> int:

@@ -19,7 +19,8 @@ from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import Snapshot
 from messaging.talk import Agent, bob_with, refusal, sequences
 from store.opened import TEAM, opened
-from support.pair import Pair, error_info
+from support.pair import Pair
+from support.refusals import error_info
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

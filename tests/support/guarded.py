@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.admin.v1 import admin_pb2 as pb
+from support.callers import Caller
 from support.pair import Metadata, Pair, running_pair
 
 ROLES = {
@@ -51,6 +52,11 @@ class Guarded:
     async def agent(self, agent_id: str, team_id: str = "red") -> Metadata:
         """The metadata of an agent."""
         return await self.token("agent", team_id, agent_id)
+
+    async def caller(self, agent_id: str, team_id: str = "red") -> Caller:
+        """An agent with a credential; without an id, an operator."""
+        role = "agent" if agent_id else "operator"
+        return Caller(self.pair, agent_id, team_id, await self.token(role, team_id, agent_id))
 
 
 @asynccontextmanager

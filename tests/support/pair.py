@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.main import ServerConfig, build, run_server
+from dovetail.server.runtime import RunningServer
 from dovetail.server.store.store import Store
 from dovetail.tasks.v1 import tasks_pb2_grpc
 
@@ -24,8 +23,7 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 class Pair:
     """Stubs of both services, and the stores behind them.
 
-    `admin` is served by the messaging server, `other_admin` by the task server. `team_id` is the
-    team in which a test works that shares the servers with others.
+    `admin` is served by the messaging server, `other_admin` by the task server.
     """
 
     messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
@@ -42,28 +40,21 @@ class Pair:
     team_id: str = ""
 
 
+def running(
+    service: str, store_url: str, **settings: Any
+) -> AbstractAsyncContextManager[RunningServer]:
+    """Run one service in this process. `settings` are more fields of ServerConfig."""
+    usual: dict[str, Any] = {"listen": "127.0.0.1:0", "drain_seconds": 2.0}
+    config = ServerConfig(service=service, store=store_url, **{**usual, **settings})
+    return run_server(config, build)
+
+
 @asynccontextmanager
-async def running_pair(
-    store_url: str, heartbeat_seconds: float = 30.0, **settings: Any
-) -> AsyncGenerator[Pair]:
-    """Run both services, each with a store of its own over the same database.
-
-    `settings` are more fields of ServerConfig.
-    """
-
-    def config(service: str) -> ServerConfig:
-        return ServerConfig(
-            service=service,
-            store=store_url,
-            listen="127.0.0.1:0",
-            drain_seconds=2.0,
-            heartbeat_seconds=heartbeat_seconds,
-            **settings,
-        )
-
+async def running_pair(store_url: str, **settings: Any) -> AsyncGenerator[Pair]:
+    """Run both services, each with a store of its own over the same database."""
     async with (
-        run_server(config("messaging"), build) as messaging,
-        run_server(config("tasks"), build) as tasks,
+        running("messaging", store_url, **settings) as messaging,
+        running("tasks", store_url, **settings) as tasks,
         grpc.aio.insecure_channel(messaging.address) as messaging_channel,
         grpc.aio.insecure_channel(tasks.address) as tasks_channel,
     ):
@@ -86,22 +77,3 @@ def caller(agent_id: str = "", team_id: str = "") -> Metadata:
     """The metadata of a caller."""
     pairs = (("dovetail-agent-bin", agent_id), ("dovetail-team-bin", team_id))
     return tuple((key, value.encode()) for key, value in pairs if value)
-
-
-def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
-    """The ErrorInfo of an error; it fails where an error has none."""
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
-    assert status is not None, error
-    info = error_details_pb2.ErrorInfo()
-    assert any(detail.Unpack(info) for detail in status.details), error
-    return info
-
-
-def bad_fields(error: grpc.aio.AioRpcError) -> dict[str, str]:
-    """The field violations of an error: descriptions by field."""
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
-    found = error_details_pb2.BadRequest()
-    for detail in status.details if status else ():
-        if detail.Unpack(found):
-            break
-    return {violation.field: violation.description for violation in found.field_violations}

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
-from tasks.work import (
+from support.tables import (
     CANCELLED,
     COMPLETED,
     FAILED,

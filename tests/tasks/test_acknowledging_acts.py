@@ -10,33 +10,35 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from tasks.work import Team, Worker, faults, refusal
+from support.callers import Caller
+from support.refusals import faults, refusal
+from support.teams import Team
 
 Act = Callable[..., Awaitable[Any]]
 
 
-async def creating(team: Team, ann: Worker) -> Act:
+async def creating(team: Team, ann: Caller) -> Act:
     return ann.create
 
 
-async def making_many(team: Team, ann: Worker) -> Act:
+async def making_many(team: Team, ann: Caller) -> Act:
     drafts = [pb.CreateTaskRequest(title="t") for _ in range(2)]
-    return lambda **fields: ann.send(pb.BatchCreateTasksRequest(requests=drafts, **fields))
+    return lambda **fields: ann.call(pb.BatchCreateTasksRequest(requests=drafts, **fields))
 
 
-async def completing(team: Team, ann: Worker) -> Act:
+async def completing(team: Team, ann: Caller) -> Act:
     task_id = (await ann.made()).task_id
     await ann.do("start", task_id)
     return lambda **fields: ann.do("complete", task_id, **fields)
 
 
-async def failing(team: Team, ann: Worker) -> Act:
+async def failing(team: Team, ann: Caller) -> Act:
     task_id = (await ann.made()).task_id
     return lambda **fields: ann.do("fail", task_id, **fields)
 
 
-async def answering(team: Team, ann: Worker) -> Act:
-    joe = team.worker("joe")
+async def answering(team: Team, ann: Caller) -> Act:
+    joe = team.caller("joe")
     task_id = (await joe.made()).task_id
     await joe.do("start", task_id)
     await joe.do("request-input", task_id, agent_id="ann")
@@ -46,27 +48,27 @@ async def answering(team: Team, ann: Worker) -> Act:
 ACTS = (creating, making_many, completing, failing, answering)
 
 
-async def told(team: Team, ann: Worker, count: int) -> None:
+async def told(team: Team, ann: Caller, count: int) -> None:
     """So many messages in ann's inbox."""
     await team.known("joe", "ann")
     request = messaging_pb2.SendMessageRequest(recipient_ids=["ann"])
     for _ in range(count):
-        await ann.messaging.SendMessage(request, metadata=team.worker("joe").metadata)
+        await ann.messaging.SendMessage(request, metadata=team.caller("joe").metadata)
 
 
-async def open_sequences(ann: Worker) -> list[int]:
+async def open_sequences(ann: Caller) -> list[int]:
     return [
         delivery.receipt.sequence
-        for delivery in await ann.inbox()
+        for delivery in await ann.received()
         if not delivery.receipt.HasField("state_time")
     ]
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 async def test_an_act_acknowledges_what_it_names_and_nothing_else(
-    team: Team, act: Callable[[Team, Worker], Awaitable[Act]]
+    team: Team, act: Callable[[Team, Caller], Awaitable[Act]]
 ) -> None:
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     await told(team, ann, 4)
     call = await act(team, ann)
     before = await open_sequences(ann)
@@ -78,9 +80,9 @@ async def test_an_act_acknowledges_what_it_names_and_nothing_else(
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 async def test_an_act_that_is_refused_acknowledges_nothing(
-    team: Team, act: Callable[[Team, Worker], Awaitable[Act]]
+    team: Team, act: Callable[[Team, Caller], Awaitable[Act]]
 ) -> None:
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     await told(team, ann, 2)
     call = await act(team, ann)
     before, tasks = await open_sequences(ann), await ann.all()
@@ -95,7 +97,7 @@ async def test_an_act_that_is_refused_acknowledges_nothing(
 
 
 async def test_a_state_that_refuses_the_act_keeps_what_it_would_acknowledge(team: Team) -> None:
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     await told(team, ann, 1)
     task_id = (await ann.made()).task_id
     assert (await refusal(ann.do("complete", task_id, acknowledge_sequences=[1])))[1] == (
@@ -105,7 +107,7 @@ async def test_a_state_that_refuses_the_act_keeps_what_it_would_acknowledge(team
 
 
 async def test_completions_of_a_batch_acknowledge_each_for_itself(team: Team) -> None:
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     await told(team, ann, 3)
     asked: list[pb.CompleteTaskRequest] = []
     for sequence in (1, 2, 99):
@@ -113,14 +115,14 @@ async def test_completions_of_a_batch_acknowledge_each_for_itself(team: Team) ->
         await ann.do("start", task_id)
         asked.append(pb.CompleteTaskRequest(task_id=task_id, acknowledge_sequences=[sequence]))
     await ann.do("cancel", asked[0].task_id)
-    answer = await ann.send(pb.BatchCompleteTasksRequest(requests=asked))
+    answer = await ann.call(pb.BatchCompleteTasksRequest(requests=asked))
     reasons = [outcome.refusal.reason for outcome in answer.outcomes]
     assert reasons == ["TASK_STATE", "", "CURSOR_IN_FUTURE"]
     assert await open_sequences(ann) == [1, 3]
 
 
 async def test_a_repeated_act_acknowledges_no_more(team: Team) -> None:
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     await told(team, ann, 2)
     again = {"request_id": "r1", "acknowledge_sequences": [1]}
     first = await ann.create(**again)
@@ -131,6 +133,6 @@ async def test_a_repeated_act_acknowledges_no_more(team: Team) -> None:
 
 
 async def test_a_caller_without_an_agent_has_nothing_to_acknowledge(team: Team) -> None:
-    code, reason, _ = await refusal(team.worker().create(acknowledge_sequences=[1]))
+    code, reason, _ = await refusal(team.caller().create(acknowledge_sequences=[1]))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CALLER_AGENT_REQUIRED")
-    assert await team.worker().all() == []
+    assert await team.caller().all() == []

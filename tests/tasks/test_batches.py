@@ -13,7 +13,10 @@ import pytest
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
-from tasks.work import CANCELLED, COMPLETED, PENDING, Team, Worker, faults, ids, refusal
+from support.callers import Caller, ids
+from support.refusals import faults, refusal
+from support.tables import CANCELLED, COMPLETED, PENDING
+from support.teams import Team
 
 GRAPH = {"d": ["b", "c"], "b": ["a"], "c": ["a"], "a": []}
 
@@ -37,19 +40,19 @@ def _draft(**fields: Any) -> pb.CreateTaskRequest:
 
 
 async def test_a_thousand_tasks_are_made_in_one_commit(team: Team) -> None:
-    joe = team.worker("joe")
-    made = (await joe.send(batch(*({"priority": n} for n in range(1_000))))).tasks
+    joe = team.caller("joe")
+    made = (await joe.call(batch(*({"priority": n} for n in range(1_000))))).tasks
     assert [task.priority for task in made] == list(range(1_000))
     assert len({task.update_time.ToMicroseconds() for task in made}) == 1
     assert [*map(outline, await joe.all(page_size=1_000))] == list(made)
-    assert await faults(joe.send(batch(*({} for _ in range(1_001))))) == {"requests"}
-    assert await faults(joe.send(batch())) == {"requests"}
+    assert await faults(joe.call(batch(*({} for _ in range(1_001))))) == {"requests"}
+    assert await faults(joe.call(batch())) == {"requests"}
 
 
 async def test_tasks_of_a_batch_may_wait_for_each_other_in_any_order(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     drafts = [{"task_id": name, "depends_on": on} for name, on in GRAPH.items()]
-    made = (await joe.send(batch(*drafts))).tasks
+    made = (await joe.call(batch(*drafts))).tasks
     assert {task.task_id: task.waiting_for_count for task in made} == {
         "d": 2,
         "b": 1,
@@ -65,9 +68,9 @@ async def test_tasks_of_a_batch_may_wait_for_each_other_in_any_order(team: Team)
 
 
 async def test_a_batch_waits_for_what_was_there_before_too(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     await joe.made(task_id="old")
-    made = (await joe.send(batch({"task_id": "a"}, {"depends_on": ["a", "old"]}))).tasks
+    made = (await joe.call(batch({"task_id": "a"}, {"depends_on": ["a", "old"]}))).tasks
     assert made[1].waiting_for_count == 2
 
 
@@ -84,9 +87,9 @@ async def test_a_batch_waits_for_what_was_there_before_too(team: Team) -> None:
 async def test_one_wrong_task_of_a_batch_leaves_all_unmade(
     team: Team, drafts: list[dict[str, Any]], reason: str, told: dict[str, str]
 ) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     await joe.made(task_id="old")
-    code, found, metadata = await refusal(joe.send(batch(*drafts)))
+    code, found, metadata = await refusal(joe.call(batch(*drafts)))
     assert (code.name, found) == (
         "ALREADY_EXISTS" if reason == "TASK_EXISTS" else "NOT_FOUND",
         reason,
@@ -96,7 +99,7 @@ async def test_one_wrong_task_of_a_batch_leaves_all_unmade(
 
 
 async def test_a_cycle_within_a_batch_is_refused_with_its_path(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     for field in ("depends_on", "parent_task_id"):
 
         def points(to: str, field: str = field) -> dict[str, Any]:
@@ -107,7 +110,7 @@ async def test_a_cycle_within_a_batch_is_refused_with_its_path(team: Team) -> No
             drafts = [
                 {"task_id": name, **points(to)} for name, to in zip(names, following, strict=True)
             ]
-            code, reason, metadata = await refusal(joe.send(batch({}, *drafts)))
+            code, reason, metadata = await refusal(joe.call(batch({}, *drafts)))
             assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "DEPENDENCY_CYCLE")
             path = json.loads(metadata["path"])
             assert path[0] == path[-1]
@@ -120,48 +123,48 @@ async def test_a_cycle_within_a_batch_is_refused_with_its_path(team: Team) -> No
 async def test_a_repeated_batch_answers_the_same_tasks_as_they_are_now(team: Team) -> None:
     joe, ann = await team.known("joe", "ann")
     wanted = batch({"assignee_id": "ann"}, {}, {"task_id": "mine"}, request_id="r1")
-    first = await joe.send(wanted)
+    first = await joe.call(wanted)
     await ann.made()
     task = await ann.did("start", first.tasks[0].task_id)
-    again = await joe.send(wanted)
+    again = await joe.call(wanted)
     assert list(again.tasks) == [outline(task), *first.tasks[1:]]
     assert again.notices == first.notices
-    assert len(await ann.inbox()) == 1
+    assert len(await ann.received()) == 1
     other = batch({}, request_id="r1")
-    assert (await refusal(joe.send(other)))[1] == "REQUEST_ID_REUSED"
+    assert (await refusal(joe.call(other)))[1] == "REQUEST_ID_REUSED"
 
 
 async def test_a_batch_tells_each_assignee_of_its_tasks_or_nobody(team: Team) -> None:
     joe, ann, bob = await team.known("joe", "ann", "bob")
     drafts = [{"assignee_id": name} for name in ("ann", "bob", "", "joe", "ann")]
-    response = await joe.send(batch(*drafts))
+    response = await joe.call(batch(*drafts))
     told = [(each.recipient_id, each.sequence) for each in response.notices]
     assert told == [("ann", 1), ("bob", 1), ("ann", 2)]
     silent = batch(*drafts, notify=pb.NOTIFY_NONE)
-    assert list((await joe.send(silent)).notices) == []
-    assert (len(await ann.inbox()), len(await bob.inbox())) == (2, 1)
+    assert list((await joe.call(silent)).notices) == []
+    assert (len(await ann.received()), len(await bob.received())) == (2, 1)
 
 
 async def test_what_is_wrong_with_the_tasks_of_a_batch_is_named(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     drafts = [
         {"title": "", "request_id": "r"},
         {"task_id": " ", "depends_on": [""], "acknowledge_sequences": [1]},
         {"max_attempts": 1_001, "notify": pb.NOTIFY_NONE},
     ]
-    assert await faults(joe.send(batch(*drafts))) == {
+    assert await faults(joe.call(batch(*drafts))) == {
         *("requests[0].request_id", "requests[1].acknowledge_sequences", "requests[2].notify"),
         *("requests[0].title", "requests[1].task_id"),
         *("requests[1].depends_on[0]", "requests[2].max_attempts"),
     }
     twice = batch({"task_id": "a"}, {"task_id": "a"})
-    assert await faults(joe.send(twice)) == {"requests"}
+    assert await faults(joe.call(twice)) == {"requests"}
 
 
 async def held(team: Team, count: int) -> list[pb.ClaimedTask]:
     await team.known("joe", "ann")
-    await team.worker("joe").send(batch(*({} for _ in range(count))))
-    return await team.worker("ann").claim(max_tasks=count)
+    await team.caller("joe").call(batch(*({} for _ in range(count))))
+    return await team.caller("ann").claim(max_tasks=count)
 
 
 def completing(*each: pb.ClaimedTask, **fields: Any) -> list[pb.CompleteTaskRequest]:
@@ -171,13 +174,13 @@ def completing(*each: pb.ClaimedTask, **fields: Any) -> list[pb.CompleteTaskRequ
     ]
 
 
-async def complete_all(worker: Worker, *each: pb.CompleteTaskRequest) -> list[Any]:
-    return list((await worker.send(pb.BatchCompleteTasksRequest(requests=each))).outcomes)
+async def complete_all(worker: Caller, *each: pb.CompleteTaskRequest) -> list[Any]:
+    return list((await worker.call(pb.BatchCompleteTasksRequest(requests=each))).outcomes)
 
 
 async def test_each_of_many_completions_stands_or_is_refused_by_itself(team: Team) -> None:
     one, two, three = await held(team, 3)
-    joe, ann = team.worker("joe"), team.worker("ann")
+    joe, ann = team.caller("joe"), team.caller("ann")
     await joe.do("cancel", two.task.task_id)
     good = completing(one, three, result=pb.TaskResult(summary="done"))
     bad = [
@@ -213,7 +216,7 @@ async def test_each_of_many_completions_stands_or_is_refused_by_itself(team: Tea
 
 async def test_repeated_completions_answer_the_same(team: Team) -> None:
     (one,) = await held(team, 1)
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     (asked,) = completing(one, request_id="r1")
     first = await complete_all(ann, asked, asked)
     assert first[0] == first[1]
@@ -223,21 +226,21 @@ async def test_repeated_completions_answer_the_same(team: Team) -> None:
 
 async def test_wrong_fields_refuse_all_completions(team: Team) -> None:
     (one,) = await held(team, 1)
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     (good,) = completing(one)
     wrong = pb.CompleteTaskRequest(task_id=" ", etag="x" * 65, result=pb.TaskResult(summary="\0"))
     request = pb.BatchCompleteTasksRequest(requests=[good, wrong])
     named = {"requests[1].task_id", "requests[1].etag", "requests[1].result.summary"}
-    assert await faults(ann.send(request)) == named
-    assert await faults(ann.send(pb.BatchCompleteTasksRequest())) == {"requests"}
+    assert await faults(ann.call(request)) == named
+    assert await faults(ann.call(pb.BatchCompleteTasksRequest())) == {"requests"}
     many = pb.BatchCompleteTasksRequest(requests=[good] * 1_001)
-    assert await faults(ann.send(many)) == {"requests"}
+    assert await faults(ann.call(many)) == {"requests"}
     assert await team.verbs(one.task.task_id) == ["create", "claim"]
 
 
 async def test_completions_make_ready_what_waits_for_all_of_them(team: Team) -> None:
-    joe = team.worker("joe")
-    await joe.send(batch({"task_id": "a"}, {"task_id": "b"}))
+    joe = team.caller("joe")
+    await joe.call(batch({"task_id": "a"}, {"task_id": "b"}))
     await joe.made(task_id="c", depends_on=["a", "b"])
     given = await joe.claim(max_tasks=10)
     await complete_all(joe, *completing(*given))
@@ -249,7 +252,7 @@ async def test_a_cascade_cancels_all_open_parts_and_theirs_in_one_commit(team: T
     joe, ann = await team.known("joe", "ann")
     tree = {"root": "", "part": "root", "done": "root", "deep": "part", "deeper": "deep"}
     drafts = [{"task_id": name, "parent_task_id": up} for name, up in tree.items()]
-    await joe.send(batch(*drafts, {"task_id": "other"}))
+    await joe.call(batch(*drafts, {"task_id": "other"}))
     await joe.do("assign", "deeper", assignee_id="ann")
     token = await ann.held("deeper")
     await joe.do("start", "done")
@@ -268,32 +271,32 @@ async def test_a_cascade_cancels_all_open_parts_and_theirs_in_one_commit(team: T
         )
         assert task.end_time == response.task.end_time
     assert (await refusal(ann.do("complete", "deeper", lease_token=token)))[1] == "LEASE_LOST"
-    last = (await ann.inbox())[-1].message
+    last = (await ann.received())[-1].message
     assert last.notice.verb == types_pb2.TASK_VERB_CANCEL
 
 
 async def test_without_a_cascade_the_parts_go_on(team: Team) -> None:
-    joe = team.worker("joe")
-    await joe.send(batch({"task_id": "root"}, {"task_id": "part", "parent_task_id": "root"}))
+    joe = team.caller("joe")
+    await joe.call(batch({"task_id": "root"}, {"task_id": "part", "parent_task_id": "root"}))
     await joe.do("cancel", "root")
     assert (await joe.get("part")).state == PENDING
     assert ids(await joe.all(pb.TaskFilter(parent_task_id="root"))) == ["part"]
 
 
 async def test_a_cascade_reaches_parts_that_wait_for_each_other(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     parts = {"a": [], "b": ["a"], "c": ["a", "b"]}
     drafts = [
         {"task_id": name, "depends_on": on, "parent_task_id": "root"} for name, on in parts.items()
     ]
-    await joe.send(batch({"task_id": "root"}, *drafts))
+    await joe.call(batch({"task_id": "root"}, *drafts))
     await joe.do("cancel", "root", cascade=True)
     assert {task.state for task in await joe.all()} == {CANCELLED}
 
 
 async def test_a_repeated_cascade_changes_nothing(team: Team) -> None:
-    joe = team.worker("joe")
-    await joe.send(batch({"task_id": "root"}, {"task_id": "part", "parent_task_id": "root"}))
+    joe = team.caller("joe")
+    await joe.call(batch({"task_id": "root"}, {"task_id": "part", "parent_task_id": "root"}))
     first = await joe.do("cancel", "root", cascade=True, request_id="r1")
     before = await team.picture("part")
     assert await joe.do("cancel", "root", cascade=True, request_id="r1") == first
@@ -301,9 +304,9 @@ async def test_a_repeated_cascade_changes_nothing(team: Team) -> None:
 
 
 async def test_a_deep_tree_is_cancelled_whole(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     drafts = [{"task_id": f"n{n}", "parent_task_id": f"n{n - 1}" if n else ""} for n in range(300)]
-    await joe.send(batch(*drafts))
+    await joe.call(batch(*drafts))
     await joe.do("cancel", "n0", cascade=True)
     assert {task.state for task in await joe.all(page_size=1_000)} == {CANCELLED}
 
@@ -313,14 +316,14 @@ async def test_an_answer_to_a_claim_ends_at_a_mebibyte_and_the_rest_is_for_the_n
 ) -> None:
     joe, ann, bob = await team.known("joe", "ann", "bob")
     large = {"description": "x" * 200_000}
-    await joe.send(batch(*([large] * 12)))
+    await joe.call(batch(*([large] * 12)))
     given = [len(await each.claim(max_tasks=100)) for each in (ann, bob, ann)]
     assert given == [5, 5, 2]
 
 
 async def test_ten_who_claim_at_once_all_get_what_is_there_for_them(team: Team) -> None:
     joe, ann = await team.known("joe", "ann")
-    await joe.send(batch(*({} for _ in range(1_000))))
+    await joe.call(batch(*({} for _ in range(1_000))))
     claims = [ann.claim(max_tasks=100) for _ in range(10)]
     given = await asyncio.gather(*claims)
     assert [len(each) for each in given] == [100] * 10

@@ -13,7 +13,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from tasks.work import Team, until
+from support.teams import Team
+from support.waiting import until
 
 MANY, FEW = 1_000, 10
 NOISE = 20
@@ -56,14 +57,14 @@ async def waiting(team: Team, count: int) -> list[asyncio.Task[list[pb.ClaimedTa
     """So many claims of as many agents, all of which have looked once and wait."""
     with statements(team) as seen:
         claims = [
-            asyncio.create_task(team.worker(f"w{n}").claim(max_wait=50)) for n in range(count)
+            asyncio.create_task(team.caller(f"w{n}").claim(max_wait=50)) for n in range(count)
         ]
 
         async def all_have_looked() -> bool:
             return len(set(re.findall(r"'w\d+'", " ".join(seen)))) == count
 
         await until(all_have_looked)
-    await team.worker().page(page_size=1)  # behind the last look, so that it is over
+    await team.caller().page(page_size=1)  # behind the last look, so that it is over
     return claims
 
 
@@ -71,7 +72,7 @@ async def statements_for_one_task(team: Team, count: int) -> int:
     """How many statements a new task costs while so many wait. Exactly one of them gets it."""
     claims = await waiting(team, count)
     with statements(team) as seen:
-        task = await team.worker("joe").made()
+        task = await team.caller("joe").made()
         done, _ = await asyncio.wait(claims, return_when=asyncio.FIRST_COMPLETED)
         own = len(seen)
 
@@ -80,7 +81,7 @@ async def statements_for_one_task(team: Team, count: int) -> int:
             return any('"last_event" FROM' in text for text in seen[own:])
 
         await until(net_has_rung)
-        await team.worker().page(page_size=1)
+        await team.caller().page(page_size=1)
         await team.row(task.task_id)
     (winner,) = done
     assert [each.task.task_id for each in winner.result()] == [task.task_id]

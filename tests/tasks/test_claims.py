@@ -14,15 +14,17 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.admin.v1 import admin_pb2
-from dovetail.server.main import ServerConfig, build, run_server
-from dovetail.server.store.tables import queues
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from store.opened import held
+from support.callers import Caller, seconds
 from support.guarded import bearer, guarded_pair
-from support.pair import caller, running_pair
-from tasks.work import IN_PROGRESS, PENDING, Team, Worker, faults, refusal, seconds
+from support.pair import caller, running, running_pair
+from support.refusals import faults, refusal
+from support.tables import IN_PROGRESS, PENDING
+from support.teams import Team
+from support.waiting import until
 
 FAR = Timestamp(seconds=4_000_000_000)
 
@@ -119,75 +121,75 @@ async def test_what_is_wrong_with_a_claim_is_named(team: Team) -> None:
 
 
 async def test_a_caller_without_an_agent_cannot_claim(team: Team) -> None:
-    await team.worker().made()
-    code, reason, _ = await refusal(team.worker().claim())
+    await team.caller().made()
+    code, reason, _ = await refusal(team.caller().claim())
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CALLER_AGENT_REQUIRED")
 
 
 async def test_what_is_claimed_is_never_of_another_team(team: Team) -> None:
-    await Team(team.pair, f"{team.team_id} too").worker("joe").made()
-    assert await team.worker("ann").claim() == []
+    await Team.new(team.pair).caller("joe").made()
+    assert await team.caller("ann").claim() == []
 
 
 Scene = AsyncGenerator[None]
 """What makes a task ready for ann: before the yield what leads there, after it what does it."""
 
 
-async def created(joe: Worker, bob: Worker) -> Scene:
+async def created(joe: Caller, bob: Caller) -> Scene:
     yield
     await joe.made()
 
 
-async def created_for_ann(joe: Worker, bob: Worker) -> Scene:
+async def created_for_ann(joe: Caller, bob: Caller) -> Scene:
     yield
     await joe.made(assignee_id="ann")
 
 
-async def created_in_a_batch(joe: Worker, bob: Worker) -> Scene:
+async def created_in_a_batch(joe: Caller, bob: Caller) -> Scene:
     yield
-    await joe.send(pb.BatchCreateTasksRequest(requests=[pb.CreateTaskRequest(title="t")]))
+    await joe.call(pb.BatchCreateTasksRequest(requests=[pb.CreateTaskRequest(title="t")]))
 
 
-async def assigned(joe: Worker, bob: Worker) -> Scene:
+async def assigned(joe: Caller, bob: Caller) -> Scene:
     task = await joe.made(assignee_id="bob")
     yield
     await joe.do("assign", task.task_id, assignee_id="ann")
 
 
-async def unassigned(joe: Worker, bob: Worker) -> Scene:
+async def unassigned(joe: Caller, bob: Caller) -> Scene:
     task = await joe.made(assignee_id="bob")
     yield
     await joe.do("unassign", task.task_id)
 
 
-async def taken_away(joe: Worker, bob: Worker) -> Scene:
+async def taken_away(joe: Caller, bob: Caller) -> Scene:
     task = await joe.made(assignee_id="bob")
     await bob.held(task.task_id)
     yield
     await joe.do("unassign", task.task_id, force=True)
 
 
-async def released(joe: Worker, bob: Worker) -> Scene:
+async def released(joe: Caller, bob: Caller) -> Scene:
     await joe.made()
     (claimed,) = await bob.claim()
     yield
     await bob.do("release", claimed.task.task_id, lease_token=claimed.lease_token)
 
 
-async def lease_lost(joe: Worker, bob: Worker) -> Scene:
+async def lease_lost(joe: Caller, bob: Caller) -> Scene:
     await joe.made()
     await bob.claim(lease_duration=0.5)
     yield
 
 
-async def retried(joe: Worker, bob: Worker) -> Scene:
+async def retried(joe: Caller, bob: Caller) -> Scene:
     task = await joe.made(initial_backoff=seconds(0.2))
     await bob.do("start", task.task_id)
     yield
     await bob.do("fail", task.task_id, failure=pb.TaskFailure(message="no", retryable=True))
 
 
-async def dependency_completed(joe: Worker, bob: Worker) -> Scene:
+async def dependency_completed(joe: Caller, bob: Caller) -> Scene:
     first = await joe.made(assignee_id="bob")
     await joe.made(depends_on=[first.task_id])
     await bob.do("start", first.task_id)
@@ -195,32 +197,32 @@ async def dependency_completed(joe: Worker, bob: Worker) -> Scene:
     await bob.do("complete", first.task_id)
 
 
-async def dependencies_dropped(joe: Worker, bob: Worker) -> Scene:
+async def dependencies_dropped(joe: Caller, bob: Caller) -> Scene:
     first = await joe.made(assignee_id="bob")
     task = await joe.made(depends_on=[first.task_id])
     yield
     await joe.do("update", task.task_id, values={"depends_on": []})
 
 
-async def time_came(joe: Worker, bob: Worker) -> Scene:
+async def time_came(joe: Caller, bob: Caller) -> Scene:
     await joe.made(schedule_time=soon(0.4))
     yield
 
 
-async def time_was_moved(joe: Worker, bob: Worker) -> Scene:
+async def time_was_moved(joe: Caller, bob: Caller) -> Scene:
     task = await joe.made(schedule_time=FAR)
     yield
     await joe.do("update", task.task_id, values={"schedule_time": soon(0.2)})
 
 
-async def reopened(joe: Worker, bob: Worker) -> Scene:
+async def reopened(joe: Caller, bob: Caller) -> Scene:
     task = await joe.made()
     await joe.do("cancel", task.task_id)
     yield
     await joe.do("reopen", task.task_id)
 
 
-WAKES: tuple[Callable[[Worker, Worker], Scene], ...] = (
+WAKES: tuple[Callable[[Caller, Caller], Scene], ...] = (
     *(created, created_for_ann, created_in_a_batch, assigned, unassigned, taken_away, released),
     *(lease_lost, retried, dependency_completed, dependencies_dropped),
     *(time_came, time_was_moved, reopened),
@@ -229,7 +231,7 @@ WAKES: tuple[Callable[[Worker, Worker], Scene], ...] = (
 
 @pytest.mark.parametrize("wake", WAKES, ids=lambda wake: wake.__name__)
 async def test_a_waiting_claim_is_woken_by_whatever_makes_a_task_ready(
-    team: Team, wake: Callable[[Worker, Worker], Scene]
+    team: Team, wake: Callable[[Caller, Caller], Scene]
 ) -> None:
     joe, ann, bob = await team.known("joe", "ann", "bob")
     scene = wake(joe, bob)
@@ -241,31 +243,31 @@ async def test_a_waiting_claim_is_woken_by_whatever_makes_a_task_ready(
 
 
 async def test_a_claim_is_woken_by_a_commit_through_another_server(team: Team) -> None:
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     claim = await team.waiting(ann)
     async with running_pair(team.pair.store_url) as other:
-        await Team(other, team.team_id).worker("joe").made(title="there")
+        await Team(other, team.team_id).caller("joe").made(title="there")
         assert titles(await claim) == ["there"]
 
 
 async def test_waiting_claims_are_served_in_order_of_arrival(team: Team) -> None:
     names = ("cat", "ann", "bob")
-    claims = [await team.waiting(team.worker(name)) for name in names]
-    joe = team.worker("joe")
+    claims = [await team.waiting(team.caller(name)) for name in names]
+    joe = team.caller("joe")
     for claim, title in zip(claims, "123", strict=True):
         await joe.made(title=title)
         assert titles(await claim) == [title]
-    claims = [await team.waiting(team.worker(name)) for name in names]
+    claims = [await team.waiting(team.caller(name)) for name in names]
     drafts = [pb.CreateTaskRequest(title=title) for title in "456"]
-    await joe.send(pb.BatchCreateTasksRequest(requests=drafts))
+    await joe.call(pb.BatchCreateTasksRequest(requests=drafts))
     assert [titles(await claim) for claim in claims] == [["4"], ["5"], ["6"]]
 
 
 async def test_many_tasks_at_once_are_all_given_to_those_who_wait(team: Team) -> None:
     """More than are given out in one commit."""
-    claims = [await team.waiting(team.worker(name), max_tasks=100) for name in "abc"]
+    claims = [await team.waiting(team.caller(name), max_tasks=100) for name in "abc"]
     drafts = [pb.CreateTaskRequest(title=str(number)) for number in range(250)]
-    await team.worker("joe").send(pb.BatchCreateTasksRequest(requests=drafts))
+    await team.caller("joe").call(pb.BatchCreateTasksRequest(requests=drafts))
     given = [titles(await claim) for claim in claims]
     assert [len(each) for each in given] == [100, 100, 50]
     assert list(chain.from_iterable(given)) == [str(number) for number in range(250)]
@@ -273,9 +275,9 @@ async def test_many_tasks_at_once_are_all_given_to_those_who_wait(team: Team) ->
 
 async def test_each_task_is_given_to_one_of_many_claimers_at_two_servers(team: Team) -> None:
     drafts = [pb.CreateTaskRequest(title=str(number)) for number in range(100)]
-    await team.worker("joe").send(pb.BatchCreateTasksRequest(requests=drafts))
+    await team.caller("joe").call(pb.BatchCreateTasksRequest(requests=drafts))
 
-    async def claim_all(worker: Worker) -> list[str]:
+    async def claim_all(worker: Caller) -> list[str]:
         found: list[str] = []
         while claimed := await worker.claim(max_tasks=3):
             found += titles(claimed)
@@ -283,25 +285,23 @@ async def test_each_task_is_given_to_one_of_many_claimers_at_two_servers(team: T
 
     async with running_pair(team.pair.store_url) as other:
         teams = [team, Team(other, team.team_id)]
-        claimers = [teams[number % 2].worker(f"w{number}") for number in range(8)]
+        claimers = [teams[number % 2].caller(f"w{number}") for number in range(8)]
         given = await asyncio.gather(*map(claim_all, claimers))
     assert sorted(chain.from_iterable(given)) == sorted(draft.title for draft in drafts)
 
 
-async def until_left(ann: Worker, team: Team) -> None:
-    queue = (team.team_id, queues.name(ann.agent_id))
-    while queue in team.pair.tasks_store.bells.watched():  # noqa: ASYNC110
-        await asyncio.sleep(0)
+async def until_left(ann: Caller, team: Team) -> None:
+    await until(lambda: not team.is_watched(ann))
 
 
 async def test_a_caller_that_left_gets_nothing(team: Team) -> None:
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     claim = await team.waiting(ann)
     claim.cancel()
     await until_left(ann, team)
-    task = await team.worker("joe").made()
+    task = await team.caller("joe").made()
     assert await team.verbs(task.task_id) == ["create"]
-    assert [each.task.task_id for each in await team.worker("bob").claim()] == [task.task_id]
+    assert [each.task.task_id for each in await team.caller("bob").claim()] == [task.task_id]
 
 
 async def test_what_was_given_to_a_caller_that_left_is_back_at_once(team: Team) -> None:
@@ -315,25 +315,23 @@ async def test_what_was_given_to_a_caller_that_left_is_back_at_once(team: Team) 
         await ann.page(page_size=1)
     claim.cancel()
     await after_it
-    (claimed,) = await team.worker("bob").claim(max_wait=30)
+    (claimed,) = await team.caller("bob").claim(max_wait=30)
     assert claimed.task.task_id == task.task_id
     assert claimed.task.failed_attempts == 0
 
 
-async def hold_until_left(ann: Worker, team: Team) -> None:
+async def hold_until_left(ann: Caller, team: Team) -> None:
     async with held(team.pair.tasks_store, team.team_id):
         await until_left(ann, team)
 
 
 async def test_waiting_claims_are_answered_when_the_server_stops(store_url: str) -> None:
-    config = ServerConfig(service="tasks", store=store_url, listen="127.0.0.1:0")
-    async with run_server(config, build) as server:
+    async with running("tasks", store_url) as server:
         channel = grpc.aio.insecure_channel(server.address)
         stub = tasks_pb2_grpc.TaskServiceStub(channel)
         request = pb.ClaimTaskRequest(max_wait=seconds(50))
         call = asyncio.ensure_future(stub.ClaimTask(request, metadata=caller("ann")))
-        while not server.store.bells.watched():  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await until(server.store.bells.watched)
     assert list((await call).tasks) == []
     await channel.close()
 
@@ -342,7 +340,7 @@ async def test_a_revoked_token_ends_a_waiting_claim(store_url: str, tmp_path: Pa
     async with guarded_pair(store_url, tmp_path) as guarded:
         made = await guarded.made("agent", "red", "ann")
         pair = guarded.pair
-        ann = Worker(pair.tasks, pair.messaging, "ann", "red", bearer(made.token))
+        ann = Caller(pair, "ann", "red", bearer(made.token))
         claim = await Team(pair, "red").waiting(ann)
         revoke = admin_pb2.RevokeCredentialRequest(credential_id=made.credential.credential_id)
         await pair.admin.RevokeCredential(revoke, metadata=guarded.admin)
@@ -351,18 +349,18 @@ async def test_a_revoked_token_ends_a_waiting_claim(store_url: str, tmp_path: Pa
 
 
 async def test_a_claim_given_up_by_its_deadline_leaves_the_task_to_others(team: Team) -> None:
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     request = pb.ClaimTaskRequest(max_wait=seconds(50))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ann.tasks.ClaimTask(request, metadata=ann.metadata, timeout=0.2)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     await until_left(ann, team)
-    task = await team.worker("joe").made()
-    assert (await team.worker().get(task.task_id)).state == PENDING
+    task = await team.caller("joe").made()
+    assert (await team.caller().get(task.task_id)).state == PENDING
 
 
 async def test_a_claim_waits_again_after_it_was_answered(team: Team) -> None:
-    ann, joe = team.worker("ann"), team.worker("joe")
+    ann, joe = team.caller("ann"), team.caller("joe")
     for title in ("one", "two"):
         claim = await team.waiting(ann)
         await joe.made(title=title)

@@ -19,19 +19,13 @@ from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.claims.lease_monitor import GAP_SECONDS_MAX
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
+from support.callers import Caller, seconds
 from support.pair import Pair, running_pair
-from tasks.work import (
-    IN_PROGRESS,
-    INPUT_REQUIRED,
-    PENDING,
-    Team,
-    Worker,
-    changed_fields,
-    faults,
-    refusal,
-    seconds,
-    until,
-)
+from support.refusals import faults, refusal
+from support.tables import IN_PROGRESS, INPUT_REQUIRED, PENDING
+from support.teams import Team
+from support.waiting import until
+from tasks.changes import changed_fields
 
 SHORT = 0.5
 HELD = ("heartbeat", "release", "request-input", "complete", "fail")
@@ -47,7 +41,7 @@ async def lost(team: Team, task_id: str) -> TaskEvent:
     return (await team.events(task_id))[-1]
 
 
-async def claimed(worker: Worker, lease: float = SHORT) -> tuple[str, str]:
+async def claimed(worker: Caller, lease: float = SHORT) -> tuple[str, str]:
     """A task that the worker has claimed, and its token."""
     (one,) = await worker.claim(lease_duration=lease)
     return one.task.task_id, one.lease_token
@@ -66,7 +60,7 @@ async def test_a_lease_without_heartbeats_is_lost_after_its_length(team: Team) -
     assert (task.attempt, task.failed_attempts) == (1, 1)
     assert not any(map(task.HasField, ("lease", "start_time", "assign_time", "schedule_time")))
     for worker in (joe, ann):
-        (delivery,) = await worker.inbox()
+        (delivery,) = await worker.received()
         assert delivery.message.notice.verb == types_pb2.TASK_VERB_EXPIRE_LEASE
         assert delivery.message.sender_id == ""
 
@@ -85,7 +79,7 @@ async def test_a_lease_is_lost_once_though_two_servers_watch_over_it(team: Team)
     async with running_pair(team.pair.store_url, shortest_lease_seconds=SHORT):
         for _ in range(2):  # the second lot is lost after both servers have seen the first
             drafts = [pb.CreateTaskRequest(title="t", assignee_id="ann") for _ in range(10)]
-            await joe.send(pb.BatchCreateTasksRequest(requests=drafts))
+            await joe.call(pb.BatchCreateTasksRequest(requests=drafts))
             given = await ann.claim(max_tasks=10, lease_duration=SHORT)
             for each in given:
                 await lost(team, each.task.task_id)
@@ -168,7 +162,7 @@ async def test_a_token_that_is_over_tells_its_bearer_what_became_of_the_task(
         await lost(team, task_id)
     else:
         own = {"lease_token": token} if who == "ann" else {}
-        await team.worker(who).do(end, task_id, **fields, **own)
+        await team.caller(who).do(end, task_id, **fields, **own)
     before = await team.picture(task_id)
     for verb in HELD:
         code, reason, metadata = await refusal(ann.do(verb, task_id, lease_token=token))
@@ -257,7 +251,7 @@ async def test_the_assignee_of_a_task_without_a_lease_may_send_heartbeats(team: 
 
 
 async def test_a_length_that_no_lease_may_have_is_refused(sqlite_pair: Pair) -> None:
-    ann = Team(sqlite_pair, "t").worker("ann")
+    ann = Team(sqlite_pair, "t").caller("ann")
     task_id = (await ann.made()).task_id
     for length in (-1, 0, 9.999999, 3_600.000001):
         assert await faults(ann.claim(lease_duration=length)) == {"lease_duration"}

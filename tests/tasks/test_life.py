@@ -13,17 +13,10 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from tasks.work import (
-    CANCELLED,
-    COMPLETED,
-    FAILED,
-    IN_PROGRESS,
-    PENDING,
-    Team,
-    changed_fields,
-    faults,
-    refusal,
-)
+from support.refusals import faults, refusal
+from support.tables import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, PENDING
+from support.teams import Team
+from tasks.changes import changed_fields
 
 NEW: dict[str, Any] = {
     "title": "new",
@@ -39,10 +32,10 @@ STAMPS = {"update_time", "etag"}
 async def test_an_update_sets_the_field_that_its_mask_names_and_no_other(
     team: Team, field: str
 ) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     before = await joe.made(assignee_id="joe")
     values = pb.Task(task_id=before.task_id, **NEW)
-    response = await joe.send(
+    response = await joe.call(
         pb.UpdateTaskRequest(task=values, update_mask=FieldMask(paths=[field]))
     )
     assert changed_fields(before, response.task) == {field, *STAMPS}
@@ -50,12 +43,12 @@ async def test_an_update_sets_the_field_that_its_mask_names_and_no_other(
 
 
 async def test_an_update_sets_several_fields_and_clears_them_again(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     before = await joe.made(description="d", priority=1, labels={"a": "b"})
     after = await joe.did("update", before.task_id, values=NEW)
     assert changed_fields(before, after) == {*NEW, *STAMPS}
     paths = ["description", "priority", "labels", "due_time"]
-    cleared = await joe.send(
+    cleared = await joe.call(
         pb.UpdateTaskRequest(
             task=pb.Task(task_id=before.task_id), update_mask=FieldMask(paths=paths)
         )
@@ -87,11 +80,11 @@ async def test_an_update_that_changes_nothing_writes_nothing(team: Team) -> None
 async def test_an_update_of_what_cannot_be_updated_is_refused(
     team: Team, paths: list[str], fields: set[str]
 ) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = await joe.made(labels={"a": "b"})
     wrong = pb.Task(task_id=task.task_id, labels={"a\x1e": "b"})
     request = pb.UpdateTaskRequest(task=wrong, update_mask=FieldMask(paths=paths))
-    assert await faults(joe.send(request)) == fields
+    assert await faults(joe.call(request)) == fields
     assert await joe.get(task.task_id) == task
 
 
@@ -111,8 +104,8 @@ async def test_assigning_moves_a_task_from_one_to_another(team: Team) -> None:
     assert response.task.assignee_id == "bob"
     assert response.task.assign_time == response.task.update_time
     assert [each.recipient_id for each in response.notices] == ["bob", "ann"]
-    assert len(await ann.inbox()) == 2
-    assert len(await bob.inbox()) == 1
+    assert len(await ann.received()) == 2
+    assert len(await bob.received()) == 1
 
 
 @pytest.mark.parametrize(("started", "force"), [(False, False), (False, True), (True, False)])
@@ -133,10 +126,10 @@ async def test_assigning_to_the_present_assignee_writes_nothing(
 async def test_unassigning_a_task_of_nobody_writes_nothing(
     team: Team, started: bool, force: bool
 ) -> None:
-    task = await team.worker("joe").made()
-    await team.worker().bring(task.task_id, IN_PROGRESS if started else PENDING)
+    task = await team.caller("joe").made()
+    await team.caller().bring(task.task_id, IN_PROGRESS if started else PENDING)
     before = await team.picture(task.task_id)
-    response = await team.worker("joe").do("unassign", task.task_id, force=force)
+    response = await team.caller("joe").do("unassign", task.task_id, force=force)
     assert list(response.notices) == []
     assert await team.picture(task.task_id) == before
 
@@ -162,9 +155,9 @@ async def test_force_takes_work_away_and_it_can_be_started_anew(team: Team) -> N
 
 async def test_assigning_to_an_unknown_agent_is_refused_with_the_nearest(team: Team) -> None:
     await team.known("Planner-1", "Planner-2")
-    task = await team.worker("joe").made()
+    task = await team.caller("joe").made()
     before = await team.picture(task.task_id)
-    call = team.worker("eve").do("assign", task.task_id, assignee_id="planner-1")
+    call = team.caller("eve").do("assign", task.task_id, assignee_id="planner-1")
     code, reason, metadata = await refusal(call)
     assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "AGENT_NOT_FOUND")
     assert json.loads(metadata["agent_ids"]) == ["planner-1"]
@@ -173,22 +166,22 @@ async def test_assigning_to_an_unknown_agent_is_refused_with_the_nearest(team: T
 
 
 async def test_a_caller_that_nobody_knows_can_assign_to_itself(team: Team) -> None:
-    task = await team.worker().made()
-    response = await team.worker("new").do("assign", task.task_id, assignee_id="new")
+    task = await team.caller().made()
+    response = await team.caller("new").do("assign", task.task_id, assignee_id="new")
     assert (response.task.assignee_id, list(response.notices)) == ("new", [])
     assert [agent.agent_id for agent in await team.agents()] == ["new"]
 
 
 async def test_starting_a_task_of_nobody_makes_it_the_callers(team: Team) -> None:
-    task = await team.worker("joe").made()
-    task = await team.worker("new").did("start", task.task_id)
+    task = await team.caller("joe").made()
+    task = await team.caller("new").did("start", task.task_id)
     assert (task.assignee_id, task.state, task.attempt) == ("new", IN_PROGRESS, 1)
     assert task.assign_time == task.start_time == task.update_time
     assert {agent.agent_id for agent in await team.agents()} == {"joe", "new"}
 
 
 async def test_a_caller_without_an_agent_lives_a_task_of_nobody_through(team: Team) -> None:
-    nobody = team.worker()
+    nobody = team.caller()
     task = await nobody.made()
     task = await nobody.did("start", task.task_id)
     assert (task.assignee_id, task.state) == ("", IN_PROGRESS)
@@ -200,8 +193,8 @@ async def test_a_caller_without_an_agent_lives_a_task_of_nobody_through(team: Te
 
 async def test_a_caller_without_an_agent_may_start_a_task_for_its_assignee(team: Team) -> None:
     await team.known("ann")
-    before = await team.worker().made(assignee_id="ann")
-    task = await team.worker().did("start", before.task_id)
+    before = await team.caller().made(assignee_id="ann")
+    task = await team.caller().did("start", before.task_id)
     assert (task.assignee_id, task.state) == ("ann", IN_PROGRESS)
     assert task.assign_time == before.assign_time
 
@@ -218,7 +211,7 @@ async def test_another_agent_than_the_assignee_may_not_start(team: Team) -> None
 
 
 async def test_an_outcome_is_kept_until_the_task_is_reopened(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     content = Struct()
     content.update({"n": [1, 2.5, None, {"deep": "é\0"}], "": ""})
     task = await joe.made(assignee_id="joe")
@@ -245,14 +238,14 @@ async def test_an_outcome_is_kept_until_the_task_is_reopened(team: Team) -> None
 
 
 async def test_a_task_completed_without_a_result_has_an_empty_one(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = await joe.bring((await joe.made()).task_id, COMPLETED)
     assert task.HasField("result")
     assert task.result == pb.TaskResult()
 
 
 async def test_what_is_wrong_with_an_end_is_named_and_the_task_stays(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = await joe.made()
     blob = Struct()
     blob.update({"blob": "x" * 262_144})
@@ -285,11 +278,11 @@ async def test_a_stale_etag_is_refused_and_the_present_one_is_not(team: Team, ve
     stale = made.etag
     task = await joe.did("update", made.task_id, values={"priority": 1})
     if verb in ("complete", "reopen"):
-        task = await team.worker("ann").did("start", made.task_id)
+        task = await team.caller("ann").did("start", made.task_id)
     if verb == "reopen":
         task = await joe.did("cancel", made.task_id)
     fields: dict[str, Any] = {"assignee_id": "bob"} if verb == "assign" else {}
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     before = await team.picture(made.task_id)
     code, reason, metadata = await refusal(ann.do(verb, made.task_id, etag=stale, **fields))
     assert (code, reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
@@ -301,7 +294,7 @@ async def test_a_stale_etag_is_refused_and_the_present_one_is_not(team: Team, ve
 
 
 async def test_one_of_many_changes_on_the_same_etag_is_done(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = await joe.made()
     answers = await asyncio.gather(
         *(

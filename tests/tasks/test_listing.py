@@ -10,23 +10,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from dovetail.types.v1.types_pb2 import TimeRange
-from tasks.work import (
-    CANCELLED,
-    COMPLETED,
-    FAILED,
-    IN_PROGRESS,
-    PENDING,
-    STATES,
-    Team,
-    Worker,
-    faults,
-    ids,
-)
+from support.callers import Caller, ids
+from support.refusals import faults
+from support.tables import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, PENDING, STATES
+from support.teams import Team
 
 
 async def filled(team: Team) -> list[pb.Task]:
     """Tasks of all states, of several agents and of none, as they are when all is done."""
-    joe, ann, nobody = *await team.known("joe", "ann"), team.worker()
+    joe, ann, nobody = *await team.known("joe", "ann"), team.caller()
     await nobody.made(task_id="1")
     await joe.made(task_id="2", assignee_id="ann", labels={"a": "1", "b": "2"})
     await joe.made(task_id="3", assignee_id="joe", labels={"a": "1"})
@@ -52,14 +44,14 @@ def later(time: Timestamp, micros: int) -> Timestamp:
 SECOND = {"seconds": 1}
 
 
-async def chosen(worker: Worker, **fields: Any) -> str:
+async def chosen(worker: Caller, **fields: Any) -> str:
     """The ids that a filter chooses, as one word."""
     return "".join(ids(await worker.all(pb.TaskFilter(**fields))))
 
 
 async def test_a_filter_chooses_by_state_and_by_agents(team: Team) -> None:
     await filled(team)
-    who = team.worker("joe")
+    who = team.caller("joe")
     assert await chosen(who) == "123456"
     for state, expected in zip(STATES.values(), ("16", "2", "", "3", "4", "5"), strict=True):
         assert await chosen(who, states=[state]) == expected
@@ -76,7 +68,7 @@ async def test_a_filter_chooses_by_state_and_by_agents(team: Team) -> None:
 
 async def test_a_filter_chooses_tasks_that_have_all_its_labels(team: Team) -> None:
     await filled(team)
-    who = team.worker("joe")
+    who = team.caller("joe")
     assert await chosen(who, labels={"a": "1"}) == "236"
     assert await chosen(who, labels={"a": "1", "b": "2"}) == "26"
     assert await chosen(who, labels={"c": ""}) == "5"
@@ -86,7 +78,7 @@ async def test_a_filter_chooses_tasks_that_have_all_its_labels(team: Team) -> No
 
 async def test_a_filter_chooses_by_times_from_and_until(team: Team) -> None:
     tasks = await filled(team)
-    who = team.worker("joe")
+    who = team.caller("joe")
     for index, task in enumerate(tasks):
         first, after = task.create_time, later(task.create_time, 1)
         assert await chosen(who, create_time=TimeRange(start_time=first)) == "123456"[index:]
@@ -110,13 +102,13 @@ async def test_pages_give_every_task_once_in_order(
     team: Team, page_size: int, order: types_pb2.Order.ValueType
 ) -> None:
     await filled(team)
-    listed = ids(await team.worker().all(page_size=page_size, order=order))
+    listed = ids(await team.caller().all(page_size=page_size, order=order))
     assert listed == sorted(listed, reverse=order == types_pb2.ORDER_NEWEST_FIRST)
     assert len(listed) == 6
 
 
 async def test_a_page_has_fifty_tasks_unless_asked(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     for number in range(51):
         await joe.made(task_id=str(number))
     page = await joe.page()
@@ -126,7 +118,7 @@ async def test_a_page_has_fifty_tasks_unless_asked(team: Team) -> None:
 
 
 async def test_a_page_ends_at_a_mebibyte(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     for number in range(6):
         await joe.made(task_id=str(number), description="d" * 250_000)
     page = await joe.page()
@@ -136,7 +128,7 @@ async def test_a_page_ends_at_a_mebibyte(team: Team) -> None:
 
 async def test_tasks_made_or_deleted_between_pages_disturb_no_other(team: Team) -> None:
     tasks = await filled(team)
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     first = await joe.page(page_size=2)
     await joe.do("delete", "3")
     await joe.do("delete", tasks[0].task_id)
@@ -147,10 +139,10 @@ async def test_tasks_made_or_deleted_between_pages_disturb_no_other(team: Team) 
 
 async def test_a_token_is_good_only_for_the_request_it_came_from(team: Team) -> None:
     await filled(team)
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     token = (await joe.page(page_size=2)).next_page_token
-    other_team = Team(team.pair, team.team_id + " too").worker("joe")
-    wrong: list[tuple[Worker, dict[str, Any]]] = [
+    other_team = Team.new(team.pair).caller("joe")
+    wrong: list[tuple[Caller, dict[str, Any]]] = [
         (joe, {"order": types_pb2.ORDER_NEWEST_FIRST}),
         (joe, {"filter": pb.TaskFilter(states=[PENDING])}),
         (joe, {"filter": pb.TaskFilter(labels={"a": "1"})}),
@@ -159,7 +151,7 @@ async def test_a_token_is_good_only_for_the_request_it_came_from(team: Team) -> 
     for worker, fields in wrong:
         assert await faults(worker.page(page_token=token, **fields)) == {"page_token"}
     assert ids((await joe.page(page_token=token, page_size=3)).tasks) == ["3", "4", "5"]
-    assert ids((await team.worker("ann").page(page_token=token)).tasks) == ["3", "4", "5", "6"]
+    assert ids((await team.caller("ann").page(page_token=token)).tasks) == ["3", "4", "5", "6"]
 
 
 @pytest.mark.parametrize(
@@ -188,13 +180,13 @@ async def test_a_token_is_good_only_for_the_request_it_came_from(team: Team) -> 
 async def test_what_is_wrong_with_a_listing_is_named(
     team: Team, field: str, fields: dict[str, Any]
 ) -> None:
-    assert await faults(team.worker().page(**fields)) == {field}
+    assert await faults(team.caller().page(**fields)) == {field}
 
 
 async def test_a_page_that_is_too_large_is_as_large_as_it_may_be(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     drafts = [pb.CreateTaskRequest(title="t")] * 1_000
-    await joe.send(pb.BatchCreateTasksRequest(requests=drafts))
+    await joe.call(pb.BatchCreateTasksRequest(requests=drafts))
     await joe.made()
     page = await joe.page(page_size=5_000)
     assert (len(page.tasks), bool(page.next_page_token)) == (1_000, True)
@@ -204,5 +196,5 @@ async def test_a_filter_may_name_a_thousand_agents(team: Team) -> None:
     await filled(team)
     names = [f"a{number}" for number in range(999)]
     for field in ("assignee_ids", "creator_ids"):
-        listed = await team.worker().page(filter={field: [*names, "ann"]})
+        listed = await team.caller().page(filter={field: [*names, "ann"]})
         assert len(listed.tasks) == 2

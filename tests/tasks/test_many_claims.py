@@ -15,7 +15,8 @@ from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.claims import matcher
 from dovetail.server.tasks.claims.matching import MatchResult, WaitingClaim
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from tasks.work import Team, until
+from support.teams import Team
+from support.waiting import until
 
 
 def titles(claimed: list[pb.ClaimedTask]) -> list[str]:
@@ -35,7 +36,7 @@ async def test_nothing_is_kept_of_a_team_in_which_nobody_waits_any_more(team: Te
 
     for number in range(20):
         other = Team(team.pair, f"{team.team_id}-{number}")
-        assert await other.worker("ann").claim() == []
+        assert await other.caller("ann").claim() == []
     await until(all_are_gone)
 
 

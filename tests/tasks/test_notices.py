@@ -16,8 +16,10 @@ from dovetail.server.store.tables.events import TaskEvent, TaskVerb
 from dovetail.server.store.tables.messages import message_number
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
+from support.callers import Caller
 from support.pair import caller
-from tasks.work import IN_PROGRESS, PENDING, Team, Worker
+from support.tables import IN_PROGRESS, PENDING
+from support.teams import Team
 
 # The notices of a change, typed by hand from the contract: its verb, each notice's, who gets it.
 RULES = """
@@ -102,9 +104,9 @@ def cases(verb: str) -> Iterator[Case]:
 
 async def prepared(team: Team, case: Case) -> pb.Task:
     """A task in which the parts are played, made without telling anybody."""
-    creator = team.worker(case.creator)
+    creator = team.caller(case.creator)
     task = await creator.made(assignee_id=case.assignee, notify=pb.NOTIFY_NONE, thread_id="talk")
-    holder = team.worker(case.assignee)
+    holder = team.caller(case.assignee)
     quiet: dict[str, Any] = {"notify": pb.NOTIFY_NONE}
     if case.started or case.verb in ("complete", "reopen"):
         await holder.do("start", task.task_id)
@@ -122,7 +124,7 @@ async def acted(team: Team, verb: str, **fields: Any) -> list[tuple[Case, str, A
 
 async def act(team: Team, case: Case, **fields: Any) -> tuple[str, Any]:
     """Prepare and make the change: the id of the task, and the response."""
-    actor = team.worker(case.actor)
+    actor = team.caller(case.actor)
     if case.verb == "create":
         response = await actor.create(assignee_id=case.assignee, thread_id="talk", **fields)
         return response.task.task_id, response
@@ -151,7 +153,7 @@ async def test_a_change_tells_whom_it_concerns_and_nobody_else(team: Team, verb:
     inboxes = [
         (agent_id, delivery.receipt.sequence, delivery.message.message_id)
         for agent_id in PEOPLE
-        for delivery in await team.worker(agent_id).inbox()
+        for delivery in await team.caller(agent_id).received()
     ]
     assert sorted(inboxes) == sorted(chain.from_iterable(answered.values()))
 
@@ -217,7 +219,7 @@ async def test_a_notice_is_on_an_open_stream_of_the_other_service(team: Team) ->
         messaging_pb2.SubscribeInboxRequest(), metadata=ann.metadata
     )
     assert (await stream.read()).mark == messaging_pb2.STREAM_MARK_CAUGHT_UP
-    made = await team.worker("joe").create(assignee_id="ann", title="mend it")
+    made = await team.caller("joe").create(assignee_id="ann", title="mend it")
     (delivery,) = (await stream.read()).deliveries
     assert (delivery.receipt.sequence, delivery.message.message_id) == (
         1,
@@ -255,7 +257,7 @@ async def test_a_notice_of_an_assignment_brings_what_the_work_needs(team: Team) 
     await joe.made(
         assignee_id="ann", description="the tap drips", input=wanted, labels={"room": "kitchen"}
     )
-    (delivery,) = await ann.inbox()
+    (delivery,) = await ann.received()
     for part in ("the tap drips", '"page"', "kitchen"):
         assert part in delivery.message.body
 
@@ -271,12 +273,12 @@ async def test_a_notice_of_an_end_brings_how_it_ended(team: Team) -> None:
         task = await joe.made(assignee_id="ann")
         await ann.do("start", task.task_id)
         await ann.do(verb, task.task_id, **fields)
-    bodies = [delivery.message.body for delivery in await joe.inbox()]
+    bodies = [delivery.message.body for delivery in await joe.received()]
     for body, said in zip(bodies, ("tight again", "no spanner", "house sold"), strict=True):
         assert said in body
 
 
-async def longest_life(ann: Worker, bob: Worker, task_id: str) -> None:
+async def longest_life(ann: Caller, bob: Caller, task_id: str) -> None:
     """Every change of a task, each with the longest texts that are allowed."""
     blob = Struct()
     blob.update({"blob": "\U0001f98a" * 60_000})
@@ -314,7 +316,7 @@ async def test_the_longest_texts_are_cut_in_notices_and_fail_no_change(team: Tea
     told = [
         event for event in await team.events(made.task.task_id) if event.verb is not TaskVerb.START
     ]
-    deliveries = [*await ann.inbox(), *await bob.inbox()]
+    deliveries = [*await ann.received(), *await bob.received()]
     assert len(deliveries) == len(told) == 12
     for delivery in deliveries:
         assert 1 <= len(delivery.message.subject) <= 512
@@ -333,15 +335,15 @@ async def test_a_repeated_change_answers_the_notices_of_the_first(team: Team) ->
     ]
     assert places[0] == places[1]
     assert again.notices[0].state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED
-    assert len(await ann.inbox()) == 1
+    assert len(await ann.received()) == 1
 
 
 async def test_notices_go_to_the_team_of_the_task_alone(team: Team) -> None:
     joe, _ = await team.known("joe", "ann")
-    other = Team(team.pair, team.team_id + " too")
+    other = Team.new(team.pair)
     await other.known("ann", "joe")
     await joe.create(assignee_id="ann")
-    assert await other.worker("ann").inbox() == []
+    assert await other.caller("ann").received() == []
     metadata = caller("ann", other.team_id)
     listed = await team.pair.messaging.ListMessages(
         messaging_pb2.ListMessagesRequest(), metadata=metadata
@@ -353,4 +355,4 @@ async def test_states_of_the_prepared_tasks_are_those_that_the_cases_speak_of(te
     await team.known(*PEOPLE)
     for started, state in ((False, PENDING), (True, IN_PROGRESS)):
         case = Case("assign", "ann", "bob", "ann", "cat", started)
-        assert (await team.worker().get((await prepared(team, case)).task_id)).state == state
+        assert (await team.caller().get((await prepared(team, case)).task_id)).state == state

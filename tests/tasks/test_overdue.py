@@ -7,7 +7,8 @@ import time
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.types.v1 import types_pb2
-from tasks.work import Team, until
+from support.teams import Team
+from support.waiting import until
 
 OVERDUE = types_pb2.TASK_VERB_BECOME_OVERDUE
 
@@ -37,12 +38,12 @@ async def test_who_has_and_who_made_an_overdue_task_are_told_once(team: Team) ->
     await until_told(team, other.task_id, 1)
     assert await team.verbs(task.task_id) == ["create", "become-overdue"]
     for worker, count in ((joe, 2), (ann, 1)):
-        events = [each.message.notice.verb for each in await worker.inbox()]
+        events = [each.message.notice.verb for each in await worker.received()]
         assert events.count(OVERDUE) == count
 
 
 async def test_another_due_time_is_told_of_anew(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = await joe.made(due_time=now(-10))
     await until_told(team, task.task_id, 1)
     await joe.do("update", task.task_id, values={"priority": 1})
@@ -55,7 +56,7 @@ async def test_another_due_time_is_told_of_anew(team: Team) -> None:
 
 
 async def test_nobody_is_told_of_what_has_ended_or_was_deleted(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     ended, gone = [(await joe.made(due_time=now(1.5))).task_id for _ in range(2)]
     await joe.do("cancel", ended)
     await joe.do("delete", gone)

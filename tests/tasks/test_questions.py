@@ -12,7 +12,9 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.guarded import guarded_pair
-from tasks.work import IN_PROGRESS, INPUT_REQUIRED, PENDING, Team, Worker, faults, refusal
+from support.refusals import faults, refusal
+from support.tables import IN_PROGRESS, INPUT_REQUIRED, PENDING
+from support.teams import Team
 
 
 def data(**values: float) -> Struct:
@@ -31,14 +33,14 @@ async def begun(team: Team, **fields: str) -> str:
 
 async def test_a_question_goes_to_the_creator_and_its_answer_to_the_assignee(team: Team) -> None:
     task_id = await begun(team, thread_id="talk")
-    joe, ann = team.worker("joe"), team.worker("ann")
+    joe, ann = team.caller("joe"), team.caller("ann")
     response = await ann.do("request-input", task_id, text="Which?", data=data(a=1))
     task = response.task
     assert (task.state, task.question.agent_id) == (INPUT_REQUIRED, "joe")
     assert (task.question.text, task.question.data) == ("Which?", data(a=1))
     assert task.question.ask_time == task.update_time
     assert not task.HasField("answer")
-    (asked,) = (each.message for each in await joe.inbox())
+    (asked,) = (each.message for each in await joe.received())
     assert [(n.recipient_id, n.message_id) for n in response.notices] == [("joe", asked.message_id)]
     assert (asked.sender_id, asked.thread_id, asked.task_id) == ("ann", "talk", task_id)
     assert (asked.body, asked.data) == ("Which?", data(a=1))
@@ -46,7 +48,7 @@ async def test_a_question_goes_to_the_creator_and_its_answer_to_the_assignee(tea
     response = await joe.do("provide-input", task_id, text="This.", data=data(b=2))
     task = response.task
     assert (task.state, task.answer) == (IN_PROGRESS, pb.TaskAnswer(text="This.", data=data(b=2)))
-    answered = (await ann.inbox())[-1].message
+    answered = (await ann.received())[-1].message
     assert [n.message_id for n in response.notices] == [answered.message_id]
     assert (answered.sender_id, answered.thread_id, answered.body) == ("joe", "talk", "This.")
     assert answered.data == data(b=2)
@@ -56,22 +58,22 @@ async def test_a_question_goes_to_the_creator_and_its_answer_to_the_assignee(tea
 
 async def test_a_question_may_go_to_another_agent_and_be_asked_again(team: Team) -> None:
     task_id = await begun(team)
-    ann, bob = team.worker("ann"), team.worker("bob")
+    ann, bob = team.caller("ann"), team.caller("bob")
     for text in ("one?", "two?"):
         task = await ann.did("request-input", task_id, agent_id="bob", text=text)
         assert (task.question.agent_id, task.question.text) == ("bob", text)
         assert not task.HasField("answer")
         task = await bob.did("provide-input", task_id, text="", data=data(n=1))
         assert task.answer == pb.TaskAnswer(data=data(n=1))
-    assert [each.message.body for each in await bob.inbox()] == ["one?", "two?"]
-    assert await team.worker("joe").inbox() == []
+    assert [each.message.body for each in await bob.received()] == ["one?", "two?"]
+    assert await team.caller("joe").received() == []
 
 
 async def test_a_question_to_nobody_or_to_oneself_is_refused(team: Team) -> None:
     task_id = await begun(team)
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     own = (await ann.made()).task_id
-    nobodys = (await team.worker().made()).task_id
+    nobodys = (await team.caller().made()).task_id
     for each in (own, nobodys):
         await ann.do("start", each)
         assert await faults(ann.do("request-input", each)) == {"agent_id"}
@@ -83,7 +85,7 @@ async def test_a_question_to_nobody_or_to_oneself_is_refused(team: Team) -> None
 
 async def test_an_empty_question_or_answer_is_refused(team: Team) -> None:
     task_id = await begun(team)
-    joe, ann = team.worker("joe"), team.worker("ann")
+    joe, ann = team.caller("joe"), team.caller("ann")
     assert await faults(ann.do("request-input", task_id, text="")) == {"text"}
     await ann.do("request-input", task_id)
     assert await faults(joe.do("provide-input", task_id, text="")) == {"text"}
@@ -94,7 +96,7 @@ async def test_an_empty_question_or_answer_is_refused(team: Team) -> None:
 
 async def test_a_question_that_is_given_up_is_open_no_more(team: Team) -> None:
     task_id = await begun(team)
-    joe, ann = team.worker("joe"), team.worker("ann")
+    joe, ann = team.caller("joe"), team.caller("ann")
     await ann.do("request-input", task_id)
     task = await ann.did("release", task_id)
     assert (task.state, task.question.text) == (PENDING, "which one?")
@@ -105,11 +107,7 @@ async def test_only_the_one_who_was_asked_may_answer_and_is_told_when_it_is_late
     store_url: str, tmp_path: Path
 ) -> None:
     async with guarded_pair(store_url, tmp_path) as guarded:
-        pair = guarded.pair
-        joe, ann, bob = [
-            Worker(pair.tasks, pair.messaging, name, "red", await guarded.agent(name))
-            for name in ("joe", "ann", "bob")
-        ]
+        joe, ann, bob = [await guarded.caller(name) for name in ("joe", "ann", "bob")]
         task_id = (await joe.made(assignee_id="ann")).task_id
         await ann.do("start", task_id)
         await ann.do("request-input", task_id, agent_id="bob")
@@ -148,7 +146,7 @@ async def test_the_report_tells_how_long_tasks_waited_for_answers(team: Team) ->
 @pytest.mark.parametrize("verb", ["request-input", "provide-input"])
 async def test_a_repeated_question_or_answer_is_sent_once(team: Team, verb: str) -> None:
     task_id = await begun(team)
-    joe, ann = team.worker("joe"), team.worker("ann")
+    joe, ann = team.caller("joe"), team.caller("ann")
     who = ann
     if verb == "provide-input":
         await ann.do("request-input", task_id)

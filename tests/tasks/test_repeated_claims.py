@@ -9,7 +9,8 @@ import pytest
 
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.pair import running_pair
-from tasks.work import Team, refusal
+from support.refusals import refusal
+from support.teams import Team
 
 
 def proofs(claimed: list[pb.ClaimedTask]) -> list[tuple[str, str]]:
@@ -114,7 +115,7 @@ async def test_a_claim_and_its_repeat_at_another_server_take_one_task(
     here, _ = two_servers
     joe, ann = await here.known("joe", "ann")
     waiting = [
-        await each.waiting(each.worker("ann"), request_id="r", max_wait=3) for each in two_servers
+        await each.waiting(each.caller("ann"), request_id="r", max_wait=3) for each in two_servers
     ]
     await joe.made(title="work")
     first, second = [proofs(await each) for each in waiting]

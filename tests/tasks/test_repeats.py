@@ -11,7 +11,9 @@ import pytest
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.pair import Pair, running_pair
-from tasks.work import COMPLETED, IN_PROGRESS, Team, refusal
+from support.refusals import refusal
+from support.tables import COMPLETED, IN_PROGRESS
+from support.teams import Team
 
 # A request of each RPC that takes a request_id, and another with the same id.
 REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -54,7 +56,7 @@ async def test_a_repeat_of_a_change_answers_the_same_and_changes_nothing(
 ) -> None:
     task = await ready(team, verb)
     fields, _ = REQUESTS[verb]
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     first = await ann.do(verb, task.task_id, request_id="r1", **fields)
     before = await team.picture(task.task_id)
     assert await ann.do(verb, task.task_id, request_id="r1", **fields) == first
@@ -68,7 +70,7 @@ async def test_a_repeat_of_a_creation_makes_no_second_task(team: Team) -> None:
         first = await joe.create(**asked)
         assert await joe.create(**asked) == first
     assert len(await joe.all()) == 2
-    assert len(await ann.inbox()) == 2
+    assert len(await ann.received()) == 2
 
 
 async def test_a_repeat_answers_the_task_as_it_is_now(team: Team) -> None:
@@ -83,7 +85,7 @@ async def test_a_repeat_answers_the_task_as_it_is_now(team: Team) -> None:
 
 
 async def test_a_repeat_for_a_task_that_is_gone_says_so(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = (await joe.create(request_id="r1")).task
     await joe.do("delete", task.task_id)
     code, reason, _ = await refusal(joe.create(request_id="r1"))
@@ -95,7 +97,7 @@ async def test_a_repeat_for_a_task_that_is_gone_says_so(team: Team) -> None:
 async def test_an_id_reused_for_another_request_is_refused(team: Team, verb: str) -> None:
     task = await ready(team, verb)
     fields, other = REQUESTS[verb]
-    ann = team.worker("ann")
+    ann = team.caller("ann")
     await ann.do(verb, task.task_id, request_id="r1", **fields)
     before = await team.picture(task.task_id)
     refused = [
@@ -116,7 +118,7 @@ async def test_an_id_reused_for_another_request_is_refused(team: Team, verb: str
 
 
 async def test_ids_of_a_creation_are_not_reused_for_another(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = (await joe.create(request_id="r1")).task
     for call in (joe.create(request_id="r1", priority=1), joe.create(request_id="r1", task_id="x")):
         assert (await refusal(call))[1] == "REQUEST_ID_REUSED"
@@ -125,10 +127,10 @@ async def test_ids_of_a_creation_are_not_reused_for_another(team: Team) -> None:
 
 async def test_request_ids_are_each_callers_own(team: Team) -> None:
     await team.known("joe", "ann")
-    several = [team.worker("joe"), team.worker("ann"), team.worker()]
+    several = [team.caller("joe"), team.caller("ann"), team.caller()]
     made = [(await who.create(request_id="r1", title=who.agent_id or "x")).task for who in several]
     assert len({task.task_id for task in made}) == 3
-    other = Team(team.pair, team.team_id + " too").worker("joe")
+    other = Team.new(team.pair).caller("joe")
     assert (await other.create(request_id="r1", title="joe")).task.creator_id == "joe"
     sent = await team.pair.messaging.SendMessage(
         messaging_pb2.SendMessageRequest(recipient_ids=["ann"], request_id="r1"),
@@ -139,7 +141,7 @@ async def test_request_ids_are_each_callers_own(team: Team) -> None:
 
 async def test_a_refused_request_is_not_remembered(team: Team) -> None:
     task = await ready(team, "start")
-    joe, ann = team.worker("joe"), team.worker("ann")
+    joe, ann = team.caller("joe"), team.caller("ann")
     code, *_ = await refusal(ann.do("complete", task.task_id, request_id="r1"))
     assert code == grpc.StatusCode.FAILED_PRECONDITION
     await refusal(joe.do("start", task.task_id, request_id="r1"))
@@ -159,16 +161,16 @@ async def test_many_repeats_at_once_make_one_change(team: Team) -> None:
     started = await asyncio.gather(*(ann.do("start", task_id, request_id="r2") for _ in range(20)))
     assert all(answer == started[0] for answer in started)
     assert [event.verb.words for event in await team.events(task_id)] == ["create", "start"]
-    assert len(await ann.inbox()) == 1
+    assert len(await ann.received()) == 1
 
 
 async def test_a_task_of_the_pool_is_started_by_exactly_one(shared_pair: Pair, team: Team) -> None:
     """Fifty tasks, eight callers, two task servers over one store."""
-    task_ids = [(await team.worker("joe").made()).task_id for _ in range(50)]
+    task_ids = [(await team.caller("joe").made()).task_id for _ in range(50)]
     names = [f"w{number}" for number in range(8)]
     async with running_pair(shared_pair.store_url) as second:
         teams = [team, Team(second, team.team_id)]
-        workers = [teams[number % 2].worker(name) for number, name in enumerate(names)]
+        workers = [teams[number % 2].caller(name) for number, name in enumerate(names)]
         calls = [worker.do("start", task_id) for task_id in task_ids for worker in workers]
         answers = await asyncio.gather(*calls, return_exceptions=True)
     won = [answer.task for answer in answers if isinstance(answer, pb.StartTaskResponse)]
@@ -178,7 +180,7 @@ async def test_a_task_of_the_pool_is_started_by_exactly_one(shared_pair: Pair, t
     assert {loser.code() for loser in lost} == {grpc.StatusCode.FAILED_PRECONDITION}
     for task in won:
         assert (task.state, task.attempt) == (IN_PROGRESS, 1)
-        assert await team.worker().get(task.task_id) == task
+        assert await team.caller().get(task.task_id) == task
         events = await team.events(task.task_id)
         assert [event.actor_id for event in events] == ["joe", task.assignee_id]
     assert {task.assignee_id for task in won} <= set(names)

@@ -17,8 +17,10 @@ from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
 from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1.types_pb2 import TimeRange
+from support.refusals import faults, refusal
+from support.tables import COMPLETED, FAILED, IN_PROGRESS, PENDING, STATES
+from support.teams import Team
 from tasks import figures
-from tasks.work import COMPLETED, FAILED, IN_PROGRESS, PENDING, STATES, Team, faults, refusal
 
 PEOPLE = ("Zoe", "ann", "bob", "äda")
 LABELS = ({}, {"room": "hall"}, {"room": "hall", "hue": "red"}, {"hue": ""})
@@ -31,7 +33,7 @@ BEGIN = 1_000_000_000 * figures.MICROS
 async def random_life(team: Team, chance: random.Random) -> None:
     """A team of agents that make, move, start, end, reopen and delete tasks, and read notices."""
     await team.known(*PEOPLE)
-    callers = [team.worker(agent_id) for agent_id in ("", *PEOPLE)]
+    callers = [team.caller(agent_id) for agent_id in ("", *PEOPLE)]
     task_ids: list[str] = []
     verbs = ("start", "start", "complete", "complete", "fail", "cancel", "reopen", "unassign")
     words = ("request-input", "provide-input", "provide-input")
@@ -59,7 +61,7 @@ async def random_life(team: Team, chance: random.Random) -> None:
     for agent in await team.agents():
         read = [n for n in range(1, agent.last_sequence + 1) if chance.random() < 0.5]
         if read and agent.agent_id != "bob":
-            await team.worker(agent.agent_id).acknowledge(*read)
+            await team.caller(agent.agent_id).acknowledge(*read)
 
 
 def random_fields(verb: str, agent_id: str, chance: random.Random) -> dict[str, Any]:
@@ -167,7 +169,7 @@ def filters(all_tasks: list[pb.Task], chance: random.Random) -> Iterator[pb.Task
 
 async def besides(team: Team) -> figures.Besides:
     """The message load of everybody, and how long each task waited for answers."""
-    worker = team.worker()
+    worker = team.caller()
     request = messaging_pb2.ListMessagesRequest(page_size=1_000)
     listed = await worker.messaging.ListMessages(request, metadata=worker.metadata)
     assert not listed.next_page_token
@@ -178,7 +180,7 @@ async def besides(team: Team) -> figures.Besides:
 
 async def check(team: Team, filter: pb.TaskFilter, bucket: int | None) -> pb.Report:
     """Compare the report of a filter with one that is worked out anew, and answer it."""
-    worker = team.worker()
+    worker = team.caller()
     everything = await worker.all(page_size=1_000)
     listed = await worker.all(filter, page_size=1_000)
     assert listed == [task for task in everything if figures.matches(task, filter)]
@@ -196,7 +198,7 @@ async def check(team: Team, filter: pb.TaskFilter, bucket: int | None) -> pb.Rep
 async def test_a_report_is_that_of_the_tasks_which_the_filter_lists(team: Team, seed: int) -> None:
     chance = random.Random(seed)
     await random_life(team, chance)
-    everything = await team.worker().all(page_size=1_000)
+    everything = await team.caller().all(page_size=1_000)
     for filter in filters(everything, chance):
         await check(team, filter, chance.choice((None, 1, 7, 3_600)))
 
@@ -205,7 +207,7 @@ async def test_a_report_is_that_of_the_tasks_which_the_filter_lists(team: Team, 
 async def test_a_report_over_centuries_is_exact_to_the_microsecond(team: Team, seed: int) -> None:
     chance = random.Random(seed)
     await random_past(team, chance, 200)
-    everything = await team.worker().all(page_size=1_000)
+    everything = await team.caller().all(page_size=1_000)
     assert len(everything) == 200
     for filter in filters(everything, chance):
         await check(team, filter, 366 * 24 * 3_600)
@@ -235,14 +237,14 @@ async def test_completions_have_every_bucket_from_the_first_to_the_last(
 
 async def test_too_many_buckets_are_refused_with_their_number(team: Team) -> None:
     await random_past(team, random.Random(5), 20, DAY)
-    everything = await team.worker().all(pb.TaskFilter(states=[COMPLETED]))
+    everything = await team.caller().all(pb.TaskFilter(states=[COMPLETED]))
     ends = sorted(figures.at(task.end_time) // figures.MICROS for task in everything)
     span = ends[-1] - ends[0]
     enough = -(-span // 999) + 1
     report = await check(team, pb.TaskFilter(), enough)
     assert len(report.completions) <= 1_000
     code, reason, metadata = await refusal(
-        team.worker().report(bucket_duration=Duration(seconds=1))
+        team.caller().report(bucket_duration=Duration(seconds=1))
     )
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_MANY_BUCKETS")
     assert (metadata["buckets"], metadata["most"]) == (str(span + 1), "1000")
@@ -252,7 +254,7 @@ async def test_without_samples_a_figure_is_unset_not_zero(team: Team) -> None:
     empty = await check(team, pb.TaskFilter(), 60)
     assert (empty.total_tasks, list(empty.assignees), list(empty.completions)) == (0, [], [])
     assert [(each.state, each.count) for each in empty.states] == [(s, 0) for s in STATES.values()]
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     await joe.bring((await joe.made()).task_id, IN_PROGRESS)
     await joe.bring((await joe.made()).task_id, FAILED)
     report = await check(team, pb.TaskFilter(), 60)
@@ -325,12 +327,12 @@ async def test_message_load_counts_all_that_an_assignee_has_not_read(team: Team)
 async def test_a_bucket_that_is_not_of_whole_seconds_up_to_a_year_is_refused(
     team: Team, bucket: Duration
 ) -> None:
-    assert await faults(team.worker().report(bucket_duration=bucket)) == {"bucket_duration"}
+    assert await faults(team.caller().report(bucket_duration=bucket)) == {"bucket_duration"}
 
 
 async def test_what_is_wrong_with_a_filter_is_named(team: Team) -> None:
     wrong = {"states": [0], "assignee_ids": [" "], "creator_ids": [""], "labels": {"\n": ""}}
-    assert await faults(team.worker().report(filter=wrong)) == {
+    assert await faults(team.caller().report(filter=wrong)) == {
         "filter.states[0]",
         "filter.assignee_ids[0]",
         "filter.creator_ids[0]",

@@ -9,7 +9,11 @@ from google.protobuf.struct_pb2 import Struct
 from dovetail.server.store.transaction import MICROS, Transaction
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
-from tasks.work import FAILED, PENDING, Team, refusal, seconds, until
+from support.callers import seconds
+from support.refusals import refusal
+from support.tables import FAILED, PENDING
+from support.teams import Team
+from support.waiting import until
 
 RETRYABLE = pb.TaskFailure(message="not this time", retryable=True)
 
@@ -22,7 +26,7 @@ def pause(task: pb.Task) -> float:
 async def test_a_task_has_five_attempts_and_a_pause_of_a_second_unless_it_says_so(
     team: Team,
 ) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = await joe.made()
     assert (task.max_attempts, task.initial_backoff, task.failed_attempts) == (5, seconds(1), 0)
     task = await joe.made(max_attempts=1_000, initial_backoff=seconds(24 * 3_600))
@@ -48,7 +52,7 @@ async def test_a_retryable_failure_is_tried_again_until_no_attempt_is_left(team:
     task = await ann.did("fail", task_id, failure=RETRYABLE)
     assert (task.state, task.failed_attempts, task.attempt) == (FAILED, 3, 3)
     assert task.failure.message == RETRYABLE.message
-    told = [delivery.message for delivery in await joe.inbox()]
+    told = [delivery.message for delivery in await joe.received()]
     assert [RETRYABLE.message in message.body for message in told] == [True] * 3
     assert [message.notice.verb for message in told] == [
         types_pb2.TASK_VERB_RETRY,
@@ -80,7 +84,7 @@ async def test_why_an_attempt_failed_stays_in_the_task_until_it_is_reopened(
 
 
 async def test_the_pause_doubles_with_each_failure_up_to_a_day(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     for first, pauses in ((3, (3, 6, 12, 24)), (50_000, (50_000, 86_400, 86_400))):
         task_id = (await joe.made(initial_backoff=seconds(first), max_attempts=1_000)).task_id
         for expected in pauses:
@@ -94,7 +98,7 @@ async def test_the_pause_doubles_with_each_failure_up_to_a_day(team: Team) -> No
 
 
 async def test_a_pause_never_grows_beyond_what_can_be_counted(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task = await joe.made(initial_backoff=seconds(0.000001), max_attempts=1_000)
     task_id = task.task_id
     for _ in range(70):
@@ -105,7 +109,7 @@ async def test_a_pause_never_grows_beyond_what_can_be_counted(team: Team) -> Non
 
 
 async def test_a_failure_that_is_not_retryable_ends_the_task_at_once(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task_id = (await joe.made(max_attempts=1_000)).task_id
     await joe.do("start", task_id)
     task = await joe.did("fail", task_id, failure=pb.TaskFailure(message="hopeless"))
@@ -135,13 +139,13 @@ async def test_lost_leases_count_as_failed_attempts_and_are_retried_at_once(team
     assert (task.failed_attempts, task.assignee_id) == (2, "ann")
     assert task.failure.message
     assert (await team.verbs(task_id))[1:] == ["claim", "expire-lease"] * 2
-    assert [d.message.notice.verb for d in await joe.inbox()] == [
+    assert [d.message.notice.verb for d in await joe.received()] == [
         types_pb2.TASK_VERB_EXPIRE_LEASE
     ] * 2
 
 
 async def test_reopening_clears_the_attempts(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task_id = (await joe.made(max_attempts=1)).task_id
     for _ in range(2):
         await joe.do("start", task_id)
@@ -151,7 +155,7 @@ async def test_reopening_clears_the_attempts(team: Team) -> None:
 
 
 async def test_attempts_and_pauses_can_be_changed_on_the_way(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     task_id = (await joe.made(max_attempts=1)).task_id
     await joe.do("start", task_id)
     await joe.do("update", task_id, values={"max_attempts": 2, "initial_backoff": seconds(7)})
@@ -187,7 +191,7 @@ async def test_an_explicit_assignment_takes_a_task_out_of_the_pool(team: Team) -
     await ann.held(task_id)
     task = await joe.did("assign", task_id, assignee_id="bob", force=True)
     assert (task.assignee_id, task.pooled) == ("bob", False)
-    bob = team.worker("bob")
+    bob = team.caller("bob")
     token = await bob.held(task_id)
     task = await bob.did("release", task_id, lease_token=token)
     assert (task.assignee_id, task.pooled) == ("bob", False)

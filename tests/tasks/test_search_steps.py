@@ -11,7 +11,7 @@ from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.store import pages
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
-from tasks.work import Team
+from support.teams import Team
 
 STEP = 5
 COUNT = 23
@@ -46,7 +46,7 @@ async def every(page: Callable[[str], Awaitable[Any]], field: str) -> tuple[list
 
 @pytest.mark.parametrize("order", ORDERS)
 async def test_tasks_are_found_step_by_step(team: Team, order: types_pb2.Order.ValueType) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     made = [await joe.made(labels=labels(number)) for number in range(COUNT)]
     wanted = [task.task_id for task in made if task.labels]
     filter = pb.TaskFilter(labels=RARE)
@@ -85,7 +85,7 @@ async def test_messages_are_found_step_by_step(
 
 
 async def test_agents_are_found_step_by_step(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     for number in range(COUNT):
         request = messaging_pb2.RegisterAgentRequest(
             agent_id=f"a{number:02}", labels=labels(number)
@@ -102,7 +102,7 @@ async def test_agents_are_found_step_by_step(team: Team) -> None:
 
 
 async def test_where_an_index_leads_a_page_is_full(team: Team) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     for number in range(COUNT):
         await joe.made(labels=labels(number))
     for filter in (
@@ -117,7 +117,7 @@ async def test_where_an_index_leads_a_page_is_full(team: Team) -> None:
 async def test_a_filter_is_looked_for_to_the_end_though_tasks_are_made_meanwhile(
     team: Team,
 ) -> None:
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     for number in range(COUNT):
         await joe.made(labels=labels(number))
     filter = pb.TaskFilter(labels=RARE)

@@ -11,7 +11,10 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import TaskState
 from dovetail.server.tasks.states import FORCED, RETRIED, SYSTEM_VERBS, TRANSITIONS
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from tasks.work import REQUESTS, STATES, Team, changed_fields, refusal
+from support.refusals import refusal
+from support.tables import REQUESTS, STATES
+from support.teams import Team
+from tasks.changes import changed_fields
 
 # The state machine once more, typed by hand: a change of the table in the code is noticed here.
 # A dash: the state refuses the verb. "!" is with force, "~" with attempts left. A deleted task
@@ -124,7 +127,7 @@ async def test_a_verb_that_the_state_refuses_changes_nothing(
     task = await task_in(team, state)
     verb, fields = fields_of(row)
     before = await team.picture(task.task_id)
-    code, reason, metadata = await refusal(team.worker("zoe").do(verb, task.task_id, **fields))
+    code, reason, metadata = await refusal(team.caller("zoe").do(verb, task.task_id, **fields))
     assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_STATE")
     assert metadata["task_id"] == task.task_id
     assert metadata["state"] == state
@@ -143,7 +146,7 @@ async def test_a_verb_that_the_state_allows_changes_what_it_is_for(
 ) -> None:
     before = await task_in(team, state)
     verb, fields = fields_of(row)
-    actor = team.worker("ann")
+    actor = team.caller("ann")
     task = await actor.did(verb, before.task_id, **fields)
     assert task.state == STATES[becomes]
     besides = CHANGES_FROM.get((verb, state), set[str]())
@@ -158,7 +161,7 @@ async def test_a_change_is_one_event_and_one_version(
     before = await task_in(team, state)
     old, history = await team.row(before.task_id), await team.events(before.task_id)
     verb, fields = fields_of(row)
-    await team.worker("ann").do(verb, before.task_id, **fields)
+    await team.caller("ann").do(verb, before.task_id, **fields)
     new, (*earlier, event) = await team.row(before.task_id), await team.events(before.task_id)
     assert old
     assert new
@@ -176,7 +179,7 @@ async def test_a_change_is_one_event_and_one_version(
 @pytest.mark.parametrize("state", ["PENDING", "COMPLETED", "FAILED", "CANCELLED"])
 async def test_a_deleted_task_is_kept_but_never_seen(team: Team, state: str) -> None:
     task = await task_in(team, state)
-    joe = team.worker("joe")
+    joe = team.caller("joe")
     await joe.do("delete", task.task_id)
     code, reason, metadata = await refusal(joe.get(task.task_id))
     assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "TASK_NOT_FOUND")
@@ -196,9 +199,9 @@ async def test_a_task_that_is_not_there_is_not_found_by_any_verb(
 ) -> None:
     task = await task_in(team, "PENDING")
     task_id = task.task_id if deleted else "no such task"
-    await team.worker("joe").do("delete", task.task_id)
+    await team.caller("joe").do("delete", task.task_id)
     before = await team.picture(task_id)
-    call = team.worker("ann").do(verb, task_id, **fields_of(verb)[1])
+    call = team.caller("ann").do(verb, task_id, **fields_of(verb)[1])
     if deleted and verb == "delete":
         assert (await call).notices == []
     else:
@@ -211,7 +214,7 @@ async def test_a_task_that_is_not_there_is_not_found_by_any_verb(
 async def test_times_of_a_task_never_run_backwards(team: Team) -> None:
     task = await task_in(team, "PENDING")
     for verb in ("start", "complete", "reopen", "start", "fail", "reopen", "cancel"):
-        task = await team.worker("ann").did(verb, task.task_id)
+        task = await team.caller("ann").did(verb, task.task_id)
         stamps = [task.create_time, task.assign_time, task.start_time, task.end_time]
         given = [time.ToMicroseconds() for time in stamps if time.ByteSize()]
         assert given == sorted(given)

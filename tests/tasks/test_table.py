@@ -23,9 +23,11 @@ from dovetail.server.store.tables.tasks import TaskState
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.states import SYSTEM_VERBS
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from support.callers import Caller, seconds
 from support.guarded import guarded_pair
-from support.pair import error_info
-from tasks.work import STATES, Team, Worker, seconds
+from support.refusals import error_info
+from support.tables import STATES
+from support.teams import Team
 
 # Ann is the holder, who bears a token, and the assignee, who bears none; joe created the task; eve
 # is a stranger; the operator has no agent. Columns are the states PENDING, IN_PROGRESS,
@@ -141,9 +143,9 @@ class Scene:
     """A team in which everybody has a token."""
 
     team: Team
-    callers: dict[str, Worker]
+    callers: dict[str, Caller]
 
-    def caller(self, cell: Cell) -> Worker:
+    def caller(self, cell: Cell) -> Caller:
         return self.callers[PEOPLE[cell.who]]
 
     async def set_up(self, cell: Cell) -> str:
@@ -208,16 +210,8 @@ def fields_of(cell: Cell, token: str) -> dict[str, Any]:
 async def scene(shared_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Scene]:
     folder: Path = tmp_path_factory.mktemp("table")
     async with guarded_pair(shared_url, folder) as guarded:
-        team, pair = Team(guarded.pair, "red"), guarded.pair
-        metadata = {name: await guarded.agent(name) for name in ("ann", "joe", "eve")}
-        metadata[""] = await guarded.token("operator", "red")
-        yield Scene(
-            team,
-            {
-                name: Worker(pair.tasks, pair.messaging, name, "red", credential)
-                for name, credential in metadata.items()
-            },
-        )
+        callers = {name: await guarded.caller(name) for name in ("ann", "joe", "eve", "")}
+        yield Scene(Team(guarded.pair, "red"), callers)
 
 
 def test_the_table_asks_everything_of_everybody() -> None:
@@ -246,7 +240,7 @@ async def test_a_verb_does_in_every_state_for_everybody_what_the_table_says(
         )
         for cell in asked
     ]
-    await scene.callers["joe"].send(pb.BatchCreateTasksRequest(requests=drafts))
+    await scene.callers["joe"].call(pb.BatchCreateTasksRequest(requests=drafts))
     tokens = await asyncio.gather(*map(scene.set_up, asked))
     told = dict(zip(asked, tokens, strict=True))
     await refuse([cell for cell in asked if cell.refused], told, scene)

@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2
 from messaging.talk import refusal
-from support.pair import Metadata, Pair, caller, error_info
+from support.pair import Metadata, Pair, caller
+from support.refusals import error_info
 
 ALICE = caller("alice")
 TRAILERS_LIMIT = 8 * 1024

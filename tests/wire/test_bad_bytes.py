@@ -9,7 +9,8 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.edge.intake import request_bytes_max
-from support.pair import Pair, error_info
+from support.pair import Pair
+from support.refusals import error_info
 from wire.calling import GARBAGE, LARGE, answer_to, everything
 from wire.reflected import methods
 

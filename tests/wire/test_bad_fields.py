@@ -18,7 +18,8 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
 from messaging.talk import known
-from support.pair import Pair, bad_fields, error_info
+from support.pair import Pair
+from support.refusals import bad_fields, error_info
 from wire.bad_fields import TABLES
 from wire.calling import error_of, everything
 from wire.requests import BACKWARDS, CHANGES, Row, create, send, struct, tasks

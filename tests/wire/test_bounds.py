@@ -12,7 +12,8 @@ from google.protobuf.struct_pb2 import Struct
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.edge.bounds import MAXIMA, REQUEST_VALUES_MAX, STRUCT_VALUES_MAX
 from dovetail.tasks.v1 import tasks_pb2
-from support.pair import Pair, caller, error_info
+from support.pair import Pair, caller
+from support.refusals import error_info
 from support.servers import Servers, channel, serving
 from support.soak import SOAK
 from wire.calling import ALICE, answer_to, error_of

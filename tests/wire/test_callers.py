@@ -7,7 +7,8 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
-from support.pair import Metadata, Pair, error_info
+from support.pair import Metadata, Pair
+from support.refusals import error_info
 from wire.calling import error_of
 
 AGENT, AGENT_BIN = "dovetail-agent", "dovetail-agent-bin"

@@ -7,7 +7,8 @@ import json
 import grpc
 
 from dovetail.messaging.v1 import messaging_pb2 as m
-from support.pair import Pair, bad_fields, error_info
+from support.pair import Pair
+from support.refusals import bad_fields, error_info
 from wire.bad_fields import send
 from wire.calling import error_of
 

@@ -18,7 +18,8 @@ from dovetail.server.edge.intake import READ_SECONDS, READS_MAX
 from dovetail.server.runtime import RECEIVE_BYTES_MAX
 from messaging.talk import refusal
 from support.http2 import MAX_CONCURRENT_STREAMS, message, raw_connection
-from support.pair import Pair, error_info, running_pair
+from support.pair import Pair, running_pair
+from support.refusals import error_info
 
 SEND = "/dovetail.messaging.v1.MessagingService/SendMessage"
 SUBSCRIBE = "/dovetail.messaging.v1.MessagingService/SubscribeInbox"

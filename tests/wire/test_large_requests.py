@@ -12,7 +12,8 @@ from dovetail.server.edge.intake import LARGE_BYTES_TOTAL, REQUEST_BYTES_MAX, SM
 from dovetail.tasks.v1 import tasks_pb2 as t
 from messaging.talk import known, refusal
 from store.opened import held
-from support.pair import Pair, error_info, running_pair
+from support.pair import Pair, running_pair
+from support.refusals import error_info
 from wire.calling import ALICE, answer_to
 from wire.filled import METHODS
 

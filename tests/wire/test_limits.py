@@ -16,7 +16,8 @@ from dovetail.server.messaging.readers import STREAMS_PER_CALLER_MAX
 from dovetail.server.runtime import PENDING_MAX, RECEIVE_BYTES_MAX, STREAMS_MAX
 from messaging.talk import Agent, known, refusal
 from support.http2 import RawConnection, message, raw_connection
-from support.pair import Pair, error_info
+from support.pair import Pair
+from support.refusals import error_info
 from wire.test_large_requests import padded
 
 SEND = "/dovetail.messaging.v1.MessagingService/SendMessage"
