@@ -16,10 +16,9 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from messaging.talk import refusal
 from support.pair import caller
 from support.processes import ServerProcess, free_port
-from support.refusals import error_info
+from support.refusals import error_info, failure
 
 CALLS = 300
 END_SECONDS = 20
@@ -46,7 +45,7 @@ async def refused_calls(stub: messaging_pb2_grpc.MessagingServiceAsyncStub, coun
     """Make calls that are refused, one after another: each is answered by Dovetail."""
     for _ in range(count):
         request = m.GetAgentRequest(agent_id="nobody")
-        error = await refusal(stub.GetAgent(request, timeout=END_SECONDS))
+        error = await failure(stub.GetAgent(request, timeout=END_SECONDS))
         assert error_info(error).reason == "AGENT_NOT_FOUND"
 
 
@@ -72,7 +71,7 @@ async def test_a_server_whose_output_nobody_reads_goes_on_and_ends(
                 call = stub.GetAgent(
                     m.GetAgentRequest(agent_id="bob"), compression=grpc.Compression.Gzip
                 )
-                assert (await refusal(call)).code() is grpc.StatusCode.UNIMPLEMENTED
+                assert (await failure(call)).code() is grpc.StatusCode.UNIMPLEMENTED
             await stub.GetAgent(m.GetAgentRequest(agent_id="bob"), timeout=END_SECONDS)
         process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(process.wait, END_SECONDS)

@@ -15,12 +15,6 @@ from support.refusals import bad_fields
 MEBIBYTE = 1024 * 1024
 
 
-@pytest.fixture
-def pair(own_pair: Pair) -> Pair:
-    """Servers of each test's own: these tests look at all that a server has."""
-    return own_pair
-
-
 async def test_a_stream_that_is_rung_for_nothing_still_has_its_heartbeat(sqlite_url: str) -> None:
     async with running_pair(sqlite_url, heartbeat_seconds=0.2) as pair:
         await pair.messaging.RegisterAgent(pb.RegisterAgentRequest(), metadata=caller("bob"))

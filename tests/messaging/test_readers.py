@@ -14,11 +14,11 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.access.rights import Reach
 from dovetail.server.errors import ResourceExhaustedError
 from dovetail.server.messaging.readers import LARGE_RESPONSES_MAX, STREAMS_PER_CALLER_MAX, Readers
-from messaging.talk import known
 from support.http2 import RawConnection, message, raw_connection
 from support.memory import Memory
 from support.pair import Pair, caller, running_pair
 from support.servers import serving
+from support.teams import Team
 
 SUBSCRIBE = "/dovetail.messaging.v1.MessagingService/SubscribeInbox"
 LARGE = "x" * 1_000_000
@@ -47,7 +47,7 @@ def subscribe(raw: RawConnection, count: int) -> list[int]:
 async def test_streams_that_are_not_read_do_not_keep_large_messages_from_others(
     impatient_pair: Pair,
 ) -> None:
-    alice, bob = await known(impatient_pair, "alice", "bob")
+    alice, bob = await Team(impatient_pair).known("alice", "bob")
     await alice.send("bob", body=LARGE)
     async with raw_connection(impatient_pair.messaging_address) as raw:
         streams = subscribe(raw, 2 * LARGE_RESPONSES_MAX)
@@ -57,7 +57,7 @@ async def test_streams_that_are_not_read_do_not_keep_large_messages_from_others(
 
 
 async def test_who_keeps_nobody_waiting_may_take_its_time(impatient_pair: Pair) -> None:
-    alice, bob = await known(impatient_pair, "alice", "bob")
+    alice, bob = await Team(impatient_pair).known("alice", "bob")
     async with bob.inbox() as inbox:
         await inbox.until(pb.STREAM_MARK_CAUGHT_UP)
         for _ in range(3):

@@ -11,42 +11,30 @@ from google.protobuf.duration_pb2 import Duration
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from dovetail.server.main import ServerConfig, build, run_server
-from dovetail.server.store.store import Store
 from dovetail.server.store.tables import inboxes
 from dovetail.tasks.v1 import tasks_pb2
 from dovetail.types.v1 import types_pb2
-from support.pair import Pair, caller
+from support.pair import Pair, caller, running
 from support.refusals import bad_fields, error_info
+from support.teams import Team
+from support.waiting import until
 
 BOB = caller("bob")
 
 
-@pytest.fixture
-def pair(own_pair: Pair) -> Pair:
-    """Servers of each test's own: these tests look at all that a server has."""
-    return own_pair
-
-
 async def sent(pair: Pair, *bodies: str) -> None:
-    await pair.messaging.RegisterAgent(pb.RegisterAgentRequest(), metadata=BOB)
+    await Team(pair).known("bob")
     for body in bodies:
-        request = pb.SendMessageRequest(recipient_ids=["bob"], body=body)
-        await pair.messaging.SendMessage(request, metadata=caller("alice"))
+        await Team(pair).caller("alice").send("bob", body=body)
 
 
 def bodies(response: pb.ReceiveMessagesResponse) -> list[str]:
     return [delivery.message.body for delivery in response.deliveries]
 
 
-async def until_watched(store: Store) -> None:
-    while not store.bells.watched():  # noqa: ASYNC110 - nobody announces it
-        await asyncio.sleep(0)
-
-
 async def receive(pair: Pair, **fields: object) -> pb.ReceiveMessagesResponse:
     request = pb.ReceiveMessagesRequest(**fields)  # type: ignore[arg-type]
-    return await pair.messaging.ReceiveMessages(request, metadata=BOB)
+    return await Team(pair).caller("bob").call(request)
 
 
 async def test_it_answers_what_is_not_acknowledged_until_it_is(pair: Pair) -> None:
@@ -65,7 +53,7 @@ async def test_it_answers_what_is_not_acknowledged_until_it_is(pair: Pair) -> No
 async def test_it_waits_and_is_woken_by_what_arrives(pair: Pair) -> None:
     await sent(pair)
     waiting = asyncio.ensure_future(receive(pair, max_wait=Duration(seconds=50)))
-    await until_watched(pair.messaging_store)
+    await until(pair.messaging_store.bells.watched)
     assert not waiting.done()
     await sent(pair, "news")
     assert bodies(await waiting) == ["news"]
@@ -141,15 +129,14 @@ async def test_bad_fields_are_named(pair: Pair, fields: dict[str, object], wrong
 
 
 async def test_a_stopping_server_answers_those_who_wait(sqlite_url: str) -> None:
-    config = ServerConfig(service="messaging", store=sqlite_url, listen="127.0.0.1:0")
     async with AsyncExitStack() as clients:
-        async with run_server(config, build) as server:
+        async with running("messaging", sqlite_url) as server:
             channel = grpc.aio.insecure_channel(server.address)
             await clients.enter_async_context(channel)
             stub = messaging_pb2_grpc.MessagingServiceStub(channel)
             request = pb.ReceiveMessagesRequest(max_wait=Duration(seconds=50))
             waiting = asyncio.ensure_future(stub.ReceiveMessages(request, metadata=BOB))
-            await until_watched(server.store)
+            await until(server.store.bells.watched)
         assert bodies(await waiting) == []
 
 

@@ -10,17 +10,12 @@ import pytest
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2
 from dovetail.types.v1.types_pb2 import TimeRange
-from messaging.talk import Agent, Inbox, bob_with, known, sequences
+from support.callers import Inbox, sequences
 from support.pair import Pair, running_pair
 from support.refusals import error_info
+from support.teams import Team
 
 QUICK = 0.2
-
-
-@pytest.fixture
-def pair(own_pair: Pair) -> Pair:
-    """Servers of each test's own: these tests look at all that a server has."""
-    return own_pair
 
 
 @pytest.fixture
@@ -37,7 +32,7 @@ async def waits(inbox: Inbox) -> bool:
 
 
 async def test_a_filtered_stream_sends_what_matches_and_moves_past_the_rest(pair: Pair) -> None:
-    alice, bob = await known(pair, "alice", "bob")
+    alice, bob = await Team(pair).known("alice", "bob")
     for importance in (pb.IMPORTANCE_LOW, pb.IMPORTANCE_HIGH, pb.IMPORTANCE_NORMAL):
         await alice.send("bob", importance=importance)
     high = pb.MessageFilter(minimum_importance=pb.IMPORTANCE_HIGH)
@@ -48,7 +43,7 @@ async def test_a_filtered_stream_sends_what_matches_and_moves_past_the_rest(pair
 
 
 async def test_a_filter_wants_all_of_its_conditions(pair: Pair) -> None:
-    alice, bob, eve = await known(pair, "alice", "bob", "eve")
+    alice, bob, eve = await Team(pair).known("alice", "bob", "eve")
     await pair.tasks.CreateTask(tasks_pb2.CreateTaskRequest(task_id="t", title="T"))
     first = await alice.send("bob", task_id="t", labels={"a": "1", "b": "2"})
     await eve.send("bob", task_id="t", labels={"a": "1"})
@@ -76,11 +71,11 @@ async def test_a_filter_wants_all_of_its_conditions(pair: Pair) -> None:
 async def test_a_filtered_stream_resumed_after_its_cursor_loses_nothing(
     lively_pair: Pair,
 ) -> None:
-    bob = await bob_with(lively_pair, 2)
+    bob = await Team(lively_pair).bob_with(2)
     wanted = pb.MessageFilter(sender_ids=["bob"])
     async with bob.inbox(filter=wanted) as inbox:
         assert await inbox.backlog() == []
-        await Agent(lively_pair.messaging, "alice").send("bob")
+        await Team(lively_pair).caller("alice").send("bob")
         cursor = (await inbox.next()).through_sequence
         while cursor < 3:
             cursor = (await inbox.next()).through_sequence
@@ -90,11 +85,11 @@ async def test_a_filtered_stream_resumed_after_its_cursor_loses_nothing(
 
 
 async def test_a_full_stream_waits_until_something_is_acknowledged(lively_pair: Pair) -> None:
-    bob = await bob_with(lively_pair, 5)
+    bob = await Team(lively_pair).bob_with(5)
     async with bob.inbox(max_outstanding=2) as inbox:
         assert sequences(await inbox.take(2)) == [1, 2]
         assert await waits(inbox)
-        await bob.acknowledge(sequences=[2])
+        await bob.acknowledge(2)
         assert sequences(await inbox.take(1)) == [3]
         assert await waits(inbox)
         await bob.acknowledge(through_sequence=3)
@@ -102,29 +97,29 @@ async def test_a_full_stream_waits_until_something_is_acknowledged(lively_pair: 
 
 
 async def test_what_is_acknowledged_elsewhere_makes_room_on_every_stream(pair: Pair) -> None:
-    bob = await bob_with(pair, 4)
+    bob = await Team(pair).bob_with(4)
     async with bob.inbox(max_outstanding=1) as one, bob.inbox(max_outstanding=2) as other:
         assert sequences(await one.take(1)) == [1]
         assert sequences(await other.take(2)) == [1, 2]
-        await Agent(pair.messaging, "bob").acknowledge(sequences=[1])
+        await Team(pair).caller("bob").acknowledge(1)
         assert sequences(await one.take(1)) == [2]
         assert sequences(await other.take(1)) == [3]
 
 
 async def test_acknowledged_deliveries_need_no_room(pair: Pair) -> None:
-    bob = await bob_with(pair, 5)
+    bob = await Team(pair).bob_with(5)
     await bob.acknowledge(through_sequence=4)
     found = await bob.backlog(max_outstanding=1, include_acknowledged=True)
     assert sequences(found) == [1, 2, 3, 4, 5]
 
 
 async def test_a_stream_that_reaches_its_limit_at_the_end_is_caught_up(pair: Pair) -> None:
-    bob = await bob_with(pair, 2)
+    bob = await Team(pair).bob_with(2)
     assert sequences(await bob.backlog(max_outstanding=2)) == [1, 2]
 
 
 async def test_a_silent_stream_shows_that_it_is_alive(lively_pair: Pair) -> None:
-    bob = await bob_with(lively_pair, 2)
+    bob = await Team(lively_pair).bob_with(2)
     async with bob.inbox() as inbox:
         await inbox.backlog()
         for _ in range(2):
@@ -138,7 +133,7 @@ async def test_a_silent_stream_shows_that_it_is_alive(lively_pair: Pair) -> None
 
 async def test_a_stopping_server_ends_its_streams_with_the_cursor(store_url: str) -> None:
     async with running_pair(store_url) as pair:
-        bob = await bob_with(pair, 3)
+        bob = await Team(pair).bob_with(3)
         call = pair.messaging.SubscribeInbox(pb.SubscribeInboxRequest(), metadata=bob.metadata)
         inbox = Inbox(call)
         await inbox.backlog()
@@ -151,10 +146,10 @@ async def test_a_stopping_server_ends_its_streams_with_the_cursor(store_url: str
 
 async def test_a_stream_resumed_on_a_new_server_misses_nothing(store_url: str) -> None:
     async with running_pair(store_url) as pair:
-        bob = await bob_with(pair, 3)
+        bob = await Team(pair).bob_with(3)
         async with bob.inbox() as inbox:
             cursor = (await inbox.until(pb.STREAM_MARK_CAUGHT_UP))[-1].through_sequence
         await bob.send("bob")
     async with running_pair(store_url) as pair:
-        bob = Agent(pair.messaging, "bob")
+        bob = Team(pair).caller("bob")
         assert sequences(await bob.backlog(after_sequence=cursor)) == [4]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from support.databases import empty_database
 from support.guarded import Guarded, guarded_pair
 from support.tokens import TOKEN, written
 
@@ -35,15 +33,10 @@ async def guarded(store_url: str, tmp_path: Path) -> AsyncGenerator[Guarded]:
         yield guarded
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module")
 async def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    shared_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Guarded]:
     """The same for a whole file, whose tests each make teams of their own."""
-    folder = tmp_path_factory.mktemp("shared")
-    with ExitStack() as stack:
-        url = f"sqlite:///{folder}/store.db"
-        if request.param == "postgres":
-            url = stack.enter_context(empty_database(request.getfixturevalue("postgres")))
-        async with guarded_pair(url, folder) as guarded:
-            yield guarded
+    async with guarded_pair(shared_url, tmp_path_factory.mktemp("shared")) as guarded:
+        yield guarded

@@ -257,7 +257,7 @@ async def check(shared: Guarded, blue: Blue, probe: Probe) -> None:
     assert after[4] == before[4]
 
 
-@pytest.mark.parametrize("shared", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("shared_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("probe", probes(), ids=str)
 async def test_a_thing_of_another_team_is_answered_as_one_that_never_was(
     shared: Guarded, blue: Blue, probe: Probe
@@ -265,7 +265,7 @@ async def test_a_thing_of_another_team_is_answered_as_one_that_never_was(
     await check(shared, blue, probe)
 
 
-@pytest.mark.parametrize("shared", ["postgres"], indirect=True)
+@pytest.mark.parametrize("shared_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize("probe", [each for each in probes() if each.reaches], ids=str)
 async def test_on_postgresql_too_even_an_operator_reaches_nothing_of_another_team(
     shared: Guarded, blue: Blue, probe: Probe

@@ -39,7 +39,7 @@ REQUIRED: Outcome = ("UNAUTHENTICATED", "CREDENTIAL_REQUIRED")
 LEASE_LOST: Outcome = ("ABORTED", "LEASE_LOST")
 TOKEN_REQUIRED: Outcome = ("FAILED_PRECONDITION", "LEASE_TOKEN_REQUIRED")
 
-on_sqlite = pytest.mark.parametrize("shared", ["sqlite"], indirect=True)
+on_sqlite = pytest.mark.parametrize("shared_url", ["sqlite"], indirect=True)
 
 
 async def test_every_rpc_has_a_row_and_every_row_an_rpc(shared: Guarded) -> None:
@@ -75,7 +75,7 @@ async def test_a_cell_of_the_table_holds_over_the_wire(shared: Guarded, cell: Ce
     await check(shared, cell)
 
 
-@pytest.mark.parametrize("shared", ["postgres"], indirect=True)
+@pytest.mark.parametrize("shared_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize("cell", list(telling()), ids=str)
 async def test_what_a_store_has_a_say_in_holds_on_postgresql_too(
     shared: Guarded, cell: Cell

@@ -12,10 +12,11 @@ import grpc
 import pytest
 
 from dovetail.server.store.transaction import Transaction
-from messaging.talk import Agent, known, refusal
 from store.opened import TEAM
+from support.callers import Caller
 from support.pair import Pair, running_pair
-from support.refusals import error_info
+from support.refusals import error_info, failure
+from support.teams import Team
 
 BODY = "x" * 40_000
 
@@ -31,7 +32,7 @@ async def pages(pair: Pair, wanted: int) -> int:
     return await pair.messaging_store.write(TEAM, unit)
 
 
-async def send_until_full(alice: Agent) -> tuple[int, grpc.aio.AioRpcError]:
+async def send_until_full(alice: Caller) -> tuple[int, grpc.aio.AioRpcError]:
     """How many large messages fitted, and the error of the first that did not."""
     sent = 0
     while True:
@@ -42,7 +43,7 @@ async def send_until_full(alice: Agent) -> tuple[int, grpc.aio.AioRpcError]:
         sent += 1
 
 
-async def everything(alice: Agent) -> Any:
+async def everything(alice: Caller) -> Any:
     """All that the team has, as anyone sees it."""
     inboxes = [await alice.backlog(agent_id=agent_id) for agent_id in ("alice", "bob")]
     return (await alice.list_agents()).agents, inboxes
@@ -54,7 +55,7 @@ def assert_full(error: grpc.aio.AioRpcError) -> None:
 
 
 async def test_a_full_file_refuses_writes_answers_reads_and_recovers(sqlite_pair: Pair) -> None:
-    alice, bob = await known(sqlite_pair, "alice", "bob")
+    alice, bob = await Team(sqlite_pair).known("alice", "bob")
     await pages(sqlite_pair, await pages(sqlite_pair, 0) + 120)
     sent, error = await send_until_full(alice)
     assert_full(error)
@@ -67,10 +68,10 @@ async def test_a_full_file_refuses_writes_answers_reads_and_recovers(sqlite_pair
 
 
 async def test_what_still_fits_beside_what_does_not_is_written(sqlite_pair: Pair) -> None:
-    alice, bob = await known(sqlite_pair, "alice", "bob")
+    alice, bob = await Team(sqlite_pair).known("alice", "bob")
     await alice.send("bob")
     await pages(sqlite_pair, await pages(sqlite_pair, 0) + 2)
-    assert_full(await refusal(alice.send("bob", body=BODY)))
+    assert_full(await failure(alice.send("bob", body=BODY)))
     assert (await bob.acknowledge(through_sequence=1)).acknowledged_count == 1
 
 
@@ -86,14 +87,14 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
 
 async def test_a_full_disk_refuses_writes_answers_reads_and_recovers(small_disk: Path) -> None:
     async with running_pair(f"sqlite:///{small_disk}/store.db") as pair:
-        alice, bob = await known(pair, "alice", "bob")
+        alice, bob = await Team(pair).known("alice", "bob")
         filler = small_disk / "filler"
         filler.write_bytes(b"x" * 2_000_000)
         sent, error = await send_until_full(alice)
         assert_full(error)
         before = await everything(alice)
         assert len(await bob.backlog()) == sent
-        assert_full(await refusal(alice.send("bob", body=BODY)))
+        assert_full(await failure(alice.send("bob", body=BODY)))
         assert await everything(alice) == before
         filler.unlink()
         answer = await alice.send("bob", body=BODY, request_id=f"r{sent}")

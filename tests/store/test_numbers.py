@@ -13,9 +13,10 @@ from dovetail.server.messaging.inboxes import Inboxes
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Transaction
-from messaging.talk import Agent, known, sequences
 from store.opened import TEAM, to_bob
+from support.callers import sequences
 from support.pair import Pair, running_pair
+from support.teams import Team
 
 SENDERS = 64
 EACH = 5
@@ -50,8 +51,8 @@ async def test_one_request_id_used_at_once_on_two_servers_sends_one_message(
     pair: Pair,
 ) -> None:
     async with running_pair(pair.store_url) as second:
-        _, bob = await known(pair, "alice", "bob")
-        alices = [Agent(stub, "alice") for stub in (pair.messaging, second.messaging)]
+        _, bob = await Team(pair).known("alice", "bob")
+        alices = [Team(each).caller("alice") for each in (pair, second)]
         answers = await asyncio.gather(
             *(alices[number % 2].send("bob", body="once", request_id="r") for number in range(20))
         )
@@ -63,7 +64,7 @@ async def test_one_request_id_used_at_once_on_two_servers_sends_one_message(
 async def test_times_do_not_run_backwards_when_the_clock_is_set_back(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alice, bob = await known(pair, "alice", "bob")
+    alice, bob = await Team(pair).known("alice", "bob")
     now = clock.now()
     for offset in (0, 3_600, -3_600, -1, 7_200):
         monkeypatch.setattr(clock, "now", at(now + offset * 10**6))
@@ -110,7 +111,7 @@ async def test_counters_are_those_of_the_team(store: Store) -> None:
 
 
 async def test_a_rolled_back_unit_takes_no_number(pair: Pair) -> None:
-    alice, _ = await known(pair, "alice", "bob")
+    alice, _ = await Team(pair).known("alice", "bob")
 
     def fails(writing: Transaction) -> None:
         writing.team.next_message()

@@ -18,12 +18,13 @@ from dovetail.server.store.engines.postgres import PostgresEngine
 from dovetail.server.store.schema import AgentRow
 from dovetail.server.store.store import READERS, Store
 from dovetail.server.store.tables import agents
-from messaging.talk import Agent, bob_with, known, sequences
 from store.opened import migrated, opened
+from support.callers import sequences
 from support.databases import empty_database
 from support.pair import running_pair
 from support.processes import free_port
 from support.refusals import error_info
+from support.teams import Team
 
 
 def hang_up(postgres_url: str) -> int:
@@ -49,7 +50,7 @@ async def outcome(call: Awaitable[Any]) -> bool:
 
 async def test_lost_connections_cost_each_worker_one_failure(postgres_url: str) -> None:
     async with running_pair(postgres_url) as pair:
-        alice, bob = await known(pair, "alice", "bob")
+        alice, bob = await Team(pair).known("alice", "bob")
         for turn in range(3):
             assert hang_up(postgres_url) > 0
             workers = PostgresEngine.writers
@@ -67,7 +68,7 @@ async def test_lost_connections_cost_each_worker_one_failure(postgres_url: str) 
 
 async def test_an_outage_loses_nothing_that_was_answered(postgres_url: str) -> None:
     async with running_pair(postgres_url) as pair:
-        alice, bob = await known(pair, "alice", "bob")
+        alice, bob = await Team(pair).known("alice", "bob")
         for number in range(30):
             if number % 10 == 5:
                 hang_up(postgres_url)
@@ -83,7 +84,7 @@ async def test_an_open_stream_outlives_or_ends_by_an_outage_and_resumes(
     postgres_url: str,
 ) -> None:
     async with running_pair(postgres_url) as pair:
-        bob = await bob_with(pair, 3)
+        bob = await Team(pair).bob_with(3)
         async with bob.inbox() as inbox:
             cursor = (await inbox.backlog())[-1].receipt.sequence
             hang_up(postgres_url)
@@ -210,8 +211,8 @@ async def test_an_unknown_kind_of_store_is_told() -> None:
 
 async def test_names_of_one_database_are_one_team_for_all_servers(postgres_url: str) -> None:
     async with running_pair(postgres_url) as one, running_pair(postgres_url) as other:
-        await known(one, "bob")
-        assert (await Agent(other.messaging, "bob").look()).agent_id == "bob"
+        await Team(one).known("bob")
+        assert (await Team(other).caller("bob").look()).agent_id == "bob"
 
 
 @pytest.mark.parametrize(("kibibytes", "stays"), [(64, True), (1_024, False)])

@@ -17,10 +17,11 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import Snapshot
-from messaging.talk import Agent, bob_with, refusal, sequences
 from store.opened import TEAM, opened
+from support.callers import sequences
 from support.pair import Pair
-from support.refusals import error_info
+from support.refusals import error_info, failure
+from support.teams import Team
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -107,14 +108,14 @@ def replace(store: Path) -> Path:
 async def test_a_lost_file_is_told_and_serves_again_when_it_is_back(
     sqlite_pair: Pair, tmp_path: Path, harm: object
 ) -> None:
-    bob = await bob_with(sqlite_pair, 2)
-    alice = Agent(sqlite_pair.messaging, "alice")
+    bob = await Team(sqlite_pair).bob_with(2)
+    alice = Team(sqlite_pair).caller("alice")
     store = tmp_path / "store.db"
     async with health_of(sqlite_pair) as health:
         assert await health.get() == SERVING
         away = harm(store)  # type: ignore[operator]
         for call in (alice.send("bob"), bob.look(), alice.list_messages(), bob.backlog()):
-            error = await refusal(call)
+            error = await failure(call)
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert error_info(error).reason == "STORE_UNAVAILABLE"
             assert "removed or replaced" in str(error.details())
@@ -129,7 +130,7 @@ async def test_a_lost_file_is_told_and_serves_again_when_it_is_back(
 async def test_an_open_stream_goes_on_when_a_lost_file_is_back(
     sqlite_pair: Pair, tmp_path: Path
 ) -> None:
-    bob = await bob_with(sqlite_pair, 1)
+    bob = await Team(sqlite_pair).bob_with(1)
     async with health_of(sqlite_pair) as health, bob.inbox() as inbox:
         assert sequences(await inbox.take(1)) == [1]
         assert await health.get() == SERVING

@@ -21,9 +21,10 @@ from dovetail.server.store.engines.wakeups import Bell
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, queues
 from dovetail.server.store.transaction import Snapshot, Transaction
-from messaging.talk import bob_with, sequences
 from store.opened import TEAM, opened, to_bob
+from support.callers import sequences
 from support.pair import Pair, running_pair
+from support.teams import Team
 
 PATIENCE = 30.0
 
@@ -152,7 +153,7 @@ async def test_an_open_stream_hears_of_another_server_without_doorbells(
     sqlite_pair: Pair, tmp_path: Path
 ) -> None:
     async with running_pair(sqlite_pair.store_url) as second:
-        bob = await bob_with(sqlite_pair, 1)
+        bob = await Team(sqlite_pair).bob_with(1)
         async with bob.inbox() as inbox:
             await inbox.backlog()
             for doorbell in (tmp_path / "store.db-bells").iterdir():

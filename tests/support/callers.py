@@ -112,7 +112,8 @@ class Caller:
     def acknowledge(
         self, *sequences: int, **fields: Any
     ) -> Coroutine[Any, Any, talk.AcknowledgeMessagesResponse]:
-        return self.call(talk.AcknowledgeMessagesRequest(sequences=sequences, **fields))
+        fields.setdefault("sequences", sequences)
+        return self.call(talk.AcknowledgeMessagesRequest(**fields))
 
     async def read(self, message_id: str) -> talk.MessageRecord:
         """GetMessage."""

@@ -37,7 +37,6 @@ class Pair:
     messaging_store: Store
     tasks_store: Store
     store_url: str
-    team_id: str = ""
 
 
 def running(

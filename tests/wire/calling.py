@@ -11,9 +11,8 @@ from google.protobuf.message import Message
 
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2
-from messaging.talk import refusal
 from support.pair import Metadata, Pair, caller
-from support.refusals import error_info
+from support.refusals import error_info, failure
 
 ALICE = caller("alice")
 TRAILERS_LIMIT = 8 * 1024
@@ -35,7 +34,7 @@ async def error_of(
     """The error of a call, of either service, with what every error must have."""
     service = "messaging" if "messaging" in request.DESCRIPTOR.full_name else "tasks"
     call: Any = getattr(getattr(pair, service), method)(request, metadata=metadata)
-    error = await refusal(call.read() if hasattr(call, "read") else call)
+    error = await failure(call.read() if hasattr(call, "read") else call)
     assert error_info(error).domain == "dovetail.dev"
     assert trailers_size(error) < TRAILERS_LIMIT
     return error
@@ -51,8 +50,8 @@ async def answer_to(
 
     if stream:
         call: Any = channel.unary_stream(path, same, same)(payload, metadata=metadata)
-        return await refusal(call.read())
-    return await refusal(channel.unary_unary(path, same, same)(payload, metadata=metadata))
+        return await failure(call.read())
+    return await failure(channel.unary_unary(path, same, same)(payload, metadata=metadata))
 
 
 def trailers_size(error: grpc.aio.AioRpcError) -> int:

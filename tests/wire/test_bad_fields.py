@@ -17,9 +17,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
-from messaging.talk import known
 from support.pair import Pair
 from support.refusals import bad_fields, error_info
+from support.teams import Team
 from wire.bad_fields import TABLES
 from wire.calling import error_of, everything
 from wire.requests import BACKWARDS, CHANGES, Row, create, send, struct, tasks
@@ -202,7 +202,7 @@ async def test_a_forged_token_is_refused(pair: Pair, last: object) -> None:
         ("ListMessages", pair.messaging.ListMessages, m.ListMessagesRequest),
         ("ListTasks", pair.tasks.ListTasks, t.ListTasksRequest),
     ]
-    (alice, _) = await known(pair, "alice", "bob")
+    (alice, _) = await Team(pair).known("alice", "bob")
     for _ in range(2):
         await alice.send("bob")
         await pair.tasks.CreateTask(create())

@@ -16,10 +16,9 @@ import pytest
 from dovetail.server.edge.grpc_release import is_sound
 from dovetail.server.edge.intake import READ_SECONDS, READS_MAX
 from dovetail.server.runtime import RECEIVE_BYTES_MAX
-from messaging.talk import refusal
 from support.http2 import MAX_CONCURRENT_STREAMS, message, raw_connection
 from support.pair import Pair, running_pair
-from support.refusals import error_info
+from support.refusals import error_info, failure
 
 SEND = "/dovetail.messaging.v1.MessagingService/SendMessage"
 SUBSCRIBE = "/dovetail.messaging.v1.MessagingService/SubscribeInbox"
@@ -66,7 +65,7 @@ async def never() -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("path", [SEND, SUBSCRIBE])
 async def test_a_call_without_a_request_is_refused(open_pair: Pair, path: str) -> None:
     call: Any = open_pair.messaging_channel.stream_stream(path, same, same)(nothing())
-    error = await refusal(call.read())
+    error = await failure(call.read())
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert error_info(error).reason == "MALFORMED_REQUEST"
     assert "without a request" in str(error.details())
@@ -75,7 +74,7 @@ async def test_a_call_without_a_request_is_refused(open_pair: Pair, path: str) -
 @pytest.mark.parametrize("path", [SEND, SUBSCRIBE])
 async def test_a_request_that_does_not_come_ends_its_call(open_pair: Pair, path: str) -> None:
     call: Any = open_pair.messaging_channel.stream_stream(path, same, same)(never())
-    error = await refusal(call.read())
+    error = await failure(call.read())
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert error_info(error).reason == "REQUEST_LATE"
 
@@ -92,7 +91,7 @@ async def test_slow_senders_hold_up_no_other(sqlite_pair: Pair, connections: int
                 await raw.send_all(stream, message(b"\x0a" * 100, size=1_000))
         for _ in range(3):
             call: Any = sqlite_pair.messaging_channel.unary_unary(SEND, same, same)
-            error = await refusal(call(b"", timeout=READ_SECONDS / 2))
+            error = await failure(call(b"", timeout=READ_SECONDS / 2))
             assert error_info(error).reason == "INVALID_FIELDS"  # an empty message, read in time
 
 
@@ -141,13 +140,13 @@ async def test_what_a_stranger_sends_is_not_read(closed_pair: Pair) -> None:
 async def test_a_stranger_is_asked_for_a_token_whatever_it_sends(closed_pair: Pair) -> None:
     call: Any = closed_pair.tasks_channel.unary_unary(CREATE, same, same)
     for payload in (b"", b"\xff", b"\x0a\x00" * 2_000_000, b"x" * 5_000_000):
-        error = await refusal(call(payload))
+        error = await failure(call(payload))
         assert error_info(error).reason == "CREDENTIAL_REQUIRED"
 
 
 async def test_a_compressed_request_is_refused(open_pair: Pair) -> None:
     call: Any = open_pair.messaging_channel.unary_unary(SEND, same, same)
-    error = await refusal(call(b"\x0a" * 1_000, compression=grpc.Compression.Gzip))
+    error = await failure(call(b"\x0a" * 1_000, compression=grpc.Compression.Gzip))
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -173,7 +172,7 @@ async def test_each_of_5000_calls_at_once_is_answered_by_dovetail(closed_pair: P
     answers: Counter[str] = Counter()
 
     async def call(channel: grpc.aio.Channel) -> None:
-        error = await refusal(channel.unary_unary(SEND, same, same)(b""))
+        error = await failure(channel.unary_unary(SEND, same, same)(b""))
         answers[error_info(error).reason] += 1
 
     address = closed_pair.messaging_address

@@ -10,10 +10,10 @@ import pytest
 
 from dovetail.server.edge.intake import LARGE_BYTES_TOTAL, REQUEST_BYTES_MAX, SMALL_BYTES_MAX
 from dovetail.tasks.v1 import tasks_pb2 as t
-from messaging.talk import known, refusal
 from store.opened import held
 from support.pair import Pair, running_pair
-from support.refusals import error_info
+from support.refusals import error_info, failure
+from support.teams import Team
 from wire.calling import ALICE, answer_to
 from wire.filled import METHODS
 
@@ -45,7 +45,7 @@ def waits(path: str) -> bool:
 @pytest.mark.parametrize("path", sorted(path for path in METHODS if waits(path)))
 async def test_a_call_that_waits_holds_no_large_request(sqlite_pair: Pair, path: str) -> None:
     """Four of them would keep every other large request out for as long as they wait."""
-    await known(sqlite_pair, "alice")
+    await Team(sqlite_pair).known("alice")
     tasks = path.startswith("/dovetail.tasks.")
     channel = sqlite_pair.tasks_channel if tasks else sqlite_pair.messaging_channel
     stream = METHODS[path].server_streaming
@@ -56,7 +56,7 @@ async def test_a_call_that_waits_holds_no_large_request(sqlite_pair: Pair, path:
 
 
 async def test_large_requests_share_their_room_and_small_ones_pass(hurried_pair: Pair) -> None:
-    await known(hurried_pair, "alice", "bob")
+    await Team(hurried_pair).known("alice", "bob")
     batch = t.BatchCreateTasksRequest(
         requests=[t.CreateTaskRequest(title="T", description=DESCRIPTION) for _ in range(16)]
     )
@@ -74,7 +74,7 @@ async def test_large_requests_share_their_room_and_small_ones_pass(hurried_pair:
         writers = hurried_pair.tasks_store._writers
         while writers._waiting < count:  # noqa: ASYNC110 - nobody announces that it has its room
             await asyncio.sleep(0.01)
-        late = await refusal(hurried_pair.tasks.CreateTask(one_more, metadata=ALICE))
+        late = await failure(hurried_pair.tasks.CreateTask(one_more, metadata=ALICE))
         assert error_info(late).reason == "REQUEST_LATE"
         passing = asyncio.ensure_future(hurried_pair.tasks.CreateTask(small, metadata=ALICE))
         await hurried_pair.tasks.ListTasks(t.ListTasksRequest(), metadata=ALICE)

@@ -14,10 +14,10 @@ from google.rpc import error_details_pb2, status_pb2
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.messaging.readers import STREAMS_PER_CALLER_MAX
 from dovetail.server.runtime import PENDING_MAX, RECEIVE_BYTES_MAX, STREAMS_MAX
-from messaging.talk import Agent, known, refusal
 from support.http2 import RawConnection, message, raw_connection
 from support.pair import Pair
-from support.refusals import error_info
+from support.refusals import error_info, failure
+from support.teams import Team
 from wire.test_large_requests import padded
 
 SEND = "/dovetail.messaging.v1.MessagingService/SendMessage"
@@ -48,15 +48,15 @@ def reason(raw: RawConnection, stream: int) -> str:
 
 async def test_a_request_up_to_the_receive_limit_gets_dovetails_answer(sqlite_pair: Pair) -> None:
     call: Any = sqlite_pair.messaging_channel.unary_unary(SEND, same, same)
-    within = await refusal(call(padded(RECEIVE_BYTES_MAX)))
+    within = await failure(call(padded(RECEIVE_BYTES_MAX)))
     assert error_info(within).reason == "REQUEST_TOO_LARGE"
-    beyond = await refusal(call(padded(RECEIVE_BYTES_MAX + 1)))
+    beyond = await failure(call(padded(RECEIVE_BYTES_MAX + 1)))
     assert beyond.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert not dict(beyond.trailing_metadata() or ()).get("grpc-status-details-bin")
 
 
 async def test_a_caller_has_a_thousand_streams_and_others_have_theirs(sqlite_pair: Pair) -> None:
-    await known(sqlite_pair, "bob", "eve")
+    await Team(sqlite_pair).known("bob", "eve")
     async with raw_connection(sqlite_pair.messaging_address) as raw:
         *within, beyond = streams(STREAMS_PER_CALLER_MAX + 1)
         for stream in within:
@@ -69,7 +69,7 @@ async def test_a_caller_has_a_thousand_streams_and_others_have_theirs(sqlite_pai
         raw.finish(beyond, message(b""))
         await raw.until_ended(beyond)
         assert reason(raw, beyond) == "TOO_MANY_STREAMS"
-        eve = Agent(sqlite_pair.messaging, "eve")
+        eve = Team(sqlite_pair).caller("eve")
         await eve.send("eve")
         assert len(await eve.backlog()) == 1
         raw.reset(within[0])

@@ -15,8 +15,9 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.tasks.v1 import tasks_pb2 as t
-from messaging.talk import Inbox, refusal
+from support.callers import Inbox
 from support.pair import Pair, caller
+from support.refusals import failure
 from wire.reflected import ask, methods, services
 
 MESSAGING = "dovetail.messaging.v1.MessagingService"
@@ -66,7 +67,7 @@ async def test_reflection_finds_methods_in_both_versions(shared: Pair, version: 
 async def test_a_method_of_the_other_service_or_of_none_is_unimplemented(shared: Pair) -> None:
     channel = shared.messaging_channel
     for path in (f"/{TASKS}/GetTask", f"/{MESSAGING}/Nonsense", "/nothing/Nothing"):
-        error = await refusal(channel.unary_unary(path)(b""))  # type: ignore[arg-type]
+        error = await failure(channel.unary_unary(path)(b""))  # type: ignore[arg-type]
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -80,7 +81,7 @@ async def test_health_is_told_for_each_service_and_the_whole(
         answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     for name in (other, "nonsense"):
-        error = await refusal(health.Check(health_pb2.HealthCheckRequest(service=name)))
+        error = await failure(health.Check(health_pb2.HealthCheckRequest(service=name)))
         assert error.code() is grpc.StatusCode.NOT_FOUND
 
 
