@@ -11,7 +11,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from hypothesis import strategies as st
 
 from dovetail.tasks.v1 import tasks_pb2 as work
-from model.task import ENDED, IN_PROGRESS, INPUT_REQUIRED, PENDING, Task
+from model.task import Task
+from support.tables import ENDED, IN_PROGRESS, INPUT_REQUIRED, PENDING
 
 AGENTS = ("ann", "bob", "cat", "dan")
 ANYBODY = st.sampled_from((*AGENTS, ""))

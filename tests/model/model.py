@@ -14,48 +14,25 @@ from typing import Any
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.types.v1 import types_pb2
-from model.task import (
+from model.task import LEASE_LOST, RefusedError, Task, require
+from support.tables import (
     CANCELLED,
     COMPLETED,
     ENDED,
     HELD,
     IN_PROGRESS,
-    LEASE_LOST,
+    LEASE_VERBS,
+    NOTICES,
     PENDING,
-    RefusedError,
-    Task,
-    require,
+    REQUESTS,
 )
 
-Told = tuple[tuple[types_pb2.TaskVerb.ValueType, tuple[str, ...]], ...]
+Told = list[tuple[str, list[str]]]
 """The notices of a change: each its verb, and who gets it."""
 
-ASSIGNEE, FORMER, CREATOR, ASKED = "assignee", "former", "creator", "asked"
-TOLD: dict[type, Told] = {
-    work.CreateTaskRequest: ((types_pb2.TASK_VERB_ASSIGN, (ASSIGNEE,)),),
-    work.AssignTaskRequest: (
-        (types_pb2.TASK_VERB_ASSIGN, (ASSIGNEE,)),
-        (types_pb2.TASK_VERB_UNASSIGN, (FORMER,)),
-    ),
-    work.UnassignTaskRequest: ((types_pb2.TASK_VERB_UNASSIGN, (FORMER,)),),
-    work.UpdateTaskRequest: ((types_pb2.TASK_VERB_UPDATE, (ASSIGNEE,)),),
-    work.DeleteTaskRequest: ((types_pb2.TASK_VERB_DELETE, (ASSIGNEE,)),),
-    work.CompleteTaskRequest: ((types_pb2.TASK_VERB_COMPLETE, (ASSIGNEE, CREATOR)),),
-    work.FailTaskRequest: ((types_pb2.TASK_VERB_FAIL, (ASSIGNEE, CREATOR)),),
-    work.CancelTaskRequest: ((types_pb2.TASK_VERB_CANCEL, (ASSIGNEE, CREATOR)),),
-    work.ReopenTaskRequest: ((types_pb2.TASK_VERB_REOPEN, (ASSIGNEE, CREATOR)),),
-    work.RequestTaskInputRequest: ((types_pb2.TASK_VERB_REQUEST_INPUT, (ASKED,)),),
-    work.ProvideTaskInputRequest: ((types_pb2.TASK_VERB_PROVIDE_INPUT, (ASSIGNEE,)),),
-}
-RETRIED: Told = ((types_pb2.TASK_VERB_RETRY, (CREATOR,)),)
-LOST: Told = ((types_pb2.TASK_VERB_EXPIRE_LEASE, (ASSIGNEE, FORMER, CREATOR)),)
-READY: Told = ((types_pb2.TASK_VERB_BECOME_READY, (ASSIGNEE,)),)
-BADLY: Told = ((types_pb2.TASK_VERB_FAIL_DEPENDENCY, (CREATOR,)),)
-HOLDERS = (
-    work.ReleaseTaskRequest,
-    work.RequestTaskInputRequest,
-    work.CompleteTaskRequest,
-    work.FailTaskRequest,
+TOLD: dict[type, Told] = {kind: NOTICES[verb] for verb, kind in REQUESTS.items()}
+HOLDERS: tuple[type[Any], ...] = tuple(
+    REQUESTS[verb] for verb in LEASE_VERBS if verb != "heartbeat"
 )
 
 Receipts = list[tuple[str, int]]
@@ -116,7 +93,7 @@ class Model:
         """Take the lease of one who was not heard of."""
         former, was = task.assignee_id, task.state
         task.fail(LEASE_LOST, retryable=True)
-        self._written("", LOST, task, former)
+        self._written("", NOTICES["expire-lease"], task, former)
         self._follow("", task, was, silent=False)
 
     def living(self) -> list[Task]:
@@ -179,7 +156,7 @@ class Model:
         task.max_attempts = request.max_attempts or task.max_attempts
         self.tasks.append(task)
         self._count()
-        told = None if request.notify == work.NOTIFY_NONE else TOLD[type(request)]
+        told = None if request.notify == work.NOTIFY_NONE else NOTICES["create"]
         return Answer(task, self._written(actor, told, task, former="")), True
 
     def _claim(self, actor: str, request: Any) -> tuple[Answer, bool]:
@@ -206,21 +183,22 @@ class Model:
         return Answer(counts=(task.state, self.unacknowledged(actor))), True
 
     def _change(self, actor: str, request: Any) -> tuple[Answer, bool]:
-        updates = isinstance(request, work.UpdateTaskRequest)
+        kind = type(request)
+        updates = kind is work.UpdateTaskRequest
         task_id = request.task.task_id if updates else request.task_id
         deleted = next((task for task in self.tasks if task.task_id == task_id), None)
-        if isinstance(request, work.DeleteTaskRequest) and deleted and deleted.deleted:
+        if kind is work.DeleteTaskRequest and deleted and deleted.deleted:
             return Answer(), False
         task = self._existing(task_id)
-        if isinstance(request, HOLDERS):
+        if kind in HOLDERS:
             task.check_lease(request.lease_token)
         require(request.etag in ("", task.etag), "ETAG_MISMATCH")
         former, was = task.assignee_id, task.state
         if not self._alter(actor, request, task):
             return Answer(task), False
         silent = getattr(request, "notify", 0) == work.NOTIFY_NONE
-        retried = isinstance(request, work.FailTaskRequest) and task.state not in ENDED
-        told = RETRIED if retried else TOLD.get(type(request))
+        retried = kind is work.FailTaskRequest and task.state not in ENDED
+        told = NOTICES["fail~"] if retried else TOLD[kind]
         receipts = self._written(actor, None if silent else told, task, former)
         return Answer(task, receipts, self._follow(actor, task, was, silent)), True
 
@@ -303,16 +281,16 @@ class Model:
             return []
         lost = former if former != task.assignee_id else ""
         parts = {
-            ASSIGNEE: task.assignee_id,
-            FORMER: lost,
-            CREATOR: task.creator_id,
-            ASKED: task.asked_id,
+            "assignee": task.assignee_id,
+            "former": lost,
+            "creator": task.creator_id,
+            "asked": task.asked_id,
         }
         receipts: Receipts = []
         for verb, audience in told:
             ids = dict.fromkeys(parts[part] for part in audience)
             notice = talk.Notice(
-                verb=verb,
+                verb=types_pb2.TaskVerb.Value(f"TASK_VERB_{verb}"),
                 task_id=task.task_id,
                 event_number=self.changes,
                 actor_id=actor,
@@ -328,7 +306,8 @@ class Model:
         self._count()
         if task.state == was or task.state not in ENDED:
             return []
-        well, told = task.state == COMPLETED, READY if task.state == COMPLETED else BADLY
+        well = task.state == COMPLETED
+        told = NOTICES["become-ready" if well else "fail-dependency"]
         receipts: Receipts = []
         for waiter in self._waiters(task):
             if not well or (waiter.state == PENDING and not waiter.waiting_for_count):

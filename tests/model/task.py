@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dovetail.tasks.v1 import tasks_pb2 as work
+from support.tables import ENDED, FAILED, IN_PROGRESS, INPUT_REQUIRED, PENDING
 
-PENDING, IN_PROGRESS = work.TASK_STATE_PENDING, work.TASK_STATE_IN_PROGRESS
-INPUT_REQUIRED = work.TASK_STATE_INPUT_REQUIRED
-COMPLETED, FAILED, CANCELLED = (
-    work.TASK_STATE_COMPLETED,
-    work.TASK_STATE_FAILED,
-    work.TASK_STATE_CANCELLED,
-)
-HELD = (IN_PROGRESS, INPUT_REQUIRED)
-ENDED = (COMPLETED, FAILED, CANCELLED)
 NEW_TOKEN = "to be learned"
 LEASE_LOST = "the holder's lease was lost: for its whole duration there was no heartbeat"
 

@@ -22,7 +22,6 @@ from hypothesis.stateful import (
 )
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
-from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.tasks.v1 import tasks_pb2 as work
 from model.drawing import (
     AGENT,
@@ -37,20 +36,12 @@ from model.drawing import (
     dependencies,
 )
 from model.model import Answer, Model
-from model.task import (
-    CANCELLED,
-    COMPLETED,
-    FAILED,
-    HELD,
-    IN_PROGRESS,
-    NEW_TOKEN,
-    PENDING,
-    RefusedError,
-    Task,
-)
+from model.task import NEW_TOKEN, RefusedError, Task
 from model.wire import Keeping, Wire, delivered, known, seen
+from support.pair import running_pair
 from support.refusals import error_info
 from support.soak import SOAK
+from support.tables import CANCELLED, COMPLETED, FAILED, HELD, IN_PROGRESS, PENDING
 
 
 class Work(RuleBasedStateMachine):
@@ -336,14 +327,7 @@ async def test_services_on_postgres_do_what_the_model_does(postgres_url: str) ->
 
 async def against_the_model(store_url: str, examples: int) -> None:
     """Run both services here, and the blocking callers on a thread of their own."""
-    async with (
-        run_server(config(store_url, "messaging"), build) as messaging,
-        run_server(config(store_url, "tasks"), build) as tasks,
-    ):
-        keeping = Keeping(tasks.store, asyncio.get_running_loop())
-        wire = partial(Wire, messaging.address, tasks.address, keeping)
+    async with running_pair(store_url) as pair:
+        keeping = Keeping(pair.tasks_store, asyncio.get_running_loop())
+        wire = partial(Wire, pair.messaging_address, pair.tasks_address, keeping)
         await asyncio.to_thread(lambda: run(wire(), examples))
-
-
-def config(store_url: str, service: str) -> ServerConfig:
-    return ServerConfig(service=service, store=store_url, listen="127.0.0.1:0", drain_seconds=2.0)

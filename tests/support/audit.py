@@ -9,8 +9,9 @@ from typing import Any, cast
 import cysqlite
 import psycopg
 
+from support.tables import NOTICES, PENDING, row_of
+
 NOTICE = 2
-PENDING = 1
 
 # Each of these must answer no row.
 FAULTS = {
@@ -131,28 +132,15 @@ def _untold_events(store_url: str) -> list[object]:
     for team_id, number, verb, state, actor, *agents, agent_id in rows(store_url, EVENTS):
         told.setdefault((team_id, number), set()).update({agent_id or ""} - {""})
         if verb != "REQUEST_INPUT":  # No event says who was asked.
-            again = verb == "FAIL" and state == PENDING
-            wanted[team_id, number] = _concerned("RETRY" if again else verb, *agents) - {actor, ""}
+            again = "~" if verb == "FAIL" and state == PENDING else ""
+            wanted[team_id, number] = _concerned(row_of(verb) + again, *agents) - {actor, ""}
     return _differing(wanted, told)
 
 
-def _concerned(verb: str, assignee: str, former: str, creator: str) -> set[str]:
+def _concerned(change: str, assignee: str, former: str, creator: str) -> set[str]:
     """Whom a change concerns."""
-    return {
-        "CREATE": {assignee},
-        "ASSIGN": {assignee, former},
-        "UNASSIGN": {former},
-        "CLAIM": set[str](),
-        "START": set[str](),
-        "RELEASE": set[str](),
-        "UPDATE": {assignee},
-        "DELETE": {assignee},
-        "PROVIDE_INPUT": {assignee},
-        "BECOME_READY": {assignee},
-        "FAIL_DEPENDENCY": {creator},
-        "EXPIRE_LEASE": {assignee, former, creator},
-        "RETRY": {creator},
-    }.get(verb, {assignee, creator})
+    parts = {"assignee": assignee, "former": former, "creator": creator}
+    return {parts[part] for _, audience in NOTICES[change] for part in audience}
 
 
 def _differing(wanted: Recipients, found: Recipients) -> list[object]:

@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dovetail.server.store.tables.events import TaskVerb
-from dovetail.server.store.tables.tasks import TaskState
-from dovetail.server.tasks.states import FORCED, RETRIED, TRANSITIONS
 from support import claimer
 from support.audit import rows
+from support.tables import COMPLETED, LEADS, PENDING, STATES, row_of
 
 EVENTS = """
     SELECT task_id, verb, actor_id, from_state, to_state, request_id
@@ -131,14 +129,14 @@ class History:
             self.faults.append(f"{verb} from {before} to {after}, after {self.state}")
         self.state = after
         match verb:
-            case TaskVerb.CLAIM.name:
+            case "CLAIM":
                 self.claims += 1
                 self.holder = actor
-            case TaskVerb.COMPLETE.name:
+            case "COMPLETE":
                 if actor != self.holder:
                     self.faults.append(f"completed by {actor}, held by {self.holder}")
                 self.completions.append((actor, request, self.claims))
-            case TaskVerb.EXPIRE_LEASE.name | TaskVerb.FAIL.name:
+            case "EXPIRE_LEASE" | "FAIL":
                 self.failures += 1
             case _:
                 pass
@@ -146,10 +144,11 @@ class History:
 
 def _legal(verb: str, before: int, after: int) -> bool:
     """Whether the state machine knows a step."""
-    if verb == TaskVerb.CREATE.name:
-        return (before, after) == (0, TaskState.PENDING)
-    tables = (TRANSITIONS, RETRIED, FORCED)
-    return any(table.get(TaskVerb[verb], {}).get(TaskState(before)) == after for table in tables)
+    if verb == "CREATE":
+        return (before, after) == (0, PENDING)
+    names: dict[int, str] = {state: name for name, state in STATES.items()}
+    cells = {LEADS.get((row_of(verb) + mark, names.get(before, ""))) for mark in ("", "!", "~")}
+    return names[after] in cells
 
 
 def disagreements(store_url: str, told: Told) -> list[str]:
@@ -169,7 +168,7 @@ def _wrong_tasks(store_url: str, histories: dict[str, History]) -> list[str]:
     for task_id, state, attempt, failed, token in rows(store_url, TASKS):
         history = histories[task_id]
         wrong += [f"{task_id}: {fault}" for fault in history.faults]
-        if len(history.completions) != 1 or state != TaskState.COMPLETED or token:
+        if len(history.completions) != 1 or state != COMPLETED or token:
             wrong.append(f"{task_id}: {state}, completed {history.completions}, held by {token!r}")
         if (attempt, failed) != (history.claims, history.failures):
             wrong.append(f"{task_id}: {attempt} attempts, {failed} failed, by {history}")

@@ -52,9 +52,23 @@ TRANSITIONS = """
     expire-lease   -            FAILED          -               -            -            -
     expire-lease~  -            PENDING         -               -            -            -
 """
-_, *ROWS = [line.split() for line in TRANSITIONS.strip().splitlines()]
-LEADS = {(row[0], state): cell for row in ROWS for state, cell in zip(STATES, row[1:], strict=True)}
+HEAD, *ROWS = [line.split() for line in TRANSITIONS.strip().splitlines()]
+LEADS = {
+    (row[0], state): cell for row in ROWS for state, cell in zip(HEAD[1:], row[1:], strict=True)
+}
 """The state to which a row of the table leads from a state, or a dash."""
+
+
+def row_of(verb: str) -> str:
+    """What a verb is called here, of its name in the contract."""
+    return verb.lower().replace("_", "-")
+
+
+def leads(row: str, state: str) -> str:
+    """Where a verb leads from a state that allows it; with "!" or "~" also as without."""
+    marked = LEADS[row, state]
+    return LEADS[row.rstrip("!~"), state] if marked == "-" else marked
+
 
 # The notices of a change: its verb, each notice's, who gets it. None goes to who made the change.
 _NOTICES = """

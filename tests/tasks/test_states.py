@@ -12,41 +12,12 @@ from dovetail.server.store.tables.tasks import TaskState
 from dovetail.server.tasks.states import FORCED, RETRIED, SYSTEM_VERBS, TRANSITIONS
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.refusals import refusal
-from support.tables import REQUESTS, STATES
+from support.tables import HEAD, LEADS, REQUESTS, ROWS, STATES, row_of
 from support.teams import Team
 from tasks.changes import changed_fields
 
-# The state machine once more, typed by hand: a change of the table in the code is noticed here.
-# A dash: the state refuses the verb. "!" is with force, "~" with attempts left. A deleted task
-# stays in its state.
-TABLE = """
-    verb           PENDING      IN_PROGRESS     INPUT_REQUIRED  COMPLETED    FAILED       CANCELLED
-    update         PENDING      IN_PROGRESS     INPUT_REQUIRED  -            -            -
-    delete         PENDING      -               -               COMPLETED    FAILED       CANCELLED
-    assign         PENDING      -               -               -            -            -
-    assign!        PENDING      PENDING         PENDING         -            -            -
-    unassign       PENDING      -               -               -            -            -
-    unassign!      PENDING      PENDING         PENDING         -            -            -
-    claim          IN_PROGRESS  -               -               -            -            -
-    start          IN_PROGRESS  -               -               -            -            -
-    heartbeat      -            IN_PROGRESS     INPUT_REQUIRED  -            -            -
-    release        -            PENDING         PENDING         -            -            -
-    request-input  -            INPUT_REQUIRED  -               -            -            -
-    provide-input  -            -               IN_PROGRESS     -            -            -
-    complete       -            COMPLETED       -               -            -            -
-    fail           FAILED       FAILED          FAILED          -            -            -
-    fail~          -            PENDING         -               -            -            -
-    cancel         CANCELLED    CANCELLED       CANCELLED       -            -            -
-    reopen         -            -               -               PENDING      PENDING      PENDING
-    expire-lease   -            FAILED          -               -            -            -
-    expire-lease~  -            PENDING         -               -            -            -
-"""
-HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
-CELLS = {
-    (row[0], state): cell for row in ROWS for state, cell in zip(HEAD[1:], row[1:], strict=True)
-}
 # What is called for one task; claims and lost leases have tests of their own.
-CALLED = {key: cell for key, cell in CELLS.items() if key[0].removesuffix("!") in REQUESTS}
+CALLED = {key: cell for key, cell in LEADS.items() if key[0].removesuffix("!") in REQUESTS}
 LEGAL = [(*key, cell) for key, cell in CALLED.items() if cell != "-"]
 REFUSED = [key for key, cell in CALLED.items() if cell == "-"]
 # Heartbeats are no changes: they have tests of their own.
@@ -104,15 +75,15 @@ VERBS = {verb.words: verb for verb in TaskVerb}
 
 def test_the_code_keeps_the_tables_that_were_agreed() -> None:
     agreed: dict[str, dict[TaskVerb, dict[TaskState, TaskState]]] = {"": {}, "!": {}, "~": {}}
-    for (row, state), cell in CELLS.items():
+    for (row, state), cell in LEADS.items():
         verb, mark = row.rstrip("!~"), row[-1] if row[-1] in "!~" else ""
-        if cell != "-" and not (mark == "!" and CELLS[verb, state] != "-"):
+        if cell != "-" and not (mark == "!" and LEADS[verb, state] != "-"):
             agreed[mark].setdefault(VERBS[verb], {})[TaskState[state]] = TaskState[cell]
     assert agreed == {"": TRANSITIONS, "!": FORCED, "~": RETRIED}
 
 
 def test_the_table_that_was_agreed_has_every_state_and_verb() -> None:
-    assert set(HEAD[1:]) == set(TaskState.__members__) == set(STATES)
+    assert HEAD[1:] == list(STATES) == list(TaskState.__members__)
     moving = (
         set(TaskVerb) - {TaskVerb.CREATE, TaskVerb.RETRY} - (SYSTEM_VERBS - {TaskVerb.EXPIRE_LEASE})
     )
@@ -131,12 +102,10 @@ async def test_a_verb_that_the_state_refuses_changes_nothing(
     assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_STATE")
     assert metadata["task_id"] == task.task_id
     assert metadata["state"] == state
-    allowed = {other for (other, at), cell in CELLS.items() if at == state and cell != "-"}
+    allowed = {other for (other, at), cell in LEADS.items() if at == state and cell != "-"}
     callable_ = {other for other in allowed if other[-1] not in "!~" and other != "expire-lease"}
-    assert {
-        name.lower().replace("_", "-") for name in metadata["allowed_verbs"].split(",")
-    } == callable_
-    assert metadata["force_allows"] == str(CELLS.get((f"{verb}!", state), "-") != "-").lower()
+    assert {row_of(name) for name in metadata["allowed_verbs"].split(",")} == callable_
+    assert metadata["force_allows"] == str(LEADS.get((f"{verb}!", state), "-") != "-").lower()
     assert await team.picture(task.task_id) == before
 
 
