@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Generator
 
 import grpc
@@ -12,7 +11,8 @@ from cli.shell import Shell
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from support.pair import caller
-from support.processes import ServerProcess
+from support.processes import ServerProcess, process_pair
+from support.teams import new_team_id
 
 SHORT_LEASES = ("--shortest-lease-seconds", "0.5")
 
@@ -23,20 +23,15 @@ def servers(
 ) -> Generator[tuple[ServerProcess, ServerProcess]]:
     folder = tmp_path_factory.mktemp("servers")
     store = f"sqlite:///{folder}/store.db"
-    with (
-        ServerProcess("messaging", store, folder / "messaging.log") as messaging,
-        ServerProcess("tasks", store, folder / "tasks.log", options=SHORT_LEASES) as tasks,
-    ):
-        yield messaging, tasks
+    with process_pair(store, folder, SHORT_LEASES) as servers:
+        yield servers
 
 
 @pytest.fixture
 def shell(servers: tuple[ServerProcess, ServerProcess]) -> Shell:
     """A shell in a new team that has the agents alice and bob."""
     messaging, tasks = servers
-    shell = Shell(
-        messaging=messaging.address, tasks=tasks.address, team=f"team {uuid.uuid4().hex[:8]}"
-    )
+    shell = Shell(messaging=messaging.address, tasks=tasks.address, team=new_team_id())
     with grpc.insecure_channel(messaging.address) as channel:
         register = messaging_pb2_grpc.MessagingServiceStub(channel).RegisterAgent
         for agent_id in ("alice", "bob"):

@@ -15,7 +15,7 @@ import pytest
 from cli.shell import PROGRAM, Finished
 from dovetail.client import Tls
 from dovetail.client.security import channel_credentials
-from support.processes import ServerProcess
+from support.processes import process_pair
 
 FILES = ["ca.key", "ca.pem", "server.key", "server.pem"]
 
@@ -69,11 +69,8 @@ def test_the_commands_that_it_prints_work_as_they_are(tmp_path: Path):
         options = tuple(server[2:])
         credentials = channel_credentials(tls)
         store = f"sqlite:///{tmp_path}/{number}.db"
-        messaging = ServerProcess("messaging", store, tmp_path / "messaging.log")
-        tasks = ServerProcess("tasks", store, tmp_path / "tasks.log")
-        for each in (messaging, tasks):
-            each.options, each.credentials = options, credentials
-        with messaging, tasks:
+        serving = process_pair(store, tmp_path, options, credentials=credentials)
+        with serving as (messaging, tasks):
             where = ("--messaging", messaging.address, "--tasks", tasks.address)
             ended = [run(*client[1:], *where).exit_code for client in clients]
         admitted_without_a_certificate = "--tls-client-ca" not in options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -11,22 +10,29 @@ from functools import partial
 import pytest
 
 from dovetail.client import Agent, connect
-from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.server.runtime import RunningServer
 from dovetail.tasks.v1 import tasks_pb2 as pb
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that nobody announces."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
+from support.pair import running
+from support.waiting import until
 
 
 async def seen(agent: Agent, task_id: str, condition: Callable[[pb.Task], bool]) -> pb.Task:
     """The task, once it is as it should be."""
-    while not condition(task := await agent.tasks.get(task_id)):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    return task
+
+    async def look() -> pb.Task | None:
+        task = await agent.tasks.get(task_id)
+        return task if condition(task) else None
+
+    return await until(look)
+
+
+async def until_known(agent: Agent, *agent_ids: str) -> None:
+    """Wait until these are all agents of the team: who claims or receives is registered."""
+
+    async def are_known() -> bool:
+        return [each.agent_id async for each in agent.agents()] == [*agent_ids]
+
+    await until(are_known)
 
 
 def is_in(state: pb.TaskState.ValueType) -> Callable[[pb.Task], bool]:
@@ -41,23 +47,13 @@ Connect = Callable[..., AbstractAsyncContextManager[Agent]]
 
 @pytest.fixture
 async def messaging(sqlite_url: str) -> AsyncGenerator[RunningServer]:
-    config = ServerConfig(
-        service="messaging", store=sqlite_url, listen="127.0.0.1:0", drain_seconds=2.0
-    )
-    async with run_server(config, build) as server:
+    async with running("messaging", sqlite_url) as server:
         yield server
 
 
 @pytest.fixture
 async def tasks(sqlite_url: str) -> AsyncGenerator[RunningServer]:
-    config = ServerConfig(
-        service="tasks",
-        store=sqlite_url,
-        listen="127.0.0.1:0",
-        drain_seconds=2.0,
-        shortest_lease_seconds=0.3,
-    )
-    async with run_server(config, build) as server:
+    async with running("tasks", sqlite_url, shortest_lease_seconds=0.3) as server:
         yield server
 
 

@@ -12,10 +12,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from client.conftest import Connect, until
+from client.conftest import Connect
 from dovetail.client import Agent, connect
 from dovetail.server.runtime import RunningServer
 from support.processes import ServerProcess, free_port
+from support.waiting import until
 
 CALLS = 10
 SENDERS = 8

@@ -29,8 +29,8 @@ from dovetail.client import (
     connect,
 )
 from dovetail.client.admin import Admin, connect_admin
-from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.server.runtime import RunningServer
+from support.pair import running
 from support.processes import ServerProcess, free_port
 
 ConnectAdmin = Callable[..., AbstractAsyncContextManager[Admin]]
@@ -87,19 +87,10 @@ async def servers(
 ) -> AsyncGenerator[tuple[RunningServer, RunningServer]]:
     """Both services, asking for credentials."""
 
-    def config(service: str) -> ServerConfig:
-        return ServerConfig(
-            service=service,
-            store=sqlite_url,
-            listen="127.0.0.1:0",
-            credentials=True,
-            admin_token_file=token_file,
-            drain_seconds=2.0,
-        )
-
+    guarded = {"credentials": True, "admin_token_file": token_file}
     async with (
-        run_server(config("messaging"), build) as one,
-        run_server(config("tasks"), build) as other,
+        running("messaging", sqlite_url, **guarded) as one,
+        running("tasks", sqlite_url, **guarded) as other,
     ):
         yield one, other
 
@@ -247,10 +238,8 @@ async def test_a_call_waits_until_a_server_is_up(
         messaging=f"127.0.0.1:{port}", tasks=f"127.0.0.1:{free_port()}", token_file=token_file
     ) as admin:
         call = asyncio.ensure_future(admin.create_team("red"))
-        config = ServerConfig(
-            service="messaging", store=sqlite_url, listen=f"127.0.0.1:{port}", credentials=True
-        )
-        async with run_server(config, build):
+        listen = f"127.0.0.1:{port}"
+        async with running("messaging", sqlite_url, listen=listen, credentials=True):
             assert (await call).team_id == "red"
 
 

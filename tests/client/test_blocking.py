@@ -16,15 +16,12 @@ import pytest
 
 from dovetail import client
 from dovetail.client import blocking
-from support.processes import ServerProcess
+from support.processes import process_pair
 
 
 @pytest.fixture
 def addresses(sqlite_url: str, tmp_path: Path) -> Generator[str]:
-    with (
-        ServerProcess("messaging", sqlite_url, tmp_path / "messaging.log") as messaging,
-        ServerProcess("tasks", sqlite_url, tmp_path / "tasks.log") as tasks,
-    ):
+    with process_pair(sqlite_url, tmp_path) as (messaging, tasks):
         yield f"messaging={messaging.address!r}, tasks={tasks.address!r}"
 
 

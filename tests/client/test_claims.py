@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from client.conftest import SHORT_LEASE, is_in, seen
+from client.conftest import SHORT_LEASE, is_in, seen, until_known
 from dovetail.client import (
     Agent,
     DeadlineExceededError,
@@ -58,8 +58,7 @@ async def test_a_block_waits_for_a_task_that_is_made_later(alice: Agent, bob: Ag
             return task.title
 
     working = asyncio.create_task(work())
-    while [each.agent_id async for each in alice.agents()] != ["alice", "bob"]:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until_known(alice, "alice", "bob")
     await alice.tasks.create("x")
     assert await working == "x"
 
@@ -174,8 +173,7 @@ async def test_one_who_waits_and_is_cancelled_takes_no_task(alice: Agent, bob: A
             pass
 
     working = asyncio.create_task(work())
-    while [each.agent_id async for each in alice.agents()] != ["alice", "bob"]:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until_known(alice, "alice", "bob")
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import ServerProcess
+from support.processes import process_pair
 
 HEAD = """
 import asyncio, multiprocessing, os, signal, sys
@@ -49,10 +49,7 @@ def bodies(agent):
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, str]]:
     folder = tmp_path_factory.mktemp("servers")
     store = f"sqlite:///{folder}/store.db"
-    with (
-        ServerProcess("messaging", store, folder / "messaging.log") as messaging,
-        ServerProcess("tasks", store, folder / "tasks.log") as tasks,
-    ):
+    with process_pair(store, folder) as (messaging, tasks):
         yield messaging.address, tasks.address
 
 

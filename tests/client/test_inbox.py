@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from client.conftest import Connect, until
+from client.conftest import Connect
 from dovetail.client import Agent, Inbox, OutOfRangeError
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.runtime import RunningServer
+from support.waiting import until
 
 
 async def take(inbox: Inbox, count: int) -> list[str]:

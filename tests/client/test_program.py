@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from client.conftest import until
 from dovetail.client import Agent, connect
 from dovetail.types.v1 import types_pb2
-from support.processes import ServerProcess
+from support.processes import ServerProcess, process_pair
 from support.soak import full_or_tenth
+from support.waiting import until
 
 pytestmark = pytest.mark.soak
 
@@ -115,10 +115,7 @@ async def team(servers: tuple[ServerProcess, ServerProcess]) -> AsyncGenerator[d
 async def test_a_program_without_error_handling_goes_on_and_loses_nothing(
     store_url: str, tmp_path: Path, report_figures: Callable[[str], None]
 ) -> None:
-    with (
-        ServerProcess("messaging", store_url, tmp_path / "messaging.log") as messaging,
-        ServerProcess("tasks", store_url, tmp_path / "tasks.log") as tasks,
-    ):
+    with process_pair(store_url, tmp_path) as (messaging, tasks):
         program, servers = Program(), (messaging, tasks)
         async with team(servers) as agents:
             parts: dict[str, Callable[[Agent], Coroutine[Any, Any, None]]] = {

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from client.conftest import until
+from client.conftest import until_known
 from dovetail.client import UnavailableError, connect
 from support.processes import ServerProcess, free_port
+from support.waiting import until
 
 MESSAGES = 60
 
@@ -77,9 +78,7 @@ async def test_waiting_goes_on_through_a_restart(messaging: ServerProcess):
         connect("bob", messaging=messaging.address, timeout=60) as bob,
     ):
         waiting = asyncio.create_task(bob.receive(max_wait=50))
-        # Who receives is registered.
-        while not [agent async for agent in alice.agents()]:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+        await until_known(alice, "bob")
         await restart(messaging, kill=True)
         await alice.send("bob", "here")
         assert [message.body for message in await waiting] == ["here"]

@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 from dovetail.client import blocking
-from support.processes import ServerProcess
+from support.processes import process_pair
 
 MOST_LINES = 15
 README = Path(__file__).parents[2] / "README.md"
@@ -30,10 +30,7 @@ def test_the_whole_of_it_takes_fifteen_lines_at_most() -> None:
 
 def test_it_runs_as_it_stands(sqlite_url: str, tmp_path: Path) -> None:
     script = tmp_path / "toy.py"
-    with (
-        ServerProcess("messaging", sqlite_url, tmp_path / "messaging.log") as messaging,
-        ServerProcess("tasks", sqlite_url, tmp_path / "tasks.log") as tasks,
-    ):
+    with process_pair(sqlite_url, tmp_path) as (messaging, tasks):
         addresses = f"messaging={messaging.address!r}, tasks={tasks.address!r}"
         script.write_text(re.sub(r'connect\("(\w+)"\)', rf'connect("\1", {addresses})', toy()))
         done = subprocess.run(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from client.conftest import until_known
 from dovetail.client import (
     Agent,
     FailedPreconditionError,
@@ -179,8 +180,7 @@ async def test_tasks_are_claimed_and_held_by_a_token(alice: Agent, bob: Agent):
 
 async def test_a_claim_waits_for_work_that_is_yet_to_come(alice: Agent, bob: Agent):
     waiting = asyncio.create_task(bob.tasks.claim(max_wait=50))
-    while len([agent async for agent in alice.agents()]) < 2:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until_known(alice, "alice", "bob")
     await alice.tasks.create("x")
     (claimed,) = await waiting
     assert claimed.task.title == "x"

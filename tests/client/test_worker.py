@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from client.conftest import SHORT_LEASE, until
-from client.working import all_of, cancelled, make, states, until_all
+from client.conftest import SHORT_LEASE
+from client.working import all_of, cancelled, make, states, until_all, until_in_progress
 from dovetail.client import (
     Agent,
     HeldTask,
@@ -23,6 +23,7 @@ from dovetail.client import (
 )
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.processes import ServerProcess
+from support.waiting import until
 
 BRIEFLY = 0.2
 
@@ -251,8 +252,7 @@ async def test_a_worker_that_is_cancelled_gives_back_what_it_holds(alice: Agent,
         await asyncio.Event().wait()
 
     working = asyncio.create_task(bob.work(handle, concurrency=3))
-    while (await states(alice))["TASK_STATE_IN_PROGRESS"] < 3:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until_in_progress(alice, 3)
     await cancelled(working)
     assert await states(alice) == {"TASK_STATE_PENDING": 4}
     assert not any(task.failed_attempts or task.assignee_id for task in await all_of(alice))
@@ -268,8 +268,7 @@ async def test_in_its_time_of_grace_a_worker_finishes_what_it_holds_and_takes_no
         await go_on.wait()
 
     working = asyncio.create_task(bob.work(handle, concurrency=2, grace=30))
-    while (await states(alice))["TASK_STATE_IN_PROGRESS"] < 2:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until_in_progress(alice, 2)
     working.cancel()
     asyncio.get_running_loop().call_soon(go_on.set)
     with pytest.raises(asyncio.CancelledError):

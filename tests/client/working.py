@@ -11,6 +11,7 @@ import pytest
 
 from dovetail.client import Agent, draft
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from support.waiting import until
 
 
 async def make(agent: Agent, count: int, **fields: Any) -> list[pb.Task]:
@@ -26,8 +27,17 @@ async def states(agent: Agent) -> Counter[str]:
 
 
 async def until_all(agent: Agent, condition: Callable[[pb.Task], bool]) -> None:
-    while not all(map(condition, await all_of(agent))):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    async def hold() -> bool:
+        return all(map(condition, await all_of(agent)))
+
+    await until(hold)
+
+
+async def until_in_progress(agent: Agent, count: int) -> None:
+    async def are_begun() -> bool:
+        return (await states(agent))["TASK_STATE_IN_PROGRESS"] >= count
+
+    await until(are_begun)
 
 
 async def cancelled(working: asyncio.Task[None]) -> None:

@@ -27,7 +27,7 @@ from docs.pages import (
     pages_with,
 )
 from dovetail.cli.options.config_file import read_config
-from support.processes import ServerProcess, free_port
+from support.processes import ServerProcess, free_port, process_pair
 
 PROGRAM = Path(__file__).with_name("program.py")
 GUARDED = "--credentials"
@@ -137,11 +137,8 @@ def servers(
 ) -> Generator[tuple[ServerProcess, ServerProcess]]:
     folder = tmp_path_factory.mktemp("servers")
     store = f"sqlite:///{folder}/store.db"
-    with (
-        ServerProcess("messaging", store, folder / "messaging.log") as messaging,
-        ServerProcess("tasks", store, folder / "tasks.log") as tasks,
-    ):
-        yield messaging, tasks
+    with process_pair(store, folder) as servers:
+        yield servers
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.databases import empty_database
 from support.pair import caller
-from support.processes import ServerProcess
+from support.processes import ServerProcess, process_pair
 from support.soak import full_or_tenth
 
 pytestmark = pytest.mark.soak
@@ -44,28 +44,19 @@ def test_two_servers_that_start_at_once_on_nothing_both_come_up_every_time(
     seconds: list[float] = []
     for number in range(TIMES):
         with nothing_yet(number) as store_url:
-            seconds.append(_start_both(store_url, tmp_path / f"{number}.log"))
+            seconds.append(_start_both(store_url, tmp_path))
     report_figures(
         f"{TIMES} of {TIMES} times both came up;"
         f" until both served: median {median(seconds):.2f} s, longest {max(seconds):.2f} s"
     )
 
 
-def _start_both(store_url: str, log: Path) -> float:
+def _start_both(store_url: str, folder: Path) -> float:
     """Start both at once, use both, kill both; how long it took until both served."""
-    messaging = ServerProcess("messaging", store_url, log)
-    tasks = ServerProcess("tasks", store_url, log)
     begin = time.perf_counter()
-    try:
-        for server in (messaging, tasks):
-            server.start(wait=False)
-        for server in (messaging, tasks):
-            server.wait_until_serving()
+    with process_pair(store_url, folder) as (messaging, tasks):
         seconds = time.perf_counter() - begin
         _use(messaging, tasks)
-    finally:
-        for server in (messaging, tasks):
-            server.__exit__()
     return seconds
 
 

@@ -20,6 +20,7 @@ from support.pair import caller
 from support.processes import ServerProcess
 from support.refusals import error_info
 from support.servers import Servers, serving
+from support.waiting import until
 
 BEFORE = 40
 
@@ -71,12 +72,8 @@ def replace(path: str) -> None:
 
 async def until_rescued(servers: Servers) -> None:
     """Wait until one of them has copied what the removed log holds: kill -9 loses nothing then."""
-    async with asyncio.timeout(30):
-        while not any(  # noqa: ASYNC110 - a file has no event
-            "what the removed log held is in the file now" in each.log.read_text()
-            for each in servers.both
-        ):
-            await asyncio.sleep(0.01)
+    rescued = "what the removed log held is in the file now"
+    await until(lambda: any(rescued in each.log.read_text() for each in servers.both))
 
 
 def check_that_none_joins(store_url: str, log: Path) -> None:

@@ -19,6 +19,7 @@ from support.pair import caller
 from support.processes import ServerProcess
 from support.refusals import error_info
 from support.servers import channel
+from support.waiting import until
 
 CONNECTIONS = 9
 """The writer's, three readers', two scanners', the reporter's, the listener's, and the anchor."""
@@ -52,9 +53,8 @@ async def until_ready(server: ServerProcess) -> None:
     """Wait until each thread of the store has opened its connection."""
     assert server.process is not None
     log = server.store_url.removeprefix("sqlite:///") + "-wal"
-    async with asyncio.timeout(30):
-        while _holding(server.process.pid, log) < CONNECTIONS:  # noqa: ASYNC110 - has no event
-            await asyncio.sleep(0.01)
+    pid = server.process.pid
+    await until(lambda: _holding(pid, log) >= CONNECTIONS)
 
 
 async def test_what_is_open_goes_on_without_descriptors_and_new_ones_follow(
@@ -87,7 +87,7 @@ async def test_what_is_open_goes_on_without_descriptors_and_new_ones_follow(
         assert server.stop() == 0
 
 
-async def until(stub: Any, wanted: Callable[[Any], bool]) -> Any:
+async def until_told(stub: Any, wanted: Callable[[Any], bool]) -> Any:
     """Write until the outcome is what is wanted: an error, or None."""
     async with asyncio.timeout(30):
         number = 0
@@ -117,8 +117,8 @@ async def test_want_of_descriptors_is_told_as_such_and_passes(
                     "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
-                told = await until(stub, lambda error: "too many open files" in str(error))
+                told = await until_told(stub, lambda error: "too many open files" in str(error))
                 assert error_info(told).reason == "STORE_UNAVAILABLE"
                 assert "ulimit -n" in str(told.details())
                 assert "disk" not in str(told.details())
-            await until(stub, lambda error: error is None)
+            await until_told(stub, lambda error: error is None)

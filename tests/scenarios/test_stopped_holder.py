@@ -31,6 +31,7 @@ from support.audit import faults, rows
 from support.clocks import faked
 from support.followers import receive
 from support.servers import Servers, serving
+from support.waiting import until
 
 LEASE = timedelta(seconds=2)
 STANDSTILL_SECONDS = 4.0
@@ -176,8 +177,7 @@ def _outcomes(process: subprocess.Popen[str]) -> list[tuple[str, str, dict[str, 
 
 async def _until_kept(store_url: str) -> None:
     """Wait until every lease has been kept by heartbeats for a while."""
-    while rows(store_url, SCARCELY_KEPT):  # noqa: ASYNC110 - a heartbeat makes no event
-        await asyncio.sleep(0.01)
+    await until(lambda: not rows(store_url, SCARCELY_KEPT))
 
 
 def _losses(found: list[talk.Delivery]) -> int:

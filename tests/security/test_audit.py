@@ -17,10 +17,12 @@ import pytest
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.main import ConfigError, ServerConfig, build, run_server
+from dovetail.server.main import ConfigError
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.guarded import Guarded, bearer, guarded_pair
+from support.pair import running
 from support.processes import ServerProcess
+from support.waiting import until
 
 SERVICE = "/dovetail.messaging.v1.MessagingService"
 
@@ -35,7 +37,7 @@ def log(tmp_path: Path) -> Path:
 async def audited(sqlite_url: str, tmp_path: Path, log: Path) -> AsyncGenerator[Guarded]:
     """Both services, asking for credentials, with one audit log."""
     async with guarded_pair(sqlite_url, tmp_path, audit_log=log) as guarded:
-        await until(log, "team created")
+        await written(log, "team created")
         yield guarded
 
 
@@ -47,11 +49,10 @@ def lines(log: Path, event: str = "") -> list[dict[str, Any]]:
     return [line for line in found if event in ("", line["audit"])]
 
 
-async def until(log: Path, event: str, count: int = 1) -> list[dict[str, Any]]:
-    """Wait for so many lines of an event; they are written by a thread of their own."""
-    async with asyncio.timeout(10):
-        while len(found := lines(log, event)) < count:  # noqa: ASYNC110 - a file has no event
-            await asyncio.sleep(0.01)
+async def written(log: Path, event: str, count: int = 1) -> list[dict[str, Any]]:
+    """So many lines of an event, once a thread of its own has written them."""
+    await until(lambda: len(lines(log, event)) >= count)
+    found = lines(log, event)
     assert len(found) == count
     return found
 
@@ -75,7 +76,7 @@ async def test_every_change_of_rights_is_written_with_whose_doing_it_was(
     new = (await call.RotateCredential(rotate, metadata=admin)).credential.credential_id
     revoke = pb.RevokeCredentialRequest(credential_id=new)
     await call.RevokeCredential(revoke, metadata=admin)
-    await until(log, "credential revoked")
+    await written(log, "credential revoked")
     assert [line["audit"] for line in lines(log)] == [
         "first admin",
         "team created",
@@ -100,7 +101,7 @@ async def test_what_changes_nothing_is_not_written(audited: Guarded, log: Path) 
     for _ in range(2):
         await audited.pair.admin.RevokeCredential(revoke, metadata=audited.admin)
     await audited.team("blue")
-    await until(log, "team created", 2)
+    await written(log, "team created", 2)
     new = [line["audit"] for line in lines(log)[len(before) :]]
     assert new == ["credential created", "credential revoked", "team created"]
 
@@ -119,8 +120,8 @@ async def test_a_refusal_says_who_was_refused_what_and_why_and_from_where(
     await refuse(stream.read())
     other = (*alice, ("dovetail-agent", "bob"))
     await refuse(audited.pair.tasks.ListTasks(t.ListTasksRequest(), metadata=other))
-    written = await until(log, "refused", 6)
-    assert {facts(line, "method", "reason") for line in written} == {
+    found = await written(log, "refused", 6)
+    assert {facts(line, "method", "reason") for line in found} == {
         (f"{SERVICE}/SendMessage", "CREDENTIAL_REQUIRED"),
         (f"{SERVICE}/ListAgents", "CREDENTIAL_UNKNOWN"),
         ("/dovetail.admin.v1.AdminService/ListTeams", "ROLE_REFUSED"),
@@ -128,11 +129,11 @@ async def test_a_refusal_says_who_was_refused_what_and_why_and_from_where(
         (f"{SERVICE}/SubscribeInbox", "NOT_YOURS"),
         ("/dovetail.tasks.v1.TaskService/ListTasks", "CALLER_MISMATCH"),
     }
-    known = {line["reason"]: line for line in written}["NOT_YOURS"]
+    known = {line["reason"]: line for line in found}["NOT_YOURS"]
     assert facts(known, "credential_id", "team_id", "agent_id") == (
         *(made.credential.credential_id, "red", "alice"),
     )
-    for line in written:
+    for line in found:
         assert line["peer"].startswith("ipv4:127.0.0.1:")
         age = datetime.now().astimezone() - datetime.fromisoformat(line["time"])
         assert timedelta() <= age < timedelta(minutes=1)
@@ -150,8 +151,8 @@ async def test_a_refusal_of_a_known_caller_names_its_credential(
     await audited.pair.admin.RevokeCredential(revoke, metadata=audited.admin)
     stream = audited.pair.messaging.SubscribeInbox(m.SubscribeInboxRequest(), metadata=alice)
     await refuse(until_it_ends(stream))
-    written = await until(log, "refused", 3)
-    assert {facts(line, "reason", "credential_id") for line in written} == {
+    found = await written(log, "refused", 3)
+    assert {facts(line, "reason", "credential_id") for line in found} == {
         ("ROLE_REFUSED", wanted),
         ("CALLER_MISMATCH", wanted),
         ("CREDENTIAL_ENDED", wanted),
@@ -171,7 +172,7 @@ async def test_errors_that_refuse_no_right_are_not_written(audited: Guarded, log
     await refuse(audited.pair.messaging.SendMessage(missing, metadata=alice))
     await refuse(audited.pair.messaging.SendMessage(m.SendMessageRequest(), metadata=alice))
     await refuse(audited.pair.messaging.ListAgents(m.ListAgentsRequest()))
-    await until(log, "refused")
+    await written(log, "refused")
     assert [line["audit"] for line in lines(log)[before:]][-1:] == ["refused"]
 
 
@@ -181,7 +182,7 @@ async def test_the_log_is_its_owners_alone_and_a_moved_one_is_made_anew(
     moved = tmp_path / "audit.log.1"
     await asyncio.to_thread(log.rename, moved)
     await audited.team("blue")
-    (line,) = await until(log, "team created")
+    (line,) = await written(log, "team created")
     assert line["team_id"] == "blue"
     for file in (log, moved):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -194,11 +195,13 @@ async def test_a_log_that_cannot_be_made_anew_goes_on_as_soon_as_it_can(
     await asyncio.to_thread(log.rename, tmp_path / "audit.log.1")
     await asyncio.to_thread(log.mkdir)
     await audited.team("blue")
-    said = ""
-    async with asyncio.timeout(10):
-        while "blue" not in said:  # what cannot be written there goes to standard error
-            await asyncio.sleep(0.01)
-            said += capfd.readouterr().err
+    said: list[str] = []
+
+    def is_said() -> bool:
+        said.append(capfd.readouterr().err)
+        return "blue" in "".join(said)
+
+    await until(is_said)  # What cannot be written there goes to standard error.
     await asyncio.to_thread(log.rmdir)
     await audited.team("green")
     async with asyncio.timeout(10):
@@ -226,11 +229,8 @@ async def test_a_log_that_cannot_be_written_is_an_error_at_the_start(
     sqlite_url: str, tmp_path: Path
 ) -> None:
     for path in (tmp_path, tmp_path / "none" / "audit.log"):
-        config = ServerConfig(
-            service="tasks", store=sqlite_url, listen="127.0.0.1:0", audit_log=path
-        )
         with pytest.raises(ConfigError, match=f"--audit-log {path} cannot be written"):
-            async with run_server(config, build):
+            async with running("tasks", sqlite_url, audit_log=path):
                 pass
 
 

@@ -22,9 +22,9 @@ from dovetail.client import (
     blocking,
     connect,
 )
-from dovetail.server.main import ServerConfig, build, run_server
 from support.certificates import Authority
 from support.guarded import Guarded, guarded_pair
+from support.pair import running
 from support.tokens import TOKEN, fault, written
 from support.waiting import until
 
@@ -159,11 +159,9 @@ async def test_a_token_goes_through_a_unix_socket(
     guarded: Guarded, sqlite_url: str, tmp_path: Path
 ):
     token = (await guarded.made("agent", "red", "alice")).token
-    config = ServerConfig(
-        service="messaging", store=sqlite_url, listen=f"unix:{tmp_path}/socket", credentials=True
-    )
+    listen = f"unix:{tmp_path}/socket"
     async with (
-        run_server(config, build) as server,
+        running("messaging", sqlite_url, listen=listen, credentials=True) as server,
         connect(messaging=server.address, token=token) as alice,
     ):
         assert (await alice.agent()).agent_id == "alice"
@@ -252,8 +250,11 @@ async def test_calls_and_streams_go_on_with_the_token_that_its_file_has_got(
         assert (await anext(inbox)).body == "before"
         reading = asyncio.create_task(anext(inbox))
         waiting = asyncio.create_task(alice.receive(max_wait=50, acknowledge_through=1))
-        while (await alice.agent()).unacknowledged_count:  # noqa: ASYNC110 - nobody announces it
-            await asyncio.sleep(0.005)
+
+        async def nothing_is_left() -> bool:
+            return not (await alice.agent()).unacknowledged_count
+
+        await until(nothing_is_left)
         replacement = (await guarded.made("agent", "red", "alice")).token
         written(token_file, replacement)
         await ended(guarded, made)

@@ -17,9 +17,10 @@ from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.server.access.tokens import is_token, new_token
 from dovetail.server.admin.first_admin import token_in
-from dovetail.server.main import ConfigError, ServerConfig, build, run_server
+from dovetail.server.main import ConfigError
 from security.cells import outcome
 from support.guarded import bearer
+from support.pair import running
 
 ENDED = ("UNAUTHENTICATED", "CREDENTIAL_ENDED")
 SECONDS_TO_END = 5.0
@@ -30,16 +31,8 @@ async def admin_of(
     store_url: str, file: Path | None, service: str = "messaging"
 ) -> AsyncGenerator[admin_pb2_grpc.AdminServiceAsyncStub]:
     """A server that asks for credentials."""
-    config = ServerConfig(
-        service=service,
-        store=store_url,
-        listen="127.0.0.1:0",
-        credentials=True,
-        admin_token_file=file,
-        drain_seconds=1.0,
-    )
     async with (
-        run_server(config, build) as server,
+        running(service, store_url, credentials=True, admin_token_file=file) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         yield admin_pb2_grpc.AdminServiceStub(channel)

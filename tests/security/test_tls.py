@@ -16,9 +16,10 @@ from structlog.testing import capture_logs
 
 from dovetail.client import ConfigurationError, Tls, UnavailableError, blocking, connect
 from dovetail.client.security import channel_credentials
-from dovetail.server.main import ConfigError, ServerConfig, build, run_server
+from dovetail.server.main import ConfigError
 from dovetail.server.runtime import RunningServer
 from support.certificates import Authority, Pair, served
+from support.pair import running
 
 Serving = Callable[..., AbstractAsyncContextManager[RunningServer]]
 
@@ -41,16 +42,8 @@ def serving(sqlite_url: str) -> Serving:
     async def serving(
         pair: Pair, service: str = "messaging", listen: str = "127.0.0.1:0", **settings: Any
     ) -> AsyncGenerator[RunningServer]:
-        config = ServerConfig(
-            service=service,
-            store=sqlite_url,
-            listen=listen,
-            tls_cert=pair.cert,
-            tls_key=pair.key,
-            drain_seconds=2.0,
-            **settings,
-        )
-        async with run_server(config, build) as server:
+        tls: dict[str, Any] = {"tls_cert": pair.cert, "tls_key": pair.key}
+        async with running(service, sqlite_url, listen=listen, **tls, **settings) as server:
             yield server
 
     return serving
@@ -137,8 +130,7 @@ async def test_a_client_that_forgets_tls_is_told_so(authority: Authority, servin
 async def test_a_client_that_expects_tls_of_a_server_without_is_told_so(
     authority: Authority, sqlite_url: str
 ):
-    config = ServerConfig(service="messaging", store=sqlite_url, listen="127.0.0.1:0")
-    async with run_server(config, build) as server:
+    async with running("messaging", sqlite_url) as server:
         assert "the server speaks no TLS" in await unreachable(server.address, authority.tls)
 
 

@@ -15,13 +15,12 @@ from dovetail.tasks.v1 import tasks_pb2 as t
 from security.test_credentials import ENDED, refused, until_refused
 from store.opened import held
 from support.guarded import Guarded, bearer, guarded_pair
+from support.waiting import until
 
 
 async def until_waiting(store: Store, calls: int) -> None:
     """Wait until so many writes wait for their turn."""
-    async with asyncio.timeout(30):
-        while len(store._writers._pending) < calls:  # noqa: ASYNC110 - a set has no event
-            await asyncio.sleep(0.01)
+    await until(lambda: len(store._writers._pending) >= calls)
 
 
 async def contents(guarded: Guarded, observer: Any) -> tuple[list[str], list[str]]:

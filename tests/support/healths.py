@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.processes import ServerProcess
+from support.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -26,6 +27,4 @@ async def until_health(server: ServerProcess, status: int) -> None:
 
 async def until_log(server: ServerProcess, text: str) -> None:
     """Wait until a server's log has a text."""
-    async with asyncio.timeout(60):
-        while text not in server.log.read_text():  # noqa: ASYNC110 - a file has no event
-            await asyncio.sleep(0.01)
+    await until(lambda: text in server.log.read_text())

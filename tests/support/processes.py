@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -107,3 +108,29 @@ class ServerProcess:
     def __exit__(self, *_: object) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
+
+
+@contextmanager
+def process_pair(
+    store_url: str,
+    logs: Path,
+    options: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
+) -> Generator[tuple[ServerProcess, ServerProcess]]:
+    """Messaging and tasks over one store, started at once; killed at the end if they still run.
+
+    `options` and `credentials` are both servers', `environment` is that of tasks alone.
+    """
+    messaging = ServerProcess("messaging", store_url, logs / "messaging.log")
+    tasks = ServerProcess("tasks", store_url, logs / "tasks.log", environment=environment or {})
+    try:
+        for each in (messaging, tasks):
+            each.options, each.credentials = options, credentials
+            each.start(wait=False)
+        for each in (messaging, tasks):
+            each.wait_until_serving()
+        yield messaging, tasks
+    finally:
+        for each in (messaging, tasks):
+            each.__exit__()

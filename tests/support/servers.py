@@ -15,7 +15,7 @@ from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.pair import caller
-from support.processes import ServerProcess
+from support.processes import ServerProcess, process_pair
 
 Response = TypeVar("Response")
 
@@ -65,15 +65,7 @@ async def serving(
 
     `options` are told to both; `environment` is more of that of tasks.
     """
-    messaging = ServerProcess("messaging", store_url, logs / "messaging.log", options=options)
-    tasks = ServerProcess(
-        "tasks", store_url, logs / "tasks.log", options=options, environment=environment or {}
-    )
-    try:
-        for server in (messaging, tasks):
-            server.start(wait=False)
-        for server in (messaging, tasks):
-            await asyncio.to_thread(server.wait_until_serving)
+    with process_pair(store_url, logs, options, environment) as (messaging, tasks):
         async with channel(messaging) as messaging_channel, channel(tasks) as tasks_channel:
             yield Servers(
                 messaging=messaging,
@@ -82,9 +74,6 @@ async def serving(
                 tasks_stub=tasks_pb2_grpc.TaskServiceStub(tasks_channel),
                 store_url=store_url,
             )
-    finally:
-        for server in (messaging, tasks):
-            server.__exit__()
 
 
 def channel(server: ServerProcess, *options: tuple[str, int]) -> grpc.aio.Channel:

@@ -17,6 +17,11 @@ from support.pair import Pair
 from support.waiting import until
 
 
+def new_team_id() -> str:
+    """The id of a team that no other test has."""
+    return f"team {uuid.uuid4().hex[:12]}"
+
+
 @dataclass(frozen=True)
 class Team:
     """A team on a pair of servers, empty at first; the default team where it has no id."""
@@ -27,7 +32,7 @@ class Team:
     @staticmethod
     def new(pair: Pair) -> Team:
         """A team that no other test has."""
-        return Team(pair, f"team {uuid.uuid4().hex[:12]}")
+        return Team(pair, new_team_id())
 
     def caller(self, agent_id: str = "") -> Caller:
         """One who calls, registered or not."""

@@ -14,6 +14,7 @@ from store.opened import held
 from support.pair import Pair, running_pair
 from support.refusals import error_info, failure
 from support.teams import Team
+from support.waiting import until
 from wire.calling import ALICE, answer_to
 from wire.filled import METHODS
 
@@ -72,8 +73,7 @@ async def test_large_requests_share_their_room_and_small_ones_pass(hurried_pair:
             for _ in range(count)
         ]
         writers = hurried_pair.tasks_store._writers
-        while writers._waiting < count:  # noqa: ASYNC110 - nobody announces that it has its room
-            await asyncio.sleep(0.01)
+        await until(lambda: writers._waiting >= count)
         late = await failure(hurried_pair.tasks.CreateTask(one_more, metadata=ALICE))
         assert error_info(late).reason == "REQUEST_LATE"
         passing = asyncio.ensure_future(hurried_pair.tasks.CreateTask(small, metadata=ALICE))

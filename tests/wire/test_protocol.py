@@ -13,10 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from dovetail.server.main import ServerConfig, build, run_server
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.callers import Inbox
-from support.pair import Pair, caller
+from support.pair import Pair, caller, running
 from support.refusals import failure
 from wire.reflected import ask, methods, services
 
@@ -86,9 +85,8 @@ async def test_health_is_told_for_each_service_and_the_whole(
 
 
 async def test_a_quiet_stream_lives_though_its_client_pings(sqlite_url: str) -> None:
-    config = ServerConfig(service="messaging", store=sqlite_url, listen="127.0.0.1:0")
     async with (
-        run_server(config, build) as server,
+        running("messaging", sqlite_url) as server,
         grpc.aio.insecure_channel(server.address, options=PINGING) as channel,
     ):
         stub = messaging_pb2_grpc.MessagingServiceStub(channel)
