@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from dovetail.settings import SETTINGS
-from support.databases import empty_database, running_postgres
+from support.databases import Postgres, empty_database, new_postgres
 from support.pair import Pair, running_pair
 from support.teams import Team
 
@@ -33,12 +32,15 @@ for number in (signal.SIGINT, signal.SIGHUP):
 @pytest.fixture(scope="session")
 def postgres() -> Generator[str]:
     """A real PostgreSQL server of its own for the whole run: its connection string."""
-    # Not in pytest's folder: another run closes that to the server's own user.
-    with (
-        tempfile.TemporaryDirectory(prefix="dovetail-postgres-") as folder,
-        running_postgres(Path(folder)) as server,
-    ):
+    with new_postgres() as server:
         yield server.url
+
+
+@pytest.fixture
+def own_postgres() -> Generator[Postgres]:
+    """A PostgreSQL server that a test may stop or freeze."""
+    with new_postgres() as server:
+        yield server
 
 
 @pytest.fixture

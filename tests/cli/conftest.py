@@ -10,7 +10,7 @@ import pytest
 from cli.shell import Shell
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from support.pair import caller
+from support.pair import identity
 from support.processes import ServerProcess, process_pair
 from support.teams import new_team_id
 
@@ -35,5 +35,5 @@ def shell(servers: tuple[ServerProcess, ServerProcess]) -> Shell:
     with grpc.insecure_channel(messaging.address) as channel:
         register = messaging_pb2_grpc.MessagingServiceStub(channel).RegisterAgent
         for agent_id in ("alice", "bob"):
-            register(pb.RegisterAgentRequest(agent_id=agent_id), metadata=caller("", shell.team))
+            register(pb.RegisterAgentRequest(agent_id=agent_id), metadata=identity("", shell.team))
     return shell

@@ -15,7 +15,7 @@ from cli.shell import Finished, Shell
 from dovetail.cli.output.printing import fields
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
-from support.pair import caller
+from support.pair import identity
 
 PYTHON = (sys.executable, "-c")
 
@@ -40,13 +40,13 @@ def create(shell: Shell, *titles: str, **more: Any) -> None:
     ]
     with tasks(shell) as stub:
         request = pb.BatchCreateTasksRequest(requests=drafts)
-        stub.BatchCreateTasks(request, metadata=caller("alice", shell.team))
+        stub.BatchCreateTasks(request, metadata=identity("alice", shell.team))
 
 
 def task(shell: Shell, task_id: str = "t1") -> dict[str, Any]:
     with tasks(shell) as stub:
         request = pb.GetTaskRequest(task_id=task_id)
-        return fields(stub.GetTask(request, metadata=caller("", shell.team)).task)
+        return fields(stub.GetTask(request, metadata=identity("", shell.team)).task)
 
 
 def ending(shell: Shell, program: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from support.pair import caller
+from support.pair import identity
 from support.processes import ServerProcess, free_port
 from support.refusals import error_info, failure
 
@@ -64,7 +64,7 @@ async def test_a_server_whose_output_nobody_reads_goes_on_and_ends(
             stub = messaging_pb2_grpc.MessagingServiceStub(channel)
             request = m.RegisterAgentRequest(agent_id="bob")
             await stub.RegisterAgent(
-                request, metadata=caller("bob"), wait_for_ready=True, timeout=END_SECONDS
+                request, metadata=identity("bob"), wait_for_ready=True, timeout=END_SECONDS
             )
             await refused_calls(stub, CALLS)
             for _ in range(50):  # gRPC's core would write a line for each.

@@ -14,7 +14,7 @@ import pytest
 from cli.shell import PROGRAM, Shell
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
-from support.pair import caller
+from support.pair import identity
 
 
 def make(shell: Shell, *tasks: pb.CreateTaskRequest) -> None:
@@ -22,7 +22,7 @@ def make(shell: Shell, *tasks: pb.CreateTaskRequest) -> None:
     with grpc.insecure_channel(shell.tasks) as channel:
         stub = tasks_pb2_grpc.TaskServiceStub(channel)
         stub.BatchCreateTasks(
-            pb.BatchCreateTasksRequest(requests=tasks), metadata=caller("alice", shell.team)
+            pb.BatchCreateTasksRequest(requests=tasks), metadata=identity("alice", shell.team)
         )
 
 

@@ -20,7 +20,7 @@ from cli.shell import PROGRAM, Shell
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.children import child
 from support.guarded import guarded_pair
-from support.pair import caller
+from support.pair import identity
 
 WAITS = "print('begun', file=sys.stderr, flush=True); import time; time.sleep(100)"
 
@@ -225,7 +225,7 @@ def test_workers_solve_a_graph_and_one_that_is_killed_costs_time_only(shell: She
     ]
     with tasks(shell) as stub:
         stub.BatchCreateTasks(
-            pb.BatchCreateTasksRequest(requests=drafts), metadata=caller("", shell.team)
+            pb.BatchCreateTasksRequest(requests=drafts), metadata=identity("", shell.team)
         )
     words = [*PROGRAM, "worker", "--lease", "1s", "--concurrency", "2", "--json"]
     program = (*PYTHON, "import os, time; time.sleep(0.05); print(os.environ['DOVETAIL_AGENT'])")

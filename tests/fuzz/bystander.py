@@ -24,7 +24,7 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.tasks.v1 import tasks_pb2_grpc
-from support.pair import Metadata, caller
+from support.pair import Metadata, identity
 
 PAUSE_SECONDS = 0.02
 DEADLINE_SECONDS = 60.0
@@ -110,7 +110,7 @@ class Bystander:
 
 async def main(messaging: str, tasks: str, token: str) -> None:
     """Run the program."""
-    metadata = (("authorization", f"Bearer {token}"),) if token else caller(AGENT, TEAM)
+    metadata = (("authorization", f"Bearer {token}"),) if token else identity(AGENT, TEAM)
     async with (
         grpc.aio.insecure_channel(messaging) as to_messaging,
         grpc.aio.insecure_channel(tasks) as to_tasks,

@@ -17,7 +17,7 @@ from fuzz.cases import Case, Maker, Persona, continued, request_class, response_
 from fuzz.frames import FrameSender
 from fuzz.pool import Pool
 from fuzz.verdicts import judged
-from support.pair import caller
+from support.pair import identity
 
 STREAM_SECONDS = 0.1
 STAY_SECONDS = 0.4
@@ -169,7 +169,7 @@ class Fuzzer:
 
 def persona(agent_id: str, team_id: str) -> Persona:
     """Who says of itself who it is."""
-    return Persona(metadata=caller(agent_id, team_id), team_id=team_id, agent_id=agent_id)
+    return Persona(metadata=identity(agent_id, team_id), team_id=team_id, agent_id=agent_id)
 
 
 async def _answers(call: Any, streams: bool) -> list[bytes]:

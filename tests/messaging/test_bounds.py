@@ -9,7 +9,7 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.store.schema import TeamRow
-from support.pair import Pair, caller, running_pair
+from support.pair import Pair, identity, running_pair
 from support.refusals import bad_fields
 
 MEBIBYTE = 1024 * 1024
@@ -17,9 +17,9 @@ MEBIBYTE = 1024 * 1024
 
 async def test_a_stream_that_is_rung_for_nothing_still_has_its_heartbeat(sqlite_url: str) -> None:
     async with running_pair(sqlite_url, heartbeat_seconds=0.2) as pair:
-        await pair.messaging.RegisterAgent(pb.RegisterAgentRequest(), metadata=caller("bob"))
+        await pair.messaging.RegisterAgent(pb.RegisterAgentRequest(), metadata=identity("bob"))
         wish = pb.SubscribeInboxRequest(filter=pb.MessageFilter(thread_id="another"))
-        stream = pair.messaging.SubscribeInbox(wish, metadata=caller("bob"))
+        stream = pair.messaging.SubscribeInbox(wish, metadata=identity("bob"))
         heard: list[pb.SubscribeInboxResponse] = []
 
         async def listen() -> None:
@@ -32,7 +32,7 @@ async def test_a_stream_that_is_rung_for_nothing_still_has_its_heartbeat(sqlite_
         sent = 0
         while not listening.done():
             request = pb.SendMessageRequest(recipient_ids=["bob"], body="not for this stream")
-            await pair.messaging.SendMessage(request, metadata=caller("alice"))
+            await pair.messaging.SendMessage(request, metadata=identity("alice"))
             sent += 1
         await listening
         marks = [response.mark for response in heard]
@@ -80,6 +80,6 @@ async def test_a_filter_with_too_many_entries_is_refused(
 async def test_a_refused_write_leaves_not_even_its_team(pair: Pair) -> None:
     request = pb.SendMessageRequest(recipient_ids=["nobody"], body="hello")
     with pytest.raises(grpc.aio.AioRpcError):
-        await pair.messaging.SendMessage(request, metadata=caller("alice", "misspelt"))
+        await pair.messaging.SendMessage(request, metadata=identity("alice", "misspelt"))
     teams = await pair.messaging_store.read("", lambda s: s.select(TeamRow.select()))
     assert teams == []

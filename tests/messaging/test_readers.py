@@ -16,7 +16,7 @@ from dovetail.server.errors import ResourceExhaustedError
 from dovetail.server.messaging.readers import LARGE_RESPONSES_MAX, STREAMS_PER_CALLER_MAX, Readers
 from support.http2 import RawConnection, message, raw_connection
 from support.memory import Memory
-from support.pair import Pair, caller, running_pair
+from support.pair import Pair, identity, running_pair
 from support.servers import serving
 from support.teams import Team
 
@@ -76,7 +76,7 @@ async def test_streams_that_are_not_read_hold_little(sqlite_url: str, tmp_path: 
         async with memory.watched():
             for _ in range(3):
                 request = pb.SendMessageRequest(recipient_ids=["bob"], body=LARGE)
-                await servers.messaging_stub.SendMessage(request, metadata=caller("alice"))
+                await servers.messaging_stub.SendMessage(request, metadata=identity("alice"))
             await memory.settled()
         assert memory.growth < MEBIBYTES_MAX
 

@@ -14,12 +14,12 @@ from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server.store.tables import inboxes
 from dovetail.tasks.v1 import tasks_pb2
 from dovetail.types.v1 import types_pb2
-from support.pair import Pair, caller, running
+from support.pair import Pair, identity, running
 from support.refusals import bad_fields, error_info
 from support.teams import Team
 from support.waiting import until
 
-BOB = caller("bob")
+BOB = identity("bob")
 
 
 async def sent(pair: Pair, *bodies: str) -> None:
@@ -64,7 +64,7 @@ async def test_it_is_woken_by_a_change_of_a_task_in_the_other_service(pair: Pair
     await sent(pair)
     waiting = asyncio.ensure_future(receive(pair, max_wait=Duration(seconds=50)))
     create = tasks_pb2.CreateTaskRequest(title="Work", assignee_id="bob")
-    await pair.tasks.CreateTask(create, metadata=caller("alice"))
+    await pair.tasks.CreateTask(create, metadata=identity("alice"))
     (delivery,) = (await waiting).deliveries
     assert delivery.message.notice.verb == types_pb2.TASK_VERB_ASSIGN
 
@@ -79,7 +79,7 @@ async def test_a_filter_chooses_and_what_it_leaves_stays(pair: Pair) -> None:
     request = pb.SendMessageRequest(
         recipient_ids=["bob"], body="high", importance=pb.IMPORTANCE_HIGH
     )
-    await pair.messaging.SendMessage(request, metadata=caller("alice"))
+    await pair.messaging.SendMessage(request, metadata=identity("alice"))
     chosen = pb.MessageFilter(minimum_importance=pb.IMPORTANCE_HIGH)
     response = await receive(pair, filter=chosen)
     assert bodies(response) == ["high"]

@@ -20,7 +20,7 @@ from dovetail.tasks.v1 import tasks_pb2_grpc as work_grpc
 from dovetail.types.v1 import types_pb2
 from model.model import Delivery
 from model.task import Task
-from support.pair import caller
+from support.pair import identity
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Wire:
         ours = request.DESCRIPTOR.file.package.startswith("dovetail.tasks")
         stub = cast(Any, self._tasks if ours else self._messaging)
         method = getattr(stub, request.DESCRIPTOR.name.removesuffix("Request"))
-        return method(request, metadata=caller(actor, team_id), timeout=30)
+        return method(request, metadata=identity(actor, team_id), timeout=30)
 
     def inbox(self, agent_id: str, team_id: str) -> list[talk.Delivery]:
         """All of an inbox, as a subscription gives it."""

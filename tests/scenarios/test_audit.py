@@ -8,10 +8,9 @@ from typing import Any, cast
 import cysqlite
 import pytest
 
-from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
-from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults
-from support.pair import caller, running_pair
+from support.pair import running_pair
+from support.teams import Team
 
 DAMAGE = {
     "DELETE FROM deliveries WHERE sequence = 1": "the sequences of an inbox",
@@ -41,21 +40,12 @@ async def test_the_audit_finds_what_is_half_written(
 
 async def _two_messages_and_a_task(store_url: str) -> None:
     async with running_pair(store_url) as pair:
-        await pair.messaging.RegisterAgent(
-            messaging_pb.RegisterAgentRequest(), metadata=caller("bob")
-        )
+        alice, bob = Team(pair).caller("alice"), Team(pair).caller("bob")
+        await bob.register()
         for body in ("one", "two"):
-            await pair.messaging.SendMessage(
-                messaging_pb.SendMessageRequest(recipient_ids=["bob"], body=body),
-                metadata=caller("alice"),
-            )
-        await pair.tasks.CreateTask(
-            tasks_pb.CreateTaskRequest(task_id="work", title="work", assignee_id="bob"),
-            metadata=caller("alice"),
-        )
-        await pair.tasks.StartTask(
-            tasks_pb.StartTaskRequest(task_id="work"), metadata=caller("bob")
-        )
+            await alice.send("bob", body=body)
+        await alice.create(task_id="work", assignee_id="bob")
+        await bob.do("start", "work")
 
 
 def _run(store_url: str, sql: str) -> None:

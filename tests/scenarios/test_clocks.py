@@ -17,7 +17,6 @@ from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.clocks import faked
 from support.followers import receive
-from support.pair import caller
 from support.servers import Servers, serving
 
 WORK_SECONDS = 0.3
@@ -45,14 +44,12 @@ async def test_a_clock_that_is_a_year_off_for_a_moment_leaves_no_trace(
             soon = f"soon{offset}"
             await _create(servers, task_id=soon, due_time=_from_now(0.5))
             await receive(servers, "boss", lambda found, soon=soon: _late(found, soon))
-        messages = await servers.messaging_stub.ListMessages(
-            talk.ListMessagesRequest(), metadata=caller("boss")
-        )
+        messages = await servers.caller("boss").list_messages()
         told = [record.message for record in messages.records]
         assert "later" not in [each.notice.task_id for each in told if each.notice.verb == LATE]
         assert all(_is_near(each.create_time, 0) for each in told)
-        report = await servers.tasks_stub.GetReport(pb.GetReportRequest(), metadata=caller("boss"))
-        assert WORK_SECONDS <= _length(report.report.average_task_time) < NEAR
+        report = await servers.caller("boss").report()
+        assert WORK_SECONDS <= _length(report.average_task_time) < NEAR
 
 
 async def test_after_a_server_that_began_a_day_ahead_time_goes_on_from_there(
@@ -77,8 +74,7 @@ async def test_after_a_server_that_began_a_day_ahead_time_goes_on_from_there(
         assert "stamp is ahead of the clock" in servers.tasks.log.read_text()
         filter = pb.TaskFilter(labels={"when": "soon"})
         await _create(servers, labels=filter.labels, schedule_time=_from_now(0.5))
-        claim = pb.ClaimTaskRequest(max_wait=Duration(seconds=20), filter=filter)
-        assert (await servers.tasks_stub.ClaimTask(claim, metadata=caller("hand"))).tasks
+        assert await servers.caller("hand").claim(max_wait=20, filter=filter)
     findings = await asyncio.to_thread(check_store, store_url)
     (found,) = [each for each in findings if each.check == "time"]
     assert found.level is Level.WARN
@@ -88,31 +84,26 @@ async def test_after_a_server_that_began_a_day_ahead_time_goes_on_from_there(
 
 async def _work(servers: Servers) -> None:
     """A task that takes a while, by every clock."""
-    stub, me = servers.tasks_stub, caller("hand")
-    task = await _create(servers, assignee_id="hand")
-    await stub.StartTask(pb.StartTaskRequest(task_id=task.task_id), metadata=me)
+    hand, task = servers.caller("hand"), await _create(servers, assignee_id="hand")
+    await hand.do("start", task.task_id)
     await asyncio.sleep(WORK_SECONDS)
-    ended = (
-        await stub.CompleteTask(pb.CompleteTaskRequest(task_id=task.task_id), metadata=me)
-    ).task
+    ended = await hand.did("complete", task.task_id)
     took = (ended.end_time.ToNanoseconds() - ended.start_time.ToNanoseconds()) / 1e9
     assert 0.99 * WORK_SECONDS <= took < NEAR
 
 
 async def _create(servers: Servers, **fields: Any) -> pb.Task:
-    request = pb.CreateTaskRequest(title="work", **fields)
-    return (await servers.tasks_stub.CreateTask(request, metadata=caller("boss"))).task
+    return await servers.caller("boss").made(**fields)
 
 
 async def _send(servers: Servers) -> talk.SendMessageResponse:
-    request = talk.SendMessageRequest(recipient_ids=["hand"], body="hello")
-    return await servers.messaging_stub.SendMessage(request, metadata=caller("boss"))
+    return await servers.caller("boss").send("hand", body="hello")
 
 
 async def _until_logged(servers: Servers, words: str) -> None:
     """Wait until the task server has said it; each look is a call that asks for the time."""
     while words not in servers.tasks.log.read_text():
-        await servers.tasks_stub.GetReport(pb.GetReportRequest(), metadata=caller("boss"))
+        await servers.caller("boss").report()
 
 
 def _late(found: list[talk.Delivery], task_id: str) -> bool:

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
-from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.figures import percentiles
 from support.followers import follow
-from support.pair import caller
 from support.servers import Servers, serving
 from support.soak import full_or_tenth
 
@@ -76,10 +74,8 @@ async def _arrival(notices: AsyncGenerator[messaging_pb.Notice]) -> tuple[str, f
 
 
 async def _create(servers: Servers, task_id: str) -> None:
-    request = tasks_pb.CreateTaskRequest(task_id=task_id, title="work")
-    await servers.tasks_stub.CreateTask(request, metadata=caller("alice"))
+    await servers.caller("alice").create(task_id=task_id)
 
 
 async def _assign(servers: Servers, task_id: str) -> None:
-    request = tasks_pb.AssignTaskRequest(task_id=task_id, assignee_id="bob")
-    await servers.tasks_stub.AssignTask(request, metadata=caller("alice"))
+    await servers.caller("alice").do("assign", task_id, assignee_id="bob")

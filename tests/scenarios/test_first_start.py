@@ -16,7 +16,7 @@ from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.databases import empty_database
-from support.pair import caller
+from support.pair import identity
 from support.processes import ServerProcess, process_pair
 from support.soak import full_or_tenth
 
@@ -64,7 +64,7 @@ def _use(messaging: ServerProcess, tasks: ServerProcess) -> None:
     """What one server writes the other knows: both made the same store."""
     with grpc.insecure_channel(messaging.address) as channel:
         directory = messaging_pb2_grpc.MessagingServiceStub(channel)
-        directory.RegisterAgent(messaging_pb.RegisterAgentRequest(), metadata=caller("alice"))
+        directory.RegisterAgent(messaging_pb.RegisterAgentRequest(), metadata=identity("alice"))
     with grpc.insecure_channel(tasks.address) as channel:
         request = tasks_pb.CreateTaskRequest(title="first", assignee_id="alice")
         response = tasks_pb2_grpc.TaskServiceStub(channel).CreateTask(request)

@@ -13,7 +13,7 @@ import pytest
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc as pb_grpc
 from support.memory import Memory
-from support.pair import caller
+from support.pair import identity
 from support.processes import ServerProcess
 from support.servers import channel
 from support.soak import SOAK, full_or_tenth
@@ -41,7 +41,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Ser
     with ServerProcess("messaging", store_url, folder / "messaging.log") as server:
         async with channel(server) as connection:
             stub = pb_grpc.MessagingServiceStub(connection)
-            await stub.RegisterAgent(pb.RegisterAgentRequest(), metadata=caller("reader"))
+            await stub.RegisterAgent(pb.RegisterAgentRequest(), metadata=identity("reader"))
             await _fill(stub)
             await _read_all(stub, _subscribe(stub), MESSAGES)
         yield server
@@ -86,7 +86,7 @@ async def _fill(stub: pb_grpc.MessagingServiceAsyncStub) -> None:
     async def send(sender_id: str) -> None:
         for _ in numbers:
             request = pb.SendMessageRequest(recipient_ids=["reader"], body=BODY)
-            await stub.SendMessage(request, metadata=caller(sender_id))
+            await stub.SendMessage(request, metadata=identity(sender_id))
 
     async with asyncio.TaskGroup() as sending:
         for number in range(SENDERS):
@@ -95,7 +95,7 @@ async def _fill(stub: pb_grpc.MessagingServiceAsyncStub) -> None:
 
 def _subscribe(stub: pb_grpc.MessagingServiceAsyncStub, after_sequence: int = 0) -> Stream:
     request = pb.SubscribeInboxRequest(after_sequence=after_sequence)
-    return stub.SubscribeInbox(request, metadata=caller("reader"))
+    return stub.SubscribeInbox(request, metadata=identity("reader"))
 
 
 async def _read_all(stub: pb_grpc.MessagingServiceAsyncStub, stream: Stream, messages: int) -> None:

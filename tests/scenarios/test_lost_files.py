@@ -11,12 +11,9 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
 from dovetail.server.main import Level, check_store
-from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults, rows
 from support.healths import NOT_SERVING, until_health
-from support.pair import caller
 from support.processes import ServerProcess
 from support.refusals import error_info
 from support.servers import Servers, serving
@@ -49,19 +46,11 @@ class Load:
 
 
 def sender(servers: Servers) -> Callable[[str], Awaitable[object]]:
-    def send(text: str) -> Awaitable[object]:
-        request = messaging_pb.SendMessageRequest(recipient_ids=["bob"], body=text)
-        return servers.messaging_stub.SendMessage(request, metadata=caller("alice"))
-
-    return send
+    return lambda text: servers.caller("alice").send("bob", body=text)
 
 
 def creator(servers: Servers) -> Callable[[str], Awaitable[object]]:
-    def create(text: str) -> Awaitable[object]:
-        request = tasks_pb.CreateTaskRequest(title=text)
-        return servers.tasks_stub.CreateTask(request, metadata=caller("alice"))
-
-    return create
+    return lambda text: servers.caller("alice").create(title=text)
 
 
 def replace(path: str) -> None:

@@ -15,7 +15,7 @@ import psycopg
 
 from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from support.pair import caller
+from support.pair import identity
 from support.processes import ServerProcess
 from support.refusals import error_info
 from support.servers import channel
@@ -67,20 +67,24 @@ async def test_what_is_open_goes_on_without_descriptors_and_new_ones_follow(
         async with channel(server) as old, channel(server, own) as new:
             stub = messaging_pb2_grpc.MessagingServiceStub(old)
             register = messaging_pb.RegisterAgentRequest()
-            await stub.RegisterAgent(register, metadata=caller("bob"))
+            await stub.RegisterAgent(register, metadata=identity("bob"))
             with no_more_files(server):
                 late = asyncio.ensure_future(
                     messaging_pb2_grpc.MessagingServiceStub(new).GetAgent(
-                        messaging_pb.GetAgentRequest(), metadata=caller("bob"), wait_for_ready=True
+                        messaging_pb.GetAgentRequest(),
+                        metadata=identity("bob"),
+                        wait_for_ready=True,
                     )
                 )
                 send = messaging_pb.SendMessageRequest(recipient_ids=["bob"], body="hello")
                 for _ in range(10):
-                    await stub.SendMessage(send, metadata=caller("bob"))
+                    await stub.SendMessage(send, metadata=identity("bob"))
                     await stub.ListMessages(
-                        messaging_pb.ListMessagesRequest(), metadata=caller("bob")
+                        messaging_pb.ListMessagesRequest(), metadata=identity("bob")
                     )
-                    await stub.ListAgents(messaging_pb.ListAgentsRequest(), metadata=caller("bob"))
+                    await stub.ListAgents(
+                        messaging_pb.ListAgentsRequest(), metadata=identity("bob")
+                    )
                 assert not late.done()
             agent = (await late).agent
         assert agent.last_sequence == 10
@@ -96,7 +100,7 @@ async def until_told(stub: Any, wanted: Callable[[Any], bool]) -> Any:
             outcome = None
             try:
                 request = messaging_pb.RegisterAgentRequest(agent_id=f"a{number}")
-                await stub.RegisterAgent(request, metadata=caller("bob"))
+                await stub.RegisterAgent(request, metadata=identity("bob"))
             except grpc.aio.AioRpcError as error:
                 outcome = error
             if wanted(outcome):
@@ -111,7 +115,7 @@ async def test_want_of_descriptors_is_told_as_such_and_passes(
         async with channel(server) as connection:
             stub = messaging_pb2_grpc.MessagingServiceStub(connection)
             register = messaging_pb.RegisterAgentRequest()
-            await stub.RegisterAgent(register, metadata=caller("bob"))
+            await stub.RegisterAgent(register, metadata=identity("bob"))
             with no_more_files(server), psycopg.connect(postgres_url, autocommit=True) as operator:
                 operator.execute(
                     "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"

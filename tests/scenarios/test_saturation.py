@@ -12,11 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
-from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support import saturate
 from support.figures import percentiles
-from support.pair import caller
 from support.processes import ServerProcess
 from support.servers import Servers, serving
 from support.soak import SOAK
@@ -74,10 +71,8 @@ async def _timed(call: Callable[[], Awaitable[object]]) -> float:
 
 
 async def _create(servers: Servers) -> None:
-    request = tasks_pb.CreateTaskRequest(title="work", assignee_id="quiet")
-    await servers.tasks_stub.CreateTask(request, metadata=caller("quiet"))
+    await servers.caller("quiet").create(assignee_id="quiet")
 
 
 async def _send(servers: Servers) -> None:
-    request = messaging_pb.SendMessageRequest(recipient_ids=["quiet"], body="x" * 200)
-    await servers.messaging_stub.SendMessage(request, metadata=caller("quiet"))
+    await servers.caller("quiet").send("quiet", body="x" * 200)

@@ -11,10 +11,9 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
-from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults, rows
 from support.healths import until_log
-from support.pair import caller
+from support.pair import identity
 from support.processes import ServerProcess
 from support.refusals import error_info
 from support.servers import Servers, serving
@@ -83,7 +82,7 @@ async def test_a_stopping_server_ends_its_streams_with_their_cursor(
         await servers.register("bob")
         await _sender(servers)("hello")
         stream = servers.messaging_stub.SubscribeInbox(
-            messaging_pb.SubscribeInboxRequest(), metadata=caller("bob")
+            messaging_pb.SubscribeInboxRequest(), metadata=identity("bob")
         )
         assert await _marks(stream) == (messaging_pb.STREAM_MARK_CAUGHT_UP, 1)
         servers.messaging.signal(signal.SIGTERM)
@@ -102,7 +101,7 @@ async def test_a_second_signal_ends_a_server_at_once(sqlite_url: str, tmp_path: 
         for _ in range(20):
             await _sender(servers)("x" * 1_000_000)
         stream = servers.messaging_stub.SubscribeInbox(
-            messaging_pb.SubscribeInboxRequest(), metadata=caller("bob")
+            messaging_pb.SubscribeInboxRequest(), metadata=identity("bob")
         )
         await stream.initial_metadata()
         servers.messaging.signal(signal.SIGTERM)
@@ -127,19 +126,11 @@ def test_a_port_that_is_taken_is_told_of_and_nothing_is_shared(
 
 
 def _sender(servers: Servers) -> Callable[[str], Awaitable[object]]:
-    def send(text: str) -> Awaitable[object]:
-        request = messaging_pb.SendMessageRequest(recipient_ids=["bob"], body=text)
-        return servers.messaging_stub.SendMessage(request, metadata=caller("alice"))
-
-    return send
+    return lambda text: servers.caller("alice").send("bob", body=text)
 
 
 def _creator(servers: Servers) -> Callable[[str], Awaitable[object]]:
-    def create(text: str) -> Awaitable[object]:
-        request = tasks_pb.CreateTaskRequest(title=text, assignee_id="bob")
-        return servers.tasks_stub.CreateTask(request, metadata=caller("alice"))
-
-    return create
+    return lambda text: servers.caller("alice").create(title=text, assignee_id="bob")
 
 
 async def _marks(

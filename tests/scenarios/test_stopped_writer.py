@@ -21,9 +21,9 @@ from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
 from dovetail.server.main import Level, check_store
 from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults
-from support.databases import Postgres, running_postgres
+from support.databases import Postgres
 from support.healths import NOT_SERVING, SERVING, until_health, until_log
-from support.pair import caller
+from support.pair import identity
 from support.refusals import error_info
 from support.servers import Servers, serving
 
@@ -55,12 +55,12 @@ def stopped_writer(store: str) -> Generator[subprocess.Popen[str]]:
 
 def send(servers: Servers) -> Any:
     request = messaging_pb.SendMessageRequest(recipient_ids=["bob"], body="hello")
-    return servers.messaging_stub.SendMessage(request, metadata=caller("alice"))
+    return servers.messaging_stub.SendMessage(request, metadata=identity("alice"))
 
 
 def create(servers: Servers) -> Any:
     request = tasks_pb.CreateTaskRequest(title="work")
-    return servers.tasks_stub.CreateTask(request, metadata=caller("alice"))
+    return servers.tasks_stub.CreateTask(request, metadata=identity("alice"))
 
 
 async def told(call: Any) -> tuple[str, str]:
@@ -96,13 +96,6 @@ async def test_a_stopped_writer_is_named_and_stops_nobodys_end(
     assert faults(sqlite_url) == []
 
 
-@pytest.fixture
-def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[Postgres]:
-    """A PostgreSQL server that this test may freeze."""
-    with running_postgres(tmp_path_factory.mktemp("frozen")) as server:
-        yield server
-
-
 async def test_a_frozen_postgres_stops_nobodys_end(own_postgres: Postgres, tmp_path: Path) -> None:
     async with serving(own_postgres.url, tmp_path, options=DRAIN) as servers:
         await servers.register("bob")
@@ -110,7 +103,7 @@ async def test_a_frozen_postgres_stops_nobodys_end(own_postgres: Postgres, tmp_p
         await create(servers)
         with own_postgres.frozen():
             reading = servers.tasks_stub.GetTask(
-                tasks_pb.GetTaskRequest(task_id="t1"), metadata=caller("bob")
+                tasks_pb.GetTaskRequest(task_id="t1"), metadata=identity("bob")
             )
             creating = create(servers)
             await asyncio.gather(*(until_health(each, NOT_SERVING) for each in servers.both))

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import grpc
-import pytest
 
-from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
-from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from support.audit import faults
-from support.databases import Postgres, running_postgres
+from support.databases import Postgres
 from support.healths import NOT_SERVING, SERVING, until_health, until_log
-from support.pair import caller
-from support.refusals import error_info
+from support.refusals import refusal
 from support.servers import Servers, serving
 
 
@@ -47,35 +41,23 @@ async def test_a_postgres_that_stops_stops_both_until_it_is_back(
         assert faults(own_postgres.url) == []
 
 
-@pytest.fixture
-def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[Postgres]:
-    """A PostgreSQL server that this test may stop."""
-    with running_postgres(tmp_path_factory.mktemp("own")) as server:
-        yield server
-
-
 async def _work(servers: Servers) -> None:
     """One write to each service; both tell bob."""
-    send = messaging_pb.SendMessageRequest(recipient_ids=["bob"], body="hello")
-    sent = await servers.messaging_stub.SendMessage(send, metadata=caller("alice"))
-    create = tasks_pb.CreateTaskRequest(title="work", assignee_id="bob")
-    created = await servers.tasks_stub.CreateTask(create, metadata=caller("alice"))
+    alice = servers.caller("alice")
+    sent = await alice.send("bob", body="hello")
+    created = await alice.create(assignee_id="bob")
     assert created.notices[0].sequence == sent.receipts[0].sequence + 1
 
 
 async def _check_outage(servers: Servers) -> None:
     """Both say that they cannot serve, to callers, to health checks and in the log."""
-    send = messaging_pb.SendMessageRequest(recipient_ids=["bob"], body="lost?")
-    create = tasks_pb.CreateTaskRequest(title="lost?", assignee_id="bob")
-    stubs: Any = (servers.messaging_stub, servers.tasks_stub)
-    for server, call, request in (
-        (servers.messaging, stubs[0].SendMessage, send),
-        (servers.tasks, stubs[1].CreateTask, create),
+    alice = servers.caller("alice")
+    for server, call in (
+        (servers.messaging, alice.send("bob", body="lost?")),
+        (servers.tasks, alice.create(title="lost?", assignee_id="bob")),
     ):
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await call(request, metadata=caller("alice"))
-        assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert error_info(raised.value).reason == "STORE_UNAVAILABLE"
+        code, reason, _ = await refusal(call)
+        assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
         await until_health(server, NOT_SERVING)
         await until_log(server, "the store does not respond")
 
@@ -86,7 +68,4 @@ async def _check_recovery(servers: Servers) -> None:
         await until_health(server, SERVING)
         await until_log(server, "the store responds again")
     await _work(servers)
-    agent = await servers.messaging_stub.GetAgent(
-        messaging_pb.GetAgentRequest(), metadata=caller("bob")
-    )
-    assert agent.agent.last_sequence == 4
+    assert (await servers.caller("bob").look()).last_sequence == 4

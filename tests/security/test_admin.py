@@ -14,7 +14,7 @@ from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from security.cells import OK, World, outcome
 from support.guarded import ROLES, Guarded, bearer
-from support.pair import Metadata, Pair, caller, running_pair
+from support.pair import Metadata, Pair, identity, running_pair
 from support.refusals import bad_fields, error_info, failure
 from wire.bad_fields import administration
 from wire.calling import GARBAGE, LARGE, answer_to
@@ -104,7 +104,7 @@ async def test_a_team_that_began_without_credentials_is_there_for_them(
 ) -> None:
     async with running_pair(store_url) as open_pair:
         request = m.RegisterAgentRequest(display_name="Bob")
-        await open_pair.messaging.RegisterAgent(request, metadata=caller("bob", "old"))
+        await open_pair.messaging.RegisterAgent(request, metadata=identity("bob", "old"))
     assert [team.team_id for team in (await teams_of(guarded)).teams] == ["old", "red"]
     found = await guarded.pair.messaging.GetAgent(
         m.GetAgentRequest(), metadata=await guarded.agent("bob", "old")

@@ -15,7 +15,7 @@ from dovetail.client.security import channel_credentials
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from support.certificates import Authority, Pair, served
-from support.pair import caller
+from support.pair import identity
 from support.processes import ServerProcess
 from support.soak import full_or_tenth
 from support.waiting import until
@@ -77,7 +77,9 @@ class Load:
             ) as channel:
                 stub = messaging_pb2_grpc.MessagingServiceStub(channel)
                 try:
-                    await stub.GetAgent(pb.GetAgentRequest(), metadata=caller("alice"), timeout=20)
+                    await stub.GetAgent(
+                        pb.GetAgentRequest(), metadata=identity("alice"), timeout=20
+                    )
                     self.new_connections += 1
                 except grpc.aio.AioRpcError as error:
                     self.failures.append(error)

@@ -15,7 +15,7 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from support.pair import caller
+from support.pair import identity
 from support.processes import ServerProcess
 
 CALLS = "trace=fdatasync,fsync,pwrite64,pwritev,write,writev,sendmsg,sendto"
@@ -44,7 +44,7 @@ def send(server: ServerProcess, **fields: Any) -> pb.SendMessageResponse:
     with grpc.insecure_channel(server.address) as channel:
         request = pb.SendMessageRequest(recipient_ids=["alice"], **fields)
         stub = messaging_pb2_grpc.MessagingServiceStub(channel)
-        return stub.SendMessage(request, metadata=caller("alice"))
+        return stub.SendMessage(request, metadata=identity("alice"))
 
 
 def finished_syncs(lines: list[str]) -> list[int]:

@@ -18,7 +18,7 @@ from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.tasks.v1 import tasks_pb2_grpc
-from support.pair import Metadata, Pair, caller
+from support.pair import Metadata, Stubs, identity
 from support.refusals import failure
 from support.tables import STEPS, request
 
@@ -63,7 +63,7 @@ class Inbox:
 class Caller:
     """One caller of a team, registered or not; without an id, a caller without an agent."""
 
-    pair: Pair
+    stubs: Stubs
     agent_id: str = ""
     team_id: str = ""
     credential: Metadata = ()
@@ -71,17 +71,17 @@ class Caller:
     @property
     def metadata(self) -> Metadata:
         """What tells the server who calls."""
-        return self.credential or caller(self.agent_id, self.team_id)
+        return self.credential or identity(self.agent_id, self.team_id)
 
     @property
     def messaging(self) -> messaging_pb2_grpc.MessagingServiceAsyncStub:
         """The messaging service."""
-        return self.pair.messaging
+        return self.stubs.messaging
 
     @property
     def tasks(self) -> tasks_pb2_grpc.TaskServiceAsyncStub:
         """The task service."""
-        return self.pair.tasks
+        return self.stubs.tasks
 
     def call(self, request: Message) -> Coroutine[Any, Any, Any]:
         """Make the call that a request of messaging or tasks is for."""

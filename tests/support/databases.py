@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -65,6 +66,17 @@ def running_postgres(folder: Path) -> Generator[Postgres]:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def new_postgres() -> Generator[Postgres]:
+    """The same in a folder of its own."""
+    # Not in pytest's folder: another run closes that to the server's own user.
+    with (
+        tempfile.TemporaryDirectory(prefix="dovetail-postgres-") as folder,
+        running_postgres(Path(folder)) as server,
+    ):
+        yield server
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 import grpc
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from support.pair import caller
+from support.pair import identity
 from support.servers import OUTCOME_UNKNOWN, Servers, insist
 
 
@@ -17,7 +17,7 @@ async def follow(servers: Servers, agent_id: str) -> AsyncGenerator[pb.Subscribe
     while True:
         stream = servers.messaging_stub.SubscribeInbox(
             pb.SubscribeInboxRequest(after_sequence=cursor, include_acknowledged=True),
-            metadata=caller(agent_id),
+            metadata=identity(agent_id),
             wait_for_ready=True,
         )
         try:

@@ -20,14 +20,20 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 @dataclass(kw_only=True)
-class Pair:
+class Stubs:
+    """What callers call."""
+
+    messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
+    tasks: tasks_pb2_grpc.TaskServiceAsyncStub
+
+
+@dataclass(kw_only=True)
+class Pair(Stubs):
     """Stubs of both services, and the stores behind them.
 
     `admin` is served by the messaging server, `other_admin` by the task server.
     """
 
-    messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
-    tasks: tasks_pb2_grpc.TaskServiceAsyncStub
     admin: admin_pb2_grpc.AdminServiceAsyncStub
     other_admin: admin_pb2_grpc.AdminServiceAsyncStub
     messaging_channel: grpc.aio.Channel
@@ -72,7 +78,7 @@ async def running_pair(store_url: str, **settings: Any) -> AsyncGenerator[Pair]:
         )
 
 
-def caller(agent_id: str = "", team_id: str = "") -> Metadata:
-    """The metadata of a caller."""
+def identity(agent_id: str = "", team_id: str = "") -> Metadata:
+    """The metadata that tells a server who calls, where it asks for no credentials."""
     pairs = (("dovetail-agent-bin", agent_id), ("dovetail-team-bin", team_id))
     return tuple((key, value.encode()) for key, value in pairs if value)

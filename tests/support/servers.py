@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import grpc
 
-from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.tasks.v1 import tasks_pb2_grpc
-from support.pair import caller
+from support.callers import Caller
+from support.pair import Stubs, identity
 from support.processes import ServerProcess, process_pair
 
 Response = TypeVar("Response")
@@ -47,11 +47,14 @@ class Servers:
         """The two processes."""
         return self.messaging, self.tasks
 
+    def caller(self, agent_id: str = "") -> Caller:
+        """One who calls, registered or not."""
+        return Caller(Stubs(messaging=self.messaging_stub, tasks=self.tasks_stub), agent_id)
+
     async def register(self, *agent_ids: str) -> None:
         """Make agents known."""
         for agent_id in agent_ids:
-            request = messaging_pb.RegisterAgentRequest(agent_id=agent_id)
-            await self.messaging_stub.RegisterAgent(request, metadata=caller(agent_id))
+            await self.caller(agent_id).register()
 
 
 @asynccontextmanager
@@ -91,7 +94,7 @@ async def insist(
     while True:
         try:
             return await method(
-                request, metadata=caller(agent_id), timeout=PATIENCE_SECONDS, wait_for_ready=True
+                request, metadata=identity(agent_id), timeout=PATIENCE_SECONDS, wait_for_ready=True
             )
         except grpc.aio.AioRpcError as error:
             if error.code() not in OUTCOME_UNKNOWN:

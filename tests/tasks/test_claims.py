@@ -20,7 +20,7 @@ from dovetail.tasks.v1 import tasks_pb2_grpc
 from store.opened import held
 from support.callers import Caller, seconds
 from support.guarded import bearer, guarded_pair
-from support.pair import caller, running, running_pair
+from support.pair import identity, running, running_pair
 from support.refusals import faults, refusal
 from support.tables import IN_PROGRESS, PENDING
 from support.teams import Team
@@ -330,7 +330,7 @@ async def test_waiting_claims_are_answered_when_the_server_stops(store_url: str)
         channel = grpc.aio.insecure_channel(server.address)
         stub = tasks_pb2_grpc.TaskServiceStub(channel)
         request = pb.ClaimTaskRequest(max_wait=seconds(50))
-        call = asyncio.ensure_future(stub.ClaimTask(request, metadata=caller("ann")))
+        call = asyncio.ensure_future(stub.ClaimTask(request, metadata=identity("ann")))
         await until(server.store.bells.watched)
     assert list((await call).tasks) == []
     await channel.close()

@@ -17,7 +17,7 @@ from dovetail.server.store.tables.messages import message_number
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.callers import Caller
-from support.pair import caller
+from support.pair import identity
 from support.tables import IN_PROGRESS, NOTICES, PENDING
 from support.teams import Team
 
@@ -330,7 +330,7 @@ async def test_notices_go_to_the_team_of_the_task_alone(team: Team) -> None:
     await other.known("ann", "joe")
     await joe.create(assignee_id="ann")
     assert await other.caller("ann").received() == []
-    metadata = caller("ann", other.team_id)
+    metadata = identity("ann", other.team_id)
     listed = await team.pair.messaging.ListMessages(
         messaging_pb2.ListMessagesRequest(), metadata=metadata
     )

@@ -11,10 +11,10 @@ from google.protobuf.message import Message
 
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2
-from support.pair import Metadata, Pair, caller
+from support.pair import Metadata, Pair, identity
 from support.refusals import error_info, failure
 
-ALICE = caller("alice")
+ALICE = identity("alice")
 TRAILERS_LIMIT = 8 * 1024
 
 GARBAGE = {

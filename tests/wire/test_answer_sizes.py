@@ -15,7 +15,7 @@ import pytest
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.tasks.reports import ASSIGNEES_MAX
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from support.pair import Metadata, Pair, caller
+from support.pair import Metadata, Pair, identity
 from wire.test_bounds import METHODS
 
 CLIENTS_TAKE = 4 * 1024 * 1024
@@ -54,7 +54,7 @@ def name(number: int) -> str:
 def boss() -> Metadata:
     """A caller of a team of its own, all of whose names are as long as may be."""
     team = uuid.uuid4().hex
-    return caller(name(0), WIDE * (LONGEST - len(team)) + team)
+    return identity(name(0), WIDE * (LONGEST - len(team)) + team)
 
 
 async def register(shared: Pair, boss: Metadata, numbers: range) -> None:

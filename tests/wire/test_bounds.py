@@ -12,7 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.edge.bounds import MAXIMA, REQUEST_VALUES_MAX, STRUCT_VALUES_MAX
 from dovetail.tasks.v1 import tasks_pb2
-from support.pair import Pair, caller
+from support.pair import Pair, identity
 from support.refusals import error_info
 from support.servers import Servers, channel, serving
 from support.soak import SOAK
@@ -141,11 +141,11 @@ async def test_one_message_with_much_data_to_many_streams_keeps_nobody_waiting(
     names = [f"r{number}" for number in range(50)]
     for name in names:
         register = messaging_pb2.RegisterAgentRequest(agent_id=name)
-        await sqlite_pair.messaging.RegisterAgent(register, metadata=caller(name))
+        await sqlite_pair.messaging.RegisterAgent(register, metadata=identity(name))
 
     async def first(name: str) -> messaging_pb2.SubscribeInboxResponse:
         stream = sqlite_pair.messaging.SubscribeInbox(
-            messaging_pb2.SubscribeInboxRequest(), metadata=caller(name)
+            messaging_pb2.SubscribeInboxRequest(), metadata=identity(name)
         )
         async for response in stream:
             if response.deliveries:
@@ -157,7 +157,7 @@ async def test_one_message_with_much_data_to_many_streams_keeps_nobody_waiting(
     request = messaging_pb2.SendMessageRequest(
         recipient_ids=names, data=with_values(STRUCT_VALUES_MAX)
     )
-    await sqlite_pair.messaging.SendMessage(request, metadata=caller("r0"))
+    await sqlite_pair.messaging.SendMessage(request, metadata=identity("r0"))
     waits: list[float] = []
     while not all(stream.done() for stream in streams):
         began = time.monotonic()

@@ -15,7 +15,7 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.callers import Inbox
-from support.pair import Pair, caller, running
+from support.pair import Pair, identity, running
 from support.refusals import failure
 from wire.reflected import ask, methods, services
 
@@ -90,14 +90,14 @@ async def test_a_quiet_stream_lives_though_its_client_pings(sqlite_url: str) -> 
         grpc.aio.insecure_channel(server.address, options=PINGING) as channel,
     ):
         stub = messaging_pb2_grpc.MessagingServiceStub(channel)
-        call = stub.SubscribeInbox(m.SubscribeInboxRequest(), metadata=caller("bob"))
+        call = stub.SubscribeInbox(m.SubscribeInboxRequest(), metadata=identity("bob"))
         inbox = Inbox(call)
         assert await inbox.backlog() == []
         reading = asyncio.create_task(inbox.take(1))
         done, _ = await asyncio.wait([reading], timeout=QUIET_SECONDS)
         assert not done
         await stub.SendMessage(
-            m.SendMessageRequest(recipient_ids=["bob"]), metadata=caller("alice")
+            m.SendMessageRequest(recipient_ids=["bob"]), metadata=identity("alice")
         )
         assert len(await reading) == 1
         call.cancel()
