@@ -9,10 +9,9 @@ from urllib.parse import quote
 import grpc
 from google.protobuf.message import Message
 
-from dovetail.messaging.v1 import messaging_pb2
-from dovetail.tasks.v1 import tasks_pb2
 from support.pair import Metadata, Pair, identity
 from support.refusals import error_info, failure
+from support.teams import Team
 
 ALICE = identity("alice")
 TRAILERS_LIMIT = 8 * 1024
@@ -67,9 +66,6 @@ def _bytes(value: str | bytes) -> bytes:
 
 async def everything(pair: Pair) -> tuple[bytes, ...]:
     """All that the team has."""
-    answers: tuple[Message, ...] = (
-        await pair.messaging.ListAgents(messaging_pb2.ListAgentsRequest()),
-        await pair.messaging.ListMessages(messaging_pb2.ListMessagesRequest()),
-        await pair.tasks.ListTasks(tasks_pb2.ListTasksRequest()),
-    )
+    nobody = Team(pair).caller()
+    answers = (await nobody.list_agents(), await nobody.list_messages(), await nobody.page())
     return tuple(answer.SerializeToString(deterministic=True) for answer in answers)
