@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 SECONDS_MAX = 60.0
-PAUSE_SECONDS = 0.005
+PAUSE_SECONDS = 0.01
 
 
 async def until(condition: Callable[[], Any]) -> Any:
