@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import output
-from bench.fixtures import ENGINES, servers
+from bench.commits import Code, checked_out
+from bench.fixtures import Wanted, servers
 from bench.measures import MEASURES
 from bench.size import FULL, QUICK, Size
+from bench.stores import ENGINES
 from bench.trials import Figure, in_rounds
 
 FOLDER = Path("build/bench")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What the command line asks for."""
+
+    size: Size
+    measures: list[str]
+    engines: list[str]
+    peers: bool
+    against: str | None
 
 
 def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
@@ -33,43 +49,53 @@ def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Under a minute: fewer and shorter rounds.")
+@click.option("--quick", is_flag=True, help="Fewer and shorter rounds.")
 @click.option("--only", type=_some_of(MEASURES), default=",".join(MEASURES), show_default=True)
 @click.option("--engines", type=_some_of(ENGINES), default=",".join(ENGINES), show_default=True)
-def main(quick: bool, only: list[str], engines: list[str]) -> None:
-    """Measure, print tables, and write JSON and a plot to build/bench/."""
+@click.option("--peers", is_flag=True, help="Measure other programs too, those installed here.")
+@click.option("--against", metavar="COMMIT", help="Measure the servers of this commit too.")
+@click.option("--json", "path", type=Path, default=FOLDER / "figures.json", show_default=True)
+def main(path: Path, quick: bool, only: list[str], **others: Any) -> None:
+    """Measure, print tables, write the figures as JSON, and a plot to build/bench/."""
     console = Console()
     if not console.is_terminal:
         console.width = output.WIDTH
-    figures = asyncio.run(_measure(console, QUICK if quick else FULL, only, engines))
+    choice = Choice(size=QUICK if quick else FULL, measures=only, **others)
+    figures, missing = asyncio.run(_measure(console, choice))
     output.show(console, figures)
     console.print(output.bars(figures))
-    for path in output.write(FOLDER, figures):
-        console.print(f"written: {path}")
+    for name in missing:
+        console.print(f"not installed, so not measured: {name}")
+    for written in (output.write_json(path, figures), output.draw(FOLDER / "plot.svg", figures)):
+        console.print(f"written: {written}")
 
 
-async def _measure(
-    console: Console, size: Size, only: Sequence[str], engines: Sequence[str]
-) -> list[Figure]:
-    columns = (TextColumn("{task.description:<50}"), BarColumn(), TimeElapsedColumn())
+async def _measure(console: Console, choice: Choice) -> tuple[list[Figure], list[str]]:
+    """The figures, and the programs that are missing."""
+    columns = (TextColumn("{task.description:<60}"), BarColumn(), TimeElapsedColumn())
     figures: list[Figure] = []
-    # Not below the current folder, which the user that runs PostgreSQL may not be able to read.
-    with (
-        tempfile.TemporaryDirectory(prefix="dovetail-bench-") as folder,
-        Progress(*columns, console=console, transient=True) as progress,
-    ):
-        bar = progress.add_task("starting servers", total=len(only))
-        async with servers(Path(folder), engines, only) as fixtures:
-            for done, name in enumerate(only):
-                progress.update(bar, description=f"{name}: filling stores", completed=done)
-                cases = await MEASURES[name](fixtures, size)
-                step = 1 / (size.rounds * sum(len(case.targets) for case in cases))
+    with ExitStack() as stack:
+        # Not below the current folder, which the user that runs PostgreSQL may be unable to read.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dovetail-bench-")))
+        progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+        bar = progress.add_task("starting servers", total=len(choice.measures))
+        codes = [Code()]
+        if choice.against:
+            codes.append(stack.enter_context(checked_out(choice.against, folder / "against")))
+        wanted = Wanted(
+            measures=choice.measures, engines=choice.engines, codes=codes, peers=choice.peers
+        )
+        async with servers(folder, wanted) as fixtures:
+            for done, name in enumerate(choice.measures):
+                progress.update(bar, description=f"{name}: preparing", completed=done)
+                cases = await MEASURES[name](fixtures, choice.size)
+                step = 1 / (choice.size.rounds * sum(len(case.targets) for case in cases))
 
                 def advance(what: str, step: float = step) -> None:
                     progress.update(bar, description=what, advance=step)
 
-                figures += await in_rounds(cases, size.rounds, advance)
-    return figures
+                figures += await in_rounds(cases, choice.size.rounds, advance)
+            return figures, fixtures.peers.missing
 
 
 if __name__ == "__main__":

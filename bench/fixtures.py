@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
+from bench.commits import Code
+from bench.cpu import Processes
 from bench.echo import EchoStub
+from bench.peers.running import Peers, running_peers
+from bench.programs import running
+from bench.stores import OpenStore, empty_store
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.client.security import channel_credentials
 from dovetail.messaging.v1 import messaging_pb2_grpc
+from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.certificates import Authority
-from support.databases import empty_database, running_postgres
 from support.guarded import bearer
 from support.pair import Metadata
 from support.processes import ServerProcess, free_port
-from support.servers import Servers, serving
+from support.servers import serving
 
-ENGINES = ("sqlite", "postgres")
-OTHER_QUEUES = {"sqlite": "huey", "postgres": "procrastinate"}
 START_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fixtures:
-    """Stubs of the echo server, of both services over each engine, and of guarded messaging.
+class Echo:
+    """The echo server."""
 
-    `other_queues` are the empty stores of other queues, by the name of the queue.
-    """
+    stub: EchoStub
+    processes: Processes
 
-    echo: EchoStub
-    engines: dict[str, Servers]
-    guarded: dict[str, Guarded]
-    other_queues: dict[str, str]
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Both services of one checkout, over one store."""
+
+    kind: str
+    code: Code
+    store: OpenStore
+    messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
+    tasks: tasks_pb2_grpc.TaskServiceAsyncStub
+    processes: Processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,82 +57,105 @@ class Guarded:
     messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
     administration: admin_pb2_grpc.AdminServiceAsyncStub
     admin: Metadata
+    processes: Processes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixtures:
+    """All that runs. `engines` are by name of target; those of another commit have its mark."""
+
+    folder: Path
+    echo: Echo
+    engines: dict[str, Engine]
+    guarded: dict[str, Guarded]
+    peers: Peers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a run needs."""
+
+    measures: Sequence[str]
+    engines: Sequence[str]
+    codes: Sequence[Code]
+    peers: bool
 
 
 @asynccontextmanager
-async def servers(
-    folder: Path, engines: Sequence[str], measures: Sequence[str]
-) -> AsyncGenerator[Fixtures]:
+async def servers(folder: Path, wanted: Wanted) -> AsyncGenerator[Fixtures]:
     """Run all that these measures need, over empty stores in `folder`."""
     async with AsyncExitStack() as stack:
         echo = await stack.enter_async_context(running_echo())
-        running: dict[str, Servers] = {}
-        for engine in engines:
-            url = stack.enter_context(empty_store(engine, folder))
-            logs = folder / engine
-            logs.mkdir()
-            running[engine] = await stack.enter_async_context(serving(url, logs))
-        kept: dict[str, Guarded] = {}
-        for engine in engines if "guard" in measures else ():
-            home = folder / f"{engine}-guarded"
-            home.mkdir(mode=0o711)
-            kept[engine] = await stack.enter_async_context(_guarded(engine, home))
-        other_queues: dict[str, str] = {}
-        for engine in engines if "claim" in measures else ():
-            home = folder / OTHER_QUEUES[engine]
-            home.mkdir(mode=0o711)
-            other_queues[OTHER_QUEUES[engine]] = stack.enter_context(empty_store(engine, home))
-        yield Fixtures(echo=echo, engines=running, guarded=kept, other_queues=other_queues)
+        engines: dict[str, Engine] = {}
+        guarded: dict[str, Guarded] = {}
+        for kind in wanted.engines:
+            for code in wanted.codes:
+                name = kind + code.mark
+                starting = _engine(kind, code, folder / name)
+                engines[name] = await stack.enter_async_context(starting)
+                if "guard" in wanted.measures:
+                    starting = _guarded(kind, code, folder / f"{name}-guarded")
+                    guarded[name] = await stack.enter_async_context(starting)
+        peers = Peers()
+        if wanted.peers:
+            starting = running_peers(folder / "peers", wanted.engines)
+            peers = await stack.enter_async_context(starting)
+        yield Fixtures(folder=folder, echo=echo, engines=engines, guarded=guarded, peers=peers)
 
 
 @asynccontextmanager
-async def _guarded(engine: str, folder: Path) -> AsyncGenerator[Guarded]:
-    """Run messaging over a store of its own, with credentials and TLS."""
-    authority, token = Authority(folder=folder / "authority"), folder / "admin.token"
-    pair, trusting = authority.server(), channel_credentials(authority.tls)
-    options = ("--credentials", "--admin-token-file", str(token))
-    options += ("--tls-cert", str(pair.cert), "--tls-key", str(pair.key))
-    with (
-        empty_store(engine, folder) as url,
-        ServerProcess(
-            "messaging", url, folder / "log", options=options, credentials=trusting
-        ) as server,
-    ):
-        async with grpc.aio.secure_channel(server.address, trusting) as channel:
-            yield Guarded(
-                messaging=messaging_pb2_grpc.MessagingServiceStub(channel),
-                administration=admin_pb2_grpc.AdminServiceStub(channel),
-                admin=bearer(token.read_text().strip()),
+async def _engine(kind: str, code: Code, folder: Path) -> AsyncGenerator[Engine]:
+    with empty_store(kind, folder) as store:
+        async with serving(store.url, folder, python=code.python) as both:
+            yield Engine(
+                kind=kind,
+                code=code,
+                store=store,
+                messaging=both.messaging_stub,
+                tasks=both.tasks_stub,
+                processes=Processes(
+                    server=tuple(pid_of(each) for each in both.both), database=store.database
+                ),
             )
 
 
-@contextmanager
-def empty_store(engine: str, folder: Path) -> Generator[str]:
-    """The URL of an empty store."""
-    if engine == "sqlite":
-        yield f"sqlite:///{folder}/store.db"
-        return
-    home = folder / "server"
-    home.mkdir()
-    with running_postgres(home) as server, empty_database(server.url) as url:
-        yield url
+@asynccontextmanager
+async def _guarded(kind: str, code: Code, folder: Path) -> AsyncGenerator[Guarded]:
+    """Run messaging over a store of its own, with credentials and TLS."""
+    with empty_store(kind, folder) as store:
+        authority, token = Authority(folder=folder / "authority"), folder / "admin.token"
+        pair, trusting = authority.server(), channel_credentials(authority.tls)
+        options = ("--credentials", "--admin-token-file", str(token))
+        options += ("--tls-cert", str(pair.cert), "--tls-key", str(pair.key))
+        server = ServerProcess(
+            "messaging",
+            store.url,
+            folder / "log",
+            options=options,
+            credentials=trusting,
+            python=code.python,
+        )
+        with server:
+            async with grpc.aio.secure_channel(server.address, trusting) as channel:
+                yield Guarded(
+                    messaging=messaging_pb2_grpc.MessagingServiceStub(channel),
+                    administration=admin_pb2_grpc.AdminServiceStub(channel),
+                    admin=bearer(token.read_text().strip()),
+                    processes=Processes(server=(pid_of(server),), database=store.database),
+                )
 
 
 @asynccontextmanager
-async def running_echo() -> AsyncGenerator[EchoStub]:
+async def running_echo() -> AsyncGenerator[Echo]:
     """Run the echo server, and call it."""
     address = f"127.0.0.1:{free_port()}"
-    with _process("bench.echo", address):
+    with running((sys.executable, "-m", "bench.echo", address)) as process:
         async with grpc.aio.insecure_channel(address) as channel:
             await asyncio.wait_for(channel.channel_ready(), START_SECONDS)
-            yield EchoStub(channel)
+            yield Echo(stub=EchoStub(channel), processes=Processes(server=(process.pid,)))
 
 
-@contextmanager
-def _process(program: str, address: str) -> Generator[None]:
-    process = subprocess.Popen([sys.executable, "-m", program, address])
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+def pid_of(server: ServerProcess) -> int:
+    """The process of a server that runs."""
+    assert server.process is not None
+    return server.process.pid

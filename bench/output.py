@@ -1,4 +1,4 @@
-"""Figures for people and for programs: tables and bars on a terminal, JSON and SVG in a folder."""
+"""Figures for people and for programs: tables and bars on a terminal, JSON and SVG in files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -16,25 +16,25 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.trials import ECHO, GUARDED, OPEN, Figure
+from bench.cpu import ROLES
+from bench.sending import FOUR_TEAMS, GUARDED
+from bench.trials import MARK, Figure, Ratio
 
 BAR_COLUMNS = 40
-WIDTH = 100
-COLOURS = {
-    ECHO: "bright_black",
-    OPEN: "bright_black",
-    GUARDED: "yellow",
-    "sqlite": "green",
-    "postgres": "blue",
-    "huey": "cyan",
-    "procrastinate": "magenta",
-}
+WIDTH = 140
+TIMES = "\N{MULTIPLICATION SIGN}"
+BASE_COLOUR, OTHER_COLOUR = "bright_black", "magenta"
+COLOURS = {"sqlite": "green", "postgres": "blue", GUARDED: "yellow", FOUR_TEAMS: "blue"}
 TITLES = {
     "send": "SendMessage, 200 bytes, beside an echo of the same request",
+    "teams": "SendMessage in four teams at once, beside as many callers in one team",
+    "batch": "Messages in batches, beside the same rows written to SQLite directly",
     "deliver": "From the call to the message on an open stream, beside one echo",
     "backlog": "Reading a backlog on a stream, beside the same bytes from memory",
+    "fanout": "One message to many agents, until it is on all of their streams",
+    "idle": "Memory of an open stream without traffic, in a new server",
     "life": "A task created, started, completed, beside three echoes",
-    "claim": "A task claimed and completed, beside two echoes, and beside other queues",
+    "claim": "A task claimed and completed, beside two echoes",
     "report": "GetReport of a whole team, beside one echo",
     "guard": "SendMessage with credentials and TLS, beside without",
 }
@@ -46,16 +46,21 @@ def show(console: Console, figures: Sequence[Figure]) -> None:
         console.print(_table(TITLES[measure], list(group)))
 
 
-def write(folder: Path, figures: Sequence[Figure]) -> list[Path]:
-    """Write `figures.json` and `plot.svg`; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data, plot = folder / "figures.json", folder / "plot.svg"
+def write_json(path: Path, figures: Sequence[Figure]) -> Path:
+    """Write the figures, and what they depend on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}
-    data.write_text(json.dumps(content, indent=2) + "\n")
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def draw(path: Path, figures: Sequence[Figure]) -> Path:
+    """Draw the rates as bars."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     paper = Console(record=True, width=WIDTH, file=io.StringIO())
     paper.print(bars(figures))
-    paper.save_svg(str(plot), title="Rates, and what they are of the first in each group")
-    return [data, plot]
+    paper.save_svg(str(path), title="Rates, and what they are of the first in each group")
+    return path
 
 
 def machine() -> dict[str, object]:
@@ -81,35 +86,54 @@ def bars(figures: Sequence[Figure]) -> RenderableType:
 
 def _bar(figure: Figure, longest: float) -> Text:
     filled = max(1, round(BAR_COLUMNS * figure.rate / longest))
-    ratio = f"  {figure.rate_ratio:.2f} of {figure.base}" if figure.target != figure.base else ""
+    first = figure.ratios[:1]
+    ratio = "".join(f"  {_number(each.rate)} of {each.to}" for each in first)
+    known = COLOURS.get(figure.target.partition(MARK)[0], OTHER_COLOUR)
     return Text.assemble(
-        f"  {figure.target:<13}",
-        ("█" * filled, COLOURS[figure.target]),
+        f"  {figure.target:<26}",
+        ("█" * filled, known if first else BASE_COLOUR),
         " " * (BAR_COLUMNS - filled),
         f" {_number(figure.rate)} {figure.unit}/s{ratio}",
     )
 
 
 def _table(title: str, figures: Sequence[Figure]) -> Table:
+    """A line for each figure, and in it one for each target that it is compared with."""
+    has_memory = any(figure.kib is not None for figure in figures)
+    roles = [role for role in ROLES if any(figure.cpu_micros[role] for figure in figures)]
+    title = f"{title} ({figures[0].unit})"
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("case", no_wrap=True)
-    table.add_column("on")
-    for heading in (f"{figures[0].unit}/s", "p50 ms", "p99 ms"):
+    table.add_column("on", no_wrap=True)
+    for heading in ("per s", "p50 ms", "p99 ms", *["KiB each"] * has_memory):
         table.add_column(heading, justify="right")
-        table.add_column(f"to {figures[0].base}", justify="right", style="dim")
+    for role in roles:
+        table.add_column(f"{role}\nCPU µs", justify="right")
+    table.add_column("beside", style="dim")
+    for heading in ("rate", "p50", "p99", "CPU", *["KiB"] * has_memory):
+        table.add_column(f"{TIMES} {heading}", justify="right", style="dim")
     for name, group in groupby(figures, key=lambda figure: figure.name):
         for index, figure in enumerate(group):
-            table.add_row("" if index else name, figure.target, *_cells(figure))
+            values = [figure.rate, figure.p50, figure.p99, *[figure.kib] * has_memory]
+            values += [figure.cpu_micros[role] or None for role in roles]
+            cells = map(_number, values)
+            ratios = _ratio_cells(figure.ratios, has_memory)
+            table.add_row("" if index else name, figure.target, *cells, *ratios)
         table.add_section()
     return table
 
 
-def _cells(figure: Figure) -> list[str]:
-    values = (figure.rate, figure.p50, figure.p99)
-    ratios = (figure.rate_ratio, figure.p50_ratio, figure.p99_ratio)
-    if figure.target == figure.base:
-        ratios = (None, None, None)
-    return [_number(each) for pair in zip(values, ratios, strict=True) for each in pair]
+def _ratio_cells(ratios: Sequence[Ratio], has_memory: bool) -> list[str]:
+    columns: list[Callable[[Ratio], str]] = [
+        lambda each: each.to,
+        lambda each: _number(each.rate),
+        lambda each: _number(each.p50),
+        lambda each: _number(each.p99),
+        lambda each: _number(each.cpu),
+        lambda each: _number(each.kib),
+    ]
+    shown = columns if has_memory else columns[:-1]
+    return ["\n".join(column(each) for each in ratios) for column in shown]
 
 
 def _number(value: float | None) -> str:

@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import stacks
-from bench.fixtures import ENGINES, empty_store
-from bench.measures import as_agent, message
+from bench.calls import as_agent, message
+from bench.cpu import Processes
+from bench.stores import ENGINES, empty_store
 from bench.trials import closed_loop
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
 from support.processes import free_port
@@ -40,10 +41,10 @@ def main(engine: str, callers: int, seconds: float) -> None:
     console = Console()
     with (
         tempfile.TemporaryDirectory(prefix="dovetail-profile-") as folder,
-        empty_store(engine, Path(folder)) as url,
+        empty_store(engine, Path(folder) / "store") as store,
     ):
-        python = _profile(Path(folder), url, "--gil", callers, seconds / 2)
-        clock = _profile(Path(folder), url, "--idle", callers, seconds / 2)
+        python = _profile(Path(folder), store.url, "--gil", callers, seconds / 2)
+        clock = _profile(Path(folder), store.url, "--idle", callers, seconds / 2)
     console.print(_table("Python's time by thread", python.threads, python.samples))
     console.print(_table("… by part of the program", python.parts, python.samples))
     console.print(_table("… by function, alone", python.alone, python.samples))
@@ -93,7 +94,7 @@ async def _load(address: str, callers: int, seconds: float) -> None:
             await stub.SendMessage(message(agent_id), metadata=as_agent(agent_id))
 
         await asyncio.gather(*map(register, range(callers)))
-        await closed_loop(callers, seconds, send)
+        await closed_loop(Processes(), callers, seconds, send)
 
 
 def _table(title: str, counts: Counter[str], samples: int) -> Table:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Size:
     """How long a run takes, and how much is in the stores.
 
-    `claims` is how many tasks are claimed and completed in a trial.
+    `claims` is how many tasks are claimed and completed in a trial, `streams` how many inboxes are
+    open at once.
     """
 
     rounds: int
@@ -18,6 +19,7 @@ class Size:
     backlog: int
     tasks: tuple[int, ...]
     claims: int
+    streams: int = 1_000
 
 
 QUICK = Size(

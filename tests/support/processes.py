@@ -30,7 +30,7 @@ class ServerProcess:
     """One `dovetail serve`: start it, kill it, start it again on the same port.
 
     `options` are more words of its command line, `environment` more of its variables; with
-    `credentials` it is called over TLS.
+    `credentials` it is called over TLS. `python` runs it: that of another checkout, for example.
     """
 
     service: str
@@ -41,6 +41,7 @@ class ServerProcess:
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     credentials: grpc.ChannelCredentials | None = None
+    python: str = sys.executable
 
     @property
     def address(self) -> str:
@@ -49,7 +50,7 @@ class ServerProcess:
 
     def start(self, wait: bool = True) -> None:
         """Start it, and wait until it says that it serves."""
-        command = [sys.executable, "-m", "dovetail.cli", "serve", self.service]
+        command = [self.python, "-m", "dovetail.cli", "serve", self.service]
         command += ["--store", self.store_url, "--listen", self.address, *self.options]
         environment = {**os.environ, **self.environment}
         with self.log.open("ab") as log:

@@ -1,21 +1,26 @@
 """A program: other queues that keep tasks in a database, each on its durable setting.
 
-`python -m bench.other_queues huey|procrastinate STORE TASKS WORKERS` puts TASKS tasks into the
-queue, runs them with WORKERS workers, and prints the seconds that took. A task does nothing.
+`python -m bench.peers.queues huey|procrastinate STORE TASKS WORKERS [PID]` puts TASKS tasks into
+the queue, runs them with WORKERS workers, and prints the trial. A task does nothing. PID is that of
+the database.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import threading
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import count
 from typing import Any, cast
 
+from bench.cpu import Processes, Span
+from bench.trials import Trial
 
-def huey(store: str, tasks: int, workers: int) -> float:
+
+def huey(store: str, tasks: int, workers: int, span: Span) -> None:
     """Huey on SQLite, which waits for the disk at each commit (synchronous=FULL)."""
     from huey import SqliteHuey, signals
 
@@ -34,20 +39,18 @@ def huey(store: str, tasks: int, workers: int) -> float:
     for _ in range(tasks):
         work()
     consumer = queue.create_consumer(workers=workers, periodic=False)
-    begin = time.perf_counter()
-    consumer.start()
-    done.wait()
-    elapsed = time.perf_counter() - begin
+    with span:
+        consumer.start()
+        done.wait()
     consumer.stop(graceful=True)
-    return elapsed
 
 
-def procrastinate(store: str, tasks: int, workers: int) -> float:
+def procrastinate(store: str, tasks: int, workers: int, span: Span) -> None:
     """Procrastinate on PostgreSQL, whose commits wait for the disk by default."""
-    return asyncio.run(_procrastinate(store, tasks, workers))
+    asyncio.run(_procrastinate(store, tasks, workers, span))
 
 
-async def _procrastinate(store: str, tasks: int, workers: int) -> float:
+async def _procrastinate(store: str, tasks: int, workers: int, span: Span) -> None:
     import procrastinate as library
 
     app = library.App(connector=library.PsycopgConnector(conninfo=store, max_size=workers))
@@ -60,25 +63,26 @@ async def _procrastinate(store: str, tasks: int, workers: int) -> float:
         if not await app.check_connection_async():
             await app.schema_manager.apply_schema_async()
         await work.batch_defer_async(*([dict[str, Any]()] * tasks))
-        begin = time.perf_counter()
-        await app.run_worker_async(
-            wait=False, concurrency=workers, install_signal_handlers=False, listen_notify=False
-        )
-        return time.perf_counter() - begin
+        with span:
+            await app.run_worker_async(
+                wait=False, concurrency=workers, install_signal_handlers=False, listen_notify=False
+            )
 
 
-QUEUES: dict[str, Callable[[str, int, int], float]] = {
+QUEUES: dict[str, Callable[[str, int, int, Span], None]] = {
     "huey": huey,
     "procrastinate": procrastinate,
 }
 
 
-def main(name: str, store: str, tasks: str, workers: str) -> None:
-    """Run one of the queues, and print its time."""
-    print(QUEUES[name](store, int(tasks), int(workers)))
+def main(name: str, store: str, tasks: str, workers: str, *database: str) -> None:
+    """Run one of the queues, and print its trial."""
+    span = Span(Processes(database=tuple(map(int, database))))
+    QUEUES[name](store, int(tasks), int(workers), span)
+    print(json.dumps(asdict(Trial.of_count(span, int(tasks)))))
 
 
 if __name__ == "__main__":
-    from bench import other_queues  # Procrastinate needs its app in a module with a name.
+    from bench.peers import queues  # Procrastinate needs its app in a module with a name.
 
-    other_queues.main(*sys.argv[1:])
+    queues.main(*sys.argv[1:])
