@@ -40,14 +40,15 @@ async def claim(fixtures: Fixtures, size: Size) -> list[Case]:
             targets={
                 ECHO: echoes,
                 **{
-                    target: partial(_drain, engine, size.claims, batch)
+                    target: partial(_drain, engine, size.claims * times, batch)
                     for target, engine in fixtures.engines.items()
                 },
                 **peers,
             },
             peers=[*peers],
         )
-        for what, batch in (("one by one", 1), (f"{BATCH} at once", BATCH))
+        # More of them where they are claimed together, or some workers would find none.
+        for what, batch, times in (("one by one", 1, 1), (f"{BATCH} at once", BATCH, 4))
     ]
 
 

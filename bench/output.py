@@ -6,7 +6,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,7 @@ from rich.text import Text
 
 from bench.cpu import ROLES
 from bench.sending import FOUR_TEAMS, GUARDED
-from bench.trials import MARK, Figure, Ratio
+from bench.trials import MARK, Figure
 
 BAR_COLUMNS = 40
 WIDTH = 140
@@ -98,42 +98,39 @@ def _bar(figure: Figure, longest: float) -> Text:
 
 
 def _table(title: str, figures: Sequence[Figure]) -> Table:
-    """A line for each figure, and in it one for each target that it is compared with."""
+    """A line for each case, then one for each target, and for each that it is compared with."""
     has_memory = any(figure.kib is not None for figure in figures)
     roles = [role for role in ROLES if any(figure.cpu_micros[role] for figure in figures)]
     title = f"{title} ({figures[0].unit})"
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("case", no_wrap=True)
     table.add_column("on", no_wrap=True)
-    for heading in ("per s", "p50 ms", "p99 ms", *["KiB each"] * has_memory):
-        table.add_column(heading, justify="right")
-    for role in roles:
-        table.add_column(f"{role}\nCPU µs", justify="right")
-    table.add_column("beside", style="dim")
+    cpu = [f"{role}\nCPU µs" for role in roles]
+    for heading in ("per s", "p50 ms", "p99 ms", *["KiB each"] * has_memory, *cpu):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("beside", style="dim", no_wrap=True)
     for heading in ("rate", "p50", "p99", "CPU", *["KiB"] * has_memory):
-        table.add_column(f"{TIMES} {heading}", justify="right", style="dim")
+        heading = f"{TIMES} {heading}"
+        table.add_column(heading, justify="right", style="dim", no_wrap=True)
     for name, group in groupby(figures, key=lambda figure: figure.name):
-        for index, figure in enumerate(group):
+        table.add_row(name, style="bold")
+        for figure in group:
             values = [figure.rate, figure.p50, figure.p99, *[figure.kib] * has_memory]
             values += [figure.cpu_micros[role] or None for role in roles]
-            cells = map(_number, values)
-            ratios = _ratio_cells(figure.ratios, has_memory)
-            table.add_row("" if index else name, figure.target, *cells, *ratios)
+            left = [f"  {figure.target}", *map(_number, values)]
+            for cells in _ratio_lines(figure, has_memory):
+                table.add_row(*left, *cells)
+                left = [""] * len(left)
         table.add_section()
     return table
 
 
-def _ratio_cells(ratios: Sequence[Ratio], has_memory: bool) -> list[str]:
-    columns: list[Callable[[Ratio], str]] = [
-        lambda each: each.to,
-        lambda each: _number(each.rate),
-        lambda each: _number(each.p50),
-        lambda each: _number(each.p99),
-        lambda each: _number(each.cpu),
-        lambda each: _number(each.kib),
-    ]
-    shown = columns if has_memory else columns[:-1]
-    return ["\n".join(column(each) for each in ratios) for column in shown]
+def _ratio_lines(figure: Figure, has_memory: bool) -> list[list[str]]:
+    """The cells of each target with which a figure is compared; one line at least."""
+    lines: list[list[str]] = []
+    for each in figure.ratios:
+        values = (each.rate, each.p50, each.p99, each.cpu, *[each.kib] * has_memory)
+        lines.append([each.to, *map(_number, values)])
+    return lines or [[]]
 
 
 def _number(value: float | None) -> str:

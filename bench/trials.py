@@ -15,7 +15,7 @@ MARK = "@"
 """Stands between the name of a target and the commit that it runs, if that is not this one."""
 
 MICROS = 1e6
-TRIAL_SECONDS_MAX = 300  # Far more than any takes: a run that hangs fails.
+TRIAL_SECONDS_MAX = 120  # Far more than any takes: a run that hangs fails.
 Run = Callable[[], Awaitable["Trial"]]
 
 

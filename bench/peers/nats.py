@@ -42,9 +42,10 @@ class Nats:
 
     async def listen(self, number: int) -> Callable[[], Awaitable[object]]:
         """Open a consumer of a caller's subject; the result waits for the next message."""
-        subject = f"deliver.{next(self.numbers)}"
-        self.listening[subject] = asyncio.Queue()
-        self.writer.write(b"SUB %s 2\r\n" % subject.encode())
+        subscription = str(len(self.listening) + 2)
+        subject = f"deliver.{subscription}"
+        self.listening[subscription] = asyncio.Queue()
+        self.writer.write(f"SUB {subject} {subscription}\r\n".encode())
         config = {
             "deliver_subject": subject,
             "deliver_policy": "new",
@@ -53,7 +54,7 @@ class Nats:
         }
         wanted = {"stream_name": STREAM, "config": config}
         await self.request(f"$JS.API.CONSUMER.CREATE.{STREAM}", json.dumps(wanted).encode())
-        return self.listening[subject].get
+        return self.listening[subscription].get
 
     async def request(self, subject: str, body: bytes) -> None:
         """Publish, and wait for the reply."""
@@ -73,17 +74,19 @@ class Nats:
             if word == "PING":
                 self.writer.write(b"PONG\r\n")
             elif word == "MSG":
-                self._pass_on(rest[0], (await self.reader.readexactly(int(rest[-1]) + 2))[:-2])
+                body = (await self.reader.readexactly(int(rest[-1]) + 2))[:-2]
+                self._pass_on(rest[0], rest[1], body)
             elif word == "-ERR":
                 break
         for future in self.waiting.values():
             future.set_exception(RuntimeError("nats-server closed the connection"))
 
-    def _pass_on(self, subject: str, body: bytes) -> None:
-        if future := self.waiting.pop(subject, None):
-            future.set_result(body)
-        elif subject in self.listening:
-            self.listening[subject].put_nowait(body)
+    def _pass_on(self, subject: str, subscription: str, body: bytes) -> None:
+        # What a consumer delivers has the subject under which it was published.
+        if subscription in self.listening:
+            self.listening[subscription].put_nowait(body)
+        else:
+            self.waiting.pop(subject).set_result(body)
 
 
 @asynccontextmanager

@@ -53,7 +53,9 @@ def procrastinate(store: str, tasks: int, workers: int, span: Span) -> None:
 async def _procrastinate(store: str, tasks: int, workers: int, span: Span) -> None:
     import procrastinate as library
 
-    app = library.App(connector=library.PsycopgConnector(conninfo=store, max_size=workers))
+    # One connection more than workers, with which it fetches the next task.
+    connector = library.PsycopgConnector(conninfo=store, min_size=1, max_size=workers + 1)
+    app = library.App(connector=connector)
 
     @app.task(name="work")
     async def work() -> str:
