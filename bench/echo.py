@@ -82,7 +82,7 @@ class Echo:
 
 async def serve(config: ServerConfig, *_: object) -> None:
     """Serve until the process is ended."""
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)))
     echo, unary, stream = Echo(), "unary_unary", "unary_stream"
     methods = {
         "Echo": (unary, echo.echo, Request, Request),

@@ -25,7 +25,6 @@ from support.certificates import Authority
 from support.guarded import bearer
 from support.pair import Metadata
 from support.processes import ServerProcess, free_port
-from support.servers import serving
 
 START_SECONDS = 20
 
@@ -105,16 +104,23 @@ async def servers(folder: Path, wanted: Wanted) -> AsyncGenerator[Fixtures]:
 
 @asynccontextmanager
 async def _engine(kind: str, code: Code, folder: Path) -> AsyncGenerator[Engine]:
-    with empty_store(kind, folder) as store:
-        async with serving(store.url, folder, python=code.python) as both:
+    with (
+        empty_store(kind, folder) as store,
+        started("messaging", store, code, folder / "messaging.log") as messaging,
+        started("tasks", store, code, folder / "tasks.log") as tasks,
+    ):
+        async with (
+            grpc.aio.insecure_channel(messaging.address) as messaging_channel,
+            grpc.aio.insecure_channel(tasks.address) as tasks_channel,
+        ):
             yield Engine(
                 kind=kind,
                 code=code,
                 store=store,
-                messaging=both.messaging_stub,
-                tasks=both.tasks_stub,
+                messaging=messaging_pb2_grpc.MessagingServiceStub(messaging_channel),
+                tasks=tasks_pb2_grpc.TaskServiceStub(tasks_channel),
                 processes=Processes(
-                    server=tuple(pid_of(each) for each in both.both), database=store.database
+                    server=(pid_of(messaging), pid_of(tasks)), database=store.database
                 ),
             )
 
@@ -153,6 +159,11 @@ async def running_echo() -> AsyncGenerator[Echo]:
         async with grpc.aio.insecure_channel(address) as channel:
             await asyncio.wait_for(channel.channel_ready(), START_SECONDS)
             yield Echo(stub=EchoStub(channel), processes=Processes(server=(process.pid,)))
+
+
+def started(service: str, store: OpenStore, code: Code, log: Path) -> ServerProcess:
+    """A server of a checkout, to be started by `with`."""
+    return ServerProcess(service, store.url, log, python=code.python)
 
 
 def pid_of(server: ServerProcess) -> int:

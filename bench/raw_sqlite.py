@@ -126,15 +126,13 @@ def main(path: str, group: str, seconds: str) -> None:
         writer = Writer(connection)
         if is_new:
             writer.add_recipients()
-        taken: list[float] = []
+        written, size = 0, int(group)
         with Span(Processes()) as span:
-            begin = before = time.perf_counter()
-            while before < begin + float(seconds):
-                writer.commit_group(int(group))
-                after = time.perf_counter()
-                taken.append(after - before)
-                before = after
-    print(json.dumps(asdict(Trial.of(span, taken, int(group)))))
+            end = time.perf_counter() + float(seconds)
+            while time.perf_counter() < end:
+                writer.commit_group(size)
+                written += size
+    print(json.dumps(asdict(Trial.of_count(span, written))))
 
 
 def _recipient(number: int) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import grpc
+
 from bench.calls import (
     BODY,
     as_agent,
@@ -20,15 +22,13 @@ from bench.calls import (
 )
 from bench.cpu import Processes, Span, memory, settle
 from bench.echo import TIMES_KEY
-from bench.fixtures import Engine, Fixtures, pid_of, running_echo
+from bench.fixtures import Engine, Fixtures, pid_of, running_echo, started
 from bench.peers.running import MessagePeer
 from bench.size import Size
 from bench.trials import ECHO, Case, Trial, closed_loop
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.tasks.v1 import tasks_pb2 as work
-from support.processes import ServerProcess
-from support.servers import channel
 
 KIBIBYTE = 1024
 
@@ -269,10 +269,9 @@ async def _open_echo_streams(stub: Any, count: int) -> list[Any]:
 
 async def _keep_streams(engine: Engine, fixtures: Fixtures, count: int) -> Trial:
     log = fixtures.folder / "idle.log"
-    server = ServerProcess("messaging", engine.store.url, log, python=engine.code.python)
-    with server:
-        async with channel(server) as line:
-            stub = messaging_pb2_grpc.MessagingServiceStub(line)
+    with started("messaging", engine.store, engine.code, log) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = messaging_pb2_grpc.MessagingServiceStub(channel)
             await stub.GetAgent(talk.GetAgentRequest(agent_id=caller(0)))
             processes = Processes(server=(pid_of(server),))
             return await _keep(processes, partial(_open_streams, stub, count), count)
