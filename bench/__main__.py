@@ -56,7 +56,7 @@ def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
 @click.option("--against", metavar="COMMIT", help="Measure the servers of this commit too.")
 @click.option("--json", "path", type=Path, default=FOLDER / "figures.json", show_default=True)
 def main(path: Path, quick: bool, only: list[str], **others: Any) -> None:
-    """Measure, print tables, write the figures as JSON, and a plot to build/bench/."""
+    """Measure, print tables, and write the figures as JSON and as a plot."""
     console = Console()
     if not console.is_terminal:
         console.width = output.WIDTH

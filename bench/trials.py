@@ -146,12 +146,12 @@ async def closed_loop(
     begin = 0.0
 
     async def repeat(number: int) -> None:
-        before = time.perf_counter()
-        while before < begin + seconds:
+        after = begin  # So that each calls at least once, even if this process stood still.
+        while after < begin + seconds:
+            before = time.perf_counter()
             await call(number)
             after = time.perf_counter()
             taken.append(after - before)
-            before = after
 
     with Span(processes) as span:
         begin = time.perf_counter()
