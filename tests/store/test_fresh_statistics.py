@@ -16,10 +16,10 @@ from dovetail.server.store.engines import analyzer, postgres
 from dovetail.server.store.engines.analyzer import GROWTH, PAGES_MIN, Analyzer
 from dovetail.server.store.schema import TABLE_NAMES
 from dovetail.server.store.transaction import WriteGroup
-from dovetail.tasks.v1 import tasks_pb2
-from messaging.talk import Agent, known
 from store.opened import migrated
-from support.pair import Pair, caller, running_pair
+from support.callers import Caller
+from support.pair import running_pair
+from support.teams import Team
 
 PATIENCE = 60.0
 Connection = psycopg.Connection[Any]
@@ -67,16 +67,15 @@ def switch_autovacuum_off(operator: Connection) -> None:
         operator.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = off)".encode())
 
 
-async def write_some(pair: Pair, alice: Agent, first: int, count: int) -> None:
+async def write_some(alice: Caller, first: int, count: int) -> None:
     """Send messages and create tasks, whose foreign keys lead to messages and to tasks."""
     numbers = range(first, first + count)
     await asyncio.gather(*(alice.send("bob", body="x" * 300) for _ in numbers))
-    requests = [
-        tasks_pb2.CreateTaskRequest(task_id=f"t{number}", title="x" * 100, assignee_id="bob")
-        for number in numbers
-    ]
     await asyncio.gather(
-        *(pair.tasks.CreateTask(request, metadata=caller("alice")) for request in requests)
+        *(
+            alice.create(task_id=f"t{number}", title="x" * 100, assignee_id="bob")
+            for number in numbers
+        )
     )
 
 
@@ -87,13 +86,13 @@ async def test_keys_are_checked_by_primary_keys_in_a_store_that_nobody_analyzed(
     many, some = 500, 50
     async with running_pair(postgres_url) as pair:
         switch_autovacuum_off(operator)
-        alice, _ = await known(pair, "alice", "bob")
-        await write_some(pair, alice, 0, many)
+        alice, _ = await Team(pair).known("alice", "bob")
+        await write_some(alice, 0, many)
         async with asyncio.timeout(PATIENCE):
             while not {"messages", "tasks"} <= analyzed(operator):
                 await alice.send("bob")
         scans.clear()
-        await write_some(pair, alice, many, some)
+        await write_some(alice, many, some)
     assert set(+scans) == {"messages_pkey", "tasks_pkey"}, scans
     # A message is the key of its delivery; a task is that of its event, which has a message too.
     assert scans["messages_pkey"] >= 3 * some
