@@ -6,16 +6,20 @@ import fcntl
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TextIO
 
 import pytest
 
 from dovetail.cli.output.sink import PENDING_BYTES, Sink
+from support.children import SECONDS, child
 
 LINE = "x" * 99
 BYTES = len(LINE + "\n")
@@ -95,3 +99,43 @@ def test_a_sink_may_lead_nowhere() -> None:
     with closing(Sink(None)) as sink:
         sink.line(LINE)
         assert not sink.isatty()
+
+
+WRITES = """
+import sys
+from dovetail.cli.output.sink import Sink
+
+sink = Sink(sys.stdout)
+for number in range(2_000):
+    sink.line(sys.argv[1] * (number % 200 + 1))
+print("queued", file=sys.stderr, flush=True)
+sys.stdin.read()
+sink.close()
+"""
+
+
+def test_processes_that_write_to_one_pipe_write_whole_lines() -> None:
+    """As the workers of one server do into its log, also where its reader comes late."""
+    reading, writing = os.pipe()
+    with ExitStack() as opened:
+        writers = [
+            opened.enter_context(
+                child(
+                    [sys.executable, "-c", WRITES, letter],
+                    stdin=subprocess.PIPE,
+                    stdout=writing,
+                    stderr=subprocess.PIPE,
+                )
+            )
+            for letter in "ab"
+        ]
+        os.close(writing)
+        for each in writers:
+            assert each.stderr is not None
+            assert each.stderr.readline() == "queued\n"
+        with os.fdopen(reading) as reader:
+            lines = [next(reader).rstrip("\n") for _ in range(2 * 2_000)]
+        for each in writers:
+            each.communicate(timeout=SECONDS)
+    assert [line for line in lines if line != line[0] * len(line)] == []
+    assert Counter(lines) == {letter * (n + 1): 10 for letter in "ab" for n in range(200)}

@@ -137,7 +137,7 @@ class Sink:
         rest = memoryview(data)
         while rest:
             try:
-                rest = rest[os.write(self._fd, rest) :]
+                rest = rest[os.write(self._fd, _in_one_piece(rest)) :]
             except BlockingIOError:
                 if not self._is_writable():
                     raise BrokenPipeError from None
@@ -179,6 +179,18 @@ def _worth(parts: list[tuple[bytes, int]], rest: int) -> int:
         lost += worth if len(data) <= rest else min(worth, rest)
         rest -= len(data)
     return lost
+
+
+def _in_one_piece(data: memoryview) -> memoryview:
+    """The first lines of a text, as many as a pipe takes in one piece.
+
+    The workers of a server write to one log: the lines of others may stand between these, and not
+    within one. A line that is longer than what a pipe takes so is written alone.
+    """
+    if len(data) <= select.PIPE_BUF:
+        return data
+    end = bytes(data[: select.PIPE_BUF]).rfind(b"\n") + 1
+    return data[: end or bytes(data).find(b"\n") + 1 or len(data)]
 
 
 def _descriptor(stream: TextIO | None) -> int:
