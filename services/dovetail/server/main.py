@@ -29,6 +29,7 @@ from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.subscriptions import Subscriptions
 from dovetail.server.open_files import TooFewDescriptorsError, raise_limit
 from dovetail.server.runtime import Service, run_server, serve
+from dovetail.server.shared_port import check_shareable, reserved
 from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
@@ -51,7 +52,10 @@ __all__ = [
     "ServerConfig",
     "StartError",
     "build",
+    "check_shareable",
     "check_store",
+    "configure_log",
+    "reserved",
     "run",
     "run_server",
 ]
@@ -66,7 +70,7 @@ class StartError(Exception):
 
 def run(config: ServerConfig, ready: Callable[[str, str], None]) -> None:
     """Serve in this process until a signal. `ready` receives the addresses of server and store."""
-    _configure_log()
+    configure_log(config.worker)
     try:
         raise_limit()
         asyncio.run(serve(config, build, ready))
@@ -148,14 +152,18 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
 SERVICES = {"messaging": _messaging, "tasks": _tasks}
 
 
-def _configure_log() -> None:
-    """Structured lines on standard error: for people on a terminal, else JSON."""
+def configure_log(worker: int = 0) -> None:
+    """Structured lines on standard error: for people on a terminal, else JSON.
+
+    Those of a worker have its number.
+    """
     people = sys.stderr.isatty()
     # Tracebacks without the values of variables: those may be callers' words or tokens.
     console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     renderer = console if people else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
+            *([_number(worker)] if worker else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([] if people else [structlog.processors.format_exc_info]),
@@ -166,3 +174,12 @@ def _configure_log() -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _number(worker: int) -> structlog.typing.Processor:
+    """Adds a worker's number to each line: not as context, which threads would not have."""
+
+    def add(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {**event, "worker": worker}
+
+    return add

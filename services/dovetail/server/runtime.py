@@ -16,11 +16,12 @@ from dovetail.server import memory
 from dovetail.server.access.audit import Audit
 from dovetail.server.access.authentication import TokenAuthenticator, TrustingAuthenticator
 from dovetail.server.access.interceptor import CallInterceptor
-from dovetail.server.config import ConfigError, ServerConfig
+from dovetail.server.config import ServerConfig
 from dovetail.server.edge import convert, reflection
 from dovetail.server.edge.grpc_release import is_sound
 from dovetail.server.edge.intake import REQUEST_BYTES_MAX, Intake
 from dovetail.server.health import SERVICE_NAME, Health
+from dovetail.server.shared_port import taken
 from dovetail.server.store.store import Store
 from dovetail.server.tls import server_credentials
 
@@ -38,8 +39,6 @@ FINISH_SHARE = 0.6
 CLOSE_SHARE = 0.2
 
 OPTIONS = (
-    # Otherwise two servers on one port would silently share its calls.
-    ("grpc.so_reuseport", 0),
     # Above our own limit, so that our own error comes first. See grpc_release.
     ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
     ("grpc.max_send_message_length", SEND_BYTES_MAX),
@@ -126,7 +125,9 @@ async def run_server(
 async def _serving(
     config: ServerConfig, service: Service, store: Store, interceptor: CallInterceptor
 ) -> AsyncGenerator[RunningServer]:
-    server = grpc.aio.server(interceptors=(interceptor,), options=OPTIONS)
+    # Otherwise two servers on one port would silently share its calls (see `shared_port.py`).
+    sharing = ("grpc.so_reuseport", 1 if config.worker else 0)
+    server = grpc.aio.server(interceptors=(interceptor,), options=(*OPTIONS, sharing))
     service.register(server)
     health = Health(server, store, (*service.names, *reflection.NAMES))
     reflection.add_reflection((*service.names, SERVICE_NAME), server)
@@ -142,13 +143,15 @@ async def _serving(
     finally:
         for task in tasks:
             task.cancel()
+        # A worker closes its port first: new connections, and its callers, go to the others.
+        stopping = asyncio.create_task(server.stop(config.drain_seconds)) if config.worker else None
         # In this order: clients see NOT_SERVING and go elsewhere, waiting calls and streams end by
         # themselves, and only then are new calls refused and the others cut off.
         await health.shut_down()
         service.stop()
         store.finish_within(config.drain_seconds * FINISH_SHARE)
         await interceptor.close(config.drain_seconds / 10)
-        await server.stop(config.drain_seconds)
+        await (stopping or server.stop(config.drain_seconds))
 
 
 async def serve(
@@ -156,7 +159,7 @@ async def serve(
     build: Callable[[Store, ServerConfig, Audit], Service],
     ready: Callable[[str, str], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once, if it has no parent.
 
     `ready` receives the addresses of the server and of the store.
     """
@@ -164,7 +167,8 @@ async def serve(
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
-        if stop.is_set():
+        # A service manager may signal all processes, and then the parent tells its own to stop.
+        if stop.is_set() and not config.has_parent:
             os._exit(1)
         stop.set()
 
@@ -195,10 +199,7 @@ def _bind(server: grpc.aio.Server, config: ServerConfig) -> str:
         else:
             port = server.add_insecure_port(listen)
     except RuntimeError as error:
-        raise ConfigError(
-            f"cannot listen on {listen}: the address is in use or is not this machine's."
-            " Stop what listens there, or choose another: --listen HOST:PORT (port 0: any free one)"
-        ) from error
+        raise taken(listen) from error
     if listen.startswith("unix:"):
         return listen
     return f"{listen.rpartition(':')[0]}:{port}"
