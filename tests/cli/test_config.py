@@ -131,6 +131,8 @@ def test_a_path_in_the_file_begins_at_the_folder_of_the_file(tmp_path: Path):
         ("[client]\ntimeout = 'soon'", "[client] timeout must be a number, not 'soon'"),
         ("[client]\ntimeout = true", "[client] timeout must be a number, not True"),
         ("[client]\ntimeout = 0", "[client] timeout: 0.0 is not in the range x>=0.1"),
+        ("[server]\nworkers = 1.5", "[server] workers must be a whole number, not 1.5"),
+        ("[server]\nworkers = 0", "[server] workers: 0 is not in the range 1<=x<=64"),
         ("[server]\ninsecure = 'no'", "[server] insecure must be true or false, not 'no'"),
         ("[server]\ntls_cert = 3", '[server] tls_cert must be a text in "quotes", not 3'),
         ("[server]\ntls_cert = '/'", "[server] tls_cert: File '/' is a directory"),

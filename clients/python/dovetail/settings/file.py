@@ -127,6 +127,8 @@ def _kind(setting: Setting) -> tuple[tuple[type, ...], str]:
         return (bool,), "true or false"
     if setting.kind is Kind.NUMBER:
         return (int, float), "a number"
+    if setting.kind is Kind.COUNT:
+        return (int,), "a whole number"
     return (str,), 'a text in "quotes"'
 
 

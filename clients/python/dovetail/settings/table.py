@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+N = TypeVar("N", int, float)
 
 PREFIX = "DOVETAIL_"
 MESSAGING = "127.0.0.1:50051"
@@ -25,6 +27,7 @@ class Kind(Enum):
     FILE = auto()
     FOLDER = auto()
     NUMBER = auto()
+    COUNT = auto()
     SWITCH = auto()
 
 
@@ -32,9 +35,10 @@ class Kind(Enum):
 class Setting:
     """One setting: an option, an environment variable and a key of the file.
 
-    A number is in the range `at_least` to `at_most`. `default_text` describes a default that is not
-    a fixed value. `as_flag` and `as_variable` are for names that do not follow from `name`. A
-    setting that is `environment_only` is a secret: it has no option and no key, and is not printed.
+    A number or a count is in the range `at_least` to `at_most`. `default_text` describes a default
+    that is not a fixed value. `as_flag` and `as_variable` are for names that do not follow from
+    `name`. A setting that is `environment_only` is a secret: it has no option and no key, and is
+    not printed.
     """
 
     name: str
@@ -160,6 +164,15 @@ SETTINGS = (
         default=10.0,
     ),
     _server(
+        "workers",
+        "How many processes serve one address (Linux); each has its own share of the connections.",
+        metavar="NUMBER",
+        kind=Kind.COUNT,
+        at_least=1,
+        at_most=64,
+        default=1,
+    ),
+    _server(
         "heartbeat-seconds",
         "How often an idle stream sends a heartbeat.",
         metavar="SECONDS",
@@ -247,7 +260,9 @@ def converted(setting: Setting, value: Any) -> Any:
     if setting.kind in (Kind.FILE, Kind.FOLDER):
         return _path(setting, Path(value))
     if setting.kind is Kind.NUMBER:
-        return _number(setting, value)
+        return _in_range(setting, _number(value))
+    if setting.kind is Kind.COUNT:
+        return _in_range(setting, _count(value))
     if setting.is_switch and isinstance(value, str):
         return _switch(value)
     return value
@@ -262,11 +277,21 @@ def _path(setting: Setting, path: Path) -> Path:
     return path
 
 
-def _number(setting: Setting, value: Any) -> float:
+def _number(value: Any) -> float:
     try:
-        number = float(value)
+        return float(value)
     except ValueError:
         raise ValueError(f"{value!r} is not a number") from None
+
+
+def _count(value: Any) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a whole number") from None
+
+
+def _in_range(setting: Setting, number: N) -> N:
     low = -math.inf if setting.at_least is None else setting.at_least
     high = math.inf if setting.at_most is None else setting.at_most
     if not low <= number <= high:

@@ -90,7 +90,13 @@ def _type(setting: Setting) -> click.ParamType[Any]:
     """The click type that parses, completes and describes a setting's value."""
     if setting.kind is Kind.NUMBER:
         return click.FloatRange(setting.at_least, setting.at_most)
+    if setting.kind is Kind.COUNT:
+        return click.IntRange(_whole(setting.at_least), _whole(setting.at_most))
     return _TYPES[setting.kind]
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)
 
 
 def options_of(command: click.Command) -> list[SettingOption]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -16,17 +14,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from dovetail.cli import signals
-from dovetail.cli.options.settings import SERVING
 from dovetail.cli.output.exit_codes import FAILED, CommandError
 from dovetail.cli.output.text import escape_controls
+from dovetail.cli.servers.processes import STOP_SECONDS, server_command, server_environment, stop
 from dovetail.cli.servers.serve import store_url
-from dovetail.settings import CLIENT, CONFIG, PREFIX, SERVER
+from dovetail.settings import CLIENT, CONFIG, SERVER
 
 ANY_PORT = "127.0.0.1:0"
 START_SECONDS = 60.0
-STOP_SECONDS = 5.0
-"""How long a server may take to end, in addition to the time for its open calls."""
-
 LAST_MESSAGE_BYTES = 2_000
 
 
@@ -45,19 +40,14 @@ class Plan:
 
     @property
     def stop_seconds(self) -> float:
-        """How long a server that was asked to stop may take before it is killed."""
-        name = "drain-seconds"
-        return STOP_SECONDS + self.settings.get(SERVER[name].key, SERVER[name].default)
+        """How long a server that was asked to stop may take before it is killed.
 
-    @property
-    def flags(self) -> list[str]:
-        """The settings as flags; secrets are not among them."""
-        flags: list[str] = []
-        for setting in SERVING:
-            value = self.settings.get(setting.key)
-            if value is not None and value is not False:
-                flags += [setting.flag] if setting.is_switch else [setting.flag, str(value)]
-        return flags
+        Its workers stop one after another, and share the time for open calls.
+        """
+        return STOP_SECONDS * self._number("workers") + self._number("drain-seconds")
+
+    def _number(self, name: str) -> float:
+        return self.settings.get(SERVER[name].key, SERVER[name].default)
 
 
 @dataclass(kw_only=True)
@@ -102,15 +92,7 @@ class Child:
 
     async def stop(self) -> None:
         """Ask it to finish its calls and end; kill it if that takes too long."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        try:
-            async with asyncio.timeout(self.stop_seconds):
-                await self.process.wait()
-        except (TimeoutError, asyncio.CancelledError):
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
-            await self.process.wait()
+        await stop(self.process, self.stop_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,9 +194,7 @@ async def _all_ready(children: Children) -> None:
 
 async def _start(plan: Plan, service: str, listen: str) -> Child:
     """Start one server, in a session of its own: Ctrl-C at the terminal must reach only us."""
-    command = [sys.executable, "-m", "dovetail.cli", "serve", service, "--json"]
-    command += ["--until-stdin-closes", "--listen", listen]
-    command += plan.flags
+    command = server_command(service, listen, plan.settings)
     log = plan.logs / f"{service}.log"
     with _opened_log(log) as errors:
         process = await asyncio.create_subprocess_exec(
@@ -223,7 +203,7 @@ async def _start(plan: Plan, service: str, listen: str) -> Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
-            env=_environment(plan),
+            env=server_environment(plan.store),
         )
         return Child(
             service=service,
@@ -232,12 +212,3 @@ async def _start(plan: Plan, service: str, listen: str) -> Child:
             log_start=errors.tell(),
             stop_seconds=plan.stop_seconds,
         )
-
-
-def _environment(plan: Plan) -> dict[str, str]:
-    """Our environment without settings: a server gets only those of the plan.
-
-    The store is passed here and not as a flag, because it may have a password.
-    """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return kept | {CONFIG.variable: os.devnull, SERVER["store"].variable: plan.store}

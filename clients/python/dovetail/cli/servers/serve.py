@@ -18,6 +18,7 @@ from dovetail.cli.options.settings import SERVING, with_settings
 from dovetail.cli.options.unknown_variables import refuse_unknown_variables
 from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.cli.output.sink import Sink, left_out_note
+from dovetail.cli.servers.supervisor import Plan, supervise
 from dovetail.settings import SERVER, SQLITE, data_home, store_url_of
 
 _FOLDER = SERVER["data-dir"]
@@ -67,17 +68,20 @@ def served_store(store: str | None, data_dir: Path | None) -> str:
 @with_settings(SERVER["listen"], *SERVING)
 @click.option("--json", "as_json", is_flag=True, help="Print its address as one JSON object.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when its parent ends.")
+@click.option("--worker", type=click.IntRange(0), default=0, hidden=True, help="Its number.")
 def serve(
     service: str,
     listen: str | None,
     as_json: bool,
     until_stdin_closes: bool,
+    worker: int,
     **settings: Any,
 ) -> None:
     """Run one server: `messaging` or `tasks`.
 
     It prints a line when it is ready. At SIGTERM or Ctrl-C it finishes the calls it has begun, and
-    stops. Both services may share one store, from any number of processes.
+    stops. Both services may share one store, from any number of processes. With --workers it starts
+    that many at one address, restarts one that ends, and stops them one after another.
     """
     refuse_unknown_variables()
     # gRPC's core logs by itself, into a pipe that may be full; the server logs what matters.
@@ -89,17 +93,24 @@ def serve(
 
     def ready(address: str, store: str) -> None:
         if as_json:
-            out.line(json.dumps({"service": service, "address": address, "store": store}))
+            facts: dict[str, Any] = {"service": service, "address": address, "store": store}
+            out.line(json.dumps(facts | ({"workers": workers} if workers > 1 else {})))
         else:
-            out.line(f"{service} is serving at {address}, store {store}")
+            many = f", {workers} workers" if workers > 1 else ""
+            out.line(f"{service} is serving at {address}, store {store}{many}")
 
+    workers: int = settings.pop("workers")
     try:
         config = server.ServerConfig(
             service=service,
             store=served_store(settings.pop("store"), settings.pop("data_dir")),
             listen=listen or f"{server.LOOPBACK}:{server.DEFAULT_PORTS[service]}",
+            worker=worker,
+            has_parent=until_stdin_closes,
             **settings,
         )
+        if workers > 1:
+            server.check_shareable(config.listen)
     except server.ConfigError as error:
         raise CommandError(str(error), MISUSED) from error
     if until_stdin_closes:
@@ -110,8 +121,11 @@ def serve(
     with closing(out), closing(Sink(sys.stderr, _left_out)) as errors:
         try:
             with redirect_stderr(cast(TextIO, errors)):
-                server.run(config, ready)
-        except server.StartError as error:
+                if workers > 1:
+                    supervise(Plan(config=config, workers=workers, settings=settings), ready)
+                else:
+                    server.run(config, ready)
+        except (server.StartError, server.ConfigError) as error:
             raise CommandError(f"{service} cannot start: {error}") from error
 
 

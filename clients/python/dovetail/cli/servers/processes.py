@@ -1,0 +1,58 @@
+"""A server as a child process: its command line, its environment, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from dovetail.cli.options.settings import SERVING
+from dovetail.settings import CONFIG, PREFIX, SERVER
+
+STOP_SECONDS = 5.0
+"""How long a server may take to end, in addition to the time for its open calls."""
+
+
+def server_command(service: str, listen: str, settings: Mapping[str, Any]) -> list[str]:
+    """The command that starts a server, which stops when its standard input closes.
+
+    `settings` are values of `SERVING` by key; those without a value are left out. Secrets are not
+    among them.
+    """
+    command = [sys.executable, "-m", "dovetail.cli", "serve", service, "--json"]
+    command += ["--until-stdin-closes", "--listen", listen]
+    for setting in SERVING:
+        value = settings.get(setting.key)
+        if value is not None and value is not False:
+            command += [setting.flag] if setting.is_switch else [setting.flag, str(value)]
+    return command
+
+
+def server_environment(store: str) -> dict[str, str]:
+    """Our environment without settings: a server gets only those of its command line.
+
+    The store is passed here and not as a flag, because it may have a password.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return kept | {CONFIG.variable: os.devnull, SERVER["store"].variable: store}
+
+
+async def stop(process: asyncio.subprocess.Process, seconds: float) -> bool:
+    """Ask a server to finish its calls and end; kill it if that takes too long.
+
+    Returns whether it ended by itself.
+    """
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except (TimeoutError, asyncio.CancelledError):
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        return False
+    return True
