@@ -21,7 +21,7 @@ import pytest
 from cli.shell import PROGRAM, Finished, Shell
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
 from support.children import SECONDS, child
-from support.pair import caller
+from support.pair import identity
 from support.workers import pids_below
 
 ANY = ("--listen", "127.0.0.1:0")
@@ -210,12 +210,12 @@ def waiting_call(server: Running, folder: Path) -> Generator[tuple[grpc.Future, 
     with closing_descriptor(place), grpc.insecure_channel(address) as channel:
         stub = messaging_pb2_grpc.MessagingServiceStub(channel)
         agent = messaging_pb2.RegisterAgentRequest(agent_id="bob")
-        stub.RegisterAgent(agent, metadata=caller("bob"))
+        stub.RegisterAgent(agent, metadata=identity("bob"))
         fcntl.flock(place, fcntl.LOCK_EX)
         message = messaging_pb2.SendMessageRequest(recipient_ids=["bob"], body="hello")
-        call = cast(Any, stub.SendMessage).future(message, metadata=caller("bob"))
+        call = cast(Any, stub.SendMessage).future(message, metadata=identity("bob"))
         # On the same connection, so the call has begun before this returns.
-        stub.GetAgent(messaging_pb2.GetAgentRequest(agent_id="bob"), metadata=caller("bob"))
+        stub.GetAgent(messaging_pb2.GetAgentRequest(agent_id="bob"), metadata=identity("bob"))
         yield call, place
 
 

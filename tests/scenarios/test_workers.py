@@ -25,8 +25,9 @@ from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.audit import faults, rows
 from support.ledger import Caller, Ledger
-from support.pair import caller, error_info
+from support.pair import identity
 from support.processes import ServerProcess
+from support.refusals import error_info
 from support.servers import Servers, channel, insist
 from support.soak import full_or_tenth
 from support.workers import channels_to_each, serving_with_workers, until_replaced, worker_pids
@@ -54,24 +55,24 @@ async def test_what_one_worker_writes_wakes_what_waits_in_another(
             channels_to_each(servers.tasks, pids[1]) as (claiming, creating),
         ):
             stream = messaging_pb2_grpc.MessagingServiceStub(reading).SubscribeInbox(
-                messaging_pb.SubscribeInboxRequest(), metadata=caller("bob")
+                messaging_pb.SubscribeInboxRequest(), metadata=identity("bob")
             )
             assert (await _read(stream)).mark == messaging_pb.STREAM_MARK_CAUGHT_UP
             await messaging_pb2_grpc.MessagingServiceStub(sending).SendMessage(
                 messaging_pb.SendMessageRequest(recipient_ids=["bob"], body="hello"),
-                metadata=caller("alice"),
+                metadata=identity("alice"),
             )
             (delivery,) = (await _read(stream)).deliveries
             assert delivery.message.body == "hello"
             waiting = tasks_pb2_grpc.TaskServiceStub(claiming)
             claim = waiting.ClaimTask(
-                tasks_pb.ClaimTaskRequest(max_wait=Duration(seconds=50)), metadata=caller("bob")
+                tasks_pb.ClaimTaskRequest(max_wait=Duration(seconds=50)), metadata=identity("bob")
             )
             # On the same connection, so the claim is there before this returns.
-            await waiting.ListTasks(tasks_pb.ListTasksRequest(), metadata=caller("bob"))
+            await waiting.ListTasks(tasks_pb.ListTasksRequest(), metadata=identity("bob"))
             task = tasks_pb.CreateTaskRequest(title="dig", assignee_id="bob")
             await tasks_pb2_grpc.TaskServiceStub(creating).CreateTask(
-                task, metadata=caller("alice")
+                task, metadata=identity("alice")
             )
             assert [each.task.title for each in (await claim).tasks] == ["dig"]
             (notice,) = (await _read(stream)).deliveries
@@ -124,7 +125,7 @@ async def test_claims_in_several_workers_share_what_there_is_and_no_two_win_one(
                 batch = tasks_pb.BatchCreateTasksRequest()
                 for number in range(first, first + 100):
                     batch.requests.add(task_id=f"task-{number}", title="work")
-                await servers.tasks_stub.BatchCreateTasks(batch, metadata=caller("alice"))
+                await servers.tasks_stub.BatchCreateTasks(batch, metadata=identity("alice"))
             stubs = [tasks_pb2_grpc.TaskServiceStub(each) for each in channels]
             claims = (_claim_all(stubs[n % WORKERS], name) for n, name in enumerate(names))
             won = dict(zip(names, await asyncio.gather(*claims), strict=True))
@@ -147,7 +148,7 @@ async def test_workers_that_stop_end_their_streams_with_their_cursor(
         async with channels_to_each(servers.messaging, pids) as channels:
             streams = [
                 messaging_pb2_grpc.MessagingServiceStub(each).SubscribeInbox(
-                    messaging_pb.SubscribeInboxRequest(), metadata=caller("bob")
+                    messaging_pb.SubscribeInboxRequest(), metadata=identity("bob")
                 )
                 for each in channels
             ]

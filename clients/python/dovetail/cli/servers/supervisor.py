@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import structlog
 
-from dovetail.cli import processes, signals
+from dovetail.cli import signals
 from dovetail.cli.output.exit_codes import CommandError
+from dovetail.cli.servers import processes
 
 if TYPE_CHECKING:
     from dovetail.server.main import ServerConfig
