@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 
 import pytest
 
 from dovetail.server.store import changed_names
 from dovetail.server.store.changed_names import Counters
-from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import Engine
-from dovetail.server.store.engines.sqlite import POSITION
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.schema import TABLES
 from dovetail.server.store.tables import (
@@ -26,30 +24,12 @@ from dovetail.server.store.tables.deliveries import DeliveryState
 from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.messages import Importance, Message, MessageFilter, MessageKind
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
-from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction, WriteGroup
+from dovetail.server.store.transaction import Transaction
+from store.explaining import Explaining
 from store.opened import TEAM, migrated
 
 REPEAT = IdempotencyKey(request_id="r", request_hash=b"")
 TABLE_NAMES = {str(table._meta.table_name) for table in TABLES}  # type: ignore[attr-defined]
-
-
-class Explaining(WriteGroup):
-    """A group that notes the plan of every statement that it runs."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(typed(engine.database), POSITION, engine.times, LOCK_TEAM)
-        self.plan: list[str] = []
-
-    def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
-        explained = super()._fetch(f"EXPLAIN QUERY PLAN {sql}", bound)
-        self.plan.extend(row[-1] for row in explained)
-        return super()._fetch(sql, bound)
-
-    def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
-        sql, bound = statement.bind(self._database, values)
-        if not sql.startswith("INSERT"):
-            self.plan.extend(row[-1] for row in super()._fetch(f"EXPLAIN QUERY PLAN {sql}", bound))
-        return super()._execute(statement, values)
 
 
 @pytest.fixture
@@ -61,11 +41,13 @@ def engine(sqlite_url: str) -> Generator[Engine]:
 def explained(engine: Engine, work: Callable[[Transaction], object]) -> list[str]:
     """The plan of all statements of a piece of work, in a team with an agent."""
     with engine.span("BEGIN IMMEDIATE", "COMMIT"):
+        before = Explaining(engine)
+        before.team(TEAM)
+        agents.register(before.unit(TEAM), "bob")
+        before.flush()
         group = Explaining(engine)
-        transaction = group.unit(TEAM)
-        agents.register(transaction, "bob")
-        group.plan.clear()
-        work(transaction)
+        group.team(TEAM)
+        work(group.unit(TEAM))
         return group.plan
 
 

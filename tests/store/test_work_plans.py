@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from typing import Any, cast
 
 import pytest
 
-from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import dependencies, leases, queues, tasks
 from dovetail.server.store.tables.dependencies import Window
 from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.store.transaction import LOCK_TEAM, Row, Statement, Transaction, WriteGroup
+from dovetail.server.store.transaction import Transaction
+from store.explaining import Explaining, is_postgres
 from store.opened import TEAM, migrated
 from support.databases import empty_database
 
@@ -38,26 +38,6 @@ FILL_EDGES = (
     FILL + "INSERT INTO task_dependencies (team_id, task_id, depends_on_id)"
     " SELECT '{team}', 't' || i, 't' || (i / 2) FROM n"
 )
-
-
-class Explaining(WriteGroup):
-    """A group that notes the plan of every statement that it runs, on either engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(typed(engine.database), "INSTR", engine.times, LOCK_TEAM)
-        self._explain = "EXPLAIN " if postgres(engine) else "EXPLAIN QUERY PLAN "
-        self.plan: list[str] = []
-
-    def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
-        self._note(sql, bound)
-        return super()._fetch(sql, bound)
-
-    def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
-        self._note(*statement.bind(self._database, values))
-        return super()._execute(statement, values)
-
-    def _note(self, sql: str, bound: Sequence[object]) -> None:
-        self.plan += [str(row[-1]) for row in super()._fetch(self._explain + sql, bound)]
 
 
 def first_task() -> Task:
@@ -99,9 +79,10 @@ def engine(
     values = [str(VALUES.get(name, name)) for name in columns]
     with migrated(url) as engine:
         with engine.span("BEGIN", "COMMIT"):
-            group = WriteGroup(typed(engine.database), "INSTR", engine.times, LOCK_TEAM)
+            group = Explaining(engine)
             group.team(TEAM)
-            tasks.insert(group.unit(TEAM), first_task())
+            tasks.save(group.unit(TEAM), first_task())
+            group.flush()
             names = ", ".join(columns)
             fill = FILL_TASKS.format(many=MANY, names=names, values=", ".join(values))
             execute(engine, fill)
@@ -117,11 +98,7 @@ def plans_url(postgres: str) -> Generator[str]:
 
 
 def execute(engine: Engine, sql: str) -> None:
-    cast(Any, engine.database).execute_sql(sql.replace("%", "%%") if postgres(engine) else sql)
-
-
-def postgres(engine: Engine) -> bool:
-    return "Postgres" in type(engine.database).__name__
+    cast(Any, engine.database).execute_sql(sql.replace("%", "%%") if is_postgres(engine) else sql)
 
 
 WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {

@@ -35,7 +35,8 @@ class Directory:
             agents.touch(transaction, caller.agent_id)
             return agents.get(transaction, agent_id), created
 
-        return await self._store.write(caller.team_id, unit)
+        needs = agents.need([agent_id, caller.agent_id])
+        return await self._store.write(caller.team_id, unit, needs)
 
     async def get(self, caller: Caller, agent_id: str) -> Agent:
         """One agent."""
@@ -48,7 +49,8 @@ class Directory:
         team_id = caller.team_id
         if agent_id == caller.agent_id:
             with contextlib.suppress(ResourceExhaustedError):
-                await self._store.write(team_id, lambda t: agents.touch(t, agent_id))
+                needs = agents.need([agent_id])
+                await self._store.write(team_id, lambda t: agents.touch(t, agent_id), needs)
         return await self._store.read(team_id, lambda s: agents.get(s, agent_id))
 
     async def page(

@@ -13,7 +13,7 @@ from dovetail.server.preconditions import check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, deliveries, messages, tasks
-from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
+from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX, DeliveryState, Receipt
 from dovetail.server.store.tables.messages import (
     SHOWN_RECIPIENTS_MAX,
     Content,
@@ -25,9 +25,6 @@ from dovetail.server.store.tables.messages import (
     message_number,
 )
 from dovetail.server.store.transaction import Snapshot, Transaction
-
-ACKNOWLEDGED_MAX = 1_000
-"""Deliveries acknowledged in one commit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +113,9 @@ class Inboxes:
             )
             return messages.append(transaction, new, last_sequences)
 
-        return await self._store.write(caller.team_id, unit)
+        needs = agents.need([sender_id, *recipient_ids])
+        needs += messages.need(sender_id, outgoing.repeat, outgoing.in_reply_to)
+        return await self._store.write(caller.team_id, unit, needs)
 
     async def acknowledge(self, caller: Caller, wanted: Acknowledgement) -> tuple[int, int]:
         """Return how many deliveries this acknowledged, and how many remain unacknowledged.
@@ -138,9 +137,11 @@ class Inboxes:
             agent = agents.get(transaction, agent_id)
             return count, agent.unacknowledged_count
 
+        needs = agents.need([agent_id, caller.agent_id])
+        needs += deliveries.need(agent_id, wanted.spans())
         total = 0
         while True:
-            count, left = await self._store.write(caller.team_id, step)
+            count, left = await self._store.write(caller.team_id, step, needs)
             total += count
             if count < ACKNOWLEDGED_MAX:
                 return total, left

@@ -6,9 +6,11 @@ There is no cast: pyright compares what is passed on here with what it knows of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+import peewee
 from peewee import Database, Node
 from playhouse.migrations import Runner
 
@@ -48,6 +50,9 @@ class Context(Protocol):
 class TypedDatabase(Protocol):
     """A database. Each thread has a connection of its own; a call without one opens it."""
 
+    param: str
+    """How its SQL writes a parameter."""
+
     def init(self, database: str, **options: object) -> None:
         """Name the database that connections open."""
 
@@ -77,6 +82,12 @@ class TypedDatabase(Protocol):
     def get_sql_context(self) -> Context:
         """A builder of queries."""
         ...
+
+
+def driver_errors() -> AbstractContextManager[None]:
+    """Raise errors of the driver as Peewee's, as `execute_sql` does, for what is run without it."""
+    wrapper: AbstractContextManager[None] = getattr(peewee, "__exception_wrapper__")  # noqa: B009
+    return wrapper
 
 
 def typed(database: Database) -> TypedDatabase:

@@ -18,11 +18,12 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -38,8 +39,9 @@ from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, StoreOpenE
 from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.engines.wakeups import Bells
 from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, PartitionBlockedError
+from dovetail.server.store.group import WriteGroup
 from dovetail.server.store.tables import agents
-from dovetail.server.store.transaction import GlobalSnapshot, Snapshot, Transaction, WriteGroup
+from dovetail.server.store.transaction import GlobalSnapshot, Need, Snapshot, Transaction
 
 T = TypeVar("T")
 _Run = Callable[[list[Job]], None]
@@ -116,6 +118,30 @@ class _RefusedLateError(Exception):
         self.refusal = refusal
 
 
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What a caller asked to be run and written, with what it needs, and the caller's permit."""
+
+    run: Callable[[Transaction], Any]
+    needs: Sequence[Need]
+    permit: Callable[[], None]
+
+    def __call__(self, transaction: Transaction) -> Any:
+        self.permit()
+        return self.run(transaction)
+
+
+def _fetch_needs(group: WriteGroup, jobs: Sequence[Job]) -> None:
+    """Lock the teams of a group, and fetch what its units need: in a set for each team."""
+    # Before any unit reads: on PostgreSQL the lock keeps other processes from changing what a unit
+    # checks between its check and its write.
+    needs: dict[str, list[Need]] = {}
+    for job in jobs:
+        needs.setdefault(job.team_id, []).extend(cast(_Unit, job.work).needs)
+    for team_id, wanted in needs.items():
+        group.prefetch(team_id, wanted)
+
+
 class _NothingWrittenError(Exception):
     """No unit of a group wrote: roll back, and with it the row of a team that is new.
 
@@ -158,16 +184,18 @@ class Store:
         )
         self._listener.start()
 
-    async def write(self, team_id: str, unit: Callable[[Transaction], T]) -> T:
-        """Run a unit for a team; when this returns, what it wrote is on disk."""
-        # Taken here: a context variable of the call is not visible on the writer's thread.
-        permit = current_permit.get()
+    async def write(
+        self, team_id: str, unit: Callable[[Transaction], T], needs: Sequence[Need] = ()
+    ) -> T:
+        """Run a unit for a team; when this returns, what it wrote is on disk.
 
-        def permitted(transaction: Transaction) -> T:
-            permit()
-            return unit(transaction)
-
-        return await self._writers.do(self._engine.partition(team_id), team_id, permitted)
+        `needs` are the rows that it will ask for, as far as they are known: its group fetches them
+        in sets. Leaving one out costs a statement of its own.
+        """
+        # The permit is taken here: a context variable of the call is not visible on the writer's
+        # thread.
+        work = _Unit(unit, needs, current_permit.get())
+        return await self._writers.do(self._engine.partition(team_id), team_id, work)
 
     async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
         """Run a short query; it sees every write that has returned before this call."""
@@ -260,7 +288,9 @@ class Store:
             with self._engine.probe():
                 return set()
         with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
-            for job in jobs:
+            units = [job for job in jobs if not job.abandoned]
+            _fetch_needs(transaction, units)
+            for job in units:
                 if not job.abandoned:
                     self._run_unit(transaction, job)
             if not transaction.writes:
@@ -271,9 +301,6 @@ class Store:
         return set()
 
     def _run_unit(self, transaction: WriteGroup, job: Job) -> None:
-        # Before the unit reads: on PostgreSQL this locks the team's row, so that no other process
-        # can change what the unit checks between its check and its write.
-        transaction.team(job.team_id)
         transaction.begin_unit()
         # It may have run before, in a group that was rolled back: no trace of that may stay.
         job.result, job.error, writes = None, None, transaction.writes

@@ -10,24 +10,32 @@ nothing of it may be used after the group. Statements are shared by all threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from peewee import Expression, Field, Node, Value, fn
 
-from dovetail.server import clock
 from dovetail.server.store.database import TypedDatabase
-from dovetail.server.store.schema import TeamRow
+from dovetail.server.store.sets import Finder, Index, Key, Range, Row, Table
 from dovetail.server.store.times import Times
 
-Row = tuple[Any, ...]
-MICROS = 1_000_000
-FOLLOWERS_MAX = 200
-"""Waiting tasks that one unit updates after its change; the rest follow in later commits.
+if TYPE_CHECKING:
+    from dovetail.server.store.group import WriteGroup
 
-Each takes the writer some 0.3 ms, for which every other call waits: 60 ms in all. Chosen.
-"""
+T = TypeVar("T")
+MICROS = 1_000_000
+
+
+class Need(NamedTuple):
+    """Rows that a unit will ask for: what finds them, and the key without the team.
+
+    `then` names what a unit that needs this row will need because of its content.
+    """
+
+    finder: Finder[Any]
+    key: Key
+    then: Callable[[Any], Iterable[Need]] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,20 +140,18 @@ class Snapshot(GlobalSnapshot):
         """All rows of a statement."""
         return super().rows(statement, **{"team_id": self.team_id, **values})
 
+    def find(self, index: Index[T], *key: object) -> T | None:
+        """The row that an index finds by its columns, or None."""
+        rows = self._fetch(index.select.text(self._database), (self.team_id, *key))
+        return index.table.decode(rows[0][1:]) if rows else None
 
-_TEAM_FIELDS = (
-    TeamRow.team_id,
-    TeamRow.last_message,
-    TeamRow.last_task,
-    TeamRow.last_event,
-    TeamRow.last_time,
-)
-_NEW_TEAM = (*_TEAM_FIELDS, TeamRow.create_time)
-_LOCK_TEAM = TeamRow.select(*_TEAM_FIELDS[1:]).where(TeamRow.team_id == param("team_id"))
-_ADD_TEAM = Statement(TeamRow.insert(params(*_NEW_TEAM)).on_conflict_ignore())
-_SAVE_TEAM = Statement(
-    TeamRow.update(params(*_TEAM_FIELDS[1:])).where(TeamRow.team_id == param("team_id"))
-)
+    def need(self, needs: Iterable[Need]) -> None:
+        """Fetch rows as a set before they are asked for one by one, where they can be kept."""
+        del needs
+
+    def adopt(self, table: Table[T], row: Row) -> T:
+        """The value of a row that a query has read: all columns of the table, in its order."""
+        return table.decode(row)
 
 
 @dataclass(kw_only=True)
@@ -179,102 +185,6 @@ class TeamCounters:
         """The number of a new task event."""
         self.last_event += 1
         return self.last_event
-
-
-class WriteGroup(GlobalSnapshot):
-    """A group of units that is committed as one.
-
-    A unit must check before its first write: one that refuses after it wrote makes the whole group
-    roll back and run again, each unit by itself.
-    """
-
-    def __init__(
-        self, database: TypedDatabase, position: str, times: Times, lock_team: Statement
-    ) -> None:
-        """Write through `database`, on whose thread a write transaction is open."""
-        super().__init__(database, position, times)
-        # How many statements have written. Units are compared by it: did this one write before it
-        # refused, did any of the group write at all. Counters are not counted (`_execute`): they
-        # are saved with what they number, and alone they are worth no commit.
-        self.writes = 0
-        self.followers_left = FOLLOWERS_MAX
-        self.rings: set[tuple[str, str]] = set()
-        self._lock_team = lock_team
-        self._teams: dict[str, TeamCounters] = {}
-
-    def team(self, team_id: str) -> TeamCounters:
-        """The team's counters, its row locked until the commit; the row of a new team is added."""
-        # A transaction that locks two rows locks that of the empty id first (only administration
-        # does this), so two transactions never wait for each other. A unit of one team that locked
-        # another team's row would break that.
-        if team_id not in self._teams:
-            rows = self.rows(self._lock_team, team_id=team_id)
-            if not rows:
-                # Another process may add it first: then this waits for that commit and adds
-                # nothing, and the row that is locked is the other's.
-                self._add_team(team_id)
-                rows = self.rows(self._lock_team, team_id=team_id)
-            message, task, event, last_time = rows[0]
-            now, clock = self.time_of(team_id, last_time)
-            self._teams[team_id] = TeamCounters(
-                team_id=team_id,
-                last_message=message,
-                last_task=task,
-                last_event=event,
-                last_time=last_time,
-                stamp=now,
-                wall_clock=clock,
-            )
-        return self._teams[team_id]
-
-    def unit(self, team_id: str) -> Transaction:
-        """This group as one of its units sees it."""
-        return Transaction(self, team_id)
-
-    def begin_unit(self) -> None:
-        """Start the next unit of the group, with the full bound for what each may do."""
-        self.followers_left = FOLLOWERS_MAX
-
-    def add_team(self, team_id: str) -> None:
-        """Add a team in which nothing is written yet."""
-        self.writes += 1
-        self._add_team(team_id)
-
-    def write(self, statement: Statement, **values: object) -> int:
-        """Run a statement that writes. Returns how many rows it changed."""
-        self.writes += 1
-        return self._execute(statement, values)
-
-    def write_many(self, statement: Statement, several: Iterable[Mapping[str, object]]) -> None:
-        """Run a statement once for each set of parameters."""
-        self.writes += 1
-        sql, names = statement.compile(self._database)
-        cursor = self._database.cursor()
-        bound = [
-            [values[p.name] if isinstance(p, _Placeholder) else p for p in names]
-            for values in several
-        ]
-        cursor.executemany(sql, bound)
-
-    def flush(self) -> None:
-        """Write the counters back; the last thing before the commit."""
-        # In the commit of what they number. `changed_names` and the followers of credentials ask
-        # for what lies beyond a counter: if a row could be visible before its counter or after it,
-        # they would miss that row for good.
-        for team in self._teams.values():
-            team.last_time = team.stamp
-            self._execute(
-                _SAVE_TEAM,
-                {field.name: getattr(team, field.name) for field in _TEAM_FIELDS},
-            )
-
-    def _add_team(self, team_id: str) -> None:
-        zero = dict.fromkeys(("last_message", "last_task", "last_event", "last_time"), 0)
-        self._execute(_ADD_TEAM, {"team_id": team_id, "create_time": clock.now(), **zero})
-
-    def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
-        sql, bound = statement.bind(self._database, values)
-        return self._database.execute_sql(sql, bound).rowcount
 
 
 class Transaction(Snapshot):
@@ -311,15 +221,26 @@ class Transaction(Snapshot):
         """Run a statement that writes; returns how many rows it changed."""
         return self._group.write(statement, **{"team_id": self.team_id, **values})
 
-    def write_many(self, statement: Statement, several: Iterable[Mapping[str, object]]) -> None:
-        """Run a statement once for each set of parameters."""
-        team = {"team_id": self.team_id}
-        self._group.write_many(statement, [{**team, **values} for values in several])
+    def find(self, index: Index[T], *key: object) -> T | None:
+        """The row that an index finds by its columns, with what the group has put, or None."""
+        return self._group.find(index, (self.team_id, *key))
+
+    def find_all(self, span: Range[T], *key: object) -> list[T]:
+        """The rows of a range; look whether each still meets its condition."""
+        return self._group.find_all(span, (self.team_id, *key))
+
+    def need(self, needs: Iterable[Need]) -> None:
+        """Fetch rows as a set before they are asked for one by one."""
+        self._group.prefetch(self.team_id, needs)
+
+    def adopt(self, table: Table[T], row: Row) -> T:
+        """The value of a row that a query has read; the group holds it from here on."""
+        return self._group.adopt(table, self.team_id, row)
+
+    def put(self, table: Table[T], value: T) -> None:
+        """Make this the row of its key, at the end of the group; new, if none is held for it."""
+        self._group.put(table, self.team_id, value)
 
     def ring(self, name: str) -> None:
         """After the commit, wake the watchers of this inbox or queue."""
         self._group.rings.add((self.team_id, name))
-
-
-LOCK_TEAM = Statement(_LOCK_TEAM)
-LOCK_TEAM_FOR_UPDATE = Statement(_LOCK_TEAM.for_update())

@@ -11,7 +11,7 @@ from dovetail.server.errors import AlreadyExistsError, InvalidArgumentError, Rea
 from dovetail.server.store.tables import agents, dependencies, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.store.transaction import Need, Snapshot, Transaction
 from dovetail.server.tasks.loading import check_acknowledged, task_not_found
 from dovetail.server.tasks.recording import Action, TaskChange, record_change
 from dovetail.server.tasks.requests import (
@@ -35,9 +35,22 @@ class TaskBatch:
         self._prefixes = prefixes
         self._own = {draft.task_id for draft in drafts if draft.task_id}
 
+    def needs(self) -> list[Need]:
+        """What the unit needs that creates them."""
+        ids = [draft.task_id for draft in self._drafts if draft.task_id]
+        assignees = {draft.assignee_id for draft in self._drafts}
+        return [*map(tasks.need, ids), *agents.need(assignees)]
+
     def write(self, transaction: Transaction, options: ChangeOptions) -> list[TaskChange]:
         """Create them all, or raise before anything is written."""
         self._check(transaction, options)
+        # Those that are free, most likely, for the ids that are made here.
+        first = transaction.team.last_task + 1
+        transaction.need(
+            tasks.need(tasks.plain_id(first + at))
+            for at, draft in enumerate(self._drafts)
+            if not draft.task_id
+        )
         created: list[TaskChange] = []
         for draft in self._drafts:
             action = Action(caller=self._caller, verb=TaskVerb.CREATE, options=options)

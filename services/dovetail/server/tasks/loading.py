@@ -12,14 +12,25 @@ from dovetail.server.errors import (
     Reason,
 )
 from dovetail.server.preconditions import check_reached, check_same_request
-from dovetail.server.store.tables import agents, events, tasks
+from dovetail.server.store.tables import agents, deliveries, dependencies, events, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
-from dovetail.server.store.transaction import Snapshot
+from dovetail.server.store.transaction import Need, Snapshot
 from dovetail.server.tasks import recording
 from dovetail.server.tasks.recording import Action, TaskChange
 from dovetail.server.tasks.requests import ChangeOptions, Lease
 from dovetail.server.tasks.states import LEASE_VERBS, owners
+
+# These may change what waits for the task.
+_ENDING_VERBS = frozenset(
+    {
+        TaskVerb.COMPLETE,
+        TaskVerb.FAIL,
+        TaskVerb.CANCEL,
+        TaskVerb.REOPEN,
+        TaskVerb.EXPIRE_LEASE,
+    }
+)
 
 
 def load_for_change(snapshot: Snapshot, action: Action, task_id: str) -> Task:
@@ -44,6 +55,22 @@ def load_for_change(snapshot: Snapshot, action: Action, task_id: str) -> Task:
     _check_etag(task, options.etag)
     check_acknowledged(snapshot, caller, options)
     return task
+
+
+def needs(action: Action, *task_ids: str) -> list[Need]:
+    """What a unit needs that changes these tasks: them, who is told, and the request's repeat."""
+    caller, options = action.caller, action.options
+    found = [*agents.need([caller.agent_id]), *events.need(caller.agent_id, options.repeat)]
+    for task_id in task_ids:
+        found.append(tasks.need(task_id, then=_parties))
+        if action.verb in _ENDING_VERBS:
+            found.append(dependencies.need(task_id))
+    spans = deliveries.spans(options.acknowledge)
+    return found + deliveries.need(caller.agent_id, spans)
+
+
+def _parties(task: Task) -> list[Need]:
+    return agents.need({task.creator_id, task.assignee_id, task.asked_id})
 
 
 def etag(task: Task) -> str:

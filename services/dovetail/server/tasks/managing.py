@@ -14,7 +14,7 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExhaustedError
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import dependencies, events, tasks
+from dovetail.server.store.tables import agents, dependencies, events, tasks
 from dovetail.server.store.tables.dependencies import Window
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
@@ -24,6 +24,7 @@ from dovetail.server.tasks.batches import TaskBatch, cycle
 from dovetail.server.tasks.loading import (
     find_repeat,
     load_for_change,
+    needs,
     require_agent,
     require_task,
     task_not_found,
@@ -59,7 +60,7 @@ class Lifecycle:
             earlier = find_repeat(transaction, action)
             return earlier or batch.write(transaction, options)[0]
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, [*needs(action), *batch.needs()])
 
     async def create_all(
         self, caller: Caller, new: Sequence[NewTask], options: ChangeOptions
@@ -76,7 +77,7 @@ class Lifecycle:
             found = events.tasks_of(transaction, *numbers)
             return [first, *(TaskChange(task=task) for task in found[1:])]
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, [*needs(action), *batch.needs()])
 
     async def get(self, caller: Caller, task_id: str) -> Task:
         """One task."""
@@ -118,7 +119,7 @@ class Lifecycle:
                 dependencies.replace(transaction, change.task)
             return change
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
     async def delete(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Remove a task that no agent holds; deleting it again changes nothing."""
@@ -133,7 +134,7 @@ class Lifecycle:
             after = replace(task, delete_time=transaction.team.stamp)
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
     async def assign(
         self, caller: Caller, task_id: str, assignee_id: str, options: ChangeOptions
@@ -153,7 +154,9 @@ class Lifecycle:
             after = transitions.assign(task, assignee_id, stamp, force=options.force)
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(
+            caller.team_id, unit, [*needs(action, task_id), *agents.need([assignee_id])]
+        )
 
     async def unassign(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Remove the assignee; with `force` also of a task that an agent holds."""
@@ -170,7 +173,7 @@ class Lifecycle:
             after = transitions.unassign(transitions.return_to_pending(task, state))
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
     async def cancel(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Call work off; with `cascade` its sub-tasks too."""
@@ -197,7 +200,7 @@ class Lifecycle:
                 notices += record_change(transaction, of_part, part, after, cascade_ids).notices
             return replace(change, notices=notices)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
     async def reopen(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Make an ended task PENDING again."""
@@ -213,7 +216,7 @@ class Lifecycle:
             _check_no_cycle(transaction, "task_id", task.task_id, task.depends_on)
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
 
 def _stays(task: Task, options: ChangeOptions) -> bool:

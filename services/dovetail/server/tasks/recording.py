@@ -68,10 +68,7 @@ def record_change(
     task = replace(after, version=after.version + 1, update_time=team.stamp)
     if before and after.lease_token != before.lease_token:
         task = replace(task, lease_event=event_number)
-    if before is None:
-        tasks.insert(transaction, task)
-    else:
-        tasks.save(transaction, task)
+    tasks.save(transaction, task)
     former = before.assignee_id if before else ""
     context = NoticeContext(
         verb=action.verb,
@@ -119,12 +116,12 @@ def _update_dependents(
     """
     team_id, task_id = action.caller.team_id, before.task_id
     state = TaskState(event.to_state)
-    if not dependencies.any_dependents(transaction, task_id):
-        return ()
     completed = int(state is TaskState.COMPLETED) - int(before.state is TaskState.COMPLETED)
+    verb = _VERB_OF_DEPENDENTS.get(state)
+    if not (completed or verb) or not dependencies.any_dependents(transaction, task_id):
+        return ()
     if completed:
         dependencies.adjust_waiting(transaction, task_id, -completed)
-    verb = _VERB_OF_DEPENDENTS.get(state)
     if verb is None:
         return ()
     follow_up = FollowUp(

@@ -14,7 +14,7 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import DovetailError, FailedPreconditionError, Reason
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, dependencies, leases
+from dovetail.server.store.tables import agents, dependencies, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import Transaction
@@ -22,6 +22,7 @@ from dovetail.server.tasks import transitions
 from dovetail.server.tasks.loading import (
     find_repeat,
     load_for_change,
+    needs,
     new_lease,
     require_agent,
 )
@@ -67,7 +68,7 @@ class Work:
             after = transitions.start(task, TaskVerb.START, caller.agent_id, lease, stamp)
             return record_change(transaction, action, task, after)
 
-        change = await self._store.write(caller.team_id, unit)
+        change = await self._store.write(caller.team_id, unit, needs(action, task_id))
         is_own = change.task.lease_event == change.event_number
         return change, change.task.lease_token if is_own else ""
 
@@ -84,12 +85,12 @@ class Work:
             task = transitions.renew_lease(task, transaction.team.stamp)
             if progress:
                 task = replace(task, progress_percent=progress.percent, progress_note=progress.note)
-            leases.renew(transaction, task)
+            tasks.save(transaction, task)
             agents.touch(transaction, caller.agent_id)
             inbox = agents.find(transaction, caller.agent_id)
             return task, inbox.unacknowledged_count if inbox else 0
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
     async def release(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
         """Give work back: the task is PENDING again."""
@@ -103,7 +104,7 @@ class Work:
             after = transitions.return_to_pending(task, next_state(TaskVerb.RELEASE, task))
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
     async def request_input(
         self,
@@ -128,7 +129,9 @@ class Work:
             after = transitions.ask(task, state, asked_id, question, stamp)
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(
+            caller.team_id, unit, [*needs(action, task_id), *agents.need([agent_id])]
+        )
 
     async def provide_input(
         self, caller: Caller, task_id: str, answer: Exchange, options: ChangeOptions
@@ -146,12 +149,14 @@ class Work:
             after = transitions.resume(task, state, answer, stamp)
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
     async def complete(self, caller: Caller, completion: Completion) -> TaskChange:
         """End work with a result."""
         return await self._store.write(
-            caller.team_id, lambda transaction: _complete(transaction, caller, completion)
+            caller.team_id,
+            lambda transaction: _complete(transaction, caller, completion),
+            needs(_action(caller, completion), completion.task_id),
         )
 
     async def complete_all(
@@ -162,7 +167,10 @@ class Work:
         def unit(transaction: Transaction) -> list[TaskChange | DovetailError]:
             return [_completed_or_refused(transaction, caller, each) for each in completions]
 
-        return await self._store.write(caller.team_id, unit)
+        wanted = [
+            need for each in completions for need in needs(_action(caller, each), each.task_id)
+        ]
+        return await self._store.write(caller.team_id, unit, wanted)
 
     async def fail(
         self, caller: Caller, task_id: str, outcome: Outcome, options: ChangeOptions
@@ -181,11 +189,15 @@ class Work:
             after = transitions.delay_retry(failed, team.wall_clock)
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit)
+        return await self._store.write(caller.team_id, unit, needs(action, task_id))
+
+
+def _action(caller: Caller, completion: Completion) -> Action:
+    return Action(caller=caller, verb=TaskVerb.COMPLETE, options=completion.options)
 
 
 def _complete(transaction: Transaction, caller: Caller, completion: Completion) -> TaskChange:
-    action = Action(caller=caller, verb=TaskVerb.COMPLETE, options=completion.options)
+    action = _action(caller, completion)
     earlier = find_repeat(transaction, action)
     if earlier:
         return earlier

@@ -21,8 +21,9 @@ from dovetail.server.errors import (
 from dovetail.server.open_files import are_used_up, says_used_up, used_up_text
 from dovetail.server.store.database import migrations, typed
 from dovetail.server.store.engines.wakeups import WakeKey
+from dovetail.server.store.group import SetDriver, WriteGroup
 from dovetail.server.store.times import Times
-from dovetail.server.store.transaction import GlobalSnapshot, WriteGroup
+from dovetail.server.store.transaction import GlobalSnapshot
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 MIGRATIONS_TABLE = "schema_migration"
@@ -64,6 +65,10 @@ class Engine(ABC):
     @abstractmethod
     def probe(self) -> AbstractContextManager[None]:
         """Do what a write does, up to the point where something would be written."""
+
+    @abstractmethod
+    def sets(self) -> SetDriver:
+        """How this thread runs statements over sets of rows."""
 
     def prepare(self) -> None:
         """Open what this thread will need, while there are descriptors for it; may fail."""

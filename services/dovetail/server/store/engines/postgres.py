@@ -38,9 +38,11 @@ from dovetail.server.store.engines.base import (
     unavailable,
 )
 from dovetail.server.store.engines.interrupts import Breaker, hang_up
+from dovetail.server.store.engines.postgres_sets import PostgresSets
 from dovetail.server.store.engines.wakeups import decode_ring
+from dovetail.server.store.group import LOCK_TEAM_FOR_UPDATE, WriteGroup
 from dovetail.server.store.schema import TABLE_NAMES
-from dovetail.server.store.transaction import LOCK_TEAM_FOR_UPDATE, GlobalSnapshot, WriteGroup
+from dovetail.server.store.transaction import GlobalSnapshot
 
 MIGRATION_LOCK = 0x0D0E7A11
 CONNECT_SECONDS = 3
@@ -134,8 +136,13 @@ class PostgresEngine(Engine):
     def write(self) -> Generator[WriteGroup]:
         """Write; each team's row is locked before the first look at its data."""
         with self.span("BEGIN", "COMMIT"):
-            yield WriteGroup(typed(self.database), POSITION, self.times, LOCK_TEAM_FOR_UPDATE)
+            database = typed(self.database)
+            yield WriteGroup(database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE, self.sets())
         self._analyzer.note_write()
+
+    def sets(self) -> PostgresSets:
+        """One statement for each set."""
+        return PostgresSets(typed(self.database), self._postgres.note_size)
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -312,8 +319,12 @@ class PostgresqlDatabase(peewee.PostgresqlDatabase):
     def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Cursor:
         """As Peewee's; also keeps the size of what is sent."""
         size = len(sql) + sum(len(each) for each in params or () if isinstance(each, (str, bytes)))
-        self.largest.sent_bytes = max(self.largest.sent_bytes, size)
+        self.note_size(size)
         return typed(super()).execute_sql(sql, params)
+
+    def note_size(self, size: int) -> None:
+        """Keep the size of a statement that was sent."""
+        self.largest.sent_bytes = max(self.largest.sent_bytes, size)
 
     def has_large_buffers(self) -> bool:
         """Whether this thread's connection has sent a large statement."""

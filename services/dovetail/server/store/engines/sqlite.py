@@ -29,8 +29,10 @@ from dovetail.server.store.engines.base import (
 from dovetail.server.store.engines.doorbell import Doorbell, is_anyone_listening
 from dovetail.server.store.engines.files import StoreFiles, has_lost_its_log
 from dovetail.server.store.engines.locations import SQLITE, Folder, check_place, is_text, shown
+from dovetail.server.store.engines.sqlite_sets import SqliteSets
 from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
-from dovetail.server.store.transaction import LOCK_TEAM, GlobalSnapshot, WriteGroup
+from dovetail.server.store.group import LOCK_TEAM, WriteGroup
+from dovetail.server.store.transaction import GlobalSnapshot
 
 # Older releases can corrupt a WAL file that two processes use (sqlite.org/wal.html#walresetbug).
 OLDEST = (3, 51, 3)
@@ -153,10 +155,15 @@ class SqliteEngine(Engine):
         with self._turnstile.pass_through():
             self._check_files(self._rescue)
             with self.span("BEGIN IMMEDIATE", "COMMIT"):
-                yield WriteGroup(typed(self.database), POSITION, self.times, LOCK_TEAM)
+                database = typed(self.database)
+                yield WriteGroup(database, POSITION, self.times, LOCK_TEAM, self.sets())
             self._check_files(self._rescue)  # Before any caller gets its result.
             if self.is_log_large():
                 self._fold_log()
+
+    def sets(self) -> SqliteSets:
+        """One statement for each row."""
+        return SqliteSets(typed(self.database))
 
     @contextmanager
     def probe(self) -> Generator[None]:

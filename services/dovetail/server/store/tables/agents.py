@@ -7,23 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.store import filters
-from dovetail.server.store.chunks import chunks
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.queries import descending
 from dovetail.server.store.schema import AgentRow
-from dovetail.server.store.transaction import (
-    MICROS,
-    Row,
-    Snapshot,
-    Statement,
-    Transaction,
-    param,
-    params,
-)
+from dovetail.server.store.sets import Codec, Row, Table
+from dovetail.server.store.transaction import MICROS, Need, Snapshot, Transaction
 
 SEEN_MICROS = 60 * MICROS
 ENVELOPE_BYTES = 64
@@ -58,6 +50,20 @@ class ListRequest:
     most_bytes: int
 
 
+class AgentRecord(NamedTuple):
+    """An agent as it is stored: what the directory shows, and the counters of its inbox."""
+
+    agent_id: str
+    display_name: str
+    labels: str
+    create_time: int
+    last_seen_time: int
+    last_sequence: int
+    unacknowledged_count: int
+    acknowledged_count: int = 0
+    acknowledge_micros: int = 0
+
+
 _COLUMNS = (
     AgentRow.agent_id,
     AgentRow.display_name,
@@ -67,27 +73,25 @@ _COLUMNS = (
     AgentRow.last_sequence,
     AgentRow.unacknowledged_count,
 )
-_ONE = (AgentRow.team_id == param("team_id")) & (AgentRow.agent_id == param("agent_id"))
-_FIND = Statement(AgentRow.select(*_COLUMNS).where(_ONE))
-_ADD = Statement(
-    AgentRow.insert(
-        params(
-            AgentRow.team_id,
-            *_COLUMNS,
-            AgentRow.acknowledged_count,
-            AgentRow.acknowledge_micros,
-        )
-    )
+_COUNTERS = (AgentRow.acknowledged_count, AgentRow.acknowledge_micros)
+# An update writes all that changes often, in one statement: none of it is in an index.
+AGENTS: Table[AgentRecord] = Table(
+    (*_COLUMNS, *_COUNTERS),
+    1,
+    Codec(decode=AgentRecord._make, encode=tuple, key_of=lambda agent: agent[:1]),
+    always=(*_COLUMNS[4:], *_COUNTERS),
 )
-_SET_SEEN_TIME = Statement(AgentRow.update(params(AgentRow.last_seen_time)).where(_ONE))
-_LAST_SEQUENCE = Statement(AgentRow.select(AgentRow.last_sequence).where(_ONE))
-_SEEN_TIME = Statement(AgentRow.select(AgentRow.last_seen_time).where(_ONE))
+
+
+def need(agent_ids: Iterable[str]) -> list[Need]:
+    """What a unit needs that sends to these agents, or acts for them; an empty id is none."""
+    return [Need(AGENTS.by_key, (agent_id,)) for agent_id in agent_ids if agent_id]
 
 
 def find(snapshot: Snapshot, agent_id: str) -> Agent | None:
     """One agent, or None."""
-    row = snapshot.row(_FIND, agent_id=agent_id)
-    return _agent(row) if row else None
+    record = snapshot.find(AGENTS.by_key, agent_id)
+    return _agent(record[: len(_COLUMNS)]) if record else None
 
 
 def get(snapshot: Snapshot, agent_id: str) -> Agent:
@@ -111,17 +115,17 @@ def register(
 ) -> None:
     """Add an agent that does not exist yet, with an empty inbox."""
     now = transaction.team.stamp
-    transaction.write(
-        _ADD,
-        agent_id=agent_id,
-        display_name=display_name,
-        labels=filters.encode_labels(labels or {}),
-        create_time=now,
-        last_seen_time=now,
-        last_sequence=0,
-        unacknowledged_count=0,
-        acknowledged_count=0,
-        acknowledge_micros=0,
+    transaction.put(
+        AGENTS,
+        AgentRecord(
+            agent_id=agent_id,
+            display_name=display_name,
+            labels=filters.encode_labels(labels or {}),
+            create_time=now,
+            last_seen_time=now,
+            last_sequence=0,
+            unacknowledged_count=0,
+        ),
     )
 
 
@@ -129,27 +133,20 @@ def touch(transaction: Transaction, agent_id: str) -> None:
     """Register an agent that is new, and update, to the minute, when it was last seen."""
     if not agent_id:
         return
-    row = transaction.row(_SEEN_TIME, agent_id=agent_id)
+    record = transaction.find(AGENTS.by_key, agent_id)
     now = transaction.team.stamp
-    if row is None:
+    if record is None:
         register(transaction, agent_id)
-    elif row[0] + SEEN_MICROS <= now:
-        transaction.write(_SET_SEEN_TIME, agent_id=agent_id, last_seen_time=now)
+    elif record.last_seen_time + SEEN_MICROS <= now:
+        transaction.put(AGENTS, record._replace(last_seen_time=now))
 
 
 def last_sequences(snapshot: Snapshot, agent_ids: Iterable[str]) -> dict[str, int]:
     """The last sequence in the inbox of each of these agents that exists."""
     ids = list(agent_ids)
-    if len(ids) == 1:
-        row = snapshot.row(_LAST_SEQUENCE, agent_id=ids[0])
-        return {ids[0]: row[0]} if row else {}
-    found: dict[str, int] = {}
-    for some in chunks(ids):
-        query = AgentRow.select(AgentRow.agent_id, AgentRow.last_sequence).where(
-            (AgentRow.team_id == snapshot.team_id) & AgentRow.agent_id.in_(some)
-        )
-        found.update((agent_id, last) for agent_id, last in snapshot.select(query))
-    return found
+    snapshot.need(need(ids))
+    found = ((agent_id, snapshot.find(AGENTS.by_key, agent_id)) for agent_id in ids)
+    return {agent_id: record.last_sequence for agent_id, record in found if record}
 
 
 def require(snapshot: Snapshot, agent_ids: Sequence[str]) -> dict[str, int]:

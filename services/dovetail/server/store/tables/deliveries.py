@@ -8,8 +8,10 @@ from enum import IntEnum
 
 from peewee import Expression
 
-from dovetail.server.store.schema import AgentRow, DeliveryRow
-from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.schema import DeliveryRow
+from dovetail.server.store.sets import Range, Row, Table, plain
+from dovetail.server.store.tables.agents import AGENTS, AgentRecord
+from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
 class DeliveryState(IntEnum):
@@ -34,68 +36,50 @@ class Receipt:
         return DeliveryState.ACKNOWLEDGED if self.acknowledge_time else DeliveryState.UNACKNOWLEDGED
 
 
-_ADD = Statement(
-    DeliveryRow.insert(
-        params(
-            DeliveryRow.team_id,
-            DeliveryRow.agent_id,
-            DeliveryRow.sequence,
-            DeliveryRow.message_number,
-            DeliveryRow.create_time,
-        )
-    )
+ACKNOWLEDGED_MAX = 1_000
+"""Deliveries that one call of `acknowledge` acknowledges: they are one commit."""
+
+# Sequence, message and times after the key.
+DELIVERIES: Table[Row] = Table(
+    (
+        DeliveryRow.agent_id,
+        DeliveryRow.sequence,
+        DeliveryRow.message_number,
+        DeliveryRow.create_time,
+        DeliveryRow.acknowledge_time,
+    ),
+    2,
+    plain(2),
 )
-_COUNTERS = (AgentRow.team_id == param("team_id")) & (AgentRow.agent_id == param("agent_id"))
-_EXTEND = Statement(
-    AgentRow.update(
-        {
-            AgentRow.last_sequence: param("sequence"),
-            AgentRow.unacknowledged_count: AgentRow.unacknowledged_count + 1,
-        }
-    ).where(_COUNTERS)
+_SPAN = Range(
+    DELIVERIES,
+    (DeliveryRow.agent_id, DeliveryRow.sequence, DeliveryRow.sequence),
+    '"agent_id" = ? AND "sequence" >= ? AND "sequence" <= ? AND "acknowledge_time" IS NULL',
+    order='"sequence"',
+    most=ACKNOWLEDGED_MAX,
 )
-_INBOX = (DeliveryRow.team_id == param("team_id")) & (DeliveryRow.agent_id == param("agent_id"))
 _UNACKNOWLEDGED = DeliveryRow.acknowledge_time.is_null()
-_SPAN = (DeliveryRow.sequence >= param("first")) & (DeliveryRow.sequence <= param("last"))
-_TO_ACKNOWLEDGE = Statement(
-    DeliveryRow.select(DeliveryRow.sequence, DeliveryRow.create_time)
-    .where(_INBOX & _SPAN & _UNACKNOWLEDGED)
-    .order_by(DeliveryRow.sequence)
-    .limit(param("most"))
-)
-_ACKNOWLEDGE = Statement(
-    DeliveryRow.update({DeliveryRow.acknowledge_time: param("now")}).where(
-        _INBOX & _SPAN & _UNACKNOWLEDGED
-    )
-)
-_COUNT_ACKNOWLEDGED = Statement(
-    AgentRow.update(
-        {
-            AgentRow.unacknowledged_count: AgentRow.unacknowledged_count - param("count"),
-            AgentRow.acknowledged_count: AgentRow.acknowledged_count + param("count"),
-            AgentRow.acknowledge_micros: AgentRow.acknowledge_micros + param("micros"),
-        }
-    ).where(_COUNTERS)
-)
+
+
+def need(agent_id: str, spans: Iterable[tuple[int, int]]) -> list[Need]:
+    """What a unit needs that acknowledges these spans of an inbox."""
+    return [Need(_SPAN, (agent_id, first, last)) for first, last in spans]
 
 
 def add(transaction: Transaction, receipts: Iterable[Receipt]) -> None:
-    """Add a message to inboxes, at the sequences of these receipts, and ring their watchers."""
+    """Add a message to inboxes, at the sequences of these receipts, and ring their watchers.
+
+    The agents must exist.
+    """
     now = transaction.team.stamp
-    rows: list[dict[str, object]] = [
-        {
-            "team_id": transaction.team_id,
-            "agent_id": receipt.recipient_id,
-            "sequence": receipt.sequence,
-            "message_number": receipt.message_number,
-            "create_time": now,
-        }
-        for receipt in receipts
-    ]
-    transaction.write_many(_ADD, rows)
-    transaction.write_many(_EXTEND, rows)
-    for row in rows:
-        transaction.ring(str(row["agent_id"]))
+    for receipt in receipts:
+        agent_id, sequence = receipt.recipient_id, receipt.sequence
+        transaction.put(DELIVERIES, (agent_id, sequence, receipt.message_number, now, None))
+        agent = _agent(transaction, agent_id)
+        count = agent.unacknowledged_count + 1
+        grown = agent._replace(last_sequence=sequence, unacknowledged_count=count)
+        transaction.put(AGENTS, grown)
+        transaction.ring(agent_id)
 
 
 def receipts(
@@ -132,18 +116,36 @@ def receipts_of(
 
 
 def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], most: int) -> int:
-    """Acknowledge the first `most` deliveries of a span, both ends included. Returns how many."""
-    first, last = span
-    inbox = {"team_id": transaction.team_id, "agent_id": agent_id}
-    rows = transaction.rows(_TO_ACKNOWLEDGE, **inbox, first=first, last=last, most=most)
+    """Acknowledge the first `most` deliveries of a span, both ends included. Returns how many.
+
+    At most ACKNOWLEDGED_MAX.
+    """
+    found = transaction.find_all(_SPAN, agent_id, *span)
+    rows = [row for row in found if row[-1] is None][:most]
     if not rows:
         return 0
-    now = transaction.team.stamp
-    transaction.write(_ACKNOWLEDGE, **inbox, first=first, last=rows[-1][0], now=now)
-    micros = sum(now - create_time for _, create_time in rows)
-    transaction.write(_COUNT_ACKNOWLEDGED, **inbox, count=len(rows), micros=micros)
+    now, micros = transaction.team.stamp, 0
+    for row in rows:
+        transaction.put(DELIVERIES, (*row[:-1], now))
+        micros += now - row[-2]
+    agent = _agent(transaction, agent_id)
+    transaction.put(
+        AGENTS,
+        agent._replace(
+            unacknowledged_count=agent.unacknowledged_count - len(rows),
+            acknowledged_count=agent.acknowledged_count + len(rows),
+            acknowledge_micros=agent.acknowledge_micros + micros,
+        ),
+    )
     transaction.ring(agent_id)
     return len(rows)
+
+
+def _agent(transaction: Transaction, agent_id: str) -> AgentRecord:
+    agent = transaction.find(AGENTS.by_key, agent_id)
+    if agent is None:
+        raise AssertionError(f"no agent {agent_id!r}: the unit did not check that")
+    return agent
 
 
 def acknowledge_each(transaction: Transaction, agent_id: str, sequences: Sequence[int]) -> int:

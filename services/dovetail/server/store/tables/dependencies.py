@@ -11,13 +11,15 @@ from peewee import JOIN, SQL
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.queries import Delete, Select
 from dovetail.server.store.schema import TaskDependencyRow, TaskRow
-from dovetail.server.store.tables.tasks import COLUMNS, Task, TaskState, from_row
-from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.sets import Index, Row, Table, plain
+from dovetail.server.store.tables.tasks import COLUMNS, Task, TaskState, from_rows
+from dovetail.server.store.transaction import Need, Snapshot, Statement, Transaction, param
 
 REACHED_TASKS_MAX = 10_000
 """Open tasks that the search for a cycle reads. It then holds the writer for some 50 ms."""
 _EDGE = (TaskDependencyRow.team_id, TaskDependencyRow.task_id, TaskDependencyRow.depends_on_id)
-_ADD = Statement(TaskDependencyRow.insert(params(*_EDGE)))
+_TABLE: Table[Row] = Table(_EDGE[1:], 2, plain(2))
+_ANY_WAITER = Index(_TABLE, _EDGE[2:])
 _REMOVE = Statement(
     Delete(TaskDependencyRow).where(
         TaskDependencyRow.team_id == param("team_id"),
@@ -28,7 +30,6 @@ _WAITERS = TaskDependencyRow.select(TaskDependencyRow.task_id).where(
     TaskDependencyRow.team_id == param("team_id"),
     TaskDependencyRow.depends_on_id == param("task_id"),
 )
-_ANY_WAITER = Statement(_WAITERS.limit(1))
 _ADJUST_WAITING = Statement(
     TaskRow.update({TaskRow.waiting_for_count: TaskRow.waiting_for_count + param("by")}).where(
         TaskRow.team_id == param("team_id"), TaskRow.task_id.in_(_WAITERS)
@@ -63,12 +64,8 @@ _READY_DEPENDENTS = Statement(
 
 def add(transaction: Transaction, edges: Iterable[tuple[str, str]]) -> None:
     """Write edges: pairs of a task and what it waits for."""
-    rows = [
-        {"team_id": transaction.team_id, "task_id": task_id, "depends_on_id": depends_on_id}
-        for task_id, depends_on_id in edges
-    ]
-    if rows:
-        transaction.write_many(_ADD, rows)
+    for edge in edges:
+        transaction.put(_TABLE, edge)
 
 
 def replace(transaction: Transaction, task: Task) -> None:
@@ -110,7 +107,12 @@ def unknown(snapshot: Snapshot, task_ids: Sequence[str]) -> list[str]:
 
 def any_dependents(snapshot: Snapshot, task_id: str) -> bool:
     """Whether any task waits for this one, or has waited for it."""
-    return snapshot.row(_ANY_WAITER, task_id=task_id) is not None
+    return snapshot.find(_ANY_WAITER, task_id) is not None
+
+
+def need(task_id: str) -> Need:
+    """What a unit needs that ends a task or opens it again."""
+    return Need(_ANY_WAITER, (task_id,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,13 +126,13 @@ class Window:
 def dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[Task]:
     """Tasks that wait for this one and have not ended, in order of creation."""
     rows = snapshot.rows(_DEPENDENTS, task_id=task_id, most=window.most, after=window.after)
-    return [from_row(row) for row in rows]
+    return from_rows(snapshot, rows)
 
 
 def ready_dependents(snapshot: Snapshot, task_id: str, window: Window) -> list[Task]:
     """Tasks that depend on this one and wait for no other, in order of creation."""
     rows = snapshot.rows(_READY_DEPENDENTS, task_id=task_id, most=window.most, after=window.after)
-    return [from_row(row) for row in rows]
+    return from_rows(snapshot, rows)
 
 
 def adjust_waiting(transaction: Transaction, task_id: str, by: int) -> None:

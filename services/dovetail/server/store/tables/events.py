@@ -10,8 +10,9 @@ from typing import Any
 from dovetail.server.store.idempotency import IdempotencyKey, stored_key
 from dovetail.server.store.queries import descending
 from dovetail.server.store.schema import TaskEventRow, TaskRow
-from dovetail.server.store.tables.tasks import COLUMNS, Task, from_row
-from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.sets import Codec, Index, Row, Table
+from dovetail.server.store.tables.tasks import COLUMNS, Task, from_rows
+from dovetail.server.store.transaction import Need, Snapshot, Statement, Transaction, param
 
 
 class TaskVerb(IntEnum):
@@ -82,18 +83,6 @@ _EVENT_COLUMNS = (
 _EVENT_FIELDS = tuple(str(column.name) for column in _EVENT_COLUMNS[:-2])
 
 
-_ADD_EVENT = Statement(TaskEventRow.insert(params(TaskEventRow.team_id, *_EVENT_COLUMNS)))
-
-
-_FIND_REPEAT = Statement(
-    TaskEventRow.select(*_EVENT_COLUMNS).where(
-        TaskEventRow.team_id == param("team_id"),
-        TaskEventRow.actor_id == param("actor_id"),
-        TaskEventRow.request_id == param("request_id"),
-    )
-)
-
-
 _EVENTS = Statement(
     TaskEventRow.select(*_EVENT_COLUMNS)
     .where(TaskEventRow.team_id == param("team_id"), TaskEventRow.task_id == param("task_id"))
@@ -101,22 +90,19 @@ _EVENTS = Statement(
 )
 
 
+def need(actor_id: str, repeat: IdempotencyKey | None) -> list[Need]:
+    """What a unit needs that may be a repeat."""
+    return [Need(_REPEATS, (actor_id, repeat.key))] if repeat else []
+
+
 def append(transaction: Transaction, event: TaskEvent) -> None:
     """Write one change of a task."""
-    repeat = event.repeat
-    values = {name: getattr(event, name) for name in _EVENT_FIELDS} | {"verb": event.verb.name}
-    transaction.write(
-        _ADD_EVENT,
-        request_id=repeat and repeat.key,
-        request_hash=repeat and repeat.request_hash,
-        **values,
-    )
+    transaction.put(_TABLE, event)
 
 
 def find_repeat(snapshot: Snapshot, actor_id: str, repeat: IdempotencyKey) -> TaskEvent | None:
     """The change that an earlier request with this id made, or None."""
-    row = snapshot.row(_FIND_REPEAT, actor_id=actor_id, request_id=repeat.key)
-    return _event(row) if row else None
+    return snapshot.find(_REPEATS, actor_id, repeat.key)
 
 
 def find_repeats(snapshot: Snapshot, actor_id: str, keys: Sequence[str]) -> list[TaskEvent]:
@@ -152,7 +138,7 @@ def tasks_of(snapshot: Snapshot, first: int, count: int) -> list[Task]:
     query = TaskRow.select(*COLUMNS).where(
         TaskRow.team_id == snapshot.team_id, TaskRow.task_id.in_(of_task)
     )
-    return [from_row(row) for row in snapshot.select(query.order_by(TaskRow.number))]
+    return from_rows(snapshot, snapshot.select(query.order_by(TaskRow.number)))
 
 
 def _event(row: Row) -> TaskEvent:
@@ -161,3 +147,21 @@ def _event(row: Row) -> TaskEvent:
     key, request_hash = row[-2:]
     repeat = key and stored_key(key, bytes(request_hash))
     return TaskEvent(**values, repeat=repeat)
+
+
+def _row(event: TaskEvent) -> Row:
+    repeat = event.repeat
+    return (
+        event.number,
+        event.task_id,
+        event.verb.name,
+        *(getattr(event, name) for name in _EVENT_FIELDS[3:]),
+        repeat and repeat.key,
+        repeat and repeat.request_hash,
+    )
+
+
+_TABLE: Table[TaskEvent] = Table(
+    _EVENT_COLUMNS, 1, Codec(decode=_event, encode=_row, key_of=lambda event: (event.number,))
+)
+_REPEATS = Index(_TABLE, (TaskEventRow.actor_id, TaskEventRow.request_id))

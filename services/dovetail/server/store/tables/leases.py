@@ -1,4 +1,4 @@
-"""Leases of tasks, their renewal, and overdue tasks: read for all teams at once."""
+"""Leases of tasks, and overdue tasks: read for all teams at once."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ from dataclasses import dataclass
 from peewee import SQL
 
 from dovetail.server.store.schema import TaskRow
-from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.store.transaction import (
-    GlobalSnapshot,
-    Statement,
-    Transaction,
-    param,
-    params,
-)
+from dovetail.server.store.tables.tasks import TaskState
+from dovetail.server.store.transaction import GlobalSnapshot, Statement, param
 
 _EXPIRABLE = Statement(
     TaskRow.select(
@@ -24,17 +18,6 @@ _EXPIRABLE = Statement(
         TaskRow.lease_count,
         TaskRow.lease_duration,
     ).where(TaskRow.lease_token != SQL("''"), TaskRow.state == int(TaskState.IN_PROGRESS))
-)
-_RENEW_COLUMNS = (
-    TaskRow.lease_count,
-    TaskRow.lease_expire_time,
-    TaskRow.progress_percent,
-    TaskRow.progress_note,
-)
-_RENEW = Statement(
-    TaskRow.update(params(*_RENEW_COLUMNS)).where(
-        TaskRow.team_id == param("team_id"), TaskRow.task_id == param("task_id")
-    )
 )
 # The conditions repeat those of the index on due tasks, or SQLite would not use it.
 _OVERDUE = Statement(
@@ -68,12 +51,6 @@ def held(snapshot: GlobalSnapshot) -> list[HeldLease]:
         HeldLease(team_id=team_id, task_id=task_id, token=token, count=count, duration=duration)
         for team_id, task_id, token, count, duration in snapshot.rows(_EXPIRABLE)
     ]
-
-
-def renew(transaction: Transaction, task: Task) -> None:
-    """Write a heartbeat and the progress of a task. It makes no event and no new version."""
-    values = {column.name: getattr(task, column.name) for column in _RENEW_COLUMNS}
-    transaction.write(_RENEW, task_id=task.task_id, **values)
 
 
 def overdue(snapshot: GlobalSnapshot, now: int, most: int) -> list[tuple[str, str]]:

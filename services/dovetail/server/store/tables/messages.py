@@ -15,10 +15,11 @@ from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import DeliveryRow, MessageRow
+from dovetail.server.store.sets import Index, Row, Table, plain
 from dovetail.server.store.tables import deliveries
 from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
 from dovetail.server.store.tables.events import TaskVerb
-from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
 class Importance(IntEnum):
@@ -154,29 +155,10 @@ COLUMNS = (
     MessageRow.labels,
     MessageRow.notice,
 )
-_ADD = Statement(
-    MessageRow.insert(
-        params(
-            MessageRow.team_id,
-            *COLUMNS,
-            MessageRow.size,
-            MessageRow.request_id,
-            MessageRow.request_hash,
-        )
-    )
+MESSAGES: Table[Row] = Table(
+    (*COLUMNS, MessageRow.size, MessageRow.request_id, MessageRow.request_hash), 1, plain(1)
 )
-_ONE = (MessageRow.team_id == param("team_id")) & (MessageRow.number == param("number"))
-_FIND = Statement(MessageRow.select(*COLUMNS).where(_ONE))
-_THREAD = Statement(
-    MessageRow.select(MessageRow.thread_id, MessageRow.sender_id, MessageRow.recipients).where(_ONE)
-)
-_FIND_REPEAT = Statement(
-    MessageRow.select(*COLUMNS, MessageRow.request_hash).where(
-        MessageRow.team_id == param("team_id"),
-        MessageRow.sender_id == param("sender_id"),
-        MessageRow.request_id == param("request_id"),
-    )
-)
+_REPEATS = Index(MESSAGES, (MessageRow.sender_id, MessageRow.request_id))
 # Repeats the condition of the index on messages about tasks, or SQLite would not use it.
 _HAS_TASK = MessageRow.task_id != SQL("''")
 
@@ -215,25 +197,27 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
     number = team.next_message()
     thread_id = new.thread_id or message_id(number)
     content, repeat = new.content, new.repeat
-    transaction.write(
-        _ADD,
-        number=number,
-        sender_id=new.sender_id,
-        recipients=_encode(list(new.recipient_ids)),
-        thread_id=thread_id,
-        in_reply_to=new.in_reply_to,
-        task_id=new.task_id,
-        kind=int(new.kind),
-        create_time=team.stamp,
-        subject=content.subject,
-        body=content.body,
-        data=content.data_json,
-        importance=int(content.importance),
-        labels=filters.encode_labels(content.labels),
-        notice=_notice_json(content.notice) if content.notice else None,
-        size=_response_bytes(new, thread_id),
-        request_id=repeat and repeat.key,
-        request_hash=repeat and repeat.request_hash,
+    transaction.put(
+        MESSAGES,
+        (
+            number,
+            new.sender_id,
+            _encode(list(new.recipient_ids)),
+            thread_id,
+            new.in_reply_to,
+            new.task_id,
+            int(new.kind),
+            team.stamp,
+            content.subject,
+            content.body,
+            content.data_json,
+            int(content.importance),
+            filters.encode_labels(content.labels),
+            _notice_json(content.notice) if content.notice else None,
+            _response_bytes(new, thread_id),
+            repeat and repeat.key,
+            repeat and repeat.request_hash,
+        ),
     )
     receipts = tuple(
         Receipt(
@@ -248,14 +232,21 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
     return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 
 
+def need(sender_id: str, repeat: IdempotencyKey | None, in_reply_to: str) -> list[Need]:
+    """What a unit needs that sends a message."""
+    number = message_number(in_reply_to)
+    needs = [Need(MESSAGES.by_key, (number,))] if number else []
+    return [*needs, Need(_REPEATS, (sender_id, repeat.key))] if repeat else needs
+
+
 def find_repeat(
     snapshot: Snapshot, sender_id: str, repeat: IdempotencyKey
 ) -> tuple[Sent, bytes] | None:
     """What an earlier request with this id sent, and the hash of that request; or None."""
-    row = snapshot.row(_FIND_REPEAT, sender_id=sender_id, request_id=repeat.key)
+    row = snapshot.find(_REPEATS, sender_id, repeat.key)
     if row is None:
         return None
-    message = from_row(row[:-1])
+    message = from_row(row[: len(COLUMNS)])
     sent = Sent(
         number=message.number,
         thread_id=message.thread_id,
@@ -267,16 +258,16 @@ def find_repeat(
 
 def find(snapshot: Snapshot, number: int) -> Message | None:
     """One message, or None."""
-    row = snapshot.row(_FIND, number=number)
-    return from_row(row) if row else None
+    row = snapshot.find(MESSAGES.by_key, number)
+    return from_row(row[: len(COLUMNS)]) if row else None
 
 
 def thread_of(snapshot: Snapshot, number: int) -> Thread | None:
     """The thread of a message, or None where there is no such message."""
-    row = snapshot.row(_THREAD, number=number)
+    row = snapshot.find(MESSAGES.by_key, number)
     if row is None:
         return None
-    thread_id, sender_id, recipients = row
+    _, sender_id, recipients, thread_id, *_ = row
     return Thread(thread_id=thread_id, party_ids=(sender_id, *json.loads(recipients)))
 
 

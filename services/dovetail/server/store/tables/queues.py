@@ -60,13 +60,13 @@ def ready(
     now, most = limit
     if filter is None:
         values = {"assignee_id": assignee_id, "now": now, "most": most}
-        return [tasks.from_row(row) for row in snapshot.rows(_FIRST, **values)]
+        return tasks.from_rows(snapshot, snapshot.rows(_FIRST, **values))
     query = TaskRow.select(*tasks.COLUMNS).where(
         TaskRow.assignee_id == assignee_id,
         *_waiting(snapshot.team_id, now),
         *_chosen(snapshot, filter),
     )
-    return [tasks.from_row(row) for row in snapshot.select(query.order_by(*_ORDER).limit(most))]
+    return tasks.from_rows(snapshot, snapshot.select(query.order_by(*_ORDER).limit(most)))
 
 
 def any_ready(

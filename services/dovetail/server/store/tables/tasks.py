@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 from typing import Any
 
 from peewee import SQL, Expression, Value, fn
@@ -15,7 +16,8 @@ from dovetail.server.store.chunks import chunks
 from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import TaskRow
-from dovetail.server.store.transaction import Row, Snapshot, Statement, Transaction, param, params
+from dovetail.server.store.sets import Codec, Row, Table
+from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
 class TaskState(IntEnum):
@@ -176,14 +178,9 @@ _RENAMED = {
 }
 _NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
 _FLAGS = ("pooled", "answered", "overdue_told")
-_NUMBERS = ("state", *_FLAGS)
-_KEYS = ("task_id", "number", "creator_id", "create_time")
-_ONE = (TaskRow.team_id == param("team_id")) & (TaskRow.task_id == param("task_id"))
-_FIND = Statement(TaskRow.select(*COLUMNS).where(_ONE))
-_ADD = Statement(TaskRow.insert(params(TaskRow.team_id, *COLUMNS)))
-_SAVE = Statement(TaskRow.update(params(*(c for c in COLUMNS if c.name not in _KEYS))).where(_ONE))
-
-
+_FIELDS = attrgetter(*_NAMES)
+_LABELS_AT, _DEPENDS_ON_AT = _NAMES.index("labels"), _NAMES.index("depends_on")
+_NUMBERS_AT = tuple(map(_NAMES.index, ("state", *_FLAGS)))
 _TEXTS = (
     TaskRow.task_id,
     TaskRow.assignee_id,
@@ -206,6 +203,7 @@ _TEXTS = (
     TaskRow.answer_text,
     TaskRow.answer_data,
 )
+_TEXTS_AT = tuple(map(COLUMNS.index, _TEXTS))
 # Repeats the condition of the index on sub-tasks, or SQLite would not use it.
 _IS_SUBTASK = TaskRow.parent_task_id != SQL("''")
 _ENVELOPE_BYTES = 192
@@ -225,15 +223,18 @@ class ListRequest:
 
 def find(snapshot: Snapshot, task_id: str) -> Task | None:
     """One task, deleted or not, or None."""
-    row = snapshot.row(_FIND, task_id=task_id)
-    return from_row(row) if row else None
+    return snapshot.find(TASKS.by_key, task_id)
+
+
+def need(task_id: str, then: Callable[[Task], Iterable[Need]] | None = None) -> Need:
+    """What a unit needs that reads or changes a task, and because of what the task is."""
+    return Need(TASKS.by_key, (task_id,), then)
 
 
 def size(task: Task) -> int:
     """About how many bytes a task has in a response."""
-    values = _values(task)
-    texts = (values[str(text.name)] or "" for text in _TEXTS)
-    return _ENVELOPE_BYTES + sum(len(text.encode()) for text in texts)
+    row = _row(task)
+    return _ENVELOPE_BYTES + sum(len((row[at] or "").encode()) for at in _TEXTS_AT)
 
 
 def exists(snapshot: Snapshot, task_id: str) -> bool:
@@ -242,24 +243,24 @@ def exists(snapshot: Snapshot, task_id: str) -> bool:
     return task is not None and task.delete_time is None
 
 
+def plain_id(number: int) -> str:
+    """The id of a task for which its creator gave none."""
+    return f"t{number}"
+
+
 def new_id(transaction: Transaction, number: int) -> str:
-    """An id that no task has: "t<number>", or with a suffix if a caller has used that."""
-    task_id = f"t{number}"
+    """An id that no task has: the plain one, or with a suffix if a caller has used that."""
+    task_id = plain_id(number)
     taken = 0
-    while transaction.row(_FIND, task_id=task_id):
+    while find(transaction, task_id):
         taken += 1
-        task_id = f"t{number}-{taken}"
+        task_id = f"{plain_id(number)}-{taken}"
     return task_id
 
 
-def insert(transaction: Transaction, task: Task) -> None:
-    """Write a new task."""
-    transaction.write(_ADD, **_values(task))
-
-
 def save(transaction: Transaction, task: Task) -> None:
-    """Write the new state of a task that exists."""
-    transaction.write(_SAVE, **_values(task))
+    """Write a new task, or the new state of one that this unit has read."""
+    transaction.put(TASKS, task)
 
 
 def open_subtasks(snapshot: Snapshot, task_ids: Sequence[str], most: int) -> list[Task]:
@@ -274,7 +275,7 @@ def open_subtasks(snapshot: Snapshot, task_ids: Sequence[str], most: int) -> lis
             TaskRow.delete_time.is_null(),
         )
         query = query.order_by(TaskRow.number).limit(most - len(found))
-        found += [from_row(row) for row in snapshot.select(query)]
+        found += from_rows(snapshot, snapshot.select(query))
     return found
 
 
@@ -291,7 +292,7 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
     numbers = take_bytes(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
     chosen = TaskRow.select(*COLUMNS).where(mine, number.in_(numbers))
-    found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
+    found = from_rows(snapshot, snapshot.select(chosen.order_by(order)))
     return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
 
 
@@ -320,19 +321,29 @@ def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
     ]
 
 
-def _values(task: Task) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        str(column.name): getattr(task, name) for column, name in zip(COLUMNS, _NAMES, strict=True)
-    }
-    values["labels"] = filters.encode_labels(task.labels)
-    values["depends_on"] = json.dumps(task.depends_on, ensure_ascii=False)
-    return values | {name: int(values[name]) for name in _NUMBERS}
+def from_rows(snapshot: Snapshot, rows: Iterable[Row]) -> list[Task]:
+    """The tasks of rows of COLUMNS that a query has read."""
+    return [snapshot.adopt(TASKS, row) for row in rows]
 
 
-def from_row(row: Row) -> Task:
+def _row(task: Task) -> Row:
+    row = list(_FIELDS(task))
+    row[_LABELS_AT] = filters.encode_labels(task.labels)
+    row[_DEPENDS_ON_AT] = json.dumps(task.depends_on, ensure_ascii=False)
+    for at in _NUMBERS_AT:
+        row[at] = int(row[at])
+    return tuple(row)
+
+
+def _from_row(row: Row) -> Task:
     values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
     values["labels"] = filters.decode_labels(values["labels"])
     values["depends_on"] = tuple(json.loads(values["depends_on"]))
     values["state"] = TaskState(values["state"])
     values.update({name: bool(values[name]) for name in _FLAGS})
     return Task(**values)
+
+
+TASKS: Table[Task] = Table(
+    COLUMNS, 1, Codec(decode=_from_row, encode=_row, key_of=lambda task: (task.task_id,))
+)

@@ -34,7 +34,7 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.leases import HeldLease
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import MICROS, GlobalSnapshot, Transaction
-from dovetail.server.tasks import recording, transitions
+from dovetail.server.tasks import loading, recording, transitions
 from dovetail.server.tasks.recording import Action
 from dovetail.server.tasks.requests import ChangeOptions, Outcome
 
@@ -157,7 +157,8 @@ class LeaseMonitor:
     ) -> None:
         team_id, task_id = key
         try:
-            if await self._store.write(team_id, unit):
+            needs = loading.needs(_action(team_id, TaskVerb.EXPIRE_LEASE), task_id)
+            if await self._store.write(team_id, unit, needs):
                 log.info(event, team_id=team_id, task_id=task_id)
         except DovetailError as error:
             log.warning(

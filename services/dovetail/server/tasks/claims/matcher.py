@@ -44,6 +44,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context
+from functools import partial
 
 import structlog
 
@@ -63,6 +64,7 @@ from dovetail.server.tasks.claims.matching import (
     WaitingClaim,
     assign_ready,
     find_ready,
+    needs,
 )
 from dovetail.server.tasks.requests import ChangeOptions
 
@@ -270,7 +272,8 @@ class Matcher:
             if not found.look_again:
                 return found
             claims = [claim for claim in claims if claim.kind in found.kinds]
-        found = await self._store.write(self._team_id, lambda t: assign_ready(t, claims, rung))
+        unit = partial(assign_ready, claims=claims, rung=rung)
+        found = await self._store.write(self._team_id, unit, needs(claims))
         self._more_ready = found.look_again
         if found.look_again:
             self.ring([POOL, *(claim.caller.agent_id for claim in claims)])

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dovetail.server import clock
 from dovetail.server.access.caller import Caller
@@ -21,11 +23,11 @@ from dovetail.server.errors import DovetailError
 from dovetail.server.preconditions import check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import take_bytes
-from dovetail.server.store.tables import events, queues, tasks
+from dovetail.server.store.tables import agents, events, queues, tasks
 from dovetail.server.store.tables.events import TaskEvent, TaskVerb
 from dovetail.server.store.tables.queues import POOL
 from dovetail.server.store.tables.tasks import Task, TaskFilter
-from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.store.transaction import Need, Snapshot, Transaction
 from dovetail.server.tasks import recording, transitions
 from dovetail.server.tasks.loading import new_lease
 from dovetail.server.tasks.recording import Action
@@ -33,6 +35,9 @@ from dovetail.server.tasks.requests import ChangeOptions
 
 GRANTS_MAX = 200
 """Tasks granted in one commit at most: other writers wait for it."""
+
+READ_MAX = 50
+"""Tasks that one query reads for claims of one kind: a task may be large."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,20 +153,30 @@ def find_ready(snapshot: Snapshot, claims: Sequence[WaitingClaim], rung: set[str
     )
 
 
+def needs(claims: Sequence[WaitingClaim]) -> list[Need]:
+    """What `assign_ready` needs, beside the tasks."""
+    callers = agents.need({claim.caller.agent_id for claim in claims})
+    repeats = [
+        need
+        for claim in claims
+        for need in events.need(claim.caller.agent_id, _repeats(claim.request)[0])
+    ]
+    return callers + repeats
+
+
 def assign_ready(
     transaction: Transaction, claims: Sequence[WaitingClaim], rung: set[str]
 ) -> MatchResult:
     """Grant ready tasks to claims in order of arrival.
 
-    A queue that is empty for one kind of claim is empty for all later ones of that kind (nothing is
-    added within a unit), so it is read once: the cost follows from what is granted, not from how
-    many wait.
+    A queue is read once for all claims of a kind, as far as they want tasks of it: the cost follows
+    from what is granted, not from how many wait.
     """
     now = transaction.team.wall_clock
     granted: list[tuple[WaitingClaim, list[Task]]] = []
     repeated: list[tuple[WaitingClaim, list[Task] | DovetailError]] = []
     deferred: list[WaitingClaim] = []
-    empty = _empty(transaction, claims, rung, now)
+    ready = _ReadyTasks(transaction, claims, rung, now)
     count, is_more = 0, False
     for claim in claims:
         if count >= GRANTS_MAX:
@@ -172,7 +187,7 @@ def assign_ready(
         if not claim.is_live:
             deferred.append(claim)  # the matcher refuses it, or, if it is live again, looks again
             continue
-        found = _take_ready(transaction, claim, rung, empty, now)
+        found = ready.first(claim)
         fits = take_bytes(((task, tasks.size(task)) for task in found), PAGE_BYTES)
         if not fits:
             continue
@@ -182,11 +197,10 @@ def assign_ready(
             fits = []
         else:
             granted.append((claim, _start(transaction, claim, fits)))
+            ready.take(fits)
             count += len(fits)
-        if len(fits) < len(found):
-            # What this claim left is for those who come after it.
-            is_more = True
-            empty -= {(queue_name, claim.kind) for queue_name in _queues(claim, rung)}
+        # What this claim left is for those who come after it.
+        is_more = is_more or len(fits) < len(found)
     return MatchResult(
         granted=granted,
         repeated=repeated,
@@ -196,23 +210,62 @@ def assign_ready(
     )
 
 
-def _take_ready(
-    snapshot: Snapshot,
-    claim: WaitingClaim,
-    rung: set[str],
-    empty: set[tuple[str, str]],
-    now: int,
-) -> list[Task]:
-    """Return the first ready tasks for a claim, and add to `empty` the queues that it used up."""
-    found: list[Task] = []
-    for queue_name in _queues(claim, rung):
-        wanted = (claim.request.most or 1) - len(found)
-        if wanted and (queue_name, claim.kind) not in empty:
-            ready = queues.ready(snapshot, queue_name, claim.request.filter, (now, wanted))
-            found += ready
-            if len(ready) < wanted:
-                empty.add((queue_name, claim.kind))
-    return found
+class _ReadyTasks:
+    """The ready tasks of the queues, read in lists for all claims of one kind.
+
+    Nothing becomes ready within a unit, so what is not granted stays as it was read. A task may be
+    in the lists of several kinds: once it was taken it counts in none.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, claims: Sequence[WaitingClaim], rung: set[str], now: int
+    ) -> None:
+        self._snapshot = snapshot
+        self._rung = rung
+        self._now = now
+        self._taken: set[str] = set()
+        # By queue and kind: what was read, and whether that is all there is.
+        self._lists = dict.fromkeys(_empty(snapshot, claims, rung, now), _ReadyList([], True))
+        self._wanted: Counter[tuple[str, str]] = Counter()
+        for claim in claims:
+            for queue_name in _queues(claim, rung):
+                self._wanted[queue_name, claim.kind] += claim.request.most or 1
+
+    def first(self, claim: WaitingClaim) -> list[Task]:
+        """The first tasks for a claim, its agent's own first, as many as it wants."""
+        found: list[Task] = []
+        most = claim.request.most or 1
+        for queue_name in _queues(claim, self._rung):
+            if len(found) < most:
+                found += self._first(queue_name, claim, most - len(found))
+        return found
+
+    def take(self, granted: Sequence[Task]) -> None:
+        """These are granted."""
+        self._taken.update(task.task_id for task in granted)
+
+    def _first(self, queue_name: str, claim: WaitingClaim, most: int) -> list[Task]:
+        queue = queue_name, claim.kind
+        known = self._lists.get(queue, _ReadyList([], False))
+        left = self._left(known)
+        if len(left) < most and not known.is_all:
+            # Those that were granted are not ready any more, so they are not read again.
+            limit = max(most, min(self._wanted[queue], READ_MAX))
+            ready = queues.ready(
+                self._snapshot, queue_name, claim.request.filter, (self._now, limit)
+            )
+            known = _ReadyList(ready, len(ready) < limit)
+            left = self._left(known)
+        self._lists[queue] = known._replace(tasks=left)
+        return left[:most]
+
+    def _left(self, known: _ReadyList) -> list[Task]:
+        return [task for task in known.tasks if task.task_id not in self._taken]
+
+
+class _ReadyList(NamedTuple):
+    tasks: list[Task]
+    is_all: bool
 
 
 def _empty(
@@ -256,10 +309,13 @@ def find_granted(snapshot: Snapshot, caller: Caller, request: ClaimRequest) -> l
     """
     if request.repeat is None:
         return None
-    keys = [each.key for each in _repeats(request) if each]
-    earlier = events.find_repeats(snapshot, caller.agent_id, keys)
-    if not earlier:
+    # The first task that was granted has the first key: without it there are no others.
+    first, *others = (each for each in _repeats(request) if each)
+    begin = events.find_repeat(snapshot, caller.agent_id, first)
+    if begin is None:
         return None
+    keys = [each.key for each in others]
+    earlier = [begin, *events.find_repeats(snapshot, caller.agent_id, keys)]
     for event in earlier:
         if event.repeat:
             check_same_request(request.repeat, event.repeat.request_hash)

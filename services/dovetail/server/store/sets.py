@@ -1,0 +1,226 @@
+"""Rows as sets: the SQL with which a group of units finds and writes the rows of one table.
+
+A Table tells how rows become values and back; an Index finds rows by some of their columns. Both
+write their SQL once, in two shapes. For one row it is a plain statement with a parameter for each
+column; SQLite takes only this shape, as its driver runs a prepared statement again in a few µs.
+For many rows PostgreSQL takes one parameter, a JSON array with an object for each row: so a set
+costs one statement and one round trip, whatever its size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from peewee import BigIntegerField, BlobField, Field, IntegerField, Model
+
+from dovetail.server.store.database import TypedDatabase
+from dovetail.server.store.schema import TABLES
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+"""The columns of a table, in its order, without `team_id`. With it in front: a row to write."""
+
+Key = tuple[Any, ...]
+"""What an index finds a row by: the team's id, then one value for each column of the index."""
+
+UPDATES_MAX = 200
+"""Statements that a table keeps for sets of changed columns; beyond, all are made anew. Chosen."""
+
+_TYPES: dict[type[Field], str] = {
+    BigIntegerField: "bigint",
+    IntegerField: "integer",
+    BlobField: "bytea",
+}
+
+
+class RowStatement:
+    """A statement that takes one row, or on PostgreSQL many rows as one JSON parameter."""
+
+    def __init__(
+        self, for_one: str, for_many: str, names: Sequence[str], fields: Sequence[Field]
+    ) -> None:
+        """Both shapes, with a question mark for a parameter; the names and fields of a row."""
+        self.for_one = for_one
+        self.for_one_percent = for_one.replace("?", "%s")
+        self.for_many_percent = for_many.replace("?", "%s")
+        self._names = names
+        self._blobs = [at for at, field in enumerate(fields) if isinstance(field, BlobField)]
+
+    def text(self, database: TypedDatabase) -> str:
+        """The statement for one row, as this kind of database writes parameters."""
+        return self.for_one if database.param == "?" else self.for_one_percent
+
+    def as_json(self, rows: Sequence[Row]) -> str:
+        """The rows as the parameter of `for_many`."""
+        return json.dumps([self._object(row) for row in rows], ensure_ascii=False)
+
+    def _object(self, row: Row) -> dict[str, Any]:
+        found = dict(zip(self._names, row, strict=True))
+        for at in self._blobs:
+            if row[at] is not None:
+                found[self._names[at]] = f"\\x{row[at].hex()}"
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codec(Generic[T]):
+    """`decode` makes a value of a row, `encode` a row of a value, and `key_of` its key."""
+
+    decode: Callable[[Row], T]
+    encode: Callable[[T], Row]
+    key_of: Callable[[T], Key]
+
+
+def plain(key_size: int) -> Codec[Row]:
+    """Rows that stay rows."""
+    return Codec(decode=_same, encode=_same, key_of=lambda row: row[:key_size])
+
+
+class Table(Generic[T]):
+    """The rows of one table, as a group of units holds them in memory.
+
+    Beside its columns it has a `codec`. `always` are columns that every update writes, changed or
+    not, so that there are fewer different statements.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Field],
+        key_size: int,
+        codec: Codec[T],
+        always: Sequence[Field] = (),
+    ) -> None:
+        """`key_size`: how many of the columns, the first ones, make up the key."""
+        model: type[Model] = columns[0].model
+        self.decode, self.encode, self.key_of = codec.decode, codec.encode, codec.key_of
+        self.name = str(getattr(model, "_meta").table_name)  # noqa: B009
+        self.order = TABLES.index(model)
+        self.team = getattr(model, "team_id")  # noqa: B009
+        self.columns = tuple(columns)
+        self._always = frozenset(self.columns.index(field) for field in always)
+        self.key_size = key_size
+        self.indexes: list[Index[T]] = []
+        self.ranges: list[Range[T]] = []
+        self.by_key: Index[T] = Index(self, self.columns[:key_size])
+        self.insert = self._insert()
+        self._updates: dict[tuple[int, ...], RowStatement] = {}
+
+    def changed(self, before: Row, after: Row) -> tuple[int, ...]:
+        """The positions of the columns that an update of this row writes; none: there is none."""
+        found = [at for at, old in enumerate(before) if old != after[at]]
+        return tuple(sorted(self._always.union(found))) if found else ()
+
+    def update(self, changed: tuple[int, ...]) -> RowStatement:
+        """The statement that writes these columns. Its rows: these columns, the team, the key."""
+        statement = self._updates.get(changed)
+        if statement is None:
+            if len(self._updates) >= UPDATES_MAX:
+                self._updates.clear()
+            statement = self._updates[changed] = self._update(changed)
+        return statement
+
+    def _insert(self) -> RowStatement:
+        fields = (self.team, *self.columns)
+        names = ", ".join(_quoted(field) for field in fields)
+        into = f'INSERT INTO "{self.name}" ({names}) '
+        one = f"{into}VALUES ({', '.join('?' * len(fields))})"
+        many = f"{into}SELECT {names} FROM {_records(fields)}"
+        return RowStatement(one, many, _names(fields), fields)
+
+    def _update(self, changed: tuple[int, ...]) -> RowStatement:
+        columns = [self.columns[at] for at in changed]
+        keys = (self.team, *self.columns[: self.key_size])
+        fields = (*columns, *keys)
+        one = ", ".join(f"{_quoted(column)} = ?" for column in columns)
+        where = " AND ".join(f"{_quoted(key)} = ?" for key in keys)
+        many = ", ".join(f"{_quoted(column)} = r.{_quoted(column)}" for column in columns)
+        same = " AND ".join(f"t.{_quoted(key)} = r.{_quoted(key)}" for key in keys)
+        return RowStatement(
+            f'UPDATE "{self.name}" SET {one} WHERE {where}',
+            f'UPDATE "{self.name}" AS t SET {many} FROM {_records(fields)} WHERE {same}',
+            _names(fields),
+            fields,
+        )
+
+
+class Finder(Generic[T]):
+    """Finds rows of a table by a key: the team, and a value for each of `fields`.
+
+    `where` is SQL with a mark for each of them, in order; `further` is the rest of the statement.
+    """
+
+    def __init__(
+        self, table: Table[T], fields: Sequence[Field], where: str, further: str = "LIMIT 1"
+    ) -> None:
+        """Find rows of `table`."""
+        self.table = table
+        keys = (table.team, *fields)
+        columns = ", ".join(_quoted(column) for column in table.columns)
+        found = f'SELECT "team_id", {columns} FROM "{table.name}" WHERE "team_id" = '
+        one = f"{found}? AND {where} {further}"
+        # LATERAL: for each key the index is used that fits, whatever the planner takes the table
+        # for. A plain join with a set was planned as a walk through the team at times.
+        names = [f"r.k{at}" for at in range(len(keys))]
+        each = f"{found}{names[0]} AND {where.replace('?', '{}').format(*names[1:])} {further}"
+        types = ", ".join(f"k{at} {_type(field)}" for at, field in enumerate(keys))
+        marks = ", ".join(f"k{at}" for at in range(len(keys)))
+        many = (
+            f"SELECT r.i, f.* FROM ROWS FROM (json_to_recordset(?::json) AS ({types}))"
+            f" WITH ORDINALITY AS r({marks}, i) CROSS JOIN LATERAL ({each}) AS f"
+        )
+        self.select = RowStatement(one, many, [f"k{at}" for at in range(len(keys))], keys)
+
+
+class Index(Finder[T]):
+    """A unique way to find the rows of a table: by the team and these columns.
+
+    A row in which one of them is None is not in the index. Where several rows have the same values
+    any of them is found.
+    """
+
+    def __init__(self, table: Table[T], fields: Sequence[Field]) -> None:
+        """Add it to `table`, which has the columns."""
+        super().__init__(table, fields, " AND ".join(f"{_quoted(field)} = ?" for field in fields))
+        at = [table.columns.index(field) for field in fields]
+        self.of: Callable[[Row], Row] = lambda row: tuple(row[each] for each in at)
+        table.indexes.append(self)
+
+
+class Range(Finder[T]):
+    """A way to find several rows of a table, at most `most`.
+
+    The group knows them as they were when it was fetched, so the caller looks whether each still
+    meets the condition.
+    """
+
+    def __init__(
+        self, table: Table[T], fields: Sequence[Field], where: str, order: str, most: int
+    ) -> None:
+        """Add it to `table`."""
+        super().__init__(table, fields, where, f"ORDER BY {order} LIMIT {most}")
+        self.most = most
+        table.ranges.append(self)
+
+
+def _same(row: Row) -> Row:
+    return row
+
+
+def _quoted(field: Field) -> str:
+    return f'"{field.column_name}"'
+
+
+def _names(fields: Sequence[Field]) -> list[str]:
+    return [str(field.column_name) for field in fields]
+
+
+def _type(field: Field) -> str:
+    return _TYPES.get(type(field), "text")
+
+
+def _records(fields: Sequence[Field]) -> str:
+    types = ", ".join(f"{_quoted(field)} {_type(field)}" for field in fields)
+    return f"json_to_recordset(?::json) AS r({types})"
