@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from dovetail.server.store import transaction
+from dovetail.server.store import group
 from dovetail.server.store.tables import dependencies, follow_ups
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
@@ -243,7 +243,7 @@ async def test_very_many_waiting_tasks_are_told_step_by_step_and_each_once(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All are ready with the commit; so many are told in it, the rest in commits that follow."""
-    monkeypatch.setattr(transaction, "FOLLOWERS_MAX", 3)
+    monkeypatch.setattr(group, "FOLLOWERS_MAX", 3)
     ann = await with_followers(team, "a")
     joe = team.caller("joe")
     response = await finish(joe, "a")
@@ -262,7 +262,7 @@ async def all_told(team: Team, verb: str) -> bool:
 async def test_tasks_that_two_completions_make_ready_are_told_once(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transaction, "FOLLOWERS_MAX", 2)
+    monkeypatch.setattr(group, "FOLLOWERS_MAX", 2)
     ann = await with_followers(team, "a", "b")
     joe = team.caller("joe")
     for task_id in ("a", "b"):
@@ -284,7 +284,7 @@ async def nothing_left(team: Team) -> bool:
 async def test_what_a_failure_tells_step_by_step_ends_when_the_task_is_reopened(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transaction, "FOLLOWERS_MAX", 1)
+    monkeypatch.setattr(group, "FOLLOWERS_MAX", 1)
     await with_followers(team, "a")
     joe = team.caller("joe")
     await joe.do("fail", "a")

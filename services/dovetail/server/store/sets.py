@@ -100,13 +100,18 @@ class Table(Generic[T]):
         self.order = TABLES.index(model)
         self.team = getattr(model, "team_id")  # noqa: B009
         self.columns = tuple(columns)
-        self._always = frozenset(self.columns.index(field) for field in always)
+        self._always = frozenset(self.positions(always))
         self.key_size = key_size
         self.indexes: list[Index[T]] = []
         self.ranges: list[Range[T]] = []
         self.by_key: Index[T] = Index(self, self.columns[:key_size])
         self.insert = self._insert()
         self._updates: dict[tuple[int, ...], RowStatement] = {}
+
+    def positions(self, fields: Sequence[Field]) -> list[int]:
+        """Where these fields are among the columns."""
+        # By name: a field that is compared makes a condition, which is always true.
+        return [_names(self.columns).index(name) for name in _names(fields)]
 
     def changed(self, before: Row, after: Row) -> tuple[int, ...]:
         """The positions of the columns that an update of this row writes; none: there is none."""
@@ -184,7 +189,7 @@ class Index(Finder[T]):
     def __init__(self, table: Table[T], fields: Sequence[Field]) -> None:
         """Add it to `table`, which has the columns."""
         super().__init__(table, fields, " AND ".join(f"{_quoted(field)} = ?" for field in fields))
-        at = [table.columns.index(field) for field in fields]
+        at = table.positions(fields)
         self.of: Callable[[Row], Row] = lambda row: tuple(row[each] for each in at)
         table.indexes.append(self)
 

@@ -203,7 +203,6 @@ _TEXTS = (
     TaskRow.answer_text,
     TaskRow.answer_data,
 )
-_TEXTS_AT = tuple(map(COLUMNS.index, _TEXTS))
 # Repeats the condition of the index on sub-tasks, or SQLite would not use it.
 _IS_SUBTASK = TaskRow.parent_task_id != SQL("''")
 _ENVELOPE_BYTES = 192
@@ -347,3 +346,4 @@ def _from_row(row: Row) -> Task:
 TASKS: Table[Task] = Table(
     COLUMNS, 1, Codec(decode=_from_row, encode=_row, key_of=lambda task: (task.task_id,))
 )
+_TEXTS_AT = TASKS.positions(_TEXTS)
