@@ -14,9 +14,10 @@ from dovetail.server.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from dovetail.server.store.store import Store, current_permit
+from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Transaction
+from dovetail.server.store.units import current_permit
 from store.opened import TEAM, held, known_agents, opened, queued
 
 

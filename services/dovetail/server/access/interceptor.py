@@ -33,7 +33,7 @@ from dovetail.server.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from dovetail.server.store.store import current_permit
+from dovetail.server.store.units import current_permit
 
 OURS = "/dovetail."
 REFUSAL_LINES_MAX = 100

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from dovetail.server import clock
 from dovetail.server.store.database import TypedDatabase
@@ -292,8 +292,8 @@ class WriteGroup(GlobalSnapshot):
             held[key] = _HeldRow(None)
 
     def _value(self, table: Table[T], held: _HeldRow) -> T | Any:
-        if not held.is_decoded:
-            held.value, held.is_decoded = table.decode(cast(Row, held.stored)), True
+        if not held.is_decoded and held.stored is not None:
+            held.value, held.is_decoded = table.decode(held.stored), True
         return held.value
 
     def _outdate(self, span: Range[Any], is_new: bool) -> None:

@@ -19,11 +19,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -39,9 +37,15 @@ from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, StoreOpenE
 from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.engines.wakeups import Bells
 from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, PartitionBlockedError
-from dovetail.server.store.group import WriteGroup
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import GlobalSnapshot, Need, Snapshot, Transaction
+from dovetail.server.store.units import (
+    RefusedLateError,
+    Unit,
+    current_permit,
+    fetch_needs,
+    run_unit,
+)
 
 T = TypeVar("T")
 _Run = Callable[[list[Job]], None]
@@ -97,51 +101,6 @@ def _probe(_: object) -> None:
     """The work of a probe: none. What is tried is the way to it."""
 
 
-def _permitted() -> None:
-    """The permit of writes that serve no call: always given."""
-
-
-current_permit: ContextVar[Callable[[], None]] = ContextVar("current_permit", default=_permitted)
-"""Checks whether the call in whose context it is set may still write; raises a DovetailError if
-not. The writer's thread calls it when the write's turn comes, which may be long after the call
-began. It must be safe to call from that thread, and must not wait."""
-
-
-class _RefusedLateError(Exception):
-    """A unit refused after it wrote: the group must run again, each unit by itself.
-
-    There are no savepoints, so only a rollback of all removes what that unit wrote.
-    """
-
-    def __init__(self, refusal: DovetailError) -> None:
-        super().__init__(str(refusal))
-        self.refusal = refusal
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """What a caller asked to be run and written, with what it needs, and the caller's permit."""
-
-    run: Callable[[Transaction], Any]
-    needs: Sequence[Need]
-    permit: Callable[[], None]
-
-    def __call__(self, transaction: Transaction) -> Any:
-        self.permit()
-        return self.run(transaction)
-
-
-def _fetch_needs(group: WriteGroup, jobs: Sequence[Job]) -> None:
-    """Lock the teams of a group, and fetch what its units need: in a set for each team."""
-    # Before any unit reads: on PostgreSQL the lock keeps other processes from changing what a unit
-    # checks between its check and its write.
-    needs: dict[str, list[Need]] = {}
-    for job in jobs:
-        needs.setdefault(job.team_id, []).extend(cast(_Unit, job.work).needs)
-    for team_id, wanted in needs.items():
-        group.prefetch(team_id, wanted)
-
-
 class _NothingWrittenError(Exception):
     """No unit of a group wrote: roll back, and with it the row of a team that is new.
 
@@ -194,7 +153,7 @@ class Store:
         """
         # The permit is taken here: a context variable of the call is not visible on the writer's
         # thread.
-        work = _Unit(unit, needs, current_permit.get())
+        work = Unit(unit, needs, current_permit.get())
         return await self._writers.do(self._engine.partition(team_id), team_id, work)
 
     async def read(self, team_id: str, query: Callable[[Snapshot], T]) -> T:
@@ -268,7 +227,7 @@ class Store:
     def _write_group(self, jobs: list[Job]) -> None:
         try:
             rings = self._commit(jobs)
-        except _RefusedLateError as late:
+        except RefusedLateError as late:
             self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
         except Exception as error:  # whatever it is, callers must get an error
             if self._engine.is_blocked(error):
@@ -289,27 +248,16 @@ class Store:
                 return set()
         with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
             units = [job for job in jobs if not job.abandoned]
-            _fetch_needs(transaction, units)
+            fetch_needs(transaction, units)
             for job in units:
                 if not job.abandoned:
-                    self._run_unit(transaction, job)
+                    run_unit(transaction, job)
             if not transaction.writes:
                 raise _NothingWrittenError
             transaction.flush()
             # The commit follows, at the end of the block; if it fails, nothing is returned.
             return transaction.rings
         return set()
-
-    def _run_unit(self, transaction: WriteGroup, job: Job) -> None:
-        transaction.begin_unit()
-        # It may have run before, in a group that was rolled back: no trace of that may stay.
-        job.result, job.error, writes = None, None, transaction.writes
-        try:
-            job.result = job.work(transaction.unit(job.team_id))
-        except DovetailError as error:
-            if transaction.writes != writes:
-                raise _RefusedLateError(error) from error
-            job.error = error
 
     def _after_failure(self, jobs: list[Job], error: Exception, run: _Run) -> None:
         """Fail the jobs of a group that was rolled back, or find the one at fault by itself."""

@@ -94,7 +94,7 @@ def _by_key(cursor: psycopg.Cursor[Any], count: int) -> list[list[Row]]:
         return [cursor.fetchall()]
     found: list[list[Row]] = [[] for _ in range(count)]
     for number, *row in cursor.fetchall():
-        found[number - 1].append(tuple(row))
+        found[int(number) - 1].append(tuple(row))
     return found
 
 
