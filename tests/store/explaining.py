@@ -45,6 +45,7 @@ class Plans(SetDriver):
         self.steps: list[str] = []
         self._database = typed(engine.database)
         self._sets = engine.sets()
+        self._sets.begin()
         self._has_sets = is_postgres(engine)
         self._explain = "EXPLAIN " if self._has_sets else "EXPLAIN QUERY PLAN "
 
@@ -55,10 +56,13 @@ class Plans(SetDriver):
             self._note_both(statement, keys)
         return self._sets.fetch(first, fetches)
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def begin(self) -> None:
+        pass
+
+    def write(self, changes: Sequence[Change], is_last: bool) -> None:
         for statement, rows in changes:
             self._note_both(statement, rows)
-        self._sets.write(changes)
+        self._sets.write(changes, is_last=False)
 
     def note(self, sql: str, bound: Sequence[object]) -> None:
         """Note the plan of a statement; an INSERT of values has none worth a look."""

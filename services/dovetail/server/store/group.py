@@ -79,8 +79,11 @@ class SetDriver(Protocol):
         """
         ...
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Write rows, in this order."""
+    def write(self, changes: Sequence[Change], is_last: bool) -> None:
+        """Write rows, in this order. After the last ones nothing is run but the commit."""
+
+    def begin(self) -> None:
+        """Begin the transaction, if that was left to the first statement."""
 
 
 class _HeldRow:
@@ -244,7 +247,7 @@ class WriteGroup(GlobalSnapshot):
             (each.last_message, each.last_task, each.last_event, each.stamp, each.team_id)
             for each in self._teams.values()
         ]
-        self._flush(self._dirty, [(_SAVE_TEAM, [row]) for row in teams])
+        self._flush(self._dirty, [(_SAVE_TEAM, [row]) for row in teams], is_last=True)
 
     def _fetch_new(self, team_id: str, needs: Iterable[Need], lock: bool = False) -> None:
         """Fetch what is not held, and first of all lock the team's row."""
@@ -324,10 +327,12 @@ class WriteGroup(GlobalSnapshot):
         named = [table.order for table in self._dirty if _names(sql, table)]
         if named:
             self._flush([table for table in self._dirty if table.order <= max(named)])
+        self._driver.begin()
         return super()._fetch(sql, bound)
 
     def _execute(self, statement: Statement, values: Mapping[str, object]) -> int:
         sql, bound = statement.bind(self._database, values)
+        self._driver.begin()
         return self._database.execute_sql(sql, bound).rowcount
 
     def _forget(self, table: Table[Any]) -> None:
@@ -336,14 +341,16 @@ class WriteGroup(GlobalSnapshot):
             self._keys.pop(finder, None)
             self._ranges.pop(finder, None)
 
-    def _flush(self, tables: Iterable[Table[Any]], further: Sequence[Change] = ()) -> None:
+    def _flush(
+        self, tables: Iterable[Table[Any]], further: Sequence[Change] = (), is_last: bool = False
+    ) -> None:
         """Write what was put into these tables, in an order that the foreign keys allow."""
         changes: list[Change] = []
         for table in sorted(tables, key=lambda table: table.order):
             changes += _changes(table, self._dirty.pop(table))
         changes += further
         if changes:
-            self._driver.write(changes)
+            self._driver.write(changes, is_last)
 
 
 def _changes(table: Table[Any], dirty: Mapping[Key, _HeldRow]) -> list[Change]:

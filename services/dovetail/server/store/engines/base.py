@@ -192,14 +192,18 @@ class Engine(ABC):
         typed(self.database).execute_sql(statement)
 
     @contextmanager
-    def span(self, begin: str, commit: str) -> Generator[None]:
-        """Run a block between two statements. If it fails, roll back, or else hang up."""
+    def span(self, begin: str, commit: str | Callable[[], object]) -> Generator[None]:
+        """Run a block between two statements. If it fails, roll back, or else hang up.
+
+        Without `begin` the block begins by itself.
+        """
         database = typed(self.database)
         database.connect(reuse_if_open=True)
         try:
-            self.begin(begin)
+            if begin:
+                self.begin(begin)
             yield
-            database.execute_sql(commit)
+            commit() if callable(commit) else database.execute_sql(commit)
         except BaseException:
             try:
                 if not database.is_closed():

@@ -135,14 +135,15 @@ class PostgresEngine(Engine):
     @contextmanager
     def write(self) -> Generator[WriteGroup]:
         """Write; each team's row is locked before the first look at its data."""
-        with self.span("BEGIN", "COMMIT"):
+        sets = self.sets()
+        with self.span("", sets.commit):
             database = typed(self.database)
-            yield WriteGroup(database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE, self.sets())
+            yield WriteGroup(database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE, sets)
         self._analyzer.note_write()
 
     def sets(self) -> PostgresSets:
         """One statement for each set."""
-        return PostgresSets(typed(self.database), self._postgres.note_size)
+        return PostgresSets(typed(self.database), self._postgres.note_size, self._reconnect)
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -176,7 +177,7 @@ class PostgresEngine(Engine):
         return any(isinstance(link, psycopg.errors.QueryCanceled) for link in chain(error))
 
     @contextmanager
-    def span(self, begin: str, commit: str) -> Generator[None]:
+    def span(self, begin: str, commit: str | Callable[[], object]) -> Generator[None]:
         """Run a block between two statements, and let a connection go whose buffers grew large."""
         try:
             with super().span(begin, commit):
@@ -192,9 +193,12 @@ class PostgresEngine(Engine):
         try:
             super().begin(statement)
         except PeeweeException:
-            self.close_connection()
-            typed(self.database).connect()
+            self._reconnect()
             super().begin(statement)
+
+    def _reconnect(self) -> None:
+        self.close_connection()
+        typed(self.database).connect()
 
     def announce(self, inboxes: Iterable[WakeKey]) -> None:
         """Pass the names to the announcer, which notifies outside of every transaction."""

@@ -1,72 +1,107 @@
-"""Sets of rows on PostgreSQL: one JSON parameter for a set, and one round trip for all sets."""
+"""Sets of rows on PostgreSQL: one JSON parameter for a set, one round trip for several sets."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg
+from peewee import PeeweeException
 
 from dovetail.server.store.database import TypedDatabase, driver_errors
-from dovetail.server.store.group import Change, Fetch
+from dovetail.server.store.group import Change, Fetch, SetDriver
 from dovetail.server.store.sets import Row, RowStatement
 
 # Below the size from which on a connection is closed after its statement (`postgres.py`).
 SET_CHARACTERS_MAX = 128 * 1024
 
+Sent = tuple[bytes, Sequence[object]]
+_BEGIN: Sent = (b"BEGIN", ())
+_COMMIT: Sent = (b"COMMIT", ())
 
-class PostgresSets:
-    """Runs sets on this thread's connection, in libpq's pipeline mode."""
 
-    def __init__(self, database: TypedDatabase, note_size: Callable[[int], None]) -> None:
+class PostgresSets(SetDriver):
+    """Runs sets on this thread's connection, in libpq's pipeline mode.
+
+    Of a transaction BEGIN goes out with the first statements, and COMMIT with the last ones: a
+    group costs two or three round trips.
+    """
+
+    def __init__(
+        self,
+        database: TypedDatabase,
+        note_size: Callable[[int], None],
+        reconnect: Callable[[], None],
+    ) -> None:
         """Use `database`; `note_size` is told the size of what is sent."""
         self._database = database
         self._note_size = note_size
+        self._reconnect = reconnect
+        self._has_begun = False
+        self._has_committed = False
+
+    def begin(self) -> None:
+        """Begin, if nothing has been sent yet."""
+        if not self._has_begun:
+            self._batch([_BEGIN], self._reconnect)
 
     def fetch(
         self, first: tuple[str, Sequence[object]] | None, fetches: Sequence[Fetch]
     ) -> tuple[list[Row], list[list[list[Row]]]]:
         """Find the rows of each key, after a plain statement, which takes its locks first."""
-        with driver_errors(), self._pipeline() as connection:
-            head = connection.execute(*_encoded(*first)) if first else None
-            parts = [
-                [
-                    (self._run(connection, statement, part), len(part))
-                    for part in _parts(statement, keys)
-                ]
-                for statement, keys in fetches
-            ]
-            # The first of these sends all statements and waits; the others have come by then.
-            locked = head.fetchall() if head else []
-            found = [[_by_key(*part) for part in several] for several in parts]
-        return locked, [[rows for part in several for rows in part] for several in found]
+        parts = [[(each, part) for part in _parts(each, keys)] for each, keys in fetches]
+        statements = [_encoded(*first)] if first else []
+        statements += [self._statement(*part) for several in parts for part in several]
+        results = iter(self._batch(statements, None if self._has_begun else self._reconnect))
+        locked = next(results).fetchall() if first else []
+        return locked, [
+            [rows for _, keys in several for rows in _by_key(next(results), len(keys))]
+            for several in parts
+        ]
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Write rows, in this order. The end of the pipeline waits for all of them."""
-        with driver_errors(), self._pipeline() as connection:
-            for statement, rows in changes:
-                for part in _parts(statement, rows):
-                    self._run(connection, statement, part)
+    def write(self, changes: Sequence[Change], is_last: bool) -> None:
+        """Write rows, in this order; the last of them with the commit."""
+        statements = [
+            self._statement(each, part) for each, rows in changes for part in _parts(each, rows)
+        ]
+        self._batch([*statements, _COMMIT] if is_last else statements)
+        self._has_committed = is_last
 
-    @contextlib.contextmanager
-    def _pipeline(self) -> Generator[psycopg.Connection[Any]]:
+    def commit(self) -> None:
+        """Commit, unless the last statements have done so, or nothing was begun."""
+        if self._has_begun and not self._has_committed:
+            self._batch([_COMMIT])
+
+    def _batch(
+        self, statements: Sequence[Sent], reconnect: Callable[[], None] | None = None
+    ) -> list[psycopg.Cursor[Any]]:
+        """Send statements together, and wait once. Returns the cursors, with all their rows."""
+        begin = [] if self._has_begun else [_BEGIN]
+        self._has_begun = True
         connection: psycopg.Connection[Any] = self._database.connection()
-        with connection.pipeline():
-            yield connection
+        try:
+            with driver_errors(), connection.pipeline():
+                sent = [connection.execute(*each) for each in (*begin, *statements)]
+        except PeeweeException:
+            # A connection that died while it was idle: nothing of this transaction was written, so
+            # trying again cannot do anything twice. One that dies later ends the transaction.
+            if not reconnect or not connection.closed:
+                raise
+            reconnect()
+            self._has_begun = False
+            return self._batch(statements)
+        return sent[len(begin) :]
 
-    def _run(
-        self, connection: psycopg.Connection[Any], statement: RowStatement, rows: Sequence[Row]
-    ) -> psycopg.Cursor[Any]:
+    def _statement(self, statement: RowStatement, rows: Sequence[Row]) -> Sent:
         if len(rows) == 1:
             self._note_size(_size(rows[0]))
-            return connection.execute(*_encoded(statement.for_one_percent, rows[0]))
+            return _encoded(statement.for_one_percent, rows[0])
         parameter = statement.as_json(rows)
         self._note_size(len(parameter))
-        return connection.execute(*_encoded(statement.for_many_percent, (parameter,)))
+        return _encoded(statement.for_many_percent, (parameter,))
 
 
-def _encoded(sql: str, values: Sequence[object]) -> tuple[bytes, Sequence[object]]:
+def _encoded(sql: str, values: Sequence[object]) -> Sent:
     """The arguments of `execute`, whose type asks for a literal or for bytes."""
     return sql.encode(), values
 

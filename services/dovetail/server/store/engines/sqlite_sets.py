@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dovetail.server.store.database import TypedDatabase, driver_errors
-from dovetail.server.store.group import Change, Fetch
+from dovetail.server.store.group import Change, Fetch, SetDriver
 from dovetail.server.store.sets import Row
 
 
-class SqliteSets:
+class SqliteSets(SetDriver):
     """Runs sets on this thread's connection."""
 
     def __init__(self, database: TypedDatabase) -> None:
@@ -32,8 +32,12 @@ class SqliteSets:
                 for statement, keys in fetches
             ]
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Write rows, in this order."""
+    def begin(self) -> None:
+        """Do nothing: the engine has begun."""
+
+    def write(self, changes: Sequence[Change], is_last: bool) -> None:
+        """Write rows, in this order. The commit is the engine's."""
+        del is_last
         connection = self._database.connection()
         with driver_errors():
             for statement, rows in changes:
