@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from dovetail.server.store.engines import analyzer, postgres
 from dovetail.server.store.engines.analyzer import GROWTH, PAGES_MIN, Analyzer
+from dovetail.server.store.group import WriteGroup
 from dovetail.server.store.schema import TABLE_NAMES
-from dovetail.server.store.transaction import WriteGroup
 from store.opened import migrated
 from support.callers import Caller
 from support.pair import running_pair
@@ -37,11 +37,14 @@ class Counting(WriteGroup):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self._driver.begin()
         self._before = self._scanned()
 
-    def flush(self) -> None:
-        super().flush()
-        self.scans += self._scanned() - self._before
+    def _flush(self, tables: Any, further: Any = (), is_last: bool = False) -> None:
+        """Leave the commit to the engine: after it the counts are those of no transaction."""
+        super()._flush(tables, further)
+        if is_last:
+            self.scans += self._scanned() - self._before
 
     def _scanned(self) -> Counter[str]:
         return Counter(dict(self._database.execute_sql(SCANNED).fetchall()))
