@@ -132,6 +132,7 @@ async def _serving(
     health = Health(server, store, (*service.names, *reflection.NAMES))
     reflection.add_reflection((*service.names, SERVICE_NAME), server)
     address = _bind(server, config)
+    memory.spare_lasting_objects()
     await server.start()
     service.start()
     tasks = [

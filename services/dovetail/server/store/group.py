@@ -3,7 +3,7 @@
 The pattern is known as unit of work with an identity map (Fowler, Patterns of Enterprise
 Application Architecture, 2002). Before the units run, the group fetches in sets the rows that they
 said they need. Units find rows in memory and change them there. At the end the group writes the
-difference, table by table, in sets (docs/decisions/0033-groups-as-sets.md).
+difference, table by table, in sets (docs/decisions/0034-groups-as-sets.md).
 
 Two rules keep memory and tables equal for a unit:
 - A query that is not by an index reads the tables. Those that it names are written first, and with

@@ -1,7 +1,7 @@
 """Sets of rows on SQLite: one prepared statement, run once for each row.
 
 A further row costs the driver some 5 µs, less than SQLite needs to take a set out of one parameter
-(measured: docs/decisions/0033-groups-as-sets.md).
+(measured: docs/decisions/0034-groups-as-sets.md).
 """
 
 from __future__ import annotations
