@@ -132,7 +132,6 @@ async def _serving(
     health = Health(server, store, (*service.names, *reflection.NAMES))
     reflection.add_reflection((*service.names, SERVICE_NAME), server)
     address = _bind(server, config)
-    memory.spare_lasting_objects()
     await server.start()
     service.start()
     tasks = [
@@ -178,6 +177,7 @@ async def serve(
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal)
     async with run_server(config, build) as server:
+        memory.spare_lasting_objects()
         log.info(
             "serving", service=config.service, address=server.address, store=server.store.address
         )
