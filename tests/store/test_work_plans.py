@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -101,6 +102,17 @@ def execute(engine: Engine, sql: str) -> None:
     cast(Any, engine.database).execute_sql(sql.replace("%", "%%") if is_postgres(engine) else sql)
 
 
+def change_several(transaction: Transaction) -> None:
+    """Read and write tasks as a set."""
+    ids = ("t8", "t9")
+    transaction.need(map(tasks.need, ids))
+    for task_id in ids:
+        task = tasks.find(transaction, task_id)
+        assert task is not None
+        tasks.save(transaction, replace(task, priority=task.priority + 1))
+    tasks.open_subtasks(transaction, ["t8"], 1)  # a query: what was put is written before it
+
+
 WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "a claim from the pool": (
         lambda t: queues.ready(t, "", None, (10**9, 1)),
@@ -148,6 +160,7 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
         lambda t: dependencies.path(t, ["t9000", "t9001"], "t1"),
         "task_dependencies",
     ),
+    "a change of several tasks": (change_several, "tasks_pkey"),
     "the open parts of tasks": (
         lambda t: tasks.open_subtasks(t, ["t1", "t2"], 1_001),
         "tasks_parent",

@@ -15,7 +15,7 @@ Within a team they are safe because its row is locked: nobody else writes what t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -125,7 +125,9 @@ class WriteGroup(GlobalSnapshot):
         self._teams: dict[str, TeamCounters] = {}
         self._held: defaultdict[Table[Any], dict[Key, _HeldRow]] = defaultdict(dict)
         self._keys: defaultdict[Finder[Any], dict[Key, Key | None]] = defaultdict(dict)
+        # The rows of ranges that are known whole, and of those that may go on.
         self._ranges: defaultdict[Finder[Any], dict[Key, list[Key]]] = defaultdict(dict)
+        self._cut_ranges: defaultdict[Finder[Any], dict[Key, list[Key]]] = defaultdict(dict)
         # The rows that were put since the last flush, by table and in order.
         self._dirty: defaultdict[Table[Any], dict[Key, _HeldRow]] = defaultdict(dict)
 
@@ -206,12 +208,12 @@ class WriteGroup(GlobalSnapshot):
 
     def find_all(self, span: Range[T], key: Key) -> list[T]:
         """The rows of a range. Some may not meet its condition any more."""
-        if key not in self._ranges[span]:
+        if key not in self._known(span):
             if self._dirty.get(span.table):
                 self._flush([each for each in self._dirty if each.order <= span.table.order])
             self._fetch_new(key[0], [Need(span, key[1:])])
         held = self._held[span.table]
-        return [self._value(span.table, held[each]) for each in self._ranges[span][key]]
+        return [self._value(span.table, held[each]) for each in self._known(span)[key]]
 
     def put(self, table: Table[T], team_id: str, value: T) -> None:
         """Make this the row of its key. A row that is not held must be new."""
@@ -223,7 +225,10 @@ class WriteGroup(GlobalSnapshot):
         held.value, held.is_decoded = value, True
         self._dirty[table][key] = held
         for span in table.ranges:
-            self._outdate(span, is_new=held.stored is None)
+            # What is whole stays whole: only a new row may have to be added to it.
+            self._cut_ranges.pop(span, None)
+            if held.stored is None:
+                self._ranges.pop(span, None)
         if held.stored is None and len(table.indexes) > 1:
             row = table.encode(value)
             for index in table.indexes[1:]:
@@ -272,10 +277,10 @@ class WriteGroup(GlobalSnapshot):
             for key, each in zip(keys, rows, strict=True):
                 self._hold(finder, key, each)
 
-    def _known(self, finder: Finder[Any]) -> Mapping[Key, object]:
+    def _known(self, finder: Finder[Any]) -> Mapping[Key, Any]:
         """What is known of the keys of an index or a range."""
         if isinstance(finder, Range):
-            return self._ranges[finder]
+            return ChainMap(self._ranges[finder], self._cut_ranges[finder])
         table = finder.table
         return self._held[table] if finder is table.by_key else self._keys[finder]
 
@@ -288,7 +293,8 @@ class WriteGroup(GlobalSnapshot):
             held.setdefault(row_key, _HeldRow(row[1:]))
             found.append(row_key)
         if isinstance(finder, Range):
-            self._ranges[finder][key] = found
+            is_cut = len(found) == finder.most
+            (self._cut_ranges if is_cut else self._ranges)[finder][key] = found
         elif finder is not finder.table.by_key:
             self._keys[finder][key] = found[0] if found else None
         elif not found:
@@ -298,17 +304,6 @@ class WriteGroup(GlobalSnapshot):
         if not held.is_decoded and held.stored is not None:
             held.value, held.is_decoded = table.decode(held.stored), True
         return held.value
-
-    def _outdate(self, span: Range[Any], is_new: bool) -> None:
-        """Forget the ranges that a row which was put may belong to, or make room in.
-
-        A new row may belong to any of them. Another leaves those as they are that are whole.
-        """
-        known = self._ranges.get(span)
-        if known:
-            self._ranges[span] = (
-                {} if is_new else {key: k for key, k in known.items() if len(k) < span.most}
-            )
 
     # Statements
 
@@ -340,6 +335,7 @@ class WriteGroup(GlobalSnapshot):
         for finder in (*table.indexes, *table.ranges):
             self._keys.pop(finder, None)
             self._ranges.pop(finder, None)
+            self._cut_ranges.pop(finder, None)
 
     def _flush(
         self, tables: Iterable[Table[Any]], further: Sequence[Change] = (), is_last: bool = False
