@@ -45,7 +45,7 @@ async def team_with_tasks(store_url: str, team_id: str, count: int) -> None:
     def unit(transaction: Transaction) -> None:
         for _ in range(AT_ONCE):
             task = _task(transaction.team.next_task(), transaction.team.stamp)
-            tasks.save(transaction, task)
+            tasks.insert(transaction, task)
 
     store = Store(store_url)
     try:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import Engine
-from dovetail.server.store.group import LOCK_TEAM, Change, Fetch, SetDriver, WriteGroup
-from dovetail.server.store.sets import Row, RowStatement
+from dovetail.server.store.group import LOCK_TEAM, WriteGroup
+from dovetail.server.store.sets import Change, Fetch, Row, RowStatement, SetDriver
 from dovetail.server.store.transaction import Statement
 
 

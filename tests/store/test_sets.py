@@ -6,17 +6,21 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peewee import PeeweeException
 
+from dovetail.server.store import group as groups
 from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.group import WriteGroup
-from dovetail.server.store.tables import agents, deliveries, messages
+from dovetail.server.store.tables import agents, deliveries, messages, tasks
 from dovetail.server.store.tables.agents import AGENTS
 from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX
 from dovetail.server.store.tables.messages import Content, MessageKind, NewMessage
+from dovetail.server.store.tables.tasks import TASKS
 from dovetail.server.store.transaction import Transaction
 from store.opened import TEAM, migrated
 from support.databases import empty_database
@@ -66,14 +70,14 @@ def sets_url(postgres: str) -> Generator[str]:
         yield url
 
 
-def send(transaction: Transaction, recipient_ids: tuple[str, ...]) -> int:
+def send(transaction: Transaction, recipient_ids: tuple[str, ...], body: str = "hi") -> int:
     """Send a message as SendMessage does. Returns its number."""
     new = NewMessage(
         sender_id="ann",
         recipient_ids=recipient_ids,
         kind=MessageKind.MESSAGE,
-        content=Content(body="hi"),
-        size=2,
+        content=Content(body=body),
+        size=len(body),
     )
     return messages.append(transaction, new, agents.require(transaction, recipient_ids)).number
 
@@ -160,3 +164,52 @@ def test_what_did_not_change_is_not_written(
         monkeypatch.setattr(group._driver, "write", lambda *change: written.append(change))
         group._flush(group._dirty)
         assert written == []
+
+
+def test_a_group_locks_each_team_before_it_reads_of_it(engine: Engine) -> None:
+    """Administration acts in a team that is not its own: what it finds there must not be old."""
+    with undone(engine) as group:
+        group.team("")
+        agents.touch(group.unit("").in_team(TEAM), "bob")
+        assert TEAM in group._teams
+
+
+def test_a_group_holds_a_bounded_size(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "HELD_BYTES_MAX", 1_000)
+    with undone(engine) as group:
+        transaction = group.unit(TEAM)
+        numbers = [send(transaction, ("bob",), "x" * 400) for _ in range(20)]
+        forget(group)
+        for number in numbers:
+            assert messages.find(transaction, number)
+            assert group._held_size < 2_000
+        assert deliveries.acknowledge(transaction, "bob", (1, 20), 20) == 20
+
+
+def test_of_large_rows_few_are_fetched_before_they_are_asked_for(engine: Engine) -> None:
+    with undone(engine) as group:
+        transaction = group.unit(TEAM)
+        transaction.need(tasks.need(f"t{number}") for number in range(1_000))
+        assert len(group._held[TASKS]) == groups.LARGE_ROWS_MAX
+
+
+def test_a_connection_goes_on_after_a_team_was_blocked(postgres: str) -> None:
+    """What a failed pipeline skipped must not count as prepared."""
+    needs = agents.need(NAMES)
+    with empty_database(postgres) as url, migrated(url) as engine:
+        with engine.write() as group:
+            agents.register(group.unit(TEAM), "ann")
+            group.flush()
+        with engine.probe():
+            pass
+        with psycopg.connect(url) as other:
+            other.execute("SELECT * FROM teams FOR UPDATE")
+            for _ in range(7):  # psycopg prepares what it sent five times
+                with pytest.raises(PeeweeException), engine.write() as group:
+                    group.prefetch(TEAM, needs)
+            other.rollback()
+        for _ in range(3):
+            with engine.write() as group:
+                group.prefetch(TEAM, needs)
+                agents.touch(group.unit(TEAM), "bob")
+                group.flush()

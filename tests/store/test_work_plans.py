@@ -82,7 +82,7 @@ def engine(
         with engine.span("BEGIN", "COMMIT"):
             group = Explaining(engine)
             group.team(TEAM)
-            tasks.save(group.unit(TEAM), first_task())
+            tasks.insert(group.unit(TEAM), first_task())
             group.flush()
             names = ", ".join(columns)
             fill = FILL_TASKS.format(many=MANY, names=names, values=", ".join(values))

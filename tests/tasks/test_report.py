@@ -94,7 +94,7 @@ async def random_past(
         for agent_id in PEOPLE:
             agents.register(transaction, agent_id)
         for task in past:
-            tasks.save(transaction, task)
+            tasks.insert(transaction, task)
 
     await team.pair.tasks_store.write(team.team_id, unit)
 

@@ -24,9 +24,6 @@ class Cursor(Protocol):
     def description(self) -> Sequence[Any] | None:
         """The columns of the result; None for a statement without one."""
 
-    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> object:
-        """Run a statement once for each row of parameters."""
-
     def fetchone(self) -> Any:
         """The next row, or None."""
 
@@ -70,10 +67,6 @@ class TypedDatabase(Protocol):
 
     def connection(self) -> Any:
         """The driver's connection of this thread."""
-
-    def cursor(self) -> Cursor:
-        """A new cursor on it."""
-        ...
 
     def execute_sql(self, sql: str, params: Sequence[object] | None = None) -> Cursor:
         """Run one statement."""

@@ -15,14 +15,24 @@ Within a team they are safe because its row is locked: nobody else writes what t
 
 from __future__ import annotations
 
-from collections import ChainMap, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from dovetail.server import clock
 from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.schema import TeamRow
-from dovetail.server.store.sets import Finder, Index, Key, Range, Row, RowStatement, Table
+from dovetail.server.store.sets import (
+    Change,
+    Finder,
+    Index,
+    Key,
+    Range,
+    Row,
+    RowStatement,
+    SetDriver,
+    Table,
+)
 from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import (
     GlobalSnapshot,
@@ -42,6 +52,13 @@ FOLLOWERS_MAX = 200
 Each takes the writer some 0.3 ms, for which every other call waits: 60 ms in all. Chosen.
 """
 
+LARGE_ROWS_MAX = 64
+"""Tasks and messages that are fetched before they are asked for: each may have a MiB or more."""
+
+HELD_BYTES_MAX = 16 * 1024 * 1024
+"""Beyond, a group writes what was put and forgets what it holds. Chosen, to bound memory."""
+
+_NOTHING: Mapping[Key, Any] = {}
 _TEAM_FIELDS = (
     TeamRow.team_id,
     TeamRow.last_message,
@@ -61,29 +78,6 @@ _SAVE_TEAM = RowStatement(
 )
 LOCK_TEAM = Statement(_LOCK_TEAM)
 LOCK_TEAM_FOR_UPDATE = Statement(_LOCK_TEAM.for_update())
-
-Fetch = tuple[RowStatement, Sequence[Key]]
-Change = tuple[RowStatement, Sequence[Row]]
-
-
-class SetDriver(Protocol):
-    """How a kind of database runs statements over sets, on this thread's connection."""
-
-    def fetch(
-        self, first: tuple[str, Sequence[object]] | None, fetches: Sequence[Fetch]
-    ) -> tuple[list[Row], list[list[list[Row]]]]:
-        """Run a plain statement, if there is one, and then find the rows of each key.
-
-        Returns the rows of the statement, and those of each fetch, by its keys in order. They begin
-        with the team's id.
-        """
-        ...
-
-    def write(self, changes: Sequence[Change], is_last: bool) -> None:
-        """Write rows, in this order. After the last ones nothing is run but the commit."""
-
-    def begin(self) -> None:
-        """Begin the transaction, if that was left to the first statement."""
 
 
 class _HeldRow:
@@ -125,9 +119,9 @@ class WriteGroup(GlobalSnapshot):
         self._teams: dict[str, TeamCounters] = {}
         self._held: defaultdict[Table[Any], dict[Key, _HeldRow]] = defaultdict(dict)
         self._keys: defaultdict[Finder[Any], dict[Key, Key | None]] = defaultdict(dict)
-        # The rows of ranges that are known whole, and of those that may go on.
-        self._ranges: defaultdict[Finder[Any], dict[Key, list[Key]]] = defaultdict(dict)
-        self._cut_ranges: defaultdict[Finder[Any], dict[Key, list[Key]]] = defaultdict(dict)
+        # By prefix, and then by key.
+        self._ranges: defaultdict[Range[Any], dict[Key, dict[Key, list[Key]]]] = defaultdict(dict)
+        self._held_size = 0
         # The rows that were put since the last flush, by table and in order.
         self._dirty: defaultdict[Table[Any], dict[Key, _HeldRow]] = defaultdict(dict)
 
@@ -177,11 +171,15 @@ class WriteGroup(GlobalSnapshot):
     def prefetch(self, team_id: str, needs: Iterable[Need]) -> None:
         """Lock the team's row, and fetch what these needs name and lead to.
 
-        What is held already is not fetched. The lock comes first: on PostgreSQL each statement sees
-        what was committed before it began, and after the lock nobody else changes the team.
+        What is held already is not fetched, and of large rows only the first few.
         """
-        wanted = list(needs)
-        self._fetch_new(team_id, wanted, lock=team_id not in self._teams)
+        wanted: list[Need] = []
+        large = 0
+        for need in needs:
+            large += need.finder.table.is_large
+            if large <= LARGE_ROWS_MAX or not need.finder.table.is_large:
+                wanted.append(need)
+        self._fetch_new(team_id, wanted)
         further = [
             each
             for need in wanted
@@ -194,46 +192,52 @@ class WriteGroup(GlobalSnapshot):
 
     def find(self, index: Index[T], key: Key) -> T | None:
         """The row that an index finds, as the group has it now; None: there is none."""
-        row_key = key
-        if index is not index.table.by_key:
-            if key not in self._keys[index]:
-                self._fetch_new(key[0], [Need(index, key[1:])])
-            found = self._keys[index][key]
-            if found is None:
-                return None
-            row_key = found
-        elif key not in self._held[index.table]:
+        table = index.table
+        if key not in self._known(index, key):
+            self._make_room()
             self._fetch_new(key[0], [Need(index, key[1:])])
-        return self._value(index.table, self._held[index.table][row_key])
+        row_key = key if index is table.by_key else self._keys[index][key]
+        if row_key is None:
+            return None
+        return self._value(table, self._held[table][row_key])
 
     def find_all(self, span: Range[T], key: Key) -> list[T]:
         """The rows of a range. Some may not meet its condition any more."""
-        if key not in self._known(span):
-            if self._dirty.get(span.table):
-                self._flush([each for each in self._dirty if each.order <= span.table.order])
+        if key not in self._known(span, key):
+            self._make_room()
             self._fetch_new(key[0], [Need(span, key[1:])])
         held = self._held[span.table]
-        return [self._value(span.table, held[each]) for each in self._known(span)[key]]
+        return [self._value(span.table, held[each]) for each in self._known(span, key)[key]]
 
-    def put(self, table: Table[T], team_id: str, value: T) -> None:
-        """Make this the row of its key. A row that is not held must be new."""
-        self.writes += 1
+    def add(self, table: Table[T], team_id: str, value: T) -> None:
+        """Add a row, which must be new."""
         key = (team_id, *table.key_of(value))
-        held = self._held[table].get(key)
-        if held is None:
-            held = self._held[table][key] = _HeldRow(None)
-        held.value, held.is_decoded = value, True
-        self._dirty[table][key] = held
+        held = self._held[table][key] = _HeldRow(None)
+        self._put(table, key, held, value)
         for span in table.ranges:
-            # What is whole stays whole: only a new row may have to be added to it.
-            self._cut_ranges.pop(span, None)
-            if held.stored is None:
-                self._ranges.pop(span, None)
-        if held.stored is None and len(table.indexes) > 1:
+            self._ranges[span].pop(key[: span.prefix_size], None)
+        if len(table.indexes) > 1:
             row = table.encode(value)
             for index in table.indexes[1:]:
                 if None not in (found := index.of(row)):
                     self._keys[index][(team_id, *found)] = key
+
+    def put(self, table: Table[T], team_id: str, value: T) -> None:
+        """Change a row that exists."""
+        key = (team_id, *table.key_of(value))
+        if key not in self._held[table]:  # Forgotten since the unit found it.
+            self._fetch_new(team_id, [Need(table.by_key, key[1:])])
+        self._put(table, key, self._held[table][key], value)
+        for span in table.ranges:
+            # A range that is whole stays whole; one that was cut may go on with other rows.
+            known = self._ranges[span].get(key[: span.prefix_size], {})
+            for each in [each for each, rows in known.items() if len(rows) == span.most]:
+                del known[each]
+
+    def _put(self, table: Table[T], key: Key, held: _HeldRow, value: T) -> None:
+        self.writes += 1
+        held.value, held.is_decoded = value, True
+        self._dirty[table][key] = held
 
     def adopt(self, table: Table[T], team_id: str, row: Row) -> T:
         """Hold a row that a query has read just now, and return its value."""
@@ -241,6 +245,7 @@ class WriteGroup(GlobalSnapshot):
         held = self._held[table].get(key)
         if held is None or held.stored != row:
             held = self._held[table][key] = _HeldRow(row)
+            self._count(table, row)
         return self._value(table, held)
 
     def flush(self) -> None:
@@ -254,51 +259,73 @@ class WriteGroup(GlobalSnapshot):
         ]
         self._flush(self._dirty, [(_SAVE_TEAM, [row]) for row in teams], is_last=True)
 
-    def _fetch_new(self, team_id: str, needs: Iterable[Need], lock: bool = False) -> None:
-        """Fetch what is not held, and first of all lock the team's row."""
+    def _fetch_new(self, team_id: str, needs: Iterable[Need]) -> None:
+        """Fetch what is not held, and before anything of a team is read, lock its row.
+
+        On PostgreSQL each statement sees what was committed before it began, and after the lock
+        nobody else changes the team.
+        """
         wanted: dict[Finder[Any], dict[Key, None]] = {}
         for need in needs:
             key = (team_id, *need.key)
-            if key not in self._known(need.finder):
+            if key not in self._known(need.finder, key):
                 wanted.setdefault(need.finder, {})[key] = None
-        if not wanted and not lock:
+        must_lock = team_id not in self._teams
+        if not wanted and not must_lock:
             return
+        for finder in wanted:
+            if isinstance(finder, Range):  # Rows that were put may belong to it.
+                self._flush_up_to(finder.table)
         fetches = [(finder.select, [*keys]) for finder, keys in wanted.items()]
-        first = self._lock_team.bind(self._database, {"team_id": team_id}) if lock else None
+        first = self._lock_team.bind(self._database, {"team_id": team_id}) if must_lock else None
         locked, found = self._driver.fetch(first, fetches)
-        if lock and not locked:
+        if must_lock and not locked:
             # Another process may add it first: then this waits for that commit and adds nothing,
             # and the row that is locked is the other's. Hence what was found must be read again.
             self._add_team(team_id)
             locked, found = self._driver.fetch(first, fetches)
-        if lock:
+        if must_lock:
             self._set_team(team_id, locked[0])
         for (finder, keys), rows in zip(wanted.items(), found, strict=True):
             for key, each in zip(keys, rows, strict=True):
                 self._hold(finder, key, each)
 
-    def _known(self, finder: Finder[Any]) -> Mapping[Key, Any]:
-        """What is known of the keys of an index or a range."""
+    def _known(self, finder: Finder[Any], key: Key) -> Mapping[Key, Any]:
+        """What is known of keys like this one."""
         if isinstance(finder, Range):
-            return ChainMap(self._ranges[finder], self._cut_ranges[finder])
+            return self._ranges[finder].get(key[: finder.prefix_size], _NOTHING)
         table = finder.table
         return self._held[table] if finder is table.by_key else self._keys[finder]
 
     def _hold(self, finder: Finder[Any], key: Key, rows: Sequence[Row]) -> None:
         """Keep what was found for a key: rows, or that there is none."""
-        held = self._held[finder.table]
+        table = finder.table
+        held = self._held[table]
         found: list[Key] = []
         for row in rows:
-            row_key = row[: 1 + finder.table.key_size]
-            held.setdefault(row_key, _HeldRow(row[1:]))
+            row_key = row[: 1 + table.key_size]
+            if row_key not in held:
+                held[row_key] = _HeldRow(row[1:])
+                self._count(table, row)
             found.append(row_key)
         if isinstance(finder, Range):
-            is_cut = len(found) == finder.most
-            (self._cut_ranges if is_cut else self._ranges)[finder][key] = found
-        elif finder is not finder.table.by_key:
+            self._ranges[finder].setdefault(key[: finder.prefix_size], {})[key] = found
+        elif finder is not table.by_key:
             self._keys[finder][key] = found[0] if found else None
         elif not found:
             held[key] = _HeldRow(None)
+
+    def _count(self, table: Table[Any], row: Row) -> None:
+        if table.is_large:
+            self._held_size += sum(len(each) for each in row if isinstance(each, (str, bytes)))
+
+    def _make_room(self) -> None:
+        """Write and forget all rows if those that are held have become too many bytes."""
+        if self._held_size > HELD_BYTES_MAX:
+            self._flush(self._dirty)
+            for table in list(self._held):
+                self._forget(table)
+            self._held_size = 0
 
     def _value(self, table: Table[T], held: _HeldRow) -> T | Any:
         if not held.is_decoded and held.stored is not None:
@@ -314,14 +341,14 @@ class WriteGroup(GlobalSnapshot):
         count = self._execute(statement, values)
         sql, _ = statement.compile(self._database)
         for table in list(self._held):
-            if _names(sql, table):
+            if table.is_named_in(sql):
                 self._forget(table)
         return count
 
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
-        named = [table.order for table in self._dirty if _names(sql, table)]
-        if named:
-            self._flush([table for table in self._dirty if table.order <= max(named)])
+        for table in list(self._dirty):
+            if table.is_named_in(sql):
+                self._flush_up_to(table)
         self._driver.begin()
         return super()._fetch(sql, bound)
 
@@ -332,10 +359,15 @@ class WriteGroup(GlobalSnapshot):
 
     def _forget(self, table: Table[Any]) -> None:
         del self._held[table]
-        for finder in (*table.indexes, *table.ranges):
-            self._keys.pop(finder, None)
-            self._ranges.pop(finder, None)
-            self._cut_ranges.pop(finder, None)
+        for index in table.indexes:
+            self._keys.pop(index, None)
+        for span in table.ranges:
+            self._ranges.pop(span, None)
+
+    def _flush_up_to(self, table: Table[Any]) -> None:
+        """If rows of this table were put, write them, and before them what their keys refer to."""
+        if table in self._dirty:
+            self._flush([each for each in self._dirty if each.order <= table.order])
 
     def _flush(
         self, tables: Iterable[Table[Any]], further: Sequence[Change] = (), is_last: bool = False
@@ -365,8 +397,3 @@ def _changes(table: Table[Any], dirty: Mapping[Key, _HeldRow]) -> list[Change]:
         held.stored = row
     inserts: list[Change] = [(table.insert, new)] if new else []
     return inserts + [(table.update(changed), rows) for changed, rows in updates.items()]
-
-
-def _names(sql: str, table: Table[Any]) -> bool:
-    """Whether a statement names a table."""
-    return f'"{table.name}"' in sql

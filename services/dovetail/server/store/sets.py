@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from peewee import BigIntegerField, BlobField, Field, IntegerField, Model
 
@@ -92,8 +92,12 @@ class Table(Generic[T]):
         key_size: int,
         codec: Codec[T],
         always: Sequence[Field] = (),
+        is_large: bool = False,
     ) -> None:
-        """`key_size`: how many of the columns, the first ones, make up the key."""
+        """`key_size`: how many of the columns, the first ones, make up the key.
+
+        Rows that may be large are held within a bound (`group.py`).
+        """
         model: type[Model] = columns[0].model
         self.decode, self.encode, self.key_of = codec.decode, codec.encode, codec.key_of
         self.name = str(getattr(model, "_meta").table_name)  # noqa: B009
@@ -102,11 +106,16 @@ class Table(Generic[T]):
         self.columns = tuple(columns)
         self._always = frozenset(self.positions(always))
         self.key_size = key_size
+        self.is_large = is_large
         self.indexes: list[Index[T]] = []
         self.ranges: list[Range[T]] = []
         self.by_key: Index[T] = Index(self, self.columns[:key_size])
         self.insert = self._insert()
         self._updates: dict[tuple[int, ...], RowStatement] = {}
+
+    def is_named_in(self, sql: str) -> bool:
+        """Whether a statement names the table."""
+        return f'"{self.name}"' in sql
 
     def positions(self, fields: Sequence[Field]) -> list[int]:
         """Where these fields are among the columns."""
@@ -195,11 +204,14 @@ class Index(Finder[T]):
 
 
 class Range(Finder[T]):
-    """A way to find several rows of a table, at most `most`.
+    """A way to find several rows of a table, at most `most`: some of those with one `prefix`.
 
-    The group knows them as they were when it was fetched, so the caller looks whether each still
-    meets the condition.
+    The prefix is the team, and the first of the fields, which is also the first column of the key.
+    The group knows the rows as they were when they were fetched, so the caller looks whether each
+    still meets the condition.
     """
+
+    prefix_size = 2
 
     def __init__(
         self, table: Table[T], fields: Sequence[Field], where: str, order: str, most: int
@@ -229,3 +241,27 @@ def _type(field: Field) -> str:
 def _records(fields: Sequence[Field]) -> str:
     types = ", ".join(f"{_quoted(field)} {_type(field)}" for field in fields)
     return f"json_to_recordset(?::json) AS r({types})"
+
+
+Fetch = tuple[RowStatement, Sequence[Key]]
+Change = tuple[RowStatement, Sequence[Row]]
+
+
+class SetDriver(Protocol):
+    """How a kind of database runs statements over sets, on this thread's connection."""
+
+    def fetch(
+        self, first: tuple[str, Sequence[object]] | None, fetches: Sequence[Fetch]
+    ) -> tuple[list[Row], list[list[list[Row]]]]:
+        """Run a plain statement, if there is one, and then find the rows of each key.
+
+        Returns the rows of the statement, and those of each fetch, by its keys in order. They begin
+        with the team's id.
+        """
+        ...
+
+    def write(self, changes: Sequence[Change], is_last: bool) -> None:
+        """Write rows, in this order. After the last ones nothing is run but the commit."""
+
+    def begin(self) -> None:
+        """Begin the transaction, if that was left to the first statement."""

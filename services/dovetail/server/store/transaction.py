@@ -237,8 +237,12 @@ class Transaction(Snapshot):
         """The value of a row that a query has read; the group holds it from here on."""
         return self._group.adopt(table, self.team_id, row)
 
+    def add(self, table: Table[T], value: T) -> None:
+        """Add a new row, at the end of the group."""
+        self._group.add(table, self.team_id, value)
+
     def put(self, table: Table[T], value: T) -> None:
-        """Make this the row of its key, at the end of the group; new, if none is held for it."""
+        """Change a row that this unit has found, at the end of the group."""
         self._group.put(table, self.team_id, value)
 
     def ring(self, name: str) -> None:

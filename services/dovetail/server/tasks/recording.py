@@ -68,7 +68,10 @@ def record_change(
     task = replace(after, version=after.version + 1, update_time=team.stamp)
     if before and after.lease_token != before.lease_token:
         task = replace(task, lease_event=event_number)
-    tasks.save(transaction, task)
+    if before is None:
+        tasks.insert(transaction, task)
+    else:
+        tasks.save(transaction, task)
     former = before.assignee_id if before else ""
     context = NoticeContext(
         verb=action.verb,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -9,11 +11,13 @@ import psycopg
 from peewee import PeeweeException
 
 from dovetail.server.store.database import TypedDatabase, driver_errors
-from dovetail.server.store.group import Change, Fetch, SetDriver
-from dovetail.server.store.sets import Row, RowStatement
+from dovetail.server.store.sets import Change, Fetch, Row, RowStatement, SetDriver
 
 # Below the size from which on a connection is closed after its statement (`postgres.py`).
 SET_CHARACTERS_MAX = 128 * 1024
+
+# It warns of errors that follow from one that is raised, by plain lines on standard error.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 Sent = tuple[bytes, Sequence[object]]
 _BEGIN: Sent = (b"BEGIN", ())
@@ -83,10 +87,16 @@ class PostgresSets(SetDriver):
             with driver_errors(), connection.pipeline():
                 sent = [connection.execute(*each) for each in (*begin, *statements)]
         except PeeweeException:
+            if not connection.closed:
+                # psycopg takes statements for prepared which the server skipped after the error.
+                # Only its own rollback makes it forget them.
+                with contextlib.suppress(psycopg.Error):
+                    connection.rollback()
+                raise
+            if not reconnect:
+                raise
             # A connection that died while it was idle: nothing of this transaction was written, so
             # trying again cannot do anything twice. One that dies later ends the transaction.
-            if not reconnect or not connection.closed:
-                raise
             reconnect()
             self._has_begun = False
             return self._batch(statements)

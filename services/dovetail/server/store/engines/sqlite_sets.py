@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dovetail.server.store.database import TypedDatabase, driver_errors
-from dovetail.server.store.group import Change, Fetch, SetDriver
-from dovetail.server.store.sets import Row
+from dovetail.server.store.sets import Change, Fetch, Row, SetDriver
 
 
 class SqliteSets(SetDriver):

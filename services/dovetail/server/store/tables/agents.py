@@ -115,7 +115,7 @@ def register(
 ) -> None:
     """Add an agent that does not exist yet, with an empty inbox."""
     now = transaction.team.stamp
-    transaction.put(
+    transaction.add(
         AGENTS,
         AgentRecord(
             agent_id=agent_id,

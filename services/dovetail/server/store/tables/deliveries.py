@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 
 from peewee import Expression
 
@@ -39,6 +40,9 @@ class Receipt:
 ACKNOWLEDGED_MAX = 1_000
 """Deliveries that one call of `acknowledge` acknowledges: they are one commit."""
 
+SPANS_MAX = 32
+"""Spans that one unit names before it runs. Of very many it is cheaper to ask for each."""
+
 # Sequence, message and times after the key.
 DELIVERIES: Table[Row] = Table(
     (
@@ -63,7 +67,7 @@ _UNACKNOWLEDGED = DeliveryRow.acknowledge_time.is_null()
 
 def need(agent_id: str, spans: Iterable[tuple[int, int]]) -> list[Need]:
     """What a unit needs that acknowledges these spans of an inbox."""
-    return [Need(_SPAN, (agent_id, first, last)) for first, last in spans]
+    return [Need(_SPAN, (agent_id, first, last)) for first, last in islice(spans, SPANS_MAX)]
 
 
 def add(transaction: Transaction, receipts: Iterable[Receipt]) -> None:
@@ -74,7 +78,7 @@ def add(transaction: Transaction, receipts: Iterable[Receipt]) -> None:
     now = transaction.team.stamp
     for receipt in receipts:
         agent_id, sequence = receipt.recipient_id, receipt.sequence
-        transaction.put(DELIVERIES, (agent_id, sequence, receipt.message_number, now, None))
+        transaction.add(DELIVERIES, (agent_id, sequence, receipt.message_number, now, None))
         agent = _agent(transaction, agent_id)
         count = agent.unacknowledged_count + 1
         grown = agent._replace(last_sequence=sequence, unacknowledged_count=count)

@@ -65,7 +65,7 @@ _READY_DEPENDENTS = Statement(
 def add(transaction: Transaction, edges: Iterable[tuple[str, str]]) -> None:
     """Write edges: pairs of a task and what it waits for."""
     for edge in edges:
-        transaction.put(_TABLE, edge)
+        transaction.add(_TABLE, edge)
 
 
 def replace(transaction: Transaction, task: Task) -> None:

@@ -97,7 +97,7 @@ def need(actor_id: str, repeat: IdempotencyKey | None) -> list[Need]:
 
 def append(transaction: Transaction, event: TaskEvent) -> None:
     """Write one change of a task."""
-    transaction.put(_TABLE, event)
+    transaction.add(_TABLE, event)
 
 
 def find_repeat(snapshot: Snapshot, actor_id: str, repeat: IdempotencyKey) -> TaskEvent | None:

@@ -156,7 +156,10 @@ COLUMNS = (
     MessageRow.notice,
 )
 MESSAGES: Table[Row] = Table(
-    (*COLUMNS, MessageRow.size, MessageRow.request_id, MessageRow.request_hash), 1, plain(1)
+    (*COLUMNS, MessageRow.size, MessageRow.request_id, MessageRow.request_hash),
+    1,
+    plain(1),
+    is_large=True,
 )
 _REPEATS = Index(MESSAGES, (MessageRow.sender_id, MessageRow.request_id))
 # Repeats the condition of the index on messages about tasks, or SQLite would not use it.
@@ -197,7 +200,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
     number = team.next_message()
     thread_id = new.thread_id or message_id(number)
     content, repeat = new.content, new.repeat
-    transaction.put(
+    transaction.add(
         MESSAGES,
         (
             number,

@@ -257,8 +257,13 @@ def new_id(transaction: Transaction, number: int) -> str:
     return task_id
 
 
+def insert(transaction: Transaction, task: Task) -> None:
+    """Write a new task."""
+    transaction.add(TASKS, task)
+
+
 def save(transaction: Transaction, task: Task) -> None:
-    """Write a new task, or the new state of one that this unit has read."""
+    """Write the new state of a task that exists."""
     transaction.put(TASKS, task)
 
 
@@ -344,6 +349,9 @@ def _from_row(row: Row) -> Task:
 
 
 TASKS: Table[Task] = Table(
-    COLUMNS, 1, Codec(decode=_from_row, encode=_row, key_of=lambda task: (task.task_id,))
+    COLUMNS,
+    1,
+    Codec(decode=_from_row, encode=_row, key_of=lambda task: (task.task_id,)),
+    is_large=True,
 )
 _TEXTS_AT = TASKS.positions(_TEXTS)

@@ -154,11 +154,15 @@ def find_ready(snapshot: Snapshot, claims: Sequence[WaitingClaim], rung: set[str
 
 
 def needs(claims: Sequence[WaitingClaim]) -> list[Need]:
-    """What `assign_ready` needs, beside the tasks."""
-    callers = agents.need({claim.caller.agent_id for claim in claims})
+    """What `assign_ready` needs of the first claims, beside the tasks.
+
+    Few are granted something at once, though very many may wait.
+    """
+    first = claims[:READ_MAX]
+    callers = agents.need({claim.caller.agent_id for claim in first})
     repeats = [
         need
-        for claim in claims
+        for claim in first
         for need in events.need(claim.caller.agent_id, _repeats(claim.request)[0])
     ]
     return callers + repeats
