@@ -197,6 +197,7 @@ def test_a_connection_goes_on_after_a_team_was_blocked(postgres: str) -> None:
     """What a failed pipeline skipped must not count as prepared."""
     needs = agents.need(NAMES)
     with empty_database(postgres) as url, migrated(url) as engine:
+        engine.close_connection()  # That of the migration waits for locks without end.
         with engine.write() as group:
             agents.register(group.unit(TEAM), "ann")
             group.flush()
