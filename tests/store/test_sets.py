@@ -198,11 +198,12 @@ def test_a_connection_goes_on_after_a_team_was_blocked(postgres: str) -> None:
     needs = agents.need(NAMES)
     with empty_database(postgres) as url, migrated(url) as engine:
         engine.close_connection()  # That of the migration waits for locks without end.
-        with engine.write() as group:
-            agents.register(group.unit(TEAM), "ann")
-            group.flush()
         with engine.probe():
             pass
+        with engine.write() as group:
+            group.prefetch(TEAM, needs)
+            agents.touch(group.unit(TEAM), "ann")
+            group.flush()
         with psycopg.connect(url) as other:
             other.execute("SELECT * FROM teams FOR UPDATE")
             for _ in range(7):  # psycopg prepares what it sent five times
