@@ -51,3 +51,17 @@ async def test_who_gives_up_on_its_turn_leaves_its_part() -> None:
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
     await asyncio.wait_for(budget.take(10), 1)
+
+
+async def test_who_gives_up_in_the_moment_of_its_turn_is_only_cancelled() -> None:
+    """Before its task runs, the part that it gave up goes to the next one."""
+    budget = Budget(10)
+    await budget.take(6)
+    large, small = await taking(budget, 10), await taking(budget, 1)
+    large.cancel()
+    budget.release(6)
+    await small
+    (outcome,) = await asyncio.gather(large, return_exceptions=True)
+    assert isinstance(outcome, asyncio.CancelledError)
+    budget.release(1)
+    await asyncio.wait_for(budget.take(10), 1)

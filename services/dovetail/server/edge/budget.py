@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 
@@ -36,7 +37,9 @@ class Budget:
                 # It was cancelled in the moment of its turn: the part is taken already.
                 self.release(part)
             else:
-                self._waiting.remove(entry)
+                # `_share_out` removes it too, if a part was returned before this task ran.
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(entry)
                 self._share_out()
             raise
 
