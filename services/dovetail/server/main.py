@@ -73,9 +73,19 @@ def run(config: ServerConfig, ready: Callable[[str, str], None]) -> None:
     configure_log(config.worker)
     try:
         raise_limit()
-        asyncio.run(serve(config, build, ready))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(serve(config, build, ready))
     except (ConfigError, StoreOpenError, TooFewDescriptorsError) as error:
         raise StartError(str(error)) from error
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop: uvloop if it is installed (`dovetail[fast]`), else asyncio."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def build(store: Store, config: ServerConfig, audit: Audit) -> Service:

@@ -179,7 +179,11 @@ async def serve(
     async with run_server(config, build) as server:
         memory.spare_lasting_objects()
         log.info(
-            "serving", service=config.service, address=server.address, store=server.store.address
+            "serving",
+            service=config.service,
+            address=server.address,
+            store=server.store.address,
+            loop=type(loop).__module__.partition(".")[0],  # "asyncio" or "uvloop"
         )
         if not is_sound(grpc.__version__):
             log.warning(
