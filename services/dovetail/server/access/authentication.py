@@ -22,7 +22,7 @@ import structlog
 
 from dovetail.server import clock
 from dovetail.server.access.caller import AGENT_KEY, Caller, credential_ended
-from dovetail.server.access.rights import RIGHTS, Reach, Right
+from dovetail.server.access.rights import Reach, reach_of
 from dovetail.server.access.tokens import is_token, token_hash
 from dovetail.server.edge.validation import id_fault
 from dovetail.server.errors import (
@@ -95,7 +95,7 @@ class TrustingAuthenticator(Authenticator):
         return Caller(
             team_id=declared.get(TEAM_KEY, "") or DEFAULT_TEAM,
             agent_id=declared.get(AGENT_KEY, ""),
-            reach=_reach(method, Role.OPERATOR),
+            reach=reach_of(Role.OPERATOR, method),
         )
 
     async def authenticate(self, method: str, metadata: Metadata) -> Caller:
@@ -207,7 +207,7 @@ class TokenAuthenticator(Authenticator):
             team_id=credential.team_id,
             agent_id=credential.agent_id,
             role=credential.role,
-            reach=_reach(method, credential.role),
+            reach=reach_of(credential.role, method),
             credential_id=credential.credential_id,
             check_live=lambda: self._check_live(session),
         )
@@ -316,10 +316,6 @@ def _token(metadata: Metadata) -> str:
             Reason.CREDENTIAL_UNKNOWN, f"the metadata {TOKEN_KEY} holds no token of Dovetail's"
         )
     return token
-
-
-def _reach(method: str, role: Role) -> Reach:
-    return RIGHTS.get(method, Right()).of(role)
 
 
 def _require_reach(caller: Caller, method: str, hint: str = "") -> None:

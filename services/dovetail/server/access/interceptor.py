@@ -84,12 +84,13 @@ class CallInterceptor(ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of a method, wrapped."""
         method = handler_call_details.method
-        handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith(OURS):
-            return handler
-        if method not in self._wrapped:
-            self._wrapped[method] = _wrap(method, handler, self._drain)
-        return self._wrapped[method]
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None or not method.startswith(OURS):
+                return handler
+            wrapped = self._wrapped[method] = _wrap(method, handler, self._drain)
+        return wrapped
 
 
 class _Drain:
@@ -102,6 +103,9 @@ class _Drain:
         self.lines = LineLimit(REFUSAL_LINES_MAX, 1.0, _log_left_out)
         self.is_open = True
         self.has_refused = True
+        # The level is set before a server is built (`main.configure_log`), and asked for here: the
+        # logger is a proxy, which would be asked at each call.
+        self.logs_completed = log.is_enabled_for(logging.DEBUG)
 
     def check_open(self) -> None:
         if not self.is_open:
@@ -185,7 +189,7 @@ class _Call:
 
     def end(self) -> None:
         """Log a call that succeeded."""
-        if log.is_enabled_for(logging.DEBUG):
+        if self._drain.logs_completed:
             self._log().debug("completed")
 
     async def fail(self, error: Exception) -> None:

@@ -104,3 +104,11 @@ RIGHTS: dict[str, Right] = {
     )
     for rpc, right in rights.items()
 }
+
+_REACHES = {role: {method: right.of(role) for method, right in RIGHTS.items()} for role in Role}
+"""The same, looked up at each call."""
+
+
+def reach_of(role: Role, method: str) -> Reach:
+    """How far a role reaches in a method: nowhere in one that has no rights."""
+    return _REACHES[role].get(method, Reach.NONE)
