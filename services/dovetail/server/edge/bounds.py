@@ -88,10 +88,11 @@ class _Count:
                 continue
             elements = getattr(message, name)
             self.elements += len(elements)
-            if not self._check.at_most(f"{prefix}{name}", elements, most) or not deep:
-                continue
-            for index, element in enumerate(elements):
-                self.look_into(element, f"{prefix}{name}[{index}].")
+            if len(elements) > most:
+                self._check.at_most(f"{prefix}{name}", elements, most)
+            elif deep:
+                for index, element in enumerate(elements):
+                    self.look_into(element, f"{prefix}{name}[{index}].")
 
     def _look_into_one(self, message: Message, field: str) -> None:
         if isinstance(message, Struct):

@@ -12,10 +12,8 @@ read or wait for room, and 16 MiB of large ones that run. The numbers are chosen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
-from weakref import WeakValueDictionary
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from google.protobuf import descriptor_pool
 from grpc.aio import EOF, ServicerContext
@@ -23,6 +21,7 @@ from grpc.aio import EOF, ServicerContext
 from dovetail.server.access.caller import current_caller
 from dovetail.server.edge.bounds import check_counts
 from dovetail.server.edge.budget import Budget
+from dovetail.server.edge.shares import Shares
 from dovetail.server.edge.turns import Turns
 from dovetail.server.errors import InvalidArgumentError, Reason, UnavailableError
 
@@ -46,6 +45,7 @@ LARGE_BYTES_TOTAL = 16 * 1024 * 1024
 
 READ_SECONDS = 20.0
 
+Context: TypeAlias = ServicerContext[Any, Any]
 Deserializer = Callable[[bytes], Any]
 
 
@@ -56,51 +56,22 @@ class Intake:
         """Give each request `seconds` to be read and parsed."""
         self._seconds = seconds
         self._reads = Turns(READS_MAX, READ_SAFE_SECONDS)
-        # Weak: calls that have or await a turn keep their sender's entry, so senders that are gone
-        # leave none behind.
-        self._reads_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._shares = Shares(READS_OF_ONE_MAX)
         self._large = Budget(LARGE_BYTES_TOTAL)
 
-    @asynccontextmanager
-    async def request(
-        self, context: ServicerContext[Any, Any], deserialize: Deserializer, bytes_max: int
-    ) -> AsyncGenerator[Any]:
-        """The request of a call, of at most `bytes_max`, while the block lasts.
+    def request(self, context: Context, deserialize: Deserializer, bytes_max: int) -> Reading:
+        """The request of a call, of at most `bytes_max`, while the block of the result lasts."""
+        return Reading(self, context, deserialize, bytes_max)
 
-        Raises InvalidArgumentError for one that is missing, too large or malformed, and
-        UnavailableError for one that does not arrive in time.
+    async def read(self, context: Context, bytes_max: int) -> tuple[bytes, int]:
+        """The bytes of a request, and how many of them count as large: those must be released.
+
+        Raises InvalidArgumentError for one that is missing or too large, and UnavailableError for
+        one that does not arrive in time.
         """
-        payload, held = await self._read(context, bytes_max)
         try:
-            request = _parse(payload, deserialize)
-            del payload  # The handler may run for long, and needs the message alone.
-            yield request
-        finally:
-            self._large.release(held)
-
-    async def _read(self, context: ServicerContext[Any, Any], bytes_max: int) -> tuple[bytes, int]:
-        """The bytes of a request, and how many of them count as large."""
-        try:
-            # The sender's own turn comes first: what one sender has beyond its share waits there,
-            # and takes no place in the queue that all share.
-            async with (
-                asyncio.timeout(self._seconds) as limit,
-                self._turn_of(context),
-                self._reads.turn(limit) as keep,
-            ):
-                payload = await context.read()
-                if not isinstance(payload, bytes):
-                    assert payload is EOF
-                    raise _missing()
-                # Read whole, so it does not give way any more: it would have to be sent again. The
-                # turn is kept until there is room for it, or requests that were read and are not
-                # counted yet would pile up beyond 64. Whoever waits here waits for calls to end,
-                # which need no turn: there is no deadlock.
-                keep()
-                _check_size(payload, bytes_max)
-                held = len(payload) if len(payload) > SMALL_BYTES_MAX else 0
-                await self._large.take(held)
-                return payload, held
+            async with asyncio.timeout(self._seconds) as limit:
+                return await self._take_turns(context, bytes_max, limit)
         except TimeoutError as error:
             raise UnavailableError(
                 Reason.REQUEST_LATE,
@@ -110,15 +81,74 @@ class Intake:
                 retry_after=1.0,
             ) from error
 
-    def _turn_of(self, context: ServicerContext[Any, Any]) -> asyncio.Semaphore:
-        """The turns of one sender, kept while a call has or awaits one."""
-        # The peer of a connection is its address and port, so a caller without credentials may have
-        # as many shares as connections.
+    def release(self, held: int) -> None:
+        """Return what a request held of LARGE_BYTES_TOTAL."""
+        self._large.release(held)
+
+    async def _take_turns(
+        self, context: Context, bytes_max: int, limit: asyncio.Timeout
+    ) -> tuple[bytes, int]:
+        # The sender's own turn comes first: what one sender has beyond its share waits there, and
+        # takes no place in the queue that all share. The peer of a connection is its address and
+        # port, so a caller without credentials may have as many shares as connections.
         sender = current_caller.get().credential_id or context.peer()
-        turns = self._reads_of.get(sender)
-        if turns is None:
-            turns = self._reads_of[sender] = asyncio.Semaphore(READS_OF_ONE_MAX)
-        return turns
+        await self._shares.take(sender)
+        try:
+            await self._reads.take(limit)
+            try:
+                return await self._receive(context, bytes_max, limit)
+            finally:
+                self._reads.release(limit)
+        finally:
+            self._shares.release(sender)
+
+    async def _receive(
+        self, context: Context, bytes_max: int, limit: asyncio.Timeout
+    ) -> tuple[bytes, int]:
+        payload = await context.read()
+        if not isinstance(payload, bytes):
+            assert payload is EOF
+            raise _missing()
+        # Read whole, so it does not give way any more: it would have to be sent again. The turn is
+        # kept until there is room for it, or requests that were read and are not counted yet would
+        # pile up beyond 64. Whoever waits here waits for calls to end, which need no turn: there is
+        # no deadlock.
+        self._reads.keep(limit)
+        _check_size(payload, bytes_max)
+        held = len(payload) if len(payload) > SMALL_BYTES_MAX else 0
+        await self._large.take(held)
+        return payload, held
+
+
+class Reading:
+    """A request, read when a block begins and released when it ends.
+
+    A class and no generator, which would cost every call several times as much.
+    """
+
+    __slots__ = ("_bytes_max", "_context", "_deserialize", "_held", "_intake")
+
+    def __init__(
+        self, intake: Intake, context: Context, deserialize: Deserializer, bytes_max: int
+    ) -> None:
+        self._intake = intake
+        self._context = context
+        self._deserialize = deserialize
+        self._bytes_max = bytes_max
+        self._held = 0
+
+    async def __aenter__(self) -> Any:
+        """The request. Raises as `Intake.read`, and InvalidArgumentError for a malformed one."""
+        # The bytes have no other name: the call may run for long, and needs the message alone.
+        payload, self._held = await self._intake.read(self._context, self._bytes_max)
+        try:
+            return _parse(payload, self._deserialize)
+        except BaseException:
+            self._intake.release(self._held)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._intake.release(self._held)
 
 
 def _missing() -> InvalidArgumentError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 
 
 class Turns:
-    """So many turns at once. Each is safe for some seconds; then it ends when another waits."""
+    """So many turns at once. Each is safe for some seconds; then it ends when another waits.
+
+    Each turn that `take` returns from must be released once. A turn has no object of its own, since
+    every call takes one: it is known by its limit.
+    """
 
     def __init__(self, turns_max: int, safe_seconds: float) -> None:
         """Allow `turns_max` turns at once."""
@@ -18,20 +20,21 @@ class Turns:
         # each caller that waits ends another one.
         self._running: dict[asyncio.Timeout, float] = {}
 
-    @asynccontextmanager
-    async def turn(self, limit: asyncio.Timeout) -> AsyncGenerator[Callable[[], object]]:
-        """Take a turn while the block lasts. If others wait, `limit` is brought forward to end it.
-
-        Yields a function: after it is called, the turn lasts even if others wait.
-        """
+    async def take(self, limit: asyncio.Timeout) -> None:
+        """Wait for a turn, and take it. If others wait, `limit` is brought forward to end it."""
         if self._free.locked():
             self._hurry_oldest()
-        async with self._free:
-            self._running[limit] = asyncio.get_running_loop().time()
-            try:
-                yield lambda: self._running.pop(limit, None)
-            finally:
-                self._running.pop(limit, None)
+        await self._free.acquire()
+        self._running[limit] = asyncio.get_running_loop().time()
+
+    def keep(self, limit: asyncio.Timeout) -> None:
+        """Let a turn last even if others wait."""
+        self._running.pop(limit, None)
+
+    def release(self, limit: asyncio.Timeout) -> None:
+        """End a turn."""
+        self._running.pop(limit, None)
+        self._free.release()
 
     def _hurry_oldest(self) -> None:
         """End the oldest turn once its safe time is over. Each caller that waits ends one."""
