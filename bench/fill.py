@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, messages, tasks
-from dovetail.server.store.tables.messages import Content, MessageKind, NewMessage
+from dovetail.server.store.tables.message_bytes import Content, MessageKind, NewMessage
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import MICROS, Transaction
 
@@ -22,7 +22,6 @@ async def backlog(store_url: str, agent_id: str, body: str, count: int) -> None:
         recipient_ids=[agent_id],
         kind=MessageKind.MESSAGE,
         content=Content(body=body),
-        size=len(body),
     )
 
     def unit(transaction: Transaction) -> None:

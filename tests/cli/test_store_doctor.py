@@ -60,7 +60,7 @@ def test_a_team_that_would_give_a_number_twice_is_named(store_url: str):
         store_url,
         *ROWS,
         "INSERT INTO messages VALUES ('t', 7, 'bob', '[]', '', '', NULL, 2, 1, 'm7', '', '', '{}',"
-        " NULL, 0, 0, NULL, NULL)",
+        " NULL, 0, 0, NULL, NULL, NULL)",
     )
     assert (fault(store_url).check, "of t" in fault(store_url).text) == ("team counters", True)
 

@@ -12,7 +12,7 @@ from dovetail.server.messaging.inboxes import OutgoingMessage
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.store import Store, open_engine
 from dovetail.server.store.tables import agents
-from dovetail.server.store.tables.messages import Content
+from dovetail.server.store.tables.message_bytes import Content
 from dovetail.server.store.transaction import Transaction
 
 TEAM = "default"
@@ -80,6 +80,5 @@ def to_bob(body: str) -> OutgoingMessage:
         thread_id="",
         in_reply_to="",
         task_id="",
-        size=len(body),
         repeat=None,
     )

@@ -22,7 +22,8 @@ from dovetail.server.store.tables import (
 )
 from dovetail.server.store.tables.deliveries import DeliveryState
 from dovetail.server.store.tables.inboxes import PageRequest
-from dovetail.server.store.tables.messages import Importance, Message, MessageFilter, MessageKind
+from dovetail.server.store.tables.message_bytes import Importance
+from dovetail.server.store.tables.messages import Message, MessageFilter
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import Transaction
 from store.explaining import Explaining
@@ -85,12 +86,7 @@ MESSAGE = Message(
     number=1,
     sender_id="bob",
     recipient_ids=("bob",),
-    thread_id="m1",
-    in_reply_to="",
-    task_id="",
-    kind=MessageKind.MESSAGE,
-    create_time=0,
-    content=messages.Content(),
+    payload=b"",
 )
 FILTER = MessageFilter(sender_ids=["alice"], minimum_importance=Importance.NORMAL)
 

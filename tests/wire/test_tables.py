@@ -16,7 +16,13 @@ from dovetail.server.edge import paging
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging import subscriptions
-from dovetail.server.store.tables import credentials, deliveries, events, messages, tasks
+from dovetail.server.store.tables import (
+    credentials,
+    deliveries,
+    events,
+    message_bytes,
+    tasks,
+)
 from dovetail.server.tasks import requests
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
@@ -25,7 +31,7 @@ MODULES: tuple[ModuleType, ...] = (
     credentials,
     deliveries,
     events,
-    messages,
+    message_bytes,
     tasks,
     requests,
     paging,
@@ -34,8 +40,8 @@ MODULES: tuple[ModuleType, ...] = (
 
 ENUMS: list[tuple[type[IntEnum], Any]] = [
     (credentials.Role, a.Role),
-    (messages.Importance, m.Importance),
-    (messages.MessageKind, m.MessageKind),
+    (message_bytes.Importance, m.Importance),
+    (message_bytes.MessageKind, m.MessageKind),
     (events.TaskVerb, types_pb2.TaskVerb),
     (deliveries.DeliveryState, types_pb2.DeliveryState),
     (tasks.TaskState, t.TaskState),

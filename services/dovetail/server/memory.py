@@ -35,12 +35,11 @@ def spare_lasting_objects() -> None:
     gc.set_threshold(YOUNG_OBJECTS_MAX)
 
 
-async def trim_regularly(forget: Callable[[], None]) -> None:
-    """Every few seconds, without end, call `forget` and return freed memory."""
+async def trim_regularly() -> None:
+    """Every few seconds, without end, return freed memory."""
     trim = _trim()
     while True:
         await asyncio.sleep(TRIM_SECONDS)
-        forget()
         gc.collect(1)  # Cycles of a quiet server: its young objects may never be so many.
         if trim:
             # In a thread: it may take long, and ctypes releases the interpreter meanwhile.

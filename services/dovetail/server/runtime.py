@@ -17,7 +17,7 @@ from dovetail.server.access.audit import Audit
 from dovetail.server.access.authentication import TokenAuthenticator, TrustingAuthenticator
 from dovetail.server.access.interceptor import CallInterceptor
 from dovetail.server.config import ServerConfig
-from dovetail.server.edge import convert, reflection
+from dovetail.server.edge import reflection
 from dovetail.server.edge.grpc_release import is_sound
 from dovetail.server.edge.intake import REQUEST_BYTES_MAX, Intake
 from dovetail.server.health import SERVICE_NAME, Health
@@ -134,10 +134,7 @@ async def _serving(
     address = _bind(server, config)
     await server.start()
     service.start()
-    tasks = [
-        asyncio.create_task(each)
-        for each in (health.watch(), memory.trim_regularly(convert.forget_structs))
-    ]
+    tasks = [asyncio.create_task(each) for each in (health.watch(), memory.trim_regularly())]
     try:
         yield RunningServer(server=server, store=store, address=address)
     finally:

@@ -122,13 +122,13 @@ def _log_left_out(count: int) -> None:
 
 
 def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any, Any]:
-    deserialize, encode = handler.request_deserializer, handler.response_serializer
+    deserialize, encode = handler.request_deserializer, _encoder(handler.response_serializer)
     read, bytes_max = drain.intake.request, request_bytes_max(method)
     # Both kinds are registered as streams of requests, without a deserializer: otherwise gRPC would
     # read and parse what an unknown caller sends (see `edge/intake.py`).
     if handler.unary_stream:
         # Encoded here, and without a name for the response: what a slow reader has yet to take
-        # waits as bytes, a fraction of the message's size. `async for` would keep both.
+        # waits as bytes alone. `async for` would keep both.
 
         async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
             del requests
@@ -161,6 +161,11 @@ def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any
         return response
 
     return grpc.stream_unary_rpc_method_handler(cast(Any, unary), None, encode)
+
+
+def _encoder(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """What makes bytes of a response; one that is bytes (`edge/joined.py`) is sent as it is."""
+    return lambda response: response if isinstance(response, bytes) else serialize(response)
 
 
 class _Call:

@@ -6,8 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
@@ -20,7 +19,7 @@ from dovetail.server.edge.validation import Checks
 from dovetail.server.store.filters import TimeRange
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.tables.deliveries import Receipt
-from dovetail.server.store.tables.messages import message_id
+from dovetail.server.store.tables.message_bytes import message_id
 from dovetail.types.v1 import types_pb2
 
 MICROS = 1_000_000
@@ -66,13 +65,19 @@ def read_duration(check: Checks, field: str, message: Message, name: str) -> int
 
 
 def read_struct(check: Checks, field: str, message: Message, name: str) -> str | None:
-    """Structured content of a message as JSON text; None where unset.
+    """Structured content of a message as JSON text; None where unset."""
+    content = read_object(check, field, message, name)
+    return None if content is None else json.dumps(content, ensure_ascii=False)
+
+
+def read_object(check: Checks, field: str, message: Message, name: str) -> dict[str, Any] | None:
+    """Structured content of a message as `json.loads` returns it; None where unset.
 
     Numbers that JSON cannot express are refused, and content that is nested too deeply.
     """
     if not message.HasField(name):
         return None
-    content: object = None
+    content: dict[str, Any] = {}
     try:
         content = json_format.MessageToDict(getattr(message, name))
     except (ValueError, json_format.Error) as error:
@@ -80,7 +85,7 @@ def read_struct(check: Checks, field: str, message: Message, name: str) -> str |
     levels = _levels(content)
     if levels > LEVELS_MAX:
         check.refuse(field, f"must be nested at most {LEVELS_MAX} levels deep, is {levels}")
-    return json.dumps(content, ensure_ascii=False)
+    return content
 
 
 def receipt_message(receipt: Receipt) -> types_pb2.Receipt:
@@ -124,24 +129,9 @@ def optional_struct(text: str | None) -> Struct | None:
     """Structured content of JSON text, or unset."""
     if text is None:
         return None
-    return _built(text) if len(text) <= LIGHT else _kept(text)
-
-
-def _built(text: str) -> Struct:
     made = Struct()
     made.update(json.loads(text))
     return made
-
-
-# One message to many streams is built once. Protobuf copies what is set into a message, so that
-# what is kept here is never changed. A Struct of 10,000 values takes 1.7 MiB: few are kept, and
-# not for long (`forget_structs`).
-_kept = lru_cache(maxsize=8)(_built)
-
-
-def forget_structs() -> None:
-    """Let go of the structured content that is kept for streams to come."""
-    _kept.cache_clear()
 
 
 async def converted(weight: int, convert: Callable[[], T]) -> T:

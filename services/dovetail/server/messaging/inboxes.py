@@ -14,29 +14,25 @@ from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, deliveries, messages, tasks
 from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX, DeliveryState, Receipt
-from dovetail.server.store.tables.messages import (
+from dovetail.server.store.tables.message_bytes import (
     SHOWN_RECIPIENTS_MAX,
     Content,
-    Message,
-    MessageFilter,
     MessageKind,
     NewMessage,
-    Sent,
-    message_number,
 )
+from dovetail.server.store.tables.messages import Message, MessageFilter, Sent, message_number
 from dovetail.server.store.transaction import Snapshot, Transaction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutgoingMessage:
-    """A message as its sender asks for it. `size` is that of the request, in bytes."""
+    """A message as its sender asks for it."""
 
     recipient_ids: Sequence[str]
     content: Content
     thread_id: str
     in_reply_to: str
     task_id: str
-    size: int
     repeat: IdempotencyKey | None
 
 
@@ -105,7 +101,6 @@ class Inboxes:
                 recipient_ids=recipient_ids,
                 kind=MessageKind.MESSAGE,
                 content=outgoing.content,
-                size=outgoing.size,
                 thread_id=thread_id,
                 in_reply_to=outgoing.in_reply_to,
                 task_id=outgoing.task_id,

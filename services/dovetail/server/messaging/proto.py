@@ -1,88 +1,108 @@
-"""Writes responses about messages: values to protobuf. For the servicer only."""
+"""Writes responses about messages: values to protobuf. For the servicer only.
+
+Messages are stored as bytes, and their receipts are a few fields: such responses are joined.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from google.protobuf.struct_pb2 import Struct
+from collections.abc import Iterable, Iterator, Sequence
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.server.edge.convert import (
-    converted,
-    optional_struct,
-    receipt_message,
-    timestamp,
-)
+from dovetail.server.edge.convert import timestamp
+from dovetail.server.edge.joined import joined
 from dovetail.server.messaging.inboxes import Record
+from dovetail.server.messaging.receiving import Received
 from dovetail.server.messaging.subscriptions import Response
+from dovetail.server.store import wire
 from dovetail.server.store.tables.agents import Agent
+from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
 from dovetail.server.store.tables.inboxes import Delivery
-from dovetail.server.store.tables.messages import SHOWN_RECIPIENTS_MAX, Message, Notice
 from dovetail.types.v1 import types_pb2
 
+_STREAMED = wire.bytes_tag(pb.SubscribeInboxResponse.DELIVERIES_FIELD_NUMBER)
+_RECEIVED = wire.bytes_tag(pb.ReceiveMessagesResponse.DELIVERIES_FIELD_NUMBER)
+_DELIVERY_RECEIPT = wire.bytes_tag(pb.Delivery.RECEIPT_FIELD_NUMBER)
+_DELIVERY_MESSAGE = wire.bytes_tag(pb.Delivery.MESSAGE_FIELD_NUMBER)
+_FOUND = wire.bytes_tag(pb.GetMessageResponse.RECORD_FIELD_NUMBER)
+_LISTED = wire.bytes_tag(pb.ListMessagesResponse.RECORDS_FIELD_NUMBER)
+_RECORD_MESSAGE = wire.bytes_tag(pb.MessageRecord.MESSAGE_FIELD_NUMBER)
+_RECORD_RECEIPTS = wire.bytes_tag(pb.MessageRecord.RECEIPTS_FIELD_NUMBER)
+_RECIPIENT_ID = wire.bytes_tag(types_pb2.Receipt.RECIPIENT_ID_FIELD_NUMBER)
+_SEQUENCE = wire.number_tag(types_pb2.Receipt.SEQUENCE_FIELD_NUMBER)
+_MESSAGE_ID = wire.bytes_tag(types_pb2.Receipt.MESSAGE_ID_FIELD_NUMBER)
+_STATE = wire.number_tag(types_pb2.Receipt.STATE_FIELD_NUMBER)
+_STATE_TIME = wire.bytes_tag(types_pb2.Receipt.STATE_TIME_FIELD_NUMBER)
+_UNACKNOWLEDGED = wire.number(_STATE, DeliveryState.UNACKNOWLEDGED)
+_ACKNOWLEDGED = wire.number(_STATE, DeliveryState.ACKNOWLEDGED)
 
-def data_size(messages: Iterable[Message]) -> int:
-    """How many characters of structured content messages have."""
-    return sum(len(message.content.data_json or "") for message in messages)
 
-
-async def converted_response(taken: list[Response]) -> pb.SubscribeInboxResponse:
-    """A response as it is sent. Taken out of the list, which a slow reader would hold for long."""
-    response = taken.pop()
-    size = data_size(each.message for each in response.deliveries)
-    return await converted(size, lambda: response_proto(response))
-
-
-def response_proto(response: Response) -> pb.SubscribeInboxResponse:
-    return pb.SubscribeInboxResponse(
-        deliveries=map(delivery_proto, response.deliveries),
-        through_sequence=response.through_sequence,
-        mark=pb.StreamMark.ValueType(response.mark),
+def stream_response(response: Response) -> pb.SubscribeInboxResponse:
+    """A response of a stream."""
+    rest = pb.SubscribeInboxResponse(
+        through_sequence=response.through_sequence, mark=pb.StreamMark.ValueType(response.mark)
     )
+    deliveries = _deliveries(_STREAMED, response.agent_id, response.deliveries)
+    return joined(pb.SubscribeInboxResponse, [*deliveries, rest.SerializeToString()])
 
 
-def delivery_proto(delivery: Delivery) -> pb.Delivery:
-    return pb.Delivery(
-        receipt=receipt_message(delivery.receipt), message=message_proto(delivery.message)
+def received_response(received: Received) -> pb.ReceiveMessagesResponse:
+    """What was received."""
+    rest = pb.ReceiveMessagesResponse(
+        acknowledged_count=received.acknowledged_count,
+        unacknowledged_count=received.unacknowledged_count,
     )
+    deliveries = _deliveries(_RECEIVED, received.agent_id, received.deliveries)
+    return joined(pb.ReceiveMessagesResponse, [*deliveries, rest.SerializeToString()])
 
 
-def record_proto(record: Record) -> pb.MessageRecord:
+def found_response(record: Record) -> pb.GetMessageResponse:
+    """One message with its receipts."""
+    return joined(pb.GetMessageResponse, _record(_FOUND, record))
+
+
+def listed_response(records: Iterable[Record], next_page_token: str) -> pb.ListMessagesResponse:
+    """A page of messages with their receipts."""
+    rest = pb.ListMessagesResponse(next_page_token=next_page_token)
+    parts = [part for record in records for part in _record(_LISTED, record)]
+    return joined(pb.ListMessagesResponse, [*parts, rest.SerializeToString()])
+
+
+def _deliveries(tag: bytes, agent_id: str, deliveries: Sequence[Delivery]) -> Iterator[bytes]:
+    recipient = wire.text(_RECIPIENT_ID, agent_id)
+    for sequence, number, acknowledge_time, payload in deliveries:
+        receipt = _receipt(recipient, sequence, number, acknowledge_time)
+        head = wire.nested(_DELIVERY_RECEIPT, receipt) + _head(_DELIVERY_MESSAGE, payload)
+        yield tag + wire.varint(len(head) + len(payload)) + head
+        yield payload
+
+
+def _record(tag: bytes, record: Record) -> Iterator[bytes]:
     message, receipts = record
-    return pb.MessageRecord(message=message_proto(message), receipts=map(receipt_message, receipts))
+    head = _head(_RECORD_MESSAGE, message.payload)
+    told = b"".join(wire.nested(_RECORD_RECEIPTS, _receipt_of(each)) for each in receipts)
+    yield tag + wire.varint(len(head) + len(message.payload) + len(told)) + head
+    yield message.payload
+    yield told
 
 
-def message_proto(message: Message) -> pb.Message:
-    content = message.content
-    data: Struct | None = optional_struct(content.data_json)
-    return pb.Message(
-        message_id=message.message_id,
-        sender_id=message.sender_id,
-        recipient_ids=message.recipient_ids[:SHOWN_RECIPIENTS_MAX],
-        recipient_count=len(message.recipient_ids),
-        subject=content.subject,
-        body=content.body,
-        data=data,
-        importance=pb.Importance.ValueType(content.importance),
-        thread_id=message.thread_id,
-        in_reply_to=message.in_reply_to,
-        task_id=message.task_id,
-        labels=content.labels,
-        kind=pb.MessageKind.ValueType(message.kind),
-        create_time=timestamp(message.create_time),
-        notice=_notice_proto(content.notice) if content.notice else None,
-    )
+def _head(tag: bytes, value: bytes) -> bytes:
+    """What comes before a message within a message."""
+    return tag + wire.varint(len(value))
 
 
-def _notice_proto(notice: Notice) -> pb.Notice:
-    return pb.Notice(
-        verb=types_pb2.TaskVerb.ValueType(notice.verb),
-        task_id=notice.task_id,
-        event_number=notice.event_number,
-        actor_id=notice.actor_id,
-        assignee_id=notice.assignee_id,
-        former_assignee_id=notice.former_assignee_id,
-    )
+def _receipt_of(receipt: Receipt) -> bytes:
+    recipient = wire.text(_RECIPIENT_ID, receipt.recipient_id)
+    return _receipt(recipient, receipt.sequence, receipt.message_number, receipt.acknowledge_time)
+
+
+def _receipt(recipient: bytes, sequence: int, number: int, acknowledge_time: int | None) -> bytes:
+    """What `edge.convert.receipt_message` makes, in bytes; `recipient` is its field already."""
+    placed = recipient + wire.number(_SEQUENCE, sequence)
+    named = placed + wire.nested(_MESSAGE_ID, b"m%d" % number)
+    if acknowledge_time is None:
+        return named + _UNACKNOWLEDGED
+    time = wire.nested(_STATE_TIME, wire.timestamp(acknowledge_time))
+    return named + _ACKNOWLEDGED + time
 
 
 def agent_proto(agent: Agent) -> pb.Agent:

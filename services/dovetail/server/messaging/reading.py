@@ -11,7 +11,7 @@ from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.edge.convert import (
     idempotency_key,
     read_duration,
-    read_struct,
+    read_object,
     read_time_range,
 )
 from dovetail.server.edge.paging import Order, Paging
@@ -19,13 +19,10 @@ from dovetail.server.edge.validation import PAGE_SIZE_MAX, Checks
 from dovetail.server.messaging.inboxes import Acknowledgement, MessageQuery, OutgoingMessage
 from dovetail.server.messaging.receiving import ReceiveRequest
 from dovetail.server.messaging.subscriptions import StartPosition, SubscribeRequest
+from dovetail.server.store import wire
 from dovetail.server.store.tables.deliveries import DeliveryState
-from dovetail.server.store.tables.messages import (
-    Content,
-    Importance,
-    MessageFilter,
-    MessageKind,
-)
+from dovetail.server.store.tables.message_bytes import Content, Importance, MessageKind
+from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import MICROS
 
 RECIPIENTS_MAX = 1_000
@@ -56,12 +53,12 @@ def read_message(check: Checks, request: pb.SendMessageRequest) -> OutgoingMessa
         check.refuse("body", "must not contain NUL characters; send bytes as text or in data")
     for field in ("thread_id", "in_reply_to", "task_id", "request_id"):
         check.optional_id(field, getattr(request, field))
-    size = request.ByteSize()
-    check.size("body", size)
+    check.size("body", request.ByteSize())
+    data = read_object(check, "data", request, "data")
     content = Content(
         subject=request.subject,
         body=request.body,
-        data_json=read_struct(check, "data", request, "data"),
+        data=None if data is None else wire.json_object(data),
         importance=check.enum("importance", request.importance, Importance.NORMAL),
         labels=dict(request.labels),
     )
@@ -72,7 +69,6 @@ def read_message(check: Checks, request: pb.SendMessageRequest) -> OutgoingMessa
         thread_id=request.thread_id,
         in_reply_to=request.in_reply_to,
         task_id=request.task_id,
-        size=size,
         repeat=idempotency_key(request.request_id, request),
     )
 

@@ -32,8 +32,9 @@ class ReceiveRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Received:
-    """The deliveries, and how many messages the inbox still has unacknowledged."""
+    """Deliveries of an inbox, and how many messages it still has unacknowledged."""
 
+    agent_id: str
     deliveries: Sequence[Delivery]
     acknowledged_count: int
     unacknowledged_count: int
@@ -71,7 +72,10 @@ class Receiver:
                 raise
             deliveries = ()
         return Received(
-            deliveries=deliveries, acknowledged_count=acknowledged, unacknowledged_count=left
+            agent_id=agent_id,
+            deliveries=deliveries,
+            acknowledged_count=acknowledged,
+            unacknowledged_count=left,
         )
 
     async def _wait(

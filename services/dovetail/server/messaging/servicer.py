@@ -18,13 +18,13 @@ from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.inboxes import Inboxes, OutgoingMessage
 from dovetail.server.messaging.proto import (
     agent_proto,
-    converted_response,
-    data_size,
-    delivery_proto,
-    record_proto,
+    found_response,
+    listed_response,
+    received_response,
+    stream_response,
 )
 from dovetail.server.messaging.subscriptions import Subscriptions
-from dovetail.server.store.tables.messages import message_id
+from dovetail.server.store.tables.message_bytes import message_id
 
 Context = ServicerContext[object, object]
 
@@ -102,7 +102,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         stream = self._subscriptions.open(current_caller.get(), subscription)
         async with aclosing(stream):
             while True:  # no name holds what a slow reader has yet to take
-                yield await converted_response([await anext(stream)])
+                yield stream_response(await anext(stream))
 
     async def ReceiveMessages(
         self, request: pb.ReceiveMessagesRequest, context: Context
@@ -111,14 +111,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         with Checks() as check:
             wanted = reading.read_reception(check, request)
         received = await self._receiver.receive(current_caller.get(), wanted)
-        return await converted(
-            data_size(each.message for each in received.deliveries),
-            lambda: pb.ReceiveMessagesResponse(
-                deliveries=map(delivery_proto, received.deliveries),
-                acknowledged_count=received.acknowledged_count,
-                unacknowledged_count=received.unacknowledged_count,
-            ),
-        )
+        return received_response(received)
 
     async def AcknowledgeMessages(
         self, request: pb.AcknowledgeMessagesRequest, context: Context
@@ -135,10 +128,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         """Return one message."""
         with Checks() as check:
             check.id("message_id", request.message_id)
-        record = await self._inboxes.get(current_caller.get(), request.message_id)
-        return await converted(
-            data_size([record[0]]), lambda: pb.GetMessageResponse(record=record_proto(record))
-        )
+        return found_response(await self._inboxes.get(current_caller.get(), request.message_id))
 
     async def ListReceipts(
         self, request: pb.ListReceiptsRequest, context: Context
@@ -161,10 +151,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         with Checks() as check:
             query = reading.read_query(check, request, paging)
         page, token = await self._inboxes.page(caller, query, paging)
-        return await converted(
-            data_size(message for message, _ in page),
-            lambda: pb.ListMessagesResponse(records=map(record_proto, page), next_page_token=token),
-        )
+        return listed_response(page, token)
 
 
 def _paging(

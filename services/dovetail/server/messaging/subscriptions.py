@@ -18,16 +18,12 @@ from dovetail.server.messaging.readers import Readers, Slot
 from dovetail.server.preconditions import check_reached
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import deliveries, inboxes
-from dovetail.server.store.tables.deliveries import DeliveryState
 from dovetail.server.store.tables.inboxes import Delivery, PageRequest
 from dovetail.server.store.tables.messages import MessageFilter
 
 HEARTBEAT_SECONDS = 30.0
 RESPONSE_BYTES = 56 * 1024
 """A response stays below 64 KiB, the window of a stream in gRPC; a single message may not."""
-
-SMALL_CHARACTERS_MAX = RESPONSE_BYTES // 4
-"""A text of so many characters is smaller than RESPONSE_BYTES in UTF-8, whatever they are."""
 
 TURN_SECONDS = 1.0
 """A wait for a slot is at most so long: the stream then sees whether the server stops."""
@@ -66,8 +62,9 @@ class SubscribeRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
-    """What was ready: all up to `through_sequence` was delivered or is not for this stream."""
+    """What was ready of an inbox: all up to `through_sequence`, as far as the stream wants it."""
 
+    agent_id: str
     deliveries: Sequence[Delivery]
     through_sequence: int
     mark: Mark
@@ -152,7 +149,7 @@ class _Stream:
 
     def mark(self, mark: Mark) -> Response:
         """A response without deliveries."""
-        return Response(deliveries=(), through_sequence=self._cursor, mark=mark)
+        return self._response((), mark)
 
     async def next(self, backlog_end: int, seconds: float) -> tuple[list[Response], bool]:
         """The next response, or none, and whether more may be ready.
@@ -178,16 +175,23 @@ class _Stream:
         self._cursor = page.through_sequence
         if self._wanted.max_outstanding:
             self._outstanding.update(
-                delivery.receipt.sequence
+                delivery.sequence
                 for delivery in page.deliveries
-                if delivery.receipt.state is DeliveryState.UNACKNOWLEDGED
+                if delivery.acknowledge_time is None
             )
         caught_up = self._cursor >= backlog_end
         if not page.deliveries and not caught_up:
             return [], not page.exhausted
         mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
-        response = Response(deliveries=page.deliveries, through_sequence=self._cursor, mark=mark)
-        return [response], not page.exhausted
+        return [self._response(page.deliveries, mark)], not page.exhausted
+
+    def _response(self, deliveries: Sequence[Delivery], mark: Mark) -> Response:
+        return Response(
+            agent_id=self._agent_id,
+            deliveries=deliveries,
+            through_sequence=self._cursor,
+            mark=mark,
+        )
 
     def _request(self, credit: int) -> PageRequest:
         return PageRequest(
@@ -213,11 +217,8 @@ class _Stream:
 
 
 def _is_large(deliveries: Sequence[Delivery]) -> bool:
-    """Whether a page may be above RESPONSE_BYTES. Only a single delivery can be."""
-    if len(deliveries) != 1:
-        return False
-    content = deliveries[0].message.content
-    return len(content.body) + len(content.data_json or "") > SMALL_CHARACTERS_MAX
+    """Whether a page is above RESPONSE_BYTES. Only a single delivery can be."""
+    return len(deliveries) == 1 and len(deliveries[0].payload) > RESPONSE_BYTES
 
 
 def _start(request: SubscribeRequest, last_sequence: int) -> int:

@@ -77,6 +77,8 @@ class MessageRow(Model):
     """A message, as sent. `number` is in its id "m<number>", and the order of all listings.
 
     `request_id` is the key of the request (`idempotency.IdempotencyKey`), here and in events.
+    `payload` is the message in bytes, as it is delivered; `subject`, `body` and `data` are empty
+    then. In rows from before migration 6 it is NULL, and they have the content.
     """
 
     team_id = TextField()
@@ -97,6 +99,7 @@ class MessageRow(Model):
     size = IntegerField()
     request_id = TextField(null=True)
     request_hash = BlobField(null=True)
+    payload = BlobField(null=True)
 
     class Meta:
         table_name = "messages"

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
+from dovetail.server.store import wire
 from dovetail.server.store.tables.events import TaskVerb
-from dovetail.server.store.tables.messages import (
+from dovetail.server.store.tables.message_bytes import (
     Content,
     Importance,
     MessageKind,
@@ -139,19 +140,18 @@ def _message(
         assignee_id=task.assignee_id,
         former_assignee_id=change.former_assignee_id,
     )
-    subject, body, data = _subject(rule, change), _body(rule, change), _data(change)
+    data_json = _data_json(change)
     return NewMessage(
         sender_id=change.actor_id,
         recipient_ids=recipient_ids,
         kind=MessageKind.NOTICE,
         content=Content(
-            subject=subject,
-            body=body,
-            data_json=data,
+            subject=_subject(rule, change),
+            body=_body(rule, change),
+            data=None if data_json is None else wire.json_object(json.loads(data_json)),
             importance=Importance.NORMAL,
             notice=notice,
         ),
-        size=sum(len(text.encode()) for text in (subject, body, data or "")),
         thread_id=task.thread_id,
         task_id=task.task_id,
     )
@@ -191,7 +191,7 @@ def _body(rule: Rule, change: NoticeContext) -> str:
     return _cut("\n\n".join(line for line in lines if line), SHOWN_CHARACTERS)
 
 
-def _data(change: NoticeContext) -> str | None:
+def _data_json(change: NoticeContext) -> str | None:
     """The part of a question or an answer that is for programs."""
     if change.verb is TaskVerb.REQUEST_INPUT:
         return change.task.question_json

@@ -214,14 +214,12 @@ def notices_of(snapshot: Snapshot, event: TaskEvent) -> tuple[Receipt, ...]:
     if event.message_number is None:
         return ()
     first, second = event.message_number, event.message_number + 1
-    found = [messages.find(snapshot, number) for number in (first, second)]
-    return tuple(
-        receipt
-        for message in found
-        if message and message.content.notice
-        if message.content.notice.event_number == event.number
-        for receipt in deliveries.receipts(snapshot, message.number, message.recipient_ids)
-    )
+    receipts: list[Receipt] = []
+    for number in (first, second):
+        event_number, recipient_ids = messages.notice_of(snapshot, number)
+        if event_number == event.number:
+            receipts += deliveries.receipts(snapshot, number, recipient_ids)
+    return tuple(receipts)
 
 
 def _notify(

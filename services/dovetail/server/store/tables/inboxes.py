@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from peewee import SQL, Expression
 
@@ -11,17 +12,17 @@ from dovetail.server.store.queries import ModelSelect, Select, fn
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.tables import messages
 from dovetail.server.store.tables.agents import last_sequences
-from dovetail.server.store.tables.deliveries import Receipt
-from dovetail.server.store.tables.messages import Message, MessageFilter
-from dovetail.server.store.transaction import Row, Snapshot, Statement, param
+from dovetail.server.store.tables.messages import MessageFilter
+from dovetail.server.store.transaction import Snapshot, Statement, param
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """A message in an inbox."""
+class Delivery(NamedTuple):
+    """A message in an inbox: its receipt, and the bytes in which it is delivered."""
 
-    receipt: Receipt
-    message: Message
+    sequence: int
+    message_number: int
+    acknowledge_time: int | None
+    payload: bytes
 
 
 SCANNED_ROWS = 256
@@ -66,10 +67,14 @@ def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
         most_bytes=request.most_bytes,
         until=until,
     )
-    deliveries = [_delivery(request.agent_id, row) for row in rows]
+    old = messages.old_payloads(snapshot, [row[2] for row in rows if row[-1] is None])
+    deliveries = [
+        Delivery(sequence, number, acknowledge_time, payload or old[number])
+        for _, sequence, number, acknowledge_time, payload in rows
+    ]
     scanned = rows[0][0] if rows else 0
     if len(rows) < scanned or scanned == most:
-        through = deliveries[-1].receipt.sequence
+        through = deliveries[-1].sequence
         return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=False)
     if until is not None:
         return InboxPage(deliveries=deliveries, through_sequence=until, exhausted=False)
@@ -145,9 +150,14 @@ def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Mode
         ],
     ).alias("sized")
     same = (MessageRow.team_id == param("team_id")) & (MessageRow.number == sized.c.message_number)
-    columns = (sized.c.scanned_rows, sized.c.sequence, sized.c.acknowledge_time)
+    columns = (
+        sized.c.scanned_rows,
+        sized.c.sequence,
+        sized.c.message_number,
+        sized.c.acknowledge_time,
+    )
     return (
-        MessageRow.select(*columns, *messages.COLUMNS)
+        MessageRow.select(*columns, MessageRow.payload)
         .from_(sized)
         .join(MessageRow, on=same)
         .where(sized.c.size_before + MessageRow.size <= param("most_bytes"))
@@ -166,17 +176,3 @@ def _statement(snapshot: Snapshot, request: PageRequest, until: int | None) -> S
     if until is not None:
         conditions.append(DeliveryRow.sequence <= param("until"))
     return Statement(_query(request.include_acknowledged, conditions))
-
-
-def _delivery(agent_id: str, row: Row) -> Delivery:
-    _, sequence, acknowledge_time, *message = row
-    sent = messages.from_row(tuple(message))
-    return Delivery(
-        receipt=Receipt(
-            recipient_id=agent_id,
-            sequence=sequence,
-            message_number=sent.number,
-            acknowledge_time=acknowledge_time,
-        ),
-        message=sent,
-    )

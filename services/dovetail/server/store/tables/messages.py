@@ -5,95 +5,40 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from peewee import SQL, Expression
 
-from dovetail.server.store import filters
+from dovetail.server.store import filters, wire
 from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import DeliveryRow, MessageRow
-from dovetail.server.store.sets import Index, Row, Table, plain
+from dovetail.server.store.sets import Codec, Index, Table
 from dovetail.server.store.tables import deliveries
 from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
 from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.message_bytes import (
+    SHOWN_RECIPIENTS_MAX,
+    Content,
+    Importance,
+    MessageKind,
+    NewMessage,
+    Notice,
+    encode,
+    message_id,
+)
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
-
-
-class Importance(IntEnum):
-    """How much a message matters to its sender."""
-
-    LOW = 1
-    NORMAL = 2
-    HIGH = 3
-
-
-class MessageKind(IntEnum):
-    """Whether an agent or a change of a task caused a message."""
-
-    MESSAGE = 1
-    NOTICE = 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
-    """A change of a task, as a notice reports it."""
-
-    verb: TaskVerb
-    task_id: str
-    event_number: int
-    actor_id: str
-    assignee_id: str
-    former_assignee_id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Content:
-    """The content of a message. `data_json` is an object in JSON, or None."""
-
-    subject: str = ""
-    body: str = ""
-    data_json: str | None = None
-    importance: Importance = Importance.NORMAL
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    notice: Notice | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """A message, as sent."""
+    """A message, as sent: the bytes in which it is delivered, and who may read it."""
 
     number: int
     sender_id: str
     recipient_ids: tuple[str, ...]
-    thread_id: str
-    in_reply_to: str
-    task_id: str
-    kind: MessageKind
-    create_time: int
-    content: Content
-
-    @property
-    def message_id(self) -> str:
-        """The id outside of the store."""
-        return message_id(self.number)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewMessage:
-    """A message to append. With an empty `thread_id` it begins a new thread."""
-
-    sender_id: str
-    recipient_ids: Sequence[str]
-    kind: MessageKind
-    content: Content
-    size: int
-    thread_id: str = ""
-    in_reply_to: str = ""
-    task_id: str = ""
-    repeat: IdempotencyKey | None = None
+    payload: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,11 +64,6 @@ class MessageFilter:
     create_time: TimeRange = EVER
 
 
-def message_id(number: int) -> str:
-    """The id of a message."""
-    return f"m{number}"
-
-
 def message_number(text: str) -> int | None:
     """The number in an id; None if no message can have this id."""
     digits = text[1:]
@@ -131,15 +71,47 @@ def message_number(text: str) -> int | None:
     return int(digits) if plain and len(digits) <= 18 else None
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
-# The bytes of a message in a response beside its content and ids, and of a receipt beside its id.
-ENVELOPE_BYTES = 128
-RECEIPT_BYTES = 48
-SHOWN_RECIPIENTS_MAX = 10
-"""Recipients of a message in a response; `ListReceipts` returns all."""
+RECEIPT_BYTES = 56
+"""The bytes of a receipt in a response beside its recipient's id, at most."""
 
-COLUMNS = (
+RESPONSE_BYTES = 16
+"""The bytes of a response beside those of its messages and their receipts, for each message."""
+
+
+class MessageRecord(NamedTuple):
+    """A message as it is stored. What is not searched is in `payload` alone.
+
+    Before there was a payload, `subject`, `body` and `data` had the content; now they are empty.
+    """
+
+    number: int
+    sender_id: str
+    recipients: str
+    thread_id: str
+    in_reply_to: str
+    task_id: str
+    kind: int
+    create_time: int
+    subject: str
+    body: str
+    data: str | None
+    importance: int
+    labels: str
+    notice: str | None
+    size: int
+    request_id: str | None
+    request_hash: bytes | None
+    payload: bytes | None
+
+    @property
+    def recipient_ids(self) -> tuple[str, ...]:
+        """The agents to which it was sent."""
+        return tuple(json.loads(self.recipients))
+
+
+_COLUMNS = (
     MessageRow.number,
     MessageRow.sender_id,
     MessageRow.recipients,
@@ -154,11 +126,15 @@ COLUMNS = (
     MessageRow.importance,
     MessageRow.labels,
     MessageRow.notice,
+    MessageRow.size,
+    MessageRow.request_id,
+    MessageRow.request_hash,
+    MessageRow.payload,
 )
-MESSAGES: Table[Row] = Table(
-    (*COLUMNS, MessageRow.size, MessageRow.request_id, MessageRow.request_hash),
+MESSAGES: Table[MessageRecord] = Table(
+    _COLUMNS,
     1,
-    plain(1),
+    Codec(decode=MessageRecord._make, encode=tuple, key_of=lambda record: record[:1]),
     is_large=True,
 )
 _REPEATS = Index(MESSAGES, (MessageRow.sender_id, MessageRow.request_id))
@@ -200,28 +176,28 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
     number = team.next_message()
     thread_id = new.thread_id or message_id(number)
     content, repeat = new.content, new.repeat
-    transaction.add(
-        MESSAGES,
-        (
-            number,
-            new.sender_id,
-            _encode(list(new.recipient_ids)),
-            thread_id,
-            new.in_reply_to,
-            new.task_id,
-            int(new.kind),
-            team.stamp,
-            content.subject,
-            content.body,
-            content.data_json,
-            int(content.importance),
-            filters.encode_labels(content.labels),
-            _notice_json(content.notice) if content.notice else None,
-            _response_bytes(new, thread_id),
-            repeat and repeat.key,
-            repeat and repeat.request_hash,
-        ),
+    payload = encode(new, number, thread_id, team.stamp)
+    record = MessageRecord(
+        number,
+        new.sender_id,
+        _encode_json(list(new.recipient_ids)),
+        thread_id,
+        new.in_reply_to,
+        new.task_id,
+        int(new.kind),
+        team.stamp,
+        subject="",
+        body="",
+        data=None,
+        importance=int(content.importance),
+        labels=filters.encode_labels(content.labels),
+        notice=_notice_json(content.notice) if content.notice else None,
+        size=response_bytes(new, payload),
+        request_id=repeat and repeat.key,
+        request_hash=repeat and repeat.request_hash,
+        payload=payload,
     )
+    transaction.add(MESSAGES, record)
     receipts = tuple(
         Receipt(
             recipient_id=agent_id,
@@ -246,32 +222,46 @@ def find_repeat(
     snapshot: Snapshot, sender_id: str, repeat: IdempotencyKey
 ) -> tuple[Sent, bytes] | None:
     """What an earlier request with this id sent, and the hash of that request; or None."""
-    row = snapshot.find(_REPEATS, sender_id, repeat.key)
-    if row is None:
+    record = snapshot.find(_REPEATS, sender_id, repeat.key)
+    if record is None or record.request_hash is None:
         return None
-    message = from_row(row[: len(COLUMNS)])
     sent = Sent(
-        number=message.number,
-        thread_id=message.thread_id,
-        create_time=message.create_time,
-        receipts=tuple(deliveries.receipts(snapshot, message.number, message.recipient_ids)),
+        number=record.number,
+        thread_id=record.thread_id,
+        create_time=record.create_time,
+        receipts=tuple(deliveries.receipts(snapshot, record.number, record.recipient_ids)),
     )
-    return sent, bytes(row[-1])
+    return sent, bytes(record.request_hash)
 
 
 def find(snapshot: Snapshot, number: int) -> Message | None:
     """One message, or None."""
-    row = snapshot.find(MESSAGES.by_key, number)
-    return from_row(row[: len(COLUMNS)]) if row else None
+    record = snapshot.find(MESSAGES.by_key, number)
+    if record is None:
+        return None
+    return Message(
+        number=number,
+        sender_id=record.sender_id,
+        recipient_ids=record.recipient_ids,
+        payload=record.payload or _old_payload(record),
+    )
+
+
+def notice_of(snapshot: Snapshot, number: int) -> tuple[int | None, tuple[str, ...]]:
+    """Of which event a message is the notice, and its recipients; None: there is none."""
+    record = snapshot.find(MESSAGES.by_key, number)
+    if record is None or record.notice is None:
+        return None, ()
+    return json.loads(record.notice)["event_number"], record.recipient_ids
 
 
 def thread_of(snapshot: Snapshot, number: int) -> Thread | None:
     """The thread of a message, or None where there is no such message."""
-    row = snapshot.find(MESSAGES.by_key, number)
-    if row is None:
+    record = snapshot.find(MESSAGES.by_key, number)
+    if record is None:
         return None
-    _, sender_id, recipients, thread_id, *_ = row
-    return Thread(thread_id=thread_id, party_ids=(sender_id, *json.loads(recipients)))
+    party_ids = (record.sender_id, *record.recipient_ids)
+    return Thread(thread_id=record.thread_id, party_ids=party_ids)
 
 
 def page(snapshot: Snapshot, asked: ListRequest) -> Page[Message]:
@@ -291,8 +281,19 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Message]:
     query = MessageRow.select(number, MessageRow.size).where(mine, *stretch.of(number), *wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
     numbers = take_bytes(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
-    chosen = MessageRow.select(*COLUMNS).where(mine, number.in_(numbers))
-    found = [from_row(row) for row in snapshot.select(chosen.order_by(order))]
+    columns = (number, MessageRow.sender_id, MessageRow.recipients, MessageRow.payload)
+    chosen = MessageRow.select(*columns).where(mine, number.in_(numbers))
+    rows = snapshot.select(chosen.order_by(order))
+    old = old_payloads(snapshot, [row[0] for row in rows if row[-1] is None])
+    found = [
+        Message(
+            number=each,
+            sender_id=sender_id,
+            recipient_ids=tuple(json.loads(recipients)),
+            payload=payload or old[each],
+        )
+        for each, sender_id, recipients, payload in rows
+    ]
     return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
 
 
@@ -318,28 +319,35 @@ def conditions(snapshot: Snapshot, filter: MessageFilter) -> list[Expression]:
     return [*chosen, *filters.having_labels(snapshot, MessageRow.labels, filter.labels)]
 
 
-def from_row(row: Row) -> Message:
-    """The message of a row of COLUMNS."""
-    values = dict(zip((column.name for column in COLUMNS), row, strict=True))
-    notice = values["notice"]
-    return Message(
-        number=values["number"],
-        sender_id=values["sender_id"],
-        recipient_ids=tuple(json.loads(values["recipients"])),
-        thread_id=values["thread_id"],
-        in_reply_to=values["in_reply_to"],
-        task_id=values["task_id"],
-        kind=MessageKind(values["kind"]),
-        create_time=values["create_time"],
-        content=Content(
-            subject=values["subject"],
-            body=values["body"],
-            data_json=values["data"],
-            importance=Importance(values["importance"]),
-            labels=filters.decode_labels(values["labels"]),
-            notice=_notice(json.loads(notice)) if notice else None,
-        ),
+def old_payloads(snapshot: Snapshot, numbers: Sequence[int]) -> dict[int, bytes]:
+    """The payloads of messages that were written when none was stored."""
+    if not numbers:
+        return {}
+    query = MessageRow.select(*_COLUMNS).where(
+        MessageRow.team_id == snapshot.team_id, MessageRow.number.in_(list(numbers))
     )
+    records = map(MessageRecord._make, snapshot.select(query))
+    return {record.number: _old_payload(record) for record in records}
+
+
+def _old_payload(record: MessageRecord) -> bytes:
+    content = Content(
+        subject=record.subject,
+        body=record.body,
+        data=None if record.data is None else wire.json_object(json.loads(record.data)),
+        importance=Importance(record.importance),
+        labels=filters.decode_labels(record.labels),
+        notice=_notice(json.loads(record.notice)) if record.notice else None,
+    )
+    new = NewMessage(
+        sender_id=record.sender_id,
+        recipient_ids=record.recipient_ids,
+        kind=MessageKind(record.kind),
+        content=content,
+        in_reply_to=record.in_reply_to,
+        task_id=record.task_id,
+    )
+    return encode(new, record.number, record.thread_id, record.create_time)
 
 
 def _notice_json(notice: Notice) -> str:
@@ -366,13 +374,8 @@ def _delivered(
     return MessageRow.number.in_(matching)
 
 
-def _response_bytes(new: NewMessage, thread_id: str) -> int:
+def response_bytes(new: NewMessage, payload: bytes) -> int:
     """An upper bound for the bytes of a response with the message and its receipts."""
     shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
-    # Each recipient is named twice: by the message and by its receipt.
-    ids = [new.sender_id, thread_id, new.in_reply_to, new.task_id, *shown, *shown]
-    notice = new.content.notice
-    if notice:
-        ids += [notice.task_id, notice.actor_id, notice.assignee_id, notice.former_assignee_id]
-    receipts = RECEIPT_BYTES * len(shown)
-    return new.size + ENVELOPE_BYTES + receipts + sum(len(each.encode()) for each in ids)
+    receipts = sum(RECEIPT_BYTES + len(each.encode()) for each in shown)
+    return len(payload) + RESPONSE_BYTES + receipts

@@ -1,0 +1,137 @@
+"""A new message, and the bytes in which it is stored and delivered.
+
+They are those of `dovetail.messaging.v1.Message`, whose field numbers stand here once more: the
+store knows no protobuf. `tests/store/test_message_bytes.py` compares them with the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from dovetail.server.store import wire
+from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.tables.events import TaskVerb
+
+
+class Importance(IntEnum):
+    """How much a message matters to its sender."""
+
+    LOW = 1
+    NORMAL = 2
+    HIGH = 3
+
+
+class MessageKind(IntEnum):
+    """Whether an agent or a change of a task caused a message."""
+
+    MESSAGE = 1
+    NOTICE = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """A change of a task, as a notice reports it."""
+
+    verb: TaskVerb
+    task_id: str
+    event_number: int
+    actor_id: str
+    assignee_id: str
+    former_assignee_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """The content of a message. `data` is a google.protobuf.Struct in bytes, or None."""
+
+    subject: str = ""
+    body: str = ""
+    data: bytes | None = None
+    importance: Importance = Importance.NORMAL
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    notice: Notice | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewMessage:
+    """A message to append. With an empty `thread_id` it begins a new thread."""
+
+    sender_id: str
+    recipient_ids: Sequence[str]
+    kind: MessageKind
+    content: Content
+    thread_id: str = ""
+    in_reply_to: str = ""
+    task_id: str = ""
+    repeat: IdempotencyKey | None = None
+
+
+SHOWN_RECIPIENTS_MAX = 10
+"""Recipients of a message in a response; `ListReceipts` returns all."""
+
+_MESSAGE_ID = wire.bytes_tag(1)
+_SENDER_ID = wire.bytes_tag(2)
+_RECIPIENT_IDS = wire.bytes_tag(3)
+_SUBJECT = wire.bytes_tag(4)
+_BODY = wire.bytes_tag(5)
+_DATA = wire.bytes_tag(6)
+_IMPORTANCE = wire.number_tag(7)
+_THREAD_ID = wire.bytes_tag(8)
+_IN_REPLY_TO = wire.bytes_tag(9)
+_TASK_ID = wire.bytes_tag(10)
+_LABELS = wire.bytes_tag(11)
+_KIND = wire.number_tag(12)
+_CREATE_TIME = wire.bytes_tag(13)
+_NOTICE = wire.bytes_tag(14)
+_RECIPIENT_COUNT = wire.number_tag(15)
+
+_NOTICE_VERB = wire.number_tag(1)
+_NOTICE_TASK_ID = wire.bytes_tag(2)
+_NOTICE_EVENT_NUMBER = wire.number_tag(3)
+_NOTICE_ACTOR_ID = wire.bytes_tag(4)
+_NOTICE_ASSIGNEE_ID = wire.bytes_tag(5)
+_NOTICE_FORMER_ASSIGNEE_ID = wire.bytes_tag(6)
+
+
+def message_id(number: int) -> str:
+    """The id of a message."""
+    return f"m{number}"
+
+
+def encode(new: NewMessage, number: int, thread_id: str, create_time: int) -> bytes:
+    """A message with what its commit gave to it."""
+    content, text = new.content, wire.text
+    shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
+    parts = [
+        text(_MESSAGE_ID, message_id(number)),
+        text(_SENDER_ID, new.sender_id),
+        *[text(_RECIPIENT_IDS, each) for each in shown],
+        text(_SUBJECT, content.subject),
+        text(_BODY, content.body),
+        b"" if content.data is None else wire.nested(_DATA, content.data),
+        wire.number(_IMPORTANCE, content.importance),
+        text(_THREAD_ID, thread_id),
+        text(_IN_REPLY_TO, new.in_reply_to),
+        text(_TASK_ID, new.task_id),
+        wire.text_map(_LABELS, content.labels) if content.labels else b"",
+        wire.number(_KIND, new.kind),
+        wire.nested(_CREATE_TIME, wire.timestamp(create_time)),
+        _encode_notice(content.notice) if content.notice else b"",
+        wire.number(_RECIPIENT_COUNT, len(new.recipient_ids)),
+    ]
+    return b"".join(parts)
+
+
+def _encode_notice(notice: Notice) -> bytes:
+    text = wire.text
+    fields = (
+        wire.number(_NOTICE_VERB, notice.verb),
+        text(_NOTICE_TASK_ID, notice.task_id),
+        wire.number(_NOTICE_EVENT_NUMBER, notice.event_number),
+        text(_NOTICE_ACTOR_ID, notice.actor_id),
+        text(_NOTICE_ASSIGNEE_ID, notice.assignee_id),
+        text(_NOTICE_FORMER_ASSIGNEE_ID, notice.former_assignee_id),
+    )
+    return wire.nested(_NOTICE, b"".join(fields))

@@ -1,0 +1,269 @@
+"""The bytes that are stored and joined say the same as messages that protobuf builds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from google.protobuf.message import Message as Built
+from google.protobuf.struct_pb2 import Struct
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.server.edge.convert import receipt_message, timestamp
+from dovetail.server.messaging import proto
+from dovetail.server.messaging.receiving import Received
+from dovetail.server.messaging.subscriptions import Mark, Response
+from dovetail.server.store import wire
+from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.inboxes import Delivery
+from dovetail.server.store.tables.message_bytes import (
+    SHOWN_RECIPIENTS_MAX,
+    Content,
+    Importance,
+    MessageKind,
+    NewMessage,
+    Notice,
+    encode,
+)
+from dovetail.server.store.tables.messages import Message, response_bytes
+from dovetail.types.v1 import types_pb2
+
+NUMBERS = st.integers(1, 2**63 - 1)
+TIMES = st.integers(1, 253_402_300_799_999_999)
+IDS = st.text(max_size=200)
+NAMES = st.text(min_size=1, max_size=9)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+WHOLE = st.integers(-(2**53), 2**53)
+LEAVES = st.none() | st.booleans() | WHOLE | FLOATS | st.text(max_size=200)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=20,
+)
+OBJECTS = st.dictionaries(st.text(), VALUES, max_size=5)
+
+T = TypeVar("T", bound=Built)
+Made = tuple[NewMessage, dict[str, Any] | None]
+
+
+@st.composite
+def notices(draw: st.DrawFn) -> Notice:
+    return Notice(
+        verb=draw(st.sampled_from(TaskVerb)),
+        task_id=draw(IDS),
+        event_number=draw(NUMBERS),
+        actor_id=draw(IDS),
+        assignee_id=draw(IDS),
+        former_assignee_id=draw(IDS),
+    )
+
+
+@st.composite
+def new_messages(draw: st.DrawFn) -> Made:
+    """A message, and its structured content."""
+    data = draw(st.none() | OBJECTS)
+    content = Content(
+        subject=draw(st.text()),
+        body=draw(st.text(max_size=400)),
+        data=None if data is None else wire.json_object(data),
+        importance=draw(st.sampled_from(Importance)),
+        labels=draw(st.dictionaries(st.text(), st.text(), max_size=4)),
+        notice=draw(st.none() | notices()),
+    )
+    return NewMessage(
+        sender_id=draw(IDS),
+        recipient_ids=draw(st.lists(NAMES, min_size=1, max_size=SHOWN_RECIPIENTS_MAX + 3)),
+        kind=draw(st.sampled_from(MessageKind)),
+        content=content,
+        in_reply_to=draw(IDS),
+        task_id=draw(IDS),
+    ), data
+
+
+@st.composite
+def receipts(draw: st.DrawFn) -> Receipt:
+    return Receipt(
+        recipient_id=draw(NAMES),
+        sequence=draw(NUMBERS),
+        message_number=draw(NUMBERS),
+        acknowledge_time=draw(st.none() | TIMES),
+    )
+
+
+def struct(content: dict[str, Any]) -> Struct:
+    made = Struct()
+    made.update(content)
+    return made
+
+
+def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Message:
+    """The same message, as protobuf builds it."""
+    new, data = made
+    content = new.content
+    notice = content.notice
+    return m.Message(
+        message_id=f"m{number}",
+        sender_id=new.sender_id,
+        recipient_ids=new.recipient_ids[:10],
+        recipient_count=len(new.recipient_ids),
+        subject=content.subject,
+        body=content.body,
+        data=None if data is None else struct(data),
+        importance=m.Importance.ValueType(content.importance),
+        thread_id=thread_id,
+        in_reply_to=new.in_reply_to,
+        task_id=new.task_id,
+        labels=content.labels,
+        kind=m.MessageKind.ValueType(new.kind),
+        create_time=timestamp(create_time),
+        notice=notice
+        and m.Notice(
+            verb=types_pb2.TaskVerb.ValueType(notice.verb),
+            task_id=notice.task_id,
+            event_number=notice.event_number,
+            actor_id=notice.actor_id,
+            assignee_id=notice.assignee_id,
+            former_assignee_id=notice.former_assignee_id,
+        ),
+    )
+
+
+def read_back(kind: type[T], response: Built) -> T:
+    """What a caller reads of a response that is bytes, whatever it is declared to be."""
+    return kind.FromString(cast(bytes, response))
+
+
+def canonical(message: Built) -> bytes:
+    """Bytes that are the same for equal messages, and differ for -0.0 and 0.0."""
+    return message.SerializeToString(deterministic=True)
+
+
+@settings(deadline=None, max_examples=300)
+@given(new_messages(), NUMBERS, IDS, TIMES)
+def test_the_bytes_of_a_message_are_read_as_the_message(
+    made: Made, number: int, thread_id: str, create_time: int
+) -> None:
+    payload = encode(made[0], number, thread_id, create_time)
+    expected = built(made, number, thread_id, create_time)
+    assert canonical(m.Message.FromString(payload)) == canonical(expected)
+    assert len(payload) == expected.ByteSize()
+
+
+@settings(deadline=None, max_examples=200)
+@given(OBJECTS)
+def test_structured_content_says_in_bytes_what_its_json_says(
+    content: dict[str, Any],
+) -> None:
+    read = Struct.FromString(wire.json_object(json.loads(json.dumps(content))))
+    assert canonical(read) == canonical(struct(content))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(new_messages(), receipts()), max_size=4), NAMES, NUMBERS, NUMBERS)
+def test_joined_deliveries_are_read_as_those_that_protobuf_builds(
+    sent: list[tuple[Made, Receipt]], agent_id: str, first: int, second: int
+) -> None:
+    told = [(made, replace(receipt, recipient_id=agent_id)) for made, receipt in sent]
+    deliveries = [
+        Delivery(
+            sequence=receipt.sequence,
+            message_number=receipt.message_number,
+            acknowledge_time=receipt.acknowledge_time,
+            payload=encode(made[0], receipt.message_number, "thread", 1),
+        )
+        for made, receipt in told
+    ]
+    expected = [
+        m.Delivery(
+            receipt=receipt_message(receipt),
+            message=built(made, receipt.message_number, "thread", 1),
+        )
+        for made, receipt in told
+    ]
+    response = Response(
+        agent_id=agent_id, deliveries=deliveries, through_sequence=first, mark=Mark.CAUGHT_UP
+    )
+    streamed = read_back(m.SubscribeInboxResponse, proto.stream_response(response))
+    assert canonical(streamed) == canonical(
+        m.SubscribeInboxResponse(
+            deliveries=expected, through_sequence=first, mark=m.STREAM_MARK_CAUGHT_UP
+        )
+    )
+    received = Received(
+        agent_id=agent_id,
+        deliveries=deliveries,
+        acknowledged_count=first,
+        unacknowledged_count=second,
+    )
+    answered = read_back(m.ReceiveMessagesResponse, proto.received_response(received))
+    assert canonical(answered) == canonical(
+        m.ReceiveMessagesResponse(
+            deliveries=expected, acknowledged_count=first, unacknowledged_count=second
+        )
+    )
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.tuples(new_messages(), NUMBERS, st.lists(receipts(), max_size=4)), max_size=4),
+    st.text(max_size=300),
+)
+def test_joined_records_are_read_as_those_that_protobuf_builds(
+    found: list[tuple[Made, int, list[Receipt]]], token: str
+) -> None:
+    records = [
+        (
+            Message(
+                number=number,
+                sender_id=made[0].sender_id,
+                recipient_ids=tuple(made[0].recipient_ids),
+                payload=encode(made[0], number, "thread", 1),
+            ),
+            told,
+        )
+        for made, number, told in found
+    ]
+    expected = [
+        m.MessageRecord(
+            message=built(made, number, "thread", 1), receipts=map(receipt_message, told)
+        )
+        for made, number, told in found
+    ]
+    listed = read_back(m.ListMessagesResponse, proto.listed_response(records, token))
+    assert canonical(listed) == canonical(
+        m.ListMessagesResponse(records=expected, next_page_token=token)
+    )
+    for record, each in zip(records, expected, strict=True):
+        one = read_back(m.GetMessageResponse, proto.found_response(record))
+        assert canonical(one) == canonical(m.GetMessageResponse(record=each))
+
+
+@settings(deadline=None, max_examples=100)
+@given(new_messages(), NUMBERS, NUMBERS, TIMES)
+def test_the_stored_size_bounds_what_a_response_has_of_a_message(
+    made: Made, number: int, sequence: int, time: int
+) -> None:
+    new = made[0]
+    payload = encode(new, number, "thread", time)
+    shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
+    told = [
+        Receipt(recipient_id=each, sequence=sequence, message_number=number, acknowledge_time=time)
+        for each in shown
+    ]
+    message = Message(
+        number=number,
+        sender_id=new.sender_id,
+        recipient_ids=tuple(new.recipient_ids),
+        payload=payload,
+    )
+    listed = cast(bytes, proto.listed_response([(message, told)], ""))
+    delivery = Delivery(sequence, number, time, payload)
+    response = Response(
+        agent_id=shown[0], deliveries=[delivery], through_sequence=0, mark=Mark.NONE
+    )
+    assert len(listed) <= response_bytes(new, payload)
+    assert len(cast(bytes, proto.stream_response(response))) <= response_bytes(new, payload)
