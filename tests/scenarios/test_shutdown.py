@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as messaging_pb
-from support.audit import faults, rows
+from support.audit import bodies, faults, rows
 from support.healths import until_log
 from support.pair import identity
 from support.processes import ServerProcess
@@ -56,8 +56,8 @@ async def test_a_server_that_is_told_to_stop_under_load_loses_nothing_it_acknowl
     async with serving(store_url, tmp_path) as servers:
         await servers.register("bob")
         server, write, stored = {
-            "messaging": (servers.messaging, _sender(servers), "SELECT body FROM messages"),
-            "tasks": (servers.tasks, _creator(servers), "SELECT title FROM tasks"),
+            "messaging": (servers.messaging, _sender(servers), bodies),
+            "tasks": (servers.tasks, _creator(servers), _titles),
         }[service]
         load = Load(write)
         async with asyncio.TaskGroup() as calling:
@@ -66,7 +66,7 @@ async def test_a_server_that_is_told_to_stop_under_load_loses_nothing_it_acknowl
             await load.enough.wait()
             server.signal(signal.SIGTERM)
         assert await asyncio.to_thread(server.wait) == 0
-        found = {text for (text,) in rows(store_url, stored)}
+        found = stored(store_url)
         assert load.acknowledged <= found
         assert faults(store_url) == []
     report_figures(
@@ -127,6 +127,10 @@ def test_a_port_that_is_taken_is_told_of_and_nothing_is_shared(
 
 def _sender(servers: Servers) -> Callable[[str], Awaitable[object]]:
     return lambda text: servers.caller("alice").send("bob", body=text)
+
+
+def _titles(store_url: str) -> set[str]:
+    return {title for (title,) in rows(store_url, "SELECT title FROM tasks")}
 
 
 def _creator(servers: Servers) -> Callable[[str], Awaitable[object]]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import cysqlite
 import psycopg
 
+from dovetail.messaging.v1.messaging_pb2 import Message
 from support.tables import NOTICES, PENDING, row_of
 
 NOTICE = 2
@@ -101,6 +102,12 @@ def rows(store_url: str, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
+
+
+def bodies(store_url: str) -> set[str]:
+    """The bodies of all messages."""
+    found = rows(store_url, "SELECT payload FROM messages")
+    return {Message.FromString(payload).body for (payload,) in found}
 
 
 def faults(store_url: str, all_notify: bool = True) -> list[str]:

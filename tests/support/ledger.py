@@ -15,7 +15,7 @@ from support.audit import rows
 from support.servers import Servers, insist
 
 SENT = """
-    SELECT m.sender_id, m.request_id, m.number, m.body, d.agent_id, d.sequence
+    SELECT m.sender_id, m.request_id, m.number, m.payload, d.agent_id, d.sequence
     FROM messages AS m LEFT JOIN deliveries AS d
         ON d.team_id = m.team_id AND d.message_number = m.number
     WHERE m.request_id IS NOT NULL"""
@@ -58,8 +58,10 @@ class Ledger:
     def losses(self, store_url: str) -> list[str]:
         """How the store differs from what was acknowledged; empty when it does not."""
         sent: dict[Request, set[tuple[int, str, str, int]]] = {}
-        for sender_id, request_id, *delivery in rows(store_url, SENT):
-            sent.setdefault((sender_id, request_id), set()).add(tuple(delivery))
+        for sender_id, request_id, number, payload, agent_id, sequence in rows(store_url, SENT):
+            body = messaging_pb.Message.FromString(payload).body
+            delivery = number, body, agent_id, sequence
+            sent.setdefault((sender_id, request_id), set()).add(delivery)
         changed = {
             (actor_id, request_id): (verb, task_id)
             for actor_id, request_id, verb, task_id in rows(store_url, CHANGED)
