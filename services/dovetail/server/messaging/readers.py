@@ -1,7 +1,7 @@
 """Bounds on streams: how many may be open, and how many large responses may be in memory at once.
 
 gRPC takes a response from its stream once the reader's windows have room for all of it. Until then
-a large one is in memory, twice (as a message and as bytes). So a stream takes a slot before it
+a large one is in memory, twice (here and in gRPC). So a stream takes a slot before it
 reads a large page from the store, and releases it when the response was taken. A reader that does
 not read while others wait for a slot loses its stream.
 """

@@ -1,7 +1,7 @@
 """A new message, and the bytes in which it is stored and delivered.
 
 They are those of `dovetail.messaging.v1.Message`, whose field numbers stand here once more: the
-store knows no protobuf. `tests/store/test_message_bytes.py` compares them with the contract.
+store knows no protobuf. `tests/messaging/test_message_bytes.py` compares them with the contract.
 """
 
 from __future__ import annotations
