@@ -16,7 +16,7 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.store.tables.credentials import NO_TEAM
 from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as t
-from support.databases import empty_database, running_postgres
+from support.databases import Postgres
 from support.guarded import Guarded, bearer, guarded_pair
 from support.refusals import error_info
 
@@ -139,16 +139,17 @@ async def test_revoking_ends_open_streams_and_waiting_calls(guarded: Guarded) ->
     bob.cancel()
 
 
-async def test_streams_end_when_trust_does_though_the_store_hangs(tmp_path: Path) -> None:
-    with running_postgres(tmp_path) as postgres, empty_database(postgres.url) as url:
-        async with guarded_pair(url, tmp_path) as guarded:
-            stream = await opened(guarded, await guarded.agent("alice"))
-            with postgres.frozen():
-                async with asyncio.timeout(SECONDS_TO_END):
-                    assert await refused(stream.read()) == (
-                        grpc.StatusCode.UNAVAILABLE,
-                        "STORE_UNAVAILABLE",
-                    )
+async def test_streams_end_when_trust_does_though_the_store_hangs(
+    own_postgres: Postgres, tmp_path: Path
+) -> None:
+    async with guarded_pair(own_postgres.url, tmp_path) as guarded:
+        stream = await opened(guarded, await guarded.agent("alice"))
+        with own_postgres.frozen():
+            async with asyncio.timeout(SECONDS_TO_END):
+                assert await refused(stream.read()) == (
+                    grpc.StatusCode.UNAVAILABLE,
+                    "STORE_UNAVAILABLE",
+                )
 
 
 async def test_an_expired_token_ends_its_stream_and_its_calls(guarded: Guarded) -> None:

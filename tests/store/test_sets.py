@@ -77,7 +77,6 @@ def send(transaction: Transaction, recipient_ids: tuple[str, ...], body: str = "
         recipient_ids=recipient_ids,
         kind=MessageKind.MESSAGE,
         content=Content(body=body),
-        size=len(body),
     )
     return messages.append(transaction, new, agents.require(transaction, recipient_ids)).number
 

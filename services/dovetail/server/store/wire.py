@@ -13,8 +13,11 @@ writes field 4.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import TypeAlias
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+"""What `json.loads` returns."""
 
 MICROS = 1_000_000
 _SMALL = [bytes([number]) for number in range(128)]
@@ -84,15 +87,15 @@ _NULL, _FALSE, _TRUE = b"\x08\x00", b"\x20\x00", b"\x20\x01"
 _DOUBLE_TAG, _TEXT, _STRUCT, _LIST = 2 << 3 | 1, bytes_tag(3), bytes_tag(5), bytes_tag(6)
 
 
-def json_object(content: Mapping[str, Any]) -> bytes:
-    """A google.protobuf.Struct of an object as `json.loads` returns it."""
+def json_object(content: Mapping[str, Json]) -> bytes:
+    """A google.protobuf.Struct of an object in JSON."""
     return b"".join(
         nested(_FIRST, nested(_FIRST, key.encode()) + nested(_SECOND, _json_value(value)))
         for key, value in content.items()
     )
 
 
-def _json_value(value: object) -> bytes:
+def _json_value(value: Json) -> bytes:
     match value:
         case str():
             return nested(_TEXT, value.encode())
@@ -103,7 +106,6 @@ def _json_value(value: object) -> bytes:
         case int() | float():
             return _DOUBLE.pack(_DOUBLE_TAG, value)
         case dict():
-            return nested(_STRUCT, json_object(cast("dict[str, Any]", value)))
-        case _:
-            values = cast("Sequence[object]", value)
-            return nested(_LIST, b"".join(nested(_FIRST, _json_value(each)) for each in values))
+            return nested(_STRUCT, json_object(value))
+        case list():
+            return nested(_LIST, b"".join(nested(_FIRST, _json_value(each)) for each in value))
