@@ -18,7 +18,6 @@ from dovetail.cli.options.settings import SERVING, with_settings
 from dovetail.cli.options.unknown_variables import refuse_unknown_variables
 from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.cli.output.sink import Sink, left_out_note
-from dovetail.cli.servers.supervisor import Plan, supervise
 from dovetail.settings import SERVER, SQLITE, data_home, store_url_of
 
 _FOLDER = SERVER["data-dir"]
@@ -122,6 +121,8 @@ def serve(
         try:
             with redirect_stderr(cast(TextIO, errors)):
                 if workers > 1:
+                    from dovetail.cli.servers.supervisor import Plan, supervise  # As slow to load.
+
                     supervise(Plan(config=config, workers=workers, settings=settings), ready)
                 else:
                     server.run(config, ready)
