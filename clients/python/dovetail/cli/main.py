@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,7 +63,7 @@ class _Root(click.Group):
     epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 refused, 5 invalid, "
     "6 no answer, 7 nothing came.",
 )
-@click.version_option(version("dovetail"), prog_name="dovetail")
+@click.version_option(package_name="dovetail", prog_name="dovetail")
 @with_settings(CONFIG)
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:

@@ -48,3 +48,10 @@ def _shown(character: str) -> str:
     if character in DIRECTION_CONTROLS or unicodedata.category(character) in ("Cc", "Cs"):
         return f"\\u{ord(character):04x}"
     return character
+
+
+def release() -> str:
+    """Which release of Dovetail this is."""
+    from importlib.metadata import version  # 40 ms of every start, so only where it is told.
+
+    return version("dovetail")

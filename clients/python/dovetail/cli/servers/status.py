@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -15,7 +14,7 @@ from rich.text import Text
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError, command_error
 from dovetail.cli.output.render import state
-from dovetail.cli.output.text import escape_controls
+from dovetail.cli.output.text import escape_controls, release
 from dovetail.cli.servers.probe import EXPLANATIONS, Health, Probe, probe_all
 from dovetail.client import DovetailError
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -47,7 +46,7 @@ async def status(session: Session) -> None:
         admin = _is_admins(error)
         faults += [] if admin else [command_error(error).message]
     team_id = session.team_id or ("" if session.servers.has_token else "default")
-    facts = {"version": version("dovetail"), "team_id": team_id}
+    facts = {"version": release(), "team_id": team_id}
     facts |= {"servers": [asdict(probe) for probe in probes], **counts}
     whose = "an admin's token, which sees no team" if admin else _team(team_id)
     session.out.facts(facts, lambda: _picture(whose, probes, counts))
@@ -88,7 +87,7 @@ def _picture(whose: str, probes: Sequence[Probe], counts: dict[str, Any]) -> Ren
             Text(escape_controls(probe.address)),
             Text(f"{1_000 * probe.seconds:.0f} ms" if serving else "", style="dim"),
         )
-    head = Text(f"Dovetail {version('dovetail')}, {whose}\n")
+    head = Text(f"Dovetail {release()}, {whose}\n")
     return Group(head, table, *_sums(counts))
 
 

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import sys
 from contextlib import closing, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from dovetail.cli.options.unknown_variables import refuse_unknown_variables
 from dovetail.cli.output.exit_codes import CommandError, command_error
 from dovetail.cli.output.printing import console
 from dovetail.cli.output.sink import Sink
-from dovetail.cli.output.text import escape_controls
+from dovetail.cli.output.text import escape_controls, release
 from dovetail.cli.servers.children import (
     Child,
     Children,
@@ -123,7 +122,7 @@ def _unexpected(child: Child) -> CommandError:
 
 def _facts(plan: Plan, children: Children) -> dict[str, str]:
     return {
-        "version": version("dovetail"),
+        "version": release(),
         "messaging": children.messaging.address,
         "tasks": children.tasks.address,
         "store": children.messaging.store,
