@@ -1,8 +1,8 @@
 # Everything a developer or CI runs. `make` alone lists the targets.
 PYTHON ?= python3
 ARGS ?=
-# Two more than cores: many tests wait for a lease, an outage or a server.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
+# One more than cores: many tests wait for a lease, an outage or a server.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 BIN := .venv/bin
 STAMP := .venv/.complete
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1

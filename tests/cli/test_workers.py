@@ -22,6 +22,7 @@ from cli.shell import PROGRAM, Finished, Shell
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
 from support.children import SECONDS, child
 from support.pair import identity
+from support.soak import only_in_soaks
 from support.workers import pids_below
 
 ANY = ("--listen", "127.0.0.1:0")
@@ -90,6 +91,7 @@ def test_workers_say_once_that_they_serve_and_stop_one_after_another(service: st
     assert [each for each in events if each[0].startswith("stop")] == stops
 
 
+@only_in_soaks
 def test_workers_say_where_they_serve_as_json(tmp_path: Path):
     with running(tmp_path, "tasks", "--json", "--workers", "3") as server:
         said = json.loads(server.said)
@@ -111,6 +113,7 @@ def test_one_worker_is_the_server_itself(tmp_path: Path):
     assert '"worker"' not in server.log.read_text()
 
 
+@only_in_soaks
 @pytest.mark.parametrize(("first", "second"), [("2", "2"), ("2", "1"), ("1", "2")])
 def test_a_second_server_gets_no_share_of_a_port(first: str, second: str, tmp_path: Path):
     with running(tmp_path, "tasks", "--json", "--workers", first) as server:
@@ -146,6 +149,7 @@ def test_why_workers_cannot_start_is_said_once(tmp_path: Path):
     assert "it is a folder" in done.error
 
 
+@only_in_soaks
 def test_a_worker_that_stands_still_is_killed_in_the_end(tmp_path: Path):
     with running(tmp_path, "tasks", *TWO, "--drain-seconds", "0.2") as server:
         server.workers[1].suspend()
@@ -163,6 +167,7 @@ def test_no_worker_outlives_a_supervisor_that_is_killed(tmp_path: Path):
     assert stops == {("stopped", 1), ("stopped", 2)}
 
 
+@only_in_soaks
 def test_workers_end_with_the_parent_of_their_supervisor(tmp_path: Path):
     with running(tmp_path, "tasks", *TWO, "--until-stdin-closes", stdin=subprocess.PIPE) as server:
         assert server.process.stdin is not None
@@ -170,6 +175,7 @@ def test_workers_end_with_the_parent_of_their_supervisor(tmp_path: Path):
         assert server.process.wait(SECONDS) == 0
 
 
+@only_in_soaks
 def test_when_no_worker_can_be_started_again_the_server_fails_and_says_why(tmp_path: Path):
     with running(tmp_path, "tasks", *TWO) as server:
         (tmp_path / "dovetail.db").rename(tmp_path / "moved.db")
@@ -244,6 +250,7 @@ def until_taken(pid: int, number: signal.Signals) -> None:
         time.sleep(0.01)
 
 
+@only_in_soaks
 def test_a_second_signal_ends_all_workers_at_once(tmp_path: Path):
     with (
         running(tmp_path, "messaging", "--json", *TWO, "--drain-seconds", "600") as server,
@@ -256,6 +263,7 @@ def test_a_second_signal_ends_all_workers_at_once(tmp_path: Path):
     assert ("stopped", 2) not in server.events()
 
 
+@only_in_soaks
 def test_a_second_signal_cuts_nothing_off_where_a_parent_decides(tmp_path: Path):
     """A service manager that signals all processes lets a worker hear it twice."""
     options = ("--json", "--until-stdin-closes", "--drain-seconds", "60")

@@ -29,7 +29,7 @@ from support.pair import identity
 from support.processes import ServerProcess
 from support.refusals import error_info
 from support.servers import Servers, channel, insist
-from support.soak import full_or_tenth
+from support.soak import full_or_tenth, only_in_soaks
 from support.workers import channels_to_each, serving_with_workers, until_replaced, worker_pids
 
 pytestmark = pytest.mark.soak
@@ -139,6 +139,7 @@ async def test_claims_in_several_workers_share_what_there_is_and_no_two_win_one(
     report_figures(f"{TASKS:,} tasks, {CLAIMERS} claimers at each worker: shares {shares}")
 
 
+@only_in_soaks
 async def test_workers_that_stop_end_their_streams_with_their_cursor(
     store_url: str, tmp_path: Path
 ) -> None:
@@ -163,6 +164,7 @@ async def test_workers_that_stop_end_their_streams_with_their_cursor(
         assert await asyncio.to_thread(servers.messaging.wait) == 0
 
 
+@only_in_soaks
 async def test_callers_of_a_worker_that_is_replaced_notice_nothing(
     sqlite_url: str, tmp_path: Path
 ) -> None:
@@ -185,6 +187,7 @@ async def test_callers_of_a_worker_that_is_replaced_notice_nothing(
         assert servers.messaging.log.read_text().count('"event": "stopped"') == WORKERS
 
 
+@only_in_soaks
 async def test_workers_write_whole_lines_into_one_audit_log(
     sqlite_url: str, tmp_path: Path
 ) -> None:
