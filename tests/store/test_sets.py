@@ -23,7 +23,6 @@ from dovetail.server.store.tables.messages import Content, MessageKind, NewMessa
 from dovetail.server.store.tables.tasks import TASKS
 from dovetail.server.store.transaction import Transaction
 from store.opened import TEAM, migrated
-from support.databases import empty_database
 
 NAMES = ("ann", "bob", "eve")
 SEEN_BY_DATABASE = (
@@ -47,27 +46,15 @@ def undone(engine: Engine) -> Generator[WriteGroup]:
         raise _UndoneError
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def engine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Generator[Engine]:
+@pytest.fixture(scope="module")
+def engine(shared_url: str) -> Generator[Engine]:
     """A store with three agents."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('sets')}/store.db"
-    else:
-        url = str(request.getfixturevalue("sets_url"))
-    with migrated(url) as engine:
+    with migrated(shared_url) as engine:
         with engine.write() as group:
             for name in NAMES:
                 agents.register(group.unit(TEAM), name)
             group.flush()
         yield engine
-
-
-@pytest.fixture(scope="module")
-def sets_url(postgres: str) -> Generator[str]:
-    with empty_database(postgres) as url:
-        yield url
 
 
 def send(transaction: Transaction, recipient_ids: tuple[str, ...], body: str = "hi") -> int:
@@ -192,10 +179,10 @@ def test_of_large_rows_few_are_fetched_before_they_are_asked_for(engine: Engine)
         assert len(group._held[TASKS]) == groups.LARGE_ROWS_MAX
 
 
-def test_a_connection_goes_on_after_a_team_was_blocked(postgres: str) -> None:
+def test_a_connection_goes_on_after_a_team_was_blocked(postgres_url: str) -> None:
     """What a failed pipeline skipped must not count as prepared."""
     needs = agents.need(NAMES)
-    with empty_database(postgres) as url, migrated(url) as engine:
+    with migrated(postgres_url) as engine:
         engine.close_connection()  # That of the migration waits for locks without end.
         with engine.probe():
             pass
@@ -203,7 +190,7 @@ def test_a_connection_goes_on_after_a_team_was_blocked(postgres: str) -> None:
             group.prefetch(TEAM, needs)
             agents.touch(group.unit(TEAM), "ann")
             group.flush()
-        with psycopg.connect(url) as other:
+        with psycopg.connect(postgres_url) as other:
             other.execute("SELECT * FROM teams FOR UPDATE")
             for _ in range(7):  # psycopg prepares what it sent five times
                 with pytest.raises(PeeweeException), engine.write() as group:

@@ -17,7 +17,6 @@ from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Transaction
 from store.explaining import Explaining, is_postgres
 from store.opened import TEAM, migrated
-from support.databases import empty_database
 
 MANY = 20_000
 # Half are ready in the pool, and of the others some are scheduled, held, late, and parts.
@@ -67,18 +66,12 @@ def first_task() -> Task:
     )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def engine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Generator[Engine]:
+@pytest.fixture(scope="module")
+def engine(shared_url: str) -> Generator[Engine]:
     """A store whose team has many tasks, each of which waits for another."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans')}/store.db"
-    else:
-        url = str(request.getfixturevalue("plans_url"))
     columns = [str(field.column_name) for field in cast(Any, TaskRow)._meta.sorted_fields]
     values = [str(VALUES.get(name, name)) for name in columns]
-    with migrated(url) as engine:
+    with migrated(shared_url) as engine:
         with engine.span("BEGIN", "COMMIT"):
             group = Explaining(engine)
             group.team(TEAM)
@@ -90,12 +83,6 @@ def engine(
             execute(engine, FILL_EDGES.format(many=MANY, team=TEAM))
         execute(engine, "ANALYZE")
         yield engine
-
-
-@pytest.fixture(scope="module")
-def plans_url(postgres: str) -> Generator[str]:
-    with empty_database(postgres) as url:
-        yield url
 
 
 def execute(engine: Engine, sql: str) -> None:
