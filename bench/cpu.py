@@ -58,7 +58,7 @@ class Span:
 
 
 async def settle(processes: Processes) -> None:
-    """Wait until the servers have done what there was to do, but not for ever."""
+    """Wait until the servers use no more CPU, at most SETTLE_SECONDS_MAX."""
     end, quiet, spent = time.monotonic() + SETTLE_SECONDS_MAX, 0, -1.0
     while quiet < QUIET_SAMPLES and time.monotonic() < end:
         await asyncio.sleep(SAMPLE_SECONDS)

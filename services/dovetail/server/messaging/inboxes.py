@@ -110,6 +110,8 @@ class Inboxes:
 
         needs = agents.need([sender_id, *recipient_ids])
         needs += messages.need(sender_id, outgoing.repeat, outgoing.in_reply_to)
+        if outgoing.task_id:
+            needs.append(tasks.need(outgoing.task_id))
         return await self._store.write(caller.team_id, unit, needs)
 
     async def acknowledge(self, caller: Caller, wanted: Acknowledgement) -> tuple[int, int]:

@@ -6,7 +6,7 @@ is frozen (https://protobuf.dev/programming-guides/encoding/), and tests compare
 message with what protobuf reads. A field with the default value is left out, as proto3 does; a
 message of two pieces is its pieces one after the other.
 
-A `tag` here is a field's number and its kind: `text_tag(4)` is made once, beside the code that
+A `tag` here is a field's number and its kind: `bytes_tag(4)` is made once, beside the code that
 writes field 4.
 """
 

@@ -47,7 +47,7 @@ class PostgresSets(SetDriver):
     def begin(self) -> None:
         """Begin, if nothing has been sent yet."""
         if not self._has_begun:
-            self._batch([_BEGIN], self._reconnect)
+            self._batch([], self._reconnect)
 
     def fetch(
         self, first: tuple[str, Sequence[object]] | None, fetches: Sequence[Fetch]
