@@ -25,6 +25,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 from grpc_tools import protoc
 
+from dovetail.cli.lazy import subcommands
 from dovetail.cli.main import main as program
 from dovetail.cli.output import exit_codes
 from dovetail.cli.worker.programs import VARIABLES
@@ -308,7 +309,7 @@ def commands(context: click.Context) -> Iterator[click.Context]:
     """A command and all below it, each as it would be called."""
     yield context
     if isinstance(context.command, click.Group):
-        for name, command in context.command.commands.items():
+        for name, command in subcommands(context.command):
             if not command.hidden:
                 yield from commands(click.Context(command, parent=context, info_name=name))
 

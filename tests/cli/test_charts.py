@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dovetail.cli.output.charts import columns, merged
-from dovetail.cli.output.printing import console
 from dovetail.cli.output.reports import report
+from dovetail.cli.output.screen import console
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 

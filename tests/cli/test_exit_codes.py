@@ -10,7 +10,8 @@ import pytest
 
 from cli.shell import Shell
 from dovetail import client
-from dovetail.cli.output.exit_codes import FAILED, command_error
+from dovetail.cli.output.exit_codes import FAILED
+from dovetail.cli.output.failures import command_error
 from support.processes import free_port
 
 

@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from docs.pages import DOCS, PAGES, ROOT
 from dovetail.admin.v1 import admin_pb2
+from dovetail.cli.lazy import subcommands
 from dovetail.cli.main import main
 from dovetail.cli.worker.programs import VARIABLES
 from dovetail.messaging.v1 import messaging_pb2
@@ -85,7 +86,7 @@ def test_every_reason_is_raised_with_the_status_of_the_page_alone() -> None:
 
 
 def commands(path: str, command: click.Command) -> list[tuple[str, click.Command]]:
-    below = command.commands.items() if isinstance(command, click.Group) else ()
+    below = subcommands(command) if isinstance(command, click.Group) else ()
     shown = [(f"{path} {name}", each) for name, each in below if not each.hidden]
     return [(path, command), *(each for name, sub in shown for each in commands(name, sub))]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -10,30 +12,76 @@ from typing import Any, cast
 
 import click
 
-from dovetail.cli.commands.agents import agent
-from dovetail.cli.commands.completion import completion
-from dovetail.cli.commands.config import config
-from dovetail.cli.commands.graph import graph
-from dovetail.cli.commands.messages import acknowledge, inbox, message, send, thread
-from dovetail.cli.commands.tasks import report, task
-from dovetail.cli.commands.teams import team
-from dovetail.cli.commands.tokens import token
-from dovetail.cli.commands.work import COMMANDS as WORK
-from dovetail.cli.demo.command import demo
-from dovetail.cli.options.config_file import read_config
+from dovetail.cli.lazy import LazyGroup, lazy_commands
+from dovetail.cli.options.config_file import Defaults, read_config
 from dovetail.cli.options.settings import with_settings
-from dovetail.cli.output.exit_codes import CommandError
-from dovetail.cli.output.printing import output_fault
-from dovetail.cli.servers.doctor import doctor
-from dovetail.cli.servers.serve import serve
-from dovetail.cli.servers.status import status
-from dovetail.cli.servers.tls import tls
-from dovetail.cli.servers.up import up
-from dovetail.cli.worker.command import worker
+from dovetail.cli.output.exit_codes import CommandError, output_fault
 from dovetail.settings import CONFIG
 
+COMMANDS = lazy_commands(
+    ("up", "servers.up:up", "Run both servers on this machine, until Ctrl-C or SIGTERM."),
+    ("demo", "demo.command:demo", "Watch a small team of agents work."),
+    ("serve", "servers.serve:serve", "Run one server: `messaging` or `tasks`."),
+    ("send", "commands.messages:send", "Send TEXT to one or more agents."),
+    ("inbox", "commands.messages:inbox", "Show the unacknowledged messages of an inbox."),
+    (
+        "acknowledge",
+        "commands.messages:acknowledge",
+        "Acknowledge messages in the inbox of --as, by their sequence.",
+    ),
+    ("message", "commands.messages:message", "Show messages and their receipts."),
+    (
+        "thread",
+        "commands.messages:thread",
+        "Show the messages of a thread, or of a message's or task's thread, in order.",
+    ),
+    ("agent", "commands.agents:agent", "Register and show agents."),
+    ("task", "commands.tasks:task", "Create, manage and work on tasks."),
+    (
+        "worker",
+        "worker.command:worker",
+        "Run COMMAND for each ready task, and end the task as COMMAND ends.",
+    ),
+    (
+        "report",
+        "commands.tasks:report",
+        "Show totals, times and workload over all tasks, or those chosen.",
+    ),
+    ("team", "commands.teams:team", "Create and list teams, with an admin's token."),
+    (
+        "token",
+        "commands.tokens:token",
+        "Create, list, rotate and revoke credentials, with an admin's token.",
+    ),
+    (
+        "status",
+        "servers.status:status",
+        "Show whether both services serve, and the team's totals.",
+    ),
+    (
+        "doctor",
+        "servers.doctor:doctor",
+        "Check the store, its disk, the ports, and the connections to the servers.",
+    ),
+    (
+        "config",
+        "commands.config:config",
+        "Show every setting and its source: flag, environment, file or default.",
+    ),
+    ("tls", "servers.tls:tls", "Create certificates."),
+    (
+        "completion",
+        "commands.completion:completion",
+        "Print the script that lets a shell complete `dovetail` commands.",
+    ),
+)
 
-class _Root(click.Group):
+# The interpreter collects garbage once more before it ends. All that was loaded stays out of that:
+# it would take longer than the whole call of most commands.
+atexit.register(gc.freeze)
+
+
+class _Root(LazyGroup):
     """The commands. An option of the root that is written after a command gets a hint."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -59,6 +107,7 @@ class _Root(click.Group):
 
 @click.group(
     cls=_Root,
+    commands=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 refused, 5 invalid, "
     "6 no answer, 7 nothing came.",
@@ -73,17 +122,4 @@ def main(context: click.Context, config: Path | None) -> None:
     if config:  # Connections of this command read the same file.
         os.environ[CONFIG.variable] = str(config.absolute())
     context.obj = read_config(config)
-    context.default_map = context.obj.defaults(context.command)
-
-
-for command in (*WORK, graph):
-    task.add_command(command)
-
-for command in (
-    *(up, demo, serve),
-    *(send, inbox, acknowledge, message, thread, agent),
-    *(task, worker, report),
-    *(team, token),
-    *(status, doctor, config, tls, completion),
-):
-    main.add_command(command)
+    context.default_map = cast(Any, Defaults(context.obj, context.command))  # click only reads it

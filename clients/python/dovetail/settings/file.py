@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +20,8 @@ class SettingsFileError(ValueError):
 
 def read_settings(path: Path) -> Mapping[Setting, Any]:
     """Read the settings of a file. Raises SettingsFileError."""
+    import tomllib  # Only where there is a file: it takes as long to load as all of this package.
+
     try:
         with path.open("rb") as file:
             tables = tomllib.load(file)
@@ -47,6 +47,8 @@ def usual_file() -> Path | None:
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """A hint at the known name that is most like a wrong one; empty if none is alike."""
+    import difflib  # as slow, and only for a mistake
+
     near = difflib.get_close_matches(name, list(known), n=1)
     return f": did you mean {prefix}{near[0]}?" if near else ""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from dovetail.cli import late
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.values import label_option
-from dovetail.cli.output import render
 
 
 @click.group()
@@ -24,7 +24,7 @@ async def register(
 ) -> None:
     """Register an agent, so that others can send to it. Default: the agent of --as."""
     agent = await session.agent.register(agent_id, display_name=display_name, labels=dict(labels))
-    session.out.items([agent], render.agents)
+    session.out.items([agent], late.render.agents)
 
 
 @agent.command()
@@ -32,7 +32,7 @@ async def register(
 @calls
 async def show(session: Session, agent_id: str) -> None:
     """Show one agent. Default: the agent of --as."""
-    session.out.items([await session.agent.agent(agent_id)], render.agents)
+    session.out.items([await session.agent.agent(agent_id)], late.render.agents)
 
 
 @agent.command("list")
@@ -41,4 +41,4 @@ async def show(session: Session, agent_id: str) -> None:
 async def list_(session: Session, labels: tuple[tuple[str, str], ...]) -> None:
     """List the team's agents."""
     found = [agent async for agent in session.agent.agents(labels=dict(labels), page_size=1_000)]
-    session.out.items(found, render.agents)
+    session.out.items(found, late.render.agents)

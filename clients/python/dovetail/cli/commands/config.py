@@ -12,14 +12,12 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from dovetail.cli.options.config_file import ConfigFile
 from dovetail.cli.options.settings import option
 from dovetail.cli.options.unknown_variables import unknown_variables
 from dovetail.cli.output.printing import Output
+from dovetail.cli.output.styled import Group, Shown, Table, Text
 from dovetail.cli.output.text import escape_controls
 from dovetail.settings import SETTINGS, Setting, without_password
 
@@ -118,10 +116,8 @@ def _found(context: click.Context, setting: Setting) -> tuple[Any, str]:
     return context.params[name], SOURCES[source]
 
 
-def _picture(file: ConfigFile, effective: list[Effective]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for head in ("setting", "value", "from"):
-        table.add_column(head, header_style="dim", overflow="fold")
+def _picture(file: ConfigFile, effective: list[Effective]) -> Shown:
+    table = Table("setting", "value", "from", padding=2, overflow="fold")
     for setting, each in zip(SETTINGS, effective, strict=True):
         default = each.source == "default"
         table.add_row(

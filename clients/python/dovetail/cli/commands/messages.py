@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import sys
 from collections.abc import AsyncIterator
@@ -11,18 +10,14 @@ from contextlib import nullcontext
 
 import click
 
+from dovetail.cli import late
 from dovetail.cli.options.calling import Session, calls, failures_explained
-from dovetail.cli.options.values import OBJECT, enum_names, label_option
-from dovetail.cli.output import render
+from dovetail.cli.options.values import OBJECT, label_option
 from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
-from dovetail.cli.output.printing import ending_with_reader
-from dovetail.client import Inbox, NotFoundError, ReceivedMessage
-from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.types.v1 import types_pb2
 
 SEQUENCES_MAX = 1_000
 WAIT_SECONDS_MAX = 50
-IMPORTANCES = enum_names(pb.Importance.keys(), "IMPORTANCE_")
+IMPORTANCES = ("low", "normal", "high")
 
 
 def _body(context: click.Context, parameter: click.Parameter, text: str) -> str:  # noqa: ARG001
@@ -71,11 +66,11 @@ async def send(
         thread_id=thread_id,
         in_reply_to=in_reply_to,
         task_id=task_id,
-        importance=pb.Importance.Value(f"IMPORTANCE_{importance.upper()}"),
+        importance=late.messaging_pb2.Importance.Value(f"IMPORTANCE_{importance.upper()}"),
         labels=dict(labels),
         request_id=request_id,
     )
-    session.out.item(response, render.sent)
+    session.out.item(response, late.render.sent)
 
 
 @click.command()
@@ -120,14 +115,14 @@ async def inbox(
     if wait is not None:
         await _receive(session, owner, wait, limit or 0, ack_through or 0, ack)
         return
-    with ending_with_reader() if follow else nullcontext():
+    with late.readers.ending_with_reader() if follow else nullcontext():
         async with session.agent.inbox(
             owner, include_acknowledged=everything, after_sequence=after_sequence
         ) as stream:
             messages = aiter(stream) if follow else _backlog(stream, session.timeout)
             printed: list[int] = []
             async for message in messages:
-                session.out.item(message.delivery, render.delivery)
+                session.out.item(message.delivery, late.render.delivery)
                 if ack and follow:
                     await message.acknowledge()
                 printed.append(message.sequence)
@@ -149,7 +144,7 @@ async def acknowledge(session: Session, sequences: tuple[int, ...], through: int
     if not sequences and through is None:
         raise click.UsageError("name the messages: SEQUENCE..., or --through SEQUENCE")
     response = await session.agent.acknowledge(sequences, through=through or 0)
-    session.out.item(response, render.acknowledged)
+    session.out.item(response, late.render.acknowledged)
 
 
 @click.command()
@@ -160,7 +155,7 @@ async def thread(session: Session, thread_id: str) -> None:
     messages = await _thread_messages(session, thread_id)
     messages = messages or await _thread_messages(session, await _thread_id(session, thread_id))
     for message in messages:
-        session.out.item(message, render.thread_message)
+        session.out.item(message, late.render.thread_message)
     if not messages:
         session.out.remark("no messages")
 
@@ -180,10 +175,10 @@ async def show(session: Session, message_id: str, receipts: bool) -> None:
     A receipt says whether a recipient has acknowledged the message, and since when.
     """
     if not receipts:
-        session.out.item(await session.agent.message(message_id), render.record)
+        session.out.item(await session.agent.message(message_id), late.render.record)
         return
     found = [each async for each in session.agent.receipts(message_id, page_size=1_000)]
-    session.out.items(found, render.receipts)
+    session.out.items(found, late.render.receipts)
 
 
 @message.command("list")
@@ -206,15 +201,15 @@ async def list_(
     labels: tuple[tuple[str, str], ...],
 ) -> None:
     """List the team's messages."""
-    filter = pb.MessageFilter(
+    filter = late.messaging_pb2.MessageFilter(
         sender_ids=senders, thread_id=thread_id, task_id=task_id, labels=dict(labels)
     )
-    order = types_pb2.ORDER_NEWEST_FIRST if newest else types_pb2.ORDER_OLDEST_FIRST
+    order = late.types_pb2.ORDER_NEWEST_FIRST if newest else late.types_pb2.ORDER_OLDEST_FIRST
     printed = 0
     async for record in session.agent.messages(
         recipient_id=recipient_id, filter=filter, order=order
     ):
-        session.out.item(record, render.record)
+        session.out.item(record, late.render.record)
         printed += 1
         if printed == limit:
             break
@@ -232,7 +227,7 @@ async def _receive(
     if not found:
         raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)
     for message in found:
-        session.out.item(message.delivery, render.delivery)
+        session.out.item(message.delivery, late.render.delivery)
     if ack:
         await session.agent.acknowledge([each.sequence for each in found], agent_id=owner)
 
@@ -241,19 +236,21 @@ async def _thread_id(session: Session, known_id: str) -> str:
     """The thread of a message or a task."""
     try:
         return (await session.agent.message(known_id)).message.thread_id
-    except NotFoundError:
+    except late.client.NotFoundError:
         pass
     try:
         return (await session.agent.tasks.get(known_id)).thread_id
-    except NotFoundError:
+    except late.client.NotFoundError:
         raise CommandError(
             f"no thread, message or task {known_id!r}. See all messages: dovetail message list",
             NOT_FOUND,
         ) from None
 
 
-async def _thread_messages(session: Session, thread_id: str) -> list[pb.MessageRecord]:
-    filter = pb.MessageFilter(thread_id=thread_id)
+async def _thread_messages(
+    session: Session, thread_id: str
+) -> list[late.messaging_pb2.MessageRecord]:
+    filter = late.messaging_pb2.MessageFilter(thread_id=thread_id)
     return [record async for record in session.agent.messages(filter=filter, page_size=1_000)]
 
 
@@ -264,12 +261,14 @@ async def _own_agent_id(session: Session) -> str:
     return (await session.agent.register()).agent_id
 
 
-async def _backlog(stream: Inbox, seconds: float) -> AsyncIterator[ReceivedMessage]:
+async def _backlog(
+    stream: late.client.Inbox, seconds: float
+) -> AsyncIterator[late.client.ReceivedMessage]:
     """Iterate over what is there now. Without a timeout the stream would wait for a lost server."""
     backlog = stream.backlog()
     while True:
         try:
-            async with asyncio.timeout(seconds):
+            async with late.asyncio.timeout(seconds):
                 message = await anext(backlog)
         except TimeoutError as error:
             raise CommandError(f"nothing came for {seconds:g} s", NO_ANSWER) from error

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import click
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from dovetail.cli import late
+from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.values import (
     LABEL,
@@ -16,19 +17,19 @@ from dovetail.cli.options.values import (
     OBJECT,
     TIME,
     Labels,
-    enum_names,
     label_option,
     stacked,
 )
-from dovetail.cli.output import render, reports
-from dovetail.tasks.v1 import tasks_pb2 as pb
-from dovetail.types.v1 import types_pb2
 
-STATES = enum_names(pb.TaskState.keys(), "TASK_STATE_")
+STATES = ("pending", "in-progress", "input-required", "completed", "failed", "cancelled")
 
 
-def _notify(_: click.Context, __: click.Parameter, quiet: bool) -> pb.Notify.ValueType:
-    return pb.NOTIFY_NONE if quiet else pb.NOTIFY_ALL
+def _notify(
+    context: click.Context, _: click.Parameter, quiet: bool
+) -> late.tasks_pb2.Notify.ValueType | None:
+    if context.resilient_parsing:  # For completion: nothing is sent.
+        return None
+    return late.tasks_pb2.NOTIFY_NONE if quiet else late.tasks_pb2.NOTIFY_ALL
 
 
 task_argument = click.argument("task_id", metavar="TASK")
@@ -76,10 +77,10 @@ def _filter(
     unassigned: bool,
     creators: tuple[str, ...],
     labels: Labels,
-) -> pb.TaskFilter:
+) -> late.tasks_pb2.TaskFilter:
     names = (f"TASK_STATE_{state.upper().replace('-', '_')}" for state in states)
-    return pb.TaskFilter(
-        states=[pb.TaskState.Value(name) for name in names],
+    return late.tasks_pb2.TaskFilter(
+        states=[late.tasks_pb2.TaskState.Value(name) for name in names],
         assignee_ids=assignees,
         unassigned=unassigned,
         creator_ids=creators,
@@ -87,7 +88,7 @@ def _filter(
     )
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def task() -> None:
     """Create, manage and work on tasks."""
 
@@ -116,7 +117,7 @@ async def create(
     """Create a task; its assignee is notified in the same commit."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
     created = await session.agent.tasks.create(title, **fields)
-    session.out.item(created, render.task)
+    session.out.item(created, late.render.task)
 
 
 @task.command()
@@ -124,7 +125,7 @@ async def create(
 @calls
 async def show(session: Session, task_id: str) -> None:
     """Show one task."""
-    session.out.item(await session.agent.tasks.get(task_id), render.task)
+    session.out.item(await session.agent.tasks.get(task_id), late.render.task)
 
 
 @task.command("list")
@@ -134,13 +135,13 @@ async def show(session: Session, task_id: str) -> None:
 @calls
 async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any) -> None:
     """List tasks, the oldest first."""
-    order = types_pb2.ORDER_NEWEST_FIRST if newest else types_pb2.ORDER_OLDEST_FIRST
-    found: list[pb.Task] = []
+    order = late.types_pb2.ORDER_NEWEST_FIRST if newest else late.types_pb2.ORDER_OLDEST_FIRST
+    found: list[late.tasks_pb2.Task] = []
     async for task in session.agent.tasks.list(_filter(**chosen), order=order):
         found.append(task)
         if len(found) == limit:
             break
-    session.out.items(found, render.tasks)
+    session.out.items(found, late.render.tasks)
 
 
 @task.command()
@@ -179,16 +180,16 @@ async def update(
         "priority": priority,
         "labels": dict(labels) or None,
         "depends_on": depends_on or None,
-        "schedule_time": schedule_time and _timestamp(schedule_time),
-        "due_time": due_time and _timestamp(due_time),
+        "schedule_time": schedule_time and late.values.timestamp(schedule_time),
+        "due_time": due_time and late.values.timestamp(due_time),
         "max_attempts": max_attempts,
         "initial_backoff": initial_backoff,
     }
     changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not changes:
         raise click.UsageError("name what to change: --title, --description, --priority, …")
-    task = pb.Task(task_id=task_id, **changes)
-    session.out.item(await session.agent.tasks.update(task, changes, **options), render.task)
+    task = late.tasks_pb2.Task(task_id=task_id, **changes)
+    session.out.item(await session.agent.tasks.update(task, changes, **options), late.render.task)
 
 
 @task.command()
@@ -211,7 +212,7 @@ async def delete(session: Session, task_id: str, **options: Any) -> None:
 async def assign(session: Session, task_id: str, assignee_id: str, **options: Any) -> None:
     """Assign a task to an agent, which is notified in the same commit."""
     changed = await session.agent.tasks.assign(task_id, assignee_id, **options)
-    session.out.item(changed, render.task)
+    session.out.item(changed, late.render.task)
 
 
 @task.command()
@@ -221,7 +222,7 @@ async def assign(session: Session, task_id: str, assignee_id: str, **options: An
 @calls
 async def unassign(session: Session, task_id: str, **options: Any) -> None:
     """Remove the assignee of a task."""
-    session.out.item(await session.agent.tasks.unassign(task_id, **options), render.task)
+    session.out.item(await session.agent.tasks.unassign(task_id, **options), late.render.task)
 
 
 @task.command()
@@ -232,7 +233,7 @@ async def unassign(session: Session, task_id: str, **options: Any) -> None:
 @calls
 async def cancel(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Cancel a task."""
-    session.out.item(await session.agent.tasks.cancel(task_id, reason, **options), render.task)
+    session.out.item(await session.agent.tasks.cancel(task_id, reason, **options), late.render.task)
 
 
 @task.command()
@@ -242,7 +243,7 @@ async def cancel(session: Session, task_id: str, reason: str, **options: Any) ->
 @calls
 async def reopen(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Make an ended task pending again."""
-    session.out.item(await session.agent.tasks.reopen(task_id, reason, **options), render.task)
+    session.out.item(await session.agent.tasks.reopen(task_id, reason, **options), late.render.task)
 
 
 @click.command()
@@ -252,10 +253,30 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
     """Show totals, times and workload over all tasks, or those chosen."""
     found = await session.agent.tasks.report(_filter(**chosen), bucket_duration=bucket)
-    session.out.item(found, reports.report)
+    session.out.item(found, late.reports.report)
 
 
-def _timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
+for each in lazy_commands(
+    ("claim", "commands.work:claim", "Claim ready tasks: your own first, then those of the pool."),
+    ("start", "commands.work:start", "Start a task; one without an assignee is assigned to you."),
+    (
+        "heartbeat",
+        "commands.work:heartbeat",
+        "Report that you are working on a task: extends its lease by its duration.",
+    ),
+    ("ask", "commands.work:ask", "Ask for input to the work."),
+    (
+        "answer",
+        "commands.work:answer",
+        "Answer the question about a task, so that the work goes on.",
+    ),
+    ("complete", "commands.work:complete", "Complete a task; SUMMARY is its result."),
+    ("fail", "commands.work:fail", "Fail a task; MESSAGE says what went wrong."),
+    ("release", "commands.work:release", "Release a task; one from the pool returns to it."),
+    (
+        "graph",
+        "commands.graph:graph",
+        "Draw the dependencies between tasks, and the progress of the work.",
+    ),
+).values():
+    task.add_command(each)

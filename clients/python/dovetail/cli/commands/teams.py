@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from dovetail.cli import late
 from dovetail.cli.options.admins import Administration, administers
-from dovetail.cli.output import render
 
 
 @click.group()
@@ -18,7 +18,7 @@ def team() -> None:
 @administers
 async def create(session: Administration, team_id: str) -> None:
     """Create a team; an existing team is not changed."""
-    session.out.items([await session.admin.create_team(team_id)], render.teams)
+    session.out.items([await session.admin.create_team(team_id)], late.render.teams)
 
 
 @team.command("list")
@@ -26,4 +26,4 @@ async def create(session: Administration, team_id: str) -> None:
 async def list_(session: Administration) -> None:
     """List all teams."""
     found = [team async for team in session.admin.teams(page_size=1_000)]
-    session.out.items(found, render.teams)
+    session.out.items(found, late.render.teams)

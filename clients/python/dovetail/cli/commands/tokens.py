@@ -7,25 +7,25 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import click
 from click.core import ParameterSource
 
-from dovetail.admin.v1 import admin_pb2 as pb
+from dovetail.cli import late
 from dovetail.cli.options.admins import Administration, administers
 from dovetail.cli.options.settings import FILE, with_settings
-from dovetail.cli.options.values import LENGTH, enum_names
-from dovetail.cli.output import render
+from dovetail.cli.options.values import LENGTH
 from dovetail.cli.output.exit_codes import REFUSED, CommandError
 from dovetail.cli.output.printing import fields
 from dovetail.settings import CLIENT
 
-ROLE = click.Choice(enum_names(pb.Role.keys(), "ROLE_"))
+ROLES = ("agent", "operator", "observer", "admin")
+ROLE = click.Choice(ROLES)
 TEAM = CLIENT["team"]
 DEFAULT_TEAM = "default"
 
-Created = tuple[pb.Credential, str]
+Created: TypeAlias = "tuple[late.admin_pb2.Credential, str]"
 
 
 @click.group()
@@ -84,9 +84,9 @@ async def create(
 async def list_(session: Administration, role: str | None, **chosen: Any) -> None:
     """List credentials, the oldest first, without their tokens."""
     found = session.admin.credentials(
-        role=_role(role) if role else pb.ROLE_UNSPECIFIED, page_size=1_000, **chosen
+        role=_role(role) if role else late.admin_pb2.ROLE_UNSPECIFIED, page_size=1_000, **chosen
     )
-    session.out.items([each async for each in found], render.credentials)
+    session.out.items([each async for each in found], late.render.credentials)
 
 
 @token.command()
@@ -113,11 +113,11 @@ async def rotate(
 @administers
 async def revoke(session: Administration, credential_id: str) -> None:
     """Revoke a credential, and end its streams and waiting calls within 5 s."""
-    session.out.items([await session.admin.revoke(credential_id)], render.credentials)
+    session.out.items([await session.admin.revoke(credential_id)], late.render.credentials)
 
 
-def _role(name: str) -> pb.Role.ValueType:
-    return pb.Role.Value(f"ROLE_{name.upper()}")
+def _role(name: str) -> late.admin_pb2.Role.ValueType:
+    return late.admin_pb2.Role.Value(f"ROLE_{name.upper()}")
 
 
 def _team(role: str | None, team: str) -> str:
@@ -150,14 +150,14 @@ async def _deliver(
                 f"the token of {credential.credential_id} could not be written to {out}"
                 f" ({error.strerror}) and is lost: revoke it and create another"
             ) from error
-    session.out.items([credential], render.credentials)
+    session.out.items([credential], late.render.credentials)
 
 
-def _print(session: Administration, credential: pb.Credential, token: str) -> None:
+def _print(session: Administration, credential: late.admin_pb2.Credential, token: str) -> None:
     """Print only the token on standard output, so that a shell can capture it."""
     session.out.facts({**fields(credential), "token": token}, lambda: token)
     if not session.out.as_json:
-        click.echo(render.credential(credential), err=True)
+        click.echo(late.render.credential(credential), err=True)
 
 
 @contextmanager

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from datetime import timedelta
 from typing import Any
 
 import click
 
+from dovetail.cli import late
 from dovetail.cli.commands.tasks import change_options, repeatable_options, task_argument
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.values import LENGTH, OBJECT, Labels, label_option, lease_option, stacked
-from dovetail.cli.output import render
 from dovetail.cli.output.exit_codes import NOTHING_CAME, REFUSED, CommandError
 from dovetail.cli.output.text import escape_controls
-from dovetail.client.connection import pauses
-from dovetail.tasks.v1 import tasks_pb2 as pb
 
 CLAIM_WAIT_SECONDS_MAX = 50.0
 CLAIMED_TASKS_MAX = 100
@@ -63,9 +60,9 @@ async def claim(session: Session, wait: timedelta | None, labels: Labels, **opti
     The lease token that is printed proves that you hold the task: pass it to the other commands as
     DOVETAIL_LEASE_TOKEN, and call `heartbeat` in time. `dovetail worker` does both automatically.
     """
-    chosen = pb.TaskFilter(labels=dict(labels))
+    chosen = late.tasks_pb2.TaskFilter(labels=dict(labels))
     seconds = wait.total_seconds() if wait else 0.0
-    clock = asyncio.get_running_loop().time
+    clock = late.asyncio.get_running_loop().time
     end = clock() + seconds
     while True:
         wait_seconds = max(0.0, min(end - clock(), CLAIM_WAIT_SECONDS_MAX))
@@ -76,7 +73,7 @@ async def claim(session: Session, wait: timedelta | None, labels: Labels, **opti
             **options,
         )
         for each in found:
-            session.out.item(each, render.claimed)
+            session.out.item(each, late.render.claimed)
         if found:
             return
         # A repeat returns at once, also if its tasks are no longer held.
@@ -94,10 +91,10 @@ async def start(
 ) -> None:
     """Start a task; one without an assignee is assigned to you."""
     if lease_duration is None:
-        session.out.item(await session.agent.tasks.start(task_id, **options), render.task)
+        session.out.item(await session.agent.tasks.start(task_id, **options), late.render.task)
         return
     claimed = await session.agent.tasks.start_leased(task_id, lease_duration, **options)
-    session.out.item(claimed, render.claimed)
+    session.out.item(claimed, late.render.claimed)
 
 
 @click.command()
@@ -112,11 +109,11 @@ async def heartbeat(
     """Report that you are working on a task: extends its lease by its duration."""
     if note and percent is None:
         raise click.UsageError("--note goes with --percent")
-    progress = None if percent is None else pb.TaskProgress(percent=percent, note=note)
+    progress = None if percent is None else late.tasks_pb2.TaskProgress(percent=percent, note=note)
     response = await session.agent.tasks.heartbeat(
         task_id, progress=progress, lease_token=lease_token
     )
-    session.out.item(response, render.held)
+    session.out.item(response, late.render.held)
 
 
 @click.command()
@@ -127,7 +124,9 @@ async def heartbeat(
 @calls
 async def release(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Release a task; one from the pool returns to it."""
-    session.out.item(await session.agent.tasks.release(task_id, reason, **options), render.task)
+    session.out.item(
+        await session.agent.tasks.release(task_id, reason, **options), late.render.task
+    )
 
 
 @click.command()
@@ -148,7 +147,7 @@ async def ask(
     """
     task = await session.agent.tasks.ask(task_id, question, **options)
     if wait is None:
-        session.out.item(task, render.task)
+        session.out.item(task, late.render.task)
         return
     answered = await _wait_for_answer(session, task, wait.total_seconds())
     session.out.item(answered, lambda task: escape_controls(task.answer.text))
@@ -162,7 +161,7 @@ async def ask(
 @calls
 async def answer(session: Session, task_id: str, text: str, **options: Any) -> None:
     """Answer the question about a task, so that the work goes on."""
-    session.out.item(await session.agent.tasks.answer(task_id, text, **options), render.task)
+    session.out.item(await session.agent.tasks.answer(task_id, text, **options), late.render.task)
 
 
 @click.command()
@@ -174,7 +173,7 @@ async def answer(session: Session, task_id: str, text: str, **options: Any) -> N
 async def complete(session: Session, task_id: str, summary: str, **options: Any) -> None:
     """Complete a task; SUMMARY is its result."""
     changed = await session.agent.tasks.complete(task_id, summary, **options)
-    session.out.item(changed, render.task)
+    session.out.item(changed, late.render.task)
 
 
 @click.command()
@@ -186,26 +185,25 @@ async def complete(session: Session, task_id: str, summary: str, **options: Any)
 @calls
 async def fail(session: Session, task_id: str, message: str, **options: Any) -> None:
     """Fail a task; MESSAGE says what went wrong."""
-    session.out.item(await session.agent.tasks.fail(task_id, message, **options), render.task)
+    session.out.item(await session.agent.tasks.fail(task_id, message, **options), late.render.task)
 
 
-COMMANDS = (claim, start, heartbeat, ask, answer, complete, fail, release)
-
-
-async def _wait_for_answer(session: Session, asked: pb.Task, seconds: float) -> pb.Task:
+async def _wait_for_answer(
+    session: Session, asked: late.tasks_pb2.Task, seconds: float
+) -> late.tasks_pb2.Task:
     """Return the task once its question is answered. Raises CommandError if it will not be."""
-    clock = asyncio.get_running_loop().time
+    clock = late.asyncio.get_running_loop().time
     end = clock() + seconds
-    for pause in pauses():
+    for pause in late.connection.pauses():
         task = await session.agent.tasks.get(asked.task_id)
         if task.question != asked.question:
             raise CommandError(f"task {task.task_id} has another question since then", REFUSED)
         if task.HasField("answer"):
             return task
-        if task.state != pb.TASK_STATE_INPUT_REQUIRED:
-            name = pb.TaskState.Name(task.state).removeprefix("TASK_STATE_")
+        if task.state != late.tasks_pb2.TASK_STATE_INPUT_REQUIRED:
+            name = late.tasks_pb2.TaskState.Name(task.state).removeprefix("TASK_STATE_")
             raise CommandError(f"no answer will come: task {task.task_id} is {name}", REFUSED)
         if clock() >= end:
             raise CommandError(f"no answer came in {seconds:g} s", NOTHING_CAME)
-        await asyncio.sleep(min(pause, max(0.0, end - clock())))
+        await late.asyncio.sleep(min(pause, max(0.0, end - clock())))
     raise AssertionError("pauses never end")

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from dovetail.cli.demo import story
 from dovetail.cli.output import render, reports
-from dovetail.cli.output.printing import Output, console
+from dovetail.cli.output.printing import Output
+from dovetail.cli.output.screen import console
 from dovetail.cli.output.text import escape_controls
 from dovetail.tasks.v1 import tasks_pb2 as work
 

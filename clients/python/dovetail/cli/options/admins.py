@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from typing import Any, Concatenate, ParamSpec
 
 import click
 
+from dovetail.cli import late
 from dovetail.cli.options.calling import PATIENCE, Servers, failures_explained, server_options
 from dovetail.cli.options.settings import with_settings
 from dovetail.cli.output.printing import Output
-from dovetail.client.admin import Admin, connect_admin
 from dovetail.settings import CLIENT
 
 P = ParamSpec("P")
@@ -23,7 +22,7 @@ P = ParamSpec("P")
 class Administration:
     """A command's connection as an admin, and its output."""
 
-    admin: Admin
+    admin: late.admin.Admin
     out: Output
 
 
@@ -38,7 +37,7 @@ def administers(
     @functools.wraps(function)
     def command(servers: Servers, timeout: float, as_json: bool, **arguments: Any) -> None:
         async def call() -> None:
-            async with connect_admin(
+            async with late.admin.connect_admin(
                 messaging=servers.messaging,
                 tasks=servers.tasks,
                 timeout=timeout,
@@ -51,6 +50,6 @@ def administers(
                 await function(session, **arguments)  # type: ignore[call-arg]
 
         with failures_explained():
-            asyncio.run(call())
+            late.asyncio.run(call())
 
     return command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 import sys
@@ -15,18 +14,18 @@ from typing import Any, Concatenate, ParamSpec
 import click
 from click.core import ParameterSource
 
+from dovetail.cli import late
 from dovetail.cli.options.settings import SERVERS, with_settings
 from dovetail.cli.output.exit_codes import (
     INTERRUPTED,
     INVALID,
     MISUSED,
     CommandError,
-    command_error,
 )
 from dovetail.cli.output.printing import Output
-from dovetail.client import Agent, ConfigurationError, DovetailError, Tls, connect
-from dovetail.client.agent import TIMEOUT
 from dovetail.settings import CLIENT
+
+TIMEOUT: float = CLIENT["timeout"].default
 
 P = ParamSpec("P")
 
@@ -48,7 +47,7 @@ class Servers:
     messaging: str
     tasks: str
     token_file: Path | None = None
-    tls: Tls | None = None
+    tls: late.client.Tls | None = None
     insecure: bool = False
 
     @property
@@ -58,9 +57,9 @@ class Servers:
 
     def connect(
         self, agent_id: str = "", team_id: str = "", seconds: float = TIMEOUT
-    ) -> AbstractAsyncContextManager[Agent]:
+    ) -> AbstractAsyncContextManager[late.client.Agent]:
         """Connect as an agent; a call takes at most `seconds`."""
-        return connect(
+        return late.client.connect(
             agent_id,
             team_id=team_id,
             messaging=self.messaging,
@@ -77,7 +76,7 @@ class Servers:
 class Session:
     """A command's connection and its output."""
 
-    agent: Agent
+    agent: late.client.Agent
     out: Output
     timeout: float
     team_id: str
@@ -119,7 +118,7 @@ def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Calla
                 await function(session, **arguments)  # type: ignore[call-arg]
 
         with failures_explained():
-            asyncio.run(call())
+            late.asyncio.run(call())
 
     return command
 
@@ -129,14 +128,14 @@ def failures_explained() -> Generator[None]:
     """Turn errors of the block into the documented exit codes and texts."""
     try:
         yield
-    except DovetailError as error:
-        raise command_error(error) from error
-    except ConfigurationError as error:
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except late.client.DovetailError as error:
+        raise late.failures.command_error(error) from error
+    except late.client.ConfigurationError as error:
         raise CommandError(str(error), MISUSED) from error
     except ValueError as error:
         raise CommandError(f"a value cannot be sent: {error}", INVALID) from error
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
 
 
 def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
@@ -145,7 +144,7 @@ def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
         messaging=given["messaging"],
         tasks=given["tasks"],
         token_file=_token_file(context, given["token_file"]),
-        tls=Tls(**tls) if given["tls"] or any(tls.values()) else None,
+        tls=late.client.Tls(**tls) if given["tls"] or any(tls.values()) else None,
         insecure=given["insecure"],
     )
 

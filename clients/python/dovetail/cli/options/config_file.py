@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from dovetail.cli.lazy import loaded
 from dovetail.cli.options.settings import options_of
 from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.settings import Setting, SettingsFileError, read_settings, usual_file, usual_path
@@ -22,13 +23,35 @@ class ConfigFile:
     exists: bool
     values: Mapping[Setting, Any]
 
-    def defaults(self, command: click.Command) -> dict[str, Any]:
-        """Its values for the options of a command and its subcommands: click's `default_map`."""
-        own = [option for option in options_of(command) if option.setting in self.values]
-        found: dict[str, Any] = {str(each.name): self.values[each.setting] for each in own}
-        if isinstance(command, click.Group):
-            found |= {name: self.defaults(each) for name, each in command.commands.items()}
-        return found
+
+class Defaults(Mapping[str, Any]):
+    """A file's values for the options of a command, and the Defaults of its subcommands, by name.
+
+    This is click's `default_map`. Only the subcommand that click asks for is loaded.
+    """
+
+    def __init__(self, file: ConfigFile, command: click.Command) -> None:
+        """Look up what a command asks for in `file`."""
+        self._file = file
+        self._values = {
+            str(option.name): file.values[option.setting]
+            for option in options_of(command)
+            if option.setting in file.values
+        }
+        self._commands: Mapping[str, click.Command] = (
+            command.commands if isinstance(command, click.Group) else {}
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._commands:
+            return Defaults(self._file, loaded(self._commands[name]))
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._values, **self._commands})
+
+    def __len__(self) -> int:
+        return len({**self._values, **self._commands})
 
 
 def read_config(named: Path | None) -> ConfigFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -94,9 +94,3 @@ def stacked(*options: Decorator) -> Decorator:
         return function
 
     return decorate
-
-
-def enum_names(values: Iterable[str], prefix: str) -> list[str]:
-    """The names of an enum's values as they are typed on the command line."""
-    names = (value.removeprefix(prefix).lower().replace("_", "-") for value in values)
-    return [name for name in names if name != "unspecified"]

@@ -13,11 +13,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from typing import IO, Any
 
 import click
 
-from dovetail import client
 from dovetail.cli.output.text import escape_controls
 
 FAILED = 1
@@ -28,53 +30,6 @@ INVALID = 5
 NO_ANSWER = 6
 NOTHING_CAME = 7
 INTERRUPTED = 130
-
-EXIT_CODES: dict[type[client.DovetailError], int] = {
-    client.NotFoundError: NOT_FOUND,
-    client.AlreadyExistsError: REFUSED,
-    client.FailedPreconditionError: REFUSED,
-    client.AbortedError: REFUSED,
-    client.OutOfRangeError: REFUSED,
-    client.PermissionDeniedError: REFUSED,
-    client.UnauthenticatedError: REFUSED,
-    client.InvalidArgumentError: INVALID,
-    client.UnavailableError: NO_ANSWER,
-    client.DeadlineExceededError: NO_ANSWER,
-    client.CallCancelledError: NO_ANSWER,
-}
-"""Other errors end with FAILED."""
-
-NEXT_STEPS = {
-    "AGENT_NOT_FOUND": "See all agents: dovetail agent list. Add one: dovetail agent register",
-    "MESSAGE_NOT_FOUND": "See all messages: dovetail message list",
-    "TASK_NOT_FOUND": "See all tasks: dovetail task list",
-    "TASK_EXISTS": "Choose another --id, or leave it out",
-    "TASK_STATE": "See its state: dovetail task show",
-    "TASK_NOT_READY": "See what it waits for: dovetail task graph",
-    "TASK_DEPENDED_ON": "See what waits for it: dovetail task graph. Or: dovetail task cancel",
-    "DEPENDENCY_CYCLE": "Leave out one --depends-on of that path",
-    "LEASE_TOKEN_REQUIRED": "Only its holder may: --lease-token, or DOVETAIL_LEASE_TOKEN. To take"
-    " it away: dovetail task assign --force, or unassign --force",
-    "LEASE_LOST": "Stop working on it. See its state: dovetail task show",
-    "TOO_MANY_TASKS": "See how tasks depend on each other: dovetail task graph",
-    "ETAG_MISMATCH": "Read it again: dovetail task show",
-    "TOO_MANY_BUCKETS": "Use a longer --bucket",
-    "ASSIGNED_TO_ANOTHER": "Give it to another: dovetail task assign",
-    "REQUEST_ID_REUSED": "Use a new --request-id for a new request",
-    "STORE_FULL": "Make room on the server's disk; nothing was written",
-    "CALLER_AGENT_REQUIRED": "Use an agent's token, which an admin creates: dovetail token create"
-    " --agent AGENT. On servers without credentials: --as AGENT",
-    "CREDENTIAL_REQUIRED": "Name the file of your token: --token-file FILE, or DOVETAIL_TOKEN_FILE",
-    "CREDENTIAL_UNKNOWN": "See which token is used: dovetail config. Ask an admin for another",
-    "CREDENTIAL_ENDED": "Ask an admin for another: dovetail token create, or dovetail token rotate",
-    "CALLER_MISMATCH": "Leave out --as and --team (see dovetail config): the token has both",
-    "ROLE_REFUSED": "Use a token of another role: --token-file FILE. An admin creates one",
-    "NOT_YOURS": "Use the token of its owner, or of an operator: --token-file FILE",
-    "TEAM_NOT_FOUND": "See all teams: dovetail team list. Add one: dovetail team create",
-    "CREDENTIAL_NOT_FOUND": "See all credentials: dovetail token list",
-    "CREDENTIAL_NOT_ROTATABLE": "Create another: dovetail token create",
-    "INTERNAL": "The server's log says more",
-}
 
 
 class CommandError(click.ClickException):
@@ -90,26 +45,13 @@ class CommandError(click.ClickException):
         click.echo(f"dovetail: {self.message}", file=file, err=True)
 
 
-def command_error(error: client.DovetailError) -> CommandError:
-    """The error for people at a terminal, made from that of a failed call."""
-    code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
-    step = NEXT_STEPS.get(error.reason, "")
-    return CommandError(f"{describe(error)}{step and '. ' + step}", code)
+def output_fault(error: OSError) -> str:
+    """The text for a command that failed to write; detaches standard output.
 
-
-def describe(error: client.DovetailError) -> str:
-    """The text for a failed call: what is wrong, and the reason in brackets."""
-    if not error.reason and isinstance(error, client.UnavailableError):
-        if error.tls_fault:
-            return f"no answer from {error.address}: {error.tls_fault}"
-        why = str(error).rpartition(": ")[2]
-        return f"no answer from {error.address} ({why}): is it running? Start it with: dovetail up"
-    if not error.reason and isinstance(error, client.DeadlineExceededError):
-        return (
-            f"no answer from {error.address} in time: the call may have taken effect, or still do."
-            " Check before you repeat it, or allow more time: --timeout"
-        )
-    wrong = "; ".join(f"{fault.field}: {fault.description}" for fault in error.violations)
-    what = wrong or str(error)
-    reason = error.reason or type(error).__name__
-    return f"{what} [{reason}]"
+    Otherwise Python would try to write the rest again at exit, and fail again.
+    """
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as empty:
+        os.dup2(empty.fileno(), sys.stdout.fileno())
+    return f"standard output cannot be written: {error.strerror or error}"

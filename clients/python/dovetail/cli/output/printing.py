@@ -2,89 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import errno
 import json
 import os
-import stat
 import sys
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from rich.console import Console, RenderableType
-from rich.text import Text
+from dovetail.cli.output.styled import Shown, Text
 
-M = TypeVar("M", bound=Message)
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from rich.console import RenderableType
 
-PIPE_COLUMNS = 10_000
+M = TypeVar("M", bound="Message")
+Renderable: TypeAlias = "Shown | RenderableType"
 
-
-class _Screen(Console):
-    """A console whose reader may close the pipe, as `head` does: raises instead of exiting.
-
-    An exit in the middle of several asyncio tasks is reported as a crash. Click ends silently.
-    """
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
-
-def output_fault(error: OSError) -> str:
-    """The text for a command that failed to write; detaches standard output.
-
-    Otherwise Python would try to write the rest again at exit, and fail again.
-    """
-    if error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    with contextlib.suppress(OSError), open(os.devnull, "wb") as empty:
-        os.dup2(empty.fileno(), sys.stdout.fileno())
-    return f"standard output cannot be written: {error.strerror or error}"
-
-
-@contextmanager
-def ending_with_reader() -> Generator[None]:
-    """Cancel the block, and raise BrokenPipeError, as soon as the reader of standard output left.
-
-    For commands that wait without end: they would notice only when they next print.
-    """
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    has_left = False
-
-    def leave() -> None:
-        nonlocal has_left
-        has_left = True
-        loop.remove_reader(sys.stdout)
-        task.cancel()
-
-    if not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
-        yield
-        return
-    loop.add_reader(sys.stdout, leave)  # A pipe's writing end is readable once its reader is gone.
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not has_left:
-            raise
-        task.uncancel()
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
-    finally:
-        loop.remove_reader(sys.stdout)
-
-
-def console(file: Any = None) -> Console:
-    """A console on standard output, or on `file`. In a pipe it does not wrap lines."""
-    is_terminal = (file or sys.stdout).isatty()
-    wide = None if is_terminal or "COLUMNS" in os.environ else PIPE_COLUMNS
-    return _Screen(highlight=False, markup=False, emoji=False, width=wide, file=file)
+TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""The variables by which Rich takes a pipe for a terminal."""
 
 
 def fields(item: Message) -> dict[str, Any]:
     """A message as a JSON object, with the contract's field names."""
+    from google.protobuf.json_format import MessageToDict  # slow to load
+
     return MessageToDict(
         item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
@@ -96,16 +36,15 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         """Print for people, or as JSON lines with the contract's field names."""
         self.as_json = as_json
-        self._console = console()
 
-    def item(self, item: M, shown: Callable[[M], RenderableType]) -> None:
+    def item(self, item: M, shown: Callable[[M], Renderable]) -> None:
         """Print an item; `shown` renders it for people."""
         if self.as_json:
             print(json.dumps(fields(item)), flush=True)
         else:
             self.show(shown(item))
 
-    def items(self, items: list[M], shown: Callable[[list[M]], RenderableType]) -> None:
+    def items(self, items: list[M], shown: Callable[[list[M]], Renderable]) -> None:
         """Print items: a line of JSON each, or for people all of them rendered as one."""
         if not self.as_json:
             self.show(shown(items))
@@ -113,7 +52,7 @@ class Output:
         for item in items:
             self.item(item, lambda _: "")
 
-    def facts(self, facts: Mapping[str, Any], shown: Callable[[], RenderableType]) -> None:
+    def facts(self, facts: Mapping[str, Any], shown: Callable[[], Renderable]) -> None:
         """Print values that are not a message of the contract; `shown` renders them for people."""
         if self.as_json:
             print(json.dumps(facts), flush=True)
@@ -125,7 +64,19 @@ class Output:
         if not self.as_json:
             self.show(text)
 
-    def show(self, shown: RenderableType) -> None:
+    def show(self, shown: Renderable) -> None:
         """Print for people, at once: the reader may be a pipe."""
-        self._console.print(shown, soft_wrap=isinstance(shown, (str, Text)))
-        sys.stdout.flush()
+        text = shown.plain if isinstance(shown, Text) else shown
+        if isinstance(text, str) and _is_plain(text):
+            print(text, flush=True)
+            return
+        from dovetail.cli.output import screen  # Slow to load, and for these alone.
+
+        screen.show(shown)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether standard output gets this text as it is: no styles, and no tabs to expand."""
+    if sys.stdout.isatty() or any(map(os.environ.get, TERMINAL_VARIABLES)):
+        return False
+    return text.replace("\n", "").isprintable()

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.message import Message
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from dovetail.admin.v1 import admin_pb2 as admin
+from dovetail.cli.output.styled import Group, Shown, Table, Text, lines
 from dovetail.cli.output.text import escape_controls, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -53,9 +51,9 @@ def record(item: talk.MessageRecord) -> Text:
     return lines(_message(item.message, ""), *rows)
 
 
-def receipts(items: Sequence[types.Receipt]) -> RenderableType:
+def receipts(items: Sequence[types.Receipt]) -> Shown:
     """Receipts of one message as a table, and how many are in each state."""
-    grid = table("recipient", "#sequence", "state")
+    grid = Table("recipient", "#sequence", "state")
     for each in items:
         grid.add_row(
             Text(escape_controls(each.recipient_id), style="cyan"),
@@ -77,9 +75,7 @@ def thread_message(item: talk.MessageRecord) -> Text:
     """A message of a thread; a notice is marked and dimmed."""
     if item.message.kind != talk.MESSAGE_KIND_NOTICE:
         return record(item)
-    shown = record(item)
-    shown.stylize("dim")
-    return Text.assemble(("notice ", "magenta"), shown)
+    return Text.assemble(("notice ", "magenta"), record(item).dimmed())
 
 
 def sent(item: talk.SendMessageResponse) -> Text:
@@ -93,9 +89,9 @@ def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
     return Text(f"acknowledged {item.acknowledged_count}, {item.unacknowledged_count} are left")
 
 
-def agents(items: Sequence[talk.Agent]) -> RenderableType:
+def agents(items: Sequence[talk.Agent]) -> Shown:
     """Agents as a table."""
-    grid = table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
+    grid = Table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
     for agent in items:
         grid.add_row(
             Text(escape_controls(agent.agent_id), style="cyan"),
@@ -108,9 +104,9 @@ def agents(items: Sequence[talk.Agent]) -> RenderableType:
     return grid if items else Text("no agents")
 
 
-def tasks(items: Sequence[work.Task]) -> RenderableType:
+def tasks(items: Sequence[work.Task]) -> Shown:
     """Tasks as a table."""
-    grid = table("task", "state", "assignee", "#priority", "title", "labels", "created")
+    grid = Table("task", "state", "assignee", "#priority", "title", "labels", "created")
     for task in items:
         grid.add_row(
             Text(escape_controls(task.task_id), style="bold"),
@@ -225,9 +221,9 @@ def _question(item: work.Task) -> str:
     return f"to {item.question.agent_id}: {item.question.text}" if item.HasField("question") else ""
 
 
-def teams(items: Sequence[admin.Team]) -> RenderableType:
+def teams(items: Sequence[admin.Team]) -> Shown:
     """Teams as a table."""
-    grid = table("team", "created")
+    grid = Table("team", "created")
     for team in items:
         grid.add_row(
             Text(escape_controls(team.team_id), style="cyan"), time_of(team, "create_time")
@@ -235,9 +231,9 @@ def teams(items: Sequence[admin.Team]) -> RenderableType:
     return grid if items else Text("no teams")
 
 
-def credentials(items: Sequence[admin.Credential]) -> RenderableType:
+def credentials(items: Sequence[admin.Credential]) -> Shown:
     """Credentials as a table."""
-    grid = table("credential", "role", "team", "agent", "created", "ends", "note")
+    grid = Table("credential", "role", "team", "agent", "created", "ends", "note")
     for each in items:
         grid.add_row(
             Text(each.credential_id, style="bold"),
@@ -305,19 +301,6 @@ def _fact(name: str, fact: str) -> Text:
     """A labelled value; its further lines are indented below the first."""
     value = escape_controls(fact).replace("\n", "\n" + " " * 17)
     return Text.assemble((f"    {name:<13}", "dim"), value)
-
-
-def lines(*lines: Text) -> Text:
-    return Text("\n").join(lines)
-
-
-def table(*columns: str) -> Table:
-    """A table; a column whose name starts with # holds numbers."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    for name in columns:
-        number = name.startswith("#")
-        grid.add_column(name.removeprefix("#"), justify="right" if number else "left")
-    return grid
 
 
 def _labels(labels: Mapping[str, str]) -> str:

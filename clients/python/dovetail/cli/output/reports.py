@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from dovetail.cli.output.charts import columns, merged
-from dovetail.cli.output.render import STATE_STYLES, lines, state, table, time_of
+from dovetail.cli.output.render import STATE_STYLES, state, time_of
+from dovetail.cli.output.styled import Group, Shown, Table, Text, lines
 from dovetail.cli.output.text import escape_controls, length, local
 from dovetail.tasks.v1 import tasks_pb2 as work
 
@@ -21,9 +20,9 @@ CHART_COLUMNS = 60
 CHART_ROWS = 4
 
 
-def report(item: work.Report) -> RenderableType:
+def report(item: work.Report) -> Shown:
     """A report: totals, times, workload, completions."""
-    parts: list[RenderableType] = [_totals(item), Text(), _times(item)]
+    parts: list[Shown] = [_totals(item), Text(), _times(item)]
     if item.assignees:
         parts += [Text(), _workload(item.assignees), Text(), _pace(item.assignees)]
     if item.completions:
@@ -38,8 +37,8 @@ def _totals(item: work.Report) -> Text:
     return total
 
 
-def _times(item: work.Report) -> RenderableType:
-    grid = table("time", "#samples", "#average", "#median", "#p95")
+def _times(item: work.Report) -> Shown:
+    grid = Table("time", "#samples", "#average", "#median", "#p95")
     summaries = {
         "start to end": item.task_time,
         "creation to start": item.queue_time,
@@ -54,9 +53,9 @@ def _times(item: work.Report) -> RenderableType:
     return grid
 
 
-def _workload(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
+def _workload(rows: Sequence[work.AssigneeWorkload]) -> Shown:
     """How much work each assignee has."""
-    grid = table(
+    grid = Table(
         "assignee", "tasks", "#", "#open", "#working", "#completed", "#failed", "#cancelled"
     )
     most = max(row.total_tasks for row in rows)
@@ -74,9 +73,9 @@ def _workload(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
     return grid
 
 
-def _pace(rows: Sequence[work.AssigneeWorkload]) -> RenderableType:
+def _pace(rows: Sequence[work.AssigneeWorkload]) -> Shown:
     """How fast each assignee works, and acknowledges messages."""
-    grid = table("assignee", "#average task time", "oldest open", "#unread", "#to acknowledge")
+    grid = Table("assignee", "#average task time", "oldest open", "#unread", "#to acknowledge")
     for row in rows:
         grid.add_row(
             _assignee(row),
@@ -105,11 +104,11 @@ def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
     return Text.assemble(*bars)
 
 
-def _completions(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
+def _completions(buckets: Sequence[work.CompletionBucket]) -> Shown:
     """A bar for each bucket; a column chart if there are many."""
     if len(buckets) > BARS_MAX:
         return _chart(buckets)
-    grid = table("from", "completed", "#")
+    grid = Table("from", "completed", "#")
     most = max(bucket.completed_tasks for bucket in buckets)
     for bucket in buckets:
         grid.add_row(
@@ -120,7 +119,7 @@ def _completions(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
     return grid
 
 
-def _chart(buckets: Sequence[work.CompletionBucket]) -> RenderableType:
+def _chart(buckets: Sequence[work.CompletionBucket]) -> Shown:
     """Completions over time, the most on top, the first and last bucket below."""
     counts, together = merged([bucket.completed_tasks for bucket in buckets], CHART_COLUMNS)
     step = Duration()

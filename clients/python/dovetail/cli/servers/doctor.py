@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
+from dovetail.cli import late
 from dovetail.cli.options.calling import Servers, failures_explained, server_options
 from dovetail.cli.options.settings import with_settings
-from dovetail.cli.output.exit_codes import NEXT_STEPS, CommandError, describe
+from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.output.printing import Output
+from dovetail.cli.output.styled import Text
 from dovetail.cli.output.text import escape_controls
-from dovetail.cli.servers.probe import EXPLANATIONS, Health, Probe, is_here, probe_all
+from dovetail.cli.servers.health import EXPLANATIONS, Health, Probe
 from dovetail.cli.servers.serve import store_url
-from dovetail.client import Agent, DovetailError
 from dovetail.settings import SERVER
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def doctor(servers: Servers, store: str | None, data_dir: Path | None, as_json: 
     out = Output(as_json)
     findings = _store(store, data_dir)
     with failures_explained():
-        findings += asyncio.run(_servers(servers))
+        findings += late.asyncio.run(_servers(servers))
     for finding in findings:
         out.facts(asdict(finding), lambda finding=finding: _picture(finding))
     failed = [finding.check for finding in findings if finding.level == "fail"]
@@ -69,6 +68,8 @@ def _picture(finding: Finding) -> Text:
 
 
 async def _servers(servers: Servers) -> list[Finding]:
+    from dovetail.cli.servers.probe import probe_all  # Loads gRPC.
+
     findings: list[Finding] = []
     for probe in await probe_all(servers):
         findings.append(_port(probe))
@@ -79,6 +80,7 @@ async def _servers(servers: Servers) -> list[Finding]:
 
 def _port(probe: Probe) -> Finding:
     """The finding for an address: what listens there."""
+    from dovetail.cli.servers.probe import is_here
     from dovetail.server.main import Finding, Level
 
     check, address = f"{probe.service} port", probe.address
@@ -102,19 +104,23 @@ async def _call(servers: Servers, probe: Probe) -> Finding:
     from dovetail.server.main import Finding, Level
 
     check = f"{probe.service} call"
-    clock = asyncio.get_running_loop().time
+    clock = late.asyncio.get_running_loop().time
     one = replace(servers, messaging=probe.address, tasks=probe.address)
     async with one.connect(seconds=CALL_SECONDS) as agent:
         begin = clock()
         try:
             async for _ in _first_page(agent, probe.service):
                 break
-        except DovetailError as error:
-            advice = NEXT_STEPS.get(error.reason, NEXT_STEPS["INTERNAL"])
-            return Finding(check=check, level=Level.FAIL, text=describe(error), advice=advice)
+        except late.client.DovetailError as error:
+            advice = late.failures.NEXT_STEPS.get(
+                error.reason, late.failures.NEXT_STEPS["INTERNAL"]
+            )
+            return Finding(
+                check=check, level=Level.FAIL, text=late.failures.describe(error), advice=advice
+            )
         took = 1_000 * (clock() - begin)
     return Finding(check=check, level=Level.OK, text=f"returned in {took:.1f} ms")
 
 
-def _first_page(agent: Agent, service: str) -> AsyncIterator[object]:
+def _first_page(agent: late.client.Agent, service: str) -> AsyncIterator[object]:
     return agent.agents(page_size=1) if service == "messaging" else agent.tasks.list(page_size=1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 
-from rich.console import RenderableType
 from rich.text import Text
 
 from dovetail.cli.output import render, reports
-from dovetail.cli.output.printing import console
+from dovetail.cli.output.screen import console
+from dovetail.cli.output.styled import Shown
 from dovetail.client import Agent, Inbox, connect
 
 INDENT = "   "
@@ -45,7 +45,7 @@ class _Stage:
         if command:
             self.say(Text(f"   $ dovetail {command}", style="green"))
 
-    def show(self, shown: RenderableType) -> None:
+    def show(self, shown: Shown) -> None:
         """Print the output of a command, indented."""
         with self._screen.capture() as printed:
             self._screen.print(shown)

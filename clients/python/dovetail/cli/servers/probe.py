@@ -9,14 +9,13 @@ import os
 import socket
 import ssl
 import time
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dovetail.cli.options.calling import Servers
+from dovetail.cli.servers.health import Health, Probe
 from dovetail.client import Tls
 from dovetail.client.connection import channel_to
 from dovetail.client.security import is_local
@@ -32,44 +31,6 @@ SERVICES = {
     "messaging": messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name,
     "tasks": tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
 }
-
-
-class Health(StrEnum):
-    """The state of a service at an address."""
-
-    SERVING = "serving"
-    NOT_SERVING = "not serving"
-    ANOTHER = "another program"
-    BEHIND_PROXY = "no answer through a proxy"
-    ENCRYPTED = "speaks TLS"
-    UNTRUSTED = "not trusted"
-    NOT_RUNNING = "not running"
-    UNREACHABLE = "unreachable"
-
-
-EXPLANATIONS = {
-    Health.SERVING: "",
-    Health.NOT_SERVING: "its store does not respond, or it is stopping: its log says more",
-    Health.ANOTHER: "another program responds there, the other service, or one without TLS",
-    Health.BEHIND_PROXY: "calls to other machines go through the proxy that http_proxy (or"
-    " https_proxy, grpc_proxy) names, and there is no answer: name this host in no_proxy to call it"
-    " directly",
-    Health.ENCRYPTED: "it speaks TLS: name its authority, with --tls-ca FILE or --tls",
-    Health.UNTRUSTED: "it speaks TLS, but this side does not trust its certificate (--tls-ca), or"
-    " it requires a client certificate (--tls-client-cert)",
-    Health.NOT_RUNNING: "nothing listens there. Start it with: dovetail up",
-    Health.UNREACHABLE: "there is no way to this address",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """The state of a service, and how long its response took."""
-
-    service: str
-    address: str
-    health: Health
-    seconds: float
 
 
 async def probe(service: str, address: str, tls: Tls | None) -> Probe:

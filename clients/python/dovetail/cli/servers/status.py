@@ -7,17 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
+from dovetail.cli import late
 from dovetail.cli.options.calling import Session, calls
-from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError, command_error
-from dovetail.cli.output.render import state
+from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError
+from dovetail.cli.output.styled import Group, Shown, Table, Text
 from dovetail.cli.output.text import escape_controls, release
-from dovetail.cli.servers.probe import EXPLANATIONS, Health, Probe, probe_all
-from dovetail.client import DovetailError
-from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.cli.servers.health import EXPLANATIONS, Health, Probe
 
 
 @click.command()
@@ -28,6 +24,8 @@ async def status(session: Session) -> None:
     With an admin's token it shows only the services: an admin sees no team. Ends with exit code 6
     if one of them does not serve.
     """
+    from dovetail.cli.servers.probe import probe_all  # Loads gRPC.
+
     probes = await probe_all(session.servers)
     up = {probe.service for probe in probes if probe.health is Health.SERVING}
     faults = [
@@ -42,9 +40,9 @@ async def status(session: Session) -> None:
             counts |= await _talk(session)
         if "tasks" in up:
             counts |= await _work(session)
-    except DovetailError as error:
+    except late.client.DovetailError as error:
         admin = _is_admins(error)
-        faults += [] if admin else [command_error(error).message]
+        faults += [] if admin else [late.failures.command_error(error).message]
     team_id = session.team_id or ("" if session.servers.has_token else "default")
     facts = {"version": release(), "team_id": team_id}
     facts |= {"servers": [asdict(probe) for probe in probes], **counts}
@@ -54,7 +52,7 @@ async def status(session: Session) -> None:
         raise CommandError("; ".join(faults), NO_ANSWER)
 
 
-def _is_admins(error: DovetailError) -> bool:
+def _is_admins(error: late.client.DovetailError) -> bool:
     """Whether a call was refused because an admin made it."""
     return (error.reason, error.metadata.get("role")) == ("ROLE_REFUSED", "ADMIN")
 
@@ -73,12 +71,12 @@ async def _talk(session: Session) -> dict[str, Any]:
 
 async def _work(session: Session) -> dict[str, Any]:
     report = await session.agent.tasks.report()
-    states = {work.TaskState.Name(count.state): count.count for count in report.states}
+    states = {late.tasks_pb2.TaskState.Name(count.state): count.count for count in report.states}
     return {"total_tasks": report.total_tasks, "states": states}
 
 
-def _picture(whose: str, probes: Sequence[Probe], counts: dict[str, Any]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+def _picture(whose: str, probes: Sequence[Probe], counts: dict[str, Any]) -> Shown:
+    table = Table(padding=2)
     for probe in probes:
         serving = probe.health is Health.SERVING
         table.add_row(
@@ -100,7 +98,9 @@ def _sums(counts: dict[str, Any]) -> list[Text]:
     if "states" in counts:
         line = Text(_count(counts["total_tasks"], "task"))
         for name, count in counts["states"].items():
-            line.append(f"   {count} ").append_text(state(work.TaskState.Value(name)))
+            line.append(f"   {count} ").append_text(
+                late.render.state(late.tasks_pb2.TaskState.Value(name))
+            )
         lines.append(line)
     return lines
 

@@ -1,0 +1,54 @@
+"""Groups of commands that are loaded when they are called.
+
+Help and completion of a group need the name and one sentence of each of its commands. A table says
+them, so that no other module is loaded; `tests/cli/test_imports.py` checks that they are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+
+import click
+
+PACKAGE = "dovetail.cli."
+
+
+class LazyCommand(click.Command):
+    """A command that is not loaded yet: its place, `module:name` below this package, and help."""
+
+    def __init__(self, name: str, place: str, sentence: str) -> None:
+        """Stand in for a command."""
+        super().__init__(name, help=sentence)
+        self._place = place
+
+    def load(self) -> click.Command:
+        """Load the command itself."""
+        module, _, name = self._place.partition(":")
+        return getattr(import_module(PACKAGE + module), name)
+
+
+class LazyGroup(click.Group):
+    """A group in which a LazyCommand is replaced by its command once that is called."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called, and load it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, loaded(command) if command else None, rest
+
+
+def loaded(command: click.Command) -> click.Command:
+    """The command itself."""
+    return command.load() if isinstance(command, LazyCommand) else command
+
+
+def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Load all commands of a group."""
+    return ((name, loaded(command)) for name, command in group.commands.items())
+
+
+def lazy_commands(*rows: tuple[str, str, str]) -> dict[str, click.Command]:
+    """The commands of a group from rows of name, place and first sentence."""
+    return {row[0]: LazyCommand(*row) for row in rows}
