@@ -46,6 +46,7 @@ class Engine:
     store: OpenStore
     messaging: messaging_pb2_grpc.MessagingServiceAsyncStub
     tasks: tasks_pb2_grpc.TaskServiceAsyncStub
+    tasks_address: str
     processes: Processes
 
 
@@ -119,6 +120,7 @@ async def _engine(kind: str, code: Code, folder: Path) -> AsyncGenerator[Engine]
                 store=store,
                 messaging=messaging_pb2_grpc.MessagingServiceStub(messaging_channel),
                 tasks=tasks_pb2_grpc.TaskServiceStub(tasks_channel),
+                tasks_address=tasks.address,
                 processes=Processes(
                     server=(pid_of(messaging), pid_of(tasks)), database=store.database
                 ),

@@ -10,12 +10,9 @@ it (channels of the parent) must not be destroyed, which would hang too.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
-import shutil
 import sys
-import tempfile
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -55,6 +52,8 @@ def prepare_core() -> None:
 
 
 def _after_fork() -> None:
+    import ctypes
+
     for thing in _kept:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
@@ -96,6 +95,9 @@ def _copied_file() -> Generator[str]:
     In memory where possible: temporary folders may be mounted noexec. The path contains our pid,
     because no path is loaded twice and our parent may have loaded one.
     """
+    import shutil  # Here and below: most processes never fork, and these take 5 ms to load.
+    import tempfile
+
     if sys.platform == "linux":
         with open(FILE, "rb") as file, open(os.memfd_create("cygrpc"), "wb") as copy:
             shutil.copyfileobj(file, copy)
