@@ -316,8 +316,7 @@ def commands(context: click.Context) -> Iterator[click.Context]:
 
 def options(context: click.Context) -> list[click.Option]:
     """The options of a command that its help shows."""
-    own = context.command.params
-    return [each for each in own if isinstance(each, click.Option) and not each.hidden]
+    return [o for o in context.command.params if isinstance(o, click.Option) and not o.hidden]
 
 
 def _option_table(chosen: Iterable[click.Option], context: click.Context) -> Iterator[str]:

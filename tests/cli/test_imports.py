@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
 import pytest
@@ -134,7 +135,7 @@ def test_help_says_of_a_command_what_the_command_says(columns: int):
     ],
 )
 def test_the_choices_of_an_option_are_those_of_the_contract(
-    choices: Sequence[str], enum: type[object], prefix: str
+    choices: Sequence[str], enum: Any, prefix: str
 ):
     names = [f"{prefix}{choice.upper().replace('-', '_')}" for choice in choices]
     assert [f"{prefix}UNSPECIFIED", *names] == enum.keys()
