@@ -117,7 +117,7 @@ def _found(context: click.Context, setting: Setting) -> tuple[Any, str]:
 
 
 def _picture(file: ConfigFile, effective: list[Effective]) -> Shown:
-    table = Table("setting", "value", "from", padding=2, overflow="fold")
+    table = Table("setting", "value", "from", padding=2, overflow="fold", head="bold dim")
     for setting, each in zip(SETTINGS, effective, strict=True):
         default = each.source == "default"
         table.add_row(

@@ -68,12 +68,17 @@ class Table:
     """A table without lines; a column whose name starts with # holds numbers."""
 
     def __init__(
-        self, *columns: str, padding: int = 1, overflow: Literal["ellipsis", "fold"] = "ellipsis"
+        self,
+        *columns: str,
+        padding: int = 1,
+        overflow: Literal["ellipsis", "fold"] = "ellipsis",
+        head: str = "dim",
     ) -> None:
         """Make a table without rows; without names of columns it has no head."""
         self._columns = columns
         self._padding = padding
         self._overflow: Literal["ellipsis", "fold"] = overflow
+        self._head = head
         self._rows: list[tuple[str | Text, ...]] = []
 
     def add_row(self, *cells: str | Text) -> None:
@@ -87,7 +92,7 @@ class Table:
             box=None,
             pad_edge=False,
             padding=(0, self._padding),
-            header_style="dim",
+            header_style=self._head,
             show_header=bool(self._columns),
         )
         for name in self._columns:
