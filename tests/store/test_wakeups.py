@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,9 +20,11 @@ from dovetail.server.store.changed_names import Changes, Counters
 from dovetail.server.store.engines.doorbell import Doorbell
 from dovetail.server.store.engines.wakeups import Bell
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, queues
+from dovetail.server.store.tables import agents, inboxes, queues
+from dovetail.server.store.tables.deliveries import room
+from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.transaction import Snapshot, Transaction
-from store.opened import TEAM, opened, to_bob
+from store.opened import TEAM, held, opened, queued, to_bob
 from support.callers import sequences
 from support.pair import Pair, running_pair
 from support.teams import Team
@@ -32,7 +35,7 @@ PATIENCE = 30.0
 @contextmanager
 def watching(store: Store) -> Generator[Bell]:
     """A bell for bob's inbox."""
-    with store.bells.watch(TEAM, "bob") as bell:
+    with store.bells.watch(TEAM, ["bob"]) as bell:
         yield bell
 
 
@@ -57,6 +60,62 @@ async def test_a_commit_rings_in_its_own_store(store: Store) -> None:
         await settled(bell)
         await deliver(store)
         assert await bell.wait(PATIENCE)
+
+
+async def test_a_commit_hands_over_what_it_adds_to_an_inbox(store: Store) -> None:
+    await with_bob(store)
+    with watching(store) as bell:
+        await settled(bell)
+        waiting = asyncio.create_task(bell.wait(PATIENCE))
+        await asyncio.sleep(0)  # one turn of the loop: it waits
+        await asyncio.gather(deliver(store), deliver(store))
+        assert await waiting
+        handed = bell.clear()
+        asked = PageRequest(
+            agent_id="bob",
+            after=0,
+            include_acknowledged=False,
+            filter=None,
+            most=10,
+            most_bytes=1_000_000,
+        )
+        page = await store.read(TEAM, lambda s: inboxes.page(s, asked))
+        assert list(handed) == page.deliveries[: len(handed)] != []
+
+
+async def test_what_is_handed_over_is_dropped_if_something_else_changed(store: Store) -> None:
+    await with_bob(store)
+    with watching(store) as bell:
+        await settled(bell)
+        waiting = asyncio.create_task(bell.wait(PATIENCE))
+        await asyncio.sleep(0)
+        async with held(store):
+            sending = await queued(deliver(store))
+        await asyncio.gather(*sending)
+        store.bells.ring([(TEAM, "bob")])
+        assert await waiting
+        assert not bell.clear()
+
+
+async def test_a_watcher_that_does_not_wait_is_handed_nothing(store: Store) -> None:
+    await with_bob(store)
+    with watching(store) as bell:
+        await settled(bell)
+        await deliver(store)
+        assert await bell.wait(PATIENCE)
+        assert not bell.clear()
+
+
+async def test_an_acknowledgement_rings_those_alone_that_wait_for_room(store: Store) -> None:
+    await with_bob(store)
+    await deliver(store)
+    with watching(store) as bell, store.bells.watch(TEAM, [room("bob")]) as other:
+        await settled(bell)
+        await settled(other)
+        everything = Acknowledgement(agent_id="bob", sequences=[], through_sequence=1)
+        await Inboxes(store).acknowledge(Caller(team_id=TEAM, agent_id="bob"), everything)
+        assert await other.wait(PATIENCE)
+        assert not await bell.wait(0)
 
 
 async def test_a_commit_of_another_store_rings(two_stores: tuple[Store, Store]) -> None:
@@ -89,7 +148,7 @@ async def test_a_watcher_that_comes_while_the_store_looks_misses_no_change(
 
         async def delayed(team_id: str, query: Callable[[Snapshot], Any]) -> Any:
             if not team_id and not late:
-                late.append(watched.enter_context(one.bells.watch(TEAM, queues.name("carol"))))
+                late.append(watched.enter_context(one.bells.watch(TEAM, [queues.name("carol")])))
                 await other.write(TEAM, change_a_task)
             return await read(team_id, query)
 

@@ -14,9 +14,9 @@ from dovetail.server.messaging.inboxes import Record
 from dovetail.server.messaging.receiving import Received
 from dovetail.server.messaging.subscriptions import Response
 from dovetail.server.store import wire
+from dovetail.server.store.rings import Delivery
 from dovetail.server.store.tables.agents import Agent
 from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
-from dovetail.server.store.tables.inboxes import Delivery
 from dovetail.types.v1 import types_pb2
 
 _STREAMED = wire.bytes_tag(pb.SubscribeInboxResponse.DELIVERIES_FIELD_NUMBER)

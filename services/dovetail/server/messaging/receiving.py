@@ -13,9 +13,10 @@ from dovetail.server.edge.validation import PAGE_SIZE_DEFAULT
 from dovetail.server.errors import UnauthenticatedError
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.inboxes import Acknowledgement, Inboxes
+from dovetail.server.store.rings import Delivery
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, inboxes
-from dovetail.server.store.tables.inboxes import Delivery, InboxPage, PageRequest
+from dovetail.server.store.tables.inboxes import InboxPage, PageRequest
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import MICROS, Snapshot
 
@@ -84,7 +85,7 @@ class Receiver:
         """Return what is unacknowledged, as soon as there is something or the time has passed."""
         clock = asyncio.get_running_loop().time
         end = clock() + request.max_wait / MICROS
-        with self._store.bells.watch(caller.team_id, agent_id) as bell:
+        with self._store.bells.watch(caller.team_id, [agent_id]) as bell:
             while True:
                 bell.clear()
                 caller.check_live()  # Before the read as well: a store that hangs ends no read.

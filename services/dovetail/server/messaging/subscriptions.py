@@ -1,13 +1,17 @@
-"""Subscriptions: one inbox as a stream, read from the table on demand.
+"""Subscriptions: one inbox as a stream.
 
 A stream keeps its cursor and at most one response: a reader that is slow costs nothing but its
 stream. The order is that of every watcher (`wakeups.py`): clear the bell, read, yield, wait.
+
+What a stream sends comes from the table, or, while it waits at the end of its inbox, from the
+commits of this process that add to it. The table is the truth: it is read wherever there may be a
+gap between the cursor and what was handed over, and always with a filter.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -16,9 +20,10 @@ from dovetail.server.errors import Reason, UnavailableError
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.readers import Readers, Slot
 from dovetail.server.preconditions import check_reached
+from dovetail.server.store.rings import Delivery
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import deliveries, inboxes
-from dovetail.server.store.tables.inboxes import Delivery, PageRequest
+from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.messages import MessageFilter
 
 HEARTBEAT_SECONDS = 30.0
@@ -102,18 +107,22 @@ class Subscriptions:
         agent_id = request.agent_id or caller.require_agent("a subscription without an agent_id")
         agent = await self._directory.open_inbox(caller, agent_id)
         cursor = _start(request, agent.last_sequence)
+        names = [agent_id]
+        if request.max_outstanding:
+            names.append(deliveries.room(agent_id))
         with (
             self._readers.stream(caller) as slot,
-            self._store.bells.watch(caller.team_id, agent_id) as bell,
+            self._store.bells.watch(caller.team_id, names) as bell,
         ):
             own = replace(request, agent_id=agent_id)
             stream = _Stream(self._store, caller.team_id, own, cursor, slot)
             backlog_end, clock = agent.last_sequence, asyncio.get_running_loop().time
             due = clock() + self._heartbeat
             while not self._closing.is_set():
-                bell.clear()
                 caller.check_live()  # Before the read as well: a store that hangs ends no read.
-                ready, more = await stream.next(backlog_end, due - clock())
+                ready, more = stream.take(bell.clear()) or await stream.next(
+                    backlog_end, due - clock()
+                )
                 caller.check_live()
                 if not ready and clock() >= due:
                     ready.append(stream.mark(Mark.HEARTBEAT))
@@ -151,6 +160,29 @@ class _Stream:
         """A response without deliveries."""
         return self._response((), mark)
 
+    def take(self, handed: Sequence[Delivery]) -> tuple[list[Response], bool] | None:
+        """The response of what a commit handed over, as `next` returns it; None: read the table.
+
+        Sequences rise in the order of commits, so what is as long as its last sequence is beyond
+        the cursor has no gap.
+        """
+        if not handed or self._wanted.filter:
+            return None
+        # A read may have been quicker than the ring.
+        fresh = [each for each in handed if each.sequence > self._cursor]
+        if not fresh:
+            return [], False
+        limit = self._wanted.max_outstanding
+        if (
+            fresh[-1].sequence != self._cursor + len(fresh)
+            or (limit and len(self._outstanding) + len(fresh) > limit)
+            or sum(len(each.payload) for each in fresh) > RESPONSE_BYTES
+        ):
+            return None
+        self._count(fresh)
+        self._cursor = fresh[-1].sequence
+        return [self._response(fresh, Mark.NONE)], False
+
     async def next(self, backlog_end: int, seconds: float) -> tuple[list[Response], bool]:
         """The next response, or none, and whether more may be ready.
 
@@ -173,17 +205,17 @@ class _Stream:
                 return [], True
         self._is_large = False
         self._cursor = page.through_sequence
-        if self._wanted.max_outstanding:
-            self._outstanding.update(
-                delivery.sequence
-                for delivery in page.deliveries
-                if delivery.acknowledge_time is None
-            )
+        self._count(page.deliveries)
         caught_up = self._cursor >= backlog_end
         if not page.deliveries and not caught_up:
             return [], not page.exhausted
         mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
         return [self._response(page.deliveries, mark)], not page.exhausted
+
+    def _count(self, sent: Iterable[Delivery]) -> None:
+        """Count what is outstanding from here on, if that is limited."""
+        if self._wanted.max_outstanding:
+            self._outstanding.update(each.sequence for each in sent if not each.acknowledge_time)
 
     def _response(self, deliveries: Sequence[Delivery], mark: Mark) -> Response:
         return Response(

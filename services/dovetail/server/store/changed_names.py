@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dovetail.server.store.chunks import chunks
-from dovetail.server.store.engines.wakeups import QUEUE, WakeKey
+from dovetail.server.store.rings import QUEUE, WakeKey
 from dovetail.server.store.schema import DeliveryRow, TeamRow
 from dovetail.server.store.transaction import Snapshot
 

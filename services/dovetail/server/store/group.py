@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from dovetail.server import clock
 from dovetail.server.store.database import TypedDatabase
+from dovetail.server.store.rings import Rings
 from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.sets import (
     Change,
@@ -113,7 +114,7 @@ class WriteGroup(GlobalSnapshot):
         # saved with what they number, and alone they are worth no commit.
         self.writes = 0
         self.followers_left = FOLLOWERS_MAX
-        self.rings: set[tuple[str, str]] = set()
+        self.rings = Rings()
         self._lock_team = lock_team
         self._driver = driver
         self._teams: dict[str, TeamCounters] = {}

@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -33,10 +33,11 @@ from dovetail.server.errors import (
 )
 from dovetail.server.store import changed_names
 from dovetail.server.store.changed_names import Counters
-from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, StoreOpenError, WakeKey
+from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, StoreOpenError
 from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.engines.wakeups import Bells
 from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, PartitionBlockedError
+from dovetail.server.store.rings import Delivery, WakeKey
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import GlobalSnapshot, Need, Snapshot, Transaction
 from dovetail.server.store.units import (
@@ -238,14 +239,14 @@ class Store:
             # wait on, and miss the change. A ring too many costs one read.
             if rings:
                 self._engine.announce(rings)
-                self._ring_here(rings)
+                self._in_loop(self.bells.hand_over, rings)
 
-    def _commit(self, jobs: list[Job]) -> set[WakeKey]:
+    def _commit(self, jobs: list[Job]) -> Mapping[WakeKey, Sequence[Delivery] | None]:
         if all(job.abandoned for job in jobs):
-            return set()
+            return {}
         if jobs[0].work is _probe:  # Probes have a partition of their own.
             with self._engine.probe():
-                return set()
+                return {}
         with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
             units = [job for job in jobs if not job.abandoned]
             fetch_needs(transaction, units)
@@ -256,8 +257,8 @@ class Store:
                 raise _NothingWrittenError
             transaction.flush()
             # The commit follows, at the end of the block; if it fails, nothing is returned.
-            return transaction.rings
-        return set()
+            return transaction.rings.names
+        return {}
 
     def _after_failure(self, jobs: list[Job], error: Exception, run: _Run) -> None:
         """Fail the jobs of a group that was rolled back, or find the one at fault by itself."""
@@ -325,13 +326,13 @@ class Store:
         while self._engine.is_log_large() and self._loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(SETTLE_STEP_SECONDS)
 
-    def _ring_here(self, inboxes: Iterable[WakeKey]) -> None:
+    def _in_loop(self, do: Callable[[T], None], what: T) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed, and no watcher is left
-            self._loop.call_soon_threadsafe(self.bells.ring, inboxes)
+            self._loop.call_soon_threadsafe(do, what)
 
     def _on_ring(self, inboxes: Iterable[WakeKey] | None) -> None:
         if inboxes is not None:
-            self._ring_here(inboxes)
+            self._in_loop(self.bells.ring, inboxes)
             return
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._compare)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from peewee import Expression, Field, Node, Value, fn
 
 from dovetail.server.store.database import TypedDatabase
+from dovetail.server.store.rings import Delivery
 from dovetail.server.store.sets import Finder, Index, Key, Range, Row, Table
 from dovetail.server.store.times import Times
 
@@ -248,3 +249,11 @@ class Transaction(Snapshot):
     def ring(self, name: str) -> None:
         """After the commit, wake the watchers of this inbox or queue."""
         self._group.rings.add((self.team_id, name))
+
+    def deliver(self, agent_id: str, delivery: Delivery) -> None:
+        """After the commit, wake the watchers of this inbox and hand the delivery over to them."""
+        self._group.rings.deliver((self.team_id, agent_id), delivery)
+
+    def can_deliver(self, payload: bytes) -> bool:
+        """Whether a message may be handed over to watchers. Ask once a message."""
+        return self._group.rings.can_hold(payload)

@@ -10,7 +10,8 @@ from typing import Any
 
 import psycopg
 
-from dovetail.server.store.engines.wakeups import WakeKey, encode_ring
+from dovetail.server.store.engines.wakeups import encode_ring
+from dovetail.server.store.rings import WakeKey
 
 CHANNEL = "dovetail"
 # Chosen: what a wake-up may be late under load, for one notification in place of one a commit.

@@ -20,8 +20,8 @@ from dovetail.server.errors import (
 )
 from dovetail.server.open_files import are_used_up, says_used_up, used_up_text
 from dovetail.server.store.database import migrations, typed
-from dovetail.server.store.engines.wakeups import WakeKey
 from dovetail.server.store.group import WriteGroup
+from dovetail.server.store.rings import WakeKey
 from dovetail.server.store.sets import SetDriver
 from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import GlobalSnapshot

@@ -24,7 +24,8 @@ from contextlib import closing
 from pathlib import Path
 
 from dovetail.server.store.engines.locations import Folder
-from dovetail.server.store.engines.wakeups import ANY, WakeKey, decode_ring, encode_ring
+from dovetail.server.store.engines.wakeups import ANY, decode_ring, encode_ring
+from dovetail.server.store.rings import WakeKey
 
 # The kernel takes 107 bytes on Linux and 103 on macOS.
 SOCKET_PATH_BYTES_MAX = 100

@@ -32,7 +32,6 @@ from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
     StoreOpenError,
-    WakeKey,
     chain,
     plain,
     unavailable,
@@ -41,6 +40,7 @@ from dovetail.server.store.engines.interrupts import Breaker, hang_up
 from dovetail.server.store.engines.postgres_sets import PostgresSets
 from dovetail.server.store.engines.wakeups import decode_ring
 from dovetail.server.store.group import LOCK_TEAM_FOR_UPDATE, WriteGroup
+from dovetail.server.store.rings import WakeKey
 from dovetail.server.store.schema import TABLE_NAMES
 from dovetail.server.store.transaction import GlobalSnapshot
 

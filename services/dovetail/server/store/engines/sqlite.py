@@ -22,7 +22,6 @@ from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
     StoreOpenError,
-    WakeKey,
     plain,
     unavailable,
 )
@@ -32,6 +31,7 @@ from dovetail.server.store.engines.locations import SQLITE, Folder, check_place,
 from dovetail.server.store.engines.sqlite_sets import SqliteSets
 from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
 from dovetail.server.store.group import LOCK_TEAM, WriteGroup
+from dovetail.server.store.rings import WakeKey
 from dovetail.server.store.transaction import GlobalSnapshot
 
 # Older releases can corrupt a WAL file that two processes use (sqlite.org/wal.html#walresetbug).

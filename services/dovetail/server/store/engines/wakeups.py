@@ -1,23 +1,22 @@
-"""Wake-ups: those that watch an inbox are woken when it changes. A wake-up carries only a name.
+"""Wake-ups: those that watch an inbox are woken when it changes.
 
 The table is the truth: losing every wake-up costs latency only. The order for a watcher is: clear,
 read, use, wait. A change is committed before it rings, so it is either in what was read, or it
 rings after the clear and ends the wait.
+
+A wake-up between processes carries only a name. A commit of this process hands over what it added
+to an inbox as well: a watcher that waits may use that instead of reading, if it has no gap
+(docs/decisions/0038-live-deliveries.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
-WakeKey = tuple[str, str]
-"""A team, and the name of an inbox or of a queue of tasks."""
-
-# An agent's id holds no control characters, so no inbox has the name of a queue.
-QUEUE = "\0"
-"""The first character of a queue's name."""
+from dovetail.server.store.rings import Delivery, WakeKey
 
 
 class Bell:
@@ -29,17 +28,32 @@ class Bell:
         # the loop's thread may set it; from another thread the waiter would sleep on (the store
         # uses `call_soon_threadsafe`).
         self._event = asyncio.Event()
+        # A list only from the beginning of a wait to the first ring that hands nothing over. Then
+        # it has all rings of that wait. While the watcher works nothing is kept, so a slow one
+        # holds nothing here.
+        self._handed: list[Delivery] | None = None
 
-    def clear(self) -> None:
-        """Forget the rings so far. Call it before reading: after it, a ring would be lost."""
+    def clear(self) -> Sequence[Delivery]:
+        """Forget the rings so far. Call it before reading: after it, a ring would be lost.
+
+        Returns what was handed over since the wait began, in order of sequence, if nothing else
+        rang. Others may have added to the inbox between.
+        """
         self._event.clear()
+        handed, self._handed = self._handed or (), None
+        return handed
 
-    def ring(self) -> None:
-        """Wake the watcher."""
+    def ring(self, handed: Sequence[Delivery] | None = None) -> None:
+        """Wake the watcher. `handed` is what was added to its inbox, if nothing else changed."""
         self._event.set()
+        if handed is None:
+            self._handed = None
+        elif self._handed is not None:
+            self._handed += handed
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a ring. Returns False if the time passed without one."""
+        self._handed = None if self._event.is_set() else []
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -58,16 +72,20 @@ class Bells:
         self._watched: dict[WakeKey, set[Bell]] = {}
 
     @contextmanager
-    def watch(self, team_id: str, name: str, bell: Bell | None = None) -> Generator[Bell]:
-        """A bell for one inbox or queue, while the block lasts."""
-        inbox, bell = (team_id, name), bell or Bell()
-        self._watched.setdefault(inbox, set()).add(bell)
+    def watch(
+        self, team_id: str, names: Iterable[str], bell: Bell | None = None
+    ) -> Generator[Bell]:
+        """A bell for these names of a team, while the block lasts."""
+        watched, bell = [(team_id, name) for name in names], bell or Bell()
+        for name in watched:
+            self._watched.setdefault(name, set()).add(bell)
         try:
             yield bell
         finally:
-            self._watched[inbox].discard(bell)
-            if not self._watched[inbox]:
-                del self._watched[inbox]
+            for name in watched:
+                self._watched[name].discard(bell)
+                if not self._watched[name]:
+                    del self._watched[name]
 
     def watched(self) -> list[WakeKey]:
         """The names that are watched now."""
@@ -79,6 +97,12 @@ class Bells:
         for name in names:
             for bell in self._watched.get(name, ()):
                 bell.ring()
+
+    def hand_over(self, rings: Mapping[WakeKey, Sequence[Delivery] | None]) -> None:
+        """Wake the watchers of these names, and hand over to each what was added to its inbox."""
+        for name, handed in rings.items():
+            for bell in self._watched.get(name, ()):
+                bell.ring(handed)
 
     def ring_team(self, team_id: str) -> None:
         """Wake those that watch any inbox of a team."""

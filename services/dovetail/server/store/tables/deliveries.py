@@ -9,6 +9,7 @@ from itertools import islice
 
 from peewee import Expression
 
+from dovetail.server.store.rings import ROOM, Delivery
 from dovetail.server.store.schema import DeliveryRow
 from dovetail.server.store.sets import Range, Row, Table, plain
 from dovetail.server.store.tables.agents import AGENTS, AgentRecord
@@ -70,12 +71,17 @@ def need(agent_id: str, spans: Iterable[tuple[int, int]]) -> list[Need]:
     return [Need(_SPAN, (agent_id, first, last)) for first, last in islice(spans, SPANS_MAX)]
 
 
-def add(transaction: Transaction, receipts: Iterable[Receipt]) -> None:
+def room(agent_id: str) -> str:
+    """The name that rings when deliveries of an inbox are acknowledged."""
+    return ROOM + agent_id
+
+
+def add(transaction: Transaction, receipts: Iterable[Receipt], payload: bytes) -> None:
     """Add a message to inboxes, at the sequences of these receipts, and ring their watchers.
 
-    The agents must exist.
+    The agents must exist. `payload` is the message.
     """
-    now = transaction.team.stamp
+    now, is_live = transaction.team.stamp, transaction.can_deliver(payload)
     for receipt in receipts:
         agent_id, sequence = receipt.recipient_id, receipt.sequence
         transaction.add(DELIVERIES, (agent_id, sequence, receipt.message_number, now, None))
@@ -83,7 +89,10 @@ def add(transaction: Transaction, receipts: Iterable[Receipt]) -> None:
         count = agent.unacknowledged_count + 1
         grown = agent._replace(last_sequence=sequence, unacknowledged_count=count)
         transaction.put(AGENTS, grown)
-        transaction.ring(agent_id)
+        if is_live:
+            transaction.deliver(agent_id, Delivery(sequence, receipt.message_number, None, payload))
+        else:
+            transaction.ring(agent_id)
 
 
 def receipts(
@@ -141,7 +150,7 @@ def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], 
             acknowledge_micros=agent.acknowledge_micros + micros,
         ),
     )
-    transaction.ring(agent_id)
+    transaction.ring(room(agent_id))
     return len(rows)
 
 

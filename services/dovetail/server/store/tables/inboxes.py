@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from peewee import SQL, Expression
 
 from dovetail.server.store.queries import ModelSelect, Select, fn
+from dovetail.server.store.rings import Delivery
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.tables import messages
 from dovetail.server.store.tables.agents import last_sequences
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import Snapshot, Statement, param
-
-
-class Delivery(NamedTuple):
-    """A message in an inbox: its receipt, and the bytes in which it is delivered."""
-
-    sequence: int
-    message_number: int
-    acknowledge_time: int | None
-    payload: bytes
-
 
 SCANNED_ROWS = 256
 FILTERED_ROWS = 2_000

@@ -207,7 +207,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         )
         for agent_id in new.recipient_ids
     )
-    deliveries.add(transaction, receipts)
+    deliveries.add(transaction, receipts, payload)
     return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 
 

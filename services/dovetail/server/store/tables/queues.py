@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from peewee import SQL, Expression, ModelSelect, fn
 
 from dovetail.server.store.chunks import chunks
-from dovetail.server.store.engines.wakeups import QUEUE
 from dovetail.server.store.queries import descending
+from dovetail.server.store.rings import QUEUE
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import Task, TaskFilter

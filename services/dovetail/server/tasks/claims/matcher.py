@@ -52,6 +52,7 @@ from dovetail.server import clock
 from dovetail.server.access.caller import Caller
 from dovetail.server.errors import DovetailError, InternalError, Reason
 from dovetail.server.store.engines.wakeups import Bell
+from dovetail.server.store.rings import Delivery
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import queues
 from dovetail.server.store.tables.queues import POOL
@@ -88,7 +89,8 @@ class _QueueBell(Bell):
         self._matcher = matcher
         self._assignee_id = assignee_id
 
-    def ring(self) -> None:
+    def ring(self, handed: Sequence[Delivery] | None = None) -> None:
+        del handed  # Only inboxes have deliveries.
         self._matcher.ring([self._assignee_id])
 
 
@@ -141,7 +143,7 @@ class Matcher:
         )
         bell = _QueueBell(self, caller.agent_id)
         bells, name = self._store.bells, queues.name(caller.agent_id)
-        claim.watch.enter_context(bells.watch(self._team_id, name, bell))
+        claim.watch.enter_context(bells.watch(self._team_id, [name], bell))
         self._waiting[claim] = None
         if claim.request_key:
             self._requests.setdefault(claim.request_key, []).append(claim)
@@ -180,7 +182,7 @@ class Matcher:
 
     async def _run(self) -> None:
         """Look whenever there may be something, for as long as a claim waits."""
-        with self._store.bells.watch(self._team_id, queues.name(POOL), _QueueBell(self, POOL)):
+        with self._store.bells.watch(self._team_id, [queues.name(POOL)], _QueueBell(self, POOL)):
             while self._waiting:
                 self._awake.clear()
                 try:
