@@ -87,8 +87,10 @@ async def test_a_stopped_writer_is_named_and_stops_nobodys_end(
             reason, text = await told(sending)
             assert (reason, str(writer.pid) in text) == ("STORE_BUSY", True), text
             creating = create(servers)
+            # On the same connection, so that the server has the call before this returns.
+            await servers.tasks_stub.ListTasks(tasks_pb.ListTasksRequest())
             servers.tasks.signal(signal.SIGTERM)
-            # Its patience, the drain, or the door that closed before it: whatever comes first.
+            # Its patience or the drain, whatever ends first.
             assert (await told(creating))[0] in ("STORE_BUSY", "SERVER_STOPPING")
             assert await asyncio.to_thread(servers.tasks.wait) == 0
         await until_health(servers.messaging, SERVING)

@@ -249,7 +249,13 @@ async def test_calls_and_streams_go_on_with_the_token_that_its_file_has_got(
         await alice.send("alice", "before")
         assert (await anext(inbox)).body == "before"
         reading = asyncio.create_task(anext(inbox))
-        waiting = asyncio.create_task(alice.receive(max_wait=50, acknowledge_through=1))
+
+        async def receive() -> list[str]:
+            found = await alice.receive(max_wait=50, acknowledge_through=1)
+            # A call that has acknowledged says so at once when its token ends.
+            return [each.body for each in found or await alice.receive(max_wait=50)]
+
+        waiting = asyncio.create_task(receive())
 
         async def nothing_is_left() -> bool:
             return not (await alice.agent()).unacknowledged_count
@@ -262,7 +268,7 @@ async def test_calls_and_streams_go_on_with_the_token_that_its_file_has_got(
         assert {task.creator_id for task in tasks} == {"alice"}
         await alice.send("alice", "after")
         assert (await reading).body == "after"
-        assert [message.body for message in await waiting] == ["after"]
+        assert await waiting == ["after"]
 
 
 async def test_a_stream_alone_outlives_its_token(

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+PORTS = range(20_000, 32_000)
+"""Below those that systems give to whoever asks for any: no connection takes one of these."""
+
+_taken: list[TextIO] = []
+"""Locked files, one for each port that this process was given: other processes get others."""
+
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on, and that is given to nobody else."""
+    folder = Path(tempfile.gettempdir()) / "dovetail-test-ports"
+    folder.mkdir(exist_ok=True)
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        file = (folder / str(port)).open("w")
+        with suppress(OSError), socket.socket() as probe:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            probe.bind(("127.0.0.1", port))
+            _taken.append(file)
+            return port
+        file.close()
 
 
 @dataclass
