@@ -6,7 +6,7 @@ rings after the clear and ends the wait.
 
 A wake-up between processes carries only a name. A commit of this process hands over what it added
 to an inbox as well: a watcher that waits may use that instead of reading, if it has no gap
-(docs/decisions/0038-live-deliveries.md).
+(docs/decisions/0039-live-deliveries.md).
 """
 
 from __future__ import annotations
