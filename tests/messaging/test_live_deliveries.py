@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -32,7 +32,7 @@ SIZES = (1, 30_000, LIVE_BYTES_MAX + 1)
 class Step:
     """Messages that are sent at once, each through one of two servers, and to whom."""
 
-    sends: list[tuple[int, tuple[str, ...], int]]
+    sends: Sequence[tuple[int, tuple[str, ...], int]]
 
 
 STEPS = st.lists(
