@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client.conftest import Connect
-from dovetail.client import Agent, InvalidArgumentError
+from dovetail.client import Agent, InvalidArgumentError, NotFoundError, draft_message
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST
@@ -38,6 +38,21 @@ async def test_a_listing_goes_through_all_pages(alice: Agent):
     assert [record.message.body for record in records] == [f"message {n}" for n in range(5)]
     titles = [task.title async for task in alice.tasks.list(page_size=2)]
     assert titles == [f"task {n}" for n in range(5)]
+
+
+async def test_many_messages_are_sent_together(alice: Agent, bob: Agent):
+    drafts = [
+        draft_message("bob", "one", subject="first", data={"n": 1}, thread_id="plans"),
+        draft_message(["bob", "alice"], "two", importance=pb.IMPORTANCE_HIGH, labels={"a": "b"}),
+    ]
+    sent = await alice.send_many(drafts, request_id="r")
+    assert await alice.send_many(drafts, request_id="r") == sent
+    one, two = await bob.receive()
+    assert (one.body, one.subject, one.data, one.thread_id) == ("one", "first", {"n": 1}, "plans")
+    assert (two.body, two.message_id) == ("two", sent[1].message_id)
+    with pytest.raises(NotFoundError):
+        await alice.send_many([draft_message("bob"), draft_message("nobody")])
+    assert len(await bob.receive()) == 2
 
 
 async def test_a_message_arrives_with_all_that_was_said(alice: Agent, bob: Agent):

@@ -38,6 +38,7 @@ NO_MESSAGE: Outcome = ("NOT_FOUND", "MESSAGE_NOT_FOUND")
 
 OTHERS = {
     "SendMessage": NO_MESSAGE,
+    "BatchSendMessages": NO_MESSAGE,
     "GetMessage": NO_MESSAGE,
     "ListReceipts": NO_MESSAGE,
     "ListMessages": LEFT_OUT,

@@ -50,6 +50,12 @@ async def _reply(world: World, owner: str) -> Scene:
     )
 
 
+async def _replies(world: World, owner: str) -> Scene:
+    answered = await world.send("carol", owner, "a question")
+    reply = m.SendMessageRequest(recipient_ids=["carol"], in_reply_to=answered)
+    return Scene(request=m.BatchSendMessagesRequest(requests=[reply, reply]), acts=True)
+
+
 async def _subscribe(world: World, owner: str) -> Scene:
     await world.send("carol", owner, "a secret")
     return Scene(request=m.SubscribeInboxRequest(agent_id=owner), shows="a secret")
@@ -185,6 +191,7 @@ STAGES: dict[str, Stage] = {
     "GetAgent": _get_agent,
     "ListAgents": _list_agents,
     "SendMessage": _reply,
+    "BatchSendMessages": _replies,
     "SubscribeInbox": _subscribe,
     "ReceiveMessages": _receive,
     "AcknowledgeMessages": _acknowledge,

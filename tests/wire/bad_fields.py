@@ -14,6 +14,7 @@ from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1.types_pb2 import TimeRange
+from wire.bad_batch_fields import batches
 from wire.bad_work_fields import work
 from wire.requests import (
     BACKWARDS,
@@ -30,6 +31,7 @@ from wire.requests import (
     prefix,
     report,
     send,
+    sends,
     struct,
     subscribing,
     tasks,
@@ -40,6 +42,11 @@ BAD_IDS = ("x" * 129, "a\tb", "a\0b", " a", "a ", "e\u0301", "\u00a0", "a\u200bb
 
 REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("SendMessage", lambda v: send(recipient_ids=["bob", v]), "recipient_ids[1]"),
+    (
+        "BatchSendMessages",
+        lambda v: sends(recipient_ids=["bob", v]),
+        "requests[1].recipient_ids[1]",
+    ),
     ("GetMessage", lambda v: m.GetMessageRequest(message_id=v), "message_id"),
     ("ListMessages", lambda v: listing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("SubscribeInbox", lambda v: subscribing(sender_ids=[v]), "filter.sender_ids[0]"),
@@ -69,6 +76,15 @@ OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("SendMessage", lambda v: send(in_reply_to=v), "in_reply_to"),
     ("SendMessage", lambda v: send(task_id=v), "task_id"),
     ("SendMessage", lambda v: send(request_id=v), "request_id"),
+    *(
+        ("BatchSendMessages", lambda v, name=name: sends(**{name: v}), f"requests[1].{name}")
+        for name in ("thread_id", "in_reply_to", "task_id")
+    ),
+    (
+        "BatchSendMessages",
+        lambda v: m.BatchSendMessagesRequest(requests=[send()], request_id=v),
+        "request_id",
+    ),
     ("SubscribeInbox", lambda v: m.SubscribeInboxRequest(agent_id=v), "agent_id"),
     ("SubscribeInbox", lambda v: subscribing(thread_id=v), "filter.thread_id"),
     ("SubscribeInbox", lambda v: subscribing(task_id=v), "filter.task_id"),
@@ -222,6 +238,7 @@ def labels() -> Iterator[Row]:
     yield from wanted("RegisterAgent", m.RegisterAgentRequest, "labels")
     yield from wanted("ListAgents", m.ListAgentsRequest, "labels")
     yield from wanted("SendMessage", send, "labels")
+    yield from wanted("BatchSendMessages", sends, "requests[1].labels")
     yield from wanted("ListMessages", listing, "filter.labels")
     yield from wanted("SubscribeInbox", subscribing, "filter.labels")
     yield from wanted("CreateTask", create, "labels")
@@ -235,6 +252,7 @@ def labels() -> Iterator[Row]:
 def structures() -> Iterator[Row]:
     for number in (float("nan"), float("inf"), float("-inf")):
         yield "SendMessage", send(data=struct(number)), "data"
+        yield "BatchSendMessages", sends(data=struct(number)), "requests[1].data"
         yield "CreateTask", create(input=struct(number)), "input"
         result = t.TaskResult(data=struct(number))
         yield "CompleteTask", CHANGES["CompleteTask"](result=result), "result.data"
@@ -274,6 +292,7 @@ def times() -> Iterator[Row]:
 
 
 def numbers() -> Iterator[Row]:
+    yield from batches()
     acknowledge = m.AcknowledgeMessagesRequest
     yield "SendMessage", m.SendMessageRequest(), "recipient_ids"
     for count in (1_001, 10_000):

@@ -30,6 +30,11 @@ def send(**fields: Any) -> m.SendMessageRequest:
     return made(m.SendMessageRequest, fields, recipient_ids=["bob"])
 
 
+def sends(**fields: Any) -> m.BatchSendMessagesRequest:
+    """A batch whose second message is as it should not be."""
+    return m.BatchSendMessagesRequest(requests=[send(), send(**fields)])
+
+
 def listing(**conditions: Any) -> m.ListMessagesRequest:
     return m.ListMessagesRequest(filter=m.MessageFilter(**conditions))
 

@@ -36,7 +36,7 @@ ONE_TASK = {
     *("CompleteTask", "FailTask", "CancelTask", "ReopenTask"),
 }
 ONE_CREDENTIAL = {"CreateTeam", "CreateCredential", "RotateCredential", "RevokeCredential"}
-VERY_MANY = {"BatchCreateTasks", "BatchCompleteTasks", "GetReport"}
+VERY_MANY = {"BatchSendMessages", "BatchCreateTasks", "BatchCompleteTasks", "GetReport"}
 
 
 def same(content: bytes) -> bytes:

@@ -14,7 +14,7 @@ and responses are the messages of `dovetail.messaging.v1` and `dovetail.tasks.v1
 
 from dovetail.client.agent import Agent, connect
 from dovetail.client.claims import WorkFailedError
-from dovetail.client.drafts import completion, draft
+from dovetail.client.drafts import completion, draft, draft_message
 from dovetail.client.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -78,5 +78,6 @@ __all__ = [
     "completion",
     "connect",
     "draft",
+    "draft_message",
     "from_rpc_error",
 ]

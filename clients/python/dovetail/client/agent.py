@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -15,13 +14,13 @@ from typing import Any, Unpack
 from dovetail.client.claims import ClaimOptions, claim_one
 from dovetail.client.configuration import Configuration
 from dovetail.client.connection import Access, Addresses, Connection, caller_metadata
+from dovetail.client.drafts import draft_message, new_id
 from dovetail.client.errors import DeadlineExceededError
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
 from dovetail.client.security import Tls
 from dovetail.client.tasks import Tasks
-from dovetail.client.values import struct
 from dovetail.client.worker import Handler, Worker, WorkOptions
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
@@ -147,19 +146,29 @@ class Agent:
         After an error with an unknown outcome, sending again with the same `request_id` sends the
         message once. Without a `request_id`, a new one covers the repeats within this call.
         """
-        request = pb.SendMessageRequest(
-            recipient_ids=[to] if isinstance(to, str) else to,
+        request = draft_message(
+            to,
+            body,
             subject=subject,
-            body=body,
-            data=struct(data),
+            data=data,
             importance=importance,
             thread_id=thread_id,
             in_reply_to=in_reply_to,
             task_id=task_id,
             labels=labels,
-            request_id=request_id or str(uuid.uuid4()),
         )
+        request.request_id = request_id or new_id()
         return await self._call(self._stub.SendMessage, request)
+
+    async def send_many(
+        self, drafts: Iterable[pb.SendMessageRequest], *, request_id: str = ""
+    ) -> list[pb.SentMessage]:
+        """Send up to 1,000 messages in this order, all or none; see `draft_message`.
+
+        Returns their ids and threads, in order. When this returns, all are on the server's disk.
+        """
+        request = pb.BatchSendMessagesRequest(requests=drafts, request_id=request_id or new_id())
+        return list((await self._call(self._stub.BatchSendMessages, request)).messages)
 
     async def ask(
         self,

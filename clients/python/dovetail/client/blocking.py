@@ -189,6 +189,7 @@ class Agent:
         self.agent = loop.waiting(agent.agent)
         self.agents = loop.iterating(agent.agents)
         self.send = loop.waiting(agent.send)
+        self.send_many = loop.waiting(agent.send_many)
         self.ask = _converting(loop.waiting(agent.ask), partial(_message, loop))
         self.reply = loop.waiting(agent.reply)
         self.receive = _converting(loop.waiting(agent.receive), partial(_messages, loop))

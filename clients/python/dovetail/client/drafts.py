@@ -1,4 +1,4 @@
-"""Requests that several calls share, built from Python values: new tasks, and completions."""
+"""Requests that several calls share, built from Python values: messages, tasks, completions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
 from dovetail.client.values import duration, struct, timestamp
+from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
@@ -47,6 +48,27 @@ class HolderOptions(ChangeOptions, total=False):
     """The same, with the token that proves that the caller holds the task."""
 
     lease_token: str
+
+
+class MessageFields(TypedDict, total=False):
+    """The optional fields of a message beside its body, as in `SendMessageRequest`."""
+
+    subject: str
+    data: Mapping[str, Any] | None
+    importance: talk.Importance.ValueType
+    thread_id: str
+    in_reply_to: str
+    task_id: str
+    labels: Mapping[str, str] | None
+
+
+def draft_message(
+    to: str | Iterable[str], body: str = "", **fields: Unpack[MessageFields]
+) -> talk.SendMessageRequest:
+    """A request for a message to one or more agents, for `Agent.send_many`."""
+    values: dict[str, Any] = {**fields, "data": struct(fields.get("data"))}
+    recipient_ids = [to] if isinstance(to, str) else to
+    return talk.SendMessageRequest(recipient_ids=recipient_ids, body=body, **values)
 
 
 def draft(title: str, **fields: Unpack[TaskFields]) -> pb.CreateTaskRequest:

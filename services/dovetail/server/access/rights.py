@@ -49,14 +49,14 @@ def _own(what: str) -> Right:
 
 
 _CREATOR = _own("a task that it created")
+_REPLIES = _own("what is no reply, or replies to what it sent or received; others are NOT_FOUND")
 
 _MESSAGING = {
     "RegisterAgent": _own("itself"),
     "GetAgent": _EVERYBODY,
     "ListAgents": _EVERYBODY,
-    "SendMessage": _own(
-        "what is no reply, or replies to what it sent or received; others are NOT_FOUND"
-    ),
+    "SendMessage": _REPLIES,
+    "BatchSendMessages": _REPLIES,
     "SubscribeInbox": _own("its inbox"),
     "ReceiveMessages": _own("its inbox"),
     "AcknowledgeMessages": _own("its inbox"),

@@ -21,7 +21,7 @@ from dovetail.server.store.tables.message_bytes import (
     NewMessage,
 )
 from dovetail.server.store.tables.messages import Message, MessageFilter, Sent, message_number
-from dovetail.server.store.transaction import Snapshot, Transaction
+from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +34,8 @@ class OutgoingMessage:
     in_reply_to: str
     task_id: str
     repeat: IdempotencyKey | None
+    prefix: str = ""
+    """What its fields begin with in errors: a batch has several."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,44 +77,34 @@ class Inboxes:
 
     async def send(self, caller: Caller, outgoing: OutgoingMessage) -> Sent:
         """Write one message and a delivery for each recipient, in one commit."""
+        (sent,) = await self.send_all(caller, [outgoing])
+        return sent
+
+    async def send_all(self, caller: Caller, batch: Sequence[OutgoingMessage]) -> list[Sent]:
+        """Write messages in order, all or none, in one commit.
+
+        The first has the id by which a repeat of them all is known.
+        """
         sender_id = caller.require_agent("sending")
-        recipient_ids = tuple(dict.fromkeys(outgoing.recipient_ids))
+        repeat = batch[0].repeat
 
-        def unit(transaction: Transaction) -> Sent:
-            if outgoing.repeat:
-                earlier = _find_repeat(transaction, caller, outgoing.repeat)
-                if earlier:
-                    return earlier
-            others = [agent_id for agent_id in recipient_ids if agent_id != sender_id]
+        def unit(transaction: Transaction) -> list[Sent]:
+            if repeat and (earlier := _find_repeat(transaction, caller, repeat, len(batch))):
+                return earlier
+            everybody = dict.fromkeys(each for sent in batch for each in sent.recipient_ids)
+            others = [agent_id for agent_id in everybody if agent_id != sender_id]
             last_sequences = agents.require(transaction, others)
-            thread_id = _thread(transaction, caller, outgoing)
-            if outgoing.task_id and not tasks.exists(transaction, outgoing.task_id):
-                raise NotFoundError(
-                    Reason.TASK_NOT_FOUND,
-                    f"task_id: no task {outgoing.task_id!r}",
-                    metadata={"task_id": outgoing.task_id},
-                )
+            threads = [_thread(transaction, caller, outgoing) for outgoing in batch]
+            for outgoing in batch:
+                _check_task(transaction, outgoing)
             agents.touch(transaction, sender_id)
-            if len(others) < len(recipient_ids):
-                own = agents.last_sequences(transaction, [sender_id])
-                last_sequences = {**last_sequences, **own}
-            new = NewMessage(
-                sender_id=sender_id,
-                recipient_ids=recipient_ids,
-                kind=MessageKind.MESSAGE,
-                content=outgoing.content,
-                thread_id=thread_id,
-                in_reply_to=outgoing.in_reply_to,
-                task_id=outgoing.task_id,
-                repeat=outgoing.repeat,
-            )
-            return messages.append(transaction, new, last_sequences)
+            last_sequences |= agents.last_sequences(transaction, [sender_id])
+            return [
+                _append(transaction, sender_id, outgoing, thread_id, last_sequences)
+                for outgoing, thread_id in zip(batch, threads, strict=True)
+            ]
 
-        needs = agents.need([sender_id, *recipient_ids])
-        needs += messages.need(sender_id, outgoing.repeat, outgoing.in_reply_to)
-        if outgoing.task_id:
-            needs.append(tasks.need(outgoing.task_id))
-        return await self._store.write(caller.team_id, unit, needs)
+        return await self._store.write(caller.team_id, unit, _needs(sender_id, batch))
 
     async def acknowledge(self, caller: Caller, wanted: Acknowledgement) -> tuple[int, int]:
         """Return how many deliveries this acknowledged, and how many remain unacknowledged.
@@ -204,13 +196,60 @@ class Inboxes:
         return await self._store.scan(caller.team_id, query)
 
 
-def _find_repeat(transaction: Transaction, caller: Caller, repeat: IdempotencyKey) -> Sent | None:
+def _needs(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
+    """What the unit needs that sends these messages."""
+    needs = agents.need({sender_id, *(each for sent in batch for each in sent.recipient_ids)})
+    for outgoing in batch:
+        needs += messages.need(sender_id, outgoing.repeat, outgoing.in_reply_to)
+        if outgoing.task_id:
+            needs.append(tasks.need(outgoing.task_id))
+    return needs
+
+
+def _append(
+    transaction: Transaction,
+    sender_id: str,
+    outgoing: OutgoingMessage,
+    thread_id: str,
+    last_sequences: dict[str, int],
+) -> Sent:
+    """Write one message, and count it in `last_sequences`."""
+    new = NewMessage(
+        sender_id=sender_id,
+        recipient_ids=tuple(dict.fromkeys(outgoing.recipient_ids)),
+        kind=MessageKind.MESSAGE,
+        content=outgoing.content,
+        thread_id=thread_id,
+        in_reply_to=outgoing.in_reply_to,
+        task_id=outgoing.task_id,
+        repeat=outgoing.repeat,
+    )
+    sent = messages.append(transaction, new, last_sequences)
+    for receipt in sent.receipts:
+        last_sequences[receipt.recipient_id] = receipt.sequence
+    return sent
+
+
+def _check_task(snapshot: Snapshot, outgoing: OutgoingMessage) -> None:
+    if outgoing.task_id and not tasks.exists(snapshot, outgoing.task_id):
+        raise NotFoundError(
+            Reason.TASK_NOT_FOUND,
+            f"{outgoing.prefix}task_id: no task {outgoing.task_id!r}",
+            metadata={"task_id": outgoing.task_id},
+        )
+
+
+def _find_repeat(
+    transaction: Transaction, caller: Caller, repeat: IdempotencyKey, count: int
+) -> list[Sent]:
+    """The messages that an earlier request with this id sent; none if there was no such."""
     found = messages.find_repeat(transaction, caller.agent_id, repeat)
     if found is None:
-        return None
+        return []
     sent, request_hash = found
     check_same_request(repeat, request_hash)
-    return sent
+    # The request is the same, so it sent as many, in one unit: their numbers follow each other.
+    return [sent, *messages.following(transaction, sent, count - 1)]
 
 
 def _readable(snapshot: Snapshot, caller: Caller, message_id: str) -> Message:
@@ -235,12 +274,12 @@ def _thread(transaction: Transaction, caller: Caller, outgoing: OutgoingMessage)
     number = message_number(outgoing.in_reply_to)
     found = number and messages.thread_of(transaction, number)
     if not found or not caller.reaches(*found.party_ids):
-        raise _no_message("in_reply_to", outgoing.in_reply_to)
+        raise _no_message(f"{outgoing.prefix}in_reply_to", outgoing.in_reply_to)
     thread_id = found.thread_id
     if outgoing.thread_id not in ("", thread_id):
         with Checks() as check:
             check.refuse(
-                "thread_id",
+                f"{outgoing.prefix}thread_id",
                 f"{shown(outgoing.thread_id)} is not the thread of {outgoing.in_reply_to}, which is"
                 f" {shown(thread_id)}: leave it out",
             )

@@ -6,6 +6,7 @@ Every reader records all faults that it finds, of whatever kind; the servicer ra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.edge.convert import (
@@ -26,6 +27,9 @@ from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import MICROS
 
 RECIPIENTS_MAX = 1_000
+BATCH_MESSAGES_MAX = 1_000
+BATCH_RECIPIENTS_MAX = 10_000
+"""Of all messages of a batch: each delivery takes the one writer some 20 µs, 0.2 s in all."""
 SEQUENCES_MAX = 1_000
 SUBJECT_CHARACTERS_MAX = 512
 DISPLAY_NAME_CHARACTERS_MAX = 256
@@ -41,29 +45,36 @@ def check_registration(check: Checks, request: pb.RegisterAgentRequest) -> None:
     check.labels("labels", dict(request.labels))
 
 
-def read_message(check: Checks, request: pb.SendMessageRequest) -> OutgoingMessage:
-    """A message to send."""
+def read_message(
+    check: Checks, request: pb.SendMessageRequest, prefix: str = ""
+) -> OutgoingMessage:
+    """A message to send. In errors its fields begin with `prefix`."""
     count = len(request.recipient_ids)
     if not 1 <= count <= RECIPIENTS_MAX:
-        check.refuse("recipient_ids", f"must have 1 to {RECIPIENTS_MAX:,} ids, has {count:,}")
+        check.refuse(
+            f"{prefix}recipient_ids", f"must have 1 to {RECIPIENTS_MAX:,} ids, has {count:,}"
+        )
     else:
-        check.ids("recipient_ids", request.recipient_ids, RECIPIENTS_MAX)
-    check.text("subject", request.subject, SUBJECT_CHARACTERS_MAX)
+        check.ids(f"{prefix}recipient_ids", request.recipient_ids, RECIPIENTS_MAX)
+    check.text(f"{prefix}subject", request.subject, SUBJECT_CHARACTERS_MAX)
     if "\0" in request.body:
-        check.refuse("body", "must not contain NUL characters; send bytes as text or in data")
+        check.refuse(
+            f"{prefix}body", "must not contain NUL characters; send bytes as text or in data"
+        )
     for field in ("thread_id", "in_reply_to", "task_id", "request_id"):
-        check.optional_id(field, getattr(request, field))
-    check.size("body", request.ByteSize())
-    data = read_object(check, "data", request, "data")
+        check.optional_id(f"{prefix}{field}", getattr(request, field))
+    check.size(f"{prefix}body", request.ByteSize())
+    data = read_object(check, f"{prefix}data", request, "data")
     content = Content(
         subject=request.subject,
         body=request.body,
         data=None if data is None else wire.json_object(data),
-        importance=check.enum("importance", request.importance, Importance.NORMAL),
+        importance=check.enum(f"{prefix}importance", request.importance, Importance.NORMAL),
         labels=dict(request.labels),
     )
-    check.labels("labels", content.labels)
+    check.labels(f"{prefix}labels", content.labels)
     return OutgoingMessage(
+        prefix=prefix,
         recipient_ids=list(request.recipient_ids),
         content=content,
         thread_id=request.thread_id,
@@ -71,6 +82,31 @@ def read_message(check: Checks, request: pb.SendMessageRequest) -> OutgoingMessa
         task_id=request.task_id,
         repeat=idempotency_key(request.request_id, request),
     )
+
+
+def read_messages(check: Checks, request: pb.BatchSendMessagesRequest) -> list[OutgoingMessage]:
+    """Messages to send together. The first carries the request's id, for all of them."""
+    requests = request.requests
+    if not 1 <= len(requests) <= BATCH_MESSAGES_MAX:
+        check.refuse("requests", f"must have 1 to {BATCH_MESSAGES_MAX:,}, has {len(requests):,}")
+        return []
+    recipients = sum(len(each.recipient_ids) for each in requests)
+    if recipients > BATCH_RECIPIENTS_MAX:
+        check.refuse(
+            "requests",
+            f"must have at most {BATCH_RECIPIENTS_MAX:,} recipients in all, has {recipients:,}",
+        )
+        return []
+    check.optional_id("request_id", request.request_id)
+    for index, each in enumerate(requests):
+        if each.request_id:
+            check.refuse(
+                f"requests[{index}].request_id", "must be unset: set request_id of the batch"
+            )
+    first, *others = (
+        read_message(check, each, f"requests[{index}].") for index, each in enumerate(requests)
+    )
+    return [replace(first, repeat=idempotency_key(request.request_id, request)), *others]
 
 
 def read_subscription(check: Checks, request: pb.SubscribeInboxRequest) -> SubscribeRequest:

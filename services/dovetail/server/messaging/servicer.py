@@ -93,6 +93,25 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             receipts=map(receipt_message, sent.receipts),
         )
 
+    async def BatchSendMessages(
+        self, request: pb.BatchSendMessagesRequest, context: Context
+    ) -> pb.BatchSendMessagesResponse:
+        """Write many messages and their deliveries."""
+
+        def read() -> list[OutgoingMessage]:
+            with Checks() as check:
+                return reading.read_messages(check, request)
+
+        outgoing = await converted(request.ByteSize(), read)
+        sent = await self._inboxes.send_all(current_caller.get(), outgoing)
+        return pb.BatchSendMessagesResponse(
+            messages=[
+                pb.SentMessage(message_id=message_id(each.number), thread_id=each.thread_id)
+                for each in sent
+            ],
+            create_time=timestamp(sent[0].create_time),
+        )
+
     async def SubscribeInbox(
         self, request: pb.SubscribeInboxRequest, context: Context
     ) -> AsyncIterator[pb.SubscribeInboxResponse]:

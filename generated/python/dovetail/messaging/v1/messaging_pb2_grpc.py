@@ -89,6 +89,11 @@ class MessagingServiceStub(object):
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageRequest.SerializeToString,
                 response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageResponse.FromString,
                 _registered_method=True)
+        self.BatchSendMessages = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/BatchSendMessages',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.BatchSendMessagesRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.BatchSendMessagesResponse.FromString,
+                _registered_method=True)
         self.SubscribeInbox = channel.unary_stream(
                 '/dovetail.messaging.v1.MessagingService/SubscribeInbox',
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SubscribeInboxRequest.SerializeToString,
@@ -194,6 +199,15 @@ class MessagingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchSendMessages(self, request, context):
+        """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
+        Returns their ids, without receipts: ListReceipts has them. Fails as SendMessage does, the fields
+        named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubscribeInbox(self, request, context):
         """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
         order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
@@ -290,6 +304,11 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     servicer.SendMessage,
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageRequest.FromString,
                     response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageResponse.SerializeToString,
+            ),
+            'BatchSendMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSendMessages,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.BatchSendMessagesRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.BatchSendMessagesResponse.SerializeToString,
             ),
             'SubscribeInbox': grpc.unary_stream_rpc_method_handler(
                     servicer.SubscribeInbox,
@@ -465,6 +484,33 @@ class MessagingService(object):
             '/dovetail.messaging.v1.MessagingService/SendMessage',
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageRequest.SerializeToString,
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSendMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/BatchSendMessages',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.BatchSendMessagesRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.BatchSendMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

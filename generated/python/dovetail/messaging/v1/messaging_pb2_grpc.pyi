@@ -85,6 +85,11 @@ class MessagingServiceStub:
     retry with the same `request_id`, which returns what the first call sent; fails with
     INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
+    BatchSendMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.BatchSendMessagesRequest, _messaging_pb2.BatchSendMessagesResponse]
+    """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
+    Returns their ids, without receipts: ListReceipts has them. Fails as SendMessage does, the fields
+    named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+    """
     SubscribeInbox: _grpc.UnaryStreamMultiCallable[_messaging_pb2.SubscribeInboxRequest, _messaging_pb2.SubscribeInboxResponse]
     """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
     order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
@@ -192,6 +197,11 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
     retry with the same `request_id`, which returns what the first call sent; fails with
     INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
+    """
+    BatchSendMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.BatchSendMessagesRequest, _messaging_pb2.BatchSendMessagesResponse]  # type: ignore[assignment]
+    """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
+    Returns their ids, without receipts: ListReceipts has them. Fails as SendMessage does, the fields
+    named `requests[INDEX].…`. Safe to retry with the same `request_id`.
     """
     SubscribeInbox: _aio.UnaryStreamMultiCallable[_messaging_pb2.SubscribeInboxRequest, _messaging_pb2.SubscribeInboxResponse]  # type: ignore[assignment]
     """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
@@ -321,6 +331,17 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
         retry with the same `request_id`, which returns what the first call sent; fails with
         INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchSendMessages(
+        self,
+        request: _messaging_pb2.BatchSendMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.BatchSendMessagesResponse, _abc.Awaitable[_messaging_pb2.BatchSendMessagesResponse]]:
+        """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
+        Returns their ids, without receipts: ListReceipts has them. Fails as SendMessage does, the fields
+        named `requests[INDEX].…`. Safe to retry with the same `request_id`.
         """
 
     @_abc_1.abstractmethod

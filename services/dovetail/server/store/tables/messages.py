@@ -234,6 +234,22 @@ def find_repeat(
     return sent, bytes(record.request_hash)
 
 
+def following(snapshot: Snapshot, first: Sent, count: int) -> list[Sent]:
+    """What was sent after a message in the same batch, so many; without receipts."""
+    if not count:
+        return []
+    number = MessageRow.number
+    query = MessageRow.select(number, MessageRow.thread_id).where(
+        MessageRow.team_id == snapshot.team_id,
+        number > first.number,
+        number <= first.number + count,
+    )
+    return [
+        Sent(number=number, thread_id=thread_id, create_time=first.create_time, receipts=())
+        for number, thread_id in snapshot.select(query.order_by(number))
+    ]
+
+
 def find(snapshot: Snapshot, number: int) -> Message | None:
     """One message, or None."""
     record = snapshot.find(MESSAGES.by_key, number)
