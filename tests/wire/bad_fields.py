@@ -125,8 +125,7 @@ OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
 def ids() -> Iterator[Row]:
     for method, make, field in (*REQUIRED_IDS, *OPTIONAL_IDS):
         yield from ((method, make(value), field) for value in BAD_IDS)
-    for method, make, field in REQUIRED_IDS:
-        yield method, make(""), field
+    yield from ((method, make(""), field) for method, make, field in REQUIRED_IDS)
 
 
 def enums() -> Iterator[Row]:
