@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import grpc
@@ -128,6 +129,26 @@ async def test_a_stream_of_another_process_is_woken_by_name(store_url: str) -> N
             await inbox.backlog()
             await alice.send("bob", body="hi")
             assert [each.message.body for each in await inbox.take(1)] == ["hi"]
+
+
+async def test_what_another_process_added_before_is_not_skipped(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with two_servers(sqlite_url) as (here, there):
+        alice, eve, bob = Caller(here, "alice"), Caller(there, "eve"), Caller(here, "bob")
+        for each in (alice, eve, bob):
+            await each.register()
+        # Without doorbells this server hears of the other's commits by a poll, so mostly later than
+        # of its own.
+        for doorbell in (tmp_path / "store.db-bells").iterdir():
+            doorbell.unlink()
+        async with bob.inbox() as inbox:
+            await inbox.backlog()
+            for round_ in range(20):
+                await eve.send("bob")
+                await alice.send("bob")
+                found = await inbox.take(2)
+                assert sequences(found) == [2 * round_ + 1, 2 * round_ + 2]
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
