@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from store.opened import held, queued
 from support.callers import Caller, sequences
 from support.pair import running_pair
 from support.refusals import error_info, failure
@@ -98,11 +99,19 @@ async def test_one_that_is_refused_refuses_all(
     assert len((await send_all(alice, to("bob"), request_id="r")).messages) == 1
 
 
-async def test_a_reply_in_a_batch_joins_its_thread(team: Team) -> None:
-    alice, bob = await team.known("alice", "bob")
-    question = await alice.send("bob", body="?")
-    sent = await send_all(bob, to("alice"), to("alice", in_reply_to=question.message_id))
-    assert sent.messages[1].thread_id == question.thread_id
+async def test_replies_in_a_batch_join_their_threads(team: Team) -> None:
+    alice, bob, eve = await team.known("alice", "bob", "eve")
+    questions = [await alice.send("bob", body=body) for body in "??"]
+    secret = await alice.send("eve", body="?")
+    replies = [to("alice", in_reply_to=each.message_id) for each in questions]
+    sent = await send_all(bob, to("alice"), *replies, replies[0])
+    threads = [each.thread_id for each in (*questions, questions[0])]
+    assert [each.thread_id for each in sent.messages[1:]] == threads
+    # In one group of units with what they reply to.
+    async with held(team.pair.messaging_store, team.team_id):
+        more = await queued(eve.send("bob", body="!"), send_all(bob, *replies))
+    assert len((await asyncio.gather(*more))[1].messages) == 2
+    assert secret.thread_id not in threads
 
 
 async def test_a_repeat_sends_once_and_answers_the_same(team: Team) -> None:

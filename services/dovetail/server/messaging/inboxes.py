@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dovetail.server.access.caller import Caller
@@ -12,7 +12,14 @@ from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.preconditions import check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, deliveries, messages, tasks
+from dovetail.server.store.tables import (
+    agents,
+    deliveries,
+    dependencies,
+    messages,
+    tasks,
+    threads,
+)
 from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX, DeliveryState, Receipt
 from dovetail.server.store.tables.message_bytes import (
     SHOWN_RECIPIENTS_MAX,
@@ -21,6 +28,7 @@ from dovetail.server.store.tables.message_bytes import (
     NewMessage,
 )
 from dovetail.server.store.tables.messages import Message, MessageFilter, Sent, message_number
+from dovetail.server.store.tables.threads import Thread
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
@@ -94,14 +102,13 @@ class Inboxes:
             everybody = dict.fromkeys(each for sent in batch for each in sent.recipient_ids)
             others = [agent_id for agent_id in everybody if agent_id != sender_id]
             last_sequences = agents.require(transaction, others)
-            threads = [_thread(transaction, caller, outgoing) for outgoing in batch]
-            for outgoing in batch:
-                _check_task(transaction, outgoing)
+            thread_ids = _threads(transaction, caller, batch)
+            _check_tasks(transaction, batch)
             agents.touch(transaction, sender_id)
             last_sequences |= agents.last_sequences(transaction, [sender_id])
             return [
                 _append(transaction, sender_id, outgoing, thread_id, last_sequences)
-                for outgoing, thread_id in zip(batch, threads, strict=True)
+                for outgoing, thread_id in zip(batch, thread_ids, strict=True)
             ]
 
         return await self._store.write(caller.team_id, unit, _needs(sender_id, batch))
@@ -199,10 +206,10 @@ class Inboxes:
 def _needs(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
     """What the unit needs that sends these messages."""
     needs = agents.need({sender_id, *(each for sent in batch for each in sent.recipient_ids)})
-    for outgoing in batch:
-        needs += messages.need(sender_id, outgoing.repeat, outgoing.in_reply_to)
-        if outgoing.task_id:
-            needs.append(tasks.need(outgoing.task_id))
+    first, *others = batch
+    needs += messages.need(sender_id, first.repeat, "" if others else first.in_reply_to)
+    if first.task_id and not others:
+        needs.append(tasks.need(first.task_id))
     return needs
 
 
@@ -230,12 +237,17 @@ def _append(
     return sent
 
 
-def _check_task(snapshot: Snapshot, outgoing: OutgoingMessage) -> None:
-    if outgoing.task_id and not tasks.exists(snapshot, outgoing.task_id):
+def _check_tasks(snapshot: Snapshot, batch: Sequence[OutgoingMessage]) -> None:
+    """Raise if one of the tasks that the messages are about does not exist."""
+    prefixes = {each.task_id: each.prefix for each in reversed(batch) if each.task_id}
+    if len(batch) == 1 and all(tasks.exists(snapshot, task_id) for task_id in prefixes):
+        return
+    # By a query, which reads no content of very many tasks.
+    for task_id in dependencies.unknown(snapshot, [*prefixes])[-1:]:
         raise NotFoundError(
             Reason.TASK_NOT_FOUND,
-            f"{outgoing.prefix}task_id: no task {outgoing.task_id!r}",
-            metadata={"task_id": outgoing.task_id},
+            f"{prefixes[task_id]}task_id: no task {task_id!r}",
+            metadata={"task_id": task_id},
         )
 
 
@@ -268,11 +280,17 @@ def _shown_to(caller: Caller, message: Message) -> Sequence[str]:
     return [caller.agent_id] if caller.agent_id in message.recipient_ids else []
 
 
-def _thread(transaction: Transaction, caller: Caller, outgoing: OutgoingMessage) -> str:
+def _threads(snapshot: Snapshot, caller: Caller, batch: Sequence[OutgoingMessage]) -> list[str]:
+    """The thread of each message; of one that replies, that of what it replies to."""
+    numbers = {message_number(each.in_reply_to) or 0 for each in batch if each.in_reply_to}
+    known = threads.of_messages(snapshot, [*numbers]) if numbers else {}
+    return [_thread(known, caller, each) for each in batch]
+
+
+def _thread(known: Mapping[int, Thread], caller: Caller, outgoing: OutgoingMessage) -> str:
     if not outgoing.in_reply_to:
         return outgoing.thread_id
-    number = message_number(outgoing.in_reply_to)
-    found = number and messages.thread_of(transaction, number)
+    found = known.get(message_number(outgoing.in_reply_to) or 0)
     if not found or not caller.reaches(*found.party_ids):
         raise _no_message(f"{outgoing.prefix}in_reply_to", outgoing.in_reply_to)
     thread_id = found.thread_id

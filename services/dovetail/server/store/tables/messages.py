@@ -143,14 +143,6 @@ _HAS_TASK = MessageRow.task_id != SQL("''")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Thread:
-    """The thread of a message, and the agents that may see it: its sender and its recipients."""
-
-    thread_id: str
-    party_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ListRequest:
     """A page of messages: which ones, in which order, after which number.
 
@@ -269,15 +261,6 @@ def notice_of(snapshot: Snapshot, number: int) -> tuple[int | None, tuple[str, .
     if record is None or record.notice is None:
         return None, ()
     return json.loads(record.notice)["event_number"], record.recipient_ids
-
-
-def thread_of(snapshot: Snapshot, number: int) -> Thread | None:
-    """The thread of a message, or None where there is no such message."""
-    record = snapshot.find(MESSAGES.by_key, number)
-    if record is None:
-        return None
-    party_ids = (record.sender_id, *record.recipient_ids)
-    return Thread(thread_id=record.thread_id, party_ids=party_ids)
 
 
 def page(snapshot: Snapshot, asked: ListRequest) -> Page[Message]:
