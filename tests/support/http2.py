@@ -161,9 +161,9 @@ async def raw_connection(address: str) -> AsyncGenerator[RawConnection]:
         await connection.until_settings()
         yield connection
     finally:
+        writer.close()  # First: who is cancelled here would leave it open.
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
-        writer.close()
 
 
 def message(payload: bytes, size: int | None = None, compressed: bool = False) -> bytes:
