@@ -27,8 +27,12 @@ EARLIEST_SECONDS = -62_135_596_800  # 0001-01-01
 LATEST_SECONDS = 253_402_300_799  # 9999-12-31
 # Protobuf reads 100 levels, of which an object takes three; answers hold it deeper than requests.
 LEVELS_MAX = 30
-LIGHT = 4_096
-"""Structured content up to this size is converted at once, larger in a thread."""
+LIGHT = 1_024
+"""Structured content up to this size is converted at once, larger in a thread.
+
+At most 250 values: they keep the event loop no longer than the way to a thread and back does,
+0.1 ms (measured: 0.5 us a value).
+"""
 
 T = TypeVar("T")
 
