@@ -12,7 +12,7 @@ import psutil
 from google.protobuf import duration_pb2
 
 from cli.shell import Finished, Shell
-from dovetail.cli.output.printing import fields
+from dovetail.cli.output.json_values import fields
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from support.pair import identity

@@ -65,8 +65,8 @@ class Shell:
         return done.out
 
     def json(self, *words: str) -> list[dict[str, Any]]:
-        """The objects that a command prints, one a line."""
-        return [json.loads(line) for line in self.says(*words, "--json").splitlines()]
+        """The objects that a command prints: in an array, or one a line."""
+        return read_json(self.says(*words, "--json"))
 
     def fails(self, *words: str) -> tuple[int, str]:
         """The exit code and the one line of a command that fails, having printed nothing."""
@@ -74,3 +74,12 @@ class Shell:
         assert done.out == "", done
         assert done.error.count("\n") == 1, done
         return done.exit_code, done.error
+
+
+def read_json(text: str) -> list[dict[str, Any]]:
+    """The objects of an array that has each on a line of its own, or those on the lines."""
+    if not text.startswith("["):
+        return [json.loads(line) for line in text.splitlines()]
+    found: list[dict[str, Any]] = json.loads(text)
+    assert text.count("\n") == (len(found) + 2 if found else 1), text
+    return found

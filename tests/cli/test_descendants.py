@@ -68,7 +68,7 @@ def test_the_end_of_one_task_leaves_the_programs_of_the_others_alone(shell: Shel
         (tmp_path / "t2.go").write_text("\n")
         assert worker.wait(SECONDS) == 0
         assert is_gone(second)
-    assert task(shell, "t2")["state"] == "TASK_STATE_COMPLETED"
+    assert task(shell, "t2")["state"] == "completed"
 
 
 def test_a_worker_reaps_whom_it_inherits(shell: Shell, tmp_path: Path):

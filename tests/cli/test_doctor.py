@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from cli.shell import Finished, Shell
+from cli.shell import Finished, Shell, read_json
 from support.healths import NOT_SERVING, until_health
 from support.processes import ServerProcess, free_port
 
 
 def levels(done: Finished) -> dict[str, str]:
     """How bad each finding is, of what was printed for programs."""
-    return {one["check"]: one["level"] for one in map(json.loads, done.out.splitlines())}
+    return {one["check"]: one["level"] for one in read_json(done.out)}
 
 
 def test_all_is_well_beside_running_servers(

@@ -79,7 +79,7 @@ def test_programs_get_the_layer_of_each_task(diamond: Shell):
     tasks = {each["task_id"]: each for each in diamond.json("task", "graph")}
     layers = {task_id: each["layer"] for task_id, each in tasks.items()}
     assert layers == {"plan": 1, "alone": 1, "build": 2, "docs": 2, "ship": 3}
-    ready = {task_id for task_id, each in tasks.items() if each["is_ready"]}
+    ready = {task_id for task_id, each in tasks.items() if each.get("is_ready")}
     assert ready == {"alone", "build", "docs"}
     assert tasks["ship"]["depends_on"] == ["build", "docs"]
 
@@ -126,7 +126,7 @@ def test_watching_tells_what_changes_until_all_has_ended(diamond: Shell):
         complete(diamond, "plan", "build", "docs", "ship")
         changes = [json.loads(line) for line in watching.stdout]
         assert watching.wait(60) == 0
-    completed = [each["task_id"] for each in changes if each["state"] == "TASK_STATE_COMPLETED"]
+    completed = [each["task_id"] for each in changes if each["state"] == "completed"]
     assert sorted(completed) == ["build", "docs", "plan", "ship"]
 
 

@@ -98,7 +98,7 @@ def test_the_thread_of_a_task_is_found_by_the_task(shell: Shell):
     assert "Task build assigned to bob" in printed
     assert shell.says("thread", "talk") == printed
     kinds = [line["message"]["kind"] for line in shell.json("thread", "build")]
-    assert kinds == ["MESSAGE_KIND_NOTICE", "MESSAGE_KIND_MESSAGE"]
+    assert kinds == ["notice", "message"]
 
 
 def test_a_thread_without_messages_is_none_or_empty(shell: Shell):

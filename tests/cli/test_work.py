@@ -49,7 +49,7 @@ def test_a_task_is_started_ended_and_reopened(
     assert "in progress" in shell.says("task", "start", "--as", "bob", "t1")
     assert says in shell.says("task", *words, "--as", "bob")
     task = shell.json("task", "show", "t1")[0]
-    assert (task["state"], task["assignee_id"]) == (f"TASK_STATE_{state}", "bob")
+    assert (task["state"], task["assignee_id"]) == (state.lower(), "bob")
     assert says in shell.says("inbox", "--as", "alice")
     assert "t1  pending" in shell.says("task", "reopen", "--as", "bob", "t1", "again")
     assert "Reason: again" in shell.says("inbox", "--as", "alice")
@@ -61,7 +61,7 @@ def test_a_task_changes_hands(shell: Shell):
     shell.says("task", "start", "--as", "alice", "t1")
     assert shell.fails("task", "assign", "t1", "bob")[0] == 4
     assert "bob" in shell.says("task", "assign", "t1", "bob", "--force")
-    assert shell.json("task", "unassign", "t1")[0]["assignee_id"] == ""
+    assert "assignee_id" not in shell.json("task", "unassign", "t1")[0]
 
 
 def test_a_task_is_updated_where_it_is_asked_to_be(shell: Shell):
@@ -96,7 +96,7 @@ def test_tasks_are_listed_by_what_they_are(shell: Shell):
     assert found() == ["t1", "t2"]
     assert found("--newest", "--limit", "1") == ["t2"]
     assert found("--state", "in-progress") == ["t1"]
-    assert found("--state", "pending", "--state", "in-progress") == ["t1", "t2"]
+    assert found("--state", "pending", "--state", "in_progress") == ["t1", "t2"]
     assert found("--assignee", "bob") == ["t1"]
     assert found("--unassigned") == ["t2"]
     assert found("--creator", "bob") == ["t2"]
@@ -114,8 +114,8 @@ def test_a_report_counts_times_and_shows_workload(shell: Shell):
     shell.says("task", "create", "--as", "alice", "x", "--label", "a=b")
 
     report = shell.json("report", "--bucket", "1h")[0]
-    assert (report["total_tasks"], report["completed_tasks"]) == ("4", "1")
-    assert [row["completed_tasks"] for row in report["completions"]] == ["1"]
+    assert (report["total_tasks"], report["completed_tasks"]) == (4, 1)
+    assert [row["completed_tasks"] for row in report["completions"]] == [1]
     printed = shell.says("report", "--bucket", "1d")
     assert (
         "4 tasks   2 pending   1 in progress   0 input required   1 completed   0 failed" in printed
@@ -125,10 +125,8 @@ def test_a_report_counts_times_and_shows_workload(shell: Shell):
     bars = [line.split() for line in printed.splitlines() if "█" in line]
     assert [bar[0] for bar in bars[:2]] == ["(unassigned)", "bob"]
     assert bars[1][2:] == ["3", "2", "1", "1", "0", "0"]
-    assert shell.json("report", "--label", "a=b")[0]["total_tasks"] == "1"
-    assert (
-        shell.json("report", "--assignee", "bob", "--state", "completed")[0]["total_tasks"] == "1"
-    )
+    assert shell.json("report", "--label", "a=b")[0]["total_tasks"] == 1
+    assert shell.json("report", "--assignee", "bob", "--state", "completed")[0]["total_tasks"] == 1
 
 
 def test_a_report_of_nothing_is_a_report(shell: Shell):

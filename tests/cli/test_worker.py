@@ -61,8 +61,8 @@ def test_a_program_reads_the_task_and_what_it_prints_is_the_result(shell: Shell)
     for part in ("▶ t1  claimed  Count the words", "✔ t1  completed after", "3 words"):
         assert part in done.out
     found = task(shell)
-    assert (found["state"], found["result"]["summary"]) == ("TASK_STATE_COMPLETED", "3 words")
-    assert found["assignee_id"] == "bob"
+    assert (found["state"], found["result"]["summary"]) == ("completed", "3 words")
+    assert found.get("assignee_id", "") == "bob"
     assert "Task t1 completed" in shell.says("inbox", "--as", "alice")
 
 
@@ -144,7 +144,7 @@ def test_a_program_says_how_far_it_is(shell: Shell):
         watching = [*PROGRAM, "task", "graph", "--watch", "--json"]
         with child(watching, stdout=subprocess.PIPE, env=shell.environment) as graph:
             assert graph.stdout is not None
-            assert any(json.loads(line)["percent"] == 50 for line in graph.stdout)
+            assert any(json.loads(line).get("percent") == 50 for line in graph.stdout)
         assert task(shell)["progress"]["note"] == "half of it"
 
 
@@ -170,9 +170,7 @@ def test_a_stopped_worker_lets_programs_finish(shell: Shell, tmp_path: Path):
         worker.send_signal(signal.SIGTERM)
         go.write_text("")
         assert events(worker) == ["claimed", "completed"]
-    assert (task(shell)["state"], task(shell, "t2")["state"]) == (
-        *("TASK_STATE_COMPLETED", "TASK_STATE_PENDING"),
-    )
+    assert (task(shell)["state"], task(shell, "t2")["state"]) == (*("completed", "pending"),)
 
 
 @pytest.mark.parametrize(("grace", "signals"), [("1s", 1), ("1h", 2)])
@@ -187,8 +185,8 @@ def test_what_is_not_finished_in_time_or_at_a_second_signal_is_given_back(
         assert events(worker) == ["claimed", "released"]
         assert psutil.wait_procs([program], timeout=60)[1] == []
     found = task(shell)
-    assert (found["state"], found["assignee_id"]) == ("TASK_STATE_PENDING", "")
-    assert found["failed_attempts"] == 0
+    assert (found["state"], found.get("assignee_id", "")) == ("pending", "")
+    assert found.get("failed_attempts", 0) == 0
 
 
 def test_a_worker_ends_after_so_many_tasks_or_when_there_are_no_more(shell: Shell):
@@ -209,7 +207,7 @@ def test_a_command_that_cannot_be_is_refused_before_anything_is_claimed(shell: S
     assert shell.run("worker", "--as", "bob", "--once").exit_code == 2
     code, line = shell.fails("worker", "--once", "--", "true")
     assert (code, "[CALLER_AGENT_REQUIRED]" in line) == (5, True)
-    assert task(shell)["attempt"] == 0
+    assert "attempt" not in task(shell)
 
 
 def test_workers_solve_a_graph_and_one_that_is_killed_costs_time_only(shell: Shell):

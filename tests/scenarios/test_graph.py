@@ -99,7 +99,7 @@ async def _watch(servers: Servers) -> set[str]:
     output, _ = await watcher.communicate()
     assert watcher.returncode == 0
     states = {task["task_id"]: task["state"] for task in map(json.loads, output.splitlines())}
-    return {task_id for task_id, state in states.items() if state == "TASK_STATE_COMPLETED"}
+    return {task_id for task_id, state in states.items() if state == "completed"}
 
 
 def _reaching(servers: Servers, *words: str) -> list[str]:

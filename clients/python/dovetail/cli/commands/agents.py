@@ -24,7 +24,7 @@ async def register(
 ) -> None:
     """Register an agent, so that others can send to it. Default: the agent of --as."""
     agent = await session.agent.register(agent_id, display_name=display_name, labels=dict(labels))
-    session.out.items([agent], late.render.agents)
+    session.out.item(agent, lambda each: late.render.agents([each]))
 
 
 @agent.command()
@@ -32,7 +32,8 @@ async def register(
 @calls
 async def show(session: Session, agent_id: str) -> None:
     """Show one agent. Default: the agent of --as."""
-    session.out.items([await session.agent.agent(agent_id)], late.render.agents)
+    agent = await session.agent.agent(agent_id)
+    session.out.item(agent, lambda each: late.render.agents([each]))
 
 
 @agent.command("list")

@@ -69,7 +69,7 @@ def _parameter(setting: Setting) -> str:
 @click.command()
 @_with_all_settings
 @click.option("--template", is_flag=True, help="Print a file with every key instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per setting.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def config(context: click.Context, template: bool, as_json: bool, **_: object) -> None:
     """Show every setting and its source: flag, environment, file or default.
@@ -83,11 +83,7 @@ def config(context: click.Context, template: bool, as_json: bool, **_: object) -
     file: ConfigFile = context.obj
     effective = [_effective(context, setting) for setting in SETTINGS]
     out = Output(as_json)
-    if as_json:
-        for each in effective:
-            out.facts(asdict(each), str)
-    else:
-        out.show(_picture(file, effective))
+    out.facts_list([asdict(each) for each in effective], lambda: _picture(file, effective))
     for warning in unknown_variables():
         click.echo(f"dovetail: {warning}", err=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dovetail.cli.options.calling import Session
+from dovetail.cli.output.json_values import words
 from dovetail.cli.output.readers import ending_with_reader
 from dovetail.cli.output.render import STATE_STYLES, is_ready, state
 from dovetail.cli.output.screen import console
@@ -85,8 +85,7 @@ async def show(session: Session, reader: Reader, *, watch: bool, dot: bool) -> N
     if dot:
         print("\n".join(dot_lines(found)))
     elif session.out.as_json:
-        with ending_with_reader():
-            await _print_json(reader, found, watch)
+        await _print_json(session, reader, found, watch)
     elif not watch:
         session.out.show(draw(found))
     elif console().is_terminal:
@@ -310,18 +309,26 @@ async def _print_changes(session: Session, reader: Reader, found: Graph) -> None
             session.out.show(_cell(task).append("  ").append_text(state(task.state).__rich__()))
 
 
-async def _print_json(reader: Reader, found: Graph, watch: bool) -> None:
-    """Print a JSON object for each task, and with `watch` for each that changes."""
-    changed = list(found.tasks.values())
-    while True:
-        layers = {
-            task.task_id: number for number, layer in enumerate(found.layers, 1) for task in layer
-        }
-        for task in changed:
-            print(json.dumps(_facts(task, layers[task.task_id])), flush=True)
-        if not watch or found.has_ended:
-            return
-        found, changed = await reader.next(found)
+async def _print_json(session: Session, reader: Reader, found: Graph, watch: bool) -> None:
+    """Print all tasks as an array; or with `watch` each, and each that changes, as an object."""
+    tasks = list(found.tasks.values())
+    if not watch:
+        session.out.facts_list(_all_facts(found, tasks), str)
+        return
+    with ending_with_reader():
+        while True:
+            for facts in _all_facts(found, tasks):
+                session.out.facts(facts, str)
+            if found.has_ended:
+                return
+            found, tasks = await reader.next(found)
+
+
+def _all_facts(graph: Graph, tasks: Iterable[work.Task]) -> list[dict[str, Any]]:
+    layers = {
+        task.task_id: number for number, layer in enumerate(graph.layers, 1) for task in layer
+    }
+    return [_facts(task, layers[task.task_id]) for task in tasks]
 
 
 def _facts(task: work.Task, layer: int) -> dict[str, Any]:
@@ -330,10 +337,10 @@ def _facts(task: work.Task, layer: int) -> dict[str, Any]:
         "task_id": task.task_id,
         "title": task.title,
         "layer": layer,
-        "state": work.TaskState.Name(task.state),
+        "state": words(work.TaskState.DESCRIPTOR)[task.state],
         "is_ready": is_ready(task),
         "assignee_id": task.assignee_id,
-        "percent": task.progress.percent if task.HasField("progress") else None,
+        "percent": task.progress.percent,
         "depends_on": list(task.depends_on),
         "parent_task_id": task.parent_task_id,
     }

@@ -119,20 +119,19 @@ async def inbox(
         async with session.agent.inbox(
             owner, include_acknowledged=everything, after_sequence=after_sequence
         ) as stream:
-            messages = aiter(stream) if follow else _backlog(stream, session.timeout)
+            if follow:
+                await _follow(session, stream, limit, ack)
+                return
+            nothing = "nothing" if everything else "nothing unacknowledged"
             printed: list[int] = []
-            async for message in messages:
-                session.out.item(message.delivery, late.render.delivery)
-                if ack and follow:
-                    await message.acknowledge()
-                printed.append(message.sequence)
-                if len(printed) == limit:
-                    break
-            if ack and not follow:
-                for sequences in _batches(printed):
-                    await session.agent.acknowledge(sequences, agent_id=owner)
-            if not printed:
-                session.out.remark("nothing" if everything else "nothing unacknowledged")
+            with session.out.listing(late.render.delivery, nothing) as add:
+                async for message in _backlog(stream, session.timeout):
+                    add(message.delivery)
+                    printed.append(message.sequence)
+                    if len(printed) == limit:
+                        break
+            for sequences in _batches(printed if ack else []):
+                await session.agent.acknowledge(sequences, agent_id=owner)
 
 
 @click.command()
@@ -154,10 +153,9 @@ async def thread(session: Session, thread_id: str) -> None:
     """Show the messages of a thread, or of a message's or task's thread, in order."""
     messages = await _thread_messages(session, thread_id)
     messages = messages or await _thread_messages(session, await _thread_id(session, thread_id))
-    for message in messages:
-        session.out.item(message, late.render.thread_message)
-    if not messages:
-        session.out.remark("no messages")
+    with session.out.listing(late.render.thread_message, "no messages") as add:
+        for message in messages:
+            add(message)
 
 
 @click.group()
@@ -205,16 +203,28 @@ async def list_(
         sender_ids=senders, thread_id=thread_id, task_id=task_id, labels=dict(labels)
     )
     order = late.types_pb2.ORDER_NEWEST_FIRST if newest else late.types_pb2.ORDER_OLDEST_FIRST
+    found = session.agent.messages(recipient_id=recipient_id, filter=filter, order=order)
     printed = 0
-    async for record in session.agent.messages(
-        recipient_id=recipient_id, filter=filter, order=order
-    ):
-        session.out.item(record, late.render.record)
+    with session.out.listing(late.render.record, "no messages") as add:
+        async for record in found:
+            add(record)
+            printed += 1
+            if printed == limit:
+                break
+
+
+async def _follow(
+    session: Session, stream: late.client.Inbox, limit: int | None, ack: bool
+) -> None:
+    """Print what is there, and then what arrives."""
+    printed = 0
+    async for message in stream:
+        session.out.item(message.delivery, late.render.delivery)
+        if ack:
+            await message.acknowledge()
         printed += 1
         if printed == limit:
-            break
-    if not printed:
-        session.out.remark("no messages")
+            return
 
 
 async def _receive(
@@ -226,8 +236,9 @@ async def _receive(
     )
     if not found:
         raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)
-    for message in found:
-        session.out.item(message.delivery, late.render.delivery)
+    with session.out.listing(late.render.delivery, "") as add:
+        for message in found:
+            add(message.delivery)
     if ack:
         await session.agent.acknowledge([each.sequence for each in found], agent_id=owner)
 

@@ -17,11 +17,12 @@ from dovetail.cli.options.values import (
     OBJECT,
     TIME,
     Labels,
+    Word,
     label_option,
     stacked,
 )
 
-STATES = ("pending", "in-progress", "input-required", "completed", "failed", "cancelled")
+STATES = ("pending", "in_progress", "input_required", "completed", "failed", "cancelled")
 
 
 def _notify(
@@ -60,9 +61,7 @@ backoff_option = click.option(
 
 
 filters = stacked(
-    click.option(
-        "--state", "states", type=click.Choice(STATES), multiple=True, help="In this state."
-    ),
+    click.option("--state", "states", type=Word(STATES), multiple=True, help="In this state."),
     click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
     click.option("--unassigned", is_flag=True, help="Without an assignee."),
     click.option("--creator", "creators", multiple=True, help="Created by this agent."),
@@ -78,7 +77,7 @@ def _filter(
     creators: tuple[str, ...],
     labels: Labels,
 ) -> late.tasks_pb2.TaskFilter:
-    names = (f"TASK_STATE_{state.upper().replace('-', '_')}" for state in states)
+    names = (f"TASK_STATE_{state.upper()}" for state in states)
     return late.tasks_pb2.TaskFilter(
         states=[late.tasks_pb2.TaskState.Value(name) for name in names],
         assignee_ids=assignees,
@@ -200,7 +199,7 @@ async def update(
 async def delete(session: Session, task_id: str, **options: Any) -> None:
     """Delete a task that is not in progress. Its id stays taken."""
     await session.agent.tasks.delete(task_id, **options)
-    session.out.remark(f"deleted {task_id}")
+    session.out.facts({"task_id": task_id}, lambda: f"deleted {task_id}")
 
 
 @task.command()

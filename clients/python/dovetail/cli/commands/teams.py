@@ -18,7 +18,8 @@ def team() -> None:
 @administers
 async def create(session: Administration, team_id: str) -> None:
     """Create a team; an existing team is not changed."""
-    session.out.items([await session.admin.create_team(team_id)], late.render.teams)
+    created = await session.admin.create_team(team_id)
+    session.out.item(created, lambda each: late.render.teams([each]))
 
 
 @team.command("list")

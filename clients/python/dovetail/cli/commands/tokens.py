@@ -17,7 +17,7 @@ from dovetail.cli.options.admins import Administration, administers
 from dovetail.cli.options.settings import FILE, with_settings
 from dovetail.cli.options.values import LENGTH
 from dovetail.cli.output.exit_codes import REFUSED, CommandError
-from dovetail.cli.output.printing import fields
+from dovetail.cli.output.json_values import fields
 from dovetail.settings import CLIENT
 
 ROLES = ("agent", "operator", "observer", "admin")
@@ -113,7 +113,8 @@ async def rotate(
 @administers
 async def revoke(session: Administration, credential_id: str) -> None:
     """Revoke a credential, and end its streams and waiting calls within 5 s."""
-    session.out.items([await session.admin.revoke(credential_id)], late.render.credentials)
+    revoked = await session.admin.revoke(credential_id)
+    session.out.item(revoked, lambda each: late.render.credentials([each]))
 
 
 def _role(name: str) -> late.admin_pb2.Role.ValueType:
@@ -150,7 +151,7 @@ async def _deliver(
                 f"the token of {credential.credential_id} could not be written to {out}"
                 f" ({error.strerror}) and is lost: revoke it and create another"
             ) from error
-    session.out.items([credential], late.render.credentials)
+    session.out.item(credential, lambda each: late.render.credentials([each]))
 
 
 def _print(session: Administration, credential: late.admin_pb2.Credential, token: str) -> None:

@@ -24,7 +24,7 @@ from dovetail.cli.output.printing import Output
     help="2 is twice as fast, 0 has no pauses.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object per event, then the report."
+    "--json", "as_json", is_flag=True, help="Print JSON: an object per event, then the report."
 )
 @click.pass_context
 def demo(context: click.Context, servers: Servers, here: bool, speed: float, as_json: bool) -> None:

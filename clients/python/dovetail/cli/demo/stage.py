@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -81,7 +80,7 @@ class Stage:
         """Show an event."""
         seconds = time.monotonic() - self._begin
         if self._out.as_json:
-            print(json.dumps({"seconds": round(seconds, 3), **asdict(event)}), flush=True)
+            self._out.facts({"seconds": round(seconds, 3), **asdict(event)}, str)
             return
         mark, style = MARKS[event.event]
         line = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)

@@ -33,7 +33,7 @@ def administers(
 
     @with_settings(CLIENT["timeout"])
     @server_options
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per item.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @functools.wraps(function)
     def command(servers: Servers, timeout: float, as_json: bool, **arguments: Any) -> None:
         async def call() -> None:

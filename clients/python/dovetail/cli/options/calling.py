@@ -101,7 +101,7 @@ def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Calla
 
     @with_settings(*(CLIENT[name] for name in ("agent", "team", "timeout")))
     @server_options
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per item.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @functools.wraps(function)
     def command(
         servers: Servers, agent: str, team: str, timeout: float, as_json: bool, **arguments: Any

@@ -68,6 +68,14 @@ class _Object(click.ParamType[dict[str, Any]]):
         return cast("dict[str, Any]", parsed)
 
 
+class Word(click.Choice[str]):
+    """A word of an enum, as JSON has it; a `-` in it may be written for the `_`."""
+
+    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
+        """The word that a text means."""
+        return super().normalize_choice(choice, ctx).replace("-", "_")
+
+
 LABEL = _Label()
 TIME = _Time()
 LENGTH = _Length()

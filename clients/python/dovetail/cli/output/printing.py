@@ -1,13 +1,14 @@
-"""The output of commands: for people, or one JSON object per item."""
+"""The output of commands: for people, or as JSON: an object, or a list as one array."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from dovetail.cli.output.json_values import dumps, fields, without_defaults
 from dovetail.cli.output.styled import Shown, Text
 
 if TYPE_CHECKING:
@@ -21,43 +22,75 @@ TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE")
 """The variables by which Rich takes a pipe for a terminal."""
 
 
-def fields(item: Message) -> dict[str, Any]:
-    """A message as a JSON object, with the contract's field names."""
-    from google.protobuf.json_format import MessageToDict  # slow to load
-
-    return MessageToDict(
-        item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-
-
 class Output:
     """Prints the items of a command."""
 
     def __init__(self, as_json: bool) -> None:
-        """Print for people, or as JSON lines with the contract's field names."""
+        """Print for people, or as JSON with the contract's field names."""
         self.as_json = as_json
 
     def item(self, item: M, shown: Callable[[M], Renderable]) -> None:
-        """Print an item; `shown` renders it for people."""
+        """Print an item: an object on a line, or as `shown` renders it for people."""
         if self.as_json:
-            print(json.dumps(fields(item)), flush=True)
+            self._print(dumps(fields(item)))
         else:
             self.show(shown(item))
 
-    def items(self, items: list[M], shown: Callable[[list[M]], Renderable]) -> None:
-        """Print items: a line of JSON each, or for people all of them rendered as one."""
-        if not self.as_json:
+    def items(self, items: Sequence[M], shown: Callable[[Sequence[M]], Renderable]) -> None:
+        """Print items: as one array, or for people all of them rendered as one."""
+        if self.as_json:
+            self._print_array(map(fields, items))
+        else:
             self.show(shown(items))
-            return
-        for item in items:
-            self.item(item, lambda _: "")
+
+    @contextmanager
+    def listing(
+        self, shown: Callable[[M], Renderable], nothing: str
+    ) -> Generator[Callable[[M], None]]:
+        """Print items as they come, by the function that is returned: as one array, or rendered.
+
+        If the block fails, the array has no end: nobody takes a part of it for the whole.
+        """
+        count = 0
+
+        def add(item: M) -> None:
+            nonlocal count
+            if self.as_json:
+                self._print(f"{',' if count else '['}\n{dumps(fields(item))}", end="")
+            else:
+                self.show(shown(item))
+            count += 1
+
+        yield add
+        if self.as_json:
+            self._print("\n]" if count else "[]")
+        elif not count:
+            self.show(nothing)
 
     def facts(self, facts: Mapping[str, Any], shown: Callable[[], Renderable]) -> None:
         """Print values that are not a message of the contract; `shown` renders them for people."""
         if self.as_json:
-            print(json.dumps(facts), flush=True)
+            self._print(dumps(without_defaults(facts)))
         else:
             self.show(shown())
+
+    def facts_list(
+        self, items: Sequence[Mapping[str, Any]], shown: Callable[[], Renderable]
+    ) -> None:
+        """Print several of them; `shown` renders them all for people."""
+        if self.as_json:
+            self._print_array(map(without_defaults, items))
+        else:
+            self.show(shown())
+
+    def _print_array(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Print an array, with an item on each line between its brackets."""
+        lines = ",\n".join(map(dumps, items))
+        self._print(f"[\n{lines}\n]" if lines else "[]")
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        """Print a text for programs, at once: the reader may be a pipe."""
+        print(text, end=end, flush=True)
 
     def remark(self, text: str) -> None:
         """Print a remark for people; JSON output has none."""

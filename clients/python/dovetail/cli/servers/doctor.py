@@ -14,7 +14,7 @@ from dovetail.cli.options.calling import Servers, failures_explained, server_opt
 from dovetail.cli.options.settings import with_settings
 from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.output.printing import Output
-from dovetail.cli.output.styled import Text
+from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.text import escape_controls
 from dovetail.cli.servers.health import EXPLANATIONS, Health, Probe
 from dovetail.cli.servers.serve import store_url
@@ -31,7 +31,7 @@ ELSEWHERE = "Stop that program, or choose another port: dovetail up --{}-listen 
 @click.command()
 @with_settings(SERVER["store"], SERVER["data-dir"])
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(servers: Servers, store: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Check the store, its disk, the ports, and the connections to the servers.
 
@@ -41,8 +41,7 @@ def doctor(servers: Servers, store: str | None, data_dir: Path | None, as_json: 
     findings = _store(store, data_dir)
     with failures_explained():
         findings += late.asyncio.run(_servers(servers))
-    for finding in findings:
-        out.facts(asdict(finding), lambda finding=finding: _picture(finding))
+    out.facts_list([asdict(each) for each in findings], lambda: lines(*map(_picture, findings)))
     failed = [finding.check for finding in findings if finding.level == "fail"]
     if failed:
         raise CommandError(f"{len(failed)} failed: {', '.join(failed)}")

@@ -65,7 +65,7 @@ def served_store(store: str | None, data_dir: Path | None) -> str:
 @click.command()
 @click.argument("service", type=click.Choice(["messaging", "tasks"]))
 @with_settings(SERVER["listen"], *SERVING)
-@click.option("--json", "as_json", is_flag=True, help="Print its address as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when its parent ends.")
 @click.option("--worker", type=click.IntRange(0), default=0, hidden=True, help="Its number.")
 def serve(

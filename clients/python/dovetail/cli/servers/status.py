@@ -11,6 +11,7 @@ import click
 from dovetail.cli import late
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError
+from dovetail.cli.output.json_values import words
 from dovetail.cli.output.styled import Group, Shown, Table, Text
 from dovetail.cli.output.text import escape_controls, release
 from dovetail.cli.servers.health import EXPLANATIONS, Health, Probe
@@ -45,11 +46,20 @@ async def status(session: Session) -> None:
         faults += [] if admin else [late.failures.command_error(error).message]
     team_id = session.team_id or ("" if session.servers.has_token else "default")
     facts = {"version": release(), "team_id": team_id}
-    facts |= {"servers": [asdict(probe) for probe in probes], **counts}
+    facts |= {"servers": list(map(_probed, probes)), **counts}
     whose = "an admin's token, which sees no team" if admin else _team(team_id)
     session.out.facts(facts, lambda: _picture(whose, probes, counts))
     if faults:
         raise CommandError("; ".join(faults), NO_ANSWER)
+
+
+def _probed(probe: Probe) -> dict[str, Any]:
+    """A probe for programs; its health as a word."""
+    return {
+        **asdict(probe),
+        "health": probe.health.name.lower(),
+        "seconds": round(probe.seconds, 4),
+    }
 
 
 def _is_admins(error: late.client.DovetailError) -> bool:
@@ -71,7 +81,8 @@ async def _talk(session: Session) -> dict[str, Any]:
 
 async def _work(session: Session) -> dict[str, Any]:
     report = await session.agent.tasks.report()
-    states = {late.tasks_pb2.TaskState.Name(count.state): count.count for count in report.states}
+    names = words(late.tasks_pb2.TaskState.DESCRIPTOR)
+    states = {names[count.state]: count.count for count in report.states}
     return {"total_tasks": report.total_tasks, "states": states}
 
 
@@ -99,7 +110,7 @@ def _sums(counts: dict[str, Any]) -> list[Text]:
         line = Text(_count(counts["total_tasks"], "task"))
         for name, count in counts["states"].items():
             line.append(f"   {count} ").append_text(
-                late.render.state(late.tasks_pb2.TaskState.Value(name))
+                late.render.state(late.tasks_pb2.TaskState.Value(f"TASK_STATE_{name.upper()}"))
             )
         lines.append(line)
     return lines

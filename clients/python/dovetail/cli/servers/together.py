@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 import shutil
 import sys
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.output.failures import command_error
+from dovetail.cli.output.json_values import dumps
 from dovetail.cli.output.screen import console
 from dovetail.cli.output.sink import Sink
 from dovetail.cli.output.text import escape_controls, release
@@ -60,7 +60,7 @@ async def _run(plan: Plan, out: Sink, as_json: bool) -> None:
     cancel_on_signals()
     async with serving(plan) as children:
         if as_json:
-            out.line(json.dumps(_facts(plan, children)))
+            out.line(dumps(_facts(plan, children)))
         else:
             console(out).print(_welcome(plan, children), soft_wrap=True)
         raise _unexpected(await children.first_to_end())

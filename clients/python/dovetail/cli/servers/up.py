@@ -14,7 +14,7 @@ from dovetail.settings import SERVER
 
 @click.command()
 @with_settings(SERVER["messaging-listen"], SERVER["tasks-listen"], *SERVING)
-@click.option("--json", "as_json", is_flag=True, help="Print what runs as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--try",
     "try_out",

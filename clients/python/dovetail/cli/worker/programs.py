@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dovetail.cli import signals
-from dovetail.cli.output.printing import fields
+from dovetail.cli.output.json_values import fields
 from dovetail.cli.output.sink import Sink
 from dovetail.cli.worker.descendants import Families, Family, send
 from dovetail.cli.worker.program_log import ProgramLog

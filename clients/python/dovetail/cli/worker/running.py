@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import shutil
@@ -25,6 +24,7 @@ from dovetail.cli import signals
 from dovetail.cli.options.calling import Servers, Session
 from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.cli.output.failures import describe
+from dovetail.cli.output.json_values import dumps, without_defaults
 from dovetail.cli.output.screen import console
 from dovetail.cli.output.sink import Sink, left_out_note
 from dovetail.cli.output.text import escape_controls
@@ -288,7 +288,7 @@ class _Display:
         if self._as_json:
             facts = {"event": event, "task_id": task.task_id, "title": task.title}
             facts |= {"attempt": task.task.attempt, "seconds": round(seconds, 3), "text": text}
-            self._out.line(json.dumps(facts))
+            self._out.line(dumps(without_defaults(facts)))
         else:
             self._screen.print(_event_line(event, task, seconds, text), soft_wrap=True)
         if self._out.fault and not self._is_gone:
@@ -308,7 +308,7 @@ class _Display:
 
 def _left_out(size: int) -> str:
     """The event for programs that says that events were left out."""
-    return json.dumps({"event": "left out", "bytes": size})
+    return dumps({"event": "left_out", "bytes": size})
 
 
 def _event_line(event: str, task: HeldTask, seconds: float, text: str) -> Text:
