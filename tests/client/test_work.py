@@ -145,14 +145,15 @@ async def test_many_tasks_are_made_at_once_all_or_none(alice: Agent):
 
 
 async def test_what_caused_an_act_is_acknowledged_with_it(alice: Agent, bob: Agent):
-    for body in ("one", "two", "three", "four"):
+    for body in ("one", "two", "three", "four", "five", "six"):
         await alice.send("bob", body)
     await bob.tasks.create("one", task_id="t", acknowledge=[1])
     await bob.tasks.create_many([draft("two")], acknowledge=[2])
-    await bob.tasks.start("t")
+    await bob.tasks.start("t", acknowledge=[5])
     await bob.tasks.complete("t", acknowledge=[3])
     await bob.tasks.reopen("t")
-    await bob.tasks.fail("t", "no", acknowledge=[4])
+    held = await bob.tasks.start_leased("t", timedelta(minutes=1), acknowledge=iter([6]))
+    await bob.tasks.fail("t", "no", acknowledge=[4], lease_token=held.lease_token)
     assert await bob.receive() == []
 
 

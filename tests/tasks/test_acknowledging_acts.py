@@ -10,7 +10,7 @@ import pytest
 
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from support.callers import Caller
+from support.callers import Caller, seconds
 from support.refusals import faults, refusal
 from support.teams import Team
 
@@ -24,6 +24,16 @@ async def creating(team: Team, ann: Caller) -> Act:
 async def making_many(team: Team, ann: Caller) -> Act:
     drafts = [pb.CreateTaskRequest(title="t") for _ in range(2)]
     return lambda **fields: ann.call(pb.BatchCreateTasksRequest(requests=drafts, **fields))
+
+
+async def starting(team: Team, ann: Caller) -> Act:
+    task_id = (await ann.made()).task_id
+    return lambda **fields: ann.do("start", task_id, **fields)
+
+
+async def starting_under_a_lease(team: Team, ann: Caller) -> Act:
+    task_id = (await ann.made()).task_id
+    return lambda **fields: ann.do("start", task_id, lease_duration=seconds(60), **fields)
 
 
 async def completing(team: Team, ann: Caller) -> Act:
@@ -45,7 +55,10 @@ async def answering(team: Team, ann: Caller) -> Act:
     return lambda **fields: ann.do("provide-input", task_id, **fields)
 
 
-ACTS = (creating, making_many, completing, failing, answering)
+ACTS = (
+    *(creating, making_many, starting, starting_under_a_lease),
+    *(completing, failing, answering),
+)
 
 
 async def told(team: Team, ann: Caller, count: int) -> None:
@@ -124,12 +137,20 @@ async def test_completions_of_a_batch_acknowledge_each_for_itself(team: Team) ->
 async def test_a_repeated_act_acknowledges_no_more(team: Team) -> None:
     ann = team.caller("ann")
     await told(team, ann, 2)
-    again = {"request_id": "r1", "acknowledge_sequences": [1]}
+    again: dict[str, Any] = {"request_id": "r1", "acknowledge_sequences": [1]}
     first = await ann.create(**again)
     assert await ann.create(**again) == first
     other = {"request_id": "r1", "acknowledge_sequences": [2]}
     assert (await refusal(ann.create(**other)))[1] == "REQUEST_ID_REUSED"
     assert await open_sequences(ann) == [2]
+    again["lease_duration"] = seconds(60)
+    started = await ann.do("start", first.task.task_id, **{**again, "request_id": "r2"})
+    again["acknowledge_sequences"] = [2]
+    refused = ann.do("start", first.task.task_id, **{**again, "request_id": "r2"})
+    assert (await refusal(refused))[1] == "REQUEST_ID_REUSED"
+    assert await open_sequences(ann) == [2]
+    again["acknowledge_sequences"] = [1]
+    assert await ann.do("start", first.task.task_id, **{**again, "request_id": "r2"}) == started
 
 
 async def test_a_caller_without_an_agent_has_nothing_to_acknowledge(team: Team) -> None:

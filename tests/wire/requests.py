@@ -115,6 +115,7 @@ HOLDERS: dict[str, Callable[..., Any]] = {
 ACKNOWLEDGING: dict[str, Callable[..., Any]] = {
     "CreateTask": create,
     "BatchCreateTasks": lambda **fields: t.BatchCreateTasksRequest(requests=[create()], **fields),
+    "StartTask": SOME_CHANGES["StartTask"],
     "ProvideTaskInput": SOME_CHANGES["ProvideTaskInput"],
     "CompleteTask": CHANGES["CompleteTask"],
     "FailTask": CHANGES["FailTask"],

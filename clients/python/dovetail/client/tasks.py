@@ -173,17 +173,29 @@ class Tasks:
 
         return list((await self._call(claim, request, wait=max_wait)).tasks)
 
-    async def start(self, task_id: str, **options: Unpack[Repeatable]) -> pb.Task:
+    async def start(
+        self, task_id: str, *, acknowledge: Iterable[int] = (), **options: Unpack[Repeatable]
+    ) -> pb.Task:
         """Start a ready task without a lease; an unassigned task is assigned to the caller."""
-        request = pb.StartTaskRequest(task_id=task_id, **repeatable(options))
+        request = pb.StartTaskRequest(
+            task_id=task_id, acknowledge_sequences=acknowledge, **repeatable(options)
+        )
         return (await self._call(self._stub.StartTask, request)).task
 
     async def start_leased(
-        self, task_id: str, lease_duration: timedelta, **options: Unpack[Repeatable]
+        self,
+        task_id: str,
+        lease_duration: timedelta,
+        *,
+        acknowledge: Iterable[int] = (),
+        **options: Unpack[Repeatable],
     ) -> pb.ClaimedTask:
         """Start a ready task under a lease of this duration, as `claim` does."""
         request = pb.StartTaskRequest(
-            task_id=task_id, lease_duration=duration(lease_duration), **repeatable(options)
+            task_id=task_id,
+            lease_duration=duration(lease_duration),
+            acknowledge_sequences=acknowledge,
+            **repeatable(options),
         )
         started = await self._call(self._stub.StartTask, request)
         return pb.ClaimedTask(task=started.task, lease_token=started.lease_token)

@@ -55,6 +55,7 @@ MAXIMA: dict[str, int] = {
     f"{_TASKS}TaskFilter.labels": LABELS_MAX,
     f"{_TASKS}Task.labels": LABELS_MAX,
     f"{_TASKS}Task.depends_on": 100,
+    f"{_TASKS}StartTaskRequest.acknowledge_sequences": 1_000,
     f"{_TASKS}ProvideTaskInputRequest.acknowledge_sequences": 1_000,
     f"{_TASKS}CompleteTaskRequest.acknowledge_sequences": 1_000,
     f"{_TASKS}BatchCompleteTasksRequest.requests": 1_000,

@@ -204,7 +204,9 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             check.id("task_id", request.task_id)
             lease = reading.read_lease(check, request, self._shortest_lease)
             options = ChangeOptions(
-                etag=request.etag, repeat=idempotency_key(request.request_id, request)
+                etag=request.etag,
+                acknowledge=tuple(request.acknowledge_sequences),
+                repeat=idempotency_key(request.request_id, request),
             )
             checked(check, options)
         change, token = await self._work.start(

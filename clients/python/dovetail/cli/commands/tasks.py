@@ -18,6 +18,7 @@ from dovetail.cli.options.values import (
     TIME,
     Labels,
     Word,
+    acknowledge_option,
     label_option,
     stacked,
 )
@@ -107,6 +108,7 @@ def task() -> None:
 @attempts_option
 @backoff_option
 @label_option
+@acknowledge_option
 @quiet_option
 @request_id_option
 @calls

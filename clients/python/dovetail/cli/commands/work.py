@@ -11,7 +11,15 @@ import click
 from dovetail.cli import late
 from dovetail.cli.commands.tasks import change_options, repeatable_options, task_argument
 from dovetail.cli.options.calling import Session, calls
-from dovetail.cli.options.values import LENGTH, OBJECT, Labels, label_option, lease_option, stacked
+from dovetail.cli.options.values import (
+    LENGTH,
+    OBJECT,
+    Labels,
+    acknowledge_option,
+    label_option,
+    lease_option,
+    stacked,
+)
 from dovetail.cli.output.exit_codes import NOTHING_CAME, REFUSED, CommandError
 from dovetail.cli.output.text import escape_controls
 
@@ -84,6 +92,7 @@ async def claim(session: Session, wait: timedelta | None, labels: Labels, **opti
 @click.command()
 @task_argument
 @click.option("--lease", "lease_duration", type=LENGTH, help="Hold it under a lease this long.")
+@acknowledge_option
 @repeatable_options
 @calls
 async def start(
@@ -157,6 +166,7 @@ async def ask(
 @task_argument
 @click.argument("text", default="")
 @click.option("--data", type=OBJECT, help="The answer for programs.")
+@acknowledge_option
 @repeatable_options
 @calls
 async def answer(session: Session, task_id: str, text: str, **options: Any) -> None:
@@ -168,6 +178,7 @@ async def answer(session: Session, task_id: str, text: str, **options: Any) -> N
 @task_argument
 @click.argument("summary", default="")
 @click.option("--data", type=OBJECT, help="The result for programs.")
+@acknowledge_option
 @holder_options
 @calls
 async def complete(session: Session, task_id: str, summary: str, **options: Any) -> None:
@@ -181,6 +192,7 @@ async def complete(session: Session, task_id: str, summary: str, **options: Any)
 @click.argument("message")
 @click.option("--data", type=OBJECT, help="The failure for programs.")
 @click.option("--retryable", is_flag=True, help="Another attempt may succeed.")
+@acknowledge_option
 @holder_options
 @calls
 async def fail(session: Session, task_id: str, message: str, **options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -55,6 +56,15 @@ class _Length(click.ParamType[timedelta]):
             self.fail(f"{value!r} is too long", param, ctx)
 
 
+class _Sequences(click.ParamType[tuple[int, ...]]):
+    name = "SEQUENCE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        if not re.fullmatch(r"\s*[1-9]\d{0,18}\s*(,\s*[1-9]\d{0,18}\s*)*", str(value), re.ASCII):
+            self.fail(f"{value!r} is not a sequence of your inbox: write 3 or 3,4,5", param, ctx)
+        return tuple(map(int, str(value).split(",")))
+
+
 class _Object(click.ParamType[dict[str, Any]]):
     name = "JSON"
 
@@ -76,13 +86,33 @@ class Word(click.Choice[str]):
         return super().normalize_choice(choice, ctx).replace("-", "_")
 
 
+def _joined(
+    context: click.Context,  # noqa: ARG001
+    parameter: click.Parameter,  # noqa: ARG001
+    given: tuple[tuple[int, ...], ...],
+) -> tuple[int, ...]:
+    """All sequences that an option was given, whether in one text or in several."""
+    return tuple(itertools.chain.from_iterable(given))
+
+
 LABEL = _Label()
 TIME = _Time()
 LENGTH = _Length()
 OBJECT = _Object()
+SEQUENCES = _Sequences()
 
 label_option = click.option(
     "--label", "labels", type=LABEL, multiple=True, help="A label; may be given several times."
+)
+
+acknowledge_option = click.option(
+    "--acknowledge",
+    "--ack",
+    "acknowledge",
+    type=SEQUENCES,
+    multiple=True,
+    callback=_joined,
+    help="Acknowledge these messages of your inbox in the same commit: 3 or 3,4,5.",
 )
 
 lease_option = click.option(

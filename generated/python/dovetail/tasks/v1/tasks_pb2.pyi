@@ -1328,6 +1328,7 @@ class StartTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     LEASE_DURATION_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
@@ -1335,6 +1336,10 @@ class StartTaskRequest(_message.Message):
     """The etag that the task must have. Empty: any."""
     request_id: _builtins.str
     """Makes a repeat safe."""
+    @_builtins.property
+    def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Deliveries in the caller's inbox that this call acknowledges too: 0 to 1,000 sequences."""
+
     @_builtins.property
     def lease_duration(self) -> _duration_pb2.Duration:
         """Start it under a lease of this duration: 10 s to 1 h. Default: without a lease."""
@@ -1345,11 +1350,12 @@ class StartTaskRequest(_message.Message):
         task_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
         lease_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "lease_duration", b"lease_duration", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "etag", b"etag", "lease_duration", b"lease_duration", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

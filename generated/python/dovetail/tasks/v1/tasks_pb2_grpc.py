@@ -91,8 +91,8 @@ class TaskServiceStub(object):
     The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
-    the same commit, deliveries in the caller's own inbox: those that caused the change.
+    Acknowledging with the change. CreateTask, StartTask, CompleteTask, FailTask and ProvideTaskInput
+    acknowledge, in the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     def __init__(self, channel):
@@ -269,8 +269,8 @@ class TaskServiceServicer(object):
     The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
-    the same commit, deliveries in the caller's own inbox: those that caused the change.
+    Acknowledging with the change. CreateTask, StartTask, CompleteTask, FailTask and ProvideTaskInput
+    acknowledge, in the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     def CreateTask(self, request, context):
@@ -637,8 +637,8 @@ class TaskService(object):
     The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
-    the same commit, deliveries in the caller's own inbox: those that caused the change.
+    Acknowledging with the change. CreateTask, StartTask, CompleteTask, FailTask and ProvideTaskInput
+    acknowledge, in the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     @staticmethod

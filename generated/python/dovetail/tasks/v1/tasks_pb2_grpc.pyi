@@ -92,8 +92,8 @@ class TaskServiceStub:
     The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
-    the same commit, deliveries in the caller's own inbox: those that caused the change.
+    Acknowledging with the change. CreateTask, StartTask, CompleteTask, FailTask and ProvideTaskInput
+    acknowledge, in the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     @_typing.overload
@@ -273,8 +273,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
-    the same commit, deliveries in the caller's own inbox: those that caused the change.
+    Acknowledging with the change. CreateTask, StartTask, CompleteTask, FailTask and ProvideTaskInput
+    acknowledge, in the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -450,8 +450,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     The pool is all tasks without an assignee. A task that was claimed or started from the pool returns
     there whenever it becomes PENDING again, so that no dead worker keeps it; AssignTask takes it out.
 
-    Acknowledging with the change. CreateTask, CompleteTask, FailTask and ProvideTaskInput acknowledge, in
-    the same commit, deliveries in the caller's own inbox: those that caused the change.
+    Acknowledging with the change. CreateTask, StartTask, CompleteTask, FailTask and ProvideTaskInput
+    acknowledge, in the same commit, deliveries in the caller's own inbox: those that caused the change.
     """
 
     @_abc_1.abstractmethod
