@@ -81,14 +81,14 @@ def test_each_status_has_its_exit_code(error: type[client.DovetailError], code: 
 
 
 def test_an_error_is_one_line_however_it_was_written():
-    line = command_error(client.InternalError("two\nlines \x1b[2J", reason="INTERNAL")).message
+    line = command_error(client.InternalError("two\nlines \x1b[2J", reason="INTERNAL")).line
     assert line == r"two lines \u001b[2J [INTERNAL]. The server's log says more"
 
 
 def test_all_wrong_fields_are_named():
     faults = [client.FieldViolation(field=name, description="is wrong") for name in ("a", "b")]
     error = client.InvalidArgumentError("text", reason="INVALID_FIELDS", violations=faults)
-    assert command_error(error).message == "a: is wrong; b: is wrong [INVALID_FIELDS]"
+    assert command_error(error).line == "a: is wrong; b: is wrong [INVALID_FIELDS]"
 
 
 def test_every_command_has_help_and_the_version_is_told(shell: Shell):

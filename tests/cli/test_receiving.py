@@ -38,7 +38,7 @@ def test_what_comes_while_it_waits_is_printed(shell: Shell):
         while shell.run("send", "--as", "alice", "carol", "now").exit_code == 3:
             pass  # carol is registered once her command calls
         assert waiting.stdout is not None
-        assert bodies([json.loads(waiting.stdout.read())]) == ["now"]
+        assert bodies(json.loads(waiting.stdout.read())) == ["now"]
     assert waiting.returncode == 0
 
 
@@ -71,7 +71,7 @@ def test_waiting_fails_as_other_commands_do(shell: Shell):
 def test_a_wrong_command_line_is_explained(shell: Shell, words: tuple[str, ...]):
     done = shell.run("inbox", "--as", "bob", *words)
     assert (done.exit_code, done.out) == (2, "")
-    assert "Error: " in done.error
+    assert done.error.startswith("dovetail: ")
 
 
 def test_a_thread_is_shown_in_order_with_what_became_of_it(shell: Shell):

@@ -245,4 +245,4 @@ def test_a_wrong_command_line_is_explained(shell: Shell):
     ):
         done = shell.run(*words)
         assert (done.exit_code, done.out) == (2, "")
-        assert "Error: " in done.error
+        assert done.error.startswith("dovetail: ")

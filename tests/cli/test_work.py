@@ -164,7 +164,7 @@ def test_failures_say_what_is_wrong_and_what_to_do(shell: Shell):
 def test_a_wrong_command_line_is_explained(shell: Shell, words: tuple[str, ...]):
     done = shell.run(*words)
     assert (done.exit_code, done.out) == (2, "")
-    assert "Error: " in done.error
+    assert done.error.startswith("dovetail: ")
 
 
 def claimed(shell: Shell, *words: str) -> tuple[str, str]:

@@ -6,7 +6,8 @@ import atexit
 import gc
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,8 +15,9 @@ import click
 
 from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.config_file import Defaults, read_config
+from dovetail.cli.options.formats import asks_for_json
 from dovetail.cli.options.settings import with_settings
-from dovetail.cli.output.exit_codes import CommandError, output_fault
+from dovetail.cli.output.exit_codes import MISUSED, CommandError, as_command_error, output_fault
 from dovetail.settings import CONFIG
 
 COMMANDS = lazy_commands(
@@ -81,28 +83,52 @@ COMMANDS = lazy_commands(
 atexit.register(gc.freeze)
 
 
-class _Root(LazyGroup):
-    """The commands. An option of the root that is written after a command gets a hint."""
+WORDS = "dovetail.words"
+"""The whole command line, in the context of the root."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command, and exit; a full disk is reported in one line, like all errors."""
-        try:
-            return super().main(*args, **extra)
-        except OSError as error:
-            fault = CommandError(output_fault(error))
-            with suppress(OSError):  # Standard error may be on the same full disk.
-                fault.show()
-            sys.exit(fault.exit_code)
+
+class _Root(LazyGroup):
+    """The commands. Every error ends as one line for people, or one object for programs."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the root's own options; help and a wrong command line end here."""
+        words = list(args)
+        with _errors_shown(None, words):
+            context = super().make_context(info_name, args, parent, **extra)
+        context.meta[WORDS] = words
+        return context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the named command."""
-        try:
+        with _errors_shown(ctx, ctx.meta[WORDS]):
             return super().invoke(ctx)
-        except click.NoSuchOption as error:
-            if error.option_name != CONFIG.flag:
-                raise
-            message = f"{error.message} Write it before the command: dovetail {CONFIG.flag} FILE …"
-            raise click.NoSuchOption(error.option_name, message, ctx=error.ctx) from error
+
+
+@contextmanager
+def _errors_shown(context: click.Context | None, words: Sequence[str]) -> Generator[None]:
+    """Raise an error of the block, whatever it is, as one that click shows as we show all."""
+    try:
+        yield
+        return
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.ClickException as error:
+        cause, shown = error, as_command_error(error, context)
+        if isinstance(error, click.NoSuchOption) and error.option_name == CONFIG.flag:
+            shown.hint = f"Write it before the command: dovetail {CONFIG.flag} FILE …"
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        cause, shown = error, CommandError(output_fault(error))
+    # Before a command has read its options, or where it has none for JSON, its words count.
+    shown.as_json = asks_for_json(context, words if shown.exit_code == MISUSED else ())
+    raise shown from cause
 
 
 @click.group(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from dovetail.cli.options.config_file import ConfigFile
+from dovetail.cli.options.formats import prints
 from dovetail.cli.options.settings import option
 from dovetail.cli.options.unknown_variables import unknown_variables
 from dovetail.cli.output.printing import Output
@@ -69,9 +70,9 @@ def _parameter(setting: Setting) -> str:
 @click.command()
 @_with_all_settings
 @click.option("--template", is_flag=True, help="Print a file with every key instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@prints
 @click.pass_context
-def config(context: click.Context, template: bool, as_json: bool, **_: object) -> None:
+def config(context: click.Context, out: Output, template: bool, **_: object) -> None:
     """Show every setting and its source: flag, environment, file or default.
 
     With the flags of another command it shows the settings of that command. It warns of environment
@@ -82,8 +83,7 @@ def config(context: click.Context, template: bool, as_json: bool, **_: object) -
         return
     file: ConfigFile = context.obj
     effective = [_effective(context, setting) for setting in SETTINGS]
-    out = Output(as_json)
-    out.facts_list([asdict(each) for each in effective], lambda: _picture(file, effective))
+    out.facts_list([asdict(each) for each in effective], lambda: _picture(file, effective), _brief)
     for warning in unknown_variables():
         click.echo(f"dovetail: {warning}", err=True)
 
@@ -122,6 +122,11 @@ def _picture(file: ConfigFile, effective: list[Effective]) -> Shown:
             Text(_origin(each), style="dim" if default else "bold"),
         )
     return Group(Text(f"file: {_place(file)}\n"), table)
+
+
+def _brief(setting: Mapping[str, Any]) -> str:
+    value = escape_controls(str(setting["value"] or ""))
+    return f"{setting['section']}.{setting['key']}={value} {setting['source']}"
 
 
 def _place(file: ConfigFile) -> str:

@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dovetail.cli.options.calling import Session
+from dovetail.cli.output.brief import begin
 from dovetail.cli.output.json_values import words
 from dovetail.cli.output.readers import ending_with_reader
 from dovetail.cli.output.render import STATE_STYLES, is_ready, state
@@ -84,7 +85,7 @@ async def show(session: Session, reader: Reader, *, watch: bool, dot: bool) -> N
     found = await reader.read()
     if dot:
         print("\n".join(dot_lines(found)))
-    elif session.out.as_json:
+    elif not session.out.for_people:
         await _print_json(session, reader, found, watch)
     elif not watch:
         session.out.show(draw(found))
@@ -310,15 +311,15 @@ async def _print_changes(session: Session, reader: Reader, found: Graph) -> None
 
 
 async def _print_json(session: Session, reader: Reader, found: Graph, watch: bool) -> None:
-    """Print all tasks as an array; or with `watch` each, and each that changes, as an object."""
+    """Print all tasks for programs; with `watch` one by one, and again each that changes."""
     tasks = list(found.tasks.values())
     if not watch:
-        session.out.facts_list(_all_facts(found, tasks), str)
+        session.out.facts_list(_all_facts(found, tasks), str, _brief)
         return
     with ending_with_reader():
         while True:
             for facts in _all_facts(found, tasks):
-                session.out.facts(facts, str)
+                session.out.facts(facts, str, _brief)
             if found.has_ended:
                 return
             found, tasks = await reader.next(found)
@@ -329,6 +330,10 @@ def _all_facts(graph: Graph, tasks: Iterable[work.Task]) -> list[dict[str, Any]]
         task.task_id: number for number, layer in enumerate(graph.layers, 1) for task in layer
     }
     return [_facts(task, layers[task.task_id]) for task in tasks]
+
+
+def _brief(facts: Mapping[str, Any]) -> str:
+    return f"{facts['task_id']} {facts['state']}: {begin(facts['title'])}"
 
 
 def _facts(task: work.Task, layer: int) -> dict[str, Any]:

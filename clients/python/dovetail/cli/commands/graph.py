@@ -26,7 +26,7 @@ async def graph(
     Draws the named tasks with all their dependencies and dependents; by default all tasks. With
     --json a line for each task, and with --watch another for each that changes.
     """
-    if dot and (watch or session.out.as_json):
+    if dot and (watch or not session.out.for_people):
         raise click.UsageError("--dot does not go with --watch or --json")
     from dovetail.cli.commands.drawing import Reader, show  # Slow to load: not for --help.
 

@@ -201,7 +201,9 @@ async def update(
 async def delete(session: Session, task_id: str, **options: Any) -> None:
     """Delete a task that is not in progress. Its id stays taken."""
     await session.agent.tasks.delete(task_id, **options)
-    session.out.facts({"task_id": task_id}, lambda: f"deleted {task_id}")
+    session.out.facts(
+        {"task_id": task_id}, lambda: f"deleted {task_id}", lambda _: f"{task_id} deleted"
+    )
 
 
 @task.command()

@@ -156,8 +156,8 @@ async def _deliver(
 
 def _print(session: Administration, credential: late.admin_pb2.Credential, token: str) -> None:
     """Print only the token on standard output, so that a shell can capture it."""
-    session.out.facts({**fields(credential), "token": token}, lambda: token)
-    if not session.out.as_json:
+    session.out.facts({**fields(credential), "token": token}, lambda: token, lambda _: token)
+    if session.out.for_people:
         click.echo(late.render.credential(credential), err=True)
 
 

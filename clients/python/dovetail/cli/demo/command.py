@@ -9,8 +9,9 @@ from click.core import ParameterSource
 
 from dovetail.cli import late
 from dovetail.cli.options.calling import Servers, failures_explained, server_options
+from dovetail.cli.options.formats import json_option
 from dovetail.cli.output.exit_codes import INTERRUPTED
-from dovetail.cli.output.printing import Output
+from dovetail.cli.output.printing import Format, Output
 
 
 @click.command()
@@ -23,16 +24,14 @@ from dovetail.cli.output.printing import Output
     show_default=True,
     help="2 is twice as fast, 0 has no pauses.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON: an object per event, then the report."
-)
+@json_option
 @click.pass_context
 def demo(context: click.Context, servers: Servers, here: bool, speed: float, as_json: bool) -> None:
     """Watch a small team of agents work.
 
     A planner, two coders, a reviewer and a writer exchange messages and tasks for half a minute, on
     temporary servers and a temporary store. With --here, --messaging or --tasks they use running
-    ones.
+    ones. With --json it prints an object per event, and the report.
     """
     named = {context.get_parameter_source(name) for name in ("messaging", "tasks")}
     here = here or ParameterSource.COMMANDLINE in named
@@ -40,6 +39,8 @@ def demo(context: click.Context, servers: Servers, here: bool, speed: float, as_
 
     try:
         with failures_explained():
-            late.asyncio.run(play.run(servers if here else None, speed, Output(as_json)))
+            late.asyncio.run(
+                play.run(servers if here else None, speed, Output(Format(as_json=as_json)))
+            )
     except late.asyncio.CancelledError:
         sys.exit(INTERRUPTED)

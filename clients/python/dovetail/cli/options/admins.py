@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
-import click
-
 from dovetail.cli import late
 from dovetail.cli.options.calling import PATIENCE, Servers, failures_explained, server_options
+from dovetail.cli.options.formats import prints
 from dovetail.cli.options.settings import with_settings
 from dovetail.cli.output.printing import Output
 from dovetail.settings import CLIENT
@@ -33,9 +32,9 @@ def administers(
 
     @with_settings(CLIENT["timeout"])
     @server_options
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @prints
     @functools.wraps(function)
-    def command(servers: Servers, timeout: float, as_json: bool, **arguments: Any) -> None:
+    def command(servers: Servers, timeout: float, out: Output, **arguments: Any) -> None:
         async def call() -> None:
             async with late.admin.connect_admin(
                 messaging=servers.messaging,
@@ -46,7 +45,7 @@ def administers(
                 tls=servers.tls,
                 insecure=servers.insecure,
             ) as admin:
-                session = Administration(admin=admin, out=Output(as_json))
+                session = Administration(admin=admin, out=out)
                 await function(session, **arguments)  # type: ignore[call-arg]
 
         with failures_explained():

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from dovetail.cli import late
+from dovetail.cli.options.formats import prints
 from dovetail.cli.options.settings import SERVERS, with_settings
 from dovetail.cli.output.exit_codes import (
     INTERRUPTED,
@@ -101,16 +102,16 @@ def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Calla
 
     @with_settings(*(CLIENT[name] for name in ("agent", "team", "timeout")))
     @server_options
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @prints
     @functools.wraps(function)
     def command(
-        servers: Servers, agent: str, team: str, timeout: float, as_json: bool, **arguments: Any
+        servers: Servers, agent: str, team: str, timeout: float, out: Output, **arguments: Any
     ) -> None:
         async def call() -> None:
             async with servers.connect(agent, team, timeout) as caller:
                 session = Session(
                     agent=caller,
-                    out=Output(as_json),
+                    out=out,
                     timeout=timeout,
                     team_id=team,
                     servers=servers,

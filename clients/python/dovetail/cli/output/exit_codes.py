@@ -16,10 +16,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import click
 
+from dovetail.cli.output.json_values import dumps, without_defaults
 from dovetail.cli.output.text import escape_controls
 
 FAILED = 1
@@ -32,17 +35,80 @@ NOTHING_CAME = 7
 INTERRUPTED = 130
 
 
-class CommandError(click.ClickException):
-    """A command failed; the text says what is wrong, why, and what to do next."""
+REASONS = {
+    FAILED: "FAILED",
+    MISUSED: "WRONG_COMMAND_LINE",
+    NOT_FOUND: "NOT_FOUND",
+    REFUSED: "REFUSED",
+    INVALID: "INVALID",
+    NO_ANSWER: "NO_ANSWER",
+    NOTHING_CAME: "NOTHING_CAME",
+}
+"""The reason of an error that no server raised."""
 
-    def __init__(self, message: str, exit_code: int = FAILED) -> None:
-        """Make an error from a line for standard error and an exit code."""
-        super().__init__(" ".join(escape_controls(message).split()))
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """What a server said of an error, for programs."""
+
+    reason: str = ""
+    violations: Sequence[Mapping[str, str]] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class CommandError(click.ClickException):
+    """A command failed: what is wrong and why, and as a hint what to do next."""
+
+    as_json = False
+    """Whether a program reads standard error."""
+
+    def __init__(
+        self, message: str, exit_code: int = FAILED, *, hint: str = "", cause: Cause | None = None
+    ) -> None:
+        """Make an error from what is wrong and an exit code."""
+        super().__init__(_on_one_line(message))
         vars(self)["exit_code"] = exit_code  # click declares it per class
+        self.hint = _on_one_line(hint)
+        self.cause = cause or Cause()
+
+    @property
+    def line(self) -> str:
+        """The line for people."""
+        said = f"{self.message} [{self.cause.reason}]" if self.cause.reason else self.message
+        stop = " " if said.endswith("?") else ". "
+        return f"{said}{stop}{self.hint}" if self.hint else said
+
+    def facts(self) -> dict[str, Any]:
+        """The object for programs."""
+        facts = {
+            "reason": self.cause.reason or REASONS.get(self.exit_code, "FAILED"),
+            "message": self.message,
+            "hint": self.hint,
+            "exit_code": self.exit_code,
+            "violations": self.cause.violations,
+            "metadata": self.cause.metadata,
+        }
+        return {"error": without_defaults(facts)}
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Write the line."""
-        click.echo(f"dovetail: {self.message}", file=file, err=True)
+        """Write the line or the object, unless standard error is on a full disk too."""
+        text = dumps(self.facts()) if self.as_json else f"dovetail: {self.line}"
+        with contextlib.suppress(OSError):
+            click.echo(text, file=file, err=True)
+
+
+def as_command_error(error: click.ClickException, context: click.Context | None) -> CommandError:
+    """Any error of a command as one of ours; of a wrong command line, with the way to its help."""
+    if isinstance(error, CommandError):
+        return error
+    known = (error.ctx if isinstance(error, click.UsageError) else None) or context
+    has_hint = isinstance(error, click.NoSuchOption) and error.possibilities
+    hint = f"See: {known.command_path} --help" if known and not has_hint else ""
+    return CommandError(error.format_message().rstrip("."), error.exit_code, hint=hint)
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(escape_controls(text).split())
 
 
 def output_fault(error: OSError) -> str:

@@ -9,6 +9,7 @@ from dovetail.cli.output.exit_codes import (
     NO_ANSWER,
     NOT_FOUND,
     REFUSED,
+    Cause,
     CommandError,
 )
 
@@ -60,26 +61,36 @@ NEXT_STEPS = {
 }
 
 
+START = "Start it with: dovetail up"
+MORE_TIME = "Check before you repeat it, or allow more time: --timeout"
+
+
 def command_error(error: client.DovetailError) -> CommandError:
-    """The error for people at a terminal, made from that of a failed call."""
+    """The end of a command, made from the error of a failed call."""
     code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
-    step = NEXT_STEPS.get(error.reason, "")
-    return CommandError(f"{describe(error)}{step and '. ' + step}", code)
+    message, hint = explain(error)
+    wrong = [{"field": each.field, "description": each.description} for each in error.violations]
+    cause = Cause(reason=error.reason, violations=wrong, metadata=error.metadata)
+    return CommandError(message, code, hint=hint, cause=cause)
 
 
 def describe(error: client.DovetailError) -> str:
-    """The text for a failed call: what is wrong, and the reason in brackets."""
-    if not error.reason and isinstance(error, client.UnavailableError):
+    """What is wrong, and the reason in brackets, without a hint."""
+    message, _ = explain(error)
+    return f"{message} [{error.reason}]" if error.reason else message
+
+
+def explain(error: client.DovetailError) -> tuple[str, str]:
+    """What is wrong, and a hint what to do next; empty if none is known."""
+    if error.reason:
+        wrong = "; ".join(f"{fault.field}: {fault.description}" for fault in error.violations)
+        return wrong or str(error), NEXT_STEPS.get(error.reason, "")
+    if isinstance(error, client.UnavailableError):
         if error.tls_fault:
-            return f"no answer from {error.address}: {error.tls_fault}"
+            return f"no answer from {error.address}: {error.tls_fault}", ""
         why = str(error).rpartition(": ")[2]
-        return f"no answer from {error.address} ({why}): is it running? Start it with: dovetail up"
-    if not error.reason and isinstance(error, client.DeadlineExceededError):
-        return (
-            f"no answer from {error.address} in time: the call may have taken effect, or still do."
-            " Check before you repeat it, or allow more time: --timeout"
-        )
-    wrong = "; ".join(f"{fault.field}: {fault.description}" for fault in error.violations)
-    what = wrong or str(error)
-    reason = error.reason or type(error).__name__
-    return f"{what} [{reason}]"
+        return f"no answer from {error.address} ({why}): is it running?", START
+    if isinstance(error, client.DeadlineExceededError):
+        doubt = "the call may have taken effect, or still do"
+        return f"no answer from {error.address} in time: {doubt}", MORE_TIME
+    return f"{error} [{type(error).__name__}]", ""

@@ -6,8 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from dovetail.cli.output.brief import facts_line, line
+from dovetail.cli.output.chosen import Tree, pick, shorten
 from dovetail.cli.output.json_values import dumps, fields, without_defaults
 from dovetail.cli.output.styled import Shown, Text
 
@@ -22,17 +25,35 @@ TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE")
 """The variables by which Rich takes a pipe for a terminal."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """How a command prints: for people, as JSON (all fields, or those in a tree), or in brief."""
+
+    as_json: bool = False
+    fields: Tree = field(default_factory=dict[str, Any])
+    brief: bool = False
+    is_change: bool = False
+    """Whether in brief only the new state is told."""
+    max_chars: int = 0
+    """How many characters of a long text are printed; 0: all."""
+
+
 class Output:
     """Prints the items of a command."""
 
-    def __init__(self, as_json: bool) -> None:
-        """Print for people, or as JSON with the contract's field names."""
-        self.as_json = as_json
+    def __init__(self, chosen: Format) -> None:
+        """Print for people, as JSON with the contract's field names, or in brief."""
+        self.as_json = chosen.as_json
+        self.for_people = not (chosen.as_json or chosen.brief)
+        self.max_chars = chosen.max_chars
+        self._format = chosen
 
     def item(self, item: M, shown: Callable[[M], Renderable]) -> None:
         """Print an item: an object on a line, or as `shown` renders it for people."""
         if self.as_json:
-            self._print(dumps(fields(item)))
+            self._print(self._object(fields(item)))
+        elif self._format.brief:
+            self._print_brief(item)
         else:
             self.show(shown(item))
 
@@ -40,6 +61,9 @@ class Output:
         """Print items: as one array, or for people all of them rendered as one."""
         if self.as_json:
             self._print_array(map(fields, items))
+        elif self._format.brief:
+            for each in items:
+                self._print_brief(each)
         else:
             self.show(shown(items))
 
@@ -56,45 +80,78 @@ class Output:
         def add(item: M) -> None:
             nonlocal count
             if self.as_json:
-                self._print(f"{',' if count else '['}\n{dumps(fields(item))}", end="")
+                self._print(f"{',' if count else '['}\n{self._object(fields(item))}", end="")
             else:
-                self.show(shown(item))
+                self.item(item, shown)
             count += 1
 
         yield add
         if self.as_json:
             self._print("\n]" if count else "[]")
         elif not count:
-            self.show(nothing)
+            self.remark(nothing)
 
-    def facts(self, facts: Mapping[str, Any], shown: Callable[[], Renderable]) -> None:
+    def facts(
+        self,
+        facts: Mapping[str, Any],
+        shown: Callable[[], Renderable],
+        brief: Callable[[Mapping[str, Any]], str] = facts_line,
+    ) -> None:
         """Print values that are not a message of the contract; `shown` renders them for people."""
         if self.as_json:
-            self._print(dumps(without_defaults(facts)))
+            self._print(self._object(without_defaults(facts)))
+        elif self._format.brief:
+            self._print(brief(facts))
         else:
             self.show(shown())
 
     def facts_list(
-        self, items: Sequence[Mapping[str, Any]], shown: Callable[[], Renderable]
+        self,
+        items: Sequence[Mapping[str, Any]],
+        shown: Callable[[], Renderable],
+        brief: Callable[[Mapping[str, Any]], str] = facts_line,
     ) -> None:
         """Print several of them; `shown` renders them all for people."""
         if self.as_json:
             self._print_array(map(without_defaults, items))
+        elif self._format.brief:
+            for each in items:
+                self._print(brief(each))
         else:
             self.show(shown())
 
+    def more(self, shown: int, way: str) -> None:
+        """Say on standard error that there is more than was shown, and how to go on."""
+        if self.as_json:
+            text = dumps({"more": {"shown": shown, "next": way}})
+        else:
+            text = f"dovetail: {shown:,} shown, there are more: {way}, or --limit 0 for all"
+        print(text, file=sys.stderr, flush=True)
+
+    def line_of(self, facts: Mapping[str, Any]) -> str:
+        """The JSON of values that are printed elsewhere."""
+        return self._object(without_defaults(facts))
+
+    def _object(self, item: Mapping[str, Any]) -> str:
+        """An item as JSON: all of it, or what was chosen."""
+        cut = shorten(item, self.max_chars) if self.max_chars else item
+        return dumps(pick(cut, self._format.fields))
+
     def _print_array(self, items: Iterable[Mapping[str, Any]]) -> None:
         """Print an array, with an item on each line between its brackets."""
-        lines = ",\n".join(map(dumps, items))
+        lines = ",\n".join(map(self._object, items))
         self._print(f"[\n{lines}\n]" if lines else "[]")
 
+    def _print_brief(self, item: Message) -> None:
+        self._print(line(item, self._format.is_change))
+
     def _print(self, text: str, end: str = "\n") -> None:
-        """Print a text for programs, at once: the reader may be a pipe."""
+        """Print a text as it is, at once: the reader may be a pipe."""
         print(text, end=end, flush=True)
 
     def remark(self, text: str) -> None:
-        """Print a remark for people; JSON output has none."""
-        if not self.as_json:
+        """Print a remark for people; programs and readers in brief get none."""
+        if self.for_people:
             self.show(text)
 
     def show(self, shown: Renderable) -> None:

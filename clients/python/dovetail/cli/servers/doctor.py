@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dovetail.cli import late
 from dovetail.cli.options.calling import Servers, failures_explained, server_options
+from dovetail.cli.options.formats import prints
 from dovetail.cli.options.settings import with_settings
+from dovetail.cli.output.brief import begin
 from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.output.printing import Output
 from dovetail.cli.output.styled import Text, lines
@@ -31,17 +33,18 @@ ELSEWHERE = "Stop that program, or choose another port: dovetail up --{}-listen 
 @click.command()
 @with_settings(SERVER["store"], SERVER["data-dir"])
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(servers: Servers, store: str | None, data_dir: Path | None, as_json: bool) -> None:
+@prints
+def doctor(servers: Servers, store: str | None, data_dir: Path | None, out: Output) -> None:
     """Check the store, its disk, the ports, and the connections to the servers.
 
     It changes nothing; servers may keep running. Ends with exit code 1 if a check fails.
     """
-    out = Output(as_json)
     findings = _store(store, data_dir)
     with failures_explained():
         findings += late.asyncio.run(_servers(servers))
-    out.facts_list([asdict(each) for each in findings], lambda: lines(*map(_picture, findings)))
+    out.facts_list(
+        [asdict(each) for each in findings], lambda: lines(*map(_picture, findings)), _brief
+    )
     failed = [finding.check for finding in findings if finding.level == "fail"]
     if failed:
         raise CommandError(f"{len(failed)} failed: {', '.join(failed)}")
@@ -55,6 +58,10 @@ def _store(store: str | None, data_dir: Path | None) -> list[Finding]:
         return check_store(store_url(store, data_dir))
     except CommandError as error:
         return [Finding(check="store", level=Level.WARN, text=error.message)]
+
+
+def _brief(finding: Mapping[str, Any]) -> str:
+    return f"{finding['level']} {finding['check']}: {begin(finding['text'])}"
 
 
 def _picture(finding: Finding) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -43,14 +43,22 @@ async def status(session: Session) -> None:
             counts |= await _work(session)
     except late.client.DovetailError as error:
         admin = _is_admins(error)
-        faults += [] if admin else [late.failures.command_error(error).message]
+        faults += [] if admin else [late.failures.command_error(error).line]
     team_id = session.team_id or ("" if session.servers.has_token else "default")
     facts = {"version": release(), "team_id": team_id}
     facts |= {"servers": list(map(_probed, probes)), **counts}
     whose = "an admin's token, which sees no team" if admin else _team(team_id)
-    session.out.facts(facts, lambda: _picture(whose, probes, counts))
+    session.out.facts(facts, lambda: _picture(whose, probes, counts), _brief)
     if faults:
         raise CommandError("; ".join(faults), NO_ANSWER)
+
+
+def _brief(facts: Mapping[str, Any]) -> str:
+    """The services, and what the team has, on one line."""
+    counts = {"agents": "agents", "unacknowledged": "unread", "total_tasks": "tasks"}
+    parts = [f"{each['service']} {each['health']}" for each in facts["servers"]]
+    parts += [f"{facts[name]} {word}" for name, word in counts.items() if name in facts]
+    return ", ".join(parts)
 
 
 def _probed(probe: Probe) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from dovetail.cli.options.formats import json_option
 from dovetail.cli.options.settings import SERVING, with_settings
 from dovetail.cli.options.unknown_variables import refuse_unknown_variables
 from dovetail.cli.servers.serve import data_folder, served_store
@@ -14,7 +15,7 @@ from dovetail.settings import SERVER
 
 @click.command()
 @with_settings(SERVER["messaging-listen"], SERVER["tasks-listen"], *SERVING)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option(
     "--try",
     "try_out",

@@ -24,7 +24,8 @@ from dovetail.cli import signals
 from dovetail.cli.options.calling import Servers, Session
 from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.cli.output.failures import describe
-from dovetail.cli.output.json_values import dumps, without_defaults
+from dovetail.cli.output.json_values import dumps
+from dovetail.cli.output.printing import Output
 from dovetail.cli.output.screen import console
 from dovetail.cli.output.sink import Sink, left_out_note
 from dovetail.cli.output.text import escape_controls
@@ -95,7 +96,7 @@ async def run_worker(session: Session, work: Work) -> None:
             errors=errors,
             families=Families(),
         )
-        with _Display(out, errors, session.out.as_json).open() as display:
+        with _Display(out, errors, session.out).open() as display:
             runner = _TaskRunner(program, display, work.max_tasks)
             await runner.run(
                 session.agent.work(
@@ -253,10 +254,11 @@ class _Display:
     It writes only to sinks: nothing here can fail or wait.
     """
 
-    def __init__(self, out: Sink, errors: Sink, as_json: bool) -> None:
+    def __init__(self, out: Sink, errors: Sink, chosen: Output) -> None:
         self._out = out
         self._errors = errors
-        self._as_json = as_json
+        self._chosen = chosen
+        self._as_json = chosen.as_json
         self._is_gone = False
         self._screen = console(out)
         self._begun: dict[str, float] = {}
@@ -288,7 +290,7 @@ class _Display:
         if self._as_json:
             facts = {"event": event, "task_id": task.task_id, "title": task.title}
             facts |= {"attempt": task.task.attempt, "seconds": round(seconds, 3), "text": text}
-            self._out.line(dumps(without_defaults(facts)))
+            self._out.line(self._chosen.line_of(facts))
         else:
             self._screen.print(_event_line(event, task, seconds, text), soft_wrap=True)
         if self._out.fault and not self._is_gone:

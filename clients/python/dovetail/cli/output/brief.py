@@ -1,0 +1,126 @@
+"""Items in brief: one short line each, for readers that pay by the word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from dovetail.cli.output.json_values import fields
+from dovetail.cli.output.text import escape_controls
+
+TEXT_CHARACTERS = 80
+"""How much of a text stands in a line."""
+
+
+def line(item: Any, is_change: bool) -> str:
+    """The line for a message of the contract; of a change only what changed."""
+    value = fields(item)
+    name = item.DESCRIPTOR.name
+    if name == "Task" and is_change:
+        return _joined(value["task_id"], value["state"], _question(value))
+    return escape_controls(LINES[name](value)) if name in LINES else facts_line(value)
+
+
+def facts_line(facts: Mapping[str, Any]) -> str:
+    """The line for any other object: what it has that is neither a list nor an object."""
+    simple = {name: each for name, each in facts.items() if not isinstance(each, (dict, list))}
+    return _joined(*(f"{name}={each}" for name, each in simple.items() if each))
+
+
+def _task(task: Mapping[str, Any]) -> str:
+    assignee = task.get("assignee_id", "")
+    return _said(_joined(task["task_id"], task["state"], assignee), task.get("title"))
+
+
+def _question(task: Mapping[str, Any]) -> str:
+    """Whom an open question asks."""
+    is_open = task["state"] == "input_required"
+    return f"asks {task.get('question', {}).get('agent_id', '')}" if is_open else ""
+
+
+def _claimed(claimed: Mapping[str, Any]) -> str:
+    task = claimed["task"]
+    return _said(f"{task['task_id']} {claimed['lease_token']}", task.get("title"))
+
+
+def _delivery(delivery: Mapping[str, Any]) -> str:
+    done = "acknowledged" if delivery["receipt"]["state"] == "acknowledged" else ""
+    return _joined(f"#{delivery['receipt']['sequence']}", done, _message(delivery["message"]))
+
+
+def _record(record: Mapping[str, Any]) -> str:
+    return _message(record["message"], ", ".join(record["message"]["recipient_ids"]))
+
+
+def _message(message: Mapping[str, Any], to: str = "") -> str:
+    """Who says what: a notice with its verb and its task, a message with its id."""
+    notice: Mapping[str, Any] = message.get("notice", {})
+    about = _joined(notice["verb"], notice["task_id"]) if notice else message["message_id"]
+    sender = message.get("sender_id", "") or "-"
+    text = message.get("subject") or message.get("body", "")
+    return _said(_joined(sender, to and f"> {to}", about), text)
+
+
+def _sent(sent: Mapping[str, Any]) -> str:
+    return f"{sent['message_id']} sent"
+
+
+def _acknowledged(response: Mapping[str, Any]) -> str:
+    done, left = (response.get(f"{name}_count", 0) for name in ("acknowledged", "unacknowledged"))
+    return f"{done} acknowledged, {left} left"
+
+
+def _agent(agent: Mapping[str, Any]) -> str:
+    unread = agent.get("unacknowledged_count")
+    return _joined(agent["agent_id"], unread and f"{unread} unread")
+
+
+def _receipt(receipt: Mapping[str, Any]) -> str:
+    return f"{receipt['recipient_id']} #{receipt['sequence']} {receipt['state']}"
+
+
+def _heartbeat(response: Mapping[str, Any]) -> str:
+    unread = response.get("unacknowledged_count")
+    until = response.get("lease_expire_time")
+    return _joined(response["state"], until and f"until {until}", unread and f"{unread} unread")
+
+
+def _report(report: Mapping[str, Any]) -> str:
+    states = (f"{each['count']} {each['state']}" for each in report["states"] if "count" in each)
+    return ", ".join((f"{report.get('total_tasks', 0)} tasks", *states))
+
+
+def _credential(credential: Mapping[str, Any]) -> str:
+    ended = "revoked" if "revoke_time" in credential else ""
+    names = (credential.get(name, "") for name in ("credential_id", "role", "team_id", "agent_id"))
+    return _joined(*names, ended)
+
+
+LINES: dict[str, Callable[[Any], str]] = {
+    "Task": _task,
+    "ClaimedTask": _claimed,
+    "Delivery": _delivery,
+    "MessageRecord": _record,
+    "SendMessageResponse": _sent,
+    "AcknowledgeMessagesResponse": _acknowledged,
+    "Agent": _agent,
+    "Receipt": _receipt,
+    "HeartbeatTaskResponse": _heartbeat,
+    "Report": _report,
+    "Team": lambda team: team["team_id"],
+    "Credential": _credential,
+}
+
+
+def _said(head: str, text: Any) -> str:
+    return f"{head}: {begin(text)}" if text else head
+
+
+def begin(text: Any) -> str:
+    """The beginning of a text, on one line."""
+    words = " ".join(cast("str", text or "").split())
+    return words if len(words) <= TEXT_CHARACTERS else f"{words[: TEXT_CHARACTERS - 1]}…"
+
+
+def _joined(*parts: Any) -> str:
+    return " ".join(escape_controls(str(part)) for part in parts if part not in ("", None, 0))
