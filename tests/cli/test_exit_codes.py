@@ -23,6 +23,7 @@ def test_a_server_that_is_not_there_is_named_with_the_command_that_starts_it(she
         assert f"no answer from {lost.messaging}" in line
         assert line.endswith("Start it with: dovetail up\n")
     assert lost.says("task", "list") == "no tasks\n"
+    assert lost.says("task", "list", "--assignee", "nobody") == "no tasks\n"
 
 
 def test_a_server_that_does_not_answer_in_time_is_named(shell: Shell):

@@ -29,14 +29,14 @@ def test_what_is_there_is_printed_without_waiting(shell: Shell):
 
 
 def test_what_comes_while_it_waits_is_printed(shell: Shell):
+    shell.says("agent", "register", "--as", "carol")
     with subprocess.Popen(
         [*PROGRAM, "inbox", "--as", "carol", "--wait", "50", "--json"],
         stdout=subprocess.PIPE,
         text=True,
         env=shell.environment,
     ) as waiting:
-        while shell.run("send", "--as", "alice", "carol", "now").exit_code == 3:
-            pass  # carol is registered once her command calls
+        shell.says("send", "--as", "alice", "carol", "now")
         assert waiting.stdout is not None
         assert bodies(json.loads(waiting.stdout.read())) == ["now"]
     assert waiting.returncode == 0

@@ -220,7 +220,7 @@ def test_messages_are_listed_by_what_they_are(shell: Shell):
 def test_failures_say_what_is_wrong_and_what_to_do(shell: Shell):
     code, line = shell.fails("send", "--as", "alice", "bobb", "x")
     assert code == 3
-    assert 'no agent "bobb"' in line
+    assert 'agent "bobb" is not known here' in line
     assert "bob" in line.partition("nearest")[2]
     assert "[AGENT_NOT_FOUND]. See all agents: dovetail agent list" in line
     assert shell.fails("agent", "show", "nobody")[0] == 3

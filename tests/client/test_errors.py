@@ -95,7 +95,7 @@ def test_garbled_details_do_not_hide_the_status():
 
 
 async def test_a_server_s_refusal_is_typed_and_names_what_is_wrong(alice: Agent):
-    with pytest.raises(client.NotFoundError, match='no agent "alicia"') as unknown:
+    with pytest.raises(client.NotFoundError, match='agent "alicia" is not known here') as unknown:
         await alice.send("alicia", "hi")
     assert unknown.value.reason == "AGENT_NOT_FOUND"
     assert "alice" in unknown.value.metadata["nearest_ids"]

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import click
 
 from dovetail.cli import late
+from dovetail.cli.commands.known import require_known
 from dovetail.cli.options.calling import Session, calls, failures_explained
 from dovetail.cli.options.values import OBJECT, label_option
 from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
@@ -211,6 +212,8 @@ async def list_(
             printed += 1
             if printed == limit:
                 break
+        if not printed:
+            await require_known(session, senders)
 
 
 async def _follow(
@@ -266,10 +269,13 @@ async def _thread_messages(
 
 
 async def _own_agent_id(session: Session) -> str:
-    """Register the caller and return its id. An unreachable server is noticed soon by that call."""
+    """Return the id of the caller, which must be known: reading registers no mistyped name.
+
+    A subscription would register it, and would wait for a server that cannot be reached.
+    """
     if not (session.agent.agent_id or session.servers.has_token):
         raise click.UsageError("whose inbox? Name its agent, or yourself: --as AGENT")
-    return (await session.agent.register()).agent_id
+    return (await session.agent.agent()).agent_id
 
 
 async def _backlog(

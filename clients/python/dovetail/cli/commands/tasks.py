@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dovetail.cli import late
+from dovetail.cli.commands.known import require_known
 from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.values import (
@@ -142,6 +143,8 @@ async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any
         found.append(task)
         if len(found) == limit:
             break
+    if not found:
+        await require_known(session, (*chosen["assignees"], *chosen["creators"]))
     session.out.items(found, late.render.tasks)
 
 
@@ -256,6 +259,8 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
     """Show totals, times and workload over all tasks, or those chosen."""
     found = await session.agent.tasks.report(_filter(**chosen), bucket_duration=bucket)
+    if not found.total_tasks:
+        await require_known(session, (*chosen["assignees"], *chosen["creators"]))
     session.out.item(found, late.reports.report)
 
 

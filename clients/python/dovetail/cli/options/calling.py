@@ -57,16 +57,20 @@ class Servers:
         return bool(self.token_file or os.environ.get(CLIENT["token"].variable))
 
     def connect(
-        self, agent_id: str = "", team_id: str = "", seconds: float = TIMEOUT
+        self,
+        agent_id: str = "",
+        team_id: str = "",
+        seconds: float = TIMEOUT,
+        patience: float = PATIENCE,
     ) -> AbstractAsyncContextManager[late.client.Agent]:
-        """Connect as an agent; a call takes at most `seconds`."""
+        """Connect as an agent; a call takes at most `seconds`, and is repeated for `patience`."""
         return late.client.connect(
             agent_id,
             team_id=team_id,
             messaging=self.messaging,
             tasks=self.tasks,
             timeout=seconds,
-            patience=PATIENCE,
+            patience=patience,
             token_file=self.token_file,
             tls=self.tls,
             insecure=self.insecure,

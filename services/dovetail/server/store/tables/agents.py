@@ -207,9 +207,10 @@ def _not_found(snapshot: Snapshot, unknown: Sequence[str]) -> NotFoundError:
     names = ", ".join(json.dumps(agent_id, ensure_ascii=False) for agent_id in shown)
     more = f" and {len(unknown) - len(shown)} more" if len(unknown) > len(shown) else ""
     hint = f"; nearest known: {', '.join(nearest)}" if nearest else ""
+    who = f"agent {names} is" if len(unknown) == 1 else f"agents {names}{more} are"
     return NotFoundError(
         Reason.AGENT_NOT_FOUND,
-        f"no agent {names}{more} in team {snapshot.team_id!r}{hint}",
+        f"{who} not known here, in team {snapshot.team_id!r}{hint}",
         metadata={
             "agent_ids": json.dumps(shown, ensure_ascii=False),
             "unknown_count": str(len(unknown)),

@@ -1,0 +1,26 @@
+"""Whether the agents that a filter names are known, where it chose nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dovetail.cli import late
+from dovetail.cli.options.calling import Session
+
+
+async def require_known(session: Session, agent_ids: Iterable[str]) -> None:
+    """Raise NotFoundError for the first of these agents that the team does not have.
+
+    The directory is a service of messaging. While that is down the caller's own answer, which is
+    empty, stands: so it is asked once, on a connection of its own.
+    """
+    names = tuple(agent_ids)
+    if not names:
+        return
+    caller = session.agent.agent_id
+    async with session.servers.connect(caller, session.team_id, session.timeout, 0.0) as agent:
+        for name in names:
+            try:
+                await agent.agent(name)
+            except (late.client.UnavailableError, late.client.DeadlineExceededError):
+                return
