@@ -20,6 +20,9 @@ FIGURES = "figures"
 for setting in SETTINGS:
     os.environ.pop(setting.variable, None)
 os.environ["DOVETAIL_CONFIG"] = os.devnull
+for name in ("COLUMNS", "LC_ALL", "LC_CTYPE", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+    os.environ.pop(name, None)
+os.environ.update(LANG="C.UTF-8", TERM="xterm")
 
 # Nor must it that a script runs the tests in the background (SIGINT is ignored then), or `nohup`:
 # tests send these signals to children, and what is ignored here they would ignore as well. What has

@@ -53,7 +53,9 @@ def test_each_task_stands_once_below_what_it_waits_for(diamond: Shell):
     progress = ("--percent", "40", "--lease-token", held["lease_token"])
     diamond.says("task", "heartbeat", "--as", "bob", "build", *progress)
     bar, _, *tree = diamond.says("task", "graph").splitlines()
-    assert bar == "█" * 16 + "░" * 24 + "  5 tasks   3 pending   1 in progress   1 completed"
+    assert (
+        bar == "█" * 8 + "▒" * 8 + "░" * 24 + "  5 tasks   3 pending   1 in progress   1 completed"
+    )
     assert tree == [
         "✔ plan  Do plan",
         "├── ▶ build 40 % bob  Do build",
@@ -109,7 +111,7 @@ def test_many_tasks_are_drawn_by_layers_and_what_is_done_is_one_line(shell: Shel
     assert bar.endswith("44 tasks   37 pending   1 in progress   5 completed   1 failed")
     assert [line.split() for line in layers] == [
         ["layer", "1", "█" * 20, "3", "of", "3"],
-        ["layer", "2", "█" * 4 + "░" * 16, "2", "of", "20", "✘", "b3", "▶", "b2", "bob"],
+        ["layer", "2", "██x▒" + "░" * 16, "2", "of", "20", "✘", "b3", "▶", "b2", "bob"],
         ["layer", "3", "░" * 20, "0", "of", "20"],
         ["layer", "4", "░" * 20, "0", "of", "1"],
     ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dovetail import client as client
     from dovetail.admin.v1 import admin_pb2 as admin_pb2
     from dovetail.cli.output import failures as failures
+    from dovetail.cli.output import lists as lists
     from dovetail.cli.output import readers as readers
     from dovetail.cli.output import render as render
     from dovetail.cli.output import reports as reports
@@ -35,6 +36,7 @@ else:
         "connection": "dovetail.client.connection",
         "values": "dovetail.client.values",
         "failures": "dovetail.cli.output.failures",
+        "lists": "dovetail.cli.output.lists",
         "readers": "dovetail.cli.output.readers",
         "render": "dovetail.cli.output.render",
         "reports": "dovetail.cli.output.reports",

@@ -24,7 +24,7 @@ async def register(
 ) -> None:
     """Register an agent, so that others can send to it. Default: the agent of --as."""
     agent = await session.agent.register(agent_id, display_name=display_name, labels=dict(labels))
-    session.out.item(agent, lambda each: late.render.agents([each]))
+    session.out.item(agent, lambda each: late.lists.AGENTS([each]))
 
 
 @agent.command()
@@ -33,7 +33,7 @@ async def register(
 async def show(session: Session, agent_id: str) -> None:
     """Show one agent. Default: the agent of --as."""
     agent = await session.agent.agent(agent_id)
-    session.out.item(agent, lambda each: late.render.agents([each]))
+    session.out.item(agent, lambda each: late.lists.AGENTS([each]))
 
 
 @agent.command("list")
@@ -41,5 +41,5 @@ async def show(session: Session, agent_id: str) -> None:
 @calls
 async def list_(session: Session, labels: tuple[tuple[str, str], ...]) -> None:
     """List the team's agents."""
-    found = [agent async for agent in session.agent.agents(labels=dict(labels), page_size=1_000)]
-    session.out.items(found, late.render.agents)
+    found = session.agent.agents(labels=dict(labels), page_size=1_000)
+    await session.out.rows(found, late.lists.AGENTS)

@@ -18,7 +18,8 @@ from dovetail.cli.options.formats import prints
 from dovetail.cli.options.settings import option
 from dovetail.cli.options.unknown_variables import unknown_variables
 from dovetail.cli.output.printing import Output
-from dovetail.cli.output.styled import Group, Shown, Table, Text
+from dovetail.cli.output.styled import Text
+from dovetail.cli.output.tables import Column, Group, Shown, Table
 from dovetail.cli.output.text import escape_controls
 from dovetail.settings import SETTINGS, Setting, without_password
 
@@ -113,7 +114,8 @@ def _found(context: click.Context, setting: Setting) -> tuple[Any, str]:
 
 
 def _picture(file: ConfigFile, effective: list[Effective]) -> Shown:
-    table = Table("setting", "value", "from", padding=2, overflow="fold", head="bold dim")
+    columns = (Column(name=name, cells_min=20, folds=True) for name in ("setting", "value", "from"))
+    table = Table(*columns, head="bold dim")
     for setting, each in zip(SETTINGS, effective, strict=True):
         default = each.source == "default"
         table.add_row(

@@ -10,7 +10,6 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -19,8 +18,10 @@ from dovetail.cli.options.calling import Session
 from dovetail.cli.output.brief import begin
 from dovetail.cli.output.json_values import words
 from dovetail.cli.output.readers import ending_with_reader
-from dovetail.cli.output.render import STATE_STYLES, is_ready, state
-from dovetail.cli.output.screen import console
+from dovetail.cli.output.render import STATE_BARS, STATE_STYLES, is_ready, state
+from dovetail.cli.output.screen import ForegroundLive, console
+from dovetail.cli.output.signs import signs
+from dovetail.cli.output.terminal import is_ascii, is_in_foreground
 from dovetail.cli.output.text import escape_controls
 from dovetail.client import DovetailError
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -32,7 +33,7 @@ BAR_COLUMNS = 40
 LAYER_COLUMNS = 20
 PAUSE_SECONDS = 0.5
 PAGE = 1_000
-ONE_LINE: Any = {"no_wrap": True, "overflow": "ellipsis"}
+ONE_LINE: Any = {"no_wrap": True, "overflow": "crop" if is_ascii() else "ellipsis"}
 """A line that is too long for the terminal is cut."""
 
 MARKS = {
@@ -89,7 +90,7 @@ async def show(session: Session, reader: Reader, *, watch: bool, dot: bool) -> N
         await _print_json(session, reader, found, watch)
     elif not watch:
         session.out.show(draw(found))
-    elif console().is_terminal:
+    elif is_in_foreground():
         await _redraw(reader, found)
     else:
         session.out.show(draw(found))
@@ -158,8 +159,10 @@ def _bar(counts: Mapping[work.TaskState.ValueType, int], columns: int) -> Text:
     for value in (*ENDED, work.TASK_STATE_INPUT_REQUIRED, work.TASK_STATE_IN_PROGRESS):
         begin, end = end, end + counts.get(value, 0)
         length = columns * end // total - columns * begin // total
-        bar.append("█" * length, STATE_STYLES.get(value, ""))
-    return bar.append("░" * (columns - len(bar)), "dim")
+        bar.append(STATE_BARS[value] * length, STATE_STYLES[value])
+    bar.append(STATE_BARS[work.TASK_STATE_PENDING] * (columns - len(bar)), "dim")
+    bar.plain = signs(bar.plain)  # Signs of bars are as wide in ASCII.
+    return bar
 
 
 def _tree(graph: Graph) -> Tree:
@@ -191,7 +194,7 @@ def _leaf(task: work.Task, also: Sequence[str]) -> Text:
 def _cell(task: work.Task) -> Text:
     """A task in short: its mark, id, progress and assignee."""
     mark = READY if is_ready(task) else MARKS.get(task.state, "")
-    line = Text(**ONE_LINE).append(f"{mark} ", STATE_STYLES.get(task.state, ""))
+    line = Text(**ONE_LINE).append(f"{signs(mark)} ", STATE_STYLES.get(task.state, ""))
     line.append(escape_controls(task.task_id), "bold")
     if task.state in (work.TASK_STATE_IN_PROGRESS, work.TASK_STATE_INPUT_REQUIRED):
         if task.HasField("progress"):
@@ -291,7 +294,7 @@ class Reader:
 
 async def _redraw(reader: Reader, found: Graph) -> None:
     """Redraw the graph in place on a terminal until all tasks have ended."""
-    with Live(draw(found), console=console(), auto_refresh=False) as live:
+    with ForegroundLive(draw(found), console=console(), auto_refresh=False) as live:
         while not found.has_ended:
             try:
                 found, changed = await reader.next(found)

@@ -176,8 +176,8 @@ async def show(session: Session, message_id: str, receipts: bool) -> None:
     if not receipts:
         session.out.item(await session.agent.message(message_id), late.render.record)
         return
-    found = [each async for each in session.agent.receipts(message_id, page_size=1_000)]
-    session.out.items(found, late.render.receipts)
+    found = session.agent.receipts(message_id, page_size=1_000)
+    await session.out.rows(found, late.lists.RECEIPTS)
 
 
 @message.command("list")

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -24,6 +25,9 @@ from dovetail.cli.options.values import (
     stacked,
 )
 
+M = TypeVar("M")
+
+PAGE = 500
 STATES = ("pending", "in_progress", "input_required", "completed", "failed", "cancelled")
 
 
@@ -138,14 +142,21 @@ async def show(session: Session, task_id: str) -> None:
 async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any) -> None:
     """List tasks, the oldest first."""
     order = late.types_pb2.ORDER_NEWEST_FIRST if newest else late.types_pb2.ORDER_OLDEST_FIRST
-    found: list[late.tasks_pb2.Task] = []
-    async for task in session.agent.tasks.list(_filter(**chosen), order=order):
-        found.append(task)
-        if len(found) == limit:
-            break
-    if not found:
-        await require_known(session, (*chosen["assignees"], *chosen["creators"]))
-    session.out.items(found, late.render.tasks)
+    found = session.agent.tasks.list(_filter(**chosen), order=order, page_size=limit or PAGE)
+    named = (*chosen["assignees"], *chosen["creators"])
+    await session.out.rows(
+        _first(found, limit), late.lists.TASKS, lambda: require_known(session, named)
+    )
+
+
+async def _first(items: AsyncIterator[M], limit: int | None) -> AsyncIterator[M]:
+    """At most so many items."""
+    count = 0
+    async for item in items:
+        yield item
+        count += 1
+        if count == limit:
+            return
 
 
 @task.command()
@@ -191,7 +202,7 @@ async def update(
     }
     changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not changes:
-        raise click.UsageError("name what to change: --title, --description, --priority, …")
+        raise click.UsageError("name what to change: --title, --description, --priority, ...")
     task = late.tasks_pb2.Task(task_id=task_id, **changes)
     session.out.item(await session.agent.tasks.update(task, changes, **options), late.render.task)
 

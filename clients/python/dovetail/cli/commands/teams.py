@@ -19,12 +19,11 @@ def team() -> None:
 async def create(session: Administration, team_id: str) -> None:
     """Create a team; an existing team is not changed."""
     created = await session.admin.create_team(team_id)
-    session.out.item(created, lambda each: late.render.teams([each]))
+    session.out.item(created, lambda each: late.lists.TEAMS([each]))
 
 
 @team.command("list")
 @administers
 async def list_(session: Administration) -> None:
     """List all teams."""
-    found = [team async for team in session.admin.teams(page_size=1_000)]
-    session.out.items(found, late.render.teams)
+    await session.out.rows(session.admin.teams(page_size=1_000), late.lists.TEAMS)

@@ -64,7 +64,7 @@ async def create(
     Only the token is written to standard output, or with --out to a new file. An admin has no team.
     """
     if not (role or agent_id):
-        raise click.UsageError("name its owner: --agent AGENT, or --role operator, …")
+        raise click.UsageError("name its owner: --agent AGENT, or --role operator, ...")
     create = partial(
         session.admin.create_token,
         role=_role(role or "agent"),
@@ -86,7 +86,7 @@ async def list_(session: Administration, role: str | None, **chosen: Any) -> Non
     found = session.admin.credentials(
         role=_role(role) if role else late.admin_pb2.ROLE_UNSPECIFIED, page_size=1_000, **chosen
     )
-    session.out.items([each async for each in found], late.render.credentials)
+    await session.out.rows(found, late.lists.CREDENTIALS)
 
 
 @token.command()
@@ -114,7 +114,7 @@ async def rotate(
 async def revoke(session: Administration, credential_id: str) -> None:
     """Revoke a credential, and end its streams and waiting calls within 5 s."""
     revoked = await session.admin.revoke(credential_id)
-    session.out.item(revoked, lambda each: late.render.credentials([each]))
+    session.out.item(revoked, lambda each: late.lists.CREDENTIALS([each]))
 
 
 def _role(name: str) -> late.admin_pb2.Role.ValueType:
@@ -151,7 +151,7 @@ async def _deliver(
                 f"the token of {credential.credential_id} could not be written to {out}"
                 f" ({error.strerror}) and is lost: revoke it and create another"
             ) from error
-    session.out.item(credential, lambda each: late.render.credentials([each]))
+    session.out.item(credential, lambda each: late.lists.CREDENTIALS([each]))
 
 
 def _print(session: Administration, credential: late.admin_pb2.Credential, token: str) -> None:

@@ -6,16 +6,18 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from dovetail.cli.demo import story
 from dovetail.cli.output import render, reports
 from dovetail.cli.output.printing import Output
-from dovetail.cli.output.screen import console
+from dovetail.cli.output.screen import ForegroundLive, console
+from dovetail.cli.output.signs import signs
+from dovetail.cli.output.terminal import is_ascii, is_in_foreground
 from dovetail.cli.output.text import escape_controls
 from dovetail.tasks.v1 import tasks_pb2 as work
 
@@ -36,6 +38,7 @@ MARKS = {
     "send": ("→", ""),
     "arrive": ("←", "dim"),
 }
+CUT: Any = "crop" if is_ascii() else "ellipsis"
 WIDEST = max(map(len, story.NAMES))
 
 
@@ -58,16 +61,17 @@ class Stage:
         self._screen = console()
         self._begin = time.monotonic()
         self._tasks: dict[str, work.Task] = {}
-        self._live: Live | None = None
+        self._live: ForegroundLive | None = None
 
     @contextmanager
     def open(self) -> Generator[None]:
         """Show the board below the lines inside the block, if there is a terminal."""
         self._begin = time.monotonic()
-        if self._out.as_json or not self._screen.is_terminal:
+        if self._out.as_json or not is_in_foreground():
             yield
             return
-        with Live(console=self._screen, transient=True, refresh_per_second=8) as self._live:
+        live = ForegroundLive(console=self._screen, transient=True, refresh_per_second=8)
+        with live as self._live:
             yield
         self._live = None
 
@@ -89,7 +93,7 @@ class Stage:
         line.add_row(
             Text(f"{seconds:.1f} s", style="dim"),
             Text(event.agent_id, style=COLOURS[event.agent_id]),
-            Text(mark, style=style),
+            Text(signs(mark), style=style),
             Text(escape_controls(" ".join(event.text.split())), style=style if mark == "←" else ""),
         )
         self._screen.print(line)
@@ -113,6 +117,6 @@ class Stage:
                 Text(task.task_id, style="bold"),
                 render.state(task.state),
                 Text(task.assignee_id, style=COLOURS.get(task.assignee_id, "")),
-                Text(task.title, style="dim", overflow="ellipsis", no_wrap=True),
+                Text(task.title, style="dim", overflow=CUT, no_wrap=True),
             )
         return Group(Text(), table)

@@ -11,6 +11,7 @@ from math import ceil
 from dovetail.cli.demo import story
 from dovetail.cli.demo.stage import Event, Stage
 from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError
+from dovetail.cli.output.signs import signs
 from dovetail.client import Agent, ReceivedMessage
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -162,7 +163,8 @@ class Planner(Member):
         """Reassign a task of an agent that has too much work."""
         if about == "too much":
             task = await self.agent.tasks.assign(message.task_id, story.BEN)
-            line = f"reassigns {task.task_id}: {message.sender_id} ⇒ {task.assignee_id}"
+            arrow = signs("⇒")
+            line = f"reassigns {task.task_id}: {message.sender_id} {arrow} {task.assignee_id}"
             self.stage.task(self.agent_id, "assign", task, line)
             await self.reply(message, story.HANDED_OVER, "handed over")
 

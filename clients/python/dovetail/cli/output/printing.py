@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -12,7 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from dovetail.cli.output.brief import facts_line, line
 from dovetail.cli.output.chosen import Tree, pick, shorten
 from dovetail.cli.output.json_values import dumps, fields, without_defaults
-from dovetail.cli.output.styled import Shown, Text
+from dovetail.cli.output.listings import print_listing
+from dovetail.cli.output.styled import Text
+from dovetail.cli.output.tables import Group, Listing, Shown, Table
+from dovetail.cli.output.terminal import is_for_people
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -20,9 +30,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Message")
 Renderable: TypeAlias = "Shown | RenderableType"
-
-TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE")
-"""The variables by which Rich takes a pipe for a terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +98,27 @@ class Output:
         elif not count:
             self.remark(nothing)
 
+    async def rows(
+        self,
+        items: AsyncIterator[M],
+        listing: Listing[M],
+        if_none: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Print items as they come, as rows of a table; `if_none` may raise if there are none."""
+        if self.for_people:
+            count = await print_listing(items, listing)
+            if not count:
+                await (if_none or _nothing)()
+                self.remark(listing.empty)
+            return
+        count = 0
+        with self.listing(str, listing.empty) as add:
+            async for item in items:
+                add(item)
+                count += 1
+            if not count:
+                await (if_none or _nothing)()
+
     def facts(
         self,
         facts: Mapping[str, Any],
@@ -156,17 +184,15 @@ class Output:
 
     def show(self, shown: Renderable) -> None:
         """Print for people, at once: the reader may be a pipe."""
-        text = shown.plain if isinstance(shown, Text) else shown
-        if isinstance(text, str) and _is_plain(text):
-            print(text, flush=True)
-            return
+        if not is_for_people():
+            text = shown.plain if isinstance(shown, (Text, Table, Group)) else shown
+            if isinstance(text, str):
+                print(text, flush=True)
+                return
         from dovetail.cli.output import screen  # Slow to load, and for these alone.
 
         screen.show(shown)
 
 
-def _is_plain(text: str) -> bool:
-    """Whether standard output gets this text as it is: no styles, and no tabs to expand."""
-    if sys.stdout.isatty() or any(map(os.environ.get, TERMINAL_VARIABLES)):
-        return False
-    return text.replace("\n", "").isprintable()
+async def _nothing() -> None:
+    """What is done about a list without items."""

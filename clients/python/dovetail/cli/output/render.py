@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as admin
-from dovetail.cli.output.styled import Group, Shown, Table, Text, lines
+from dovetail.cli.output.signs import signs
+from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.text import escape_controls, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.types.v1 import types_pb2 as types
 
 STATE_STYLES = {
-    work.TASK_STATE_PENDING: "yellow",
+    work.TASK_STATE_PENDING: "",
     work.TASK_STATE_IN_PROGRESS: "blue",
     work.TASK_STATE_INPUT_REQUIRED: "magenta",
     work.TASK_STATE_COMPLETED: "green",
     work.TASK_STATE_FAILED: "red",
     work.TASK_STATE_CANCELLED: "dim",
 }
+STATE_BARS = {
+    work.TASK_STATE_PENDING: "░",
+    work.TASK_STATE_IN_PROGRESS: "▒",
+    work.TASK_STATE_INPUT_REQUIRED: "?",
+    work.TASK_STATE_COMPLETED: "█",
+    work.TASK_STATE_FAILED: "x",
+    work.TASK_STATE_CANCELLED: "-",
+}
+"""What bars are made of: states differ without colours too."""
 
 
 def delivery(item: talk.Delivery) -> Text:
@@ -36,7 +46,7 @@ def record(item: talk.MessageRecord) -> Text:
     """A message, with a line for each receipt that came with it."""
     rows = [
         Text(
-            f"    to {escape_controls(each.recipient_id)} #{each.sequence}: {_delivery_state(each)}"
+            f"    to {escape_controls(each.recipient_id)} #{each.sequence}: {delivery_state(each)}"
         )
         for each in item.receipts
     ]
@@ -51,21 +61,7 @@ def record(item: talk.MessageRecord) -> Text:
     return lines(_message(item.message, ""), *rows)
 
 
-def receipts(items: Sequence[types.Receipt]) -> Shown:
-    """Receipts of one message as a table, and how many are in each state."""
-    grid = Table("recipient", "#sequence", "state")
-    for each in items:
-        grid.add_row(
-            Text(escape_controls(each.recipient_id), style="cyan"),
-            Text(str(each.sequence)),
-            Text(_delivery_state(each)),
-        )
-    acknowledged = sum(each.state == types.DELIVERY_STATE_ACKNOWLEDGED for each in items)
-    rest = len(items) - acknowledged
-    return Group(grid, Text(f"{acknowledged:,} acknowledged, {rest:,} unacknowledged"))
-
-
-def _delivery_state(item: types.Receipt) -> str:
+def delivery_state(item: types.Receipt) -> str:
     if item.state == types.DELIVERY_STATE_ACKNOWLEDGED:
         return f"acknowledged {local(item.state_time)}"
     return "unacknowledged"
@@ -89,37 +85,6 @@ def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
     return Text(f"acknowledged {item.acknowledged_count}, {item.unacknowledged_count} are left")
 
 
-def agents(items: Sequence[talk.Agent]) -> Shown:
-    """Agents as a table."""
-    grid = Table("agent", "name", "#unacknowledged", "#last", "last seen", "labels")
-    for agent in items:
-        grid.add_row(
-            Text(escape_controls(agent.agent_id), style="cyan"),
-            Text(escape_controls(agent.display_name)),
-            Text(str(agent.unacknowledged_count)),
-            Text(str(agent.last_sequence)),
-            Text(time_of(agent, "last_seen_time")),
-            Text(_labels(agent.labels)),
-        )
-    return grid if items else Text("no agents")
-
-
-def tasks(items: Sequence[work.Task]) -> Shown:
-    """Tasks as a table."""
-    grid = Table("task", "state", "assignee", "#priority", "title", "labels", "created")
-    for task in items:
-        grid.add_row(
-            Text(escape_controls(task.task_id), style="bold"),
-            state(task.state),
-            Text(escape_controls(task.assignee_id) or "-", style="cyan"),
-            Text(str(task.priority)),
-            Text(escape_controls(task.title)),
-            Text(_labels(task.labels)),
-            Text(local(task.create_time)),
-        )
-    return grid if items else Text("no tasks")
-
-
 def task(item: work.Task) -> Text:
     """One task, without its empty fields, its input and its backoff."""
     head = Text.assemble(
@@ -134,7 +99,7 @@ def task(item: work.Task) -> Text:
         "assignee": item.assignee_id,
         "creator": item.creator_id,
         "priority": str(item.priority or ""),
-        "labels": _labels(item.labels),
+        "labels": labels_of(item.labels),
         "part of": item.parent_task_id,
         "depends on": _dependencies(item),
         "not before": time_of(item, "schedule_time"),
@@ -221,45 +186,19 @@ def _question(item: work.Task) -> str:
     return f"to {item.question.agent_id}: {item.question.text}" if item.HasField("question") else ""
 
 
-def teams(items: Sequence[admin.Team]) -> Shown:
-    """Teams as a table."""
-    grid = Table("team", "created")
-    for team in items:
-        grid.add_row(
-            Text(escape_controls(team.team_id), style="cyan"), time_of(team, "create_time")
-        )
-    return grid if items else Text("no teams")
-
-
-def credentials(items: Sequence[admin.Credential]) -> Shown:
-    """Credentials as a table."""
-    grid = Table("credential", "role", "team", "agent", "created", "ends", "note")
-    for each in items:
-        grid.add_row(
-            Text(each.credential_id, style="bold"),
-            _role(each),
-            Text(escape_controls(each.team_id) or "-"),
-            Text(escape_controls(each.agent_id) or "-", style="cyan"),
-            time_of(each, "create_time"),
-            _end(each),
-            Text(escape_controls(each.description)),
-        )
-    return grid if items else Text("no credentials")
-
-
 def credential(item: admin.Credential) -> str:
     """One credential as a line."""
-    words = (_role(item), item.agent_id, item.team_id and f"of team {item.team_id}")
+    words = (role_of(item), item.agent_id, item.team_id and f"of team {item.team_id}")
     return escape_controls(
-        f"{item.credential_id}: {' '.join(filter(None, words))}, ends: {_end(item)}"
+        f"{item.credential_id}: {' '.join(filter(None, words))}, ends: {end_of(item)}"
     )
 
 
-def _role(item: admin.Credential) -> str:
+def role_of(item: admin.Credential) -> str:
     return admin.Role.Name(item.role).removeprefix("ROLE_").lower()
 
 
-def _end(item: admin.Credential) -> str:
+def end_of(item: admin.Credential) -> str:
     """When a credential expires, or when it was revoked."""
     if item.HasField("revoke_time"):
         return f"revoked {time_of(item, 'revoke_time')}"
@@ -270,7 +209,7 @@ def _message(message: talk.Message, place: str) -> Text:
     sender = escape_controls(message.sender_id) or "(no agent)"
     more = message.recipient_count - len(message.recipient_ids)
     to = escape_controls(", ".join(message.recipient_ids)) + (f" and {more:,} more" if more else "")
-    head = Text.assemble((place, "bold"), (sender, "cyan"), f" → {to}  ")
+    head = Text.assemble((place, "bold"), (sender, "cyan"), signs(" → ") + f"{to}  ")
     head.append(local(message.create_time), style="dim")
     shown = [head]
     if message.subject:
@@ -293,7 +232,7 @@ def _origin(message: talk.Message) -> str:
     if message.HasField("data"):
         facts.append("has data (see --json)")
     return escape_controls(
-        " · ".join(facts + ([_labels(message.labels)] if message.labels else []))
+        signs(" · ").join(facts + ([labels_of(message.labels)] if message.labels else []))
     )
 
 
@@ -303,7 +242,7 @@ def _fact(name: str, fact: str) -> Text:
     return Text.assemble((f"    {name:<13}", "dim"), value)
 
 
-def _labels(labels: Mapping[str, str]) -> str:
+def labels_of(labels: Mapping[str, str]) -> str:
     return escape_controls(" ".join(f"{key}={labels[key]}" for key in sorted(labels)))
 
 

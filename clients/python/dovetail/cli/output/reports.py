@@ -9,8 +9,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from dovetail.cli.output.charts import columns, merged
-from dovetail.cli.output.render import STATE_STYLES, state, time_of
-from dovetail.cli.output.styled import Group, Shown, Table, Text, lines
+from dovetail.cli.output.render import STATE_BARS, STATE_STYLES, state, time_of
+from dovetail.cli.output.signs import signs
+from dovetail.cli.output.styled import Text, lines
+from dovetail.cli.output.tables import Group, Shown, Table
 from dovetail.cli.output.text import escape_controls, length, local
 from dovetail.tasks.v1 import tasks_pb2 as work
 
@@ -100,8 +102,10 @@ def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
         work.TASK_STATE_FAILED: row.failed_tasks,
         work.TASK_STATE_CANCELLED: row.cancelled_tasks,
     }
-    bars = (_bar(count, most, STATE_STYLES[state]) for state, count in parts.items())
-    return Text.assemble(*bars)
+    whole = Text()
+    for value, count in parts.items():
+        whole.append(_bar(count, most, STATE_BARS[value]), STATE_STYLES[value])
+    return whole
 
 
 def _completions(buckets: Sequence[work.CompletionBucket]) -> Shown:
@@ -113,7 +117,7 @@ def _completions(buckets: Sequence[work.CompletionBucket]) -> Shown:
     for bucket in buckets:
         grid.add_row(
             local(bucket.start_time),
-            _bar(bucket.completed_tasks, most, "green"),
+            Text(_bar(bucket.completed_tasks, most, "█"), style="green"),
             str(bucket.completed_tasks),
         )
     return grid
@@ -130,17 +134,19 @@ def _chart(buckets: Sequence[work.CompletionBucket]) -> Shown:
     shown = [Text(f"completed in each {length(step)}", style="dim")]
     for row, blocks in enumerate(columns(counts, CHART_ROWS)):
         label = most if row == 0 else ""
-        shown.append(Text.assemble((f"{label:>{len(most)}} ┤", "dim"), (blocks, "green")))
-    shown.append(Text(f"{0:>{len(most)}} └{'─' * len(counts)}", style="dim"))
+        shown.append(
+            Text.assemble((f"{label:>{len(most)}} {signs('┤')}", "dim"), (signs(blocks), "green"))
+        )
+    shown.append(Text(f"{0:>{len(most)}} {signs('└' + '─' * len(counts))}", style="dim"))
     first, last = local(buckets[0].start_time), local(buckets[-1].start_time)
     gap = max(3, len(counts) - len(first) - len(last))
     shown.append(Text(f"{'':>{len(most)}}  {first}{'':>{gap}}{last}", style="dim"))
     return lines(*shown)
 
 
-def _bar(value: int, most: int, style: str) -> Text:
+def _bar(value: int, most: int, sign: str) -> str:
     """A bar; values above zero are never empty."""
-    return Text("█" * math.ceil(BAR_COLUMNS * value / most) if value else "", style=style)
+    return signs(sign) * math.ceil(BAR_COLUMNS * value / most) if value else ""
 
 
 def _length(item: Message, field: str) -> str:

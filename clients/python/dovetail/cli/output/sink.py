@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
+from dovetail.cli.output.signs import signs
+
 PENDING_BYTES = 1024 * 1024
 """How much may wait for a slow reader; more is left out."""
 
@@ -32,7 +34,7 @@ POLL_MILLISECONDS = 100
 
 def left_out_note(size: int) -> str:
     """The note for people that bytes were left out."""
-    return f"… {size:,} bytes left out"
+    return f"{signs('…')} {size:,} bytes left out"
 
 
 class Sink:
@@ -101,6 +103,10 @@ class Sink:
         with contextlib.suppress(OSError):
             return os.isatty(self._fd)
         return False
+
+    def fileno(self) -> int:
+        """The descriptor that it writes to."""
+        return self._fd
 
     def close(self) -> None:
         """Wait for a short time until everything is written."""

@@ -1,16 +1,17 @@
-"""Text with styles, and tables of it: what the rest of the command line says to people.
+"""Text with styles: what the rest of the command line says to people.
 
 A terminal shows it by way of Rich, which `__rich__` loads: it takes longer to load than most calls
-take, and JSON and plain text in a pipe do without.
+take, and JSON and text in a pipe do without.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dovetail.cli.output.cells import beginning, width
 
 if TYPE_CHECKING:
-    from rich.console import Group as RichGroup
-    from rich.table import Table as RichTable
     from rich.text import Text as RichText
 
 
@@ -55,6 +56,39 @@ class Text:
         whole.parts = [(text, f"{self.style} {style} dim".strip()) for text, style in self.parts]
         return whole
 
+    def cut(self, room: int, mark: str) -> Text:
+        """The text, or its beginning and a mark, in at most `room` cells."""
+        if width(self.plain) <= room:
+            return self
+        mark = mark[: max(0, room)]
+        return self._beginning(room - len(mark)).append(mark)
+
+    def folded(self, room: int) -> Iterator[Text]:
+        """The text in pieces of at most `room` cells."""
+        rest = self
+        while rest.plain:
+            piece = rest._beginning(max(room, 2))
+            yield piece
+            rest = rest._after(len(piece.plain))
+
+    def _beginning(self, room: int) -> Text:
+        piece = Text(style=self.style)
+        for text, style in self.parts:
+            fitting = beginning(text, room)
+            piece.append(fitting, style)
+            room -= width(fitting)
+            if len(fitting) < len(text):
+                break
+        return piece
+
+    def _after(self, length: int) -> Text:
+        rest = Text(style=self.style)
+        for text, style in self.parts:
+            if length < len(text):
+                rest.append(text[length:], style)
+            length = max(0, length - len(text))
+        return rest
+
     def __rich__(self) -> RichText:
         from rich.text import Text as RichText
 
@@ -62,64 +96,6 @@ class Text:
         for text, style in self.parts:
             shown.append(text, style)
         return shown
-
-
-class Table:
-    """A table without lines; a column whose name starts with # holds numbers."""
-
-    def __init__(
-        self,
-        *columns: str,
-        padding: int = 1,
-        overflow: Literal["ellipsis", "fold"] = "ellipsis",
-        head: str = "dim",
-    ) -> None:
-        """Make a table without rows; without names of columns it has no head."""
-        self._columns = columns
-        self._padding = padding
-        self._overflow: Literal["ellipsis", "fold"] = overflow
-        self._head = head
-        self._rows: list[tuple[str | Text, ...]] = []
-
-    def add_row(self, *cells: str | Text) -> None:
-        """Add a row."""
-        self._rows.append(cells)
-
-    def __rich__(self) -> RichTable:
-        from rich.table import Table as RichTable
-
-        grid = RichTable(
-            box=None,
-            pad_edge=False,
-            padding=(0, self._padding),
-            header_style=self._head,
-            show_header=bool(self._columns),
-        )
-        for name in self._columns:
-            grid.add_column(
-                name.removeprefix("#"),
-                justify="right" if name.startswith("#") else "left",
-                overflow=self._overflow,
-            )
-        for cells in self._rows:
-            grid.add_row(*cells)
-        return grid
-
-
-class Group:
-    """Texts and tables, one below the other."""
-
-    def __init__(self, *parts: Shown) -> None:
-        """Put them together."""
-        self._parts = parts
-
-    def __rich__(self) -> RichGroup:
-        from rich.console import Group as RichGroup
-
-        return RichGroup(*self._parts)
-
-
-Shown: TypeAlias = Text | Table | Group
 
 
 def lines(*texts: Text) -> Text:

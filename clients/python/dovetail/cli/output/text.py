@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dovetail.cli.output.times import local_time
@@ -42,6 +42,16 @@ def length(duration: Duration) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def age(time: Timestamp, now: datetime | None = None) -> str:
+    """How long ago a time was, in its largest unit: `40s`, `5m`, `3h`, `12d`."""
+    passed = (now or datetime.now(UTC)) - time.ToDatetime(UTC)
+    seconds = max(0, int(passed.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * length or (unit == "m" and seconds >= length):
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
 
 
 def _shown(character: str) -> str:

@@ -6,9 +6,9 @@ import textwrap
 
 from rich.text import Text
 
-from dovetail.cli.output import render, reports
+from dovetail.cli.output import lists, render, reports
 from dovetail.cli.output.screen import console
-from dovetail.cli.output.styled import Shown
+from dovetail.cli.output.tables import Shown
 from dovetail.client import Agent, Inbox, connect
 
 INDENT = "   "
@@ -58,7 +58,7 @@ class _Stage:
 
 async def _meet(stage: _Stage, alice: Agent, bob: Agent) -> None:
     stage.step("Two agents register; each has an inbox on disk.", "agent register --as alice")
-    stage.show(render.agents([await alice.register(), await bob.register()]))
+    stage.show(lists.AGENTS([await alice.register(), await bob.register()]))
 
 
 async def _give_work(stage: _Stage, alice: Agent) -> None:

@@ -12,7 +12,8 @@ from dovetail.cli import late
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError
 from dovetail.cli.output.json_values import words
-from dovetail.cli.output.styled import Group, Shown, Table, Text
+from dovetail.cli.output.styled import Text
+from dovetail.cli.output.tables import Group, Shown, Table
 from dovetail.cli.output.text import escape_controls, release
 from dovetail.cli.servers.health import EXPLANATIONS, Health, Probe
 
@@ -95,7 +96,7 @@ async def _work(session: Session) -> dict[str, Any]:
 
 
 def _picture(whose: str, probes: Sequence[Probe], counts: dict[str, Any]) -> Shown:
-    table = Table(padding=2)
+    table = Table(*[""] * 4)
     for probe in probes:
         serving = probe.health is Health.SERVING
         table.add_row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dovetail.cli.output.sink import Sink
+from dovetail.cli.output.sink import Sink, left_out_note
 from dovetail.cli.output.text import escape_controls
 
 LAST_BYTES = 4_000
@@ -74,7 +74,7 @@ class ProgramLog:
 
     def _end_line(self) -> None:
         text = self._line.decode(errors="replace").removesuffix("\r")
-        left_out = f" … {self._cut:,} bytes left out" if self._cut else ""
+        left_out = f" {left_out_note(self._cut)}" if self._cut else ""
         self._sink.line(f"{self._prefix}: {escape_controls(text)}{left_out}")
         self._line.clear()
         self._cut = 0
@@ -86,5 +86,5 @@ class ProgramLog:
         if self._line:
             self._cut += self._left_out
         else:
-            self._sink.line(f"{self._prefix}: … {self._left_out:,} bytes left out")
+            self._sink.line(f"{self._prefix}: {left_out_note(self._left_out)}")
         self._left_out = 0

@@ -17,7 +17,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.live import Live
 from rich.text import Text
 
 from dovetail.cli import signals
@@ -26,8 +25,10 @@ from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.cli.output.failures import describe
 from dovetail.cli.output.json_values import dumps
 from dovetail.cli.output.printing import Output
-from dovetail.cli.output.screen import console
+from dovetail.cli.output.screen import ForegroundLive, console
+from dovetail.cli.output.signs import signs
 from dovetail.cli.output.sink import Sink, left_out_note
+from dovetail.cli.output.terminal import is_in_foreground
 from dovetail.cli.output.text import escape_controls
 from dovetail.cli.worker import programs
 from dovetail.cli.worker.descendants import Families, adopt_orphans
@@ -269,10 +270,10 @@ class _Display:
     @contextmanager
     def open(self) -> Generator[_Display]:
         """Show the status line inside the block, if there is a terminal."""
-        if self._as_json or not self._screen.is_terminal:
+        if self._as_json or not is_in_foreground(self._out):
             yield self
         else:
-            with Live(console=self._screen, transient=True, get_renderable=self._line):
+            with ForegroundLive(console=self._screen, transient=True, get_renderable=self._line):
                 yield self
         self._is_over = True
         if not self._as_json:
@@ -315,7 +316,9 @@ def _left_out(size: int) -> str:
 
 def _event_line(event: str, task: HeldTask, seconds: float, text: str) -> Text:
     mark, style = MARKS[event]
-    line = Text.assemble((f"{mark} ", style), (escape_controls(task.task_id), "bold"), f"  {event}")
+    line = Text.assemble(
+        (f"{signs(mark)} ", style), (escape_controls(task.task_id), "bold"), f"  {event}"
+    )
     if event == "claimed":
         return line.append(f"  {escape_controls(task.title)}")
     line.append(f" after {seconds:.1f} s", "dim")

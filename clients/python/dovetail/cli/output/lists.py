@@ -1,0 +1,132 @@
+"""How items are listed: a row each. What a narrow terminal leaves out stands last."""
+
+from __future__ import annotations
+
+from dovetail.admin.v1 import admin_pb2 as admin
+from dovetail.cli.output.cells import one_line
+from dovetail.cli.output.render import delivery_state, end_of, labels_of, role_of, state, time_of
+from dovetail.cli.output.styled import Text
+from dovetail.cli.output.tables import Cell, Column, Listing
+from dovetail.cli.output.text import age
+from dovetail.messaging.v1 import messaging_pb2 as talk
+from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1 import types_pb2 as types
+
+AGENT = 12
+"""To so many cells the ids of agents may be cut."""
+
+LABELS = Column(name="labels", terminal_min=100, cells_min=12, weight=2)
+CREATED = Column(name="created", terminal_min=120)
+
+
+def _agent(agent_id: str) -> Text:
+    return Text(one_line(agent_id) or "-", style="cyan")
+
+
+def _task(item: work.Task) -> tuple[Cell, ...]:
+    return (
+        Text(one_line(item.task_id), style="bold"),
+        state(item.state),
+        _agent(item.assignee_id),
+        one_line(item.title),
+        age(item.create_time),
+        str(item.priority or ""),
+        labels_of(item.labels),
+        time_of(item, "create_time"),
+    )
+
+
+TASKS: Listing[work.Task] = Listing(
+    columns=(
+        Column(name="task", cells_min=20),
+        Column(name="state"),
+        Column(name="assignee", cells_min=AGENT, weight=2),
+        Column(name="title", cells_min=10),
+        Column(name="age", is_number=True, only_on_terminals=True),
+        Column(name="priority", is_number=True, terminal_min=80),
+        LABELS,
+        CREATED,
+    ),
+    row=_task,
+    empty="no tasks",
+)
+
+
+def _member(item: talk.Agent) -> tuple[Cell, ...]:
+    return (
+        _agent(item.agent_id),
+        str(item.unacknowledged_count),
+        age(item.last_seen_time) if item.HasField("last_seen_time") else "",
+        one_line(item.display_name),
+        str(item.last_sequence),
+        labels_of(item.labels),
+        time_of(item, "last_seen_time"),
+    )
+
+
+AGENTS: Listing[talk.Agent] = Listing(
+    columns=(
+        Column(name="agent", cells_min=20),
+        Column(name="unread", is_number=True),
+        Column(name="seen", is_number=True, only_on_terminals=True),
+        Column(name="name", cells_min=AGENT),
+        Column(name="last", is_number=True, terminal_min=80),
+        LABELS,
+        Column(name="last seen", terminal_min=120),
+    ),
+    row=_member,
+    empty="no agents",
+)
+
+
+def _receipt(item: types.Receipt) -> tuple[Cell, ...]:
+    return _agent(item.recipient_id), str(item.sequence), delivery_state(item)
+
+
+RECEIPTS: Listing[types.Receipt] = Listing(
+    columns=(
+        Column(name="recipient", cells_min=20),
+        Column(name="sequence", is_number=True),
+        Column(name="state", cells_min=14),
+    ),
+    row=_receipt,
+    empty="no receipts",
+)
+
+
+def _team(item: admin.Team) -> tuple[Cell, ...]:
+    return _agent(item.team_id), time_of(item, "create_time")
+
+
+TEAMS: Listing[admin.Team] = Listing(
+    columns=(Column(name="team", cells_min=20), Column(name="created")),
+    row=_team,
+    empty="no teams",
+)
+
+
+def _credential(item: admin.Credential) -> tuple[Cell, ...]:
+    return (
+        Text(one_line(item.credential_id), style="bold"),
+        role_of(item),
+        _agent(item.agent_id),
+        one_line(item.team_id) or "-",
+        end_of(item),
+        one_line(item.description),
+        time_of(item, "create_time"),
+    )
+
+
+CREDENTIALS: Listing[admin.Credential] = Listing(
+    columns=(
+        Column(name="credential"),
+        Column(name="role"),
+        Column(name="agent", cells_min=AGENT, weight=2),
+        Column(name="team", cells_min=AGENT, weight=2),
+        Column(name="ends", cells_min=12),
+        Column(name="note", cells_min=AGENT, terminal_min=80),
+        CREATED,
+    ),
+    row=_credential,
+    empty="no credentials",
+)
