@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 
@@ -42,7 +41,7 @@ def is_in(state: pb.TaskState.ValueType) -> Callable[[pb.Task], bool]:
 SHORT_LEASE = timedelta(seconds=0.6)
 """Of a task that is to be lost, or kept, within the test."""
 
-Connect = Callable[..., AbstractAsyncContextManager[Agent]]
+Connect = Callable[..., Agent]
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import grpc
 import grpc_testing
 import pytest
@@ -14,6 +16,7 @@ from dovetail.client import Agent, from_rpc_error
 from dovetail.client.errors import CLASSES, DETAILS_KEY
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
+from support.processes import free_port
 
 METHOD = pb.DESCRIPTOR.services_by_name["MessagingService"].methods_by_name["GetAgent"]
 
@@ -106,6 +109,33 @@ async def test_a_server_s_refusal_is_typed_and_names_what_is_wrong(alice: Agent)
         await alice.acknowledge(through=9)
     assert beyond.value.reason == "CURSOR_IN_FUTURE"
     assert beyond.value.address.startswith("127.0.0.1:")
+
+
+async def test_an_error_shows_only_itself_and_keeps_grpc_s_own(alice: Agent):
+    with pytest.raises(client.NotFoundError) as unknown:
+        await alice.agent("alicia")
+    shown = "".join(traceback.format_exception(unknown.value))
+    assert "AioRpcError" not in shown
+    assert "The above exception" not in shown
+    assert isinstance(unknown.value.rpc_error, grpc.aio.AioRpcError)
+    assert unknown.value.rpc_error.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_server_that_is_not_there_is_named_with_what_to_do():
+    address = f"127.0.0.1:{free_port()}"
+    async with client.connect("alice", messaging=address, patience=0) as alice:
+        with pytest.raises(client.UnavailableError) as lost:
+            await alice.register()
+        with pytest.raises(client.UnavailableError, match="Start it with: dovetail up"):
+            await alice.ask("bob", "x")
+    assert str(lost.value) == (
+        f"no answer from {address} (Connection refused): is it running? Start it with: dovetail up"
+    )
+    assert "AioRpcError" not in "".join(traceback.format_exception(lost.value))
+    far = client.connect("alice", messaging="no.such.host.invalid:1", patience=0)
+    with pytest.raises(client.UnavailableError, match=r"is it running\?$"):
+        await far.register()
+    await far.close()
 
 
 async def test_a_task_s_refusals_are_typed(alice: Agent, bob: Agent):

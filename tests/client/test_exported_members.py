@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import types
+from importlib.metadata import version
+
+import pytest
 
 from dovetail import client
 
@@ -15,6 +18,12 @@ def test_all_is_exactly_what_can_be_seen():
     }
     assert set(client.__all__) == seen
     assert list(client.__all__) == sorted(client.__all__)
+
+
+def test_only_the_version_is_loaded_when_it_is_asked_for():
+    assert client.__version__ == version("dovetail")
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = client.nonsense  # type: ignore[attr-defined]
 
 
 def test_every_error_is_exported():

@@ -5,10 +5,10 @@ import runpy
 import sys
 from typing import Any, cast
 
-from dovetail.client.agent import connect
+from dovetail.client import connect
 
 if __name__ == "__main__":
-    cast(Any, connect).__wrapped__.__kwdefaults__.update(
+    cast(Any, connect).__kwdefaults__.update(
         messaging=os.environ["DOVETAIL_MESSAGING"],
         tasks=os.environ["DOVETAIL_TASKS"],
         team_id=os.environ["DOVETAIL_TEAM"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from dovetail import client
 from dovetail.client import Agent, DovetailError, NotFoundError, ReceivedMessage, blocking, connect
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2
@@ -39,8 +40,19 @@ async def main() -> None:
             print(error.reason, error.metadata["nearest_ids"], error.retry_after)
 
 
+async def without_a_block() -> str:
+    """Closed by hand."""
+    alice = connect("alice")
+    try:
+        return (await alice.send("bob", "hello")).message_id + client.__version__
+    finally:
+        await alice.close()
+
+
 def wait() -> str:
     """Blocking."""
+    bob = blocking.connect("bob")
+    bob.close()
     with blocking.connect("alice") as alice, alice.inbox() as inbox:
         try:
             answer = alice.ask("bob", "How many?", timeout=5)

@@ -27,7 +27,8 @@ def test_it_puts_no_name_but_dovetail_at_the_top(names: list[str]) -> None:
 
 
 def test_every_package_says_that_it_is_typed(names: list[str]) -> None:
-    packages = {name.split("/")[1] for name in names if name.startswith("dovetail/")}
+    places = {name.split("/")[1] for name in names if name.startswith("dovetail/")}
+    packages = places - {"__main__.py"}
     assert packages == {
         "admin",
         "cli",
@@ -69,3 +70,9 @@ def test_what_is_installed_is_whole(installed: Environment) -> None:
 
 def test_its_command_runs(installed: Environment) -> None:
     assert "serve" in installed.run("dovetail", "--help")
+    assert "serve" in installed.run("python", "-m", "dovetail", "--help")
+
+
+def test_the_client_says_its_version(installed: Environment, wheel: Path) -> None:
+    said = installed.run("python", "-c", "import dovetail.client as it; print(it.__version__)")
+    assert said.strip() == wheel.name.split("-")[1]

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from dovetail.client import Agent, claims, connect
-from dovetail.client.connection import PAUSE_SECONDS_MAX
+from dovetail.client.reconnecting import PAUSE_SECONDS_MAX
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2

@@ -327,8 +327,6 @@ async def test_a_file_that_cannot_be_read_again_is_told_of_and_may_be_put_right(
         written(token_file, other.token, 0o644)
         with pytest.raises(UnauthenticatedError) as refused:
             await alice.agent()
-        cause = refused.value.__cause__
-        assert cause is not None
-        assert "others may open it" in cause.__notes__[0]
+        assert "others may open it" in refused.value.__notes__[0]
         written(token_file, other.token)
         assert (await alice.agent()).agent_id == "alice"

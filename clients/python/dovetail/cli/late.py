@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dovetail.cli.output import render as render
     from dovetail.cli.output import reports as reports
     from dovetail.client import admin as admin
-    from dovetail.client import connection as connection
+    from dovetail.client import reconnecting as reconnecting
     from dovetail.client import values as values
     from dovetail.messaging.v1 import messaging_pb2 as messaging_pb2
     from dovetail.tasks.v1 import tasks_pb2 as tasks_pb2
@@ -33,7 +33,7 @@ else:
         "asyncio": "asyncio",
         "client": "dovetail.client",
         "admin": "dovetail.client.admin",
-        "connection": "dovetail.client.connection",
+        "reconnecting": "dovetail.client.reconnecting",
         "values": "dovetail.client.values",
         "failures": "dovetail.cli.output.failures",
         "lists": "dovetail.cli.output.lists",

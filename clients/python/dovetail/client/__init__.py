@@ -12,8 +12,11 @@ Calls have a deadline and survive a restart of the server; inboxes resume automa
 and responses are the messages of `dovetail.messaging.v1` and `dovetail.tasks.v1`.
 """
 
-from dovetail.client.agent import Agent, connect
+import typing
+
+from dovetail.client.agent import Agent
 from dovetail.client.claims import WorkFailedError
+from dovetail.client.connecting import connect
 from dovetail.client.drafts import completion, draft, draft_message
 from dovetail.client.errors import (
     AbortedError,
@@ -81,3 +84,15 @@ __all__ = [
     "draft_message",
     "from_rpc_error",
 ]
+
+if typing.TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version  # Slow to load, and for this alone.
+
+        globals()[name] = version("dovetail")
+        return globals()[name]

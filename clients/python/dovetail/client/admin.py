@@ -11,9 +11,9 @@ A token is returned once, by the call that creates it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -22,8 +22,9 @@ import grpc
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.client.configuration import Configuration
-from dovetail.client.connection import Access, Addresses, Connection, pauses
+from dovetail.client.connection import Access, Addresses, Connection
 from dovetail.client.errors import DovetailError
+from dovetail.client.reconnecting import RETRY_SECONDS_MAX, pauses
 from dovetail.client.security import Tls
 from dovetail.client.values import duration
 
@@ -37,18 +38,17 @@ KNOWN_STATES = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIE
 """States of a channel in which it is known whether the server can be reached."""
 
 
-@asynccontextmanager
-async def connect_admin(
+def connect_admin(
     *,
     messaging: Addresses | None = None,
     tasks: Addresses | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - each call's, not this function's
+    timeout: float | None = None,
     patience: float | None = None,
     token: str = "",
     token_file: Path | str | None = None,
     tls: Tls | None = None,
     insecure: bool | None = None,
-) -> AsyncGenerator[Admin]:
+) -> Admin:
     """Administer the servers at these addresses with an admin's token. Makes no call yet.
 
     Both services offer the same administration: calls go to messaging, and to tasks while messaging
@@ -68,11 +68,7 @@ async def connect_admin(
     )
     given = {"messaging": messaging, "tasks": tasks}
     servers = [_Server(configured.value(*each), access) for each in given.items()]
-    try:
-        yield Admin(servers, timeout if patience is None else patience)
-    finally:
-        for server in servers:
-            await server.connection.close()
+    return Admin(servers, timeout if patience is None else patience)
 
 
 class Admin:
@@ -86,6 +82,19 @@ class Admin:
         """Use `connect_admin`."""
         self._servers = servers
         self._patience = patience
+
+    async def __aenter__(self) -> Admin:
+        """Return itself; the end of the block closes it."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; calls under way are cancelled."""
+        for server in self._servers:
+            await server.connection.close()
 
     async def create_team(self, team_id: str) -> pb.Team:
         """Create a team; an existing team is not changed."""
@@ -185,7 +194,7 @@ class Admin:
         """Call a server that can be reached, and repeat the call after a `repeatable` error."""
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._patience
-        for pause in pauses():
+        for pause in pauses(RETRY_SECONDS_MAX):
             server = await self._reachable_server(give_up)
             try:
                 return await server.connection.call(method(server.stub), request)
@@ -199,14 +208,16 @@ class Admin:
     async def _reachable_server(self, give_up: float) -> _Server:
         """The first server that can be reached; if none can in time, one whose call will fail."""
         clock = asyncio.get_running_loop().time
-        for pause in pauses():
+        while True:
             for server in self._servers:
                 if await server.is_reachable():
                     return server
-            if clock() + pause > give_up:
-                break
-            await asyncio.sleep(pause)
-        return self._servers[0]
+            if clock() >= give_up:
+                return self._servers[0]
+            any_connected = [server.connection.watch.connected() for server in self._servers]
+            await asyncio.wait(
+                any_connected, timeout=give_up - clock(), return_when=asyncio.FIRST_COMPLETED
+            )
 
 
 class _Server:
@@ -214,10 +225,15 @@ class _Server:
 
     def __init__(self, addresses: Addresses, access: Access) -> None:
         self.connection = Connection(addresses, access)
-        self.stub = admin_pb2_grpc.AdminServiceStub(self.connection.channel)
+
+    @cached_property
+    def stub(self) -> Stub:
+        """The stub, which opens the channel: the first call needs it."""
+        return admin_pb2_grpc.AdminServiceStub(self.connection.channel)
 
     async def is_reachable(self) -> bool:
         """Whether it can be reached. Makes no call, so that no call has an unknown outcome."""
+        self.connection.refuse_unusable()
         channel = self.connection.channel
         while (state := channel.get_state(try_to_connect=True)) not in KNOWN_STATES:
             await channel.wait_for_state_change(state)

@@ -4,89 +4,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
-from typing import Any, Unpack
+from functools import cached_property, partial
+from typing import Any, TypeAlias, Unpack
 
 from dovetail.client.claims import ClaimOptions, claim_one
-from dovetail.client.configuration import Configuration
-from dovetail.client.connection import Access, Addresses, Connection, caller_metadata
+from dovetail.client.connection import Connection
 from dovetail.client.drafts import draft_message, new_id
 from dovetail.client.errors import DeadlineExceededError
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
-from dovetail.client.security import Tls
 from dovetail.client.tasks import Tasks
 from dovetail.client.worker import Handler, Worker, WorkOptions
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from dovetail.settings import CLIENT
 from dovetail.tasks.v1 import tasks_pb2
 from dovetail.types.v1 import types_pb2
 
-TIMEOUT: float = CLIENT["timeout"].default
-
-
-@asynccontextmanager
-async def connect(
-    agent_id: str | None = None,
-    *,
-    team_id: str | None = None,
-    messaging: Addresses | None = None,
-    tasks: Addresses | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - each call's, not this function's
-    patience: float | None = None,
-    token: str = "",
-    token_file: Path | str | None = None,
-    tls: Tls | None = None,
-    insecure: bool | None = None,
-) -> AsyncGenerator[Agent]:
-    """Act as an agent of a team, with the servers at these addresses. Makes no call yet.
-
-    A call takes at most `timeout` seconds. While a server cannot be reached the call is repeated
-    for `patience` seconds (default: the whole `timeout`); that is safe because every write has an
-    id by which the server recognizes a repeat. With the agent "" you may read, and work on tasks,
-    but not send. The team "" is the team "default", or the team of the token.
-
-    Arguments that are left out are read as the command line reads them: from the environment
-    (DOVETAIL_AGENT, DOVETAIL_TEAM, DOVETAIL_MESSAGING, DOVETAIL_TASKS, DOVETAIL_TIMEOUT and the
-    variables of tokens and TLS), then from the configuration file, then the default applies
-    (`dovetail config`).
-
-    Each service may have several addresses, of servers over one store: a list, or separated by
-    commas. Calls go to the servers that are up, in turn.
-
-    Servers that require credentials get `token`, or the token in `token_file` (mode 0600; read
-    again when a server refuses the old one). It identifies the caller: the ids may be left out.
-    `tls` encrypts; a token is sent to another machine without TLS only if `insecure` is set.
-    Raises ConfigurationError.
-    """
-    configured = Configuration()
-    agent_id = str(configured.value("agent", agent_id))
-    timeout = float(configured.value("timeout", timeout))
-    access = Access(
-        ids=caller_metadata(configured.value("team", team_id), agent_id),
-        token=configured.token(token, token_file),
-        tls=configured.tls(tls),
-        insecure=configured.value("insecure", insecure),
-        timeout=timeout,
-        patience=timeout if patience is None else patience,
-    )
-    talk = Connection(configured.value("messaging", messaging), access)
-    work = Connection(configured.value("tasks", tasks), access)
-    try:
-        yield Agent(agent_id, talk, Tasks(work))
-    finally:
-        await talk.close()
-        await work.close()
+Stub: TypeAlias = "messaging_pb2_grpc.MessagingServiceAsyncStub"
 
 
 class Agent:
-    """A member of a team. `tasks` has its calls to tasks. Every call may raise DovetailError."""
+    """A member of a team. `tasks` has its calls to tasks. Every call may raise DovetailError.
+
+    Close it, with `close` or by a block (`async with connect("bob") as bob:`).
+    """
 
     def __init__(self, agent_id: str, connection: Connection, tasks: Tasks) -> None:
         """Use `connect`."""
@@ -94,7 +39,24 @@ class Agent:
         self.tasks = tasks
         self._connection = connection
         self._call = connection.call
-        self._stub = messaging_pb2_grpc.MessagingServiceStub(connection.channel)
+
+    @cached_property
+    def _stub(self) -> Stub:
+        """The stub, which opens the channel: the first call needs it."""
+        return messaging_pb2_grpc.MessagingServiceStub(self._connection.channel)
+
+    async def __aenter__(self) -> Agent:
+        """Return itself; the end of the block closes it."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections. Calls under way are cancelled, and open inboxes end."""
+        await self._connection.close()
+        await self.tasks.connection.close()
 
     async def register(
         self,
@@ -272,7 +234,10 @@ class Agent:
         else:
             request.position = position
         return Inbox(
-            self._connection, self._stub.SubscribeInbox, request, partial(self._received, owner)
+            self._connection,
+            lambda: self._stub.SubscribeInbox,
+            request,
+            partial(self._received, owner),
         )
 
     async def acknowledge(

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
+from dovetail.client.connection import close_all
+from dovetail.client.errors import DovetailError
 from dovetail.client.forked import keep_in_children, refuse_in_child
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+EXIT_SECONDS = 2.0
+"""How long the end of the process may take to close clients that were not closed."""
 
 
 class Loop:
@@ -24,6 +30,7 @@ class Loop:
         keep_in_children(self)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="dovetail", daemon=True).start()
+        atexit.register(self._close_clients)
 
     def run(self, awaitable: Awaitable[T]) -> T:
         """Block until the result is there. An interrupt of the calling thread cancels the call."""
@@ -39,6 +46,9 @@ class Loop:
         future = asyncio.run_coroutine_threadsafe(result(), self._loop)
         try:
             return future.result()
+        except DovetailError as failure:
+            # Without the frames of the loop: they say nothing of what the caller did.
+            raise failure.with_traceback(None) from failure.__cause__
         except BaseException:
             future.cancel()
             raise
@@ -70,12 +80,28 @@ class Loop:
         while not isinstance(item := self.run(next_item()), _End):
             yield item
 
+    def finishing(self, close: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+        """The closing method as a function that blocks, and does nothing in a forked child."""
+
+        @wraps(close)
+        def call(*args: P.args, **kwargs: P.kwargs) -> None:
+            self.finish(close(*args, **kwargs))
+
+        return call
+
     def finish(self, awaitable: Awaitable[Any]) -> None:
         """Block on a closing call, except in a forked child: there it belongs to the parent."""
         if self._pid == os.getpid():
             self.run(awaitable)
         else:
             _drop(awaitable)
+
+    def _close_clients(self) -> None:
+        """Close forgotten clients: gRPC may hang at the end of a process that has some."""
+        if self._pid == os.getpid():
+            closing = asyncio.run_coroutine_threadsafe(close_all(), self._loop)
+            with suppress(Exception):  # This process ends in any case.
+                closing.result(EXIT_SECONDS)
 
     @contextmanager
     def entered(self, context: AbstractAsyncContextManager[T]) -> Generator[T]:

@@ -29,12 +29,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
-    AsyncExitStack,
     contextmanager,
 )
 from dataclasses import dataclass, field, fields
 from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
 from dovetail import client
 from dovetail.client import InboxMessage, MessageContent, WorkOptions, admin
@@ -178,11 +177,27 @@ class Tasks:
         self.report = loop.waiting(tasks.report)
 
 
-class Agent:
+class _Closing:
+    """A client that the end of its block closes."""
+
+    close: Callable[[], None]
+    """Close the connections. Calls under way are cancelled, and open inboxes end."""
+
+    def __enter__(self) -> Self:
+        """Return itself; the end of the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+class Agent(_Closing):
     """A member of a team: the methods of `dovetail.client.Agent`, blocking."""
 
     def __init__(self, loop: Loop, agent: client.Agent) -> None:
         """Use `connect`."""
+        self.close = loop.finishing(agent.close)
         self.agent_id = agent.agent_id
         self.tasks = Tasks(loop, agent.tasks)
         self.register = loop.waiting(agent.register)
@@ -211,11 +226,12 @@ class Agent:
         self._loop.run_to_end(self._agent.work(handle, **options))
 
 
-class Admin:
+class Admin(_Closing):
     """Creates teams and credentials: the methods of `dovetail.client.admin.Admin`, blocking."""
 
     def __init__(self, loop: Loop, admin: admin.Admin) -> None:
         """Use `connect_admin`."""
+        self.close = loop.finishing(admin.close)
         self.create_team = loop.waiting(admin.create_team)
         self.teams = loop.iterating(admin.teams)
         self.create_token = loop.waiting(admin.create_token)
@@ -271,22 +287,10 @@ def _holding(
     return hold
 
 
-def _connecting(
-    method: Callable[P, AbstractAsyncContextManager[T]], wrap: Callable[[Loop, T], U]
-) -> Callable[P, AbstractContextManager[U]]:
+def _connecting(method: Callable[P, T], wrap: Callable[[Loop, T], U]) -> Callable[P, U]:
     @wraps(method)
-    @contextmanager
-    def connect(*args: P.args, **kwargs: P.kwargs) -> Generator[U]:
-        loop, stack = process_loop(), AsyncExitStack()
-
-        async def enter() -> T:
-            return await stack.enter_async_context(method(*args, **kwargs))
-
-        connected = loop.run(enter())
-        try:
-            yield wrap(loop, connected)
-        finally:
-            loop.finish(stack.aclose())
+    def connect(*args: P.args, **kwargs: P.kwargs) -> U:
+        return wrap(process_loop(), method(*args, **kwargs))
 
     return connect
 

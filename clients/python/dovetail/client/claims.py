@@ -12,7 +12,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from dovetail.client.connection import pauses
 from dovetail.client.drafts import new_id
 from dovetail.client.errors import (
     AbortedError,
@@ -25,6 +24,7 @@ from dovetail.client.errors import (
     UnauthenticatedError,
 )
 from dovetail.client.held import HeldTask, through_outages
+from dovetail.client.reconnecting import pauses
 from dovetail.client.tasks import Tasks
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -99,7 +99,7 @@ class TaskLease:
         self._heartbeats.cancel()
         if self._refusal is not None:
             if not self._cancelled_by_others():
-                raise self._refusal from error
+                raise self._refusal from (error if isinstance(error, Exception) else None)
         elif not self.task.over:
             await finish_shielded(self._end(error))
 
@@ -199,7 +199,7 @@ async def _claim_until(
 
     while True:
         # One id until a response arrives: a repeat then returns what a lost response had claimed.
-        found = await through_outages(partial(claim, new_id()), end)
+        found = await through_outages(tasks, partial(claim, new_id()), end)
         if found or clock() >= end:
             return found
 

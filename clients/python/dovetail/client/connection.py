@@ -6,9 +6,10 @@ import asyncio
 import ipaddress
 import json
 import os
-import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Concatenate, TypeVar
 
 import grpc
@@ -19,13 +20,19 @@ from dovetail.client.errors import (
     from_rpc_error,
 )
 from dovetail.client.forked import refuse_in_child
+from dovetail.client.reconnecting import (
+    BACKOFF_OPTIONS,
+    RETRY_SECONDS_MAX,
+    ChannelWatch,
+    pauses,
+)
 from dovetail.client.security import (
     ConfigurationError,
     Metadata,
     Tls,
     Token,
+    channel_opener,
     is_local,
-    open_channel,
     refuse_clear_text,
     tls_fault,
 )
@@ -33,9 +40,10 @@ from dovetail.client.security import (
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-PAUSE_SECONDS_MIN = 0.05
-PAUSE_SECONDS_MAX = 2.0
 RECEIVE_LIMIT = 16 * 1024 * 1024
+
+LAST_ATTEMPT_SECONDS = 0.1
+"""How much of its patience a call keeps for a last attempt, whose error says what is wrong now."""
 
 OPTIONS = (
     # Above everything that a server sends: a page has up to 1 MiB, or a single item.
@@ -45,10 +53,7 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
-    # Reconnect soon after a restart; gRPC's default pause grows to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    *BACKOFF_OPTIONS,
 )
 
 SEVERAL_SERVERS_OPTIONS = (
@@ -113,8 +118,11 @@ def _ip_version(address: str) -> int:
 
 def channel_to(addresses: Addresses, tls: Tls | None) -> grpc.aio.Channel:
     """Open a channel to servers; every call uses one. Raises ConfigurationError."""
-    each = split_addresses(addresses)
-    return open_channel(target(each), tls, _options(each, tls))
+    return _opener(split_addresses(addresses), tls)()
+
+
+def _opener(addresses: tuple[str, ...], tls: Tls | None) -> Callable[[], grpc.aio.Channel]:
+    return channel_opener(target(addresses), tls, _options(addresses, tls))
 
 
 def _options(addresses: tuple[str, ...], tls: Tls | None) -> tuple[tuple[str, Any], ...]:
@@ -140,14 +148,6 @@ def _common_host(addresses: tuple[str, ...]) -> str:
     return hosts.pop()
 
 
-def pauses() -> Iterator[float]:
-    """How long to wait before each attempt: doubling up to a limit, with jitter."""
-    pause = PAUSE_SECONDS_MIN
-    while True:
-        yield pause * random.uniform(0.5, 1.0)
-        pause = min(2 * pause, PAUSE_SECONDS_MAX)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Access:
     """The caller, the kind of channel and the persistence that both services are called with.
@@ -163,11 +163,22 @@ class Access:
     patience: float
 
 
+_open = weakref.WeakSet["Connection"]()
+
+
+async def close_all() -> None:
+    """Close every connection that was opened on the running event loop."""
+    loop = asyncio.get_running_loop()
+    for connection in list(_open):
+        if connection.loop is loop:
+            await connection.close()
+
+
 class Connection:
     """A channel to one server, or several over one store: calls go to each in turn that is up.
 
     It connects at the first call, and reconnects when necessary. A call takes at most `timeout`
-    seconds. While no server can be reached, calls are repeated for up to `patience` seconds.
+    seconds. While no server can be reached, calls wait for up to `patience` seconds.
     """
 
     def __init__(self, addresses: Addresses, access: Access) -> None:
@@ -177,17 +188,33 @@ class Connection:
             refuse_clear_text(each)
         self.address = ",".join(each)
         self._pid = os.getpid()
-        self.channel = channel_to(each, access.tls)
+        self.closed = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The event loop on which the channel was opened."""
+        self._open_channel = _opener(each, access.tls)
         self.timeout = access.timeout
         self._patience = min(access.patience, access.timeout)
         self._ids = access.ids
         self._token = access.token
         self._tls = access.tls
 
+    @cached_property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel. The first call opens it, because it belongs to the loop of that call."""
+        self.refuse_unusable()
+        self.loop = asyncio.get_running_loop()
+        _open.add(self)
+        return self._open_channel()
+
+    @cached_property
+    def watch(self) -> ChannelWatch:
+        """Wakes those who wait until the channel is connected."""
+        return ChannelWatch(self.channel)
+
     @property
     def metadata(self) -> Metadata:
         """The caller's ids and its current token. Every call reads it again."""
-        refuse_in_child(self._pid)
+        self.refuse_unusable()
         return (*self._ids, *self._token.metadata)
 
     async def call(
@@ -204,15 +231,16 @@ class Connection:
         clock = asyncio.get_running_loop().time
         end = clock() + wait + self.timeout
         give_up = clock() + (self._patience and wait + self._patience)
-        for pause in pauses():
+        for pause in pauses(RETRY_SECONDS_MAX):
             try:
                 return await self._attempt(method, request, end)
             except grpc.aio.AioRpcError as error:
                 failure = self.failure(error)
                 pause = max(pause, failure.retry_after or 0.0)
                 if not failure.is_passing or clock() + pause > give_up:
-                    raise failure from error
+                    raise failure from None  # Its `rpc_error` is this one.
             await asyncio.sleep(pause)
+            await self.watch.wait(give_up - clock() - LAST_ATTEMPT_SECONDS)
         raise AssertionError("pauses never end")
 
     async def _attempt(
@@ -245,12 +273,34 @@ class Connection:
         """The typed error of a call."""
         failure = from_rpc_error(error)
         failure.address = self.address
+        for note in getattr(error, "__notes__", ()):  # A fault of the token file.
+            failure.add_note(note)
         if isinstance(failure, UnavailableError) and not failure.reason:
-            fault = failure.tls_fault = tls_fault(str(failure), self._tls)
-            failure.args = (f"{failure}: {fault}",) if fault else failure.args
+            failure.tls_fault = tls_fault(str(failure), self._tls)
+            failure.args = (self._no_answer(failure),)
         return failure
 
+    def _no_answer(self, failure: UnavailableError) -> str:
+        """What to say of a server that cannot be reached: why, and what to do next."""
+        if failure.tls_fault:
+            return f"no answer from {self.address}: {failure.tls_fault}"
+        why = str(failure).rpartition(": ")[2]
+        local = all(map(is_local, self.address.split(",")))
+        advice = "is it running? Start it with: dovetail up" if local else "is it running?"
+        return f"no answer from {self.address} ({why}): {advice}"
+
+    def refuse_unusable(self) -> None:
+        """Raise RuntimeError in a forked child, or if this connection is closed."""
+        refuse_in_child(self._pid)
+        if self.closed:
+            raise RuntimeError("this client is closed: call connect() again")
+
     async def close(self) -> None:
-        """Close the channel; calls under way are cancelled."""
-        if self._pid == os.getpid():  # In a forked child it belongs to the parent, and stays open.
+        """Close the channel; calls under way are cancelled. Closing again does nothing."""
+        self.closed = True
+        if self._pid != os.getpid():
+            return  # In a forked child it belongs to the parent, and stays open.
+        _open.discard(self)
+        if self.loop:
+            self.watch.close()
             await self.channel.close()

@@ -51,7 +51,7 @@ class DovetailError(Exception):
     `reason` is one of the documented reasons, or empty if a Dovetail server did not raise it.
     `retry_after` is in seconds, or None if the server does not suggest a retry. `address` is the
     address of the server that was called, if known. `tls_fault` explains how TLS keeps a server
-    from being reached; empty if TLS is not the cause.
+    from being reached; empty if TLS is not the cause. `rpc_error` is gRPC's own error, or None.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class DovetailError(Exception):
         self.retry_after = retry_after
         self.address = ""
         self.tls_fault = ""
+        self.rpc_error: grpc.RpcError | None = None
 
     @property
     def outcome_unknown(self) -> bool:
@@ -193,7 +194,7 @@ def from_rpc_error(error: grpc.RpcError) -> DovetailError:
     call = cast(Any, error)
     details = _Details(call.trailing_metadata() or ())
     kind = BY_REASON.get(details.info.reason) or CLASSES[call.code()]
-    return kind(
+    failure = kind(
         call.details() or call.code().name,
         reason=details.info.reason,
         metadata=details.info.metadata,
@@ -203,6 +204,8 @@ def from_rpc_error(error: grpc.RpcError) -> DovetailError:
         ),
         retry_after=details.retry_after,
     )
+    failure.rpc_error = error
+    return failure
 
 
 class _Details:

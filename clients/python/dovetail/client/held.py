@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from google.protobuf import json_format
 
-from dovetail.client.connection import pauses
 from dovetail.client.drafts import completion, new_id
 from dovetail.client.errors import DeadlineExceededError, DovetailError, LeaseLostError
+from dovetail.client.reconnecting import PAUSE_SECONDS_MAX, pauses
 from dovetail.client.tasks import Tasks
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -167,7 +167,7 @@ class HeldTask:
         """Wait for the answer. Nothing notifies this client of it, so it polls the task."""
         for pause in pauses():
             await asyncio.sleep(pause)
-            self.task = await through_outages(partial(self._tasks.get, self.task_id))
+            self.task = await through_outages(self._tasks, partial(self._tasks.get, self.task_id))
             if self.task.state != pb.TASK_STATE_INPUT_REQUIRED:
                 break
         await self.heartbeat()  # Raises if this agent no longer holds the task.
@@ -182,7 +182,7 @@ class HeldTask:
     async def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         self.check()
         try:
-            return await through_outages(self._of_this(method, *args, **kwargs))
+            return await through_outages(self._tasks, self._of_this(method, *args, **kwargs))
         except LeaseLostError as lost:
             if not self.over:  # Otherwise this holder itself ended the task meanwhile.
                 self.lost = lost
@@ -192,7 +192,7 @@ class HeldTask:
         self.check()
         self.over = True
         try:
-            self.task = await through_outages(call)
+            self.task = await through_outages(self._tasks, call)
         except BaseException as error:
             self.over = False
             if isinstance(error, LeaseLostError):
@@ -201,7 +201,9 @@ class HeldTask:
         return self.task
 
 
-async def through_outages(call: Callable[[], Awaitable[T]], end: float = math.inf) -> T:
+async def through_outages(
+    tasks: Tasks, call: Callable[[], Awaitable[T]], end: float = math.inf
+) -> T:
     """Repeat a call that is safe to repeat until a server responds, or the loop's time is `end`."""
     clock = asyncio.get_running_loop().time
     for pause in pauses():
@@ -212,4 +214,5 @@ async def through_outages(call: Callable[[], Awaitable[T]], end: float = math.in
                 raise
             log.warning("%s; trying again", outage)
         await asyncio.sleep(pause)
+        await tasks.connection.watch.wait(min(PAUSE_SECONDS_MAX, end - clock()))
     raise AssertionError("pauses never end")

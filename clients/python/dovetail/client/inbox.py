@@ -10,8 +10,9 @@ from typing import Any, cast
 import grpc
 from grpc.aio import EOF
 
-from dovetail.client.connection import Connection, pauses
+from dovetail.client.connection import Connection
 from dovetail.client.received import ReceivedMessage
+from dovetail.client.reconnecting import PAUSE_SECONDS_MAX, RETRY_SECONDS_MAX, pauses
 from dovetail.client.security import Metadata
 from dovetail.messaging.v1 import messaging_pb2 as pb
 
@@ -29,7 +30,7 @@ class Inbox:
     def __init__(
         self,
         connection: Connection,
-        subscribe: Subscribe,
+        subscribe: Callable[[], Subscribe],
         request: pb.SubscribeInboxRequest,
         received: Callable[[pb.Delivery], ReceivedMessage],
     ) -> None:
@@ -42,7 +43,7 @@ class Inbox:
         self._caught_up = False
         self._closed = False
         self._stream: _Stream | None = None
-        self._pauses = pauses()
+        self._pauses = pauses(RETRY_SECONDS_MAX)
         self._pause = 0.0
 
     @property
@@ -57,14 +58,14 @@ class Inbox:
     async def __anext__(self) -> ReceivedMessage:
         """Wait for the next message. Raises a DovetailError."""
         while not self._ready:
-            if self._closed:
+            if self._is_closed:
                 raise StopAsyncIteration
             await self._receive()
         return self._ready.popleft()
 
     async def backlog(self) -> AsyncIterator[ReceivedMessage]:
         """Iterate over the messages that were there when it opened, without waiting for more."""
-        while self._ready or not (self._caught_up or self._closed):
+        while self._ready or not (self._caught_up or self._is_closed):
             if self._ready:
                 yield self._ready.popleft()
             else:
@@ -83,6 +84,11 @@ class Inbox:
         self._closed = True
         await self._disconnect()
 
+    @property
+    def _is_closed(self) -> bool:
+        """Whether this inbox was closed, or its client."""
+        return self._closed or self._connection.closed
+
     async def _receive(self) -> None:
         """Read one response; close a lost connection, so that the next call reconnects."""
         stream = self._stream or await self._connect()
@@ -97,7 +103,7 @@ class Inbox:
                 return
             failure = self._connection.failure(error)
             if not failure.is_passing:
-                raise failure from error
+                raise failure from None
             self._pause = max(self._pause, failure.retry_after or 0.0)
             return
         if response is None:
@@ -107,13 +113,20 @@ class Inbox:
 
     async def _connect(self) -> _Stream | None:
         """Open a new stream; return None if the inbox was closed meanwhile."""
-        await asyncio.sleep(self._pause)
-        if self._closed:
+        if self._pause:
+            await self._wait_for_server()
+        if self._is_closed:
             return None
         self._pause = next(self._pauses)
         metadata = self._connection.metadata
-        self._stream = _Stream(self._subscribe(self._request, metadata=metadata), metadata)
+        self._stream = _Stream(self._subscribe()(self._request, metadata=metadata), metadata)
         return self._stream
+
+    async def _wait_for_server(self) -> None:
+        """Wait until it may be worth to connect again; for some time only, as it may be closed."""
+        await asyncio.sleep(self._pause)
+        if not await self._connection.watch.wait(PAUSE_SECONDS_MAX):
+            self._pauses = pauses(RETRY_SECONDS_MAX)  # No server was asked, so no longer pause.
 
     async def _disconnect(self) -> None:
         stream, self._stream = self._stream, None
@@ -121,7 +134,7 @@ class Inbox:
             await stream.close()
 
     def _take(self, response: pb.SubscribeInboxResponse) -> None:
-        self._pauses, self._pause = pauses(), 0.0
+        self._pauses, self._pause = pauses(RETRY_SECONDS_MAX), 0.0
         self._request.after_sequence = response.through_sequence
         self._caught_up |= response.mark == pb.STREAM_MARK_CAUGHT_UP
         self._ready.extend(map(self._received, response.deliveries))

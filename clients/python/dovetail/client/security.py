@@ -8,7 +8,7 @@ import re
 import shlex
 import ssl
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,17 +125,28 @@ def _token(text: str, where: str) -> str:
     return text
 
 
-def open_channel(
+def channel_opener(
     target: str, tls: Tls | None, options: Sequence[tuple[str, Any]] = ()
-) -> grpc.aio.Channel:
-    """Open a channel, encrypted if there is `tls`. Raises ConfigurationError."""
+) -> Callable[[], grpc.aio.Channel]:
+    """Prepare to open a channel, encrypted if there is `tls`. Raises ConfigurationError.
+
+    The files of `tls` are read here. The returned function opens the channel: gRPC binds it to the
+    event loop that runs then.
+    """
     prepare_core()
-    if tls is None:
-        channel = grpc.aio.insecure_channel(target, options=options)
-    else:
-        channel = grpc.aio.secure_channel(target, channel_credentials(tls), options=options)
-    keep_in_children(channel)
-    return channel
+    credentials = channel_credentials(tls) if tls else None
+    if credentials:
+        keep_in_children(credentials)
+
+    def open_channel() -> grpc.aio.Channel:
+        if credentials:
+            channel = grpc.aio.secure_channel(target, credentials, options=options)
+        else:
+            channel = grpc.aio.insecure_channel(target, options=options)
+        keep_in_children(channel)
+        return channel
+
+    return open_channel
 
 
 def channel_credentials(tls: Tls) -> grpc.ChannelCredentials:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Unpack
+from functools import cached_property
+from typing import Any, TypeAlias, Unpack
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -30,6 +31,8 @@ from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 from dovetail.types.v1 import types_pb2
 
+Stub: TypeAlias = "tasks_pb2_grpc.TaskServiceAsyncStub"
+
 
 class Tasks:
     """The tasks of a team, as one caller sees and changes them.
@@ -43,7 +46,12 @@ class Tasks:
     def __init__(self, connection: Connection) -> None:
         """Use `connect`."""
         self._call = connection.call
-        self._stub = tasks_pb2_grpc.TaskServiceStub(connection.channel)
+        self.connection = connection
+
+    @cached_property
+    def _stub(self) -> Stub:
+        """The stub, which opens the channel: the first call needs it."""
+        return tasks_pb2_grpc.TaskServiceStub(self.connection.channel)
 
     async def create(
         self,

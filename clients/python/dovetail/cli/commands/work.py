@@ -206,7 +206,7 @@ async def _wait_for_answer(
     """Return the task once its question is answered. Raises CommandError if it will not be."""
     clock = late.asyncio.get_running_loop().time
     end = clock() + seconds
-    for pause in late.connection.pauses():
+    for pause in late.reconnecting.pauses():
         task = await session.agent.tasks.get(asked.task_id)
         if task.question != asked.question:
             raise CommandError(f"task {task.task_id} has another question since then", REFUSED)

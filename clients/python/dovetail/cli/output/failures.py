@@ -86,10 +86,8 @@ def explain(error: client.DovetailError) -> tuple[str, str]:
         wrong = "; ".join(f"{fault.field}: {fault.description}" for fault in error.violations)
         return wrong or str(error), NEXT_STEPS.get(error.reason, "")
     if isinstance(error, client.UnavailableError):
-        if error.tls_fault:
-            return f"no answer from {error.address}: {error.tls_fault}", ""
-        why = str(error).rpartition(": ")[2]
-        return f"no answer from {error.address} ({why}): is it running?", START
+        message = str(error).removesuffix(f" {START}")
+        return message, START if message.endswith("running?") else ""
     if isinstance(error, client.DeadlineExceededError):
         doubt = "the call may have taken effect, or still do"
         return f"no answer from {error.address} in time: {doubt}", MORE_TIME
