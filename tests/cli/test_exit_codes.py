@@ -101,3 +101,19 @@ def test_every_command_has_help_and_the_version_is_told(shell: Shell):
         *(("task", name) for name in ("create", "list")),
     ):
         assert "Usage: " in shell.says(*words, "--help")
+
+
+def test_swapped_addresses_are_named_by_calls_by_status_and_by_doctor(shell: Shell):
+    swapped = dataclasses.replace(shell, messaging=shell.tasks, tasks=shell.messaging)
+    code, line = swapped.fails("task", "list")
+    assert code == 2
+    assert line == (
+        f"dovetail: {shell.messaging} serves messaging, not tasks: are --messaging and --tasks"
+        " swapped?\n"
+    )
+    assert "serves tasks, not messaging" in swapped.fails("inbox", "--as", "a")[1]
+    done = swapped.run("status")
+    assert (done.exit_code, done.error.count("swapped?")) == (6, 2)
+    done = swapped.run("doctor", "--store", "/nowhere/store.db")
+    assert f"{shell.tasks}: tasks serves there: are --messaging and --tasks swapped?" in done.out
+    assert "another program" not in done.out

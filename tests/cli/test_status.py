@@ -56,7 +56,7 @@ def test_one_service_at_the_others_address_is_not_taken_for_it(shell: Shell):
     done = crossed.run("status", "--json")
     assert done.exit_code == 6
     servers = json.loads(done.out)["servers"]
-    assert [server["health"] for server in servers] == ["another"] * 2
+    assert [server["health"] for server in servers] == ["other_service"] * 2
 
 
 def test_a_program_that_is_no_server_is_told_from_one(shell: Shell):

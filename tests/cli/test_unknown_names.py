@@ -30,7 +30,7 @@ def test_a_read_of_an_unknown_name_says_so_with_names_that_are_like_it(
     code, line = shell.fails(*words)
     assert code == 3
     assert 'agent "bobb" is not known here' in line
-    assert "nearest known: bob" in line
+    assert "Did you mean bob?" in line
 
 
 def test_no_read_registers_and_registering_or_a_write_does(shell: Shell) -> None:

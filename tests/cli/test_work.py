@@ -137,13 +137,12 @@ def test_failures_say_what_is_wrong_and_what_to_do(shell: Shell):
     shell.says("task", "create", "--as", "alice", "x", "--assignee", "bob")
     code, line = shell.fails("task", "complete", "--as", "bob", "t1")
     assert code == 4
-    assert "it is PENDING" in line
-    assert "[TASK_STATE]. See its state: dovetail task show" in line
+    assert "it is pending [TASK_STATE]. Possible now: dovetail task update, " in line
     code, line = shell.fails("task", "start", "--as", "alice", "t1")
     assert (code, "[ASSIGNED_TO_ANOTHER]" in line) == (4, True)
     assert shell.fails("task", "create", "x", "--assignee", "nobody")[0] == 3
     code, line = shell.fails("task", "create", "")
-    assert (code, "title: must have 1 to 512 characters" in line) == (5, True)
+    assert (code, "TITLE: must have 1 to 512 characters" in line) == (5, True)
     assert shell.fails("task", "fail", "t1", "")[0] == 5
     code, line = shell.fails("report", "--bucket", "400d")
     assert (code, "bucket" in line) == (5, True)
@@ -181,7 +180,7 @@ def test_what_is_ready_is_claimed_kept_and_completed(shell: Shell):
         assert part in printed
     token = printed.partition("DOVETAIL_LEASE_TOKEN=")[2].split()[0]
     code, line = shell.fails("task", "complete", "--as", "bob", "t2")
-    assert (code, "[LEASE_TOKEN_REQUIRED]. Only its holder may" in line) == (4, True)
+    assert (code, "[LEASE_TOKEN_REQUIRED]. Its holder adds --lease-token" in line) == (4, True)
     holder = ("t2", "--as", "bob", "--lease-token", token)
     told = shell.says("task", "heartbeat", *holder, "--percent", "40", "--note", "half of it")
     assert "in progress, the lease lasts until" in told

@@ -11,6 +11,8 @@ from importlib import import_module
 
 import click
 
+from dovetail.cli.typos import UnknownCommand
+
 PACKAGE = "dovetail.cli."
 
 
@@ -35,6 +37,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called, and load it."""
+        if not (args[0].startswith("-") or ctx.resilient_parsing or args[0] in self.commands):
+            raise UnknownCommand(args[0], ctx, self)
         name, command, rest = super().resolve_command(ctx, args)
         return name, loaded(command) if command else None, rest
 

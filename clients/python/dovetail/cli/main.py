@@ -120,8 +120,6 @@ def _errors_shown(context: click.Context | None, words: Sequence[str]) -> Genera
         raise
     except click.ClickException as error:
         cause, shown = error, as_command_error(error, context)
-        if isinstance(error, click.NoSuchOption) and error.option_name == CONFIG.flag:
-            shown.hint = f"Write it before the command: dovetail {CONFIG.flag} FILE …"
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise

@@ -324,7 +324,7 @@ def _require_reach(caller: Caller, method: str, hint: str = "") -> None:
         raise PermissionDeniedError(
             Reason.ROLE_REFUSED,
             f"the role {caller.role.name} may not call {name}{hint}",
-            metadata={"role": caller.role.name},
+            metadata=caller.role_metadata,
         )
 
 

@@ -48,9 +48,16 @@ class Caller:
                 else f"set the metadata {AGENT_KEY} (command line: --as AGENT)"
             )
             raise InvalidArgumentError(
-                Reason.CALLER_AGENT_REQUIRED, f"{purpose} needs a caller with an agent: {how}"
+                Reason.CALLER_AGENT_REQUIRED,
+                f"{purpose} needs a caller with an agent: {how}",
+                metadata=self.role_metadata,
             )
         return self.agent_id
+
+    @property
+    def role_metadata(self) -> dict[str, str]:
+        """The caller's role, for an error; none where the server asks for no token."""
+        return {"role": self.role.name} if self.credential_id else {}
 
     def reaches(self, *owner_ids: str) -> bool:
         """Whether the caller may act on what these agents own."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from dovetail.cli import late
+from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.values import label_option
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def agent() -> None:
     """Register and show agents."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
+from dovetail.cli.options.values import Word
+
 KINDS: dict[str, type[ShellComplete]] = {
     "bash": BashComplete,
     "zsh": ZshComplete,
@@ -13,7 +15,7 @@ KINDS: dict[str, type[ShellComplete]] = {
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(list(KINDS)))
+@click.argument("shell", type=Word(list(KINDS)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Print the script that lets a shell complete `dovetail` commands.

@@ -12,8 +12,9 @@ import click
 
 from dovetail.cli import late
 from dovetail.cli.commands.known import require_known
+from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.calling import Session, calls, failures_explained
-from dovetail.cli.options.values import OBJECT, label_option
+from dovetail.cli.options.values import OBJECT, Word, label_option
 from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
 
 SEQUENCES_MAX = 1_000
@@ -37,7 +38,7 @@ def _body(context: click.Context, parameter: click.Parameter, text: str) -> str:
 @click.option("--task", "task_id", default="", help="The task that it is about.")
 @click.option(
     "--importance",
-    type=click.Choice(IMPORTANCES),
+    type=Word(IMPORTANCES),
     default="normal",
     show_default=True,
     help="How important it is.",
@@ -159,7 +160,7 @@ async def thread(session: Session, thread_id: str) -> None:
             add(message)
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def message() -> None:
     """Show messages and their receipts."""
 

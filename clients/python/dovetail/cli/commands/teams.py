@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from dovetail.cli import late
+from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.admins import Administration, administers
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def team() -> None:
     """Create and list teams, with an admin's token."""
 

@@ -13,22 +13,23 @@ import click
 from click.core import ParameterSource
 
 from dovetail.cli import late
+from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.admins import Administration, administers
 from dovetail.cli.options.settings import FILE, with_settings
-from dovetail.cli.options.values import LENGTH
+from dovetail.cli.options.values import LENGTH, Word
 from dovetail.cli.output.exit_codes import REFUSED, CommandError
 from dovetail.cli.output.json_values import fields
 from dovetail.settings import CLIENT
 
 ROLES = ("agent", "operator", "observer", "admin")
-ROLE = click.Choice(ROLES)
+ROLE = Word(ROLES)
 TEAM = CLIENT["team"]
 DEFAULT_TEAM = "default"
 
 Created: TypeAlias = "tuple[late.admin_pb2.Credential, str]"
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def token() -> None:
     """Create, list, rotate and revoke credentials, with an admin's token."""
 

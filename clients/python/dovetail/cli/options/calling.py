@@ -122,25 +122,49 @@ def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Calla
                 )
                 await function(session, **arguments)  # type: ignore[call-arg]
 
-        with failures_explained():
+        with failures_explained(servers):
             late.asyncio.run(call())
 
     return command
 
 
 @contextmanager
-def failures_explained() -> Generator[None]:
-    """Turn errors of the block into the documented exit codes and texts."""
+def failures_explained(servers: Servers | None = None) -> Generator[None]:
+    """Turn errors of the block into the documented exit codes and texts.
+
+    With `servers`, which the block called, a wrong address among them is named.
+    """
     try:
         yield
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except late.client.DovetailError as error:
+        if swapped := _swapped(error, servers):
+            raise CommandError(swapped, MISUSED) from error
         raise late.failures.command_error(error) from error
     except late.client.ConfigurationError as error:
         raise CommandError(str(error), MISUSED) from error
     except ValueError as error:
         raise CommandError(f"a value cannot be sent: {error}", INVALID) from error
+
+
+def _swapped(error: late.client.DovetailError, servers: Servers | None) -> str:
+    """What is wrong if a service was called at the address of the other one; else empty."""
+    is_unknown = isinstance(error, late.client.UnimplementedError) and not error.reason
+    if not (is_unknown and servers):
+        return ""
+    from dovetail.cli.services import other_service  # Loads what only this needs.
+
+    for service, named in (("messaging", servers.messaging), ("tasks", servers.tasks)):
+        addresses = late.connection.split_addresses(named)
+        if error.address == ",".join(addresses):
+            other = late.asyncio.run(other_service(service, addresses[0], servers.tls))
+            if other:
+                return (
+                    f"{addresses[0]} serves {other}, not {service}: are --messaging and --tasks"
+                    " swapped?"
+                )
+    return ""
 
 
 def _servers(context: click.Context, given: dict[str, Any]) -> Servers:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import Any, cast
 
 import click
 
 from dovetail.cli.output.text import escape_controls
 from dovetail.cli.output.times import read_time
+from dovetail.cli.typos import UnknownWord
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -79,11 +81,22 @@ class _Object(click.ParamType[dict[str, Any]]):
 
 
 class Word(click.Choice[str]):
-    """A word of an enum, as JSON has it; a `-` in it may be written for the `_`."""
+    """A word of an enum, as JSON has it; in capitals, and with `-` for `_`, it is as good."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        """Offer these words."""
+        super().__init__(choices, case_sensitive=False)
 
     def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
         """The word that a text means."""
         return super().normalize_choice(choice, ctx).replace("-", "_")
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """The word. Raises UnknownWord."""
+        word = self.normalize_choice(value, ctx)
+        if word not in map(self.normalize_choice, self.choices, repeat(ctx)):
+            raise UnknownWord(value, word, self.choices)
+        return super().convert(value, param, ctx)
 
 
 def _joined(

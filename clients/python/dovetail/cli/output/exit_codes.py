@@ -24,6 +24,7 @@ import click
 
 from dovetail.cli.output.json_values import dumps, without_defaults
 from dovetail.cli.output.text import escape_controls
+from dovetail.cli.typos import hint_of
 
 FAILED = 1
 MISUSED = 2
@@ -102,9 +103,11 @@ def as_command_error(error: click.ClickException, context: click.Context | None)
     if isinstance(error, CommandError):
         return error
     known = (error.ctx if isinstance(error, click.UsageError) else None) or context
-    has_hint = isinstance(error, click.NoSuchOption) and error.possibilities
-    hint = f"See: {known.command_path} --help" if known and not has_hint else ""
-    return CommandError(error.format_message().rstrip("."), error.exit_code, hint=hint)
+    hint = hint_of(error) or (f"See: {known.command_path} --help" if known else "")
+    # Of an option, click would add those with the most alike names, whatever they mean.
+    no_option = isinstance(error, click.NoSuchOption)
+    message = error.message if no_option else error.format_message()
+    return CommandError(message.rstrip("."), error.exit_code, hint=hint)
 
 
 def _on_one_line(text: str) -> str:

@@ -18,7 +18,7 @@ from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.output.printing import Output
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.text import escape_controls
-from dovetail.cli.servers.health import EXPLANATIONS, Health, Probe
+from dovetail.cli.servers.health import Health, Probe
 from dovetail.cli.servers.serve import store_url
 from dovetail.settings import SERVER
 
@@ -94,7 +94,9 @@ def _port(probe: Probe) -> Finding:
         return Finding(check=check, level=Level.OK, text=f"{address}: Dovetail serves there")
     if probe.health is Health.NOT_RUNNING and is_here(address):
         return Finding(check=check, level=Level.OK, text=f"{address}: free, nothing runs there")
-    text = f"{address}: {probe.health}: {EXPLANATIONS[probe.health]}"
+    text = f"{address}: {probe.health}: {probe.explanation}"
+    if probe.health is Health.OTHER_SERVICE:
+        return Finding(check=check, level=Level.FAIL, text=f"{address}: {probe.explanation}")
     advice = {
         Health.NOT_SERVING: "See its log, and the findings about the store",
         Health.ANOTHER: ELSEWHERE.format(probe.service),
@@ -118,12 +120,8 @@ async def _call(servers: Servers, probe: Probe) -> Finding:
             async for _ in _first_page(agent, probe.service):
                 break
         except late.client.DovetailError as error:
-            advice = late.failures.NEXT_STEPS.get(
-                error.reason, late.failures.NEXT_STEPS["INTERNAL"]
-            )
-            return Finding(
-                check=check, level=Level.FAIL, text=late.failures.describe(error), advice=advice
-            )
+            text, advice = late.failures.describe(error), late.failures.explain(error).hint
+            return Finding(check=check, level=Level.FAIL, text=text, advice=advice)
         took = 1_000 * (clock() - begin)
     return Finding(check=check, level=Level.OK, text=f"returned in {took:.1f} ms")
 

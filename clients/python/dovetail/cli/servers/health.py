@@ -11,6 +11,7 @@ class Health(StrEnum):
 
     SERVING = "serving"
     NOT_SERVING = "not serving"
+    OTHER_SERVICE = "the other service"
     ANOTHER = "another program"
     BEHIND_PROXY = "no answer through a proxy"
     ENCRYPTED = "speaks TLS"
@@ -19,10 +20,13 @@ class Health(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+OTHERS = {"messaging": "tasks", "tasks": "messaging"}
+
 EXPLANATIONS = {
     Health.SERVING: "",
     Health.NOT_SERVING: "its store does not respond, or it is stopping: its log says more",
-    Health.ANOTHER: "another program responds there, the other service, or one without TLS",
+    Health.OTHER_SERVICE: "{other} serves there: are --messaging and --tasks swapped?",
+    Health.ANOTHER: "another program responds there, or one without TLS",
     Health.BEHIND_PROXY: "calls to other machines go through the proxy that http_proxy (or"
     " https_proxy, grpc_proxy) names, and there is no answer: name this host in no_proxy to call it"
     " directly",
@@ -42,3 +46,8 @@ class Probe:
     address: str
     health: Health
     seconds: float
+
+    @property
+    def explanation(self) -> str:
+        """What that means, and what to do; empty if it serves."""
+        return EXPLANATIONS[self.health].format(other=OTHERS[self.service])

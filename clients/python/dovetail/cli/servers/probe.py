@@ -9,34 +9,28 @@ import os
 import socket
 import ssl
 import time
-from typing import Any, cast
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
+from dovetail.cli import services
 from dovetail.cli.options.calling import Servers
 from dovetail.cli.servers.health import Health, Probe
+from dovetail.cli.services import SECONDS
 from dovetail.client import Tls
 from dovetail.client.connection import channel_to
 from dovetail.client.security import is_local
-from dovetail.messaging.v1 import messaging_pb2
-from dovetail.tasks.v1 import tasks_pb2
 
-SECONDS = 3.0
 PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 WITHOUT_PROXY = ("no_grpc_proxy", "no_proxy")
 """The variables that gRPC reads; of WITHOUT_PROXY it uses the first that is set."""
-
-SERVICES = {
-    "messaging": messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name,
-    "tasks": tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
-}
 
 
 async def probe(service: str, address: str, tls: Tls | None) -> Probe:
     """Check the health of a service at an address."""
     begin = time.perf_counter()
-    health = await _health(SERVICES[service], address, tls)
+    health = await _health(service, address, tls)
     seconds = time.perf_counter() - begin
     return Probe(service=service, address=address, health=health, seconds=seconds)
 
@@ -51,17 +45,16 @@ async def probe_all(servers: Servers) -> list[Probe]:
     return await asyncio.gather(*probes)
 
 
-async def _health(name: str, address: str, tls: Tls | None) -> Health:
+async def _health(service: str, address: str, tls: Tls | None) -> Health:
     async with channel_to(address, tls) as channel:
-        stub = cast(Any, health_pb2_grpc.HealthStub(channel))
-        request = health_pb2.HealthCheckRequest(service=name)
         try:
-            response = await stub.Check(request, timeout=SECONDS)
+            status = await services.health(channel, service)
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 return Health.BEHIND_PROXY if _proxied(address) else await _listener(address, tls)
-            return Health.ANOTHER
-    serving = response.status == health_pb2.HealthCheckResponse.SERVING
+            is_other = await services.knows(channel, services.other_than(service))
+            return Health.OTHER_SERVICE if is_other else Health.ANOTHER
+    serving = status == health_pb2.HealthCheckResponse.SERVING
     return Health.SERVING if serving else Health.NOT_SERVING
 
 

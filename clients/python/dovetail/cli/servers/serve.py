@@ -16,6 +16,7 @@ import click
 
 from dovetail.cli.options.settings import SERVING, with_settings
 from dovetail.cli.options.unknown_variables import refuse_unknown_variables
+from dovetail.cli.options.values import Word
 from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.cli.output.sink import Sink, left_out_note
 from dovetail.settings import SERVER, SQLITE, data_home, store_url_of
@@ -63,7 +64,7 @@ def served_store(store: str | None, data_dir: Path | None) -> str:
 
 
 @click.command()
-@click.argument("service", type=click.Choice(["messaging", "tasks"]))
+@click.argument("service", type=Word(["messaging", "tasks"]))
 @with_settings(SERVER["listen"], *SERVING)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when its parent ends.")

@@ -15,7 +15,7 @@ from dovetail.cli.output.json_values import words
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Group, Shown, Table
 from dovetail.cli.output.text import escape_controls, release
-from dovetail.cli.servers.health import EXPLANATIONS, Health, Probe
+from dovetail.cli.servers.health import Health, Probe
 
 
 @click.command()
@@ -31,7 +31,7 @@ async def status(session: Session) -> None:
     probes = await probe_all(session.servers)
     up = {probe.service for probe in probes if probe.health is Health.SERVING}
     faults = [
-        f"{probe.service} at {probe.address}: {EXPLANATIONS[probe.health]}"
+        f"{probe.service} at {probe.address}: {probe.explanation}"
         for probe in probes
         if probe.health is not Health.SERVING
     ]

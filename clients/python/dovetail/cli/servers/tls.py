@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.settings import with_settings
 from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.servers.serve import data_folder
@@ -33,7 +34,7 @@ class _Name(click.ParamType[str]):
         return str(value)
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def tls() -> None:
     """Create certificates."""
 
