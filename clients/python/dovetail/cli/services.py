@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dovetail.client import Tls
-from dovetail.client.connection import channel_to
+from dovetail.client.connection import channel_to, split_addresses
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2
 
@@ -42,9 +43,18 @@ async def knows(channel: grpc.aio.Channel, service: str) -> bool:
     return True
 
 
-async def other_service(service: str, address: str, tls: Tls | None) -> str:
-    """The service at an address that was called as another one; empty if it is not the other."""
-    other = other_than(service)
+async def swapped(address: str, named: Mapping[str, str], tls: Tls | None) -> str:
+    """What is wrong if the address of a service is that of the other one; else empty.
+
+    `named` has the addresses of each service, of which `address` was called.
+    """
+    for service, addresses in named.items():
+        each, other = split_addresses(addresses), other_than(service)
+        if address == ",".join(each) and await _is_other(service, each[0], tls):
+            return f"{each[0]} serves {other}, not {service}: are --messaging and --tasks swapped?"
+    return ""
+
+
+async def _is_other(service: str, address: str, tls: Tls | None) -> bool:
     async with channel_to(address, tls) as channel:
-        is_other = not await knows(channel, service) and await knows(channel, other)
-    return other if is_other else ""
+        return not await knows(channel, service) and await knows(channel, other_than(service))

@@ -153,18 +153,10 @@ def _swapped(error: late.client.DovetailError, servers: Servers | None) -> str:
     is_unknown = isinstance(error, late.client.UnimplementedError) and not error.reason
     if not (is_unknown and servers):
         return ""
-    from dovetail.cli.services import other_service  # Loads what only this needs.
+    from dovetail.cli.services import swapped  # Loads what only this needs.
 
-    for service, named in (("messaging", servers.messaging), ("tasks", servers.tasks)):
-        addresses = late.connection.split_addresses(named)
-        if error.address == ",".join(addresses):
-            other = late.asyncio.run(other_service(service, addresses[0], servers.tls))
-            if other:
-                return (
-                    f"{addresses[0]} serves {other}, not {service}: are --messaging and --tasks"
-                    " swapped?"
-                )
-    return ""
+    named = {"messaging": servers.messaging, "tasks": servers.tasks}
+    return late.asyncio.run(swapped(error.address, named, servers.tls))
 
 
 def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
