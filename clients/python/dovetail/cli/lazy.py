@@ -15,6 +15,12 @@ from dovetail.cli.typos import UnknownCommand
 
 PACKAGE = "dovetail.cli."
 
+FOLDED = {
+    "connection": "Connection options: dovetail help connection",
+    "server": "Server options: dovetail help server",
+}
+"""What help says of the options of a topic, in place of a row for each."""
+
 
 class LazyCommand(click.Command):
     """A command that is not loaded yet: its place, `module:name` below this package, and help."""
@@ -44,8 +50,12 @@ class LazyGroup(click.Group):
 
 
 def loaded(command: click.Command) -> click.Command:
-    """The command itself."""
-    return command.load() if isinstance(command, LazyCommand) else command
+    """The command itself; its help ends with where to read of the options that are folded."""
+    command = command.load() if isinstance(command, LazyCommand) else command
+    topics = dict.fromkeys(filter(None, (getattr(each, "topic", "") for each in command.params)))
+    if topics:
+        command.epilog = "\n\n".join(FOLDED[each] for each in topics)
+    return command
 
 
 def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:

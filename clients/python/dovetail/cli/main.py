@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import click
 
-from dovetail.cli.lazy import LazyGroup, lazy_commands
+from dovetail.cli.lazy import FOLDED, LazyGroup, lazy_commands
 from dovetail.cli.options.config_file import Defaults, read_config
 from dovetail.cli.options.formats import asks_for_json
 from dovetail.cli.options.settings import with_settings
@@ -21,60 +21,45 @@ from dovetail.cli.output.exit_codes import MISUSED, CommandError, as_command_err
 from dovetail.settings import CONFIG
 
 COMMANDS = lazy_commands(
-    ("up", "servers.up:up", "Run both servers on this machine, until Ctrl-C or SIGTERM."),
+    ("up", "servers.up:up", "Run both servers on this machine."),
     ("demo", "demo.command:demo", "Watch a small team of agents work."),
-    ("serve", "servers.serve:serve", "Run one server: `messaging` or `tasks`."),
-    ("send", "commands.messages:send", "Send TEXT to one or more agents."),
-    ("inbox", "commands.messages:inbox", "Show the unacknowledged messages of an inbox."),
+    ("serve", "servers.serve:serve", "Run one server."),
+    ("send", "commands.messages:send", "Send TEXT to agents."),
+    ("inbox", "commands.messages:inbox", "Show unacknowledged messages."),
     (
         "acknowledge",
         "commands.messages:acknowledge",
-        "Acknowledge messages in the inbox of --as, by their sequence.",
+        "Acknowledge messages.",
     ),
     ("message", "commands.messages:message", "Show messages and their receipts."),
     (
         "thread",
         "commands.messages:thread",
-        "Show the messages of a thread, or of a message's or task's thread, in order.",
+        "Show a thread of messages.",
     ),
     ("agent", "commands.agents:agent", "Register and show agents."),
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
-    (
-        "worker",
-        "worker.command:worker",
-        "Run COMMAND for each ready task, and end the task as COMMAND ends.",
-    ),
-    (
-        "report",
-        "commands.tasks:report",
-        "Show totals, times and workload over all tasks, or those chosen.",
-    ),
-    ("team", "commands.teams:team", "Create and list teams, with an admin's token."),
-    (
-        "token",
-        "commands.tokens:token",
-        "Create, list, rotate and revoke credentials, with an admin's token.",
-    ),
+    ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
+    ("report", "commands.tasks:report", "Show totals, times and workload."),
+    ("team", "commands.teams:team", "Create and list teams, as an admin."),
+    ("token", "commands.tokens:token", "Manage credentials, as an admin."),
     (
         "status",
         "servers.status:status",
         "Show whether both services serve, and the team's totals.",
     ),
-    (
-        "doctor",
-        "servers.doctor:doctor",
-        "Check the store, its disk, the ports, and the connections to the servers.",
-    ),
-    (
-        "config",
-        "commands.config:config",
-        "Show every setting and its source: flag, environment, file or default.",
-    ),
+    ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
+    ("config", "commands.config:config", "Show every setting and its source."),
     ("tls", "servers.tls:tls", "Create certificates."),
     (
         "completion",
         "commands.completion:completion",
-        "Print the script that lets a shell complete `dovetail` commands.",
+        "Print a script for shell completion.",
+    ),
+    (
+        "help",
+        "commands.help:help_",
+        "Show the help of a command or topic.",
     ),
 )
 
@@ -133,8 +118,7 @@ def _errors_shown(context: click.Context | None, words: Sequence[str]) -> Genera
     cls=_Root,
     commands=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 refused, 5 invalid, "
-    "6 no answer, 7 nothing came.",
+    epilog=f"Exit codes: dovetail help exit-codes\n\n{FOLDED['connection']}",
 )
 @click.version_option(package_name="dovetail", prog_name="dovetail")
 @with_settings(CONFIG)

@@ -102,7 +102,7 @@ _SWITCH: dict[str, Any] = {"kind": Kind.SWITCH, "default": False}
 SETTINGS = (
     _server(
         "store",
-        "The path of a file (or sqlite:///PATH), or postgresql://…; its folder must exist.",
+        "A file (or sqlite:///PATH) in a folder that exists, or postgresql://…",
         metavar="URL",
         default_text="dovetail.db in the data folder",
     ),
@@ -115,19 +115,19 @@ SETTINGS = (
     ),
     _server(
         "listen",
-        "Where `serve` listens; port 0: any free one.",
+        "Where it listens; port 0: any free one.",
         default_text="127.0.0.1:50051 (messaging), :50052 (tasks)",
         **_ADDRESS,
     ),
     _server(
         "messaging-listen",
-        "Where messaging of `up` listens; port 0: any free one.",
+        "Where messaging listens; port 0: any free one.",
         default=MESSAGING,
         **_ADDRESS,
     ),
     _server(
         "tasks-listen",
-        "Where tasks of `up` listens; port 0: any free one.",
+        "Where tasks listens; port 0: any free one.",
         default=TASKS,
         **_ADDRESS,
     ),
@@ -189,7 +189,13 @@ SETTINGS = (
         at_most=60,
         default=10.0,
     ),
-    _client("agent", "The agent that calls.", metavar="AGENT", default="", as_flag="--as"),
+    _client(
+        "agent",
+        "The agent that calls; also DOVETAIL_AGENT.",
+        metavar="AGENT",
+        default="",
+        as_flag="--as",
+    ),
     _client(
         "team",
         "The team.",

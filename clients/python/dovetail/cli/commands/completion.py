@@ -18,7 +18,7 @@ KINDS: dict[str, type[ShellComplete]] = {
 @click.argument("shell", type=Word(list(KINDS)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that lets a shell complete `dovetail` commands.
+    """Print a script for shell completion.
 
     For bash: eval "$(dovetail completion bash)" in ~/.bashrc; for zsh the same in ~/.zshrc; for
     fish: dovetail completion fish > ~/.config/fish/completions/dovetail.fish

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from dovetail.cli.options.config_file import ConfigFile
 from dovetail.cli.options.formats import prints
-from dovetail.cli.options.settings import option
+from dovetail.cli.options.settings import option, topic_of
 from dovetail.cli.options.unknown_variables import unknown_variables
 from dovetail.cli.output.printing import Output
 from dovetail.cli.output.styled import Text
@@ -60,7 +60,7 @@ def _flags() -> dict[str, Setting]:
 
 def _with_all_settings(function: Callable[..., None]) -> Callable[..., None]:
     for flag, setting in reversed(_flags().items()):
-        function = option(setting, flag, _parameter(setting))(function)
+        function = option(setting, flag, _parameter(setting), topic_of(setting))(function)
     return function
 
 
@@ -74,7 +74,9 @@ def _parameter(setting: Setting) -> str:
 @prints
 @click.pass_context
 def config(context: click.Context, out: Output, template: bool, **_: object) -> None:
-    """Show every setting and its source: flag, environment, file or default.
+    """Show every setting and its source.
+
+    A flag goes before the environment, that before the file, and that before the default.
 
     With the flags of another command it shows the settings of that command. It warns of environment
     variables that look like settings but are not.

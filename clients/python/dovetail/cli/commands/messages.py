@@ -59,7 +59,7 @@ async def send(
     request_id: str,
     labels: tuple[tuple[str, str], ...],
 ) -> None:
-    """Send TEXT to one or more agents. With TEXT - it is read from standard input."""
+    """Send TEXT to agents. With TEXT - it is read from standard input."""
     response = await session.agent.send(
         recipients,
         body,
@@ -106,7 +106,7 @@ async def inbox(
     wait: float | None,
     ack_through: int | None,
 ) -> None:
-    """Show the unacknowledged messages of an inbox. Default: the inbox of --as."""
+    """Show unacknowledged messages. Default: the inbox of --as."""
     if wait is not None and (follow or everything or after_sequence is not None):
         raise click.UsageError("--wait does not go with --follow, --all or --after")
     if wait is None and ack_through is not None:
@@ -141,7 +141,7 @@ async def inbox(
 @click.option("--through", type=click.IntRange(1), default=None, help="All up to this sequence.")
 @calls
 async def acknowledge(session: Session, sequences: tuple[int, ...], through: int | None) -> None:
-    """Acknowledge messages in the inbox of --as, by their sequence."""
+    """Acknowledge messages. They are named by their sequence in the inbox of --as."""
     if not sequences and through is None:
         raise click.UsageError("name the messages: SEQUENCE..., or --through SEQUENCE")
     response = await session.agent.acknowledge(sequences, through=through or 0)
@@ -152,7 +152,7 @@ async def acknowledge(session: Session, sequences: tuple[int, ...], through: int
 @click.argument("thread_id", metavar="THREAD")
 @calls
 async def thread(session: Session, thread_id: str) -> None:
-    """Show the messages of a thread, or of a message's or task's thread, in order."""
+    """Show a thread of messages. THREAD is its id, or that of a message or task in it."""
     messages = await _thread_messages(session, thread_id)
     messages = messages or await _thread_messages(session, await _thread_id(session, thread_id))
     with session.out.listing(late.render.thread_message, "no messages") as add:

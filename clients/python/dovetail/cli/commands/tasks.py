@@ -52,7 +52,7 @@ change_options = stacked(etag_option, quiet_option, request_id_option)
 
 due_option = click.option("--due", "due_time", type=TIME, help="When it should be completed.")
 depends_option = click.option(
-    "--depends-on", multiple=True, metavar="TASK", help="A task that must be completed before it."
+    "--depends-on", multiple=True, metavar="TASK", help="A task to be completed before it."
 )
 at_option = click.option("--at", "schedule_time", type=TIME, help="It must not start earlier.")
 attempts_option = click.option(
@@ -62,7 +62,7 @@ backoff_option = click.option(
     "--backoff",
     "initial_backoff",
     type=LENGTH,
-    help="How long a retry waits; doubles each time.  [default: 1s]",
+    help="The first pause before a retry.  [default: 1s]",
 )
 
 
@@ -100,14 +100,14 @@ def task() -> None:
 
 @task.command()
 @click.argument("title")
-@click.option("--id", "task_id", default="", help="Its id.  [default: chosen by the server]")
+@click.option("--id", "task_id", default="", help="Its id; else one is chosen.")
 @click.option("--description", default="", help="What to do, in full.")
-@click.option("--assignee", "assignee_id", default="", help="The agent that must do it.")
+@click.option("--assignee", "assignee_id", default="", help="The agent that does it.")
 @click.option("--priority", type=int, default=0, help="Higher is more urgent.")
 @click.option("--input", type=OBJECT, help="The data the work starts from.")
 @click.option("--thread", "thread_id", default="", help="The thread of its notices.")
 @depends_option
-@click.option("--parent", "parent_task_id", default="", help="The task of which it is a part.")
+@click.option("--parent", "parent_task_id", default="", help="The task that it is a part of.")
 @at_option
 @due_option
 @attempts_option
@@ -120,7 +120,7 @@ def task() -> None:
 async def create(
     session: Session, title: str, labels: Labels, max_attempts: int | None, **fields: Any
 ) -> None:
-    """Create a task; its assignee is notified in the same commit."""
+    """Create a task, and notify its assignee in the same commit."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
     created = await session.agent.tasks.create(title, **fields)
     session.out.item(created, late.render.task)
@@ -268,7 +268,7 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 @click.option("--bucket", type=LENGTH, help="Completions per 1h, 1d, …")
 @calls
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
-    """Show totals, times and workload over all tasks, or those chosen."""
+    """Show totals, times and workload."""
     found = await session.agent.tasks.report(_filter(**chosen), bucket_duration=bucket)
     if not found.total_tasks:
         await require_known(session, (*chosen["assignees"], *chosen["creators"]))

@@ -11,7 +11,7 @@ from dovetail.cli.options.admins import Administration, administers
 
 @click.group(cls=LazyGroup)
 def team() -> None:
-    """Create and list teams, with an admin's token."""
+    """Create and list teams, as an admin."""
 
 
 @team.command()

@@ -31,7 +31,7 @@ Created: TypeAlias = "tuple[late.admin_pb2.Credential, str]"
 
 @click.group(cls=LazyGroup)
 def token() -> None:
-    """Create, list, rotate and revoke credentials, with an admin's token."""
+    """Manage credentials, as an admin."""
 
 
 expires_option = click.option(
@@ -45,7 +45,7 @@ out_option = click.option(
 
 
 @token.command()
-@with_settings(TEAM)
+@with_settings(TEAM, is_folded=False)
 @click.option("--agent", "agent_id", default="", help="The agent that calls with it.")
 @click.option("--role", type=ROLE, help="What it allows; with --agent alone: agent.")
 @expires_option

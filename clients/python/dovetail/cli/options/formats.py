@@ -41,8 +41,8 @@ def prints(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command its output, as `out`, and the options by which it is chosen."""
 
     @json_option
-    @click.option("--fields", "chosen", metavar="A,B.C", help="Print these fields, as JSON.")
-    @click.option("--brief", is_flag=True, help="Print one short line per item.")
+    @click.option("--fields", "chosen", metavar="A,B.C", help="JSON with these fields.")
+    @click.option("--brief", is_flag=True, help="A short line per item.")
     @click.pass_context
     @functools.wraps(function)
     def command(

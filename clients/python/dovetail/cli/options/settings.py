@@ -23,6 +23,8 @@ _TYPES: dict[Kind, click.ParamType[Any]] = {
 }
 
 _ADDRESSES = ("listen", "messaging-listen", "tasks-listen")
+SHOWN = (*_ADDRESSES, "store", "data-dir", "credentials", "agent")
+"""The settings that the help of a command shows, besides the page of their topic."""
 SERVING = tuple(setting for name, setting in SERVER.items() if name not in _ADDRESSES)
 """The settings of every server, except its address."""
 
@@ -34,39 +36,62 @@ CALLING = (*(CLIENT[name] for name in _CALLING[:-1]), *SERVERS)
 """The settings of every command that calls servers."""
 
 
-class SettingOption(click.Option):
-    """An option with its setting."""
+def topic_of(setting: Setting) -> str:
+    """The topic of help that has the option of a setting."""
+    return "server" if setting.section == "server" else "connection"
 
-    def __init__(self, *declarations: Any, setting: Setting, **attributes: Any) -> None:
+
+class SettingOption(click.Option):
+    """An option with its setting. With a topic, help shows it under `dovetail help TOPIC` alone."""
+
+    def __init__(self, *declarations: Any, setting: Setting, topic: str, **attributes: Any) -> None:
         """Make the option of `setting`."""
         super().__init__(*declarations, **attributes)
         self.setting = setting
+        self.topic = topic
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The row in the help of a command."""
+        return None if self.topic else super().get_help_record(ctx)
+
+    def full_record(self, context: click.Context) -> tuple[str, str] | None:
+        """The row in the help of its topic, with its variable."""
+        self.show_envvar = True
+        try:
+            return super().get_help_record(context)
+        finally:
+            self.show_envvar = False
 
 
-def with_settings(*settings: Setting) -> Callable[[F], F]:
-    """Give a command the options of settings; its parameters have the names of their keys."""
+def with_settings(*settings: Setting, is_folded: bool = True) -> Callable[[F], F]:
+    """Give a command the options of settings; its parameters have the names of their keys.
+
+    Help shows under a topic of its own what most calls do without, unless it is the very subject
+    of the command.
+    """
 
     def decorate(function: F) -> F:
         for setting in reversed(settings):
-            function = option(setting, setting.flag, setting.key)(function)
+            topic = topic_of(setting) if is_folded and setting.name not in SHOWN else ""
+            function = option(setting, setting.flag, setting.key, topic)(function)
         return function
 
     return decorate
 
 
-def option(setting: Setting, flag: str, parameter: str) -> Callable[[F], F]:
+def option(setting: Setting, flag: str, parameter: str, topic: str) -> Callable[[F], F]:
     """The option of a setting, as `flag`, for a `parameter` of the command."""
     decorator = click.option(
         flag,
         parameter,
         cls=SettingOption,
         setting=setting,
+        topic=topic,
         type=_type(setting),
         is_flag=setting.is_switch,
         metavar=setting.metavar,
         default=setting.default,
         envvar=setting.variable,
-        show_envvar=True,
         show_default=setting.default_text or setting.shown_default != "",
         help=setting.help,
         callback=_warn_of_password if setting.name == "store" else None,

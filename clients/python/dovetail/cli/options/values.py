@@ -115,7 +115,7 @@ OBJECT = _Object()
 SEQUENCES = _Sequences()
 
 label_option = click.option(
-    "--label", "labels", type=LABEL, multiple=True, help="A label; may be given several times."
+    "--label", "labels", type=LABEL, multiple=True, help="A label, or several."
 )
 
 acknowledge_option = click.option(
@@ -125,7 +125,7 @@ acknowledge_option = click.option(
     type=SEQUENCES,
     multiple=True,
     callback=_joined,
-    help="Acknowledge these messages of your inbox in the same commit: 3 or 3,4,5.",
+    help="Acknowledge these too, in the same commit: 3 or 3,4,5.",
 )
 
 lease_option = click.option(

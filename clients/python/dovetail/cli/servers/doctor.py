@@ -35,7 +35,7 @@ ELSEWHERE = "Stop that program, or choose another port: dovetail up --{}-listen 
 @server_options
 @prints
 def doctor(servers: Servers, store: str | None, data_dir: Path | None, out: Output) -> None:
-    """Check the store, its disk, the ports, and the connections to the servers.
+    """Check the store, ports and servers.
 
     It changes nothing; servers may keep running. Ends with exit code 1 if a check fails.
     """

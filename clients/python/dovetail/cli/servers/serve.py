@@ -77,11 +77,10 @@ def serve(
     worker: int,
     **settings: Any,
 ) -> None:
-    """Run one server: `messaging` or `tasks`.
+    """Run one server.
 
-    It prints a line when it is ready. At SIGTERM or Ctrl-C it finishes the calls it has begun, and
-    stops. Both services may share one store, from any number of processes. With --workers it starts
-    that many at one address, restarts one that ends, and stops them one after another.
+    It prints a line when it is ready. At SIGTERM or Ctrl-C it finishes open calls, and stops. Any
+    number of processes may share one store; --workers starts several at one address.
     """
     refuse_unknown_variables()
     # gRPC's core logs by itself, into a pipe that may be full; the server logs what matters.

@@ -25,10 +25,10 @@ from dovetail.settings import SERVER
 def up(
     messaging_listen: str, tasks_listen: str, as_json: bool, try_out: bool, **settings: Any
 ) -> None:
-    """Run both servers on this machine, until Ctrl-C or SIGTERM.
+    """Run both servers on this machine.
 
-    They finish the calls they have begun, and stop; they also stop however this command ends. If
-    one of them ends by itself, this command stops the other and fails.
+    At Ctrl-C or SIGTERM they finish open calls, and stop; they stop however this command ends. If
+    one ends by itself, this command stops the other and fails.
     """
     refuse_unknown_variables()
     folder = (settings.pop("data_dir") or data_folder()).absolute()

@@ -16,6 +16,7 @@ from dovetail.cli.options.values import LENGTH, Labels, label_option, lease_opti
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 1_000),
+    metavar="N",
     default=1,
     show_default=True,
     help="How many tasks at once.",
@@ -25,13 +26,13 @@ from dovetail.cli.options.values import LENGTH, Labels, label_option, lease_opti
 @click.option("--time-limit", type=LENGTH, help="End a program that takes longer.")
 @click.option("--max-tasks", type=click.IntRange(1), help="End after this many tasks.")
 @click.option("--once", "max_tasks", flag_value=1, type=int, help="End after one task.")
-@click.option("--until-idle", type=LENGTH, help="End when no task was ready for this long.")
+@click.option("--until-idle", type=LENGTH, help="End when none was ready for this long.")
 @click.option(
     "--grace",
     type=LENGTH,
     default="10s",
     show_default=True,
-    help="How long programs may take to finish when the worker is stopped.",
+    help="How long they may take to finish at the end.",
 )
 @calls
 async def worker(
@@ -45,19 +46,11 @@ async def worker(
     until_idle: timedelta | None,
     grace: timedelta,
 ) -> None:
-    """Run COMMAND for each ready task, and end the task as COMMAND ends.
+    """Run COMMAND for each ready task.
 
-    COMMAND reads the task as a JSON object from its standard input. Its output is the result: a
-    JSON object, or text. Exit code 0 completes the task; any other fails it, and it is tried again,
-    except 64 to 78 without 75, which fail it for good. The worker renews the lease, and ends
-    COMMAND when it no longer holds the task.
-
-    SIGTERM and Ctrl-C stop the worker: it claims no more tasks, and releases those that are not
-    finished within --grace. A second signal releases them at once. A program that is ended by the
-    same signal has not failed: its task is released too.
-
-    Processes that COMMAND leaves running end with it. Faults of the worker's own output (a reader
-    that left, a full disk) lose lines of output, but no work.
+    COMMAND reads the task as JSON from standard input, and prints the result: a JSON object, or
+    text. Exit code 0 completes the task, 64 to 78 except 75 fail it for good, others are tried
+    again. SIGTERM and Ctrl-C stop the worker: it releases what is not finished within --grace.
     """
     from dovetail.cli.worker.running import Work, run_worker  # Slow to load: not for --help.
 
