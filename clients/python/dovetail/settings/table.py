@@ -191,7 +191,7 @@ SETTINGS = (
     ),
     _client(
         "agent",
-        "The agent that calls; also DOVETAIL_AGENT.",
+        "Who calls; also DOVETAIL_AGENT.",
         metavar="AGENT",
         default="",
         as_flag="--as",

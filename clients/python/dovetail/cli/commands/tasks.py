@@ -42,27 +42,30 @@ def _notify(
 task_argument = click.argument("task_id", metavar="TASK")
 etag_option = click.option("--etag", default="", help="Only if the task still has this etag.")
 quiet_option = click.option(
-    "--quiet", "notify", is_flag=True, callback=_notify, help="Notify no agent of it."
+    "--quiet", "notify", is_flag=True, callback=_notify, help="Notify no agent."
 )
 force_option = click.option("--force", is_flag=True, help="Even if an agent is working on it.")
-request_id_option = click.option("--request-id", default="", help="Makes a repeat change nothing.")
+request_id_option = click.option("--request-id", default="", help="A repeat changes nothing.")
 repeatable_options = stacked(etag_option, request_id_option)
 change_options = stacked(etag_option, quiet_option, request_id_option)
 """The options of a change, as `dovetail.client` has them: ChangeOptions, Repeatable."""
 
-due_option = click.option("--due", "due_time", type=TIME, help="When it should be completed.")
+due_option = click.option("--due", "due_time", type=TIME, help="To be completed by then.")
 depends_option = click.option(
-    "--depends-on", multiple=True, metavar="TASK", help="A task to be completed before it."
+    "--depends-on", multiple=True, metavar="TASK", help="To be completed before it."
 )
-at_option = click.option("--at", "schedule_time", type=TIME, help="It must not start earlier.")
+at_option = click.option("--at", "schedule_time", type=TIME, help="Not before this time.")
 attempts_option = click.option(
-    "--max-attempts", type=click.IntRange(1), help="How many attempts may fail.  [default: 5]"
+    "--max-attempts",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Attempts that may fail.  [default: 5]",
 )
 backoff_option = click.option(
     "--backoff",
     "initial_backoff",
     type=LENGTH,
-    help="The first pause before a retry.  [default: 1s]",
+    help="Before a retry.  [default: 1s]",
 )
 
 
@@ -100,14 +103,14 @@ def task() -> None:
 
 @task.command()
 @click.argument("title")
-@click.option("--id", "task_id", default="", help="Its id; else one is chosen.")
-@click.option("--description", default="", help="What to do, in full.")
-@click.option("--assignee", "assignee_id", default="", help="The agent that does it.")
+@click.option("--id", "task_id", default="", help="Its id, or one is chosen.")
+@click.option("--description", default="", help="What to do.")
+@click.option("--assignee", "assignee_id", default="", help="Who does it.")
 @click.option("--priority", type=int, default=0, help="Higher is more urgent.")
-@click.option("--input", type=OBJECT, help="The data the work starts from.")
-@click.option("--thread", "thread_id", default="", help="The thread of its notices.")
+@click.option("--input", type=OBJECT, help="What the work starts from.")
+@click.option("--thread", "thread_id", default="", help="That of its notices.")
 @depends_option
-@click.option("--parent", "parent_task_id", default="", help="The task that it is a part of.")
+@click.option("--parent", "parent_task_id", default="", help="The task it is a part of.")
 @at_option
 @due_option
 @attempts_option
@@ -120,7 +123,7 @@ def task() -> None:
 async def create(
     session: Session, title: str, labels: Labels, max_attempts: int | None, **fields: Any
 ) -> None:
-    """Create a task, and notify its assignee in the same commit."""
+    """Create a task, and notify its assignee."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
     created = await session.agent.tasks.create(title, **fields)
     session.out.item(created, late.render.task)
@@ -162,7 +165,7 @@ async def _first(items: AsyncIterator[M], limit: int | None) -> AsyncIterator[M]
 @task.command()
 @task_argument
 @click.option("--title", help="A new title.")
-@click.option("--description", help="What to do, in full.")
+@click.option("--description", help="What to do.")
 @click.option("--priority", type=int, help="Higher is more urgent.")
 @click.option("--label", "labels", type=LABEL, multiple=True, help="Replaces all its labels.")
 @click.option("--depends-on", multiple=True, metavar="TASK", help="Replaces all its dependencies.")

@@ -42,7 +42,7 @@ def prints(function: Callable[..., None]) -> Callable[..., None]:
 
     @json_option
     @click.option("--fields", "chosen", metavar="A,B.C", help="JSON with these fields.")
-    @click.option("--brief", is_flag=True, help="A short line per item.")
+    @click.option("--brief", is_flag=True, help="One line per item.")
     @click.pass_context
     @functools.wraps(function)
     def command(

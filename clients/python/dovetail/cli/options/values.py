@@ -125,7 +125,7 @@ acknowledge_option = click.option(
     type=SEQUENCES,
     multiple=True,
     callback=_joined,
-    help="Acknowledge these too, in the same commit: 3 or 3,4,5.",
+    help="Acknowledge these in the same commit: 3,4.",
 )
 
 lease_option = click.option(

@@ -19,12 +19,12 @@ from dovetail.cli.options.values import LENGTH, Labels, label_option, lease_opti
     metavar="N",
     default=1,
     show_default=True,
-    help="How many tasks at once.",
+    help="Tasks at once.",
 )
 @label_option
 @lease_option
 @click.option("--time-limit", type=LENGTH, help="End a program that takes longer.")
-@click.option("--max-tasks", type=click.IntRange(1), help="End after this many tasks.")
+@click.option("--max-tasks", type=click.IntRange(1), metavar="N", help="End after so many tasks.")
 @click.option("--once", "max_tasks", flag_value=1, type=int, help="End after one task.")
 @click.option("--until-idle", type=LENGTH, help="End when none was ready for this long.")
 @click.option(
@@ -32,7 +32,7 @@ from dovetail.cli.options.values import LENGTH, Labels, label_option, lease_opti
     type=LENGTH,
     default="10s",
     show_default=True,
-    help="How long they may take to finish at the end.",
+    help="How long they may take to end.",
 )
 @calls
 async def worker(
@@ -48,9 +48,9 @@ async def worker(
 ) -> None:
     """Run COMMAND for each ready task.
 
-    COMMAND reads the task as JSON from standard input, and prints the result: a JSON object, or
-    text. Exit code 0 completes the task, 64 to 78 except 75 fail it for good, others are tried
-    again. SIGTERM and Ctrl-C stop the worker: it releases what is not finished within --grace.
+    COMMAND reads the task as JSON, and prints the result: a JSON object, or text. Exit code 0
+    completes the task, 64 to 78 except 75 fail it for good, others are tried again. At SIGTERM or
+    Ctrl-C the worker releases what is not finished within --grace.
     """
     from dovetail.cli.worker.running import Work, run_worker  # Slow to load: not for --help.
 
