@@ -111,6 +111,11 @@ async def _list_tasks(world: World, owner: str) -> Scene:
     return Scene(request=t.ListTasksRequest(), shows=f"work of {owner}")
 
 
+async def _list_task_events(world: World, owner: str) -> Scene:
+    await world.task(owner)
+    return Scene(request=t.ListTaskEventsRequest(), shows=owner)
+
+
 async def _report(world: World, owner: str) -> Scene:
     await world.task("carol", owner)
     return Scene(request=t.GetReportRequest(), shows=owner)
@@ -203,6 +208,7 @@ STAGES: dict[str, Stage] = {
     "ClaimTask": _claim,
     "GetTask": _get_task,
     "ListTasks": _list_tasks,
+    "ListTaskEvents": _list_task_events,
     "GetReport": _report,
     "UpdateTask": _created("update", "PENDING"),
     "DeleteTask": _created("delete", "PENDING"),

@@ -21,6 +21,7 @@ from dovetail.server.store.tables import (
     tasks,
 )
 from dovetail.server.store.tables.deliveries import DeliveryState
+from dovetail.server.store.tables.events import EventFilter
 from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.message_bytes import Importance
 from dovetail.server.store.tables.messages import Message, MessageFilter
@@ -82,6 +83,12 @@ def task_page(filter: TaskFilter) -> tasks.ListRequest:
     )
 
 
+def event_page(filter: EventFilter) -> events.ListRequest:
+    return events.ListRequest(
+        filter=filter, newest_first=False, after=7, most=50, most_bytes=1_000_000
+    )
+
+
 MESSAGE = Message(
     number=1,
     sender_id="bob",
@@ -127,6 +134,14 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "an agent": (lambda t: agents.find(t, "bob"), "sqlite_autoindex_agents_1"),
     "a task": (lambda t: tasks.find(t, "t1"), "sqlite_autoindex_tasks_1"),
     "the history of a task": (lambda t: events.of_task(t, "t1"), "task_events_task"),
+    "a page of the history of a task": (
+        lambda t: events.page(t, event_page(EventFilter(task_id="t1"))),
+        "task_events_task",
+    ),
+    "a page of the history of a team": (
+        lambda t: events.page(t, event_page(EventFilter(actor_ids=["bob"]))),
+        "sqlite_autoindex_task_events_1",
+    ),
     "what changed since a look": (
         lambda t: changed_names.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),
         "deliveries_message",

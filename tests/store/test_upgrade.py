@@ -61,10 +61,17 @@ async def test_a_store_of_the_first_release_goes_on_with_credentials(
         answer = m.SendMessageRequest(recipient_ids=["alice", "bob"], in_reply_to="m1")
         sent = await pair.messaging.SendMessage(answer, metadata=bob)
         assert (sent.message_id, [each.sequence for each in sent.receipts]) == ("m3", [1, 3])
+        history = t.ListTaskEventsRequest(filter=t.TaskEventFilter(task_id="t1"))
         started = await pair.tasks.StartTask(t.StartTaskRequest(task_id="t1"), metadata=bob)
         assert started.task.state == t.TASK_STATE_IN_PROGRESS
         cancelled = await pair.tasks.CancelTask(t.CancelTaskRequest(task_id="t1"), metadata=alice)
         assert [each.sequence for each in cancelled.notices] == [4]
+        found = (await pair.tasks.ListTaskEvents(history, metadata=bob)).events
+        assert [(each.generation, each.attempt, each.actor_id) for each in found] == [
+            (1, 0, "alice"),
+            (2, 1, "bob"),
+            (3, 1, "alice"),
+        ]
         made = await pair.tasks.CreateTask(t.CreateTaskRequest(title="T"), metadata=alice)
         assert made.task.task_id == "t2"
         agent = await pair.messaging.GetAgent(m.GetAgentRequest(), metadata=alice)

@@ -34,6 +34,7 @@ from wire.requests import (
     sends,
     struct,
     subscribing,
+    task_events,
     tasks,
     update,
 )
@@ -56,6 +57,7 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("AssignTask", lambda v: CHANGES["AssignTask"](assignee_id=v), "assignee_id"),
     ("ListTasks", lambda v: tasks(assignee_ids=[v]), "filter.assignee_ids[0]"),
     ("ListTasks", lambda v: tasks(creator_ids=["a", v]), "filter.creator_ids[1]"),
+    ("ListTaskEvents", lambda v: task_events(actor_ids=["a", v]), "filter.actor_ids[1]"),
     ("GetReport", lambda v: report(assignee_ids=[v]), "filter.assignee_ids[0]"),
     ("GetReport", lambda v: report(creator_ids=[v]), "filter.creator_ids[0]"),
     ("HeartbeatTask", lambda v: t.HeartbeatTaskRequest(task_id=v), "task_id"),
@@ -114,6 +116,7 @@ OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("RequestTaskInput", lambda v: SOME_CHANGES["RequestTaskInput"](agent_id=v), "agent_id"),
     ("ListTasks", lambda v: tasks(parent_task_id=v), "filter.parent_task_id"),
     ("GetReport", lambda v: report(parent_task_id=v), "filter.parent_task_id"),
+    ("ListTaskEvents", lambda v: task_events(task_id=v), "filter.task_id"),
     ("ClaimTask", lambda v: claiming(parent_task_id=v), "filter.parent_task_id"),
     *(
         (name, lambda v, make=make: make(request_id=v), "request_id")
@@ -143,6 +146,9 @@ def enums() -> Iterator[Row]:
         for value in (0, 7, wrong):
             yield method, make(states=[1, value]), "filter.states[1]"
     yield "ListTasks", t.ListTasksRequest(order=wrong), "order"
+    yield "ListTaskEvents", t.ListTaskEventsRequest(order=wrong), "order"
+    for value in (0, 17, wrong):
+        yield "ListTaskEvents", task_events(verbs=[1, value]), "filter.verbs[1]"
     yield "CreateTask", create(notify=wrong), "notify"
     yield "DeleteTask", t.DeleteTaskRequest(task_id="build", notify=wrong), "notify"
     one = t.BatchCreateTasksRequest(requests=[create(notify=wrong)])
@@ -161,6 +167,7 @@ def pages() -> Iterator[Row]:
         ("ListMessages", m.ListMessagesRequest),
         ("ListReceipts", partial(m.ListReceiptsRequest, message_id="m1")),
         ("ListTasks", t.ListTasksRequest),
+        ("ListTaskEvents", t.ListTaskEventsRequest),
     )
     tokens = (
         "x",
@@ -275,6 +282,7 @@ def times() -> Iterator[Row]:
     over_tasks = (("ListTasks", tasks), ("GetReport", report), ("ClaimTask", claiming))
     bounds: list[tuple[str, Callable[..., Message], str]] = [
         *((method, make, "create_time") for method, make in (*messages, *over_tasks)),
+        ("ListTaskEvents", task_events, "create_time"),
         *((method, make, "end_time") for method, make in over_tasks),
     ]
     for time, part in wrong:

@@ -51,6 +51,10 @@ def tasks(**conditions: Any) -> t.ListTasksRequest:
     return t.ListTasksRequest(filter=t.TaskFilter(**conditions))
 
 
+def task_events(**conditions: Any) -> t.ListTaskEventsRequest:
+    return t.ListTaskEventsRequest(filter=made(t.TaskEventFilter, conditions))
+
+
 def report(**conditions: Any) -> t.GetReportRequest:
     return t.GetReportRequest(filter=t.TaskFilter(**conditions))
 

@@ -25,7 +25,7 @@ WIDE = "\U00020000"
 
 PAGES = {
     *("ListAgents", "ListMessages", "ListReceipts", "ListTasks", "ListTeams"),
-    "ListCredentials",
+    *("ListCredentials", "ListTaskEvents"),
 }
 ENDS_AT_1_MIB = {"ReceiveMessages", "SubscribeInbox", "ClaimTask"}
 ONE_MESSAGE = {"GetMessage", "SendMessage", "AcknowledgeMessages"}

@@ -36,9 +36,10 @@ from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.tasks.claims.lease_monitor import LeaseMonitor
 from dovetail.server.tasks.claims.service import Claims
+from dovetail.server.tasks.history import History
 from dovetail.server.tasks.managing import Lifecycle
 from dovetail.server.tasks.reports import Reports
-from dovetail.server.tasks.servicer import TaskServicer
+from dovetail.server.tasks.servicer import Rules, TaskServicer
 from dovetail.server.tasks.working import Work
 from dovetail.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 
@@ -143,7 +144,16 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
     shortest = round(config.shortest_lease_seconds * MICROS)
     work, monitor = Work(store), LeaseMonitor(store)
     claims = Claims(store, work.release)
-    servicer = TaskServicer(Lifecycle(store), work, claims, Reports(store), shortest)
+    servicer = TaskServicer(
+        Rules(
+            lifecycle=Lifecycle(store),
+            work=work,
+            claims=claims,
+            history=History(store),
+            reports=Reports(store),
+            shortest_lease_micros=shortest,
+        )
+    )
 
     def register(server: grpc.aio.Server) -> None:
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)

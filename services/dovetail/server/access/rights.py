@@ -70,6 +70,7 @@ _TASKS = {
     "ClaimTask": _WORKERS,
     "GetTask": _EVERYBODY,
     "ListTasks": _EVERYBODY,
+    "ListTaskEvents": _EVERYBODY,
     "GetReport": _EVERYBODY,
     "UpdateTask": _CREATOR,
     "DeleteTask": _CREATOR,

@@ -16,11 +16,10 @@ from dovetail.server.admin.credentials import (
 from dovetail.server.admin.teams import Teams
 from dovetail.server.edge.convert import (
     optional_timestamp,
-    page_fingerprint,
     read_duration,
+    read_paging,
     timestamp,
 )
-from dovetail.server.edge.paging import Paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.store.tables.credentials import Credential, Team
 
@@ -46,7 +45,7 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
         self, request: pb.ListTeamsRequest, context: Context
     ) -> pb.ListTeamsResponse:
         """Return a page of teams."""
-        page, token = await self._teams.page(_paging(request))
+        page, token = await self._teams.page(read_paging("", request))
         return pb.ListTeamsResponse(teams=map(_team, page), next_page_token=token)
 
     async def CreateCredential(
@@ -75,7 +74,7 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
             role=request.role,
             include_ended=request.include_ended,
         )
-        page, token = await self._credentials.page(query, _paging(request))
+        page, token = await self._credentials.page(query, read_paging("", request))
         return pb.ListCredentialsResponse(credentials=map(_credential, page), next_page_token=token)
 
     async def RotateCredential(
@@ -97,14 +96,6 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
         """End a credential."""
         credential = await self._credentials.revoke(current_caller.get(), request.credential_id)
         return pb.RevokeCredentialResponse(credential=_credential(credential))
-
-
-def _paging(request: pb.ListTeamsRequest | pb.ListCredentialsRequest) -> Paging:
-    return Paging(
-        page_size=request.page_size,
-        page_token=request.page_token,
-        binding=page_fingerprint("", request),
-    )
 
 
 def _team(team: Team) -> pb.Team:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.server.access.caller import current_caller
+from dovetail.server.edge.paging import Paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.store.filters import TimeRange
 from dovetail.server.store.idempotency import IdempotencyKey
@@ -161,11 +162,20 @@ def idempotency_key(request_id: str, request: Message) -> IdempotencyKey | None:
     )
 
 
-def page_fingerprint(team_id: str, request: Message) -> bytes:
-    """What a page token is bound to: the team, and the request without its page."""
-    bound = type(request)()
-    bound.CopyFrom(request)
+class PagedRequest(Protocol):
+    """A request for a page."""
+
+    page_size: int
+    page_token: str
+
+
+def read_paging(team_id: str, request: PagedRequest) -> Paging:
+    """The page that a request asks for. Its token is bound to the team and to the rest of it."""
+    message = cast("Message", request)
+    bound = type(message)()
+    bound.CopyFrom(message)
     bound.ClearField("page_size")
     bound.ClearField("page_token")
-    name = request.DESCRIPTOR.full_name.encode()
-    return b"\0".join((team_id.encode(), name, bound.SerializeToString(deterministic=True)))
+    name = message.DESCRIPTOR.full_name.encode()
+    binding = b"\0".join((team_id.encode(), name, bound.SerializeToString(deterministic=True)))
+    return Paging(page_size=request.page_size, page_token=request.page_token, binding=binding)

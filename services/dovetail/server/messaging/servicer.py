@@ -9,9 +9,8 @@ from grpc.aio import ServicerContext
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc as pb_grpc
-from dovetail.server.access.caller import Caller, current_caller
-from dovetail.server.edge.convert import converted, page_fingerprint, receipt_message, timestamp
-from dovetail.server.edge.paging import Paging
+from dovetail.server.access.caller import current_caller
+from dovetail.server.edge.convert import converted, read_paging, receipt_message, timestamp
 from dovetail.server.edge.validation import Checks
 from dovetail.server.messaging import reading, receiving
 from dovetail.server.messaging.agents import Directory
@@ -68,7 +67,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
     ) -> pb.ListAgentsResponse:
         """Return a page of agents."""
         caller = current_caller.get()
-        paging, labels = _paging(caller, request), dict(request.labels)
+        paging, labels = read_paging(caller.team_id, request), dict(request.labels)
         with Checks() as check:
             check.labels("labels", labels)
             after = paging.after_id(check)
@@ -154,7 +153,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
     ) -> pb.ListReceiptsResponse:
         """Return a page of the receipts of one message."""
         caller = current_caller.get()
-        paging = _paging(caller, request)
+        paging = read_paging(caller.team_id, request)
         with Checks() as check:
             check.id("message_id", request.message_id)
             first = paging.after_number(check) or 0
@@ -166,19 +165,8 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
     ) -> pb.ListMessagesResponse:
         """Return a page of messages."""
         caller = current_caller.get()
-        paging = _paging(caller, request)
+        paging = read_paging(caller.team_id, request)
         with Checks() as check:
             query = reading.read_query(check, request, paging)
         page, token = await self._inboxes.page(caller, query, paging)
         return listed_response(page, token)
-
-
-def _paging(
-    caller: Caller,
-    request: pb.ListAgentsRequest | pb.ListMessagesRequest | pb.ListReceiptsRequest,
-) -> Paging:
-    return Paging(
-        page_size=request.page_size,
-        page_token=request.page_token,
-        binding=page_fingerprint(caller.team_id, request),
-    )

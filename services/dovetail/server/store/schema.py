@@ -180,6 +180,7 @@ class TaskRow(Model):
     overdue_told = IntegerField()
     last_failure_text = TextField()
     last_failure_data = TextField(null=True)
+    event_count = BigIntegerField()
 
     class Meta:
         table_name = "tasks"
@@ -215,6 +216,9 @@ class TaskEventRow(Model):
     message_number = BigIntegerField(null=True)
     request_id = TextField(null=True)
     request_hash = BlobField(null=True)
+    generation = BigIntegerField()
+    attempt = IntegerField()
+    changes = TextField(null=True)
 
     class Meta:
         table_name = "task_events"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import Struct, Value
 
 from dovetail.server.edge.convert import (
     converted,
@@ -17,8 +19,11 @@ from dovetail.server.edge.convert import (
 )
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
+from dovetail.server.store.tables.events import TaskEvent
+from dovetail.server.store.tables.message_bytes import message_id
 from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
 from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
+from dovetail.server.tasks.changes import DURATIONS, TIMES, read_changes
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -211,3 +216,41 @@ def _workload(workload: Workload) -> pb.AssigneeWorkload:
         unacknowledged_messages=workload.unacknowledged_messages,
         average_acknowledge_time=optional_duration(workload.average_acknowledge_time),
     )
+
+
+def event_message(event: TaskEvent) -> pb.TaskEvent:
+    """An event of the history."""
+    return pb.TaskEvent(
+        event_number=event.number,
+        task_id=event.task_id,
+        generation=event.generation,
+        verb=types_pb2.TaskVerb.ValueType(event.verb),
+        actor_id=event.actor_id,
+        create_time=timestamp(event.create_time),
+        from_state=pb.TaskState.ValueType(event.from_state),
+        to_state=pb.TaskState.ValueType(event.to_state),
+        assignee_id=event.assignee_id,
+        former_assignee_id=event.former_assignee_id,
+        reason=event.reason,
+        attempt=event.attempt,
+        changes=[
+            pb.FieldChange(field=name, old_value=_value(name, old), new_value=_value(name, new))
+            for name, old, new in read_changes(event.changes_json)
+        ],
+        message_id="" if event.message_number is None else message_id(event.message_number),
+    )
+
+
+def _value(name: str, value: Any) -> Value | None:
+    """The value of a field, as in the JSON form of a task."""
+    if value is None:
+        return None
+    if name in TIMES:
+        value = timestamp(value).ToJsonString()
+    elif name in DURATIONS:
+        duration = Duration()
+        duration.FromMicroseconds(value)
+        value = duration.ToJsonString()
+    holder = Struct()
+    holder.update({"value": value})
+    return holder.fields["value"]

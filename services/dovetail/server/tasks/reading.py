@@ -17,9 +17,11 @@ from dovetail.server.edge.convert import (
 )
 from dovetail.server.edge.paging import Order, Paging
 from dovetail.server.edge.validation import Checks
+from dovetail.server.store.tables.events import EventFilter, TaskVerb
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.tasks.claims.matching import ClaimRequest
+from dovetail.server.tasks.history import EventQuery
 from dovetail.server.tasks.requests import (
     LEASE_MICROS_DEFAULT,
     ChangeOptions,
@@ -252,6 +254,25 @@ def read_query(check: Checks, request: pb.ListTasksRequest, paging: Paging) -> T
     """Which tasks to list."""
     return TaskQuery(
         filter=read_filter(check, request.filter),
+        order=check.enum("order", request.order, Order.OLDEST_FIRST),
+        after=paging.after_number(check),
+    )
+
+
+def read_event_query(
+    check: Checks, request: pb.ListTaskEventsRequest, paging: Paging
+) -> EventQuery:
+    """Which events to list."""
+    filter = request.filter
+    check.optional_id("filter.task_id", filter.task_id)
+    check.ids("filter.actor_ids", filter.actor_ids)
+    return EventQuery(
+        filter=EventFilter(
+            task_id=filter.task_id,
+            actor_ids=list(filter.actor_ids),
+            verbs=check.enums("filter.verbs", filter.verbs, TaskVerb),
+            create_time=read_time_range(check, "filter.create_time", filter.create_time),
+        ),
         order=check.enum("order", request.order, Order.OLDEST_FIRST),
         after=paging.after_number(check),
     )

@@ -22,6 +22,7 @@ from dovetail.server.store.tables.follow_ups import FollowUp
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import notices
+from dovetail.server.tasks.changes import field_changes
 from dovetail.server.tasks.notices import NoticeContext
 from dovetail.server.tasks.requests import ChangeOptions, Notify
 
@@ -65,7 +66,10 @@ def record_change(
     if options.acknowledge:
         deliveries.acknowledge_each(transaction, caller.agent_id, options.acknowledge)
     event_number = team.next_event()
-    task = replace(after, version=after.version + 1, update_time=team.stamp)
+    task = replace(after, event_count=after.event_count + 1)
+    if action.verb is not TaskVerb.HEARTBEAT:
+        # A holder's progress leaves the etag, by which others change the task meanwhile.
+        task = replace(task, version=after.version + 1, update_time=team.stamp)
     if before and after.lease_token != before.lease_token:
         task = replace(task, lease_event=event_number)
     if before is None:
@@ -94,6 +98,9 @@ def record_change(
         create_time=team.stamp,
         message_number=written[0].message_number if written else None,
         repeat=options.repeat,
+        generation=task.event_count,
+        attempt=task.attempt,
+        changes_json=field_changes(before, task) if before else None,
     )
     events.append(transaction, event)
     if task.state is TaskState.PENDING and not task.waiting_for_count:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from grpc.aio import ServicerContext
 
 from dovetail.server.access.caller import current_caller
@@ -9,19 +11,20 @@ from dovetail.server.edge.convert import (
     converted,
     idempotency_key,
     optional_timestamp,
-    page_fingerprint,
     read_duration,
+    read_paging,
 )
-from dovetail.server.edge.paging import Paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.tasks import reading
 from dovetail.server.tasks.claims.service import Claims
+from dovetail.server.tasks.history import History
 from dovetail.server.tasks.managing import Lifecycle
 from dovetail.server.tasks.proto import (
     claimed_task,
     completion_outcome,
     converted_task,
     data_size,
+    event_message,
     notice_receipts,
     outline,
     report_message,
@@ -43,6 +46,18 @@ from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 Context = ServicerContext[object, object]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """The rules that the service offers; no lease is shorter than `shortest_lease_micros`."""
+
+    lifecycle: Lifecycle
+    work: Work
+    claims: Claims
+    history: History
+    reports: Reports
+    shortest_lease_micros: int
+
+
 class TaskServicer(pb_grpc.TaskServiceServicer):
     """Translates between the contract and the rules of tasks.
 
@@ -51,20 +66,14 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
     converted in a thread.
     """
 
-    def __init__(
-        self,
-        lifecycle: Lifecycle,
-        work: Work,
-        claims: Claims,
-        reports: Reports,
-        shortest_lease_micros: int,
-    ) -> None:
-        """Serve these rules; no lease is shorter than `shortest_lease_micros`."""
-        self._lifecycle = lifecycle
-        self._work = work
-        self._claims = claims
-        self._reports = reports
-        self._shortest_lease = shortest_lease_micros
+    def __init__(self, rules: Rules) -> None:
+        """Serve these rules."""
+        self._lifecycle = rules.lifecycle
+        self._work = rules.work
+        self._claims = rules.claims
+        self._history = rules.history
+        self._reports = rules.reports
+        self._shortest_lease = rules.shortest_lease_micros
 
     async def CreateTask(
         self, request: pb.CreateTaskRequest, context: Context
@@ -119,11 +128,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
     ) -> pb.ListTasksResponse:
         """Return a page of tasks."""
         caller = current_caller.get()
-        paging = Paging(
-            page_size=request.page_size,
-            page_token=request.page_token,
-            binding=page_fingerprint(caller.team_id, request),
-        )
+        paging = read_paging(caller.team_id, request)
         with Checks() as check:
             query = reading.read_query(check, request, paging)
         page, token = await self._lifecycle.page(caller, query, paging)
@@ -362,6 +367,22 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         change = await self._lifecycle.reopen(current_caller.get(), request.task_id, options)
         return pb.ReopenTaskResponse(
             task=await converted_task(change.task), notices=notice_receipts(change)
+        )
+
+    async def ListTaskEvents(
+        self, request: pb.ListTaskEventsRequest, context: Context
+    ) -> pb.ListTaskEventsResponse:
+        """Return a page of the history."""
+        caller = current_caller.get()
+        paging = read_paging(caller.team_id, request)
+        with Checks() as check:
+            query = reading.read_event_query(check, request, paging)
+        page, token = await self._history.page(caller, query, paging)
+        return await converted(
+            sum(len(event.changes_json or "") for event in page),
+            lambda: pb.ListTaskEventsResponse(
+                events=map(event_message, page), next_page_token=token
+            ),
         )
 
     async def GetReport(

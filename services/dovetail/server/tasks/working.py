@@ -1,7 +1,7 @@
 """What holders do with tasks: start, heartbeat, ask, answer, complete, fail, release.
 
-Every change is the task, its event and its notices in one commit; a heartbeat writes neither event
-nor notice. The requests were checked at the edge.
+Every change is the task, its event and its notices in one commit; a heartbeat writes an event only
+where the progress differs, and no notice. The requests were checked at the edge.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import transitions
+from dovetail.server.tasks.changes import field_changes
 from dovetail.server.tasks.loading import (
     find_repeat,
     load_for_change,
@@ -31,6 +32,7 @@ from dovetail.server.tasks.requests import (
     ChangeOptions,
     Completion,
     Exchange,
+    Notify,
     Outcome,
     Progress,
 )
@@ -76,19 +78,23 @@ class Work:
         self, caller: Caller, task_id: str, token: str, progress: Progress | None
     ) -> tuple[Task, int]:
         """Renew the lease; returns the task, and the caller's count of unacknowledged messages."""
-        options = ChangeOptions(lease_token=token)
+        options = ChangeOptions(lease_token=token, notify=Notify.NONE)
         action = Action(caller=caller, verb=TaskVerb.HEARTBEAT, options=options)
 
         def unit(transaction: Transaction) -> tuple[Task, int]:
-            task = load_for_change(transaction, action, task_id)
-            next_state(TaskVerb.HEARTBEAT, task)
-            task = transitions.renew_lease(task, transaction.team.stamp)
+            before = load_for_change(transaction, action, task_id)
+            next_state(TaskVerb.HEARTBEAT, before)
+            after = transitions.renew_lease(before, transaction.team.stamp)
             if progress:
-                task = replace(task, progress_percent=progress.percent, progress_note=progress.note)
-            tasks.save(transaction, task)
-            agents.touch(transaction, caller.agent_id)
+                note = progress.note
+                after = replace(after, progress_percent=progress.percent, progress_note=note)
+            if field_changes(before, after):
+                after = record_change(transaction, action, before, after).task
+            else:
+                tasks.save(transaction, after)
+                agents.touch(transaction, caller.agent_id)
             inbox = agents.find(transaction, caller.agent_id)
-            return task, inbox.unacknowledged_count if inbox else 0
+            return after, inbox.unacknowledged_count if inbox else 0
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 

@@ -2120,6 +2120,234 @@ class ReopenTaskResponse(_message.Message):
 Global___ReopenTaskResponse: _TypeAlias = ReopenTaskResponse  # noqa: Y015
 
 @_typing.final
+class TaskEvent(_message.Message):
+    """TaskEvent is one change in the history of a task. Each change of a task writes exactly one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    VERB_FIELD_NUMBER: _builtins.int
+    ACTOR_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    FROM_STATE_FIELD_NUMBER: _builtins.int
+    TO_STATE_FIELD_NUMBER: _builtins.int
+    ASSIGNEE_ID_FIELD_NUMBER: _builtins.int
+    FORMER_ASSIGNEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    event_number: _builtins.int
+    """Its place in the history of the team: from 1, never reused, visible in order."""
+    task_id: _builtins.str
+    """The task."""
+    generation: _builtins.int
+    """Its place in the history of the task: from 1, without gaps."""
+    verb: _types_pb2.TaskVerb.ValueType
+    """What was done to the task, or happened to it."""
+    actor_id: _builtins.str
+    """The agent that did it; empty for a caller without an agent, and for what no caller does."""
+    from_state: Global___TaskState.ValueType
+    """The state of the task before; UNSPECIFIED for its creation."""
+    to_state: Global___TaskState.ValueType
+    """The state of the task after."""
+    assignee_id: _builtins.str
+    """The assignee after, or empty."""
+    former_assignee_id: _builtins.str
+    """The assignee before, if it was another; otherwise empty."""
+    reason: _builtins.str
+    """Why, as the caller said, or empty."""
+    attempt: _builtins.int
+    """The number of the task's attempt at that time: how often it had been started since it was created
+    or reopened.
+    """
+    message_id: _builtins.str
+    """The message that told of it, or the first of two; empty if no agent was told.
+    15 to 19 are kept for usage and late results.
+    """
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldChange]:
+        """Other fields that changed: title, description, priority, labels, due_time, schedule_time,
+        max_attempts, initial_backoff, depends_on, progress.percent and progress.note.
+        """
+
+    def __init__(
+        self,
+        *,
+        event_number: _builtins.int = ...,
+        task_id: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        verb: _types_pb2.TaskVerb.ValueType = ...,
+        actor_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        from_state: Global___TaskState.ValueType = ...,
+        to_state: Global___TaskState.ValueType = ...,
+        assignee_id: _builtins.str = ...,
+        former_assignee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        changes: _abc.Iterable[Global___FieldChange] | None = ...,
+        message_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "assignee_id", b"assignee_id", "attempt", b"attempt", "changes", b"changes", "create_time", b"create_time", "event_number", b"event_number", "former_assignee_id", b"former_assignee_id", "from_state", b"from_state", "generation", b"generation", "message_id", b"message_id", "reason", b"reason", "task_id", b"task_id", "to_state", b"to_state", "verb", b"verb"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskEvent: _TypeAlias = TaskEvent  # noqa: Y015
+
+@_typing.final
+class FieldChange(_message.Message):
+    """FieldChange is how one field of a task changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    OLD_VALUE_FIELD_NUMBER: _builtins.int
+    NEW_VALUE_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """The field of Task."""
+    @_builtins.property
+    def old_value(self) -> _struct_pb2.Value:
+        """The value before, as in the JSON form of Task. Unset if the field was, or if the value is larger
+        than 1,024 characters.
+        """
+
+    @_builtins.property
+    def new_value(self) -> _struct_pb2.Value:
+        """The value after, as in the JSON form of Task. Unset if the field is, or if the value is larger than
+        1,024 characters.
+        """
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        old_value: _struct_pb2.Value | None = ...,
+        new_value: _struct_pb2.Value | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["new_value", b"new_value", "old_value", b"old_value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "new_value", b"new_value", "old_value", b"old_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldChange: _TypeAlias = FieldChange  # noqa: Y015
+
+@_typing.final
+class TaskEventFilter(_message.Message):
+    """TaskEventFilter chooses events; every condition that is set must hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_IDS_FIELD_NUMBER: _builtins.int
+    VERBS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """Of this task. Empty: of all tasks of the team."""
+    @_builtins.property
+    def actor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By one of these agents. Empty: by any. At most 1,000."""
+
+    @_builtins.property
+    def verbs(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.TaskVerb.ValueType]:
+        """With one of these verbs. Empty: with any. At most 1,000."""
+
+    @_builtins.property
+    def create_time(self) -> _types_pb2.TimeRange:
+        """In this time. Unset: at any."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        actor_ids: _abc.Iterable[_builtins.str] | None = ...,
+        verbs: _abc.Iterable[_types_pb2.TaskVerb.ValueType] | None = ...,
+        create_time: _types_pb2.TimeRange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_ids", b"actor_ids", "create_time", b"create_time", "task_id", b"task_id", "verbs", b"verbs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskEventFilter: _TypeAlias = TaskEventFilter  # noqa: Y015
+
+@_typing.final
+class ListTaskEventsRequest(_message.Message):
+    """ListTaskEventsRequest chooses events and a page of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    order: _types_pb2.Order.ValueType
+    """Default: OLDEST_FIRST."""
+    page_size: _builtins.int
+    """How many at most; a page also ends at 1 MiB, or one event."""
+    page_token: _builtins.str
+    """Where to go on; empty: the first page."""
+    @_builtins.property
+    def filter(self) -> Global___TaskEventFilter:
+        """Only these events. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TaskEventFilter | None = ...,
+        order: _types_pb2.Order.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTaskEventsRequest: _TypeAlias = ListTaskEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListTaskEventsResponse(_message.Message):
+    """ListTaskEventsResponse returns a page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskEvent]:
+        """In the order asked for. With a filter there may be few, or none, and a next page all the same: a
+        call looks at 20,000 events, unless `task_id` leads it.
+        """
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___TaskEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTaskEventsResponse: _TypeAlias = ListTaskEventsResponse  # noqa: Y015
+
+@_typing.final
 class GetReportRequest(_message.Message):
     """GetReportRequest chooses the tasks to report on."""
 

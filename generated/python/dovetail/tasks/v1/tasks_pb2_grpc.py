@@ -196,6 +196,11 @@ class TaskServiceStub(object):
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReopenTaskRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReopenTaskResponse.FromString,
                 _registered_method=True)
+        self.ListTaskEvents = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/ListTaskEvents',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
+                _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/GetReport',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetReportRequest.SerializeToString,
@@ -373,7 +378,8 @@ class TaskServiceServicer(object):
 
     def HeartbeatTask(self, request, context):
         """HeartbeatTask renews the lease of a task that is IN_PROGRESS or INPUT_REQUIRED for its whole
-        duration, and records how far the work is. It writes no history and leaves the etag. Safe to retry.
+        duration, and records how far the work is: progress that differs from the last is an event of the
+        history. It leaves the etag. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -447,6 +453,15 @@ class TaskServiceServicer(object):
         failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
         task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
         updated. Safe to retry with the same `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTaskEvents(self, request, context):
+        """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
+        The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
+        a task that never was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -557,6 +572,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ReopenTask,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReopenTaskRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReopenTaskResponse.SerializeToString,
+            ),
+            'ListTaskEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTaskEvents,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.SerializeToString,
             ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReport,
@@ -1144,6 +1164,33 @@ class TaskService(object):
             '/dovetail.tasks.v1.TaskService/ReopenTask',
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReopenTaskRequest.SerializeToString,
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ReopenTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTaskEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/ListTaskEvents',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -158,7 +158,8 @@ class TaskServiceStub:
     """
     HeartbeatTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.HeartbeatTaskRequest, _tasks_pb2.HeartbeatTaskResponse]
     """HeartbeatTask renews the lease of a task that is IN_PROGRESS or INPUT_REQUIRED for its whole
-    duration, and records how far the work is. It writes no history and leaves the etag. Safe to retry.
+    duration, and records how far the work is: progress that differs from the last is an event of the
+    history. It leaves the etag. Safe to retry.
     """
     ReleaseTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ReleaseTaskRequest, _tasks_pb2.ReleaseTaskResponse]
     """ReleaseTask gives work back: IN_PROGRESS or INPUT_REQUIRED to PENDING. Safe to retry with the same
@@ -200,6 +201,11 @@ class TaskServiceStub:
     failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
     task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
     updated. Safe to retry with the same `request_id`.
+    """
+    ListTaskEvents: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskEventsRequest, _tasks_pb2.ListTaskEventsResponse]
+    """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
+    The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
+    a task that never was.
     """
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -336,7 +342,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     HeartbeatTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.HeartbeatTaskRequest, _tasks_pb2.HeartbeatTaskResponse]  # type: ignore[assignment]
     """HeartbeatTask renews the lease of a task that is IN_PROGRESS or INPUT_REQUIRED for its whole
-    duration, and records how far the work is. It writes no history and leaves the etag. Safe to retry.
+    duration, and records how far the work is: progress that differs from the last is an event of the
+    history. It leaves the etag. Safe to retry.
     """
     ReleaseTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ReleaseTaskRequest, _tasks_pb2.ReleaseTaskResponse]  # type: ignore[assignment]
     """ReleaseTask gives work back: IN_PROGRESS or INPUT_REQUIRED to PENDING. Safe to retry with the same
@@ -378,6 +385,11 @@ class TaskServiceAsyncStub(TaskServiceStub):
     failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
     task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
     updated. Safe to retry with the same `request_id`.
+    """
+    ListTaskEvents: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskEventsRequest, _tasks_pb2.ListTaskEventsResponse]  # type: ignore[assignment]
+    """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
+    The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
+    a task that never was.
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -577,7 +589,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.HeartbeatTaskResponse, _abc.Awaitable[_tasks_pb2.HeartbeatTaskResponse]]:
         """HeartbeatTask renews the lease of a task that is IN_PROGRESS or INPUT_REQUIRED for its whole
-        duration, and records how far the work is. It writes no history and leaves the etag. Safe to retry.
+        duration, and records how far the work is: progress that differs from the last is an event of the
+        history. It leaves the etag. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -667,6 +680,17 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
         task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
         updated. Safe to retry with the same `request_id`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTaskEvents(
+        self,
+        request: _tasks_pb2.ListTaskEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.ListTaskEventsResponse, _abc.Awaitable[_tasks_pb2.ListTaskEventsResponse]]:
+        """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
+        The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
+        a task that never was.
         """
 
     @_abc_1.abstractmethod

@@ -93,7 +93,7 @@ class _TaskVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskVerb.Val
     TASK_VERB_START: _TaskVerb.ValueType  # 7
     """StartTask."""
     TASK_VERB_HEARTBEAT: _TaskVerb.ValueType  # 8
-    """HeartbeatTask; writes neither a notice nor history."""
+    """HeartbeatTask; writes no notice, and history only of progress that differs."""
     TASK_VERB_RELEASE: _TaskVerb.ValueType  # 9
     """ReleaseTask."""
     TASK_VERB_REQUEST_INPUT: _TaskVerb.ValueType  # 10
@@ -143,7 +143,7 @@ TASK_VERB_CLAIM: TaskVerb.ValueType  # 6
 TASK_VERB_START: TaskVerb.ValueType  # 7
 """StartTask."""
 TASK_VERB_HEARTBEAT: TaskVerb.ValueType  # 8
-"""HeartbeatTask; writes neither a notice nor history."""
+"""HeartbeatTask; writes no notice, and history only of progress that differs."""
 TASK_VERB_RELEASE: TaskVerb.ValueType  # 9
 """ReleaseTask."""
 TASK_VERB_REQUEST_INPUT: TaskVerb.ValueType  # 10

@@ -1,4 +1,7 @@
-"""Events: the history of tasks, as numbered changes."""
+"""Events: the history of tasks, as numbered changes.
+
+`number` is the place in the history of the team, `generation` that in the history of the task.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from peewee import Expression, Value
+
+from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.idempotency import IdempotencyKey, stored_key
-from dovetail.server.store.queries import descending
+from dovetail.server.store.pages import Page, Stretch, take_bytes
+from dovetail.server.store.queries import descending, fn
 from dovetail.server.store.schema import TaskEventRow, TaskRow
 from dovetail.server.store.sets import Codec, Index, Row, Table
 from dovetail.server.store.tables.tasks import COLUMNS, Task, from_rows
@@ -61,6 +68,31 @@ class TaskEvent:
     create_time: int
     message_number: int | None
     repeat: IdempotencyKey | None
+    generation: int
+    attempt: int
+    changes_json: str | None
+    """A list of [field, old value, new value]; see `tasks/changes.py`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventFilter:
+    """Which events: each condition that is set must hold."""
+
+    task_id: str = ""
+    actor_ids: Sequence[str] = ()
+    verbs: Sequence[TaskVerb] = ()
+    create_time: TimeRange = EVER
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRequest:
+    """A page of events: which ones, in which order, after which number."""
+
+    filter: EventFilter
+    newest_first: bool
+    after: int | None
+    most: int
+    most_bytes: int
 
 
 _EVENT_COLUMNS = (
@@ -75,12 +107,18 @@ _EVENT_COLUMNS = (
     TaskEventRow.reason,
     TaskEventRow.create_time,
     TaskEventRow.message_number,
+    TaskEventRow.generation,
+    TaskEventRow.attempt,
+    TaskEventRow.changes,
     TaskEventRow.request_id,
     TaskEventRow.request_hash,
 )
 
 
-_EVENT_FIELDS = tuple(str(column.name) for column in _EVENT_COLUMNS[:-2])
+_RENAMED = {"changes": "changes_json"}
+_EVENT_FIELDS = tuple(
+    _RENAMED.get(str(column.name), str(column.name)) for column in _EVENT_COLUMNS[:-2]
+)
 
 
 _EVENTS = Statement(
@@ -88,6 +126,19 @@ _EVENTS = Statement(
     .where(TaskEventRow.team_id == param("team_id"), TaskEventRow.task_id == param("task_id"))
     .order_by(TaskEventRow.number)
 )
+
+
+_ENVELOPE_BYTES = 128
+_TEXTS = (
+    TaskEventRow.task_id,
+    TaskEventRow.actor_id,
+    TaskEventRow.assignee_id,
+    TaskEventRow.former_assignee_id,
+    TaskEventRow.reason,
+    TaskEventRow.changes,
+)
+# The text of changes is shorter than they are as messages, by less than four times.
+_SIZE = sum((4 * fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 
 
 def need(actor_id: str, repeat: IdempotencyKey | None) -> list[Need]:
@@ -118,6 +169,33 @@ def find_repeats(snapshot: Snapshot, actor_id: str, keys: Sequence[str]) -> list
 def of_task(snapshot: Snapshot, task_id: str) -> list[TaskEvent]:
     """The history of a task."""
     return [_event(row) for row in snapshot.rows(_EVENTS, task_id=task_id)]
+
+
+def page(snapshot: Snapshot, asked: ListRequest) -> Page[TaskEvent]:
+    """A page of at most `most` events and about `most_bytes`, but at least one."""
+    mine, number = TaskEventRow.team_id == snapshot.team_id, TaskEventRow.number
+    stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
+    wanted = _conditions(asked.filter)
+    if wanted and not asked.filter.task_id:
+        stretch = stretch.step(snapshot, number, mine)
+    order = stretch.order(number)
+    query = TaskEventRow.select(number, _SIZE).where(mine, *stretch.of(number), *wanted)
+    sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
+    numbers = take_bytes(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
+    chosen = TaskEventRow.select(*_EVENT_COLUMNS).where(mine, number.in_(numbers))
+    found = [_event(row) for row in snapshot.select(chosen.order_by(order))]
+    return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+
+
+def _conditions(filter: EventFilter) -> list[Expression]:
+    found = within(TaskEventRow.create_time, filter.create_time)
+    if filter.task_id:
+        found.append(TaskEventRow.task_id == filter.task_id)
+    if filter.actor_ids:
+        found.append(TaskEventRow.actor_id.in_(list(filter.actor_ids)))
+    if filter.verbs:
+        found.append(TaskEventRow.verb.in_([verb.name for verb in filter.verbs]))
+    return found
 
 
 def last(snapshot: Snapshot, task_id: str) -> TaskEvent:

@@ -97,6 +97,7 @@ class Task:
     overdue_told: bool = False
     last_failure_text: str = ""
     last_failure_json: str | None = None
+    event_count: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -168,6 +169,7 @@ COLUMNS = (
     TaskRow.overdue_told,
     TaskRow.last_failure_text,
     TaskRow.last_failure_data,
+    TaskRow.event_count,
 )
 _RENAMED = {
     "input": "input_json",
