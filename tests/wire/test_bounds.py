@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
+import subprocess
 import time
+from collections.abc import Callable
 
+import psutil
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
@@ -20,8 +23,22 @@ from wire.calling import ALICE, answer_to, error_of
 from wire.filled import METHODS, PLACES, collections, filled
 
 REFUSALS = ("INVALID_FIELDS", "ROLE_REFUSED", "REQUEST_TOO_LARGE")
-# What the project promises, where nothing else runs beside it; in other runs much does.
-PATIENCE_SECONDS = 0.5 if SOAK else 3.0
+PATIENCE_SECONDS = 0.5 if SOAK else 1.0
+"""What another caller may wait; in other runs than soaks, for how long a server may work meanwhile.
+
+A soak has the machine for itself, and goes by the clock. Elsewhere much runs beside a test, so CPU
+time is measured, which that does not stretch.
+"""
+
+
+def clock_of(process: subprocess.Popen[bytes] | None = None) -> Callable[[], float]:
+    """The clock by which waiting for a server is measured; by default, for one of this process."""
+    if SOAK:
+        return time.monotonic
+    if process is None:
+        return time.process_time
+    server = psutil.Process(process.pid)
+    return lambda: sum(server.cpu_times()[:2])
 
 
 def test_every_list_and_map_of_every_request_has_a_bound() -> None:
@@ -47,8 +64,10 @@ async def test_no_list_or_map_filled_to_the_limit_keeps_others_waiting(
         channel(servers.tasks) as to_tasks,
     ):
         await servers.register("alice")
+        clocks = [clock_of(each.process) for each in servers.both]
         for name, request in requests * (10 if SOAK else 1):
             tasks = name.split(".")[1] == "tasks"
+            clock = clocks[tasks]
             refused = asyncio.create_task(
                 answer_to(
                     to_tasks if tasks else to_messaging,
@@ -59,9 +78,9 @@ async def test_no_list_or_map_filled_to_the_limit_keeps_others_waiting(
                 )
             )
             while not refused.done():
-                began = time.monotonic()
+                began = clock()
                 await (list_tasks if tasks else get_agent)(servers)
-                waits.append(time.monotonic() - began)
+                waits.append(clock() - began)
             assert error_info(refused.result()).reason in REFUSALS, name
     assert sorted(waits)[len(waits) * 99 // 100] < PATIENCE_SECONDS
 
@@ -159,9 +178,10 @@ async def test_one_message_with_much_data_to_many_streams_keeps_nobody_waiting(
     )
     await sqlite_pair.messaging.SendMessage(request, metadata=identity("r0"))
     waits: list[float] = []
+    clock = clock_of()
     while not all(stream.done() for stream in streams):
-        began = time.monotonic()
+        began = clock()
         await sqlite_pair.messaging.GetAgent(messaging_pb2.GetAgentRequest(agent_id="r0"))
-        waits.append(time.monotonic() - began)
+        waits.append(clock() - began)
     assert all(stream.result().deliveries[0].message.data == request.data for stream in streams)
     assert sorted(waits)[len(waits) * 99 // 100] < PATIENCE_SECONDS
