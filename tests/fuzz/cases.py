@@ -20,7 +20,8 @@ from fuzz.grower import Soil, grow
 from fuzz.pool import KnownTask, Page, Pool
 from fuzz.values import AGENTS, ODD_TEXTS
 from support.pair import Metadata
-from wire.bad_fields import TABLES, administration
+from wire.bad_admin_fields import administration
+from wire.bad_fields import TABLES
 from wire.filled import PLACES, filled
 
 SERVED = {

@@ -176,8 +176,9 @@ class Model:
         task = self._existing(request.task_id)
         task.check_lease(request.lease_token)
         require(task.state in HELD, "TASK_STATE")
-        if request.HasField("progress"):
+        if request.HasField("progress") and task.progress != request.progress.percent:
             task.progress = request.progress.percent
+            self.changes += 1
         if actor:
             self.inboxes.setdefault(actor, [])
         return Answer(counts=(task.state, self.unacknowledged(actor))), True

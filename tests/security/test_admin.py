@@ -16,7 +16,7 @@ from security.cells import OK, World, outcome
 from support.guarded import ROLES, Guarded, bearer
 from support.pair import Metadata, Pair, identity, running_pair
 from support.refusals import bad_fields, error_info, failure
-from wire.bad_fields import administration
+from wire.bad_admin_fields import administration
 from wire.calling import GARBAGE, LARGE, answer_to
 from wire.reflected import methods
 

@@ -40,6 +40,7 @@ KINDS = {
     "task_id": "task",
     "depends_on": "task",
     "parent_task_id": "task",
+    "actor_ids": "agent",
     "lease_token": "lease",
     "message_id": "message",
     "in_reply_to": "message",
@@ -74,7 +75,7 @@ MISSED = {
     "lease_token": "LEASE_LOST",
 }
 # Fields of the same names that choose, or that an update leaves as they are.
-FREE = {"filter.parent_task_id", "task.parent_task_id"}
+FREE = {"filter.parent_task_id", "task.parent_task_id", "filter.actor_ids"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,11 +218,11 @@ async def test_a_repeated_start_answers_its_own_token_while_its_lease_lasts(team
     assert (await ann.do("start", task_id, **again)).lease_token == ""
 
 
-async def test_a_heartbeat_is_no_change_but_tells_how_things_stand(team: Team) -> None:
+async def test_a_heartbeat_leaves_the_etag_and_tells_how_things_stand(team: Team) -> None:
     joe, ann = await team.known("joe", "ann")
     before = await joe.made(assignee_id="ann")
     token = await ann.held(before.task_id)
-    before, history = await joe.get(before.task_id), await team.events(before.task_id)
+    before = await joe.get(before.task_id)
     progress = pb.TaskProgress(percent=40, note="half of it")
     beat = await ann.do("heartbeat", before.task_id, lease_token=token, progress=progress)
     task = await joe.get(before.task_id)
@@ -231,7 +231,7 @@ async def test_a_heartbeat_is_no_change_but_tells_how_things_stand(team: Team) -
     assert task.lease.expire_time.ToMicroseconds() > before.lease.expire_time.ToMicroseconds()
     assert (beat.state, beat.lease_expire_time) == (IN_PROGRESS, task.lease.expire_time)
     assert beat.unacknowledged_count == 1
-    assert await team.events(before.task_id) == history
+    assert (await team.verbs(before.task_id))[-2:] == ["start", "heartbeat"]
     await ann.acknowledge(1)
     await ann.do("request-input", before.task_id, lease_token=token)
     beat = await ann.do("heartbeat", before.task_id, lease_token=token)

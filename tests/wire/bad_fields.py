@@ -10,7 +10,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1.types_pb2 import TimeRange
@@ -18,6 +17,7 @@ from wire.bad_batch_fields import batches
 from wire.bad_work_fields import work
 from wire.requests import (
     BACKWARDS,
+    BAD_IDS,
     CHANGES,
     HOLDERS,
     SOME_CHANGES,
@@ -38,8 +38,6 @@ from wire.requests import (
     tasks,
     update,
 )
-
-BAD_IDS = ("x" * 129, "a\tb", "a\0b", " a", "a ", "e\u0301", "\u00a0", "a\u200bb", "\u2028")
 
 REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("SendMessage", lambda v: send(recipient_ids=["bob", v]), "recipient_ids[1]"),
@@ -350,59 +348,3 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "masks": masks,
     "buckets": buckets,
 }
-
-
-def credential(**fields: Any) -> a.CreateCredentialRequest:
-    return made(
-        a.CreateCredentialRequest, fields, team_id="red", agent_id="alice", role=a.ROLE_AGENT
-    )
-
-
-def rotating(**fields: Any) -> a.RotateCredentialRequest:
-    return made(a.RotateCredentialRequest, fields, credential_id="c1")
-
-
-def administration() -> Iterator[Row]:
-    """The rows of AdminService, which asks who calls before it looks at a field."""
-    wrong: Any = 99
-    for value in (*BAD_IDS, ""):
-        yield "CreateTeam", a.CreateTeamRequest(team_id=value), "team_id"
-        yield "CreateCredential", credential(team_id=value), "team_id"
-        yield "CreateCredential", credential(agent_id=value), "agent_id"
-        yield "RotateCredential", rotating(credential_id=value), "credential_id"
-        yield "RevokeCredential", a.RevokeCredentialRequest(credential_id=value), "credential_id"
-    for value in BAD_IDS:
-        yield "CreateCredential", credential(agent_id=value, role=a.ROLE_OBSERVER), "agent_id"
-        yield "ListCredentials", a.ListCredentialsRequest(team_id=value), "team_id"
-        yield "ListCredentials", a.ListCredentialsRequest(agent_id=value), "agent_id"
-    for role in (a.ROLE_UNSPECIFIED, wrong):
-        yield "CreateCredential", credential(role=role), "role"
-    yield "ListCredentials", a.ListCredentialsRequest(role=wrong), "role"
-    for role in (a.ROLE_AGENT, a.ROLE_OPERATOR, a.ROLE_OBSERVER):
-        yield "CreateCredential", credential(role=role, team_id=""), "team_id"
-    yield "CreateCredential", credential(role=a.ROLE_ADMIN, agent_id=""), "team_id"
-    yield "CreateCredential", credential(role=a.ROLE_ADMIN, team_id=""), "agent_id"
-    for text in ("x" * 257, "\0"):
-        yield "CreateCredential", credential(description=text), "description"
-    yield from _lengths()
-    yield from _admin_pages()
-
-
-def _lengths() -> Iterator[Row]:
-    longest, grace = 3_650 * 24 * 3_600, 30 * 24 * 3_600
-    for length in (Duration(), Duration(nanos=999_999_000), Duration(seconds=longest, nanos=1_000)):
-        yield "CreateCredential", credential(lifetime=length), "lifetime"
-        yield "RotateCredential", rotating(lifetime=length), "lifetime"
-    for length in (Duration(seconds=-1), Duration(seconds=grace, nanos=1_000)):
-        yield "RotateCredential", rotating(grace=length), "grace"
-
-
-def _admin_pages() -> Iterator[Row]:
-    for method, make in (
-        ("ListTeams", a.ListTeamsRequest),
-        ("ListCredentials", a.ListCredentialsRequest),
-    ):
-        for size in (-1, -(2**31)):
-            yield method, make(page_size=size), "page_size"
-        for token in ("x", "AAAA", "WyJhIl0", "\0", "A" * 5_000, "W1tb" * 500):
-            yield method, make(page_token=token), "page_token"

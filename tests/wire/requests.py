@@ -18,6 +18,7 @@ Row = tuple[str, Message, str]
 """The method, a request with one thing wrong, the field that must be named."""
 
 SECOND = Timestamp(seconds=1)
+BAD_IDS = ("x" * 129, "a\tb", "a\0b", " a", "a ", "e\u0301", "\u00a0", "a\u200bb", "\u2028")
 BACKWARDS = TimeRange(start_time=Timestamp(seconds=10), end_time=SECOND)
 
 
