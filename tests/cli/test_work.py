@@ -293,7 +293,7 @@ def test_a_failed_attempt_is_tried_again_while_some_are_left(shell: Shell):
 def test_a_task_waits_for_others_and_for_its_time(shell: Shell):
     shell.says("task", "create", "first", "--id", "a")
     shell.says("task", "create", "second", "--id", "b", "--depends-on", "a")
-    assert "a (1 not completed)" in shell.says("task", "show", "b")
+    assert "waits for    ○ a  pending  first" in shell.says("task", "show", "b")
     code, line = shell.fails("task", "start", "--as", "bob", "b")
     assert code == 4
     assert "[TASK_NOT_READY]. See what it waits for: dovetail task graph" in line

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dovetail import client as client
     from dovetail.admin.v1 import admin_pb2 as admin_pb2
+    from dovetail.cli.output import details as details
     from dovetail.cli.output import failures as failures
     from dovetail.cli.output import lists as lists
     from dovetail.cli.output import readers as readers
@@ -35,6 +36,7 @@ else:
         "admin": "dovetail.client.admin",
         "reconnecting": "dovetail.client.reconnecting",
         "values": "dovetail.client.values",
+        "details": "dovetail.cli.output.details",
         "failures": "dovetail.cli.output.failures",
         "lists": "dovetail.cli.output.lists",
         "readers": "dovetail.cli.output.readers",

@@ -27,6 +27,9 @@ from dovetail.cli.options.values import (
 
 M = TypeVar("M")
 
+DEPENDENCIES_MAX = 10
+"""How many of the tasks that a task waits for `task show` names."""
+
 PAGE = 500
 STATES = ("pending", "in_progress", "input_required", "completed", "failed", "cancelled")
 
@@ -133,8 +136,34 @@ async def create(
 @task_argument
 @calls
 async def show(session: Session, task_id: str) -> None:
-    """Show one task."""
-    session.out.item(await session.agent.tasks.get(task_id), late.render.task)
+    """Show one task, with the tasks that it waits for."""
+    found = await session.agent.tasks.get(task_id)
+    around = late.details.Surroundings()
+    if session.out.for_people:
+        around = await read_surroundings(session, found)
+    session.out.item(found, lambda task: late.details.details(task, around))
+
+
+async def read_surroundings(
+    session: Session, task: late.tasks_pb2.Task
+) -> late.details.Surroundings:
+    """Read what a task waits for and is part of, with at most 11 calls at once."""
+
+    async def read(task_id: str) -> late.tasks_pb2.Task | str:
+        try:
+            return await session.agent.tasks.get(task_id)
+        except late.client.NotFoundError:
+            return task_id
+
+    chosen = task.depends_on[:DEPENDENCIES_MAX]
+    parents = [task.parent_task_id] if task.parent_task_id else []
+    found = await late.asyncio.gather(*map(read, (*chosen, *parents)))
+    parent = found[-1] if parents else None
+    return late.details.Surroundings(
+        dependencies=found[: len(chosen)],
+        more_count=len(task.depends_on) - len(chosen),
+        parent=None if isinstance(parent, str) else parent,
+    )
 
 
 @task.command("list")

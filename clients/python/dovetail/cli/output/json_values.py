@@ -75,6 +75,11 @@ def _single(field: FieldDescriptor, value: Any) -> Any:
     return WELL_KNOWN.get(field.message_type.full_name, fields)(value)
 
 
+def structured(value: Struct) -> dict[str, Any]:
+    """Structured content as Python values."""
+    return _struct(value)
+
+
 def _struct(value: Struct) -> dict[str, Any]:
     return {key: _content(value.fields[key]) for key in sorted(value.fields)}
 

@@ -64,12 +64,24 @@ class Text:
         return self._beginning(room - len(mark)).append(mark)
 
     def folded(self, room: int) -> Iterator[Text]:
-        """The text in pieces of at most `room` cells."""
+        """The text in lines of at most `room` cells, which end at blanks where that is possible."""
         rest = self
         while rest.plain:
-            piece = rest._beginning(max(room, 2))
-            yield piece
-            rest = rest._after(len(piece.plain))
+            line = rest.plain.partition("\n")[0]
+            end = len(line)
+            if width(line) > room:
+                fitting = beginning(line, max(room, 2))
+                end = fitting.rstrip().rfind(" ") if line[len(fitting)] != " " else len(fitting)
+                end = end if line[: max(end, 0)].strip() else len(fitting)
+            yield rest._until(end)
+            rest = rest._after(end + (rest.plain[end : end + 1] in ("\n", " ")))
+
+    def _until(self, length: int) -> Text:
+        piece = Text(style=self.style)
+        for text, style in self.parts:
+            piece.append(text[:length], style)
+            length = max(0, length - len(text))
+        return piece
 
     def _beginning(self, room: int) -> Text:
         piece = Text(style=self.style)

@@ -151,7 +151,7 @@ def fitted(
     """
     widths: list[int | None] = []
     for at, column in enumerate(columns):
-        needed = max((width(_plain(row[at])) for row in rows), default=0)
+        needed = max((_cells(_plain(row[at])) for row in rows), default=0)
         is_shown = room >= column.terminal_min and not _is_empty(column, rows, at)
         widths.append(min(needed, room) if is_shown else None)
     floors = [each.cells_min for each in columns]
@@ -162,6 +162,11 @@ def fitted(
         _cut(columns, widths, floors, _excess(widths, room, gap))
     _cut(columns, widths, [CELLS_MIN] * len(columns), _excess(widths, room, gap))
     return widths
+
+
+def _cells(text: str) -> int:
+    """The cells of the widest line."""
+    return max(map(width, text.split("\n")))
 
 
 def _is_empty(column: Column, rows: Sequence[Sequence[Cell]], at: int) -> bool:

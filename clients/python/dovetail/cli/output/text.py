@@ -46,8 +46,21 @@ def length(duration: Duration) -> str:
 
 def age(time: Timestamp, now: datetime | None = None) -> str:
     """How long ago a time was, in its largest unit: `40s`, `5m`, `3h`, `12d`."""
-    passed = (now or datetime.now(UTC)) - time.ToDatetime(UTC)
-    seconds = max(0, int(passed.total_seconds()))
+    return _span(max(0.0, _passed(time, now)))
+
+
+def ago(time: Timestamp, now: datetime | None = None) -> str:
+    """The same in words; a time that is to come is `in 5m`."""
+    passed = _passed(time, now)
+    return f"{_span(passed)} ago" if passed >= 0 else f"in {_span(-passed)}"
+
+
+def _passed(time: Timestamp, now: datetime | None) -> float:
+    return ((now or datetime.now(UTC)) - time.ToDatetime(UTC)).total_seconds()
+
+
+def _span(passed: float) -> str:
+    seconds = int(passed)
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= 2 * length or (unit == "m" and seconds >= length):
             return f"{seconds // length}{unit}"
