@@ -19,16 +19,17 @@ setup: $(STAMP)  ## make .venv from requirements.lock (another Python: PYTHON=py
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
 	  "Dovetail needs Python 3.11 or newer, this is %d.%d. Name another: make PYTHON=python3.13" % v[:2])'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Making .venv, once: what requirements.lock lists is downloaded and installed. That takes about a minute."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 up: setup  ## start both services on this machine
 	$(BIN)/dovetail up $(ARGS)
 
-demo: setup  ## start both services and try them out
-	$(BIN)/dovetail demo $(ARGS)
+demo: setup  ## watch a team of agents for half a minute, on services of its own
+	@$(BIN)/dovetail demo $(ARGS)
 
 # Tests start Python very often. Where it is told to write no bytecode, each start would compile
 # the package again, which takes longer than all else that it does.

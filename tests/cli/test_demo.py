@@ -32,6 +32,7 @@ def test_a_team_works_and_the_report_is_on_the_screen():
         assert os.listdir(folder) == []
     assert (done.returncode, done.stderr) == (0, "")
     story = (
+        "Starting both services on a temporary store, for half a minute",
         "Killed at 2 GB",
         "Task load-test failed",
         "Compare checksums",

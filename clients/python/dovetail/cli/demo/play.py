@@ -19,6 +19,8 @@ from dovetail.cli.output.printing import Output
 from dovetail.cli.servers.children import cancel_on_signals, serving_for_now
 from dovetail.client import Agent
 
+STARTING = "Starting both services on a temporary store, for half a minute of work …\n"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -41,6 +43,7 @@ async def run(servers: Servers | None, speed: float, out: Output) -> None:
 
 async def _play_apart(stage: Stage, pace: Pace) -> None:
     """Run the demo on temporary servers."""
+    stage.remark(Text(STARTING, style="dim"))
     async with serving_for_now() as children:
         servers = Servers(messaging=children.messaging.address, tasks=children.tasks.address)
         await _play(Setup(servers=servers, team_id="demo", lasting=False), stage, pace)

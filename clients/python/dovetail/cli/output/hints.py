@@ -104,6 +104,7 @@ COMMANDS = {
     "BatchCreateTasks": "task create",
     "GetTask": "task show",
     "ListTasks": "task list",
+    "ListTaskEvents": "task show",
     "UpdateTask": "task update",
     "DeleteTask": "task delete",
     "AssignTask": "task assign",

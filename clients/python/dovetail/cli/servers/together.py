@@ -6,13 +6,12 @@ import asyncio
 import shlex
 import shutil
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from rich.text import Text
 
 from dovetail.cli.output.exit_codes import CommandError
-from dovetail.cli.output.failures import command_error
 from dovetail.cli.output.json_values import dumps
 from dovetail.cli.output.screen import console
 from dovetail.cli.output.sink import Sink
@@ -23,11 +22,8 @@ from dovetail.cli.servers.children import (
     Plan,
     cancel_on_signals,
     serving,
-    serving_for_now,
 )
-from dovetail.cli.servers.first_exchange import show_first_exchange
 from dovetail.cli.servers.tls import CA
-from dovetail.client import DovetailError
 from dovetail.settings import CLIENT, MESSAGING, TASKS
 
 TOKEN_FILE = CLIENT["token-file"].flag
@@ -36,12 +32,6 @@ DURABILITY = {
     "postgresql": "every write is committed before its response (PostgreSQL's synchronous_commit)",
 }
 DURABILITY["postgres"] = DURABILITY["postgresql"]
-
-
-def try_out() -> None:
-    """Show the first exchange, on temporary servers, until a signal."""
-    with suppress(asyncio.CancelledError):
-        asyncio.run(_try_out())
 
 
 def run(plan: Plan, as_json: bool) -> None:
@@ -64,16 +54,6 @@ async def _run(plan: Plan, out: Sink, as_json: bool) -> None:
         else:
             console(out).print(_welcome(plan, children), soft_wrap=True)
         raise _unexpected(await children.first_to_end())
-
-
-async def _try_out() -> None:
-    """Show the first exchange, on temporary servers."""
-    cancel_on_signals()
-    async with serving_for_now() as children:
-        try:
-            await show_first_exchange(children.messaging.address, children.tasks.address, program())
-        except DovetailError as error:
-            raise command_error(error) from error
 
 
 def program() -> str:

@@ -16,15 +16,7 @@ from dovetail.settings import SERVER
 @click.command()
 @with_settings(SERVER["messaging-listen"], SERVER["tasks-listen"], *SERVING)
 @json_option
-@click.option(
-    "--try",
-    "try_out",
-    is_flag=True,
-    help="Show a first exchange instead, on a temporary store and ports.",
-)
-def up(
-    messaging_listen: str, tasks_listen: str, as_json: bool, try_out: bool, **settings: Any
-) -> None:
+def up(messaging_listen: str, tasks_listen: str, as_json: bool, **settings: Any) -> None:
     """Run both servers on this machine.
 
     At Ctrl-C or SIGTERM they finish open calls, and stop; they stop however this command ends. If
@@ -35,9 +27,6 @@ def up(
     store = served_store(settings.pop("store"), folder)
     from dovetail.cli.servers import together  # Slow to load: not for --help.
 
-    if try_out:
-        together.try_out()
-        return
     plan = together.Plan(
         store=store,
         logs=folder,
