@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import click
 import rights
+import values
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -243,6 +244,7 @@ class CommandLine:
         for context in self._commands:
             yield from self._command(context)
         yield from self._common_options()
+        yield from values.PAGE.splitlines()
         yield from self._settings()
         yield from _variables()
         yield from _exit_codes()
@@ -363,11 +365,7 @@ def _variables() -> Iterator[str]:
 
 
 def _exit_codes() -> Iterator[str]:
-    yield ""
-    yield "## Exit codes"
-    yield ""
-    yield "| code | meaning |"
-    yield "|---|---|"
+    yield from ("", "## Exit codes", "", "| code | meaning |", "|---|---|")
     for code, meaning in re.findall(r"^(\d+) +(.+)$", exit_codes.__doc__ or "", re.MULTILINE):
         yield f"| {code} | {meaning} |"
 

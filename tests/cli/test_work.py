@@ -143,7 +143,6 @@ def test_failures_say_what_is_wrong_and_what_to_do(shell: Shell):
     assert shell.fails("task", "create", "x", "--assignee", "nobody")[0] == 3
     code, line = shell.fails("task", "create", "")
     assert (code, "TITLE: must have 1 to 512 characters" in line) == (5, True)
-    assert shell.fails("task", "fail", "t1", "")[0] == 5
     code, line = shell.fails("report", "--bucket", "400d")
     assert (code, "bucket" in line) == (5, True)
     for verb in ("show", "delete", "unassign", "start", "complete", "cancel", "reopen"):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 
@@ -13,8 +12,9 @@ import click
 from dovetail.cli import late
 from dovetail.cli.commands.known import require_known
 from dovetail.cli.lazy import LazyGroup
-from dovetail.cli.options.calling import Session, calls, failures_explained
-from dovetail.cli.options.values import OBJECT, Word, label_option
+from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
+from dovetail.cli.options.values import Word, label_option
 from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
 
 SEQUENCES_MAX = 1_000
@@ -22,15 +22,9 @@ WAIT_SECONDS_MAX = 50
 IMPORTANCES = ("low", "normal", "high")
 
 
-def _body(context: click.Context, parameter: click.Parameter, text: str) -> str:  # noqa: ARG001
-    """TEXT, or standard input, read before the event loop runs so that Ctrl-C ends it at once."""
-    with failures_explained():
-        return sys.stdin.read() if text == "-" and not context.resilient_parsing else text
-
-
 @click.command()
 @click.argument("recipients", metavar="TO...", nargs=-1, required=True)
-@click.argument("body", metavar="TEXT", callback=_body)
+@click.argument("body", metavar="TEXT", type=BODY)
 @click.option("--subject", default="", help="A line above the text.")
 @click.option("--data", type=OBJECT, help="Structured content beside the text.")
 @click.option("--thread", "thread_id", default="", help="The thread it belongs to.")
@@ -45,6 +39,7 @@ def _body(context: click.Context, parameter: click.Parameter, text: str) -> str:
 )
 @click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
 @label_option
+@allow_empty_option
 @calls
 async def send(
     session: Session,
@@ -59,7 +54,10 @@ async def send(
     request_id: str,
     labels: tuple[tuple[str, str], ...],
 ) -> None:
-    """Send TEXT to agents. With TEXT - it is read from standard input."""
+    """Send TEXT to agents.
+
+    TEXT may be `-` (standard input) or `@FILE`; `@@…` is a text that begins with @.
+    """
     response = await session.agent.send(
         recipients,
         body,

@@ -13,10 +13,15 @@ from dovetail.cli import late
 from dovetail.cli.commands.known import require_known
 from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.texts import (
+    DESCRIPTION,
+    NEW_DESCRIPTION,
+    OBJECT,
+    REASON,
+)
 from dovetail.cli.options.values import (
     LABEL,
     LENGTH,
-    OBJECT,
     TIME,
     Labels,
     Word,
@@ -107,7 +112,7 @@ def task() -> None:
 @task.command()
 @click.argument("title")
 @click.option("--id", "task_id", default="", help="Its id, or one is chosen.")
-@click.option("--description", default="", help="What to do.")
+@click.option("--description", type=DESCRIPTION, default="", help="What to do.")
 @click.option("--assignee", "assignee_id", default="", help="Who does it.")
 @click.option("--priority", type=int, default=0, help="Higher is more urgent.")
 @click.option("--input", type=OBJECT, help="What the work starts from.")
@@ -194,7 +199,7 @@ async def _first(items: AsyncIterator[M], limit: int | None) -> AsyncIterator[M]
 @task.command()
 @task_argument
 @click.option("--title", help="A new title.")
-@click.option("--description", help="What to do.")
+@click.option("--description", type=NEW_DESCRIPTION, help="What to do.")
 @click.option("--priority", type=int, help="Higher is more urgent.")
 @click.option("--label", "labels", type=LABEL, multiple=True, help="Replaces all its labels.")
 @click.option("--depends-on", multiple=True, metavar="TASK", help="Replaces all its dependencies.")
@@ -276,7 +281,7 @@ async def unassign(session: Session, task_id: str, **options: Any) -> None:
 
 @task.command()
 @task_argument
-@click.argument("reason", default="")
+@click.argument("reason", type=REASON, default="")
 @click.option("--cascade", is_flag=True, help="Also its parts that have not ended.")
 @change_options
 @calls
@@ -287,7 +292,7 @@ async def cancel(session: Session, task_id: str, reason: str, **options: Any) ->
 
 @task.command()
 @task_argument
-@click.argument("reason", default="")
+@click.argument("reason", type=REASON, default="")
 @change_options
 @calls
 async def reopen(session: Session, task_id: str, reason: str, **options: Any) -> None:

@@ -11,9 +11,9 @@ import click
 from dovetail.cli import late
 from dovetail.cli.commands.tasks import change_options, repeatable_options, task_argument
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.texts import OBJECT, REASON, RESULT, SAYING, allow_empty_option
 from dovetail.cli.options.values import (
     LENGTH,
-    OBJECT,
     Labels,
     acknowledge_option,
     label_option,
@@ -109,7 +109,7 @@ async def start(
 @click.command()
 @task_argument
 @click.option("--percent", type=click.IntRange(0, 100), help="How far the work is.")
-@click.option("--note", default="", help="What is being done now; with --percent.")
+@click.option("--note", type=REASON, default="", help="What is being done now; with --percent.")
 @token_option
 @calls
 async def heartbeat(
@@ -127,7 +127,7 @@ async def heartbeat(
 
 @click.command()
 @task_argument
-@click.argument("reason", default="")
+@click.argument("reason", type=REASON, default="")
 @token_option
 @repeatable_options
 @calls
@@ -140,7 +140,7 @@ async def release(session: Session, task_id: str, reason: str, **options: Any) -
 
 @click.command()
 @task_argument
-@click.argument("question")
+@click.argument("question", type=SAYING)
 @click.option("--to", "agent_id", default="", help="The agent to ask.  [default: its creator]")
 @click.option("--data", type=OBJECT, help="The question for programs.")
 @click.option("--wait", type=LENGTH, help="Wait this long for the answer, and print it.")
@@ -164,9 +164,10 @@ async def ask(
 
 @click.command()
 @task_argument
-@click.argument("text", default="")
+@click.argument("text", type=RESULT, default="")
 @click.option("--data", type=OBJECT, help="The answer for programs.")
 @acknowledge_option
+@allow_empty_option
 @repeatable_options
 @calls
 async def answer(session: Session, task_id: str, text: str, **options: Any) -> None:
@@ -176,9 +177,10 @@ async def answer(session: Session, task_id: str, text: str, **options: Any) -> N
 
 @click.command()
 @task_argument
-@click.argument("summary", default="")
+@click.argument("summary", type=RESULT, default="")
 @click.option("--data", type=OBJECT, help="The result for programs.")
 @acknowledge_option
+@allow_empty_option
 @holder_options
 @calls
 async def complete(session: Session, task_id: str, summary: str, **options: Any) -> None:
@@ -189,7 +191,7 @@ async def complete(session: Session, task_id: str, summary: str, **options: Any)
 
 @click.command()
 @task_argument
-@click.argument("message")
+@click.argument("message", type=SAYING)
 @click.option("--data", type=OBJECT, help="The failure for programs.")
 @click.option("--retryable", is_flag=True, help="Another attempt may succeed.")
 @acknowledge_option

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import repeat
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -67,19 +66,6 @@ class _Sequences(click.ParamType[tuple[int, ...]]):
         return tuple(map(int, str(value).split(",")))
 
 
-class _Object(click.ParamType[dict[str, Any]]):
-    name = "JSON"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, Any]:
-        try:
-            parsed = json.loads(value)
-        except json.JSONDecodeError as error:
-            self.fail(f"{value!r} is not JSON: {error}", param, ctx)
-        if not isinstance(parsed, dict):
-            self.fail(f"{value!r} is not a JSON object", param, ctx)
-        return cast("dict[str, Any]", parsed)
-
-
 class Word(click.Choice[str]):
     """A word of an enum, as JSON has it; in capitals, and with `-` for `_`, it is as good."""
 
@@ -111,7 +97,6 @@ def _joined(
 LABEL = _Label()
 TIME = _Time()
 LENGTH = _Length()
-OBJECT = _Object()
 SEQUENCES = _Sequences()
 
 label_option = click.option(
