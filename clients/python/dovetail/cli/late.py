@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dovetail.cli.output import details as details
     from dovetail.cli.output import failures as failures
     from dovetail.cli.output import lists as lists
+    from dovetail.cli.output import messages as messages
     from dovetail.cli.output import readers as readers
     from dovetail.cli.output import render as render
     from dovetail.cli.output import reports as reports
@@ -40,6 +41,7 @@ else:
         "failures": "dovetail.cli.output.failures",
         "lists": "dovetail.cli.output.lists",
         "readers": "dovetail.cli.output.readers",
+        "messages": "dovetail.cli.output.messages",
         "render": "dovetail.cli.output.render",
         "reports": "dovetail.cli.output.reports",
         "admin_pb2": "dovetail.admin.v1.admin_pb2",

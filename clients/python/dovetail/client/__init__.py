@@ -42,6 +42,7 @@ from dovetail.client.errors import (
 )
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
+from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
 from dovetail.client.security import ConfigurationError, Tls
 from dovetail.client.tasks import Tasks
@@ -67,6 +68,7 @@ __all__ = [
     "MessageContent",
     "NotFoundError",
     "OutOfRangeError",
+    "Pages",
     "PermissionDeniedError",
     "ReceivedMessage",
     "ResourceExhaustedError",

@@ -11,7 +11,7 @@ A token is returned once, by the call that creates it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.client.configuration import Configuration
 from dovetail.client.connection import Access, Addresses, Connection
 from dovetail.client.errors import DovetailError
+from dovetail.client.pages import Pages
 from dovetail.client.reconnecting import RETRY_SECONDS_MAX, pauses
 from dovetail.client.security import Tls
 from dovetail.client.values import duration
@@ -101,16 +102,14 @@ class Admin:
         request = pb.CreateTeamRequest(team_id=team_id)
         return (await self._call(lambda stub: stub.CreateTeam, request, _always_repeatable)).team
 
-    async def teams(self, *, page_size: int = 0) -> AsyncIterator[pb.Team]:
+    def teams(self, *, page_size: int = 0, page_token: str = "") -> Pages[pb.Team]:
         """Iterate over all teams in order of id, reading page after page."""
-        request = pb.ListTeamsRequest(page_size=page_size)
-        while True:
-            page = await self._call(lambda stub: stub.ListTeams, request, _always_repeatable)
-            for team in page.teams:
-                yield team
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
+        request = pb.ListTeamsRequest(page_size=page_size, page_token=page_token)
+        return Pages(
+            lambda: self._call(lambda stub: stub.ListTeams, request, _always_repeatable),
+            request,
+            "teams",
+        )
 
     async def create_token(
         self,
@@ -135,7 +134,7 @@ class Admin:
         created = await self._call(lambda stub: stub.CreateCredential, request, _nothing_done)
         return created.credential, created.token
 
-    async def credentials(
+    def credentials(
         self,
         *,
         team_id: str = "",
@@ -143,7 +142,8 @@ class Admin:
         role: pb.Role.ValueType = pb.ROLE_UNSPECIFIED,
         include_ended: bool = False,
         page_size: int = 0,
-    ) -> AsyncIterator[pb.Credential]:
+        page_token: str = "",
+    ) -> Pages[pb.Credential]:
         """Iterate over credentials, all or matching ones, in order of creation, page after page."""
         request = pb.ListCredentialsRequest(
             team_id=team_id,
@@ -151,14 +151,13 @@ class Admin:
             role=role,
             include_ended=include_ended,
             page_size=page_size,
+            page_token=page_token,
         )
-        while True:
-            page = await self._call(lambda stub: stub.ListCredentials, request, _always_repeatable)
-            for credential in page.credentials:
-                yield credential
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
+        return Pages(
+            lambda: self._call(lambda stub: stub.ListCredentials, request, _always_repeatable),
+            request,
+            "credentials",
+        )
 
     async def rotate(
         self,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import cached_property, partial
@@ -16,6 +16,7 @@ from dovetail.client.drafts import draft_message, new_id
 from dovetail.client.errors import DeadlineExceededError
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
+from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
 from dovetail.client.tasks import Tasks
 from dovetail.client.worker import Handler, Worker, WorkOptions
@@ -76,18 +77,12 @@ class Agent:
         request = pb.GetAgentRequest(agent_id=agent_id)
         return (await self._call(self._stub.GetAgent, request)).agent
 
-    async def agents(
-        self, *, labels: Mapping[str, str] | None = None, page_size: int = 0
-    ) -> AsyncIterator[pb.Agent]:
+    def agents(
+        self, *, labels: Mapping[str, str] | None = None, page_size: int = 0, page_token: str = ""
+    ) -> Pages[pb.Agent]:
         """Iterate over all agents of the team in order of id, reading page after page."""
-        request = pb.ListAgentsRequest(labels=labels, page_size=page_size)
-        while True:
-            page = await self._call(self._stub.ListAgents, request)
-            for agent in page.agents:
-                yield agent
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
+        request = pb.ListAgentsRequest(labels=labels, page_size=page_size, page_token=page_token)
+        return Pages(lambda: self._call(self._stub.ListAgents, request), request, "agents")
 
     async def send(
         self,
@@ -254,20 +249,16 @@ class Agent:
         request = pb.GetMessageRequest(message_id=message_id)
         return (await self._call(self._stub.GetMessage, request)).record
 
-    async def receipts(
-        self, message_id: str, *, page_size: int = 0
-    ) -> AsyncIterator[types_pb2.Receipt]:
+    def receipts(
+        self, message_id: str, *, page_size: int = 0, page_token: str = ""
+    ) -> Pages[types_pb2.Receipt]:
         """Iterate over the receipts of all recipients of a message, reading page after page."""
-        request = pb.ListReceiptsRequest(message_id=message_id, page_size=page_size)
-        while True:
-            page = await self._call(self._stub.ListReceipts, request)
-            for receipt in page.receipts:
-                yield receipt
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
+        request = pb.ListReceiptsRequest(
+            message_id=message_id, page_size=page_size, page_token=page_token
+        )
+        return Pages(lambda: self._call(self._stub.ListReceipts, request), request, "receipts")
 
-    async def messages(
+    def messages(
         self,
         *,
         recipient_id: str = "",
@@ -275,7 +266,8 @@ class Agent:
         filter: pb.MessageFilter | None = None,
         order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
         page_size: int = 0,
-    ) -> AsyncIterator[pb.MessageRecord]:
+        page_token: str = "",
+    ) -> Pages[pb.MessageRecord]:
         """Iterate over the team's messages, or those of one inbox, reading page after page."""
         request = pb.ListMessagesRequest(
             recipient_id=recipient_id,
@@ -283,14 +275,9 @@ class Agent:
             filter=filter,
             order=order,
             page_size=page_size,
+            page_token=page_token,
         )
-        while True:
-            page = await self._call(self._stub.ListMessages, request)
-            for record in page.records:
-                yield record
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
+        return Pages(lambda: self._call(self._stub.ListMessages, request), request, "records")
 
     def claim(
         self,

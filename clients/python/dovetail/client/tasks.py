@@ -7,7 +7,7 @@ which renew the lease automatically.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeAlias, Unpack
@@ -26,6 +26,7 @@ from dovetail.client.drafts import (
     repeatable,
 )
 from dovetail.client.errors import DovetailError, from_status
+from dovetail.client.pages import Pages
 from dovetail.client.values import duration, struct
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
@@ -90,22 +91,19 @@ class Tasks:
         """Return one task."""
         return (await self._call(self._stub.GetTask, pb.GetTaskRequest(task_id=task_id))).task
 
-    async def list(
+    def list(
         self,
         filter: pb.TaskFilter | None = None,
         *,
         order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
         page_size: int = 0,
-    ) -> AsyncIterator[pb.Task]:
+        page_token: str = "",
+    ) -> Pages[pb.Task]:
         """Iterate over the tasks that match a filter, reading page after page."""
-        request = pb.ListTasksRequest(filter=filter, order=order, page_size=page_size)
-        while True:
-            page = await self._call(self._stub.ListTasks, request)
-            for task in page.tasks:
-                yield task
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
+        request = pb.ListTasksRequest(
+            filter=filter, order=order, page_size=page_size, page_token=page_token
+        )
+        return Pages(lambda: self._call(self._stub.ListTasks, request), request, "tasks")
 
     async def update(
         self, task: pb.Task, fields: Iterable[str], **options: Unpack[ChangeOptions]

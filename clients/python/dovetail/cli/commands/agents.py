@@ -7,6 +7,7 @@ import click
 from dovetail.cli import late
 from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.paging import Part, paged
 from dovetail.cli.options.values import label_option
 
 
@@ -40,7 +41,9 @@ async def show(session: Session, agent_id: str) -> None:
 @agent.command("list")
 @label_option
 @calls
-async def list_(session: Session, labels: tuple[tuple[str, str], ...]) -> None:
+@paged
+async def list_(session: Session, labels: tuple[tuple[str, str], ...], part: Part) -> None:
     """List the team's agents."""
-    found = session.agent.agents(labels=dict(labels), page_size=1_000)
-    await session.out.rows(found, late.lists.AGENTS)
+    found = session.agent.agents(labels=dict(labels), page_token=part.page_token)
+    await session.out.rows(part.of(found), late.lists.AGENTS)
+    part.tell(session.out, found)

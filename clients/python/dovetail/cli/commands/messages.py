@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 
 import click
+from click.core import ParameterSource
 
 from dovetail.cli import late
 from dovetail.cli.commands.known import require_known
 from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.formats import all_chars_option, max_chars_option
+from dovetail.cli.options.paging import Part, limit_option, paged
 from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
 from dovetail.cli.options.values import Word, label_option
 from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
 
 SEQUENCES_MAX = 1_000
+MESSAGES_MAX = 1_000
 WAIT_SECONDS_MAX = 50
 IMPORTANCES = ("low", "normal", "high")
 
@@ -78,7 +83,8 @@ async def send(
 @click.option("--follow", is_flag=True, help="Then print what arrives, until Ctrl-C.")
 @click.option("--all", "everything", is_flag=True, help="Also acknowledged messages.")
 @click.option("--after", "after_sequence", type=int, help="Only messages after this sequence.")
-@click.option("--limit", "--max", "limit", type=click.IntRange(1), help="At most this many.")
+@limit_option
+@max_chars_option
 @click.option("--acknowledge", "--ack", "ack", is_flag=True, help="Acknowledge what is printed.")
 @click.option(
     "--wait",
@@ -99,7 +105,7 @@ async def inbox(
     follow: bool,
     everything: bool,
     after_sequence: int | None,
-    limit: int | None,
+    limit: int,
     ack: bool,
     wait: float | None,
     ack_through: int | None,
@@ -113,25 +119,45 @@ async def inbox(
         (await session.agent.agent(agent_id)).agent_id if agent_id else await _own_agent_id(session)
     )
     if wait is not None:
-        await _receive(session, owner, wait, limit or 0, ack_through or 0, ack)
+        await _receive(session, owner, wait, limit, ack_through or 0, ack)
         return
     with late.readers.ending_with_reader() if follow else nullcontext():
         async with session.agent.inbox(
             owner, include_acknowledged=everything, after_sequence=after_sequence
         ) as stream:
             if follow:
-                await _follow(session, stream, limit, ack)
+                await _follow(session, stream, 0 if _is_default("limit") else limit, ack)
                 return
             nothing = "nothing" if everything else "nothing unacknowledged"
-            printed: list[int] = []
-            with session.out.listing(late.render.delivery, nothing) as add:
-                async for message in _backlog(stream, session.timeout):
-                    add(message.delivery)
-                    printed.append(message.sequence)
-                    if len(printed) == limit:
-                        break
+            printed = await _print_backlog(
+                session, _backlog(stream, session.timeout), limit, nothing
+            )
             for sequences in _batches(printed if ack else []):
                 await session.agent.acknowledge(sequences, agent_id=owner)
+
+
+async def _print_backlog(
+    session: Session, backlog: AsyncIterator[late.client.ReceivedMessage], limit: int, nothing: str
+) -> list[int]:
+    """Print what is there, up to a limit; return its sequences."""
+    shown = late.messages.Messages(session.out.max_chars)
+    printed: list[int] = []
+    is_more = False
+    with session.out.listing(shown.delivery, nothing) as add:
+        async for message in backlog:
+            is_more = bool(limit) and len(printed) == limit
+            if is_more:
+                break
+            add(message.delivery)
+            printed.append(message.sequence)
+    if is_more:
+        session.out.more(limit, f"--after {printed[-1]}")
+    return printed
+
+
+def _is_default(parameter: str) -> bool:
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is ParameterSource.DEFAULT
 
 
 @click.command()
@@ -148,14 +174,22 @@ async def acknowledge(session: Session, sequences: tuple[int, ...], through: int
 
 @click.command()
 @click.argument("thread_id", metavar="THREAD")
+@max_chars_option
 @calls
-async def thread(session: Session, thread_id: str) -> None:
+@paged
+async def thread(session: Session, thread_id: str, part: Part) -> None:
     """Show a thread of messages. THREAD is its id, or that of a message or task in it."""
-    messages = await _thread_messages(session, thread_id)
-    messages = messages or await _thread_messages(session, await _thread_id(session, thread_id))
-    with session.out.listing(late.render.thread_message, "no messages") as add:
+    found = _thread_messages(session, thread_id, part)
+    messages = [record async for record in part.of(found)]
+    if not messages:
+        thread_id = await _thread_id(session, thread_id)
+        found = _thread_messages(session, thread_id, part)
+        messages = [record async for record in part.of(found)]
+    shown = late.messages.Messages(session.out.max_chars)
+    with session.out.listing(shown.of_thread, "no messages") as add:
         for message in messages:
             add(message)
+    part.tell(session.out, found, f"dovetail thread {shlex.quote(thread_id)}")
 
 
 @click.group(cls=LazyGroup)
@@ -165,18 +199,22 @@ def message() -> None:
 
 @message.command()
 @click.argument("message_id", metavar="MESSAGE")
-@click.option("--receipts", is_flag=True, help="List all its receipts instead.")
+@click.option("--receipts", is_flag=True, help="List its receipts instead.")
+@all_chars_option
 @calls
-async def show(session: Session, message_id: str, receipts: bool) -> None:
+@paged
+async def show(session: Session, message_id: str, receipts: bool, part: Part) -> None:
     """Show one message, with the receipts of its first ten recipients.
 
     A receipt says whether a recipient has acknowledged the message, and since when.
     """
     if not receipts:
-        session.out.item(await session.agent.message(message_id), late.render.record)
+        shown = late.messages.Messages(session.out.max_chars)
+        session.out.item(await session.agent.message(message_id), shown.record)
         return
-    found = session.agent.receipts(message_id, page_size=1_000)
-    await session.out.rows(found, late.lists.RECEIPTS)
+    found = session.agent.receipts(message_id, page_token=part.page_token)
+    await session.out.rows(part.of(found), late.lists.RECEIPTS)
+    part.tell(session.out, found)
 
 
 @message.command("list")
@@ -185,9 +223,10 @@ async def show(session: Session, message_id: str, receipts: bool) -> None:
 @click.option("--thread", "thread_id", default="", help="Only in this thread.")
 @click.option("--task", "task_id", default="", help="Only about this task.")
 @click.option("--newest", is_flag=True, help="The newest first.")
-@click.option("--limit", type=click.IntRange(1), help="At most this many.")
 @label_option
+@max_chars_option
 @calls
+@paged
 async def list_(
     session: Session,
     recipient_id: str,
@@ -195,33 +234,34 @@ async def list_(
     thread_id: str,
     task_id: str,
     newest: bool,
-    limit: int | None,
     labels: tuple[tuple[str, str], ...],
+    part: Part,
 ) -> None:
     """List the team's messages."""
     filter = late.messaging_pb2.MessageFilter(
         sender_ids=senders, thread_id=thread_id, task_id=task_id, labels=dict(labels)
     )
     order = late.types_pb2.ORDER_NEWEST_FIRST if newest else late.types_pb2.ORDER_OLDEST_FIRST
-    found = session.agent.messages(recipient_id=recipient_id, filter=filter, order=order)
+    found = session.agent.messages(
+        recipient_id=recipient_id, filter=filter, order=order, page_token=part.page_token
+    )
+    shown = late.messages.Messages(session.out.max_chars)
     printed = 0
-    with session.out.listing(late.render.record, "no messages") as add:
-        async for record in found:
+    with session.out.listing(shown.record, "no messages") as add:
+        async for record in part.of(found):
             add(record)
             printed += 1
-            if printed == limit:
-                break
         if not printed:
             await require_known(session, senders)
+    part.tell(session.out, found)
 
 
-async def _follow(
-    session: Session, stream: late.client.Inbox, limit: int | None, ack: bool
-) -> None:
-    """Print what is there, and then what arrives."""
+async def _follow(session: Session, stream: late.client.Inbox, limit: int, ack: bool) -> None:
+    """Print what is there, and then what arrives; without a limit, until Ctrl-C."""
+    shown = late.messages.Messages(session.out.max_chars)
     printed = 0
     async for message in stream:
-        session.out.item(message.delivery, late.render.delivery)
+        session.out.item(message.delivery, shown.delivery)
         if ack:
             await message.acknowledge()
         printed += 1
@@ -233,14 +273,19 @@ async def _receive(
     session: Session, owner: str, wait: float, limit: int, through: int, ack: bool
 ) -> None:
     """Print what is there, or else the first message that arrives, with one call."""
-    found = await session.agent.receive(
-        owner, max_wait=wait, max_messages=limit, acknowledge_through=through
+    most = min(limit + 1, MESSAGES_MAX) if limit else MESSAGES_MAX
+    received = await session.agent.receive(
+        owner, max_wait=wait, max_messages=most, acknowledge_through=through
     )
-    if not found:
+    if not received:
         raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)
-    with session.out.listing(late.render.delivery, "") as add:
+    found = received[: limit or None]
+    shown = late.messages.Messages(session.out.max_chars)
+    with session.out.listing(shown.delivery, "") as add:
         for message in found:
             add(message.delivery)
+    if len(found) < len(received):
+        session.out.more(limit, f"--ack-through {found[-1].sequence}")
     if ack:
         await session.agent.acknowledge([each.sequence for each in found], agent_id=owner)
 
@@ -260,11 +305,11 @@ async def _thread_id(session: Session, known_id: str) -> str:
         ) from None
 
 
-async def _thread_messages(
-    session: Session, thread_id: str
-) -> list[late.messaging_pb2.MessageRecord]:
+def _thread_messages(
+    session: Session, thread_id: str, part: Part
+) -> late.client.Pages[late.messaging_pb2.MessageRecord]:
     filter = late.messaging_pb2.MessageFilter(thread_id=thread_id)
-    return [record async for record in session.agent.messages(filter=filter, page_size=1_000)]
+    return session.agent.messages(filter=filter, page_token=part.page_token)
 
 
 async def _own_agent_id(session: Session) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ from dovetail.cli import late
 from dovetail.cli.commands.known import require_known
 from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.paging import Part, paged
 from dovetail.cli.options.texts import (
     DESCRIPTION,
     NEW_DESCRIPTION,
@@ -174,26 +174,15 @@ async def read_surroundings(
 @task.command("list")
 @filters
 @click.option("--newest", is_flag=True, help="The newest first.")
-@click.option("--limit", type=click.IntRange(1), help="At most this many.")
 @calls
-async def list_(session: Session, newest: bool, limit: int | None, **chosen: Any) -> None:
+@paged
+async def list_(session: Session, newest: bool, part: Part, **chosen: Any) -> None:
     """List tasks, the oldest first."""
     order = late.types_pb2.ORDER_NEWEST_FIRST if newest else late.types_pb2.ORDER_OLDEST_FIRST
-    found = session.agent.tasks.list(_filter(**chosen), order=order, page_size=limit or PAGE)
+    found = session.agent.tasks.list(_filter(**chosen), order=order, page_token=part.page_token)
     named = (*chosen["assignees"], *chosen["creators"])
-    await session.out.rows(
-        _first(found, limit), late.lists.TASKS, lambda: require_known(session, named)
-    )
-
-
-async def _first(items: AsyncIterator[M], limit: int | None) -> AsyncIterator[M]:
-    """At most so many items."""
-    count = 0
-    async for item in items:
-        yield item
-        count += 1
-        if count == limit:
-            return
+    await session.out.rows(part.of(found), late.lists.TASKS, lambda: require_known(session, named))
+    part.tell(session.out, found)
 
 
 @task.command()

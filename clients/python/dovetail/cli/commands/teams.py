@@ -7,6 +7,7 @@ import click
 from dovetail.cli import late
 from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.admins import Administration, administers
+from dovetail.cli.options.paging import Part, paged
 
 
 @click.group(cls=LazyGroup)
@@ -25,6 +26,9 @@ async def create(session: Administration, team_id: str) -> None:
 
 @team.command("list")
 @administers
-async def list_(session: Administration) -> None:
-    """List all teams."""
-    await session.out.rows(session.admin.teams(page_size=1_000), late.lists.TEAMS)
+@paged
+async def list_(session: Administration, part: Part) -> None:
+    """List the teams."""
+    found = session.admin.teams(page_token=part.page_token)
+    await session.out.rows(part.of(found), late.lists.TEAMS)
+    part.tell(session.out, found)

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from dovetail.cli import late
 from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.admins import Administration, administers
+from dovetail.cli.options.paging import Part, paged
 from dovetail.cli.options.settings import FILE, with_settings
 from dovetail.cli.options.values import LENGTH, Word
 from dovetail.cli.output.exit_codes import REFUSED, CommandError
@@ -82,12 +83,13 @@ async def create(
 @click.option("--role", type=ROLE, help="Only with this role.")
 @click.option("--all", "include_ended", is_flag=True, help="Also ended ones.")
 @administers
-async def list_(session: Administration, role: str | None, **chosen: Any) -> None:
+@paged
+async def list_(session: Administration, role: str | None, part: Part, **chosen: Any) -> None:
     """List credentials, the oldest first, without their tokens."""
-    found = session.admin.credentials(
-        role=_role(role) if role else late.admin_pb2.ROLE_UNSPECIFIED, page_size=1_000, **chosen
-    )
-    await session.out.rows(found, late.lists.CREDENTIALS)
+    chosen["role"] = _role(role) if role else late.admin_pb2.ROLE_UNSPECIFIED
+    found = session.admin.credentials(page_token=part.page_token, **chosen)
+    await session.out.rows(part.of(found), late.lists.CREDENTIALS)
+    part.tell(session.out, found)
 
 
 @token.command()

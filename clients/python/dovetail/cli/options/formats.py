@@ -1,19 +1,20 @@
-"""How a command prints, and how many items: --json, --fields, --brief, --max-chars, --limit."""
+"""How a command prints: --json, --fields, --brief, --max-chars."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from dovetail.cli.options.kinds import kind_of, read_fields
 from dovetail.cli.output.printing import Format, Output
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 JSON = "dovetail.json"
 MAX_CHARS = "dovetail.max_chars"
-LIMIT_DEFAULT = 50
 PREVIEW_CHARACTERS = 1_000
 """How much of a long text people see."""
 
@@ -84,20 +85,18 @@ def _max_chars(context: click.Context) -> int:
     return 0 if context.meta[JSON] or MAX_CHARS not in context.meta else PREVIEW_CHARACTERS
 
 
-max_chars_option = click.option(
-    "--max-chars",
-    type=click.IntRange(0),
-    expose_value=False,
-    callback=_record,
-    help=f"Of a long text; 0: all.  [default: {PREVIEW_CHARACTERS:,}; JSON: all]",
-)
-"""For commands that print what others wrote. The length is in the Format of their Output."""
+def _max_chars_option(default: int | None, told: str) -> Callable[[F], F]:
+    return click.option(
+        "--max-chars",
+        type=click.IntRange(0),
+        metavar="N",
+        default=default,
+        expose_value=False,
+        callback=_record,
+        help=f"Of a long text; 0: all.  [default: {told}]",
+    )
 
-limit_option = click.option(
-    "--limit",
-    type=click.IntRange(0),
-    default=LIMIT_DEFAULT,
-    show_default=True,
-    help="At most this many; 0: all.",
-)
-page_option = click.option("--page-token", default="", help="Go on after what was shown.")
+
+max_chars_option = _max_chars_option(None, f"{PREVIEW_CHARACTERS:,}; JSON: 0")
+all_chars_option = _max_chars_option(0, "0")
+"""For commands that print what others wrote, cut or whole. The Format of their Output has it."""

@@ -10,6 +10,12 @@ from dovetail.cli.output.json_values import dumps
 Tree: TypeAlias = "dict[str, Tree]"
 """Fields by name, each with those below it; without any, the whole field."""
 
+TEXTS = (
+    *("subject", "body", "title", "description", "summary", "text", "message", "note"),
+    "cancel_reason",
+)
+"""The fields that may be long, because somebody wrote them."""
+
 FREE_CONTENT = ("data", "input")
 """The fields that are of any shape: their length is that of their JSON."""
 
@@ -58,7 +64,7 @@ def _field(name: str, value: Any, characters: int) -> dict[str, Any]:
     if name in FREE_CONTENT and isinstance(value, Mapping):
         size = len(dumps(value))
         return {name: value} if size <= characters else {f"{name}_left_out": size}
-    if isinstance(value, str) and len(value) > characters:
+    if name in TEXTS and isinstance(value, str) and len(value) > characters:
         return {name: value[:characters], f"{name}_left_out": len(value) - characters}
     return {name: shorten(value, characters)}
 

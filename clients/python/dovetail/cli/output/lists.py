@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.cli.output.cells import one_line
-from dovetail.cli.output.render import delivery_state, end_of, labels_of, role_of, state, time_of
+from dovetail.cli.output.messages import delivery_state
+from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Cell, Column, Listing
 from dovetail.cli.output.text import age

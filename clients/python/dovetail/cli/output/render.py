@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as admin
-from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.text import escape_controls, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
-from dovetail.types.v1 import types_pb2 as types
 
 STATE_STYLES = {
     work.TASK_STATE_PENDING: "",
@@ -33,45 +31,6 @@ STATE_BARS = {
     work.TASK_STATE_CANCELLED: "-",
 }
 """What bars are made of: states differ without colours too."""
-
-
-def delivery(item: talk.Delivery) -> Text:
-    """A message in an inbox."""
-    receipt = item.receipt
-    done = " (acknowledged)" if receipt.state == types.DELIVERY_STATE_ACKNOWLEDGED else ""
-    return _message(item.message, f"#{receipt.sequence}{done}  ")
-
-
-def record(item: talk.MessageRecord) -> Text:
-    """A message, with a line for each receipt that came with it."""
-    rows = [
-        Text(
-            f"    to {escape_controls(each.recipient_id)} #{each.sequence}: {delivery_state(each)}"
-        )
-        for each in item.receipts
-    ]
-    left = item.message.recipient_count - len(item.receipts)
-    # An agent that did not send the message sees its own receipt alone, and can list no more.
-    if left and len(item.receipts) > 1:
-        rows.append(
-            Text(
-                f"    and {left:,} more: dovetail message show --receipts {item.message.message_id}"
-            )
-        )
-    return lines(_message(item.message, ""), *rows)
-
-
-def delivery_state(item: types.Receipt) -> str:
-    if item.state == types.DELIVERY_STATE_ACKNOWLEDGED:
-        return f"acknowledged {local(item.state_time)}"
-    return "unacknowledged"
-
-
-def thread_message(item: talk.MessageRecord) -> Text:
-    """A message of a thread; a notice is marked and dimmed."""
-    if item.message.kind != talk.MESSAGE_KIND_NOTICE:
-        return record(item)
-    return Text.assemble(("notice ", "magenta"), record(item).dimmed())
 
 
 def sent(item: talk.SendMessageResponse) -> Text:
@@ -203,37 +162,6 @@ def end_of(item: admin.Credential) -> str:
     if item.HasField("revoke_time"):
         return f"revoked {time_of(item, 'revoke_time')}"
     return time_of(item, "expire_time") or "when revoked"
-
-
-def _message(message: talk.Message, place: str) -> Text:
-    sender = escape_controls(message.sender_id) or "(no agent)"
-    more = message.recipient_count - len(message.recipient_ids)
-    to = escape_controls(", ".join(message.recipient_ids)) + (f" and {more:,} more" if more else "")
-    head = Text.assemble((place, "bold"), (sender, "cyan"), signs(" → ") + f"{to}  ")
-    head.append(local(message.create_time), style="dim")
-    shown = [head]
-    if message.subject:
-        shown.append(Text(f"    {escape_controls(message.subject)}", style="bold"))
-    shown += [Text(f"    {line}") for line in escape_controls(message.body).splitlines()]
-    shown.append(Text(f"    {_origin(message)}", style="dim"))
-    return lines(*shown)
-
-
-def _origin(message: talk.Message) -> str:
-    facts = [message.message_id, f"thread {message.thread_id}"]
-    if message.kind == talk.MESSAGE_KIND_NOTICE:
-        facts.append(types.TaskVerb.Name(message.notice.verb).removeprefix("TASK_VERB_"))
-    if message.in_reply_to:
-        facts.append(f"replies to {message.in_reply_to}")
-    if message.task_id:
-        facts.append(f"task {message.task_id}")
-    if message.importance != talk.IMPORTANCE_NORMAL:
-        facts.append(talk.Importance.Name(message.importance).removeprefix("IMPORTANCE_").lower())
-    if message.HasField("data"):
-        facts.append("has data (see --json)")
-    return escape_controls(
-        signs(" · ").join(facts + ([labels_of(message.labels)] if message.labels else []))
-    )
 
 
 def _fact(name: str, fact: str) -> Text:
