@@ -34,10 +34,10 @@ def test_errors_are_objects_where_a_program_reads(shell: Shell):
     assert "nobody" in error["message"]
     assert error["hint"].startswith("See all agents: dovetail agent list")
     assert json.loads(error["metadata"]["agent_ids"]) == ["nobody"]
-    code, error = failed(shell, "task", "create", "x" * 600, "--fields", "task_id")
+    code, error = failed(shell, "task", "show", "x" * 600, "--fields", "task_id")
     assert (code, error["reason"]) == (5, "INVALID_FIELDS")
     (violation,) = error["violations"]
-    assert (violation["field"], "512" in violation["description"]) == ("title", True)
+    assert (violation["field"], "128" in violation["description"]) == ("task_id", True)
     code, error = failed(shell, "inbox", "--as", "alice", "--wait", "0", "--json")
     assert (code, error) == (
         7,

@@ -77,8 +77,8 @@ def test_a_program_reads_how_to_go_on_from_standard_error(full: Shell):
     assert [each["task_id"] for each in json.loads(full.run(*words).out)] == ["t3", "t4"]
     exactly = full.run("task", "list", "--limit", str(COUNT), "--brief")
     assert (exactly.out.count("\n"), exactly.error) == (COUNT, "")
-    waiting = full.run("inbox", "--as", "bob", "--wait", "0", "--brief", "--limit", "2")
-    assert waiting.error.startswith("dovetail: 2 shown, there are more: --ack-through 2")
+    waiting = full.run("inbox", "--as", "bob", "--wait", "0", "--brief")
+    assert waiting.error.startswith("dovetail: 50 shown, there are more: --ack-through 50")
     code, line = full.fails("task", "list", "--page-token", "nonsense")
     assert (code, "page" in line) == (5, True)
 

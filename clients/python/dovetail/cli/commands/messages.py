@@ -284,7 +284,7 @@ async def _receive(
     with session.out.listing(shown.delivery, "") as add:
         for message in found:
             add(message.delivery)
-    if len(found) < len(received):
+    if len(found) < len(received) and _is_default("limit"):
         session.out.more(limit, f"--ack-through {found[-1].sequence}")
     if ack:
         await session.agent.acknowledge([each.sequence for each in found], agent_id=owner)

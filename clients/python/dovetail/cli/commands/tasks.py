@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -30,12 +30,9 @@ from dovetail.cli.options.values import (
     stacked,
 )
 
-M = TypeVar("M")
-
 DEPENDENCIES_MAX = 10
 """How many of the tasks that a task waits for `task show` names."""
 
-PAGE = 500
 STATES = ("pending", "in_progress", "input_required", "completed", "failed", "cancelled")
 
 
@@ -112,7 +109,7 @@ def task() -> None:
 @task.command()
 @click.argument("title")
 @click.option("--id", "task_id", default="", help="Its id, or one is chosen.")
-@click.option("--description", type=DESCRIPTION, default="", help="What to do.")
+@click.option("--description", type=DESCRIPTION, help="What to do.")
 @click.option("--assignee", "assignee_id", default="", help="Who does it.")
 @click.option("--priority", type=int, default=0, help="Higher is more urgent.")
 @click.option("--input", type=OBJECT, help="What the work starts from.")
