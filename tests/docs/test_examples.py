@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -27,37 +28,70 @@ from docs.pages import (
     pages_with,
 )
 from dovetail.cli.options.config_file import read_config
-from support.processes import ServerProcess, free_port, process_pair
+from support.processes import free_port, process_pair
+from support.soak import only_in_soaks
 
-PROGRAM = Path(__file__).with_name("program.py")
 GUARDED = "--credentials"
-"""Servers that a page starts with this are the ones that it goes on with."""
+"""Servers that a page starts with this are the ones that it goes on with, in a new terminal."""
 ANY_PORT = "127.0.0.1:0"
-EXPORT = re.compile(r"^export (DOVETAIL_\w+)=(\S*)$", re.MULTILINE)
 SERVER = re.compile(r"^(?:\.venv/bin/)?dovetail (up|serve)\b")
 NOT_RUN = re.compile(r"^make [a-z-]+$")
 """Targets of make are run by CI, and by whoever works here: they do not nest."""
 
+FOLLOWED = pages_with(*RUN)
+ORDER = random.Random(12).sample(FOLLOWED, len(FOLLOWED))
+"""In which the pages are read: any order must do, and this one is the same in every run."""
+
+TEAM = re.compile(
+    r"""DOVETAIL_TEAM=([\w-]+)|dovetail-team: ([\w-]+)|"dovetail-team", "([\w-]+)|--team ([\w-]+)"""
+    r"""|team_id="([\w-]+)"""
+)
+"""Where an example says for which team it is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """Somebody who follows a page, in a team and a folder of their own."""
+    """Somebody who follows pages in one terminal, in one folder; `exported` is what it exports."""
 
     messaging: str
     tasks: str
-    team: str
     folder: Path
     exported: dict[str, str] = field(default_factory=lambda: {})
+
+    def follow(self, page: str) -> None:
+        """Run every example of a page, in order, and compare what it prints with what is shown."""
+        reader = self
+        with ExitStack() as stack:
+            for example in examples(ROOT / page, *RUN):
+                lines = example.text.splitlines()
+                started = [line for line in lines if SERVER.match(line)]
+                if not started:
+                    printed = reader.runs(example)
+                    assert example.prints(printed), f"{example.output}\n--- is not ---\n{printed}"
+                    continue
+                assert started == lines, "servers are started in a block of their own"
+                for command in started:
+                    if GUARDED in command:
+                        reader = reader.guarded()
+                        stack.enter_context(reader.started(command))
+                    else:
+                        with reader.started(command):
+                            pass
 
     def runs(self, example: Example) -> str:
         """Run an example; what it prints."""
         if example.kind == "python":
             script = self.folder / "example.py"
             script.write_text(self._at_home(example.text))
-            return self._run(sys.executable, str(PROGRAM), str(script))
+            return self._run(sys.executable, str(script))
         commands = self._at_home(example.text).splitlines(keepends=True)
         script = "".join(line for line in commands if not NOT_RUN.match(line.strip()))
-        return self._run("bash", "-ec", script, fails=example.kind == "console fails")
+        if example.kind == "console fails":
+            return self._run("bash", "-ec", script, fails=True)
+        kept = self.folder / "exported"
+        printed = self._run("bash", "-ec", f"{script}\nenv -0 > {shlex.quote(str(kept))}")
+        self._keep(kept.read_text())
+        return printed
 
     @contextmanager
     def started(self, command: str) -> Generator[None]:
@@ -89,14 +123,17 @@ class Reader:
         assert server.returncode == 0, (self.folder / "log").read_text()
         assert re.search("ready|serving", first), first
 
-    def exports(self, example: Example) -> None:
-        """Keep what an example exports for those after it, as a shell does."""
-        self.exported.update(EXPORT.findall(example.text))
-
     def guarded(self) -> Reader:
-        """The same reader before servers of their own, where a token says which team it is."""
+        """The same reader in a new terminal, before servers of their own."""
         addresses = (f"127.0.0.1:{free_port()}" for _ in range(2))
-        return replace(self, messaging=next(addresses), tasks=next(addresses), team="")
+        return replace(self, messaging=next(addresses), tasks=next(addresses), exported={})
+
+    def _keep(self, environment: str) -> None:
+        """What the next example finds in its environment, as in one shell."""
+        found = dict(each.split("=", 1) for each in environment.split("\0") if "=" in each)
+        ours = {key: value for key, value in found.items() if key.startswith("DOVETAIL_")}
+        self.exported.clear()
+        self.exported.update(ours)
 
     def _run(self, *words: str, fails: bool = False) -> str:
         done = subprocess.run(
@@ -119,71 +156,65 @@ class Reader:
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
             "DOVETAIL_MESSAGING": self.messaging,
             "DOVETAIL_TASKS": self.tasks,
-            "DOVETAIL_TEAM": self.team,
             "DOVETAIL_DATA_DIR": str(self.folder),
             **self.exported,
         }
 
     def _at_home(self, text: str) -> str:
-        """The example with this reader's servers, and this reader's team where it names none."""
+        """The example with this reader's servers."""
         text = text.replace("127.0.0.1:50051", self.messaging)
-        text = text.replace("127.0.0.1:50052", self.tasks)
-        return text.replace("buf curl ", f"buf curl -H 'dovetail-team: {self.team}' ")
+        return text.replace("127.0.0.1:50052", self.tasks)
+
+
+@contextmanager
+def new_reader(folder: Path) -> Generator[Reader]:
+    """A reader in a folder with what a clone has, before servers with an empty store."""
+    (folder / "protos").symlink_to(ROOT / "protos")
+    (folder / ".venv").symlink_to(sys.prefix)
+    with process_pair(f"sqlite:///{folder}/store.db", folder) as (messaging, tasks):
+        yield Reader(messaging=messaging.address, tasks=tasks.address, folder=folder)
 
 
 @pytest.fixture(scope="module")
-def servers(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Generator[tuple[ServerProcess, ServerProcess]]:
-    folder = tmp_path_factory.mktemp("servers")
-    store = f"sqlite:///{folder}/store.db"
-    with process_pair(store, folder) as servers:
-        yield servers
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Generator[Reader]:
+    with new_reader(tmp_path_factory.mktemp("reader")) as reader:
+        yield reader
 
 
-@pytest.fixture
-def reader(
-    servers: tuple[ServerProcess, ServerProcess], tmp_path: Path, request: pytest.FixtureRequest
-) -> Reader:
-    messaging, tasks = servers
-    (tmp_path / "protos").symlink_to(ROOT / "protos")
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    team = re.sub(r"[^a-z]+", "-", request.node.name.lower())
-    return Reader(messaging=messaging.address, tasks=tasks.address, team=team, folder=tmp_path)
+@pytest.mark.parametrize("page", ORDER)
+def test_the_examples_of_a_page_run_after_those_of_other_pages_on_the_same_servers(
+    page: str, reader: Reader
+) -> None:
+    reader.follow(page)
 
 
-@pytest.mark.parametrize("page", pages_with("console", "console fails"))
-def test_the_commands_of_a_page_run_one_after_the_other(page: str, reader: Reader) -> None:
-    with ExitStack() as stack:
-        for example in examples(ROOT / page, "console", "console fails"):
-            lines = example.text.splitlines()
-            if started := [line for line in lines if SERVER.match(line)]:
-                assert started == lines, "servers are started in a block of their own"
-                for command in started:
-                    if GUARDED in command:
-                        reader = reader.guarded()
-                        stack.enter_context(reader.started(command))
-                    else:
-                        with reader.started(command):
-                            pass
-            else:
-                printed = reader.runs(example)
-                assert example.prints(printed), f"{example.output}\n--- is not ---\n{printed}"
-                reader.exports(example)
+@only_in_soaks
+@pytest.mark.soak
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_the_examples_of_a_page_run_on_an_empty_store(page: str, tmp_path: Path) -> None:
+    with new_reader(tmp_path) as reader:
+        reader.follow(page)
 
 
-@pytest.mark.parametrize("page", pages_with("python"))
-def test_the_programs_of_a_page_run_one_after_the_other(page: str, reader: Reader) -> None:
-    for example in examples(ROOT / page, "python"):
-        printed = reader.runs(example)
-        assert example.prints(printed), f"{example.output}\n--- is not ---\n{printed}"
+def test_no_two_pages_use_the_same_team() -> None:
+    # Teams never see each other. So a page whose team no other page uses finds on any store what it
+    # would find on an empty one; the test above shows the same the long way.
+    pages: dict[str, str] = {}
+    for page in FOLLOWED:
+        text = "".join(example.text for example in examples(ROOT / page, *RUN))
+        for team in {name for found in TEAM.findall(text) for name in found if name}:
+            assert team not in pages, f"{team}: {page} and {pages[team]}"
+            pages[team] = page
+    alone = {"docs/how-to/tls.md"}  # it makes certificates, and calls no server
+    assert set(pages.values()) == {*FOLLOWED} - alone
 
 
 def test_the_program_in_the_readme_tells_of_the_message_the_task_and_the_report(
     reader: Reader,
 ) -> None:
     (program,) = examples(ROOT / "README.md", "python")
-    message, report = reader.runs(program).splitlines()
+    alone = replace(reader, exported={"DOVETAIL_TEAM": "program"})
+    message, report = alone.runs(program).splitlines()
     assert message == "alice Can you look at the parser?"
     assert report.startswith("1 0:00:0")
 

@@ -130,6 +130,7 @@ async def create(
 ) -> None:
     """Create a task, and notify its assignee."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
+    fields["description"] = fields["description"] or ""  # one that is given is never empty
     created = await session.agent.tasks.create(title, **fields)
     session.out.item(created, late.render.task)
 
