@@ -42,6 +42,7 @@ class Shell:
             "DOVETAIL_MESSAGING": self.messaging,
             "DOVETAIL_TASKS": self.tasks,
             "DOVETAIL_TEAM": self.team,
+            "DOVETAIL_PATIENCE": "1s",
             **self.more,
         }
 

@@ -88,9 +88,9 @@ async def test_a_variable_that_is_empty_says_nothing(in_environment: Configure, 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("timeout", "soon", "DOVETAIL_TIMEOUT: 'soon' is not a number"),
-        ("timeout", "0", "DOVETAIL_TIMEOUT: 0.0 is not in the range x>=0.1"),
-        ("timeout", "nan", "DOVETAIL_TIMEOUT: nan is not in the range x>=0.1"),
+        ("timeout", "soon", "DOVETAIL_TIMEOUT: 'soon' is not a length of time"),
+        ("timeout", "0", "DOVETAIL_TIMEOUT: must be at least 0.1s, is 0s"),
+        ("timeout", "nan", "DOVETAIL_TIMEOUT: 'nan' is not a length of time"),
         ("tls", "maybe", "DOVETAIL_TLS: 'maybe' is neither on nor off"),
         ("client_insecure", "2", "DOVETAIL_CLIENT_INSECURE: '2' is neither on nor off"),
         ("config", "/no/such/file", "/no/such/file: cannot be read: No such file"),

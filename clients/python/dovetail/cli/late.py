@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dovetail.cli.output import failures as failures
     from dovetail.cli.output import lists as lists
     from dovetail.cli.output import messages as messages
+    from dovetail.cli.output import outages as outages
     from dovetail.cli.output import readers as readers
     from dovetail.cli.output import render as render
     from dovetail.cli.output import reports as reports
@@ -38,6 +39,7 @@ else:
         "reconnecting": "dovetail.client.reconnecting",
         "values": "dovetail.client.values",
         "details": "dovetail.cli.output.details",
+        "outages": "dovetail.cli.output.outages",
         "failures": "dovetail.cli.output.failures",
         "lists": "dovetail.cli.output.lists",
         "readers": "dovetail.cli.output.readers",

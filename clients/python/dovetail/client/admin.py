@@ -22,7 +22,7 @@ import grpc
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc
 from dovetail.client.configuration import Configuration
-from dovetail.client.connection import Access, Addresses, Connection
+from dovetail.client.connection import Access, Addresses, Connection, tell_of_repeat
 from dovetail.client.errors import DovetailError
 from dovetail.client.pages import Pages
 from dovetail.client.reconnecting import RETRY_SECONDS_MAX, pauses
@@ -59,6 +59,7 @@ def connect_admin(
     """
     configured = Configuration()
     timeout = float(configured.value("timeout", timeout))
+    patience = configured.value("patience", patience)
     access = Access(
         ids=(),
         token=configured.token(token, token_file),
@@ -213,6 +214,7 @@ class Admin:
                     return server
             if clock() >= give_up:
                 return self._servers[0]
+            tell_of_repeat(self._servers[0].connection.address, give_up - clock())
             any_connected = [server.connection.watch.connected() for server in self._servers]
             await asyncio.wait(
                 any_connected, timeout=give_up - clock(), return_when=asyncio.FIRST_COMPLETED

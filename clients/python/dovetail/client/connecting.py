@@ -35,9 +35,9 @@ def connect(
     but not send. The team "" is the team "default", or the team of the token.
 
     Arguments that are left out are read as the command line reads them: from the environment
-    (DOVETAIL_AGENT, DOVETAIL_TEAM, DOVETAIL_MESSAGING, DOVETAIL_TASKS, DOVETAIL_TIMEOUT and the
-    variables of tokens and TLS), then from the configuration file, then the default applies
-    (`dovetail config`).
+    (DOVETAIL_AGENT, DOVETAIL_TEAM, DOVETAIL_MESSAGING, DOVETAIL_TASKS, DOVETAIL_TIMEOUT,
+    DOVETAIL_PATIENCE and the variables of tokens and TLS), then from the configuration file, then
+    the default applies (`dovetail config`).
 
     Each service may have several addresses, of servers over one store: a list, or separated by
     commas. Calls go to the servers that are up, in turn.
@@ -50,6 +50,7 @@ def connect(
     configured = Configuration()
     agent_id = str(configured.value("agent", agent_id))
     timeout = float(configured.value("timeout", timeout))
+    patience = configured.value("patience", patience)
     access = Access(
         ids=caller_metadata(configured.value("team", team_id), agent_id),
         token=configured.token(token, token_file),

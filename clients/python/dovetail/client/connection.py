@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import logging
+import math
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
@@ -39,6 +41,8 @@ from dovetail.client.security import (
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+log = logging.getLogger(__name__)
 
 RECEIVE_LIMIT = 16 * 1024 * 1024
 
@@ -148,6 +152,11 @@ def _common_host(addresses: tuple[str, ...]) -> str:
     return hosts.pop()
 
 
+def tell_of_repeat(address: str, seconds: float) -> None:
+    """Log that a call is made again; the command line shows the first of these at a terminal."""
+    log.info("no answer from %s yet: trying for %d s more", address, math.ceil(seconds))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Access:
     """The caller, the kind of channel and the persistence that both services are called with.
@@ -239,6 +248,7 @@ class Connection:
                 pause = max(pause, failure.retry_after or 0.0)
                 if not failure.is_passing or clock() + pause > give_up:
                     raise failure from None  # Its `rpc_error` is this one.
+                tell_of_repeat(self.address, give_up - clock())
             await asyncio.sleep(pause)
             await self.watch.wait(give_up - clock() - LAST_ATTEMPT_SECONDS)
         raise AssertionError("pauses never end")

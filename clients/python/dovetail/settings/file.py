@@ -127,8 +127,8 @@ def _kind(setting: Setting) -> tuple[tuple[type, ...], str]:
     """The types of TOML that a setting accepts, and their name in an error."""
     if setting.is_switch:
         return (bool,), "true or false"
-    if setting.kind is Kind.NUMBER:
-        return (int, float), "a number"
+    if setting.kind is Kind.LENGTH:
+        return (int, float, str), 'a number of seconds, or a length as "1m"'
     if setting.kind is Kind.COUNT:
         return (int,), "a whole number"
     return (str,), 'a text in "quotes"'

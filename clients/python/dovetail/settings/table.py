@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-N = TypeVar("N", int, float)
+from dovetail.settings.lengths import EXAMPLES, check_length, length_text, read_length
 
 PREFIX = "DOVETAIL_"
 MESSAGING = "127.0.0.1:50051"
@@ -26,7 +26,8 @@ class Kind(Enum):
     TEXT = auto()
     FILE = auto()
     FOLDER = auto()
-    NUMBER = auto()
+    LENGTH = auto()
+    """A length of time; its value is a number of seconds."""
     COUNT = auto()
     SWITCH = auto()
 
@@ -35,7 +36,7 @@ class Kind(Enum):
 class Setting:
     """One setting: an option, an environment variable and a key of the file.
 
-    A number or a count is in the range `at_least` to `at_most`. `default_text` describes a default
+    A length or a count is in the range `at_least` to `at_most`. `default_text` describes a default
     that is not a fixed value. `as_flag` and `as_variable` are for names that do not follow from
     `name`. A setting that is `environment_only` is a secret: it has no option and no key, and is
     not printed.
@@ -82,9 +83,9 @@ class Setting:
     @property
     def shown_default(self) -> str:
         """Its default as shown to people."""
-        return self.default_text or (
-            "" if self.default is None or self.is_switch else str(self.default)
-        )
+        if self.default_text or self.default is None or self.is_switch:
+            return self.default_text
+        return length_text(self.default) if self.kind is Kind.LENGTH else str(self.default)
 
 
 def _server(name: str, help: str, **more: Any) -> Setting:  # noqa: A002
@@ -158,8 +159,8 @@ SETTINGS = (
     _server(
         "drain-seconds",
         "How long calls may take to finish when a server stops.",
-        metavar="SECONDS",
-        kind=Kind.NUMBER,
+        metavar="LENGTH",
+        kind=Kind.LENGTH,
         at_least=0,
         default=10.0,
     ),
@@ -175,16 +176,16 @@ SETTINGS = (
     _server(
         "heartbeat-seconds",
         "How often an idle stream sends a heartbeat.",
-        metavar="SECONDS",
-        kind=Kind.NUMBER,
+        metavar="LENGTH",
+        kind=Kind.LENGTH,
         at_least=0.1,
         default=30.0,
     ),
     _server(
         "shortest-lease-seconds",
         "The shortest lease of a task that is allowed: how soon a dead worker can be noticed.",
-        metavar="SECONDS",
-        kind=Kind.NUMBER,
+        metavar="LENGTH",
+        kind=Kind.LENGTH,
         at_least=0.5,
         at_most=60,
         default=10.0,
@@ -208,10 +209,18 @@ SETTINGS = (
     _client(
         "timeout",
         "How long a call may take.",
-        metavar="SECONDS",
-        kind=Kind.NUMBER,
+        metavar="LENGTH",
+        kind=Kind.LENGTH,
         at_least=0.1,
         default=30.0,
+    ),
+    _client(
+        "patience",
+        "How long a call is tried again while no server can be reached; at most --timeout.",
+        metavar="LENGTH",
+        kind=Kind.LENGTH,
+        at_least=0,
+        default_text="the timeout",
     ),
     _client(
         "token",
@@ -265,8 +274,10 @@ def converted(setting: Setting, value: Any) -> Any:
     """Convert a setting's value from the environment or the file. Raises ValueError."""
     if setting.kind in (Kind.FILE, Kind.FOLDER):
         return _path(setting, Path(value))
-    if setting.kind is Kind.NUMBER:
-        return _in_range(setting, _number(value))
+    if setting.kind is Kind.LENGTH:
+        seconds = _seconds(value)
+        check_length(seconds, setting.at_least, setting.at_most)
+        return seconds
     if setting.kind is Kind.COUNT:
         return _in_range(setting, _count(value))
     if setting.is_switch and isinstance(value, str):
@@ -283,11 +294,13 @@ def _path(setting: Setting, path: Path) -> Path:
     return path
 
 
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"{value!r} is not a number") from None
+def _seconds(value: Any) -> float:
+    """A length in seconds: a number in a file, a text everywhere else."""
+    if isinstance(value, str):
+        return read_length(value).total_seconds()
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a length of time: {EXAMPLES}")
+    return float(value)
 
 
 def _count(value: Any) -> int:
@@ -297,20 +310,12 @@ def _count(value: Any) -> int:
         raise ValueError(f"{value!r} is not a whole number") from None
 
 
-def _in_range(setting: Setting, number: N) -> N:
+def _in_range(setting: Setting, number: int) -> int:
     low = -math.inf if setting.at_least is None else setting.at_least
     high = math.inf if setting.at_most is None else setting.at_most
     if not low <= number <= high:
-        most = "" if setting.at_most is None else f"<={high:g}"
-        raise ValueError(f"{number} is not in the range {_least(setting, most)}")
+        raise ValueError(f"{number} is not in the range {low:g}<=x<={high:g}")
     return number
-
-
-def _least(setting: Setting, most: str) -> str:
-    """The range as click writes it."""
-    if setting.at_least is None:
-        return f"x{most}"
-    return f"{setting.at_least:g}<=x{most}" if most else f"x>={setting.at_least:g}"
 
 
 def _switch(text: str) -> bool:

@@ -21,7 +21,7 @@ from dovetail.cli.output.printing import Output
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Column, Group, Shown, Table
 from dovetail.cli.output.text import escape_controls
-from dovetail.settings import SETTINGS, Setting, without_password
+from dovetail.settings import SETTINGS, Kind, Setting, without_password
 
 NOT_SHOWN = "(set, not shown)"
 SOURCES = {
@@ -172,5 +172,6 @@ def _comment(setting: Setting) -> str:
 
 def _literal(setting: Setting) -> str:
     """The default as TOML; without a default, the kind of the value."""
-    value = setting.metavar if setting.default in (None, "") else setting.default
+    unset = "30s" if setting.kind is Kind.LENGTH else setting.metavar
+    value = unset if setting.default in (None, "") else setting.default
     return json.dumps(value)

@@ -7,6 +7,7 @@ import itertools
 import shlex
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
+from datetime import timedelta
 
 import click
 from click.core import ParameterSource
@@ -18,7 +19,7 @@ from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.formats import all_chars_option, max_chars_option
 from dovetail.cli.options.paging import Part, limit_option, paged
 from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
-from dovetail.cli.options.values import Word, label_option
+from dovetail.cli.options.values import Length, Word, label_option
 from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
 
 SEQUENCES_MAX = 1_000
@@ -88,8 +89,7 @@ async def send(
 @click.option("--acknowledge", "--ack", "ack", is_flag=True, help="Acknowledge what is printed.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, WAIT_SECONDS_MAX),
-    metavar="SECONDS",
+    type=Length(0, WAIT_SECONDS_MAX),
     help="For scripts: print what is there, or wait this long for it; exit code 7: nothing came.",
 )
 @click.option(
@@ -107,7 +107,7 @@ async def inbox(
     after_sequence: int | None,
     limit: int,
     ack: bool,
-    wait: float | None,
+    wait: timedelta | None,
     ack_through: int | None,
 ) -> None:
     """Show unacknowledged messages. Default: the inbox of --as."""
@@ -119,7 +119,7 @@ async def inbox(
         (await session.agent.agent(agent_id)).agent_id if agent_id else await _own_agent_id(session)
     )
     if wait is not None:
-        await _receive(session, owner, wait, limit, ack_through or 0, ack)
+        await _receive(session, owner, wait.total_seconds(), limit, ack_through or 0, ack)
         return
     with late.readers.ending_with_reader() if follow else nullcontext():
         async with session.agent.inbox(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
 from dovetail.cli import late
-from dovetail.cli.options.calling import PATIENCE, Servers, failures_explained, server_options
+from dovetail.cli.options.calling import Servers, failures_explained, server_options
 from dovetail.cli.options.formats import prints
 from dovetail.cli.options.settings import with_settings
 from dovetail.cli.output.printing import Output
@@ -30,17 +30,19 @@ def administers(
 ) -> Callable[..., None]:
     """Turn a coroutine function of an admin into a command; its token alone names the caller."""
 
-    @with_settings(CLIENT["timeout"])
+    @with_settings(CLIENT["timeout"], CLIENT["patience"])
     @server_options
     @prints
     @functools.wraps(function)
-    def command(servers: Servers, timeout: float, out: Output, **arguments: Any) -> None:
+    def command(
+        servers: Servers, timeout: float, patience: float | None, out: Output, **arguments: Any
+    ) -> None:
         async def call() -> None:
             async with late.admin.connect_admin(
                 messaging=servers.messaging,
                 tasks=servers.tasks,
                 timeout=timeout,
-                patience=PATIENCE,
+                patience=patience,
                 token_file=servers.token_file,
                 tls=servers.tls,
                 insecure=servers.insecure,

@@ -30,8 +30,8 @@ TIMEOUT: float = CLIENT["timeout"].default
 
 P = ParamSpec("P")
 
-PATIENCE = 1.0
-"""Seconds for which a command tries to reach a server, while a person waits."""
+LOOK_PATIENCE = 1.0
+"""Seconds for which a command tries to reach a server that asks whether it runs."""
 
 _TLS = {
     "ca": "tls_ca",
@@ -61,7 +61,7 @@ class Servers:
         agent_id: str = "",
         team_id: str = "",
         seconds: float = TIMEOUT,
-        patience: float = PATIENCE,
+        patience: float | None = LOOK_PATIENCE,
     ) -> AbstractAsyncContextManager[late.client.Agent]:
         """Connect as an agent; a call takes at most `seconds`, and is repeated for `patience`."""
         return late.client.connect(
@@ -104,15 +104,23 @@ def server_options(function: Callable[Concatenate[Servers, P], None]) -> Callabl
 def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Callable[..., None]:
     """Turn a coroutine function that calls servers into a command."""
 
-    @with_settings(*(CLIENT[name] for name in ("agent", "team", "timeout")))
+    @with_settings(*(CLIENT[name] for name in ("agent", "team", "timeout", "patience")))
     @server_options
     @prints
     @functools.wraps(function)
-    def command(
-        servers: Servers, agent: str, team: str, timeout: float, out: Output, **arguments: Any
+    def command(  # noqa: PLR0913 - one parameter per option
+        servers: Servers,
+        agent: str,
+        team: str,
+        timeout: float,
+        patience: float | None,
+        out: Output,
+        **arguments: Any,
     ) -> None:
         async def call() -> None:
-            async with servers.connect(agent, team, timeout) as caller:
+            if not out.as_json:
+                late.outages.tell_of_outages()
+            async with servers.connect(agent, team, timeout, patience) as caller:
                 session = Session(
                     agent=caller,
                     out=out,

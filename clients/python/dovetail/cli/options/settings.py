@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from dovetail.settings import CLIENT, SERVER, Kind, Setting, without_password
+from dovetail.settings import CLIENT, SERVER, Kind, Setting, converted, without_password
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +28,7 @@ SHOWN = (*_ADDRESSES, "store", "data-dir", "credentials", "agent")
 SERVING = tuple(setting for name, setting in SERVER.items() if name not in _ADDRESSES)
 """The settings of every server, except its address."""
 
-_CALLING = ("agent", "team", "timeout", "token")
+_CALLING = ("agent", "team", "timeout", "patience", "token")
 SERVERS = tuple(setting for name, setting in CLIENT.items() if name not in _CALLING)
 """The settings with which clients connect to servers."""
 
@@ -39,6 +39,21 @@ CALLING = (*(CLIENT[name] for name in _CALLING[:-1]), *SERVERS)
 def topic_of(setting: Setting) -> str:
     """The topic of help that has the option of a setting."""
     return "server" if setting.section == "server" else "connection"
+
+
+class _SettingLength(click.ParamType[float]):
+    """A length of time, in seconds, as the environment and the file have it."""
+
+    name = "LENGTH"
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        try:
+            return converted(self._setting, value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class SettingOption(click.Option):
@@ -90,7 +105,9 @@ def option(setting: Setting, flag: str, parameter: str, topic: str) -> Callable[
         type=_type(setting),
         is_flag=setting.is_switch,
         metavar=setting.metavar,
-        default=setting.default,
+        default=setting.shown_default
+        if setting.kind is Kind.LENGTH and setting.default is not None
+        else setting.default,
         envvar=setting.variable,
         show_default=setting.default_text or setting.shown_default != "",
         help=setting.help,
@@ -113,8 +130,8 @@ def _warn_of_password(context: click.Context, parameter: click.Parameter, store:
 
 def _type(setting: Setting) -> click.ParamType[Any]:
     """The click type that parses, completes and describes a setting's value."""
-    if setting.kind is Kind.NUMBER:
-        return click.FloatRange(setting.at_least, setting.at_most)
+    if setting.kind is Kind.LENGTH:
+        return _SettingLength(setting)
     if setting.kind is Kind.COUNT:
         return click.IntRange(_whole(setting.at_least), _whole(setting.at_most))
     return _TYPES[setting.kind]

@@ -14,8 +14,7 @@ import click
 from dovetail.cli.output.text import escape_controls
 from dovetail.cli.output.times import read_time
 from dovetail.cli.typos import UnknownWord
-
-UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+from dovetail.settings.lengths import check_length, read_length
 
 Labels = tuple[tuple[str, str], ...]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -44,17 +43,23 @@ class _Time(click.ParamType[datetime]):
         return read.time
 
 
-class _Length(click.ParamType[timedelta]):
+class Length(click.ParamType[timedelta]):
+    """A length of time, as `read_length` reads it."""
+
     name = "LENGTH"
 
+    def __init__(self, at_least: float | None = None, at_most: float | None = None) -> None:
+        """Read lengths in these bounds, in seconds; the servers check all others."""
+        self._bounds = at_least, at_most
+
     def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
-        match = re.fullmatch(r"(\d{1,15})([smhdw])", str(value))
-        if not match:
-            self.fail(f"{value!r} is not a duration: write 90s, 30m, 12h or 7d", param, ctx)
+        """The length that a text means."""
         try:
-            return timedelta(seconds=int(match[1]) * UNITS[match[2]])
-        except OverflowError:
-            self.fail(f"{value!r} is too long", param, ctx)
+            length = read_length(str(value))
+            check_length(length.total_seconds(), *self._bounds)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return length
 
 
 class _Sequences(click.ParamType[tuple[int, ...]]):
@@ -96,7 +101,7 @@ def _joined(
 
 LABEL = _Label()
 TIME = _Time()
-LENGTH = _Length()
+LENGTH = Length()
 SEQUENCES = _Sequences()
 
 label_option = click.option(
