@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from contextlib import suppress
@@ -136,6 +137,10 @@ def test_an_empty_text_is_refused_unless_it_is_confirmed_or_has_data(shell: Shel
         assert "is empty: say something, or confirm it with --allow-empty" in refused.error
     refused = alice.run("task", "fail", "t1", "")
     assert (refused.exit_code, "is empty: say something" in refused.error) == (2, True)
+    error = json.loads(alice.run("send", "bob", "", "--json").error)["error"]
+    assert (error["exit_code"], "'TEXT': is empty" in error["message"]) == (2, True)
+    error = json.loads(alice.run("send", "bob", "@nowhere", "--json").error)["error"]
+    assert "'@nowhere' cannot be read: No such file" in error["message"]
     assert shell.json("inbox", "--as", "bob") == []
     alice.says("send", "--allow-empty", "bob", "")
     alice.says("send", "bob", "", "--data", "{}")

@@ -33,6 +33,14 @@ def test_a_read_of_an_unknown_name_says_so_with_names_that_are_like_it(
     assert "Did you mean bob?" in line
 
 
+def test_a_program_learns_the_names_that_are_like_it(shell: Shell) -> None:
+    done = shell.run("inbox", "--as", "bobb", "--json")
+    assert (done.exit_code, done.out) == (3, "")
+    error = json.loads(done.error)["error"]
+    assert (error["reason"], error["exit_code"]) == ("AGENT_NOT_FOUND", 3)
+    assert json.loads(error["metadata"]["nearest_ids"]) == ["bob"]
+
+
 def test_no_read_registers_and_registering_or_a_write_does(shell: Shell) -> None:
     for words in READS[:3]:
         shell.fails(*words)

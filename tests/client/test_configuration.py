@@ -75,6 +75,25 @@ async def test_an_argument_goes_before_the_environment_and_that_before_the_file(
             await agent.register()
 
 
+@pytest.mark.parametrize("place", ["in_environment", "in_file"])
+async def test_patience_is_read_as_the_command_line_reads_it(
+    place: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "dovetail.client.connection")
+    configure: Configure = request.getfixturevalue(place)
+    for patience, tries in (("0s", False), ("0.3s", True)):
+        configure(patience=patience, messaging=NOWHERE, tasks=NOWHERE, agent="alice")
+        async with connect() as agent:
+            with pytest.raises(UnavailableError):
+                await agent.register()
+        assert (f"no answer from {NOWHERE} yet: trying for 1 s more" in caplog.messages) is tries
+    async with connect_admin(token="x") as admin:
+        caplog.clear()
+        with pytest.raises(UnavailableError):
+            await admin.create_team("red")
+    assert f"no answer from {NOWHERE} yet: trying for 1 s more" in caplog.messages
+
+
 async def test_a_variable_that_is_empty_says_nothing(in_environment: Configure, in_file: Configure):
     in_file(agent="file")
     in_environment(agent="", config="")
