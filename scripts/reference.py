@@ -30,7 +30,7 @@ from dovetail.cli.lazy import subcommands
 from dovetail.cli.main import main as program
 from dovetail.cli.output import exit_codes
 from dovetail.cli.worker.programs import VARIABLES
-from dovetail.settings import CLIENT, CONFIG, SETTINGS
+from dovetail.settings import CLIENT, CONFIG, PROFILE, SETTINGS
 
 ROOT = Path(__file__).parent.parent
 PROTOS = ROOT / "protos"
@@ -298,7 +298,7 @@ class CommandLine:
         yield ""
         yield "| environment variable | key in the file | option | meaning | default |"
         yield "|---|---|---|---|---|"
-        for setting in (CONFIG, *SETTINGS):
+        for setting in (CONFIG, PROFILE, *SETTINGS):
             key = f"`{setting.section}.{setting.key}`" if setting.in_file else ""
             flag = f"`{setting.flag}`" if setting.flag else ""
             cells = (key, flag, _cell(setting.help), setting.shown_default)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cli.shell import PROGRAM, Finished, read_json
-from dovetail.settings import CONFIG, PREFIX, SETTINGS, without_password
+from dovetail.settings import CONFIG, PREFIX, PROFILE, SETTINGS, without_password
 from support.children import SECONDS, child
 
 TOKEN = "dovetail_" + "x" * 43
@@ -206,7 +206,7 @@ def test_passwords_are_left_out_of_addresses(url: str, shown: str):
 def test_a_token_in_the_environment_is_known_and_never_shown(tmp_path: Path):
     assert "value" not in effective(tmp_path)["client.token"]
     told = effective(tmp_path, DOVETAIL_TOKEN=TOKEN)["client.token"]
-    assert (told["source"], told["option"]) == ("environment", "")
+    assert (told["source"], "option" in told) == ("environment", False)
     for words in (("config",), ("config", "--json"), ("config", "--template")):
         done = run(tmp_path, *words, DOVETAIL_TOKEN=TOKEN)
         assert done.exit_code == 0
@@ -305,7 +305,7 @@ def test_the_template_loads_as_it_is_and_with_every_key_set(tmp_path: Path):
 
 
 def test_no_two_settings_have_a_name_in_common():
-    variables = [setting.variable for setting in (*SETTINGS, CONFIG)]
+    variables = [setting.variable for setting in (*SETTINGS, CONFIG, PROFILE)]
     assert len(set(variables)) == len(variables)
     assert len({(setting.section, setting.key) for setting in SETTINGS}) == len(SETTINGS)
 

@@ -19,7 +19,7 @@ from dovetail.cli.worker.programs import VARIABLES
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import Reason
-from dovetail.settings import CONFIG, SETTINGS
+from dovetail.settings import CONFIG, PROFILE, SETTINGS
 from dovetail.tasks.v1 import tasks_pb2
 
 CONTRACTS = {
@@ -110,7 +110,7 @@ def test_every_command_that_a_page_names_in_passing_exists() -> None:
 def test_every_setting_is_documented_and_no_other() -> None:
     files = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")]
     named = {name for path in files for name in SETTING.findall(path.read_text())}
-    read = {setting.variable for setting in (*SETTINGS, CONFIG)}
+    read = {setting.variable for setting in (*SETTINGS, CONFIG, PROFILE)}
     assert named <= read | set(VARIABLES)
     documented = re.findall(r"^\| `(\w+)` \|", section("command-line.md", "Settings"), re.MULTILINE)
     assert set(documented) == read

@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+from click.core import ParameterSource
 
 from dovetail.cli.lazy import FOLDED, LazyGroup, lazy_commands
-from dovetail.cli.options.config_file import Defaults, read_config
+from dovetail.cli.options.config_file import (
+    ConfigFile,
+    Defaults,
+    prefer_profile,
+    read_config,
+    without_profile,
+)
 from dovetail.cli.options.formats import asks_for_json
 from dovetail.cli.options.settings import with_settings
 from dovetail.cli.output.exit_codes import MISUSED, CommandError, as_command_error, output_fault
-from dovetail.settings import CONFIG
+from dovetail.settings import CONFIG, PROFILE
 
 COMMANDS = lazy_commands(
     ("up", "servers.up:up", "Run both servers on this machine."),
@@ -121,13 +128,29 @@ def _errors_shown(context: click.Context | None, words: Sequence[str]) -> Genera
     epilog=f"Exit codes: dovetail help exit-codes\n\n{FOLDED['connection']}",
 )
 @click.version_option(package_name="dovetail", prog_name="dovetail")
-@with_settings(CONFIG)
+@with_settings(CONFIG, PROFILE)
 @click.pass_context
-def main(context: click.Context, config: Path | None) -> None:
+def main(context: click.Context, config: Path | None, profile: str | None) -> None:
     """Messages and tasks for teams of LLM agents."""
     # A terminal that cannot show a character shows its code.
     cast(Any, sys.stdout).reconfigure(errors="backslashreplace")
     if config:  # Connections of this command read the same file.
         os.environ[CONFIG.variable] = str(config.absolute())
-    context.obj = read_config(config)
+    is_flag = context.get_parameter_source(PROFILE.key) is ParameterSource.COMMANDLINE
+    given = (profile or "") if is_flag else ""
+    if given:
+        prefer_profile(given)
+    context.obj = _settings(context, config, given)
     context.default_map = cast(Any, Defaults(context.obj, context.command))  # click only reads it
+
+
+def _settings(context: click.Context, config: Path | None, profile: str) -> ConfigFile:
+    """The file and the profile. `config` works with a wrong one too: it is the way out."""
+    try:
+        return read_config(config, profile)
+    except CommandError as error:
+        if context.invoked_subcommand != "config" or os.environ.get(PROFILE.variable):
+            raise
+        found = without_profile(config)
+        error.show()
+        return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from dovetail.settings import CONFIG, SERVER, nearest
+from dovetail.settings import CONFIG, PROFILE, SERVER, nearest
 
 SUBCOMMANDS = {
     "add": ("create", "register"),
@@ -183,8 +183,10 @@ def _asked(near: str) -> str:
 def _option_hint(name: str, context: click.Context) -> str:
     if context.parent is None:
         return f"Write it after the command: {context.command_path} COMMAND {name} …"
-    if name == CONFIG.flag:
-        return f"Write it before the command: {context.find_root().command_path} {name} FILE …"
+    for setting in (CONFIG, PROFILE):
+        if name == setting.flag:
+            root = context.find_root().command_path
+            return f"Write it before the command: {root} {name} {setting.metavar} …"
     arguments = [_metavar(each) for each in _arguments(context)]
     flags = [flag for each in context.command.params for flag in each.opts if flag[:2] == "--"]
     meant = OPTIONS.get(name, name.strip("-").upper()).split()

@@ -69,7 +69,7 @@ def connect_admin(
         patience=0.0,  # Admin._call decides for each call what may be repeated.
     )
     given = {"messaging": messaging, "tasks": tasks}
-    servers = [_Server(configured.value(*each), access) for each in given.items()]
+    servers = [_Server(configured.addresses(*each), access) for each in given.items()]
     return Admin(servers, timeout if patience is None else patience)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dovetail.client.connection import Addresses, split_addresses
 from dovetail.client.security import ConfigurationError, Tls, Token
 from dovetail.settings import (
     CLIENT,
@@ -20,6 +21,7 @@ from dovetail.settings import (
     read_settings,
     usual_file,
 )
+from dovetail.settings.profiles import CONNECTION, Profile, merged, profile_in_force
 
 _TLS = {
     "ca": "tls-ca",
@@ -30,15 +32,28 @@ _TLS = {
 
 
 class Configuration:
-    """The settings of the environment and the file. The file is read once, here."""
+    """The settings of the environment, the profile and the file, which are read once, here."""
 
-    def __init__(self) -> None:
-        """Read the file. Raises ConfigurationError if it is wrong."""
-        self._file = _file()
+    def __init__(self, profile: str = "") -> None:
+        """Read them, with this profile or the one in force. Raises ConfigurationError."""
+        self._profile, self._file = _files(profile)
+        # A profile that is an argument goes before the environment: it is how to connect, whole.
+        self._is_given = bool(profile)
+        self._has_profiles_token = False
 
     def value(self, name: str, given: Any = None) -> Any:
         """The value of a setting; `given` is the argument, or None."""
         return given if given is not None else self._read(CLIENT[name])
+
+    def addresses(self, name: str, given: Addresses | None) -> tuple[str, ...]:
+        """The addresses of a service. To be called after `token`, whose owner it checks."""
+        found = split_addresses(self.value(name, given))
+        if self._profile and self._has_profiles_token and given is not None:
+            try:
+                self._profile.refuse_other_servers({name: ",".join(found)})
+            except ValueError as error:
+                raise ConfigurationError(str(error)) from error
+        return found
 
     def tls(self, given: Tls | None) -> Tls | None:
         """The TLS files of the channel; None if it is not encrypted."""
@@ -51,11 +66,13 @@ class Configuration:
         """The caller's token. One in the environment has precedence over the configuration file."""
         if text or file:
             return Token(text, file)
-        text, named = _environment(CLIENT["token"]), _environment(CLIENT["token-file"])
-        return Token(text, named or (None if text else self._file.get(CLIENT["token-file"])))
+        text, named = self._variable(CLIENT["token"]), self._variable(CLIENT["token-file"])
+        of_file = None if text or named else self._file.get(CLIENT["token-file"])
+        self._has_profiles_token = bool(of_file and self._profile)
+        return Token(text, named or of_file)
 
     def _read(self, setting: Setting) -> Any:
-        text = _environment(setting)
+        text = self._variable(setting)
         if not text:
             return self._file.get(setting, setting.default)
         try:
@@ -63,18 +80,22 @@ class Configuration:
         except ValueError as error:
             raise ConfigurationError(f"{setting.variable}: {error}") from error
 
+    def _variable(self, setting: Setting) -> str:
+        is_replaced = self._is_given and setting in CONNECTION
+        return "" if is_replaced else _environment(setting)
+
 
 def _environment(setting: Setting) -> str:
     """The value in the environment; an empty variable is the same as none."""
     return os.environ.get(setting.variable, "")
 
 
-def _file() -> Mapping[Setting, Any]:
+def _files(given: str) -> tuple[Profile | None, Mapping[Setting, Any]]:
+    """The profile in force, and the settings of the configuration file under it."""
     named = _environment(CONFIG)
     path = Path(named) if named else usual_file()
-    if path is None:
-        return {}
     try:
-        return read_settings(path)
+        profile = profile_in_force(given)
+        return profile, merged(read_settings(path) if path else {}, profile)
     except SettingsFileError as error:
         raise ConfigurationError(str(error)) from error

@@ -59,6 +59,6 @@ def connect(
         timeout=timeout,
         patience=timeout if patience is None else patience,
     )
-    talk = Connection(configured.value("messaging", messaging), access)
-    work = Connection(configured.value("tasks", tasks), access)
+    talk = Connection(configured.addresses("messaging", messaging), access)
+    work = Connection(configured.addresses("tasks", tasks), access)
     return Agent(agent_id, talk, Tasks(work))

@@ -256,6 +256,14 @@ CONFIG = Setting(
     **_FILE,
 )
 
+PROFILE = Setting(
+    name="profile",
+    section="",
+    help="The profile: how to connect to one pair of servers; none: without one.",
+    metavar="NAME",
+    default_text="that of `dovetail config use`, if any",
+)
+
 SERVER = {setting.name: setting for setting in SETTINGS if setting.section == "server"}
 CLIENT = {setting.name: setting for setting in SETTINGS if setting.section == "client"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,15 +13,26 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.config_file import ConfigFile
 from dovetail.cli.options.formats import prints
 from dovetail.cli.options.settings import option, topic_of
 from dovetail.cli.options.unknown_variables import unknown_variables
+from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.cli.output.printing import Output
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Column, Group, Shown, Table
 from dovetail.cli.output.text import escape_controls
-from dovetail.settings import SETTINGS, Kind, Setting, without_password
+from dovetail.settings import (
+    PROFILE,
+    SETTINGS,
+    Kind,
+    Setting,
+    SettingsFileError,
+    without_password,
+)
+from dovetail.settings.profiles import CONNECTION, NONE, Profile, current_name, names
+from dovetail.settings.profiles import use as use_profile
 
 NOT_SHOWN = "(set, not shown)"
 SOURCES = {
@@ -32,6 +43,7 @@ SOURCES = {
 }
 HEAD = """\
 # Dovetail's settings. A flag has precedence over an environment variable, and that over this file.
+# A profile that is in use (dovetail config use) says how to connect instead of this file.
 # To set one, remove the # before its key. The value shown is its default, or in capitals the kind
 # of its value. Relative paths start at the folder of this file.
 """
@@ -68,7 +80,7 @@ def _parameter(setting: Setting) -> str:
     return f"{setting.section}_{setting.key}"
 
 
-@click.command()
+@click.group(cls=LazyGroup, invoke_without_command=True)
 @_with_all_settings
 @click.option("--template", is_flag=True, help="Print a file with every key instead.")
 @prints
@@ -76,11 +88,14 @@ def _parameter(setting: Setting) -> str:
 def config(context: click.Context, out: Output, template: bool, **_: object) -> None:
     """Show every setting and its source.
 
-    A flag goes before the environment, that before the file, and that before the default.
+    A flag goes before the environment, that before the profile, that before the file, and that
+    before the default.
 
     With the flags of another command it shows the settings of that command. It warns of environment
     variables that look like settings but are not.
     """
+    if context.invoked_subcommand:
+        return
     if template:
         click.echo(_template(), nl=False)
         return
@@ -112,6 +127,10 @@ def _found(context: click.Context, setting: Setting) -> tuple[Any, str]:
         return (NOT_SHOWN, "environment") if given else (None, "default")
     name = _parameter(setting)
     source = context.get_parameter_source(name) or ParameterSource.DEFAULT
+    file: ConfigFile = context.obj
+    is_of_profile = file.profile is not None and setting in file.profile.values
+    if source is ParameterSource.DEFAULT_MAP and is_of_profile:
+        return context.params[name], "profile"
     return context.params[name], SOURCES[source]
 
 
@@ -125,7 +144,17 @@ def _picture(file: ConfigFile, effective: list[Effective]) -> Shown:
             Text(_words(setting, each.value), style="dim" if default else ""),
             Text(_origin(each), style="dim" if default else "bold"),
         )
-    return Group(Text(f"file: {_place(file)}\n"), table)
+    head = [Text(f"file: {_place(file)}")]
+    if file.profile:
+        head.append(Text(f"profile: {_chosen(file.profile)}"))
+    return Group(*head, Text(""), table)
+
+
+def _chosen(profile: Profile) -> str:
+    """The profile in force, its file, and what chose it."""
+    by = {"flag": PROFILE.flag, "environment": PROFILE.variable, "file": "dovetail config use"}
+    path = escape_controls(str(profile.path))
+    return f"{profile.name} ({path}), chosen by {by[profile.chosen_by]}"
 
 
 def _brief(setting: Mapping[str, Any]) -> str:
@@ -152,6 +181,46 @@ def _words(setting: Setting, value: Any) -> str:
 def _origin(each: Effective) -> str:
     named = {"flag": each.option, "environment": each.variable}.get(each.source)
     return f"{each.source} {named}" if named else each.source
+
+
+@config.command()
+@click.argument("name", metavar="[NAME]", default="")
+@click.option("--none", "is_none", is_flag=True, help="Use no profile again.")
+@prints
+@click.pass_context
+def use(context: click.Context, out: Output, name: str, is_none: bool) -> None:
+    """Use a profile from now on: how to connect to one pair of servers.
+
+    `dovetail up` writes one for its servers. Without NAME it lists them.
+    """
+    if name and not is_none:
+        _use(name)
+    elif is_none:
+        _use(NONE)
+    file: ConfigFile = context.find_root().obj
+    current = current_name()
+    facts = [{"profile": each, "current": each == current} for each in names()]
+    out.facts_list(facts, lambda: _list(facts), lambda each: str(each["profile"]))
+    in_force = file.profile.name if file.profile else ""
+    overriding = [each.variable for each in CONNECTION if os.environ.get(each.variable)]
+    if current and overriding and not in_force:
+        click.echo(f"dovetail: {overriding[0]} is in the environment, and goes before it", err=True)
+
+
+def _use(name: str) -> None:
+    try:
+        use_profile(name)
+    except SettingsFileError as error:
+        raise CommandError(str(error), MISUSED) from error
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}") from error
+
+
+def _list(facts: Sequence[Mapping[str, Any]]) -> Shown:
+    if not facts:
+        return Text("no profiles: dovetail up writes one")
+    rows = (f"{'*' if each['current'] else ' '} {each['profile']}" for each in facts)
+    return Text("\n".join(rows))
 
 
 def _template() -> str:

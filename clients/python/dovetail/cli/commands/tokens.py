@@ -40,6 +40,7 @@ expires_option = click.option(
 )
 out_option = click.option(
     "--out",
+    "path",
     type=FILE,
     help="Write the token to this file (mode 0600). Default: standard output.",
 )
@@ -58,7 +59,7 @@ async def create(
     team: str,
     agent_id: str,
     role: str | None,
-    out: Path | None,
+    path: Path | None,
     **options: Any,
 ) -> None:
     """Create a credential and print its token, which is not shown again.
@@ -74,7 +75,7 @@ async def create(
         agent_id=agent_id,
         **options,
     )
-    await _deliver(session, create, out, draft=out)
+    await _deliver(session, create, path, draft=path)
 
 
 @token.command("list")
@@ -99,7 +100,7 @@ async def list_(session: Administration, role: str | None, part: Part, **chosen:
 @out_option
 @administers
 async def rotate(
-    session: Administration, credential_id: str, out: Path | None, **options: Any
+    session: Administration, credential_id: str, path: Path | None, **options: Any
 ) -> None:
     """Replace a credential by a new one and print its token, which is not shown again.
 
@@ -107,8 +108,8 @@ async def rotate(
     Without --expires it has the lifetime of the old one.
     """
     rotate = partial(session.admin.rotate, credential_id, **options)
-    draft = out and out.with_name(f".{out.name}.{os.getpid()}")
-    await _deliver(session, rotate, out, draft=draft)
+    draft = path and path.with_name(f".{path.name}.{os.getpid()}")
+    await _deliver(session, rotate, path, draft=draft)
 
 
 @token.command()

@@ -168,6 +168,7 @@ def _swapped(error: late.client.DovetailError, servers: Servers | None) -> str:
 
 
 def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
+    _refuse_profiles_token(context, given)
     tls = {part: given[key] for part, key in _TLS.items()}
     return Servers(
         messaging=given["messaging"],
@@ -176,6 +177,18 @@ def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
         tls=late.client.Tls(**tls) if given["tls"] or any(tls.values()) else None,
         insecure=given["insecure"],
     )
+
+
+def _refuse_profiles_token(context: click.Context, given: dict[str, Any]) -> None:
+    """Raise CommandError if the token of the profile would go to a server that an option names."""
+    profile = context.find_root().obj.profile
+    source = context.get_parameter_source(CLIENT["token-file"].key)
+    if not profile or not profile.has_token or source is not ParameterSource.DEFAULT_MAP:
+        return
+    try:
+        profile.refuse_other_servers({name: given[name] for name in ("messaging", "tasks")})
+    except ValueError as error:
+        raise CommandError(str(error), MISUSED) from error
 
 
 def _token_file(context: click.Context, file: Path | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,28 @@ import click
 from dovetail.cli.lazy import loaded
 from dovetail.cli.options.settings import options_of
 from dovetail.cli.output.exit_codes import MISUSED, CommandError
-from dovetail.settings import Setting, SettingsFileError, read_settings, usual_file, usual_path
+from dovetail.settings import (
+    PROFILE,
+    Setting,
+    SettingsFileError,
+    read_settings,
+    usual_file,
+    usual_path,
+)
+from dovetail.settings.profiles import CONNECTION, NONE, Profile, merged, profile_in_force
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigFile:
-    """The file's path, whether it exists, and its settings; no path if no home is known."""
+    """The file's path, whether it exists, and its settings; no path if no home is known.
+
+    `values` are its settings under `profile`, which is the profile in force, if any.
+    """
 
     path: Path | None
     exists: bool
     values: Mapping[Setting, Any]
+    profile: Profile | None = None
 
 
 class Defaults(Mapping[str, Any]):
@@ -54,12 +67,29 @@ class Defaults(Mapping[str, Any]):
         return len({**self._values, **self._commands})
 
 
-def read_config(named: Path | None) -> ConfigFile:
-    """Read the named file, or else the one at the default path if it exists."""
+def read_config(named: Path | None, profile: str = "") -> ConfigFile:
+    """Read the named file, or else the one at the default path, and the profile in force."""
     path = named or usual_file()
-    if path is None:
-        return ConfigFile(path=usual_path(), exists=False, values={})
     try:
-        return ConfigFile(path=path, exists=True, values=read_settings(path))
+        in_force = profile_in_force(profile)
+        values = merged(read_settings(path) if path else {}, in_force)
     except SettingsFileError as error:
         raise CommandError(str(error), MISUSED) from error
+    return ConfigFile(
+        path=path or usual_path(), exists=path is not None, values=values, profile=in_force
+    )
+
+
+def without_profile(named: Path | None) -> ConfigFile:
+    """Read the file alone."""
+    return read_config(named, NONE)
+
+
+def prefer_profile(name: str) -> None:
+    """Have this profile in force for the rest of this process, and those that it starts.
+
+    It says how to connect, as a whole: what the environment says of that is removed.
+    """
+    for setting in CONNECTION if name != NONE else ():
+        os.environ.pop(setting.variable, None)
+    os.environ[PROFILE.variable] = name

@@ -7,7 +7,7 @@ import re
 
 from dovetail.cli.output.exit_codes import MISUSED, CommandError
 from dovetail.cli.output.text import escape_controls
-from dovetail.settings import CONFIG, PREFIX, SETTINGS, nearest
+from dovetail.settings import CONFIG, PREFIX, PROFILE, SETTINGS, nearest
 
 OTHERS = re.compile(
     "SOAK|LOGS"  # read by the project's own tests
@@ -20,7 +20,7 @@ OTHERS = re.compile(
 
 def unknown_variables() -> list[str]:
     """A warning for each of them."""
-    known = {setting.variable.removeprefix(PREFIX) for setting in (*SETTINGS, CONFIG)}
+    known = {setting.variable.removeprefix(PREFIX) for setting in (*SETTINGS, CONFIG, PROFILE)}
     names = sorted(name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX))
     return [
         f"{escape_controls(PREFIX + name)} is in the environment but is not a setting"

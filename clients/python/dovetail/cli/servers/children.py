@@ -18,7 +18,7 @@ from dovetail.cli.output.exit_codes import FAILED, CommandError
 from dovetail.cli.output.text import escape_controls
 from dovetail.cli.servers.processes import STOP_SECONDS, server_command, server_environment, stop
 from dovetail.cli.servers.serve import store_url
-from dovetail.settings import CLIENT, CONFIG, SERVER
+from dovetail.settings import CLIENT, CONFIG, PROFILE, SERVER
 
 ANY_PORT = "127.0.0.1:0"
 START_SECONDS = 60.0
@@ -67,7 +67,7 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(max(self.log_start, self.log.stat().st_size - LAST_MESSAGE_BYTES))
             lines = log.read().decode(errors="replace").strip().splitlines()
-        found = [line.removeprefix("dovetail: ") for line in lines if line.startswith("dovetail: ")]
+        found = [said for said in map(_error_in, lines) if said]
         # Its option --listen has another name in the command that started it.
         own = SERVER[f"{self.service}-listen"].flag
         message = found[-1].replace(SERVER["listen"].flag, own) if found else ""
@@ -118,6 +118,19 @@ class Children:
                 wait.cancel()
 
 
+def _error_in(line: str) -> str:
+    """What an error that a server wrote says, as one line; empty if the line is none."""
+    if not line.startswith('{"error":'):
+        return ""
+    try:
+        error = json.loads(line)["error"]
+    except ValueError:  # Only the end of the line was read.
+        return ""
+    hint = error.get("hint", "")
+    # The way to help would be to that of `serve`.
+    return error["message"] if not hint or hint.startswith("See: ") else f"{error['message']}. {hint}"
+
+
 def _opened_log(log: Path) -> IO[bytes]:
     name = escape_controls(str(log))
     try:
@@ -158,7 +171,7 @@ async def serving_for_now() -> AsyncGenerator[Children]:
 
     The clients' settings in the environment and the file are for other servers: they are removed.
     """
-    for setting in CLIENT.values():
+    for setting in (*CLIENT.values(), PROFILE):
         os.environ.pop(setting.variable, None)
     os.environ[CONFIG.variable] = os.devnull
     with tempfile.TemporaryDirectory(prefix="dovetail-") as folder:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-import shutil
 import sys
 from contextlib import closing
-from pathlib import Path
 
 from rich.text import Text
 
@@ -23,10 +20,8 @@ from dovetail.cli.servers.children import (
     cancel_on_signals,
     serving,
 )
-from dovetail.cli.servers.tls import CA
-from dovetail.settings import CLIENT, MESSAGING, TASKS
+from dovetail.cli.servers.next_commands import next_commands
 
-TOKEN_FILE = CLIENT["token-file"].flag
 DURABILITY = {
     "sqlite": "every write is on disk before its response (fsync)",
     "postgresql": "every write is committed before its response (PostgreSQL's synchronous_commit)",
@@ -54,15 +49,6 @@ async def _run(plan: Plan, out: Sink, as_json: bool) -> None:
         else:
             console(out).print(_welcome(plan, children), soft_wrap=True)
         raise _unexpected(await children.first_to_end())
-
-
-def program() -> str:
-    """The name of this program, for commands to paste."""
-    if shutil.which("dovetail"):
-        return "dovetail"
-    if sys.argv[0].endswith("dovetail"):
-        return shlex.quote(sys.argv[0])
-    return f"{shlex.quote(sys.executable)} -m dovetail.cli"
 
 
 def _unexpected(child: Child) -> CommandError:
@@ -93,55 +79,6 @@ def _welcome(plan: Plan, children: Children) -> Text:
     for name, fact in facts.items():
         text.append(f"  {name:<14}", style="dim").append(f"{fact}\n")
     text.append("\n  Next, in another terminal:\n")
-    for line in _next(plan, facts):
+    for line in next_commands(plan, facts):
         text.append(f"  {line}\n", style="green")
     return text.append("\n  Ctrl-C stops both.")
-
-
-def _next(plan: Plan, facts: dict[str, str]) -> list[str]:
-    """Commands to paste, with the options that reach these servers."""
-    reach = "".join(_elsewhere(facts) + _trust(plan))
-    if not plan.settings["credentials"]:
-        return [_hello(f"--as me{reach}")]
-    own = plan.logs / "me.token"
-    hello = _hello(f"--as me {TOKEN_FILE} {shlex.quote(str(own))}{reach}")
-    if own.exists():
-        return [hello]
-    admin: Path | None = plan.settings["admin_token_file"]
-    # If an admin's credential already existed, the servers have not created the file.
-    if not (admin and admin.exists()):
-        return [_hello(f"--as me {TOKEN_FILE} FILE{reach}")]
-    admins = f"{TOKEN_FILE} {shlex.quote(str(admin.absolute()))}{reach}"
-    make = f"token create --agent me --out {shlex.quote(str(own))} {admins}"
-    return [f"{program()} team create default {admins} && {program()} {make}", hello]
-
-
-def _hello(options: str) -> str:
-    return f"{program()} send {options} me 'Hello, inbox' && {program()} inbox {options}"
-
-
-def _elsewhere(facts: dict[str, str]) -> list[str]:
-    """The options that name servers that are not at their default addresses."""
-    return [
-        f" {CLIENT[service].flag} {shlex.quote(_near(facts[service]))}"
-        for service, usual in (("messaging", MESSAGING), ("tasks", TASKS))
-        if facts[service] != usual
-    ]
-
-
-def _near(address: str) -> str:
-    """The address at which this machine reaches a server that listens on all addresses."""
-    host, _, port = address.rpartition(":")
-    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address
-
-
-def _trust(plan: Plan) -> list[str]:
-    """The options that clients and servers need to trust each other."""
-    certificate: Path | None = plan.settings["tls_cert"]
-    if not certificate:
-        return []
-    ca = certificate.absolute().with_name(CA)
-    flags = [f" {CLIENT['tls-ca'].flag} {shlex.quote(str(ca)) if ca.exists() else 'FILE'}"]
-    if plan.settings["tls_client_ca"]:
-        flags += [f" {CLIENT[f'tls-client-{part}'].flag} FILE" for part in ("cert", "key")]
-    return flags
