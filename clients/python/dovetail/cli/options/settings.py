@@ -69,6 +69,13 @@ class SettingOption(click.Option):
         """The row in the help of a command."""
         return None if self.topic else super().get_help_record(ctx)
 
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """What is wrong: the option, or the variable that has its value."""
+        source = ctx and ctx.get_parameter_source(str(self.name))
+        if source is ParameterSource.ENVIRONMENT:
+            return f"'{self.setting.variable}'"
+        return super().get_error_hint(ctx)
+
     def full_record(self, context: click.Context) -> tuple[str, str] | None:
         """The row in the help of its topic, with its variable."""
         self.show_envvar = True

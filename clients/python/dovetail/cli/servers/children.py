@@ -128,7 +128,9 @@ def _error_in(line: str) -> str:
         return ""
     hint = error.get("hint", "")
     # The way to help would be to that of `serve`.
-    return error["message"] if not hint or hint.startswith("See: ") else f"{error['message']}. {hint}"
+    return (
+        error["message"] if not hint or hint.startswith("See: ") else f"{error['message']}. {hint}"
+    )
 
 
 def _opened_log(log: Path) -> IO[bytes]:
