@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 
 from cli.shell import PROGRAM, Finished, Shell
-from cli.test_config import environment, run, usual
+from cli.test_config import environment, usual
+from cli.test_config import run as run_patiently
 from dovetail.client import ConfigurationError, connect
 from support.children import child
 
 TOKEN = "dovetail_" + "x" * 43
+
+
+def run(folder: Path, *words: str, **variables: str) -> Finished:
+    """Run a command, which may call servers that are not there."""
+    return run_patiently(folder, *words, **variables, DOVETAIL_PATIENCE="0")
+
 
 Profiled = Callable[..., Path]
 

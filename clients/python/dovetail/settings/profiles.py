@@ -24,7 +24,9 @@ FOLDER, CURRENT = "profiles", "current-profile"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 CONNECTION = tuple(
-    setting for name, setting in CLIENT.items() if name not in ("agent", "team", "timeout")
+    setting
+    for name, setting in CLIENT.items()
+    if name in ("messaging", "tasks", "token", "token-file", "insecure") or name.startswith("tls")
 )
 """The settings that come from one place as a whole."""
 
