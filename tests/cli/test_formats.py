@@ -228,3 +228,12 @@ def test_a_question_names_who_is_asked():
         task_id="t1", state=tasks_pb2.TASK_STATE_INPUT_REQUIRED, question=question
     )
     assert line(task, True) == "t1 input_required asks alice"
+
+
+def test_a_server_reports_errors_as_lines_of_its_log_and_up_as_an_object(shell: Shell):
+    words = ("--json", "--store", "/nonsense/store.db")
+    code, text = shell.fails("serve", "tasks", *words)
+    assert (code, text.startswith("dovetail: --store /nonsense/store.db")) == (2, True)
+    code, error = failed(shell, "up", *words)
+    assert (code, error["reason"]) == (2, "WRONG_COMMAND_LINE")
+    assert error["message"].startswith("--store /nonsense/store.db")

@@ -26,6 +26,7 @@ from dovetail.cli.main import main
 main(prog_name="dovetail")
 """
 FOR_CALLS = {"grpc", "google", "asyncio", "ssl", "dovetail.client", "dovetail.tasks"}
+FOR_JSON_OF_PROTOBUF = {"google.protobuf.json_format"}
 FOR_DRAWINGS = {"rich", "dovetail.cli.output.screen"}
 FOR_SERVERS = {"dovetail.server", "structlog", "peewee"}
 
@@ -103,7 +104,7 @@ def test_a_command_loads_no_other_ones(shell: Shell):
 def test_json_and_text_in_a_pipe_load_nothing_that_draws(shell: Shell, words: list[str]):
     modules = loaded_modules(words, **shell.environment)
     assert "grpc" in modules
-    assert not modules & (FOR_DRAWINGS | FOR_SERVERS)
+    assert not modules & (FOR_DRAWINGS | FOR_SERVERS | FOR_JSON_OF_PROTOBUF)
 
 
 def lazy_commands(group: click.Group) -> Iterator[tuple[str, click.Command]]:

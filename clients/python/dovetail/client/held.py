@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from google.protobuf import json_format
-
 from dovetail.client.drafts import completion, new_id
 from dovetail.client.errors import DeadlineExceededError, DovetailError, LeaseLostError
 from dovetail.client.reconnecting import PAUSE_SECONDS_MAX, pauses
 from dovetail.client.tasks import Tasks
+from dovetail.client.values import contents
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 T = TypeVar("T")
@@ -65,7 +64,7 @@ class HeldTask:
     def input(self) -> Mapping[str, Any] | None:
         """The data the work starts from, or None."""
         task = self.task
-        return json_format.MessageToDict(task.input) if task.HasField("input") else None
+        return contents(task.input) if task.HasField("input") else None
 
     def progress(self, percent: int, note: str = "") -> None:
         """Set how far the work is (0 to 100 percent); the next heartbeat carries it."""

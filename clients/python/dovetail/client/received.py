@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypedDict, Unpack
 
-from google.protobuf import json_format
-
+from dovetail.client.values import contents
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
@@ -94,7 +93,7 @@ def received(delivery: pb.Delivery, acknowledge: Acknowledge, reply: Reply) -> R
         recipient_count=message.recipient_count,
         subject=message.subject,
         body=message.body,
-        data=json_format.MessageToDict(message.data) if message.HasField("data") else None,
+        data=contents(message.data) if message.HasField("data") else None,
         importance=message.importance,
         thread_id=message.thread_id,
         in_reply_to=message.in_reply_to,

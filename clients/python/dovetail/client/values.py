@@ -20,6 +20,13 @@ def struct(data: Mapping[str, Any] | None) -> Struct | None:
     return message
 
 
+def contents(data: Struct) -> dict[str, Any]:
+    """Structured content as Python values."""
+    from google.protobuf import json_format  # Slow to load, and for this alone.
+
+    return json_format.MessageToDict(data)
+
+
 def timestamp(time: datetime | None) -> Timestamp | None:
     """A time; None leaves the field unset. It must have a zone: no default would be right."""
     if time is None:

@@ -32,6 +32,12 @@ def _ask_for_json(context: click.Context, _: click.Parameter, as_json: bool) -> 
     return as_json
 
 
+def errors_as_lines(context: click.Context, _: click.Parameter, as_json: bool) -> bool:
+    """Of a command whose standard error is a log: its errors are lines for people all the same."""
+    context.meta[JSON] = False
+    return as_json
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, callback=_ask_for_json, help="Print JSON."
 )

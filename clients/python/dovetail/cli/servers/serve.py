@@ -14,6 +14,7 @@ from typing import Any, TextIO, cast
 
 import click
 
+from dovetail.cli.options.formats import errors_as_lines
 from dovetail.cli.options.settings import SERVING, with_settings
 from dovetail.cli.options.unknown_variables import refuse_unknown_variables
 from dovetail.cli.options.values import Word
@@ -66,7 +67,7 @@ def served_store(store: str | None, data_dir: Path | None) -> str:
 @click.command()
 @click.argument("service", type=Word(["messaging", "tasks"]))
 @with_settings(SERVER["listen"], *SERVING)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, callback=errors_as_lines, help="Print JSON.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when its parent ends.")
 @click.option("--worker", type=click.IntRange(0), default=0, hidden=True, help="Its number.")
 def serve(
