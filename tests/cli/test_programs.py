@@ -13,7 +13,7 @@ from cli.shell import Shell
 
 def test_a_json_object_is_a_result_for_programs(shell: Shell):
     result = ending(shell, """print('{"words": 3,\\n "of": ["a"]}')""")["result"]
-    assert result == {"summary": "", "data": {"words": 3.0, "of": ["a"]}}
+    assert result == {"data": {"words": 3.0, "of": ["a"]}}
 
 
 @pytest.mark.parametrize(

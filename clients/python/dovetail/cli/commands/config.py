@@ -85,7 +85,7 @@ def _parameter(setting: Setting) -> str:
 @click.option("--template", is_flag=True, help="Print a file with every key instead.")
 @prints
 @click.pass_context
-def config(context: click.Context, out: Output, template: bool, **_: object) -> None:
+def config(context: click.Context, output: Output, template: bool, **_: object) -> None:
     """Show every setting and its source.
 
     A flag goes before the environment, that before the profile, that before the file, and that
@@ -101,7 +101,9 @@ def config(context: click.Context, out: Output, template: bool, **_: object) -> 
         return
     file: ConfigFile = context.obj
     effective = [_effective(context, setting) for setting in SETTINGS]
-    out.facts_list([asdict(each) for each in effective], lambda: _picture(file, effective), _brief)
+    output.facts_list(
+        [asdict(each) for each in effective], lambda: _picture(file, effective), _brief
+    )
     for warning in unknown_variables():
         click.echo(f"dovetail: {warning}", err=True)
 

@@ -150,7 +150,7 @@ async def _print_backlog(
                 break
             add(message.delivery)
             printed.append(message.sequence)
-    if is_more:
+    if is_more and _is_default("limit"):
         session.out.more(limit, f"--after {printed[-1]}")
     return printed
 

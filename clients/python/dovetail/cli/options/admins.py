@@ -35,7 +35,7 @@ def administers(
     @prints
     @functools.wraps(function)
     def command(
-        servers: Servers, timeout: float, patience: float | None, out: Output, **arguments: Any
+        servers: Servers, timeout: float, patience: float | None, output: Output, **arguments: Any
     ) -> None:
         async def call() -> None:
             async with late.admin.connect_admin(
@@ -47,7 +47,7 @@ def administers(
                 tls=servers.tls,
                 insecure=servers.insecure,
             ) as admin:
-                session = Administration(admin=admin, out=out)
+                session = Administration(admin=admin, out=output)
                 await function(session, **arguments)  # type: ignore[call-arg]
 
         with failures_explained():

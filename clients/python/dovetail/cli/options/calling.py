@@ -114,16 +114,16 @@ def calls(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> Calla
         team: str,
         timeout: float,
         patience: float | None,
-        out: Output,
+        output: Output,
         **arguments: Any,
     ) -> None:
         async def call() -> None:
-            if not out.as_json:
+            if not output.as_json:
                 late.outages.tell_of_outages()
             async with servers.connect(agent, team, timeout, patience) as caller:
                 session = Session(
                     agent=caller,
-                    out=out,
+                    out=output,
                     timeout=timeout,
                     team_id=team,
                     servers=servers,

@@ -45,7 +45,7 @@ json_option = click.option(
 
 
 def prints(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command its output, as `out`, and the options by which it is chosen."""
+    """Give a command its `output`, and the options by which it is chosen."""
 
     @json_option
     @click.option("--fields", "chosen", metavar="A,B.C", help="JSON with these fields.")
@@ -74,7 +74,7 @@ def prints(function: Callable[..., None]) -> Callable[..., None]:
                 max_chars=_max_chars(context),
             )
         )
-        function(*first, out=out, **arguments)
+        function(*first, output=out, **arguments)
 
     return command
 

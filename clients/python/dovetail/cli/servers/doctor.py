@@ -34,7 +34,7 @@ ELSEWHERE = "Stop that program, or choose another port: dovetail up --{}-listen 
 @with_settings(SERVER["store"], SERVER["data-dir"])
 @server_options
 @prints
-def doctor(servers: Servers, store: str | None, data_dir: Path | None, out: Output) -> None:
+def doctor(servers: Servers, store: str | None, data_dir: Path | None, output: Output) -> None:
     """Check the store, ports and servers.
 
     It changes nothing; servers may keep running. Ends with exit code 1 if a check fails.
@@ -42,7 +42,7 @@ def doctor(servers: Servers, store: str | None, data_dir: Path | None, out: Outp
     findings = _store(store, data_dir)
     with failures_explained():
         findings += late.asyncio.run(_servers(servers))
-    out.facts_list(
+    output.facts_list(
         [asdict(each) for each in findings], lambda: lines(*map(_picture, findings)), _brief
     )
     failed = [finding.check for finding in findings if finding.level == "fail"]
