@@ -11,7 +11,7 @@ import click
 import pytest
 from google.protobuf.descriptor import FileDescriptor
 
-from docs.pages import DOCS, PAGES, ROOT
+from docs.pages import DOCS, FENCED, PAGES, ROOT
 from dovetail.admin.v1 import admin_pb2
 from dovetail.cli.lazy import subcommands
 from dovetail.cli.main import main
@@ -135,7 +135,8 @@ def anchors(page: Path) -> set[str]:
 
 def test_every_link_leads_somewhere() -> None:
     for page in (*PAGES, *ROOT.glob("*.md")):
-        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        text = FENCED.sub("", page.read_text())
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
             aim = page.parent / target if target else page
             assert aim.exists(), f"{page.name}: {target}"
             assert not anchor or anchor in anchors(aim), f"{page.name}: {target}#{anchor}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
@@ -25,7 +24,7 @@ PAUSE_SECONDS = 1.0
 SERVING = '"event": "serving"'
 """In its log, once for each start that came so far."""
 SOURCE = ROOT / "tests" / "languages" / "strict.ts"
-PAGE = DOCS / "how-to" / "stubs.md"
+PAGE = DOCS / "how-to" / "node.md"
 
 
 async def test_a_client_that_follows_the_page_gives_up_loses_and_doubles_nothing(
@@ -71,19 +70,12 @@ async def test_a_client_that_follows_the_page_gives_up_loses_and_doubles_nothing
 
 
 def _built(folder: Path) -> Path:
-    """The program, with stubs made as the page says, and those of the errors' details."""
-    (block,) = examples(PAGE, "console typescript")
-    commands = block.text.partition("cat > src/main.ts")[0]
-    spec = importlib.util.find_spec("google.rpc")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    google = Path(spec.submodule_search_locations[0]).parents[1]
-    more = (
+    """The program, with stubs made as the page says."""
+    generate, *_ = examples(PAGE, "console typescript")
+    build = (
         f"cp {SOURCE} src/main.ts\n"
-        f"protoc --proto_path={google} --plugin=node_modules/.bin/protoc-gen-es --es_out=src"
-        f" --es_opt=target=ts,import_extension=js {google}/google/rpc/error_details.proto\n"
         "npx tsc --outDir dist --target es2022 --module nodenext --strict --skipLibCheck"
         " src/main.ts\n"
     )
-    run_commands(commands + more, folder)
-    return folder / "typescript" / "dist" / "main.js"
+    run_commands(generate.text + build, folder)
+    return folder / "node" / "dist" / "main.js"

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -29,18 +30,19 @@ def skip_without(tool: str) -> None:
             pytest.skip("npm reaches no registry from here")
 
 
-def run_commands(commands: str, folder: Path) -> str:
-    """Run them in an empty folder; what they print."""
+def run_commands(commands: str, folder: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run them in an empty folder, as in an activated environment; what they print."""
     (folder / "protos").symlink_to(ROOT / "protos")
     tools = folder / "tools"
     tools.mkdir()
     protoc = tools / "protoc"
     protoc.write_text(f'#!/bin/sh\nexec {sys.executable} -m grpc_tools.protoc "$@"\n')
     protoc.chmod(0o755)
+    places = (str(tools), str(Path(sys.executable).parent), os.environ["PATH"])
     done = subprocess.run(
         ["bash", "-ec", commands],
         cwd=folder,
-        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+        env={**os.environ, **(environment or {}), "PATH": os.pathsep.join(places)},
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
