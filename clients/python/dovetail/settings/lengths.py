@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+SHOWN_CHARACTERS_MAX = 40
 EXAMPLES = "write 30, 30s, 1.5s, 5m, 2h, 7d or 1w"
 
 
@@ -13,7 +14,8 @@ def read_length(text: str) -> timedelta:
     """The length of time that a text means, to the microsecond. Raises ValueError."""
     match = re.fullmatch(r"(\d{1,15})(?:\.(\d{1,6}))?([smhdw]?)", text, re.ASCII)
     if not match:
-        raise ValueError(f"{text!r} is not a length of time: {EXAMPLES}")
+        shown = text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}…"
+        raise ValueError(f"{shown!r} is not a length of time: {EXAMPLES}")
     whole, part, unit = match.groups()
     micros = int(whole) * 1_000_000 + int((part or "").ljust(6, "0"))
     try:
