@@ -21,8 +21,9 @@ def test_it_shows_both_services_and_what_the_team_has(shell: Shell):
     rows = [line.split()[:3] for line in printed.splitlines()]
     assert ["messaging", "serving", shell.messaging] in rows
     assert ["tasks", "serving", shell.tasks] in rows
-    assert "2 agents   2 unacknowledged messages" in printed
-    assert "1 task   1 pending   0 in progress" in printed
+    assert "agents  2, 2 unread messages: bob 2" in printed
+    assert "tasks   1: 1 pending" in printed
+    assert "ready   the oldest is t1 for bob, created 2" in printed
 
 
 def test_a_program_gets_it_as_one_object(shell: Shell):
@@ -45,7 +46,7 @@ def test_a_service_that_is_not_there_is_told_and_the_other_counted(shell: Shell)
     assert done.error == (
         f"dovetail: tasks at {lost.tasks}: nothing listens there. Start it with: dovetail up\n"
     )
-    assert "2 agents" in done.out
+    assert "agents  2, 0 unread messages" in done.out
     facts = json.loads(lost.run("status", "--json").out)
     assert [server["health"] for server in facts["servers"]] == ["serving", "not_running"]
     assert "total_tasks" not in facts

@@ -52,8 +52,19 @@ COMMANDS = lazy_commands(
     ("token", "commands.tokens:token", "Manage credentials, as an admin."),
     (
         "status",
-        "servers.status:status",
+        "overview.status:status",
         "Show whether both services serve, and the team's totals.",
+    ),
+    ("top", "overview.top:top", "Watch the team at work, until q or Ctrl-C."),
+    (
+        "whoami",
+        "overview.whoami:whoami",
+        "Show the agent, the team and the servers that commands use, and what is unread.",
+    ),
+    (
+        "questions",
+        "overview.questions:questions",
+        "Show the questions that wait for your answer, the oldest task first.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
     ("config", "commands.config:config", "Show every setting and its source."),

@@ -67,9 +67,22 @@ KINDS = {
     "status": Kind(
         names=(
             *("version", "team_id", "servers", "agents", "unacknowledged"),
-            *("total_tasks", "states"),
+            *("total_tasks", "states", "oldest_ready_task", "leases", "questions"),
         )
     ),
+    "top": Kind(
+        names=(
+            *("time", "agents", "total_tasks", "states", "under_way", "oldest_ready_task"),
+            "completed_in_hour",
+        )
+    ),
+    "whoami": Kind(
+        names=(
+            *("agent_id", "team_id", "messaging", "tasks", "credential", "tls", "role", "known"),
+            *("unacknowledged", "elsewhere"),
+        )
+    ),
+    "questions": Kind(message="tasks.Task"),
     "doctor": Kind(names=("check", "level", "text", "advice")),
     "config": Kind(names=("section", "key", "variable", "option", "value", "source")),
 }

@@ -8,7 +8,7 @@ from dovetail.cli.output.messages import delivery_state
 from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Cell, Column, Listing
-from dovetail.cli.output.text import age
+from dovetail.cli.output.text import age, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.types.v1 import types_pb2 as types
@@ -50,6 +50,33 @@ TASKS: Listing[work.Task] = Listing(
     ),
     row=_task,
     empty="no tasks",
+)
+
+
+def _question(item: work.Task) -> tuple[Cell, ...]:
+    return (
+        Text(one_line(item.task_id), style="bold"),
+        _agent(item.assignee_id),
+        age(item.question.ask_time),
+        one_line(item.question.text),
+        _agent(item.question.agent_id),
+        one_line(item.title),
+        local(item.question.ask_time),
+    )
+
+
+QUESTIONS: Listing[work.Task] = Listing(
+    columns=(
+        Column(name="task", cells_min=20),
+        Column(name="from", cells_min=AGENT, weight=2),
+        Column(name="age", is_number=True, only_on_terminals=True),
+        Column(name="question", cells_min=20),
+        Column(name="to", cells_min=AGENT, terminal_min=80),
+        Column(name="title", cells_min=AGENT, weight=2, terminal_min=100),
+        Column(name="asked", terminal_min=120),
+    ),
+    row=_question,
+    empty="no questions wait for an answer",
 )
 
 

@@ -1,4 +1,4 @@
-"""`dovetail status`: whether both services serve, and the team's totals."""
+"""`dovetail status`: both services, and what the team has, on one screen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from dovetail.cli import late
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError
-from dovetail.cli.output.json_values import words
+from dovetail.cli.output.json_values import fields, words
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Group, Shown, Table
 from dovetail.cli.output.text import escape_controls, release
@@ -26,7 +26,8 @@ async def status(session: Session) -> None:
     With an admin's token it shows only the services: an admin sees no team. Ends with exit code 6
     if one of them does not serve.
     """
-    from dovetail.cli.servers.probe import probe_all  # Loads gRPC.
+    from dovetail.cli.overview import snapshot  # Loads gRPC, as what follows does.
+    from dovetail.cli.servers.probe import probe_all
 
     probes = await probe_all(session.servers)
     up = {probe.service for probe in probes if probe.health is Health.SERVING}
@@ -35,23 +36,29 @@ async def status(session: Session) -> None:
         for probe in probes
         if probe.health is not Health.SERVING
     ]
-    counts: dict[str, Any] = {}
+    agents: Sequence[late.messaging_pb2.Agent] | None = None
+    found: snapshot.Work | None = None
     admin = False
     try:
         if "messaging" in up:
-            counts |= await _talk(session)
+            agents = await snapshot.read_agents(session.agent)
         if "tasks" in up:
-            counts |= await _work(session)
+            found = await snapshot.read_work(session.agent, with_throughput=False)
     except late.client.DovetailError as error:
-        admin = _is_admins(error)
+        admin = is_admins(error)
         faults += [] if admin else [late.failures.command_error(error).line]
     team_id = session.team_id or ("" if session.servers.has_token else "default")
-    facts = {"version": release(), "team_id": team_id}
-    facts |= {"servers": list(map(_probed, probes)), **counts}
+    facts = {"version": release(), "team_id": team_id, "servers": list(map(_probed, probes))}
+    facts |= _agents(agents) | _work(found)
     whose = "an admin's token, which sees no team" if admin else _team(team_id)
-    session.out.facts(facts, lambda: _picture(whose, probes, counts), _brief)
+    session.out.facts(facts, lambda: _picture(whose, probes, agents, found), _brief)
     if faults:
         raise CommandError("; ".join(faults), NO_ANSWER)
+
+
+def is_admins(error: late.client.DovetailError) -> bool:
+    """Whether a call was refused because an admin made it."""
+    return (error.reason, error.metadata.get("role")) == ("ROLE_REFUSED", "ADMIN")
 
 
 def _brief(facts: Mapping[str, Any]) -> str:
@@ -71,31 +78,42 @@ def _probed(probe: Probe) -> dict[str, Any]:
     }
 
 
-def _is_admins(error: late.client.DovetailError) -> bool:
-    """Whether a call was refused because an admin made it."""
-    return (error.reason, error.metadata.get("role")) == ("ROLE_REFUSED", "ADMIN")
-
-
 def _team(team_id: str) -> str:
     return f"team {escape_controls(team_id)}" if team_id else "the team of the token"
 
 
-async def _talk(session: Session) -> dict[str, Any]:
-    found = [agent async for agent in session.agent.agents(page_size=1_000)]
-    return {
-        "agents": len(found),
-        "unacknowledged": sum(agent.unacknowledged_count for agent in found),
-    }
+def _agents(agents: Sequence[late.messaging_pb2.Agent] | None) -> dict[str, Any]:
+    if agents is None:
+        return {}
+    unread = sum(agent.unacknowledged_count for agent in agents)
+    return {"agents": len(agents), "unacknowledged": unread}
 
 
-async def _work(session: Session) -> dict[str, Any]:
-    report = await session.agent.tasks.report()
+def _work(found: Any) -> dict[str, Any]:
+    if found is None:
+        return {}
     names = words(late.tasks_pb2.TaskState.DESCRIPTOR)
-    states = {names[count.state]: count.count for count in report.states}
-    return {"total_tasks": report.total_tasks, "states": states}
+    states = {names[count.state]: count.count for count in found.report.states}
+    facts: dict[str, Any] = {"total_tasks": found.report.total_tasks, "states": states}
+    if found.oldest_ready:
+        facts["oldest_ready_task"] = {
+            name: value
+            for name, value in fields(found.oldest_ready).items()
+            if name in ("task_id", "title", "assignee_id", "create_time")
+        }
+    facts["leases"] = [task.task_id for task in found.leases]
+    facts["questions"] = [task.task_id for task in found.questions]
+    return facts
 
 
-def _picture(whose: str, probes: Sequence[Probe], counts: dict[str, Any]) -> Shown:
+def _picture(
+    whose: str,
+    probes: Sequence[Probe],
+    agents: Sequence[late.messaging_pb2.Agent] | None,
+    found: Any,
+) -> Shown:
+    from dovetail.cli.overview import picture
+
     table = Table(*[""] * 4)
     for probe in probes:
         serving = probe.health is Health.SERVING
@@ -106,24 +124,6 @@ def _picture(whose: str, probes: Sequence[Probe], counts: dict[str, Any]) -> Sho
             Text(f"{1_000 * probe.seconds:.0f} ms" if serving else "", style="dim"),
         )
     head = Text(f"Dovetail {release()}, {whose}\n")
-    return Group(head, table, *_sums(counts))
-
-
-def _sums(counts: dict[str, Any]) -> list[Text]:
-    lines: list[Text] = []
-    if "agents" in counts:
-        agents = _count(counts["agents"], "agent")
-        unread = _count(counts["unacknowledged"], "unacknowledged message")
-        lines.append(Text(f"\n{agents}   {unread}"))
-    if "states" in counts:
-        line = Text(_count(counts["total_tasks"], "task"))
-        for name, count in counts["states"].items():
-            line.append(f"   {count} ").append_text(
-                late.render.state(late.tasks_pb2.TaskState.Value(f"TASK_STATE_{name.upper()}"))
-            )
-        lines.append(line)
-    return lines
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
+    rows = [("agents", picture.agents_fact(agents))] if agents is not None else []
+    rows += list(picture.work_facts(found)) if found else []
+    return Group(head, table, *([Text(), picture.facts_table(rows)] if rows else []))

@@ -1,0 +1,1 @@
+"""What there is: the servers, the team and its work on one screen."""
