@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -77,12 +78,16 @@ def test_many_wrong_counters_are_not_all_named(store_url: str):
 def test_a_newer_schema_fails_and_an_older_one_waits(store_url: str):
     run(store_url)
     run(store_url, "DELETE FROM schema_migration")
-    assert list(found(store_url, Level.WARN)) == ["schema"]
+    (schema,) = found(store_url, Level.WARN).values()
+    assert schema.check == "schema"
+    assert schema.text.startswith("of an older release (without 0001_")
+    assert schema.advice == "The next server of this release to start brings it up to date"
 
 
 def test_a_schema_of_a_newer_release_fails(store_url: str):
     run(store_url, "INSERT INTO schema_migration (name, applied) VALUES ('9999_x', '2030-01-01')")
-    assert "9999_x" in fault(store_url).text
+    assert fault(store_url).text == "of a newer release (it has 9999_x)"
+    assert fault(store_url).advice.startswith("Upgrade Dovetail here, or use another store")
 
 
 def test_a_postgres_that_may_lose_what_it_answered_fails(postgres_url: str):
@@ -94,7 +99,17 @@ def test_a_postgres_that_may_lose_what_it_answered_fails(postgres_url: str):
 def test_a_postgres_that_does_not_answer_fails_without_its_password():
     finding = fault("postgresql://user:secret@127.0.0.1:1/nothing")
     assert "cannot be reached" in finding.text
+    assert finding.advice == "Does it run, and are address and credentials right?"
     assert "secret" not in str(finding)
+
+
+def test_a_postgres_without_its_library_says_what_to_install_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setitem(sys.modules, "dovetail.server.store.engines.postgres", None)
+    ((_, finding),) = found("postgresql://db/x", Level.FAIL).items()
+    assert "a PostgreSQL store needs psycopg: pip install 'dovetail[postgres]'" in finding.text
+    assert finding.advice == ""
 
 
 def test_a_broken_file_fails(sqlite_url: str):

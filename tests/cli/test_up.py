@@ -154,6 +154,10 @@ def test_an_admin_sees_that_both_serve_and_no_team(tmp_path: Path, certificates:
         (facts,) = Shell(messaging=there["messaging"], tasks=there["tasks"], team="").json(
             "status", *words
         )
+        shell = Shell(messaging=there["messaging"], tasks=there["tasks"], team="")
+        found = shell.says("doctor", *words, "--data-dir", f"{tmp_path}/data")
+    assert found.count("the token is an admin's, who sees no team") == 2
+    assert all(line.startswith("ok ") for line in found.splitlines())
     assert "an admin's token, which sees no team\n" in said
     rows = [line.split()[:2] for line in said.splitlines()[1:] if line]
     assert rows == [["messaging", "serving"], ["tasks", "serving"]]

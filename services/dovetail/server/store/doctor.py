@@ -40,7 +40,9 @@ OLDEST_POSTGRES = 140_000
 NAMED_MAX = 3
 BEGIN_READ = {"sqlite": "BEGIN", "postgres": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 
-BRINGS_UP = "The next server to start brings it up to date"
+BRINGS_UP = "The next server of this release to start brings it up to date"
+UNREACHABLE = "Does it run, and are address and credentials right?"
+NEWER = "Upgrade Dovetail here, or use another store: servers of this release refuse it"
 RECOVER = "Stop the servers, copy the file with its -wal and -shm, and restore a copy that is whole"
 
 
@@ -190,10 +192,12 @@ def _engine(url: str) -> Iterator[Finding]:
     try:
         engine = open_engine(url)
     except StoreOpenError as error:
-        yield _fail("store", str(error), "Does it run, and are address and credentials right?")
+        # Of all others the text says what to do.
+        is_away = "cannot be reached" in str(error)
+        yield _fail("store", str(error), UNREACHABLE if is_away else "")
         return
     try:
-        yield _ok("store", f"{engine.address} answers")
+        yield _ok("store", f"{engine.address} responds")
         yield from _settings(engine.database)
         yield from _content(engine.database, BEGIN_READ["postgres"])
     except PeeweeException as error:
@@ -243,9 +247,9 @@ def _schema(database: Database) -> Finding:
     unknown = [migration.name for migration in status if migration.path is None]
     waiting = [migration.name for migration in status if not migration.applied]
     if unknown:
-        return _fail("schema", f"newer than this release: {', '.join(unknown)}", "Upgrade Dovetail")
+        return _fail("schema", f"of a newer release (it has {', '.join(unknown)})", NEWER)
     if waiting:
-        return _warn("schema", f"not yet there: {', '.join(waiting)}", BRINGS_UP)
+        return _warn("schema", f"of an older release (without {', '.join(waiting)})", BRINGS_UP)
     return _ok("schema", status[-1].name)
 
 

@@ -61,3 +61,8 @@ def explain(error: client.DovetailError) -> Explanation:
         message = f"no answer from {error.address} in time: {doubt}"
         return Explanation(message=message, hint=MORE_TIME)
     return Explanation(message=f"{error} [{type(error).__name__}]")
+
+
+def is_refusal_of_admin(error: client.DovetailError) -> bool:
+    """Whether a call was refused because an admin made it: an admin sees no team."""
+    return (error.reason, error.metadata.get("role")) == ("ROLE_REFUSED", "ADMIN")

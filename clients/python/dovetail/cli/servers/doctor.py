@@ -120,6 +120,9 @@ async def _call(servers: Servers, probe: Probe) -> Finding:
             async for _ in _first_page(agent, probe.service):
                 break
         except late.client.DovetailError as error:
+            if late.failures.is_refusal_of_admin(error):
+                text = "the token is an admin's, who sees no team: who holds it was read"
+                return Finding(check=check, level=Level.OK, text=text)
             text, advice = late.failures.describe(error), late.failures.explain(error).hint
             return Finding(check=check, level=Level.FAIL, text=text, advice=advice)
         took = 1_000 * (clock() - begin)
