@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import socket
 from importlib.metadata import version
 
@@ -117,3 +118,47 @@ def test_swapped_addresses_are_named_by_calls_by_status_and_by_doctor(shell: She
     done = swapped.run("doctor", "--store", "/nowhere/store.db")
     assert f"{shell.tasks}: tasks serves there: are --messaging and --tasks swapped?" in done.out
     assert "another program" not in done.out
+
+
+WRONG = [
+    (
+        ("task", "list", "--tasks", "127.0.0.1"),
+        2,
+        "--tasks '127.0.0.1' has no port: write HOST:PORT",
+    ),
+    (
+        ("task", "list", "--tasks", "no.invalid:1"),
+        6,
+        "? See which address is used: dovetail",
+    ),
+    (
+        ("task", "list", "--token-file", "/no"),
+        2,
+        "directory. See where it is named: dov",
+    ),
+    (("send", "--as", "alice", "hello there", "bob"), 3, "TO comes first: dovetail send TO TEXT"),
+    (("task", "assign", "bob", "t1"), 3, "TASK comes first: dovetail task assign TASK AGENT"),
+    (
+        ("task", "complete", "All done", "t1"),
+        3,
+        "TASK comes first: dovetail task complete TASK",
+    ),
+    (("task", "show", "bob"), 3, "[TASK_NOT_FOUND]. See all tasks: dovetail task list"),
+    (("task", "start", "t9", "--lease", "1ms"), 2, "--lease"),
+    (("task", "claim", "--max", "0"), 2, "range 1<=x<=100. See: dovetail task claim --help"),
+    (("inbox",), 2, "whose inbox? Name its agent, or yourself: --as AGENT"),
+    (("task", "create", "x", "--due", "yesterday"), 2, "is not a time: write "),
+    (("team", "list"), 4, "asks for no credentials, so that nobody is an admin; start it with"),
+    (("send", "bob", "hi"), 5, "[CALLER_AGENT_REQUIRED]. Name it: --as AGENT, or DOVETAIL_AGENT"),
+    (("acknowledge", "--as", "bob", "7"), 4, "0 to 0 are legal [CURSOR_IN_FUTURE]"),
+]
+"""What new users type, the exit code, and what they are told."""
+
+
+@pytest.mark.parametrize(("words", "code", "says"), WRONG, ids=[" ".join(row[0]) for row in WRONG])
+def test_what_new_users_do_wrong_is_answered_with_one_step(
+    shell: Shell, words: tuple[str, ...], code: int, says: str
+):
+    found, line = shell.within(DOVETAIL_PATIENCE="0").fails(*words)
+    assert (found, says in line) == (code, True), line
+    assert len(re.findall(r"(?:[.?] |: )(?:See|Name|Use|Write|Add|Did)\b", line)) <= 1, line

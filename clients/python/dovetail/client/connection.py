@@ -294,7 +294,7 @@ class Connection:
         """What to say of a server that cannot be reached: why, and what to do next."""
         if failure.tls_fault:
             return f"no answer from {self.address}: {failure.tls_fault}"
-        why = str(failure).rpartition(": ")[2]
+        why = str(failure).rpartition(": ")[2].rstrip("]")
         local = all(map(is_local, self.address.split(",")))
         advice = "is it running? Start it with: dovetail up" if local else "is it running?"
         return f"no answer from {self.address} ({why}): {advice}"

@@ -151,7 +151,7 @@ def failures_explained(servers: Servers | None = None) -> Generator[None]:
             raise CommandError(swapped, MISUSED) from error
         raise late.failures.command_error(error) from error
     except late.client.ConfigurationError as error:
-        raise CommandError(str(error), MISUSED) from error
+        raise CommandError(str(error), MISUSED, hint=_where_named(error)) from error
     except ValueError as error:
         raise CommandError(f"a value cannot be sent: {error}", INVALID) from error
 
@@ -168,6 +168,7 @@ def _swapped(error: late.client.DovetailError, servers: Servers | None) -> str:
 
 
 def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
+    _check_addresses(given)
     _refuse_profiles_token(context, given)
     tls = {part: given[key] for part, key in _TLS.items()}
     return Servers(
@@ -177,6 +178,21 @@ def _servers(context: click.Context, given: dict[str, Any]) -> Servers:
         tls=late.client.Tls(**tls) if given["tls"] or any(tls.values()) else None,
         insecure=given["insecure"],
     )
+
+
+def _where_named(error: Exception) -> str:
+    """Where to look for the name of a file that is not there."""
+    is_missing = "No such file" in str(error)
+    return "See where it is named: dovetail config" if is_missing else ""
+
+
+def _check_addresses(given: dict[str, Any]) -> None:
+    """Raise CommandError for an address without a port; a name may have several."""
+    for name in ("messaging", "tasks"):
+        for address in filter(None, map(str.strip, given[name].split(","))):
+            if not (":" in address and address.rpartition(":")[2]):
+                flag = CLIENT[name].flag
+                raise CommandError(f"{flag} {address!r} has no port: write HOST:PORT", MISUSED)
 
 
 def _refuse_profiles_token(context: click.Context, given: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,11 +104,15 @@ def as_command_error(error: click.ClickException, context: click.Context | None)
     if isinstance(error, CommandError):
         return error
     known = (error.ctx if isinstance(error, click.UsageError) else None) or context
-    hint = hint_of(error) or (f"See: {known.command_path} --help" if known else "")
     # Of an option, click would add those with the most alike names, whatever they mean.
     no_option = isinstance(error, click.NoSuchOption)
     message = error.message if no_option else error.format_message()
-    return CommandError(message.rstrip("."), error.exit_code, hint=hint)
+    to_help = f"See: {known.command_path} --help" if known and not _STEP.search(message) else ""
+    return CommandError(message.rstrip("."), error.exit_code, hint=hint_of(error) or to_help)
+
+
+_STEP = re.compile(r"[:;?] (for a text .*|or )?(name|read|say|use|write)\b", re.IGNORECASE)
+"""How a text goes on that says what to do: then the way to help would be a second step."""
 
 
 def _on_one_line(text: str) -> str:

@@ -31,6 +31,7 @@ EXIT_CODES: dict[type[client.DovetailError], int] = {
 
 
 START = "Start it with: dovetail up"
+ADDRESS = "See which address is used: dovetail config"
 MORE_TIME = "Check before you repeat it, or allow more time: --timeout"
 
 
@@ -55,7 +56,9 @@ def explain(error: client.DovetailError) -> Explanation:
         return refusal(error)
     if isinstance(error, client.UnavailableError):
         message = str(error).removesuffix(f" {START}")
-        return Explanation(message=message, hint=START if message.endswith("running?") else "")
+        if not message.endswith("running?"):
+            return Explanation(message=message)
+        return Explanation(message=message, hint=START if message != str(error) else ADDRESS)
     if isinstance(error, client.DeadlineExceededError):
         doubt = "the call may have taken effect, or still do"
         message = f"no answer from {error.address} in time: {doubt}"

@@ -162,6 +162,7 @@ PARAMETERS = {
 _QUOTED = re.compile(r"""('[^']*'|"[^"]*")""")
 _WORD = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, WORDS)) + r")(?![\w-])")
 _FIELD = re.compile(r"[a-z]+(?:_[a-z]+)*(?:\.[a-z_]+)*(?:\[[^\]]*\])?(?=: )")
+_TASK_ID = re.compile(r"t\d+")
 _INDEX = re.compile(r"\[\d*\]")
 
 
@@ -238,7 +239,30 @@ def _filled(step: str, metadata: Mapping[str, str]) -> str:
 
 def _near_agents(metadata: Mapping[str, str]) -> str:
     nearest: list[str] = json.loads(metadata.get("nearest_ids") or "[]")
-    return f"Did you mean {' or '.join(nearest)}? All: dovetail agent list" if nearest else ""
+    if nearest:
+        return f"Did you mean {' or '.join(nearest)}? All: dovetail agent list"
+    unknown: list[str] = json.loads(metadata.get("agent_ids") or "[]")
+    return _usage("recipients") if any(" " in agent_id for agent_id in unknown) else ""
+
+
+def _task_first(metadata: Mapping[str, str]) -> str:
+    """A hint at arguments that were swapped: a text as a task, or a task after it."""
+    context = click.get_current_context(silent=True)
+    values = context.params.values() if context else ()
+    others = [value for value in values if isinstance(value, str)]
+    is_text = " " in metadata.get("task_id", "")
+    return _usage("task_id") if is_text or any(map(_TASK_ID.fullmatch, others)) else ""
+
+
+def _usage(first: str) -> str:
+    """How a command is written, if that is its first of several arguments; else empty."""
+    context = click.get_current_context(silent=True)
+    parameters = context.command.params if context else []
+    arguments = [each for each in parameters if isinstance(each, click.Argument)]
+    if not context or len(arguments) < 2 or arguments[0].name != first:
+        return ""
+    names = " ".join(map(_shown, arguments))
+    return f"{_shown(arguments[0])} comes first: {context.command_path} {names}"
 
 
 def _possible(metadata: Mapping[str, str]) -> str:
@@ -274,6 +298,7 @@ _SPECIAL: dict[str, Callable[[Mapping[str, str]], str]] = {
     "CALLER_AGENT_REQUIRED": _callers_agent,
     "INTERNAL": _in_log,
     "ROLE_REFUSED": _other_role,
+    "TASK_NOT_FOUND": _task_first,
     "TASK_STATE": _possible,
 }
 """Reasons whose next step depends on the metadata."""
