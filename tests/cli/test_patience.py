@@ -40,6 +40,8 @@ def test_a_person_is_told_once_that_a_server_is_waited_for(shell: Shell) -> None
     assert f"no answer from {lost.messaging}" in second
     code, said = at_terminal(lost, "agent", "list", "--patience", "0")
     assert (code, len(said.splitlines())) == (6, 1)
+    code, said = at_terminal(shell, "agent", "list", "--patience", "0.5s", "--tls")
+    assert (code, f"no answer from {shell.messaging} yet (" in said.splitlines()[0]) == (6, True)
     code, said = at_terminal(lost, "agent", "list", "--json")
     assert (code, "trying" in said) == (6, False)
 

@@ -152,9 +152,10 @@ def _common_host(addresses: tuple[str, ...]) -> str:
     return hosts.pop()
 
 
-def tell_of_repeat(address: str, seconds: float) -> None:
+def tell_of_repeat(address: str, seconds: float, fault: str = "") -> None:
     """Log that a call is made again; the command line shows the first of these at a terminal."""
-    log.info("no answer from %s yet: trying for %d s more", address, math.ceil(seconds))
+    why = f" ({fault})" if fault else ""
+    log.info("no answer from %s yet%s: trying for %d s more", address, why, math.ceil(seconds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +249,8 @@ class Connection:
                 pause = max(pause, failure.retry_after or 0.0)
                 if not failure.is_passing or clock() + pause > give_up:
                     raise failure from None  # Its `rpc_error` is this one.
-                tell_of_repeat(self.address, give_up - clock())
+                fault = failure.tls_fault if isinstance(failure, UnavailableError) else ""
+                tell_of_repeat(self.address, give_up - clock(), fault)
             await asyncio.sleep(pause)
             await self.watch.wait(give_up - clock() - LAST_ATTEMPT_SECONDS)
         raise AssertionError("pauses never end")
