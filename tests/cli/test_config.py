@@ -169,7 +169,7 @@ def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path):
     done = run(tmp_path, "task", "list", DOVETAIL_TIMEOUT="soon")
     assert done.exit_code == 2
     assert "DOVETAIL_TIMEOUT" in done.error
-    assert "'soon' is not a valid float range" in done.error
+    assert "'soon' is not a length of time" in done.error
 
 
 def test_a_token_in_the_file_is_refused_and_not_repeated(tmp_path: Path):

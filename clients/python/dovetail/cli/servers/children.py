@@ -22,6 +22,9 @@ from dovetail.settings import CLIENT, CONFIG, PROFILE, SERVER
 
 ANY_PORT = "127.0.0.1:0"
 START_SECONDS = 60.0
+ERROR = "dovetail: "
+"""How an error begins in the log of a server."""
+
 LAST_MESSAGE_BYTES = 2_000
 
 
@@ -119,18 +122,10 @@ class Children:
 
 
 def _error_in(line: str) -> str:
-    """What an error that a server wrote says, as one line; empty if the line is none."""
-    if not line.startswith('{"error":'):
-        return ""
-    try:
-        error = json.loads(line)["error"]
-    except ValueError:  # Only the end of the line was read.
-        return ""
-    hint = error.get("hint", "")
+    """What an error that a server wrote says; empty if the line is none."""
+    said = line.removeprefix(ERROR)
     # The way to help would be to that of `serve`.
-    return (
-        error["message"] if not hint or hint.startswith("See: ") else f"{error['message']}. {hint}"
-    )
+    return "" if said == line else said.partition(". See: dovetail serve --help")[0]
 
 
 def _opened_log(log: Path) -> IO[bytes]:
