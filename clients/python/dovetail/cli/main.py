@@ -48,26 +48,26 @@ COMMANDS = lazy_commands(
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
     ("report", "commands.tasks:report", "Show totals, times and workload."),
-    ("team", "commands.teams:team", "Create and list teams, as an admin."),
-    ("token", "commands.tokens:token", "Manage credentials, as an admin."),
+    ("team", "commands.teams:team", "Create and list teams (admins)."),
+    ("token", "commands.tokens:token", "Manage credentials (admins)."),
     (
         "status",
         "overview.status:status",
-        "Show whether both services serve, and the team's totals.",
+        "Show whether both services serve, and totals.",
     ),
-    ("top", "overview.top:top", "Watch the team at work, until q or Ctrl-C."),
+    ("top", "overview.top:top", "Watch the team at work."),
     (
         "whoami",
         "overview.whoami:whoami",
-        "Show the agent, the team and the servers that commands use, and what is unread.",
+        "Show your agent, team, servers and unread messages.",
     ),
     (
         "questions",
         "overview.questions:questions",
-        "Show the questions that wait for your answer, the oldest task first.",
+        "Show the open questions to you, the oldest task first.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
-    ("config", "commands.config:config", "Show every setting and its source."),
+    ("config", "commands.config:config", "Show settings and their sources."),
     ("tls", "servers.tls:tls", "Create certificates."),
     (
         "completion",
@@ -77,7 +77,7 @@ COMMANDS = lazy_commands(
     (
         "help",
         "commands.help:help_",
-        "Show the help of a command or topic.",
+        "Show help of a command or topic.",
     ),
 )
 

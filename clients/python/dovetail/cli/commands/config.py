@@ -86,7 +86,7 @@ def _parameter(setting: Setting) -> str:
 @prints
 @click.pass_context
 def config(context: click.Context, output: Output, template: bool, **_: object) -> None:
-    """Show every setting and its source.
+    """Show settings and their sources.
 
     A flag goes before the environment, that before the profile, that before the file, and that
     before the default.

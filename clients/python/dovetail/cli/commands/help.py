@@ -23,7 +23,7 @@ ELSEWHERE = "Environment variables and a file may set them too, once for all: do
 @click.argument("words", metavar="[connection|server|exit-codes|COMMAND]...", nargs=-1)
 @click.pass_context
 def help_(context: click.Context, words: tuple[str, ...]) -> None:
-    """Show the help of a command or topic."""
+    """Show help of a command or topic."""
     root = context.find_root()
     if words == ("exit-codes",):
         click.echo((exit_codes.__doc__ or "").strip())

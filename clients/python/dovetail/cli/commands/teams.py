@@ -12,7 +12,7 @@ from dovetail.cli.options.paging import Part, paged
 
 @click.group(cls=LazyGroup)
 def team() -> None:
-    """Create and list teams, as an admin."""
+    """Create and list teams (admins)."""
 
 
 @team.command()

@@ -32,7 +32,7 @@ Created: TypeAlias = "tuple[late.admin_pb2.Credential, str]"
 
 @click.group(cls=LazyGroup)
 def token() -> None:
-    """Manage credentials, as an admin."""
+    """Manage credentials (admins)."""
 
 
 expires_option = click.option(

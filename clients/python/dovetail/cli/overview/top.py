@@ -17,11 +17,11 @@ from dovetail.cli.options.values import LENGTH
 @click.option("--once", is_flag=True, help="Print it once.")
 @calls
 async def top(session: Session, every: timedelta, once: bool) -> None:
-    """Watch the team at work, until q or Ctrl-C.
+    """Watch the team at work.
 
-    Shows tasks by state, what is under way, ages, leases, throughput, and agents with their unread
-    messages. Each look makes five calls. In the background, in a pipe, and with --json it prints
-    one look.
+    Until q or Ctrl-C it shows tasks by state, what is under way, ages, leases, throughput, and
+    agents with their unread messages. Each look makes five calls. In the background, in a pipe,
+    and with --json it prints one look.
     """
     from dovetail.cli.overview.watching import watch  # Slow to load: not for --help.
 

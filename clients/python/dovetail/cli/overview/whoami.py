@@ -19,7 +19,7 @@ DEFAULT_TEAM = "default"
 @click.command()
 @calls
 async def whoami(session: Session) -> None:
-    """Show the agent, the team and the servers that commands use, and what is unread.
+    """Show your agent, team, servers and unread messages.
 
     On servers without credentials it also looks for messages to the same agent in the team
     `default`, where they are sent without --team.
