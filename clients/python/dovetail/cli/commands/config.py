@@ -190,7 +190,7 @@ def _origin(each: Effective) -> str:
 @click.option("--none", "is_none", is_flag=True, help="Use no profile again.")
 @prints
 @click.pass_context
-def use(context: click.Context, out: Output, name: str, is_none: bool) -> None:
+def use(context: click.Context, output: Output, name: str, is_none: bool) -> None:
     """Use a profile from now on: how to connect to one pair of servers.
 
     `dovetail up` writes one for its servers. Without NAME it lists them.
@@ -202,7 +202,7 @@ def use(context: click.Context, out: Output, name: str, is_none: bool) -> None:
     file: ConfigFile = context.find_root().obj
     current = current_name()
     facts = [{"profile": each, "current": each == current} for each in names()]
-    out.facts_list(facts, lambda: _list(facts), lambda each: str(each["profile"]))
+    output.facts_list(facts, lambda: _list(facts), lambda each: str(each["profile"]))
     in_force = file.profile.name if file.profile else ""
     overriding = [each.variable for each in CONNECTION if os.environ.get(each.variable)]
     if current and overriding and not in_force:
