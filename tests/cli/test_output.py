@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -38,8 +39,13 @@ def test_a_full_disk_is_one_line_and_loses_nothing(shell: Shell, words: tuple[st
             timeout=60,
             check=False,
         )
-    said = "dovetail: standard output cannot be written: No space left on device\n"
-    assert (done.returncode, done.stderr) == (1, said)
+    text = "standard output cannot be written: No space left on device"
+    error = {"reason": "FAILED", "message": text, "exit_code": 1}
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    if "--json" in words:
+        assert json.loads(done.stderr) == {"error": error}
+    else:
+        assert done.stderr == f"dovetail: {text}\n"
     assert len(shell.json("inbox", "--as", "bob")) == 1, "acknowledged, though it was not printed"
 
 

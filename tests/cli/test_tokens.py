@@ -131,7 +131,7 @@ def test_a_token_file_is_new_and_its_owners_alone(admin: Guarded):
         (("create",), 2, "name its owner"),
         (("create", "--role", "agent"), 5, "--agent: must be set"),
         (("create", "--role", "observer", "--expires", "0s"), 5, "--expires: must be"),
-        (("create", "--role", "observer", "--expires", "soon"), 2, "is not a duration"),
+        (("create", "--role", "observer", "--expires", "soon"), 2, "is not a length of time"),
         (("create", "--role", "observer", "--team", "nowhere"), 3, "dovetail team create"),
         (("create", "--role", "admin", "--team", "nowhere"), 5, "team_id"),
         (("rotate", "c999"), 3, "dovetail token list"),

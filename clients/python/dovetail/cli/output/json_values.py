@@ -109,4 +109,5 @@ WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
     "google.protobuf.Timestamp": _text,
     "google.protobuf.Duration": _text,
     "google.protobuf.Struct": _struct,
+    "google.protobuf.Value": _content,
 }
