@@ -8,13 +8,13 @@ import io
 import json
 import os
 import pty
+import re
 import sys
 import termios
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -124,7 +124,7 @@ def test_servers_that_are_away_are_told_and_the_next_look_goes_on():
     async def run() -> Snapshot:
         away = f"127.0.0.1:{free_port()}"
         async with connect("bob", messaging=away, tasks=away, timeout=5, patience=0) as agent:
-            return await look(cast(Any, SimpleNamespace(agent=agent)))
+            return await look(agent)
 
     seen = asyncio.run(run())
     assert (seen.agents, seen.work, len(seen.faults)) == (None, None, 2)
@@ -160,7 +160,7 @@ def test_a_look_makes_five_calls():
 
     agent: Any = Counting("")
     agent.tasks = Counting("")
-    asyncio.run(look(cast(Any, SimpleNamespace(agent=agent))))
+    asyncio.run(look(agent))
     assert counts == {"page of agents": 1, "page of tasks": 2, "report": 2}
 
 
@@ -196,6 +196,27 @@ def test_top_is_drawn_on_a_terminal_until_q(shell: Shell):
     assert shown.startswith(b"\x1b[?1049h")
     assert b"\x1b[?1049l" in shown
     assert b"every 1 s, q ends" in shown
+
+
+def test_top_goes_on_while_a_server_is_away(shell: Shell):
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+    away = dataclasses.replace(shell, messaging=f"127.0.0.1:{free_port()}")
+    environment = {**away.environment, "COLUMNS": "60", "LINES": "24"}
+    command = [*PROGRAM, "top", "--every", "0.2s"]
+    with child(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as top:
+        reading = threading.Thread(target=read_all, args=(ours, shown), daemon=True)
+        reading.start()
+        end = time.monotonic() + SECONDS
+        while shown.count(b"! no answer from") < 3 and time.monotonic() < end:
+            assert top.poll() is None
+            time.sleep(0.05)
+        os.write(ours, b"q")
+        assert top.wait(60) == 0
+        os.close(theirs)
+        reading.join(60)
+    os.close(ours)
+    assert b"tasks   0" in re.sub(rb"\x1b\[[0-9;]*m", b"", shown)
 
 
 BACKGROUND = """

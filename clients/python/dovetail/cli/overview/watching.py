@@ -23,7 +23,7 @@ from dovetail.cli.output.terminal import is_in_foreground
 from dovetail.cli.output.times import local_time
 from dovetail.cli.overview import picture, snapshot
 from dovetail.cli.overview.snapshot import Snapshot
-from dovetail.client import DovetailError
+from dovetail.client import Agent, DovetailError
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 BAR_CELLS = 40
@@ -41,31 +41,38 @@ TABLE_LINES = 4
 async def watch(session: Session, every: float, *, once: bool) -> None:
     """Show the team again and again, or once where no terminal shows it."""
     if once or not session.out.for_people or not is_in_foreground():
-        seen = await look(session)
+        seen = await look(session.agent)
         if seen.agents is None and seen.work is None:
             raise seen.faults[0]
         session.out.facts(_facts(seen), lambda: draw(session.team_id, seen, "", PAGE))
         return
+    # Without patience: an outage is a line of the screen, and the next look tries again.
+    identity = (session.agent.agent_id, session.team_id)
+    async with session.servers.connect(*identity, session.timeout, 0.0) as caller:
+        await _redraw(session.team_id, caller, every)
+
+
+async def _redraw(team_id: str, caller: Agent, every: float) -> None:
     from dovetail.cli.output.screen import ForegroundLive, console
 
     screen = console()
     with keys() as pressed, ForegroundLive(console=screen, screen=True, auto_refresh=False) as live:
         while not pressed.done():
             begin = time.monotonic()
-            seen = await look(session)
+            seen = await look(caller)
             took = time.monotonic() - begin
             how = f"  every {every:g} s, q ends"
-            live.update(draw(session.team_id, seen, how, screen.size), refresh=True)
+            live.update(draw(team_id, seen, how, screen.size), refresh=True)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(every, REST_FACTOR * took)):
                     await asyncio.shield(pressed)
 
 
-async def look(session: Session) -> Snapshot:
+async def look(caller: Agent) -> Snapshot:
     """Read all at once. A server that is away is a fault of this look, not of the next."""
     agents, found = await asyncio.gather(
-        snapshot.read_agents(session.agent),
-        snapshot.read_work(session.agent, with_throughput=True),
+        snapshot.read_agents(caller),
+        snapshot.read_work(caller, with_throughput=True),
         return_exceptions=True,
     )
     for each in (agents, found):
