@@ -117,7 +117,7 @@ def printing_commands(group: click.Group, before: str = "") -> list[str]:
     for name, command in subcommands(group):
         if isinstance(command, click.Group):
             found += printing_commands(command, f"{before}{name} ")
-        elif any("--fields" in option.opts for option in command.params):
+        if any("--fields" in option.opts for option in command.params):
             found.append(f"{before}{name}")
     return found
 

@@ -85,6 +85,7 @@ KINDS = {
     "questions": Kind(message="tasks.Task"),
     "doctor": Kind(names=("check", "level", "text", "advice")),
     "config": Kind(names=("section", "key", "variable", "option", "value", "source")),
+    "config use": Kind(names=("profile", "current")),
 }
 """By the words of a command, and of the options that change what it prints."""
 
