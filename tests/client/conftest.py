@@ -8,17 +8,16 @@ from functools import partial
 
 import pytest
 
-from dovetail.client import Agent, connect
+from dovetail.client import Agent, Task, TaskState, connect
 from dovetail.server.runtime import RunningServer
-from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.pair import running
 from support.waiting import until
 
 
-async def seen(agent: Agent, task_id: str, condition: Callable[[pb.Task], bool]) -> pb.Task:
+async def seen(agent: Agent, task_id: str, condition: Callable[[Task], bool]) -> Task:
     """The task, once it is as it should be."""
 
-    async def look() -> pb.Task | None:
+    async def look() -> Task | None:
         task = await agent.tasks.get(task_id)
         return task if condition(task) else None
 
@@ -34,7 +33,7 @@ async def until_known(agent: Agent, *agent_ids: str) -> None:
     await until(are_known)
 
 
-def is_in(state: pb.TaskState.ValueType) -> Callable[[pb.Task], bool]:
+def is_in(state: TaskState) -> Callable[[Task], bool]:
     return lambda task: task.state == state
 
 

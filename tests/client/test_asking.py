@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from dovetail.client import Agent, DeadlineExceededError, MessageContent, NotFoundError
-from dovetail.messaging.v1 import messaging_pb2 as pb
 
 TOO_SOON = 0.2
 
@@ -107,14 +106,12 @@ async def test_a_reply_says_all_that_a_message_can_say(alice: Agent, bob: Agent)
     task = await alice.tasks.create("x")
     await alice.send("bob", "?")
     (question,) = await bob.receive()
-    content = MessageContent(
-        subject="s", importance=pb.IMPORTANCE_HIGH, task_id=task.task_id, request_id="r"
-    )
+    content = MessageContent(subject="s", importance="high", task_id=task.task_id, request_id="r")
     one = await question.reply("!", **content)
     assert await bob.reply(question, "!", **content) == one
     (answer,) = await alice.receive()
     assert (answer.subject, answer.importance, answer.task_id) == (
         "s",
-        pb.IMPORTANCE_HIGH,
+        "high",
         task.task_id,
     )

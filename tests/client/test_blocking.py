@@ -162,21 +162,23 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
     except DovetailError as error:
         print(type(error).__name__)
     for task in alice.tasks.list():
-        print(task.title, task.state, task.progress.percent, task.result.summary)
+        percent = task.progress and task.progress.percent
+        summary = task.result and task.result.summary
+        print(task.title, task.state, percent, summary)
 """
     assert run(script, addresses, tmp_path) == [
-        "True 1",
-        "True 5",
-        "True 1",
+        "True pending",
+        "True failed",
+        "True pending",
         "CANCELLED True",
         "5  1 {'n': 5.0}",
         "DeadlineExceededError",
-        "0 4 50 done",
-        "1 1 0 ",
-        "2 5 0 ",
-        "3 4 0 early",
-        "4 6 0 ",
-        "5 4 0 ",
+        "0 completed 50 done",
+        "1 pending None None",
+        "2 failed None None",
+        "3 completed None early",
+        "4 cancelled None None",
+        "5 completed None ",
     ]
 
 
@@ -221,7 +223,7 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
         print(task.state, task.attempt, task.failed_attempts)
     end.set()
 """
-    assert run(script, addresses, tmp_path) == ["1 1 0"]
+    assert run(script, addresses, tmp_path) == ["pending 1 0"]
 
 
 @pytest.mark.parametrize("name", ["Agent", "Tasks", "HeldTask", "Inbox", "ReceivedMessage"])

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dovetail.client import (
+    TaskState,
     UnavailableError,
     connect,
 )
-from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.processes import ServerProcess
 
 
@@ -51,7 +51,7 @@ async def test_the_end_of_a_block_waits_for_the_end_of_an_outage(server: ServerP
             starting = asyncio.create_task(asyncio.to_thread(server.start))
         await starting
         done = await alice.tasks.get(made.task_id)
-        assert (done.state, done.attempt) == (pb.TASK_STATE_COMPLETED, 1)
+        assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
         assert done.result.summary == "through"
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from client.conftest import Connect
 from dovetail.client import Agent, Inbox, OutOfRangeError
-from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.runtime import RunningServer
 from support.waiting import until
 
@@ -57,7 +56,7 @@ async def test_an_inbox_begins_where_it_is_told_to(alice: Agent):
         await alice.send("alice", body)
     async with alice.inbox(after_sequence=1) as inbox:
         assert await take(inbox, 1) == ["two"]
-    async with alice.inbox(position=pb.START_POSITION_NOW) as inbox:
+    async with alice.inbox(position="now") as inbox:
         assert [message async for message in inbox.backlog()] == []
         await alice.send("alice", "three")
         assert await take(inbox, 1) == ["three"]
@@ -68,7 +67,7 @@ async def test_an_inbox_of_another_is_read_and_acknowledged_as_the_other_s(
 ):
     await alice.send("bob", "to bob", labels={"a": "b"})
     await alice.send("bob", "to bob too")
-    async with alice.inbox("bob", filter=pb.MessageFilter(labels={"a": "b"})) as inbox:
+    async with alice.inbox("bob", labels={"a": "b"}) as inbox:
         (message,) = [message async for message in inbox.backlog()]
         await message.acknowledge()
     assert (await bob.agent()).unacknowledged_count == 1

@@ -15,9 +15,9 @@ from dovetail.client import (
     Agent,
     HeldTask,
     LeaseLostError,
+    TaskState,
 )
 from dovetail.server.runtime import RunningServer
-from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
 async def test_a_block_whose_task_is_cancelled_ends(alice: Agent, bob: Agent):
@@ -40,7 +40,7 @@ async def test_a_block_whose_task_is_cancelled_ends(alice: Agent, bob: Agent):
     assert lost.value.metadata["state"] == "CANCELLED"
     assert lost.value.metadata["last_actor_id"] == "alice"
     assert held[0].lost is lost.value
-    assert (await alice.tasks.get(held[0].task_id)).state == pb.TASK_STATE_CANCELLED
+    assert (await alice.tasks.get(held[0].task_id)).state == TaskState.CANCELLED
 
 
 async def test_a_block_that_will_not_stop_is_told_at_its_end(alice: Agent, bob: Agent):
@@ -69,7 +69,7 @@ async def test_what_was_lost_before_the_end_is_told_at_the_end(alice: Agent, bob
     with pytest.raises(LeaseLostError):
         async with bob.claim():
             await alice.tasks.cancel(made.task_id)
-    assert (await alice.tasks.get(made.task_id)).state == pb.TASK_STATE_CANCELLED
+    assert (await alice.tasks.get(made.task_id)).state == TaskState.CANCELLED
 
 
 async def test_a_block_that_is_lost_and_cancelled_from_outside_is_cancelled(
@@ -86,7 +86,7 @@ async def test_a_block_that_is_lost_and_cancelled_from_outside_is_cancelled(
                 raise
 
     working = asyncio.create_task(work())
-    await seen(alice, made.task_id, is_in(pb.TASK_STATE_IN_PROGRESS))
+    await seen(alice, made.task_id, is_in(TaskState.IN_PROGRESS))
     await alice.tasks.cancel(made.task_id)
     with pytest.raises(asyncio.CancelledError):
         await working
@@ -148,7 +148,7 @@ async def test_every_verb_of_one_who_lost_its_task_is_refused(alice: Agent, bob:
     with pytest.raises(LeaseLostError):
         await work()
     (task,) = [task async for task in alice.tasks.list()]
-    assert (task.state, task.assignee_id) == (pb.TASK_STATE_PENDING, "alice")
+    assert (task.state, task.assignee_id) == (TaskState.PENDING, "alice")
 
 
 async def test_one_who_waits_for_an_answer_learns_that_the_task_was_cancelled(
@@ -161,7 +161,7 @@ async def test_one_who_waits_for_an_answer_learns_that_the_task_was_cancelled(
             await task.ask("Which one?")
 
     working = asyncio.create_task(work())
-    await seen(alice, made.task_id, is_in(pb.TASK_STATE_INPUT_REQUIRED))
+    await seen(alice, made.task_id, is_in(TaskState.INPUT_REQUIRED))
     await alice.tasks.cancel(made.task_id)
     with pytest.raises(LeaseLostError):
         await working
@@ -191,9 +191,9 @@ async def test_a_holder_that_stood_still_past_its_lease_learns_that_it_lost(
     words = (sys.executable, "-c", HOLDER, messaging.address, tasks.address)
     holder = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
     try:
-        await seen(alice, made.task_id, is_in(pb.TASK_STATE_IN_PROGRESS))
+        await seen(alice, made.task_id, is_in(TaskState.IN_PROGRESS))
         holder.send_signal(signal.SIGSTOP)
-        await seen(alice, made.task_id, is_in(pb.TASK_STATE_FAILED))
+        await seen(alice, made.task_id, is_in(TaskState.FAILED))
         holder.send_signal(signal.SIGCONT)
         printed, _ = await holder.communicate()
         assert printed.decode().split() == ["EXPIRE_LEASE"]

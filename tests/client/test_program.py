@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from dovetail.client import Agent, connect
-from dovetail.types.v1 import types_pb2
 from support.processes import ServerProcess, process_pair
 from support.soak import full_or_tenth
 from support.waiting import until
@@ -159,7 +158,7 @@ async def _check(program: Program, agents: dict[str, Agent]) -> None:
     assert program.read == list(enumerate(program.sent, 1))
     assert program.received == program.sent
     for name, agent in agents.items():
-        unread = agent.messages(recipient_id=name, states=[types_pb2.DELIVERY_STATE_UNACKNOWLEDGED])
+        unread = agent.messages(recipient_id=name, states="unacknowledged")
         assert [record async for record in unread] == [], name
     worker = agents["worker"].tasks
     assert [(task.task_id, task.attempt) async for task in worker.list()] == [

@@ -8,7 +8,6 @@ import pytest
 
 from client.conftest import Connect
 from dovetail.client import Agent, InvalidArgumentError, OutOfRangeError, ReceivedMessage
-from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.runtime import RunningServer
 from support.waiting import until
 
@@ -69,5 +68,5 @@ async def test_an_inbox_of_another_is_acknowledged_as_the_other_s(alice: Agent, 
 async def test_a_filter_chooses(alice: Agent, bob: Agent):
     await alice.send("bob", "of alice")
     await bob.send("bob", "of bob")
-    chosen = await bob.receive(filter=pb.MessageFilter(sender_ids=["bob"]))
+    chosen = await bob.receive(sender="bob")
     assert bodies(chosen) == ["of bob"]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client.conftest import Connect
-from dovetail.client import Agent, InvalidArgumentError, NotFoundError, draft_message
-from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.types.v1 import types_pb2
-from dovetail.types.v1.types_pb2 import ORDER_NEWEST_FIRST
+from dovetail.client import Agent, DeliveryState, InvalidArgumentError, NotFoundError, draft_message
 
 
 async def test_an_agent_registers_itself_and_others(alice: Agent):
@@ -43,7 +40,7 @@ async def test_a_listing_goes_through_all_pages(alice: Agent):
 async def test_many_messages_are_sent_together(alice: Agent, bob: Agent):
     drafts = [
         draft_message("bob", "one", subject="first", data={"n": 1}, thread_id="plans"),
-        draft_message(["bob", "alice"], "two", importance=pb.IMPORTANCE_HIGH, labels={"a": "b"}),
+        draft_message(["bob", "alice"], "two", importance="high", labels={"a": "b"}),
     ]
     sent = await alice.send_many(drafts, request_id="r")
     assert await alice.send_many(drafts, request_id="r") == sent
@@ -63,7 +60,7 @@ async def test_a_message_arrives_with_all_that_was_said(alice: Agent, bob: Agent
         "body",
         subject="subject",
         data={"a": [1.5, None, {"b": True}]},
-        importance=pb.IMPORTANCE_HIGH,
+        importance="high",
         in_reply_to=first.message_id,
         task_id=task.task_id,
         labels={"k": "v"},
@@ -78,10 +75,10 @@ async def test_a_message_arrives_with_all_that_was_said(alice: Agent, bob: Agent
     assert (message.sender_id, message.recipient_ids) == ("alice", ("bob", "alice"))
     assert (message.subject, message.body) == ("subject", "body")
     assert message.data == {"a": [1.5, None, {"b": True}]}
-    assert message.importance == pb.IMPORTANCE_HIGH
+    assert message.importance == "high"
     assert (message.thread_id, message.in_reply_to) == (first.thread_id, first.message_id)
     assert (message.task_id, message.labels) == (task.task_id, {"k": "v"})
-    assert (message.kind, message.notice) == (pb.MESSAGE_KIND_MESSAGE, None)
+    assert (message.kind, message.notice) == ("message", None)
     assert message.create_time.utcoffset() is not None
     assert not message.acknowledged
     assert message.delivery.message.message_id == sent.message_id
@@ -91,14 +88,14 @@ async def test_a_message_is_found_with_what_became_of_it(alice: Agent, bob: Agen
     sent = await alice.send("bob", "x")
     await bob.acknowledge([1])
     record = await alice.message(sent.message_id)
-    assert record.receipts[0].state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED
+    assert record.receipts[0].state == DeliveryState.ACKNOWLEDGED
     acknowledged = alice.messages(
         recipient_id="bob",
-        states=[types_pb2.DELIVERY_STATE_ACKNOWLEDGED],
-        order=ORDER_NEWEST_FIRST,
+        states=["acknowledged"],
+        order="newest_first",
     )
     assert [found.message.message_id async for found in acknowledged] == [sent.message_id]
-    unread = alice.messages(recipient_id="bob", states=[types_pb2.DELIVERY_STATE_UNACKNOWLEDGED])
+    unread = alice.messages(recipient_id="bob", states=["unacknowledged"])
     assert [found async for found in unread] == []
 
 

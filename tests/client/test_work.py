@@ -14,11 +14,13 @@ from dovetail.client import (
     InvalidArgumentError,
     LeaseLostError,
     NotFoundError,
+    Notify,
+    Order,
+    Task,
+    TaskState,
     completion,
     draft,
 )
-from dovetail.tasks.v1 import tasks_pb2 as pb
-from dovetail.types.v1 import types_pb2
 
 
 async def test_a_task_lives_from_creation_to_reopening(alice: Agent, bob: Agent):
@@ -32,18 +34,17 @@ async def test_a_task_lives_from_creation_to_reopening(alice: Agent, bob: Agent)
         due_time=due,
         thread_id="thread",
     )
-    assert (task.creator_id, task.state) == ("alice", pb.TASK_STATE_PENDING)
-    assert task.due_time.ToDatetime(UTC) == due
+    assert (task.creator_id, task.state) == ("alice", TaskState.PENDING)
+    assert task.due_time == due
     assert (await alice.tasks.get(task.task_id)) == task
     assert (await alice.tasks.assign(task.task_id, "bob")).assignee_id == "bob"
     assert (await alice.tasks.unassign(task.task_id)).assignee_id == ""
-    wanted = pb.Task(task_id=task.task_id, title="new", priority=9)
-    changed = await alice.tasks.update(wanted, ["title"])
+    changed = await alice.tasks.update(task.task_id, title="new")
     assert (changed.title, changed.priority) == ("new", 3)
     assert (await bob.tasks.start(task.task_id)).assignee_id == "bob"
     done = await bob.tasks.complete(task.task_id, "summary", data={"n": 2})
-    assert (done.state, done.result.data["n"]) == (pb.TASK_STATE_COMPLETED, 2)
-    assert (await bob.tasks.reopen(task.task_id, "again")).state == pb.TASK_STATE_PENDING
+    assert (done.state, done.result.data["n"]) == (TaskState.COMPLETED, 2)
+    assert (await bob.tasks.reopen(task.task_id, "again")).state == TaskState.PENDING
     failed = await bob.tasks.fail(task.task_id, "no disk", data={"n": 3})
     assert (failed.failure.message, failed.failure.data["n"]) == ("no disk", 3)
     await bob.tasks.reopen(task.task_id)
@@ -54,7 +55,7 @@ async def test_a_task_lives_from_creation_to_reopening(alice: Agent, bob: Agent)
 
 async def test_notices_are_written_unless_the_caller_says_none(alice: Agent, bob: Agent):
     await alice.tasks.create("told", assignee_id="bob")
-    await alice.tasks.create("quiet", assignee_id="bob", notify=pb.NOTIFY_NONE)
+    await alice.tasks.create("quiet", assignee_id="bob", notify=Notify.NONE)
     async with bob.inbox() as inbox:
         messages = [message async for message in inbox.backlog()]
     assert [message.subject for message in messages] == ["Task t1 assigned to bob: told"]
@@ -73,9 +74,9 @@ async def test_the_same_request_id_changes_once(alice: Agent):
 async def test_tasks_are_chosen_by_a_filter(alice: Agent):
     await alice.tasks.create("one", labels={"a": "b"})
     await alice.tasks.create("two")
-    chosen = alice.tasks.list(pb.TaskFilter(labels={"a": "b"}), order=types_pb2.ORDER_NEWEST_FIRST)
+    chosen = alice.tasks.list(labels={"a": "b"}, order="newest_first")
     assert [task.title async for task in chosen] == ["one"]
-    newest = alice.tasks.list(order=types_pb2.ORDER_NEWEST_FIRST)
+    newest = alice.tasks.list(order=Order.NEWEST_FIRST)
     assert [task.title async for task in newest] == ["two", "one"]
 
 
@@ -87,7 +88,7 @@ async def test_a_report_counts_what_was_done(alice: Agent):
     report = await alice.tasks.report(bucket_duration=timedelta(hours=1))
     assert (report.total_tasks, report.completed_tasks) == (2, 1)
     assert [bucket.completed_tasks for bucket in report.completions] == [1]
-    assert (await alice.tasks.report(pb.TaskFilter(labels={"a": "b"}))).total_tasks == 1
+    assert (await alice.tasks.report(labels={"a": "b"})).total_tasks == 1
 
 
 async def test_a_time_without_a_zone_is_refused_before_it_is_sent(alice: Agent):
@@ -107,10 +108,10 @@ async def test_a_task_waits_for_others_and_for_its_time(alice: Agent, bob: Agent
         max_attempts=7,
         initial_backoff=timedelta(minutes=2),
     )
-    assert (list(second.depends_on), second.waiting_for_count) == ([first.task_id], 1)
-    assert second.schedule_time.ToDatetime(UTC) == later
-    assert (second.max_attempts, second.initial_backoff.ToTimedelta()) == (7, timedelta(minutes=2))
-    parts = alice.tasks.list(pb.TaskFilter(parent_task_id=first.task_id))
+    assert (second.depends_on, second.waiting_for_count) == ((first.task_id,), 1)
+    assert second.schedule_time == later
+    assert (second.max_attempts, second.initial_backoff) == (7, timedelta(minutes=2))
+    parts = alice.tasks.list(parent_task_id=first.task_id)
     assert [task.title async for task in parts] == ["second"]
     with pytest.raises(FailedPreconditionError, match="not ready"):
         await bob.tasks.start(second.task_id)
@@ -118,14 +119,18 @@ async def test_a_task_waits_for_others_and_for_its_time(alice: Agent, bob: Agent
 
 async def test_dependencies_retries_and_schedule_can_be_updated(alice: Agent):
     one, two = await alice.tasks.create("one"), await alice.tasks.create("two")
-    wanted = pb.Task(task_id=two.task_id, depends_on=[one.task_id], max_attempts=2)
-    wanted.initial_backoff.FromTimedelta(timedelta(seconds=9))
-    wanted.schedule_time.FromDatetime(datetime(2100, 1, 2, tzinfo=UTC))
-    fields = ["depends_on", "max_attempts", "initial_backoff", "schedule_time"]
-    changed = await alice.tasks.update(wanted, fields)
-    assert [getattr(changed, field) for field in fields] == [
-        getattr(wanted, field) for field in fields
-    ]
+    later = datetime(2100, 1, 2, tzinfo=UTC)
+    changed = await alice.tasks.update(
+        two.task_id,
+        depends_on=[one.task_id],
+        max_attempts=2,
+        initial_backoff=timedelta(seconds=9),
+        schedule_time=later,
+    )
+    assert (changed.depends_on, changed.max_attempts) == ((one.task_id,), 2)
+    assert (changed.initial_backoff, changed.schedule_time) == (timedelta(seconds=9), later)
+    again = await alice.tasks.update(two.task_id, schedule_time=None)
+    assert (again.schedule_time, again.max_attempts) == (None, 2)
 
 
 async def test_many_tasks_are_made_at_once_all_or_none(alice: Agent):
@@ -159,15 +164,13 @@ async def test_what_caused_an_act_is_acknowledged_with_it(alice: Agent, bob: Age
 
 async def test_tasks_are_claimed_and_held_by_a_token(alice: Agent, bob: Agent):
     await alice.tasks.create_many([draft("one"), draft("two"), draft("no", labels={"a": "b"})])
-    assert await bob.tasks.claim(filter=pb.TaskFilter(labels={"a": "c"})) == []
+    assert await bob.tasks.claim(labels={"a": "c"}) == []
     one, two = await bob.tasks.claim(max_tasks=2, max_wait=20, lease_duration=timedelta(seconds=30))
     assert (one.task.title, two.task.title) == ("one", "two")
-    assert one.task.lease.duration.ToTimedelta() == timedelta(seconds=30)
+    assert one.task.lease.duration == timedelta(seconds=30)
     task_id, token = one.task.task_id, one.lease_token
-    beat = await bob.tasks.heartbeat(
-        task_id, progress=pb.TaskProgress(percent=5, note="begun"), lease_token=token
-    )
-    assert beat.state == pb.TASK_STATE_IN_PROGRESS
+    beat = await bob.tasks.heartbeat(task_id, percent=5, note="begun", lease_token=token)
+    assert beat.state == TaskState.IN_PROGRESS
     with pytest.raises(FailedPreconditionError, match="lease"):
         await bob.tasks.complete(task_id)
     with pytest.raises(LeaseLostError):
@@ -176,7 +179,7 @@ async def test_tasks_are_claimed_and_held_by_a_token(alice: Agent, bob: Agent):
     again = await bob.tasks.complete(task_id, "done", lease_token=token, request_id="r")
     assert done == again
     back = await bob.tasks.release(two.task.task_id, "not mine", lease_token=two.lease_token)
-    assert (back.state, back.assignee_id) == (pb.TASK_STATE_PENDING, "")
+    assert (back.state, back.assignee_id) == (TaskState.PENDING, "")
 
 
 async def test_a_claim_waits_for_work_that_is_yet_to_come(alice: Agent, bob: Agent):
@@ -196,7 +199,7 @@ async def test_one_task_is_started_under_a_lease(alice: Agent, bob: Agent):
     failed = await bob.tasks.fail(
         made.task_id, "not today", retryable=True, lease_token=started.lease_token
     )
-    assert (failed.state, failed.failed_attempts) == (pb.TASK_STATE_PENDING, 1)
+    assert (failed.state, failed.failed_attempts) == (TaskState.PENDING, 1)
 
 
 async def test_a_question_is_asked_and_answered(alice: Agent, bob: Agent):
@@ -208,7 +211,7 @@ async def test_a_question_is_asked_and_answered(alice: Agent, bob: Agent):
     answered = await alice.tasks.answer(
         made.task_id, "this", data={"n": 1}, acknowledge=[notice.sequence]
     )
-    assert answered.state == pb.TASK_STATE_IN_PROGRESS
+    assert answered.state == TaskState.IN_PROGRESS
     assert (answered.answer.text, answered.answer.data["n"]) == ("this", 1)
     assert await alice.receive() == []
 
@@ -223,8 +226,8 @@ async def test_many_are_completed_at_once_each_by_itself(alice: Agent, bob: Agen
             completion("nothing"),
         ]
     )
-    assert isinstance(first, pb.Task)
-    assert first.state == pb.TASK_STATE_COMPLETED
+    assert isinstance(first, Task)
+    assert first.state == TaskState.COMPLETED
     assert (await alice.tasks.get(first.task_id)).result.data["n"] == 1
     assert isinstance(second, LeaseLostError)
     assert (second.reason, second.metadata["state"]) == ("LEASE_LOST", "IN_PROGRESS")
@@ -237,5 +240,5 @@ async def test_cancelling_a_task_can_cancel_its_parts(alice: Agent):
     await alice.tasks.create("alone", task_id="alone")
     await alice.tasks.cancel("whole", "not needed", cascade=True)
     states = {task.task_id: task.state async for task in alice.tasks.list()}
-    called_off, pending = pb.TASK_STATE_CANCELLED, pb.TASK_STATE_PENDING
+    called_off, pending = TaskState.CANCELLED, TaskState.PENDING
     assert states == {"whole": called_off, "part": called_off, "alone": pending}

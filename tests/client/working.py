@@ -9,24 +9,23 @@ from typing import Any
 
 import pytest
 
-from dovetail.client import Agent, draft
-from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.client import Agent, Task, draft
 from support.waiting import until
 
 
-async def make(agent: Agent, count: int, **fields: Any) -> list[pb.Task]:
+async def make(agent: Agent, count: int, **fields: Any) -> list[Task]:
     return await agent.tasks.create_many(draft(str(n), **fields) for n in range(count))
 
 
-async def all_of(agent: Agent) -> list[pb.Task]:
+async def all_of(agent: Agent) -> list[Task]:
     return [task async for task in agent.tasks.list()]
 
 
 async def states(agent: Agent) -> Counter[str]:
-    return Counter(pb.TaskState.Name(task.state) for task in await all_of(agent))
+    return Counter(task.state for task in await all_of(agent))
 
 
-async def until_all(agent: Agent, condition: Callable[[pb.Task], bool]) -> None:
+async def until_all(agent: Agent, condition: Callable[[Task], bool]) -> None:
     async def hold() -> bool:
         return all(map(condition, await all_of(agent)))
 
@@ -35,7 +34,7 @@ async def until_all(agent: Agent, condition: Callable[[pb.Task], bool]) -> None:
 
 async def until_in_progress(agent: Agent, count: int) -> None:
     async def are_begun() -> bool:
-        return (await states(agent))["TASK_STATE_IN_PROGRESS"] >= count
+        return (await states(agent))["in_progress"] >= count
 
     await until(are_begun)
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dovetail import client
-from dovetail.client import Agent, DovetailError, NotFoundError, ReceivedMessage, blocking, connect
-from dovetail.messaging.v1 import messaging_pb2
-from dovetail.tasks.v1 import tasks_pb2
+from dovetail.client import (
+    Agent,
+    DovetailError,
+    NotFoundError,
+    ReceivedMessage,
+    TaskState,
+    TaskVerb,
+    blocking,
+    connect,
+)
 
 
 async def work(agent: Agent, name: str) -> list[tuple[int, str]]:
     """Everything that an agent does."""
     await agent.register(labels={"role": "worker"})
-    sent = await agent.send([name], "hello", importance=messaging_pb2.IMPORTANCE_HIGH)
+    sent = await agent.send([name], "hello", importance="high")
     answer = await agent.ask(name, "How many?", timeout=5, data={"n": 1})
     await answer.reply("thanks", subject=sent.message_id)
     messages: list[ReceivedMessage] = await agent.receive(
@@ -22,7 +29,15 @@ async def work(agent: Agent, name: str) -> list[tuple[int, str]]:
     task = await agent.tasks.create("work", assignee_id=name)
     await agent.tasks.start(task.task_id)
     done = await agent.tasks.complete(task.task_id, "done", data={"n": [1, 2]})
-    assert done.state == tasks_pb2.TASK_STATE_COMPLETED
+    assert done.state == TaskState.COMPLETED
+    assert done.result is not None
+    assert done.create_time < done.update_time
+    assert done.end_time is None or done.result.data
+    async for each in agent.tasks.list(states=["pending"], assignee=name, order="newest_first"):
+        await agent.tasks.update(each.task_id, priority=each.priority + 1, due_time=None)
+    for message in messages:
+        if message.notice and message.notice.verb == TaskVerb.REQUEST_INPUT:
+            await agent.tasks.answer(message.task_id, "blue")
     report = await agent.tasks.report(bucket_duration=timedelta(hours=1))
     async with agent.inbox() as inbox:
         async for message in inbox:

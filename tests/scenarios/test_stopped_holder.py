@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from dovetail.client import Agent, claims, connect
+from dovetail.client import Agent, TaskState, claims, connect
 from dovetail.client.reconnecting import PAUSE_SECONDS_MAX
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -88,7 +88,7 @@ async def test_a_clock_that_is_moved_by_days_and_back_loses_no_lease(
                 await _run_an_hourglass(servers, boss)
                 assert _clock_of(servers) - datetime.now(UTC) > timedelta(days=offset - 1)
                 assert _clock_of(servers) - datetime.now(UTC) < timedelta(days=offset + 1)
-        assert (await boss.tasks.get(task.task_id)).state == pb.TASK_STATE_COMPLETED
+        assert (await boss.tasks.get(task.task_id)).state == TaskState.COMPLETED
     assert "kept" not in dict(rows(sqlite_url, LOST))
     assert faults(sqlite_url) == []
 
@@ -107,7 +107,7 @@ async def test_a_server_that_stood_still_takes_no_lease_from_those_who_could_not
             await asyncio.sleep(STANDSTILL_SECONDS)
             servers.tasks.signal(signal.SIGCONT)
             await _run_an_hourglass(servers, boss)
-        assert (await boss.tasks.get(task.task_id)).state == pb.TASK_STATE_COMPLETED
+        assert (await boss.tasks.get(task.task_id)).state == TaskState.COMPLETED
     assert "kept" not in dict(rows(store_url, LOST))
 
 
@@ -133,7 +133,7 @@ async def test_after_both_servers_were_down_holders_have_one_whole_lease_more(
             for server in servers.both:
                 server.start(wait=False)
             await receive(servers, "boss", lambda found: _losses(found) > 0)
-        assert (await boss.tasks.get(task.task_id)).state == pb.TASK_STATE_COMPLETED
+        assert (await boss.tasks.get(task.task_id)).state == TaskState.COMPLETED
     ((task_id, micros),) = rows(store_url, LOST)
     assert task_id == "left"
     assert micros / 1_000_000 - begin >= LEASE.total_seconds()
@@ -193,7 +193,7 @@ async def _run_an_hourglass(servers: Servers, boss: Agent) -> None:
         task = await boss.tasks.create("an hourglass", max_attempts=1)
         await hourglass.tasks.claim(lease_duration=LEASE)
         await receive(servers, "boss", lambda found: _losses(found) > before)
-        assert (await boss.tasks.get(task.task_id)).state == pb.TASK_STATE_FAILED
+        assert (await boss.tasks.get(task.task_id)).state == TaskState.FAILED
 
 
 def _clock_of(servers: Servers) -> datetime:

@@ -16,8 +16,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from dovetail.client import Agent, LeaseLostError, connect
-from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.client import Agent, ClaimedTask, LeaseLostError, connect
 
 VERBS = ("heartbeat", "release", "ask", "complete", "fail")
 WORDS = {"ask": ("which one?",), "fail": ("it broke",)}
@@ -39,7 +38,7 @@ async def hold(agent: Agent, lease: timedelta) -> None:
     await asyncio.gather(*keeping)
 
 
-async def _keep(agent: Agent, each: pb.ClaimedTask, pause: timedelta) -> None:
+async def _keep(agent: Agent, each: ClaimedTask, pause: timedelta) -> None:
     """Send heartbeats until the lease is lost."""
     with contextlib.suppress(LeaseLostError):
         while True:
@@ -53,7 +52,7 @@ async def _block(agent: Agent, lease: timedelta, began: asyncio.Event) -> None:
         await asyncio.Event().wait()
 
 
-async def _use(agent: Agent, verb: str, each: pb.ClaimedTask) -> None:
+async def _use(agent: Agent, verb: str, each: ClaimedTask) -> None:
     method = getattr(agent.tasks, verb)
     await method(each.task.task_id, *WORDS.get(verb, ()), lease_token=each.lease_token)
 

@@ -8,13 +8,14 @@
         async with bob.claim() as task:
             task.result("done")
 
-Calls have a deadline and survive a restart of the server; inboxes resume automatically. Requests
-and responses are the messages of `dovetail.messaging.v1` and `dovetail.tasks.v1`.
+Calls have a deadline and survive a restart of the server; inboxes resume automatically. Tasks and
+messages are frozen values with Python's types; `proto` is the message of the contract.
 """
 
 import typing
 
 from dovetail.client.agent import Agent
+from dovetail.client.choices import MessageChoice, TaskChoice
 from dovetail.client.claims import WorkFailedError
 from dovetail.client.connecting import connect
 from dovetail.client.drafts import completion, draft, draft_message
@@ -42,36 +43,106 @@ from dovetail.client.errors import (
 )
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
+from dovetail.client.message_records import (
+    AcknowledgeResult,
+    AgentRecord,
+    Message,
+    MessageRecord,
+    Notice,
+    Receipt,
+    SendResult,
+    SentMessage,
+)
 from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
 from dovetail.client.security import ConfigurationError, Tls
+from dovetail.client.task_records import (
+    AssigneeWorkload,
+    ClaimedTask,
+    CompletionBucket,
+    DurationSummary,
+    Heartbeat,
+    Lease,
+    Report,
+    StateCount,
+    Task,
+    TaskAnswer,
+    TaskFailure,
+    TaskProgress,
+    TaskQuestion,
+    TaskResult,
+)
 from dovetail.client.tasks import Tasks
+from dovetail.client.words import (
+    DeliveryState,
+    Importance,
+    MessageKind,
+    Notify,
+    Order,
+    ReportBasis,
+    StartPosition,
+    TaskState,
+    TaskVerb,
+)
 from dovetail.client.worker import WorkOptions
 
 __all__ = [
     "AbortedError",
+    "AcknowledgeResult",
     "Agent",
+    "AgentRecord",
     "AlreadyExistsError",
+    "AssigneeWorkload",
     "CallCancelledError",
+    "ClaimedTask",
+    "CompletionBucket",
     "ConfigurationError",
     "DataLossError",
     "DeadlineExceededError",
+    "DeliveryState",
     "DovetailError",
+    "DurationSummary",
     "FailedPreconditionError",
     "FieldViolation",
+    "Heartbeat",
     "HeldTask",
+    "Importance",
     "Inbox",
     "InboxMessage",
     "InternalError",
     "InvalidArgumentError",
+    "Lease",
     "LeaseLostError",
+    "Message",
+    "MessageChoice",
     "MessageContent",
+    "MessageKind",
+    "MessageRecord",
     "NotFoundError",
+    "Notice",
+    "Notify",
+    "Order",
     "OutOfRangeError",
     "Pages",
     "PermissionDeniedError",
+    "Receipt",
     "ReceivedMessage",
+    "Report",
+    "ReportBasis",
     "ResourceExhaustedError",
+    "SendResult",
+    "SentMessage",
+    "StartPosition",
+    "StateCount",
+    "Task",
+    "TaskAnswer",
+    "TaskChoice",
+    "TaskFailure",
+    "TaskProgress",
+    "TaskQuestion",
+    "TaskResult",
+    "TaskState",
+    "TaskVerb",
     "Tasks",
     "Tls",
     "UnauthenticatedError",

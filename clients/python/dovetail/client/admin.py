@@ -21,13 +21,16 @@ import grpc
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc
+from dovetail.client.admin_records import Credential, Role, Team
 from dovetail.client.configuration import Configuration
 from dovetail.client.connection import Access, Addresses, Connection, tell_of_repeat
 from dovetail.client.errors import DovetailError
 from dovetail.client.pages import Pages
 from dovetail.client.reconnecting import RETRY_SECONDS_MAX, pauses
+from dovetail.client.records import record
 from dovetail.client.security import Tls
 from dovetail.client.values import duration
+from dovetail.client.words import WordLike, number
 
 Response = TypeVar("Response")
 Stub: TypeAlias = "admin_pb2_grpc.AdminServiceAsyncStub"
@@ -98,29 +101,31 @@ class Admin:
         for server in self._servers:
             await server.connection.close()
 
-    async def create_team(self, team_id: str) -> pb.Team:
+    async def create_team(self, team_id: str) -> Team:
         """Create a team; an existing team is not changed."""
         request = pb.CreateTeamRequest(team_id=team_id)
-        return (await self._call(lambda stub: stub.CreateTeam, request, _always_repeatable)).team
+        made = await self._call(lambda stub: stub.CreateTeam, request, _always_repeatable)
+        return record(Team, made.team)
 
-    def teams(self, *, page_size: int = 0, page_token: str = "") -> Pages[pb.Team]:
+    def teams(self, *, page_size: int = 0, page_token: str = "") -> Pages[Team]:
         """Iterate over all teams in order of id, reading page after page."""
         request = pb.ListTeamsRequest(page_size=page_size, page_token=page_token)
         return Pages(
             lambda: self._call(lambda stub: stub.ListTeams, request, _always_repeatable),
             request,
             "teams",
+            Team,
         )
 
     async def create_token(
         self,
         *,
-        role: pb.Role.ValueType = pb.ROLE_AGENT,
+        role: WordLike = Role.AGENT,
         team_id: str = "",
         agent_id: str = "",
         description: str = "",
         lifetime: timedelta | None = None,
-    ) -> tuple[pb.Credential, str]:
+    ) -> tuple[Credential, str]:
         """Create a credential; return it and its token, which is not returned again.
 
         Without `lifetime` it is valid until revoked. An admin's credential has no team or agent.
@@ -128,28 +133,28 @@ class Admin:
         request = pb.CreateCredentialRequest(
             team_id=team_id,
             agent_id=agent_id,
-            role=role,
+            role=number(Role, role),
             description=description,
             lifetime=duration(lifetime),
         )
         created = await self._call(lambda stub: stub.CreateCredential, request, _nothing_done)
-        return created.credential, created.token
+        return record(Credential, created.credential), created.token
 
     def credentials(
         self,
         *,
         team_id: str = "",
         agent_id: str = "",
-        role: pb.Role.ValueType = pb.ROLE_UNSPECIFIED,
+        role: WordLike = 0,
         include_ended: bool = False,
         page_size: int = 0,
         page_token: str = "",
-    ) -> Pages[pb.Credential]:
+    ) -> Pages[Credential]:
         """Iterate over credentials, all or matching ones, in order of creation, page after page."""
         request = pb.ListCredentialsRequest(
             team_id=team_id,
             agent_id=agent_id,
-            role=role,
+            role=number(Role, role),
             include_ended=include_ended,
             page_size=page_size,
             page_token=page_token,
@@ -158,6 +163,7 @@ class Admin:
             lambda: self._call(lambda stub: stub.ListCredentials, request, _always_repeatable),
             request,
             "credentials",
+            Credential,
         )
 
     async def rotate(
@@ -166,7 +172,7 @@ class Admin:
         *,
         grace: timedelta | None = None,
         lifetime: timedelta | None = None,
-    ) -> tuple[pb.Credential, str]:
+    ) -> tuple[Credential, str]:
         """Replace a credential by a new one; return the new one and its token.
 
         The old credential stays valid for `grace` (default: not at all), the new one for `lifetime`
@@ -176,14 +182,13 @@ class Admin:
             credential_id=credential_id, grace=duration(grace), lifetime=duration(lifetime)
         )
         created = await self._call(lambda stub: stub.RotateCredential, request, _nothing_done)
-        return created.credential, created.token
+        return record(Credential, created.credential), created.token
 
-    async def revoke(self, credential_id: str) -> pb.Credential:
+    async def revoke(self, credential_id: str) -> Credential:
         """Revoke a credential, and end its streams and waiting calls on every server within 5 s."""
         request = pb.RevokeCredentialRequest(credential_id=credential_id)
-        return (
-            await self._call(lambda stub: stub.RevokeCredential, request, _always_repeatable)
-        ).credential
+        ended = await self._call(lambda stub: stub.RevokeCredential, request, _always_repeatable)
+        return record(Credential, ended.credential)
 
     async def _call(
         self,

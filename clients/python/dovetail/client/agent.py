@@ -10,20 +10,29 @@ from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any, TypeAlias, Unpack
 
+from dovetail.client.choices import MessageChoice, TaskChoice, message_filter
 from dovetail.client.claims import ClaimOptions, claim_one
 from dovetail.client.connection import Connection
 from dovetail.client.drafts import draft_message, new_id
 from dovetail.client.errors import DeadlineExceededError
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
+from dovetail.client.message_records import (
+    AcknowledgeResult,
+    AgentRecord,
+    MessageRecord,
+    Receipt,
+    SendResult,
+    SentMessage,
+)
 from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
+from dovetail.client.records import record
 from dovetail.client.tasks import Tasks
+from dovetail.client.words import DeliveryState, Order, StartPosition, WordLike, number, numbers
 from dovetail.client.worker import Handler, Worker, WorkOptions
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc
-from dovetail.tasks.v1 import tasks_pb2
-from dovetail.types.v1 import types_pb2
 
 Stub: TypeAlias = "messaging_pb2_grpc.MessagingServiceAsyncStub"
 
@@ -65,24 +74,26 @@ class Agent:
         *,
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
-    ) -> pb.Agent:
+    ) -> AgentRecord:
         """Register an agent, by default this one; an existing agent is not changed."""
         request = pb.RegisterAgentRequest(
             agent_id=agent_id, display_name=display_name, labels=labels
         )
-        return (await self._call(self._stub.RegisterAgent, request)).agent
+        return record(AgentRecord, (await self._call(self._stub.RegisterAgent, request)).agent)
 
-    async def agent(self, agent_id: str = "") -> pb.Agent:
+    async def agent(self, agent_id: str = "") -> AgentRecord:
         """Return one agent, by default this one."""
         request = pb.GetAgentRequest(agent_id=agent_id)
-        return (await self._call(self._stub.GetAgent, request)).agent
+        return record(AgentRecord, (await self._call(self._stub.GetAgent, request)).agent)
 
     def agents(
         self, *, labels: Mapping[str, str] | None = None, page_size: int = 0, page_token: str = ""
-    ) -> Pages[pb.Agent]:
+    ) -> Pages[AgentRecord]:
         """Iterate over all agents of the team in order of id, reading page after page."""
         request = pb.ListAgentsRequest(labels=labels, page_size=page_size, page_token=page_token)
-        return Pages(lambda: self._call(self._stub.ListAgents, request), request, "agents")
+        return Pages(
+            lambda: self._call(self._stub.ListAgents, request), request, "agents", AgentRecord
+        )
 
     async def send(
         self,
@@ -91,13 +102,13 @@ class Agent:
         *,
         subject: str = "",
         data: Mapping[str, Any] | None = None,
-        importance: pb.Importance.ValueType = pb.IMPORTANCE_UNSPECIFIED,
+        importance: WordLike = 0,
         thread_id: str = "",
         in_reply_to: str = "",
         task_id: str = "",
         labels: Mapping[str, str] | None = None,
         request_id: str = "",
-    ) -> pb.SendMessageResponse:
+    ) -> SendResult:
         """Send a message to one or more agents. When this returns, it is on the server's disk.
 
         After an error with an unknown outcome, sending again with the same `request_id` sends the
@@ -115,17 +126,18 @@ class Agent:
             labels=labels,
         )
         request.request_id = request_id or new_id()
-        return await self._call(self._stub.SendMessage, request)
+        return record(SendResult, await self._call(self._stub.SendMessage, request))
 
     async def send_many(
         self, drafts: Iterable[pb.SendMessageRequest], *, request_id: str = ""
-    ) -> list[pb.SentMessage]:
+    ) -> list[SentMessage]:
         """Send up to 1,000 messages in this order, all or none; see `draft_message`.
 
         Returns their ids and threads, in order. When this returns, all are on the server's disk.
         """
         request = pb.BatchSendMessagesRequest(requests=drafts, request_id=request_id or new_id())
-        return list((await self._call(self._stub.BatchSendMessages, request)).messages)
+        sent = await self._call(self._stub.BatchSendMessages, request)
+        return [record(SentMessage, each) for each in sent.messages]
 
     async def ask(
         self,
@@ -145,9 +157,9 @@ class Agent:
         """
         sent = await self.send(to, body, thread_id=thread_id, in_reply_to=in_reply_to, **content)
         timeout = self._connection.timeout if timeout is None else timeout
-        since = types_pb2.TimeRange(start_time=sent.create_time)
-        replies = pb.MessageFilter(thread_id=sent.thread_id, create_time=since)
-        async with self.inbox(include_acknowledged=True, filter=replies) as inbox:
+        async with self.inbox(
+            include_acknowledged=True, thread_id=sent.thread_id, created_since=sent.create_time
+        ) as inbox:
             try:
                 async with asyncio.timeout(timeout):
                     reply = await anext(inbox)
@@ -163,7 +175,7 @@ class Agent:
 
     async def reply(
         self, message: InboxMessage, body: str = "", **content: Unpack[MessageContent]
-    ) -> pb.SendMessageResponse:
+    ) -> SendResult:
         """Reply to the sender of a message, in the same thread. Does not acknowledge it."""
         return await self.send(message.sender_id, body, in_reply_to=message.message_id, **content)
 
@@ -175,7 +187,7 @@ class Agent:
         max_messages: int = 0,
         acknowledge: Iterable[int] = (),
         acknowledge_through: int = 0,
-        filter: pb.MessageFilter | None = None,
+        **choice: Unpack[MessageChoice],
     ) -> list[ReceivedMessage]:
         """Return up to `max_messages` unacknowledged messages of an inbox, by default this agent's.
 
@@ -188,7 +200,7 @@ class Agent:
             acknowledge_sequences=acknowledge,
             acknowledge_through_sequence=acknowledge_through,
             max_messages=max_messages,
-            filter=filter,
+            filter=message_filter(choice),
         )
         clock = asyncio.get_running_loop().time
         end = clock() + max_wait
@@ -207,11 +219,11 @@ class Agent:
         self,
         agent_id: str = "",
         *,
-        position: pb.StartPosition.ValueType = pb.START_POSITION_UNSPECIFIED,
+        position: WordLike = 0,
         after_sequence: int | None = None,
         include_acknowledged: bool = False,
         max_outstanding: int = 0,
-        filter: pb.MessageFilter | None = None,
+        **choice: Unpack[MessageChoice],
     ) -> Inbox:
         """Return an inbox, by default this agent's: an async iterator over its messages.
 
@@ -222,12 +234,12 @@ class Agent:
             agent_id=owner,
             include_acknowledged=include_acknowledged,
             max_outstanding=max_outstanding,
-            filter=filter,
+            filter=message_filter(choice),
         )
         if after_sequence is not None:
             request.after_sequence = after_sequence
         else:
-            request.position = position
+            request.position = number(StartPosition, position)
         return Inbox(
             self._connection,
             lambda: self._stub.SubscribeInbox,
@@ -237,54 +249,59 @@ class Agent:
 
     async def acknowledge(
         self, sequences: Iterable[int] = (), *, through: int = 0, agent_id: str = ""
-    ) -> pb.AcknowledgeMessagesResponse:
+    ) -> AcknowledgeResult:
         """Acknowledge in an inbox, by default this agent's, these messages or all `through` one."""
         request = pb.AcknowledgeMessagesRequest(
             agent_id=agent_id, sequences=sequences, through_sequence=through
         )
-        return await self._call(self._stub.AcknowledgeMessages, request)
+        done = await self._call(self._stub.AcknowledgeMessages, request)
+        return record(AcknowledgeResult, done)
 
-    async def message(self, message_id: str) -> pb.MessageRecord:
+    async def message(self, message_id: str) -> MessageRecord:
         """Return one message, with the receipts of its first ten recipients."""
         request = pb.GetMessageRequest(message_id=message_id)
-        return (await self._call(self._stub.GetMessage, request)).record
+        return record(MessageRecord, (await self._call(self._stub.GetMessage, request)).record)
 
     def receipts(
         self, message_id: str, *, page_size: int = 0, page_token: str = ""
-    ) -> Pages[types_pb2.Receipt]:
+    ) -> Pages[Receipt]:
         """Iterate over the receipts of all recipients of a message, reading page after page."""
         request = pb.ListReceiptsRequest(
             message_id=message_id, page_size=page_size, page_token=page_token
         )
-        return Pages(lambda: self._call(self._stub.ListReceipts, request), request, "receipts")
+        return Pages(
+            lambda: self._call(self._stub.ListReceipts, request), request, "receipts", Receipt
+        )
 
     def messages(
         self,
         *,
         recipient_id: str = "",
-        states: Iterable[types_pb2.DeliveryState.ValueType] = (),
-        filter: pb.MessageFilter | None = None,
-        order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
+        states: WordLike | Iterable[WordLike] = (),
+        order: WordLike = 0,
         page_size: int = 0,
         page_token: str = "",
-    ) -> Pages[pb.MessageRecord]:
+        **choice: Unpack[MessageChoice],
+    ) -> Pages[MessageRecord]:
         """Iterate over the team's messages, or those of one inbox, reading page after page."""
         request = pb.ListMessagesRequest(
             recipient_id=recipient_id,
-            states=states,
-            filter=filter,
-            order=order,
+            states=numbers(DeliveryState, states),
+            filter=message_filter(choice),
+            order=number(Order, order),
             page_size=page_size,
             page_token=page_token,
         )
-        return Pages(lambda: self._call(self._stub.ListMessages, request), request, "records")
+        return Pages(
+            lambda: self._call(self._stub.ListMessages, request), request, "records", MessageRecord
+        )
 
     def claim(
         self,
         *,
-        filter: tasks_pb2.TaskFilter | None = None,
         lease_duration: timedelta | None = None,
         timeout: float | None = None,
+        **choice: Unpack[TaskChoice],
     ) -> AbstractAsyncContextManager[HeldTask]:
         """Wait for a ready task, and hold it for the length of the block.
 
@@ -299,7 +316,7 @@ class Agent:
         Raises DeadlineExceededError if no task was ready for `timeout` seconds (default: no limit).
         """
         return claim_one(
-            self.tasks, ClaimOptions(filter=filter, lease_duration=lease_duration), timeout
+            self.tasks, ClaimOptions(choice=choice, lease_duration=lease_duration), timeout
         )
 
     async def work(self, handler: Handler, **options: Unpack[WorkOptions]) -> None:

@@ -13,7 +13,7 @@
         bob.tasks.start(task.task_id)
         bob.tasks.complete(task.task_id, "Fixed: it now reads trailing commas")
         report = alice.tasks.report()
-        print(report.completed_tasks, report.average_task_time.ToTimedelta())
+        print(report.completed_tasks, report.average_task_time)
 
 There is no second implementation: all blocking clients of a process run on one event loop in a
 thread of its own (gRPC does not support a second one), and every method here blocks on a method of
@@ -39,26 +39,24 @@ from dovetail import client
 from dovetail.client import InboxMessage, MessageContent, WorkOptions, admin
 from dovetail.client.background import Loop, process_loop
 from dovetail.client.worker import Result
-from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.tasks.v1 import tasks_pb2 as tasks_pb
 
 P = ParamSpec("P")
 T = TypeVar("T")
 U = TypeVar("U")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class ReceivedMessage(InboxMessage):
     """A delivery that can be acknowledged and replied to."""
 
     _acknowledge: Callable[[], None] = field(repr=False, compare=False)
-    _reply: Callable[..., pb.SendMessageResponse] = field(repr=False, compare=False)
+    _reply: Callable[..., client.SendResult] = field(repr=False, compare=False)
 
     def acknowledge(self) -> None:
         """Acknowledge the message. When this returns, that is on the server's disk."""
         self._acknowledge()
 
-    def reply(self, body: str = "", **content: Unpack[MessageContent]) -> pb.SendMessageResponse:
+    def reply(self, body: str = "", **content: Unpack[MessageContent]) -> client.SendResult:
         """Reply to the sender, in the same thread. Does not acknowledge the message."""
         return self._reply(body, **content)
 
@@ -118,7 +116,7 @@ class HeldTask:
         self.release = loop.waiting(task.release)
 
     @property
-    def task(self) -> tasks_pb.Task:
+    def task(self) -> client.Task:
         """The task's state in the last response of a server."""
         return self._held.task
 

@@ -6,12 +6,13 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any
 
+from dovetail.client.choices import TaskChoice
 from dovetail.client.drafts import new_id
 from dovetail.client.errors import (
     AbortedError,
@@ -25,8 +26,8 @@ from dovetail.client.errors import (
 )
 from dovetail.client.held import HeldTask, through_outages
 from dovetail.client.reconnecting import pauses
+from dovetail.client.task_records import ClaimedTask
 from dovetail.client.tasks import Tasks
-from dovetail.tasks.v1 import tasks_pb2 as pb
 
 CLAIM_WAIT_SECONDS_MAX = 50.0
 FAILURE_CHARACTERS_MAX = 4_096
@@ -64,7 +65,7 @@ class WorkFailedError(Exception):
 class ClaimOptions:
     """Which tasks to claim, at most how many, and the duration of each lease."""
 
-    filter: pb.TaskFilter | None = None
+    choice: TaskChoice = field(default_factory=TaskChoice)
     lease_duration: timedelta | None = None
     max_tasks: int = 1
 
@@ -109,7 +110,7 @@ class TaskLease:
         After an outage the server measures the lease anew; the pauses between attempts must use
         little of it.
         """
-        third = self.task.task.lease.duration.ToTimedelta().total_seconds() / 3
+        third = _lease_seconds(self.task) / 3
         pause, retries = third, pauses()
         while True:
             await asyncio.sleep(pause)
@@ -157,11 +158,16 @@ class TaskLease:
             raise
 
 
+def _lease_seconds(held: HeldTask) -> float:
+    lease = held.task.lease
+    return lease.duration.total_seconds() if lease else math.inf
+
+
 async def claim_many(
     tasks: Tasks,
     options: ClaimOptions,
     timeout: float | None = None,  # noqa: ASYNC109 - of all its calls
-) -> list[pb.ClaimedTask]:
+) -> list[ClaimedTask]:
     """Wait until tasks can be claimed, and return them; an empty list after `timeout` seconds.
 
     A cancelled call waits a moment longer and releases what it still gets: tasks whose response is
@@ -183,18 +189,18 @@ async def _claim_until(
     tasks: Tasks,
     options: ClaimOptions,
     timeout: float | None,  # noqa: ASYNC109 - as above
-) -> list[pb.ClaimedTask]:
+) -> list[ClaimedTask]:
     clock = asyncio.get_running_loop().time
     end = clock() + (math.inf if timeout is None else timeout)
 
-    async def claim(request_id: str) -> list[pb.ClaimedTask]:
+    async def claim(request_id: str) -> list[ClaimedTask]:
         max_wait = min(CLAIM_WAIT_SECONDS_MAX, max(0.0, end - clock()))
         return await tasks.claim(
             max_wait=max_wait,
             max_tasks=options.max_tasks,
-            filter=options.filter,
             lease_duration=options.lease_duration,
             request_id=request_id,
+            **options.choice,
         )
 
     while True:
@@ -204,7 +210,7 @@ async def _claim_until(
             return found
 
 
-async def _release_all(tasks: Tasks, found: list[pb.ClaimedTask]) -> None:
+async def _release_all(tasks: Tasks, found: list[ClaimedTask]) -> None:
     with suppress(DovetailError, TimeoutError):
         async with asyncio.timeout(RELEASE_SECONDS):
             for each in found:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from dovetail.client.values import duration, struct, timestamp
+from dovetail.client.words import Importance, Notify, WordLike, number
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -28,7 +31,7 @@ class TaskFields(TypedDict, total=False):
     schedule_time: datetime | None
     max_attempts: int
     initial_backoff: timedelta | None
-    notify: pb.Notify.ValueType
+    notify: WordLike
 
 
 class Repeatable(TypedDict, total=False):
@@ -39,9 +42,9 @@ class Repeatable(TypedDict, total=False):
 
 
 class ChangeOptions(Repeatable, total=False):
-    """The same, and whether other agents are notified."""
+    """The same, and whether other agents are notified (`notify="none"`)."""
 
-    notify: pb.Notify.ValueType
+    notify: WordLike
 
 
 class HolderOptions(ChangeOptions, total=False):
@@ -50,12 +53,26 @@ class HolderOptions(ChangeOptions, total=False):
     lease_token: str
 
 
+class TaskChanges(ChangeOptions, total=False):
+    """What `Tasks.update` can set, beside the options of a change. None clears a time."""
+
+    title: str
+    description: str
+    priority: int
+    labels: Mapping[str, str]
+    due_time: datetime | None
+    depends_on: Iterable[str]
+    schedule_time: datetime | None
+    max_attempts: int
+    initial_backoff: timedelta | None
+
+
 class MessageFields(TypedDict, total=False):
     """The optional fields of a message beside its body, as in `SendMessageRequest`."""
 
     subject: str
     data: Mapping[str, Any] | None
-    importance: talk.Importance.ValueType
+    importance: WordLike
     thread_id: str
     in_reply_to: str
     task_id: str
@@ -67,25 +84,36 @@ def draft_message(
 ) -> talk.SendMessageRequest:
     """A request for a message to one or more agents, for `Agent.send_many`."""
     values: dict[str, Any] = {**fields, "data": struct(fields.get("data"))}
+    values["importance"] = number(Importance, fields.get("importance", 0))
     recipient_ids = [to] if isinstance(to, str) else to
     return talk.SendMessageRequest(recipient_ids=recipient_ids, body=body, **values)
 
 
 def draft(title: str, **fields: Unpack[TaskFields]) -> pb.CreateTaskRequest:
     """A request for a new task, for `Tasks.create_many`."""
-    values: dict[str, Any] = dict(fields)
-    for name, convert in _CONVERTED.items():
-        if name in values:
-            values[name] = convert(values[name])
-    return pb.CreateTaskRequest(title=title, **values)
+    return pb.CreateTaskRequest(title=title, **_converted(fields))
 
 
-_CONVERTED = {
-    "input": struct,
-    "due_time": timestamp,
-    "schedule_time": timestamp,
-    "initial_backoff": duration,
-}
+def update(task_id: str, changes: TaskChanges) -> pb.UpdateTaskRequest:
+    """A request that sets the fields that are there, and no other."""
+    options = {name: value for name, value in changes.items() if name in _OPTIONS}
+    fields = {name: value for name, value in changes.items() if name not in _OPTIONS}
+    return pb.UpdateTaskRequest(
+        task=pb.Task(task_id=task_id, **_converted(fields)),
+        update_mask=FieldMask(paths=fields),
+        **repeatable(options),
+    )
+
+
+def _converted(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as the generated code takes them."""
+    return {
+        name: _CONVERTED[name](value) if name in _CONVERTED else value
+        for name, value in fields.items()
+    }
+
+
+_OPTIONS = ChangeOptions.__annotations__
 
 
 def completion(
@@ -107,9 +135,26 @@ def completion(
 
 def repeatable(options: Any) -> dict[str, Any]:
     """The options of a change, with a new id if it has none: repeats of the call are then safe."""
-    return {**options, "request_id": options.get("request_id") or new_id()}
+    found = {**options, "request_id": options.get("request_id") or new_id()}
+    if "notify" in found:
+        found["notify"] = notified(found["notify"])
+    return found
+
+
+def notified(word: WordLike) -> Any:
+    """Whether agents are notified, as the contract has it."""
+    return number(Notify, word)
 
 
 def new_id() -> str:
     """A new request id, which makes repeats of one call safe."""
     return str(uuid.uuid4())
+
+
+_CONVERTED: dict[str, Callable[[Any], Any]] = {
+    "input": struct,
+    "due_time": timestamp,
+    "schedule_time": timestamp,
+    "initial_backoff": duration,
+    "notify": notified,
+}

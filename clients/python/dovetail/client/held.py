@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 from dovetail.client.drafts import completion, new_id
 from dovetail.client.errors import DeadlineExceededError, DovetailError, LeaseLostError
 from dovetail.client.reconnecting import PAUSE_SECONDS_MAX, pauses
+from dovetail.client.task_records import ClaimedTask, Heartbeat, Task, TaskAnswer
 from dovetail.client.tasks import Tasks
-from dovetail.client.values import contents
+from dovetail.client.words import TaskState
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 T = TypeVar("T")
 
 NOTE_CHARACTERS_MAX = 4_096
 
-Complete = Callable[[pb.CompleteTaskRequest], Awaitable[pb.Task]]
+Complete = Callable[[pb.CompleteTaskRequest], Awaitable[Task]]
 
 log = logging.getLogger("dovetail.client")
 
@@ -32,7 +33,7 @@ class HeldTask:
     agent no longer holds the task. `progress` and `result` may be called from any thread.
     """
 
-    def __init__(self, tasks: Tasks, claimed: pb.ClaimedTask, complete: Complete) -> None:
+    def __init__(self, tasks: Tasks, claimed: ClaimedTask, complete: Complete) -> None:
         """Use `Agent.claim` or `Agent.work`."""
         self.task = claimed.task
         self.lease_token = claimed.lease_token
@@ -42,7 +43,7 @@ class HeldTask:
         """Why this agent no longer holds the task, once that is known."""
         self._tasks = tasks
         self._send_completion = complete
-        self._progress: pb.TaskProgress | None = None
+        self._progress: dict[str, Any] = {}
         self._result = completion(self.task_id, lease_token=self.lease_token)
 
     @property
@@ -63,8 +64,7 @@ class HeldTask:
     @property
     def input(self) -> Mapping[str, Any] | None:
         """The data the work starts from, or None."""
-        task = self.task
-        return contents(task.input) if task.HasField("input") else None
+        return self.task.input
 
     def progress(self, percent: int, note: str = "") -> None:
         """Set how far the work is (0 to 100 percent); the next heartbeat carries it."""
@@ -75,7 +75,7 @@ class HeldTask:
             raise ValueError(
                 f"note must have at most {NOTE_CHARACTERS_MAX:,} characters, and no NUL"
             )
-        self._progress = pb.TaskProgress(percent=percent, note=note)
+        self._progress = {"percent": percent, "note": note}
 
     def result(
         self,
@@ -98,9 +98,9 @@ class HeldTask:
         if self.lost is not None:
             raise self.lost
 
-    async def heartbeat(self) -> pb.HeartbeatTaskResponse:
+    async def heartbeat(self) -> Heartbeat:
         """Send a heartbeat with the progress now, beside those that are sent automatically."""
-        return await self._call(self._tasks.heartbeat, progress=self._progress)
+        return await self._call(self._tasks.heartbeat, **self._progress)
 
     async def ask(
         self,
@@ -109,7 +109,7 @@ class HeldTask:
         to: str = "",
         data: Mapping[str, Any] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - of the answer, not of this call
-    ) -> pb.TaskAnswer:
+    ) -> TaskAnswer:
         """Ask an agent, by default the task's creator, and wait for the answer.
 
         While the question is open the lease does not expire. Raises DeadlineExceededError if there
@@ -133,7 +133,7 @@ class HeldTask:
         *,
         data: Mapping[str, Any] | None = None,
         acknowledge: Iterable[int] = (),
-    ) -> pb.Task:
+    ) -> Task:
         """Complete the task now, with this result or else the one that `result` has set."""
         if summary or data is not None or acknowledge:
             self.result(summary, data=data, acknowledge=acknowledge)
@@ -146,7 +146,7 @@ class HeldTask:
         data: Mapping[str, Any] | None = None,
         retryable: bool = True,
         acknowledge: Iterable[int] = (),
-    ) -> pb.Task:
+    ) -> Task:
         """Fail this attempt now. `retryable`: try the task again while it has attempts left."""
         fail = self._of_this(
             self._tasks.fail,
@@ -158,18 +158,19 @@ class HeldTask:
         )
         return await self._end(fail)
 
-    async def release(self, reason: str = "") -> pb.Task:
+    async def release(self, reason: str = "") -> Task:
         """Release the task now, for any worker to claim."""
         return await self._end(self._of_this(self._tasks.release, reason, request_id=new_id()))
 
-    async def _answer(self) -> pb.TaskAnswer:
+    async def _answer(self) -> TaskAnswer:
         """Wait for the answer. Nothing notifies this client of it, so it polls the task."""
         for pause in pauses():
             await asyncio.sleep(pause)
             self.task = await through_outages(self._tasks, partial(self._tasks.get, self.task_id))
-            if self.task.state != pb.TASK_STATE_INPUT_REQUIRED:
+            if self.task.state != TaskState.INPUT_REQUIRED:
                 break
         await self.heartbeat()  # Raises if this agent no longer holds the task.
+        assert self.task.answer is not None
         return self.task.answer
 
     def _of_this(
@@ -187,7 +188,7 @@ class HeldTask:
                 self.lost = lost
             raise
 
-    async def _end(self, call: Callable[[], Awaitable[pb.Task]]) -> pb.Task:
+    async def _end(self, call: Callable[[], Awaitable[Task]]) -> Task:
         self.check()
         self.over = True
         try:

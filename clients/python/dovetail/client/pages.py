@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
+from dovetail.client.records import record
+
 Item = TypeVar("Item")
 
 
@@ -16,11 +18,14 @@ class Pages(AsyncIterator[Item]):
     listing that is equal in all else. It is empty after the last page.
     """
 
-    def __init__(self, read: Callable[[], Awaitable[Any]], request: Any, items: str) -> None:
-        """List the field `items` of each response that `read` gets for the request."""
+    def __init__(
+        self, read: Callable[[], Awaitable[Any]], request: Any, items: str, kind: type[Item]
+    ) -> None:
+        """List the field `items` of each response that `read` gets for the request, as records."""
         self._read = read
         self._request = request
         self._items = items
+        self._kind = kind
         self._waiting = deque[Item]()
         self._is_read = False
 
@@ -35,7 +40,7 @@ class Pages(AsyncIterator[Item]):
         response = await self._read()
         self._request.page_token = response.next_page_token
         self._is_read = not response.next_page_token
-        return list(getattr(response, self._items))
+        return [record(self._kind, item) for item in getattr(response, self._items)]
 
     async def __anext__(self) -> Item:
         """Return the next item."""

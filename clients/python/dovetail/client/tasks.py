@@ -12,25 +12,29 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeAlias, Unpack
 
-from google.protobuf.field_mask_pb2 import FieldMask
-
+from dovetail.client.choices import TaskChoice, task_filter
 from dovetail.client.connection import Connection
 from dovetail.client.drafts import (
     ChangeOptions,
     HolderOptions,
     Repeatable,
+    TaskChanges,
     TaskFields,
     completion,
     draft,
     new_id,
+    notified,
     repeatable,
+    update,
 )
 from dovetail.client.errors import DovetailError, from_status
 from dovetail.client.pages import Pages
+from dovetail.client.records import record
+from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task
 from dovetail.client.values import duration, struct
+from dovetail.client.words import Order, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
-from dovetail.types.v1 import types_pb2
 
 Stub: TypeAlias = "tasks_pb2_grpc.TaskServiceAsyncStub"
 
@@ -61,12 +65,12 @@ class Tasks:
         acknowledge: Iterable[int] = (),
         request_id: str = "",
         **fields: Unpack[TaskFields],
-    ) -> pb.Task:
+    ) -> Task:
         """Create a task, assigned or not; ready at once, after other tasks, or from a time on."""
         request = draft(title, **fields)
         request.acknowledge_sequences.extend(acknowledge)
         request.request_id = request_id or new_id()
-        return (await self._call(self._stub.CreateTask, request)).task
+        return record(Task, (await self._call(self._stub.CreateTask, request)).task)
 
     async def create_many(
         self,
@@ -74,7 +78,7 @@ class Tasks:
         *,
         acknowledge: Iterable[int] = (),
         request_id: str = "",
-    ) -> list[pb.Task]:
+    ) -> list[Task]:
         """Create up to 1,000 tasks, all or none; see `draft`. They may depend on each other.
 
         Returns them in order, as outlines: title, ids, states and times.
@@ -85,44 +89,48 @@ class Tasks:
         created = list((await self._call(self._stub.BatchCreateTasks, request)).tasks)
         for task, wanted in zip(created, request.requests, strict=True):
             task.title = wanted.title  # The response leaves it out.
-        return created
+        return [record(Task, task) for task in created]
 
-    async def get(self, task_id: str) -> pb.Task:
+    async def get(self, task_id: str) -> Task:
         """Return one task."""
-        return (await self._call(self._stub.GetTask, pb.GetTaskRequest(task_id=task_id))).task
+        return record(
+            Task, (await self._call(self._stub.GetTask, pb.GetTaskRequest(task_id=task_id))).task
+        )
 
     def list(
         self,
-        filter: pb.TaskFilter | None = None,
         *,
-        order: types_pb2.Order.ValueType = types_pb2.ORDER_UNSPECIFIED,
+        order: WordLike = 0,
         page_size: int = 0,
         page_token: str = "",
-    ) -> Pages[pb.Task]:
-        """Iterate over the tasks that match a filter, reading page after page."""
-        request = pb.ListTasksRequest(
-            filter=filter, order=order, page_size=page_size, page_token=page_token
-        )
-        return Pages(lambda: self._call(self._stub.ListTasks, request), request, "tasks")
+        **choice: Unpack[TaskChoice],
+    ) -> Pages[Task]:
+        """Iterate over the tasks of a choice, the oldest first, reading page after page.
 
-    async def update(
-        self, task: pb.Task, fields: Iterable[str], **options: Unpack[ChangeOptions]
-    ) -> pb.Task:
-        """Set the named fields of the task `task.task_id` to the values that `task` has."""
-        request = pb.UpdateTaskRequest(
-            task=task, update_mask=FieldMask(paths=fields), **repeatable(options)
+        tasks.list(states=["pending"], assignee="bob", order="newest_first")
+        """
+        request = pb.ListTasksRequest(
+            filter=task_filter(choice),
+            order=number(Order, order),
+            page_size=page_size,
+            page_token=page_token,
         )
-        return (await self._call(self._stub.UpdateTask, request)).task
+        return Pages(lambda: self._call(self._stub.ListTasks, request), request, "tasks", Task)
+
+    async def update(self, task_id: str, **changes: Unpack[TaskChanges]) -> Task:
+        """Set the fields that are named here, and no other; see TaskChanges."""
+        request = update(task_id, changes)
+        return record(Task, (await self._call(self._stub.UpdateTask, request)).task)
 
     async def delete(
         self,
         task_id: str,
         *,
         etag: str = "",
-        notify: pb.Notify.ValueType = pb.NOTIFY_UNSPECIFIED,
+        notify: WordLike = 0,
     ) -> None:
         """Delete a task that is not in progress and has no dependents. Its id stays taken."""
-        request = pb.DeleteTaskRequest(task_id=task_id, etag=etag, notify=notify)
+        request = pb.DeleteTaskRequest(task_id=task_id, etag=etag, notify=notified(notify))
         await self._call(self._stub.DeleteTask, request)
 
     async def assign(
@@ -132,29 +140,29 @@ class Tasks:
         *,
         force: bool = False,
         **options: Unpack[ChangeOptions],
-    ) -> pb.Task:
+    ) -> Task:
         """Assign a task to an agent; with `force` even if another agent is working on it."""
         request = pb.AssignTaskRequest(
             task_id=task_id, assignee_id=assignee_id, force=force, **repeatable(options)
         )
-        return (await self._call(self._stub.AssignTask, request)).task
+        return record(Task, (await self._call(self._stub.AssignTask, request)).task)
 
     async def unassign(
         self, task_id: str, *, force: bool = False, **options: Unpack[ChangeOptions]
-    ) -> pb.Task:
+    ) -> Task:
         """Remove the assignee of a task; with `force` even if it is working on it."""
         request = pb.UnassignTaskRequest(task_id=task_id, force=force, **repeatable(options))
-        return (await self._call(self._stub.UnassignTask, request)).task
+        return record(Task, (await self._call(self._stub.UnassignTask, request)).task)
 
     async def claim(
         self,
         *,
         max_wait: float = 0.0,
         max_tasks: int = 0,
-        filter: pb.TaskFilter | None = None,
         lease_duration: timedelta | None = None,
         request_id: str = "",
-    ) -> list[pb.ClaimedTask]:
+        **choice: Unpack[TaskChoice],
+    ) -> list[ClaimedTask]:
         """Start up to `max_tasks` (default: 1) ready tasks, each under a lease (default: 60 s).
 
         If none is ready, wait up to `max_wait` seconds (50 at most); then return an empty list.
@@ -162,10 +170,9 @@ class Tasks:
         lease with `heartbeat`. After an error with an unknown outcome, claiming again with the same
         `request_id` returns the same tasks and tokens, as long as their leases last.
         """
-        chosen = None if filter == pb.TaskFilter() else filter
         request = pb.ClaimTaskRequest(
             max_tasks=max_tasks,
-            filter=chosen,
+            filter=task_filter(choice),
             lease_duration=duration(lease_duration),
             request_id=request_id or new_id(),
         )
@@ -177,16 +184,17 @@ class Tasks:
             request.max_wait.FromTimedelta(timedelta(seconds=max(0.0, end - clock())))
             return self._stub.ClaimTask(request, **options)
 
-        return list((await self._call(claim, request, wait=max_wait)).tasks)
+        claimed = await self._call(claim, request, wait=max_wait)
+        return [record(ClaimedTask, each) for each in claimed.tasks]
 
     async def start(
         self, task_id: str, *, acknowledge: Iterable[int] = (), **options: Unpack[Repeatable]
-    ) -> pb.Task:
+    ) -> Task:
         """Start a ready task without a lease; an unassigned task is assigned to the caller."""
         request = pb.StartTaskRequest(
             task_id=task_id, acknowledge_sequences=acknowledge, **repeatable(options)
         )
-        return (await self._call(self._stub.StartTask, request)).task
+        return record(Task, (await self._call(self._stub.StartTask, request)).task)
 
     async def start_leased(
         self,
@@ -195,7 +203,7 @@ class Tasks:
         *,
         acknowledge: Iterable[int] = (),
         **options: Unpack[Repeatable],
-    ) -> pb.ClaimedTask:
+    ) -> ClaimedTask:
         """Start a ready task under a lease of this duration, as `claim` does."""
         request = pb.StartTaskRequest(
             task_id=task_id,
@@ -204,16 +212,23 @@ class Tasks:
             **repeatable(options),
         )
         started = await self._call(self._stub.StartTask, request)
-        return pb.ClaimedTask(task=started.task, lease_token=started.lease_token)
+        claimed = pb.ClaimedTask(task=started.task, lease_token=started.lease_token)
+        return record(ClaimedTask, claimed)
 
     async def heartbeat(
-        self, task_id: str, *, progress: pb.TaskProgress | None = None, lease_token: str = ""
-    ) -> pb.HeartbeatTaskResponse:
+        self,
+        task_id: str,
+        *,
+        percent: int | None = None,
+        note: str = "",
+        lease_token: str = "",
+    ) -> Heartbeat:
         """Report that the holder is alive, and its progress: extends the lease by its duration."""
+        progress = None if percent is None else pb.TaskProgress(percent=percent, note=note)
         request = pb.HeartbeatTaskRequest(
             task_id=task_id, progress=progress, lease_token=lease_token
         )
-        return await self._call(self._stub.HeartbeatTask, request)
+        return record(Heartbeat, await self._call(self._stub.HeartbeatTask, request))
 
     async def release(
         self,
@@ -222,12 +237,12 @@ class Tasks:
         *,
         lease_token: str = "",
         **options: Unpack[Repeatable],
-    ) -> pb.Task:
+    ) -> Task:
         """Release a task: it is pending again."""
         request = pb.ReleaseTaskRequest(
             task_id=task_id, reason=reason, lease_token=lease_token, **repeatable(options)
         )
-        return (await self._call(self._stub.ReleaseTask, request)).task
+        return record(Task, (await self._call(self._stub.ReleaseTask, request)).task)
 
     async def ask(
         self,
@@ -238,7 +253,7 @@ class Tasks:
         data: Mapping[str, Any] | None = None,
         lease_token: str = "",
         **options: Unpack[Repeatable],
-    ) -> pb.Task:
+    ) -> Task:
         """Ask an agent, by default the creator, for input to the work (RequestTaskInput)."""
         request = pb.RequestTaskInputRequest(
             task_id=task_id,
@@ -248,7 +263,7 @@ class Tasks:
             lease_token=lease_token,
             **repeatable(options),
         )
-        return (await self._call(self._stub.RequestTaskInput, request)).task
+        return record(Task, (await self._call(self._stub.RequestTaskInput, request)).task)
 
     async def answer(
         self,
@@ -258,7 +273,7 @@ class Tasks:
         data: Mapping[str, Any] | None = None,
         acknowledge: Iterable[int] = (),
         **options: Unpack[Repeatable],
-    ) -> pb.Task:
+    ) -> Task:
         """Answer the open question of a task, so that the work goes on (ProvideTaskInput)."""
         request = pb.ProvideTaskInputRequest(
             task_id=task_id,
@@ -267,7 +282,7 @@ class Tasks:
             acknowledge_sequences=acknowledge,
             **repeatable(options),
         )
-        return (await self._call(self._stub.ProvideTaskInput, request)).task
+        return record(Task, (await self._call(self._stub.ProvideTaskInput, request)).task)
 
     async def complete(
         self,
@@ -277,19 +292,19 @@ class Tasks:
         data: Mapping[str, Any] | None = None,
         acknowledge: Iterable[int] = (),
         **options: Unpack[HolderOptions],
-    ) -> pb.Task:
+    ) -> Task:
         """Complete a task, with a result for people (`summary`) and for programs (`data`)."""
         return await self.complete_as(
             completion(task_id, summary, data=data, acknowledge=acknowledge, **options)
         )
 
-    async def complete_as(self, completion: pb.CompleteTaskRequest) -> pb.Task:
+    async def complete_as(self, completion: pb.CompleteTaskRequest) -> Task:
         """Complete a task with a request that `completion` built."""
-        return (await self._call(self._stub.CompleteTask, completion)).task
+        return record(Task, (await self._call(self._stub.CompleteTask, completion)).task)
 
     async def complete_many(
         self, completions: Iterable[pb.CompleteTaskRequest]
-    ) -> list[pb.Task | DovetailError]:
+    ) -> list[Task | DovetailError]:
         """Complete up to 1,000 tasks in one commit, each independently; see `completion`.
 
         Returns in order, for each, the task as an outline, or the error with which it was refused.
@@ -297,7 +312,7 @@ class Tasks:
         request = pb.BatchCompleteTasksRequest(requests=completions)
         response = await self._call(self._stub.BatchCompleteTasks, request)
         return [
-            _refused(each.refusal) if each.HasField("refusal") else each.task
+            _refused(each.refusal) if each.HasField("refusal") else record(Task, each.task)
             for each in response.outcomes
         ]
 
@@ -310,7 +325,7 @@ class Tasks:
         retryable: bool = False,
         acknowledge: Iterable[int] = (),
         **options: Unpack[HolderOptions],
-    ) -> pb.Task:
+    ) -> Task:
         """Fail a task with a message that says what went wrong; `retryable`: it may be retried."""
         request = pb.FailTaskRequest(
             task_id=task_id,
@@ -318,7 +333,7 @@ class Tasks:
             acknowledge_sequences=acknowledge,
             **repeatable(options),
         )
-        return (await self._call(self._stub.FailTask, request)).task
+        return record(Task, (await self._call(self._stub.FailTask, request)).task)
 
     async def cancel(
         self,
@@ -327,26 +342,28 @@ class Tasks:
         *,
         cascade: bool = False,
         **options: Unpack[ChangeOptions],
-    ) -> pb.Task:
+    ) -> Task:
         """Cancel a task; with `cascade` also its sub-tasks, at every level."""
         request = pb.CancelTaskRequest(
             task_id=task_id, reason=reason, cascade=cascade, **repeatable(options)
         )
-        return (await self._call(self._stub.CancelTask, request)).task
+        return record(Task, (await self._call(self._stub.CancelTask, request)).task)
 
     async def reopen(
         self, task_id: str, reason: str = "", **options: Unpack[ChangeOptions]
-    ) -> pb.Task:
+    ) -> Task:
         """Make an ended task PENDING again."""
         request = pb.ReopenTaskRequest(task_id=task_id, reason=reason, **repeatable(options))
-        return (await self._call(self._stub.ReopenTask, request)).task
+        return record(Task, (await self._call(self._stub.ReopenTask, request)).task)
 
     async def report(
-        self, filter: pb.TaskFilter | None = None, *, bucket_duration: timedelta | None = None
-    ) -> pb.Report:
-        """Return totals, times and workload over the tasks that match a filter, as in `list`."""
-        request = pb.GetReportRequest(filter=filter, bucket_duration=duration(bucket_duration))
-        return (await self._call(self._stub.GetReport, request)).report
+        self, *, bucket_duration: timedelta | None = None, **choice: Unpack[TaskChoice]
+    ) -> Report:
+        """Return totals, times and workload over the tasks of a choice, as in `list`."""
+        request = pb.GetReportRequest(
+            filter=task_filter(choice), bucket_duration=duration(bucket_duration)
+        )
+        return record(Report, (await self._call(self._stub.GetReport, request)).report)
 
 
 def _refused(refusal: pb.Refusal) -> DovetailError:

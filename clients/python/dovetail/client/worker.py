@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
+from dovetail.client.choices import TaskChoice
 from dovetail.client.claims import ClaimOptions, TaskLease, WorkFailedError, claim_many
 from dovetail.client.errors import (
     DovetailError,
@@ -19,6 +20,7 @@ from dovetail.client.errors import (
     ResourceExhaustedError,
 )
 from dovetail.client.held import HeldTask
+from dovetail.client.task_records import ClaimedTask, Task
 from dovetail.client.tasks import Tasks
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -37,20 +39,22 @@ Handler = Callable[[HeldTask], Result | Awaitable[Result]]
 log = logging.getLogger("dovetail.client")
 
 
-class WorkOptions(TypedDict, total=False):
+class WorkOptions(TaskChoice, total=False):
     """Options of `Agent.work`, with their defaults.
 
     `concurrency` (1) is the number of tasks at once; a thread counts until it ends, even when its
-    task is lost. `filter` and `lease_duration` (60 s) apply to each claim. When the worker is
-    cancelled, handlers have `grace` seconds (0) to finish. The worker returns after `idle_timeout`
-    seconds without a task (never).
+    task is lost. `lease_duration` (60 s) and what chooses tasks (TaskChoice) apply to each claim.
+    When the worker is cancelled, handlers have `grace` seconds (0) to finish. The worker returns
+    after `idle_timeout` seconds without a task (never).
     """
 
     concurrency: int
-    filter: pb.TaskFilter | None
     lease_duration: timedelta | None
     grace: float
     idle_timeout: float | None
+
+
+_CHOOSING = TaskChoice.__annotations__
 
 
 class Worker:
@@ -62,7 +66,7 @@ class Worker:
         self._concurrency = options.get("concurrency", 1)
         if self._concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, is {self._concurrency}")
-        self._filter = options.get("filter")
+        self._choice: Any = {name: options[name] for name in _CHOOSING if name in options}
         self._lease_duration = options.get("lease_duration")
         self._grace = options.get("grace", 0.0)
         idle = options.get("idle_timeout")
@@ -79,7 +83,7 @@ class Worker:
             while True:
                 room = await self._wait_for_slots()
                 options = ClaimOptions(
-                    filter=self._filter, lease_duration=self._lease_duration, max_tasks=room
+                    choice=self._choice, lease_duration=self._lease_duration, max_tasks=room
                 )
                 for each in await claim_many(self._tasks, options, self._idle_timeout):
                     self._begin(each)
@@ -94,12 +98,12 @@ class Worker:
             await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
         return min(self._concurrency - len(busy), CLAIMED_TASKS_MAX)
 
-    def _begin(self, claimed: pb.ClaimedTask) -> None:
+    def _begin(self, claimed: ClaimedTask) -> None:
         working = asyncio.create_task(self._work(claimed))
         self._working.add(working)
         working.add_done_callback(self._working.discard)
 
-    async def _work(self, claimed: pb.ClaimedTask) -> None:
+    async def _work(self, claimed: ClaimedTask) -> None:
         """Work on one task. Its outcome is in the task; the log has the traceback of a failure."""
         task = HeldTask(self._tasks, claimed, self._completions.add)
         try:
@@ -156,13 +160,13 @@ class _Completions:
     def __init__(self, tasks: Tasks, held: Callable[[], int]) -> None:
         self._tasks = tasks
         self._held = held
-        self._waiting: list[tuple[pb.CompleteTaskRequest, asyncio.Future[pb.Task]]] = []
+        self._waiting: list[tuple[pb.CompleteTaskRequest, asyncio.Future[Task]]] = []
         self._all_waiting = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
 
-    async def add(self, completion: pb.CompleteTaskRequest) -> pb.Task:
+    async def add(self, completion: pb.CompleteTaskRequest) -> Task:
         """Complete a task together with others."""
-        completed: asyncio.Future[pb.Task] = asyncio.get_running_loop().create_future()
+        completed: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
         self._waiting.append((completion, completed))
         if len(self._waiting) >= self._held():
             self._all_waiting.set()
@@ -192,7 +196,7 @@ class _Completions:
 
     async def _outcomes(
         self, completions: list[pb.CompleteTaskRequest]
-    ) -> list[pb.Task | DovetailError]:
+    ) -> list[Task | DovetailError]:
         """The outcome of each. If one of them, or their size, fails the batch, send one by one."""
         try:
             return await self._tasks.complete_many(completions)
@@ -204,7 +208,7 @@ class _Completions:
             return [error] * len(completions)
 
 
-def _resolve(completed: asyncio.Future[pb.Task], outcome: pb.Task | DovetailError) -> None:
+def _resolve(completed: asyncio.Future[Task], outcome: Task | DovetailError) -> None:
     if completed.done():
         return  # Its caller was cancelled.
     if isinstance(outcome, DovetailError):

@@ -276,9 +276,10 @@ class Reader:
     async def read(self) -> Graph:
         """Read the graph. A cycle can only come from pages read at different times: read again."""
         while True:
-            tasks = [task async for task in self._tasks.list(self._filter, page_size=PAGE)]
+            found = self._tasks.list(filter=self._filter, page_size=PAGE)
+            tasks = [task.proto async for task in found]
             missing = set(self._task_ids) - {task.task_id for task in tasks}
-            tasks += [await self._tasks.get(task_id) for task_id in sorted(missing)]
+            tasks += [(await self._tasks.get(task_id)).proto for task_id in sorted(missing)]
             try:
                 return in_layers(related(tasks, self._task_ids) if self._task_ids else tasks)
             except CycleError:

@@ -307,7 +307,7 @@ async def _thread_id(session: Session, known_id: str) -> str:
 
 def _thread_messages(
     session: Session, thread_id: str, part: Part
-) -> late.client.Pages[late.messaging_pb2.MessageRecord]:
+) -> late.client.Pages[late.client.MessageRecord]:
     filter = late.messaging_pb2.MessageFilter(thread_id=thread_id)
     return session.agent.messages(filter=filter, page_token=part.page_token)
 

@@ -143,7 +143,7 @@ async def show(session: Session, task_id: str) -> None:
     found = await session.agent.tasks.get(task_id)
     around = late.details.Surroundings()
     if session.out.for_people:
-        around = await read_surroundings(session, found)
+        around = await read_surroundings(session, found.proto)
     session.out.item(found, lambda task: late.details.details(task, around))
 
 
@@ -154,7 +154,7 @@ async def read_surroundings(
 
     async def read(task_id: str) -> late.tasks_pb2.Task | str:
         try:
-            return await session.agent.tasks.get(task_id)
+            return (await session.agent.tasks.get(task_id)).proto
         except late.client.NotFoundError:
             return task_id
 
@@ -177,7 +177,9 @@ async def read_surroundings(
 async def list_(session: Session, newest: bool, part: Part, **chosen: Any) -> None:
     """List tasks, the oldest first."""
     order = late.types_pb2.ORDER_NEWEST_FIRST if newest else late.types_pb2.ORDER_OLDEST_FIRST
-    found = session.agent.tasks.list(_filter(**chosen), order=order, page_token=part.page_token)
+    found = session.agent.tasks.list(
+        filter=_filter(**chosen), order=order, page_token=part.page_token
+    )
     named = (*chosen["assignees"], *chosen["creators"])
     await session.out.rows(part.of(found), late.lists.TASKS, lambda: require_known(session, named))
     part.tell(session.out, found)
@@ -219,16 +221,16 @@ async def update(
         "priority": priority,
         "labels": dict(labels) or None,
         "depends_on": depends_on or None,
-        "schedule_time": schedule_time and late.values.timestamp(schedule_time),
-        "due_time": due_time and late.values.timestamp(due_time),
+        "schedule_time": schedule_time,
+        "due_time": due_time,
         "max_attempts": max_attempts,
         "initial_backoff": initial_backoff,
     }
     changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not changes:
         raise click.UsageError("name what to change: --title, --description, --priority, ...")
-    task = late.tasks_pb2.Task(task_id=task_id, **changes)
-    session.out.item(await session.agent.tasks.update(task, changes, **options), late.render.task)
+    changed = await session.agent.tasks.update(task_id, **changes, **options)
+    session.out.item(changed, late.render.task)
 
 
 @task.command()
@@ -293,7 +295,7 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 @calls
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
     """Show totals, times and workload."""
-    found = await session.agent.tasks.report(_filter(**chosen), bucket_duration=bucket)
+    found = await session.agent.tasks.report(filter=_filter(**chosen), bucket_duration=bucket)
     if not found.total_tasks:
         await require_known(session, (*chosen["assignees"], *chosen["creators"]))
     session.out.item(found, late.reports.report)

@@ -27,7 +27,7 @@ ROLE = Word(ROLES)
 TEAM = CLIENT["team"]
 DEFAULT_TEAM = "default"
 
-Created: TypeAlias = "tuple[late.admin_pb2.Credential, str]"
+Created: TypeAlias = "tuple[late.admin.Credential, str]"
 
 
 @click.group(cls=LazyGroup)
@@ -158,11 +158,11 @@ async def _deliver(
     session.out.item(credential, lambda each: late.lists.CREDENTIALS([each]))
 
 
-def _print(session: Administration, credential: late.admin_pb2.Credential, token: str) -> None:
+def _print(session: Administration, credential: late.admin.Credential, token: str) -> None:
     """Print only the token on standard output, so that a shell can capture it."""
-    session.out.facts({**fields(credential), "token": token}, lambda: token, lambda _: token)
+    session.out.facts({**fields(credential.proto), "token": token}, lambda: token, lambda _: token)
     if session.out.for_people:
-        click.echo(late.render.credential(credential), err=True)
+        click.echo(late.render.credential(credential.proto), err=True)
 
 
 @contextmanager

@@ -118,9 +118,8 @@ async def heartbeat(
     """Report that you are working on a task: extends its lease by its duration."""
     if note and percent is None:
         raise click.UsageError("--note goes with --percent")
-    progress = None if percent is None else late.tasks_pb2.TaskProgress(percent=percent, note=note)
     response = await session.agent.tasks.heartbeat(
-        task_id, progress=progress, lease_token=lease_token
+        task_id, percent=percent, note=note, lease_token=lease_token
     )
     session.out.item(response, late.render.held)
 
@@ -158,7 +157,7 @@ async def ask(
     if wait is None:
         session.out.item(task, late.render.task)
         return
-    answered = await _wait_for_answer(session, task, wait.total_seconds())
+    answered = await _wait_for_answer(session, task.proto, wait.total_seconds())
     session.out.item(answered, lambda task: escape_controls(task.answer.text))
 
 
@@ -209,7 +208,7 @@ async def _wait_for_answer(
     clock = late.asyncio.get_running_loop().time
     end = clock() + seconds
     for pause in late.reconnecting.pauses():
-        task = await session.agent.tasks.get(asked.task_id)
+        task = (await session.agent.tasks.get(asked.task_id)).proto
         if task.question != asked.question:
             raise CommandError(f"task {task.task_id} has another question since then", REFUSED)
         if task.HasField("answer"):

@@ -19,6 +19,7 @@ from dovetail.cli.output.screen import ForegroundLive, console
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.terminal import is_ascii, is_in_foreground
 from dovetail.cli.output.text import escape_controls
+from dovetail.client import Task
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 COLOURS = {
@@ -98,9 +99,9 @@ class Stage:
         )
         self._screen.print(line)
 
-    def task(self, agent_id: str, event: str, task: work.Task, text: str) -> None:
+    def task(self, agent_id: str, event: str, task: Task, text: str) -> None:
         """Show that an agent changed a task, and the task's new state."""
-        self._tasks[task.task_id] = task
+        self._tasks[task.task_id] = task.proto
         if self._live:
             self._live.update(self._board())
         self.show(Event(agent_id=agent_id, event=event, task_id=task.task_id, text=text))

@@ -12,10 +12,8 @@ from dovetail.cli.demo import story
 from dovetail.cli.demo.stage import Event, Stage
 from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError
 from dovetail.cli.output.signs import signs
-from dovetail.client import Agent, ReceivedMessage
-from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.client import Agent, Notice, ReceivedMessage, SendResult, TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as work
-from dovetail.types.v1 import types_pb2
 
 READING = 0.7
 WRITING = 0.9
@@ -81,7 +79,7 @@ class Member(ABC):
         return about == "end"
 
     @abstractmethod
-    async def on_notice(self, message: ReceivedMessage, notice: pb.Notice) -> None:
+    async def on_notice(self, message: ReceivedMessage, notice: Notice) -> None:
         """A task changed."""
 
     async def on_message(self, message: ReceivedMessage, about: str) -> None:  # noqa: ARG002
@@ -105,7 +103,7 @@ class Member(ABC):
         self.show_sent((to.sender_id,), sent, f"replies to {to.message_id}: {text}", to.task_id)
 
     def show_sent(
-        self, to: tuple[str, ...], sent: pb.SendMessageResponse, text: str, task_id: str = ""
+        self, to: tuple[str, ...], sent: SendResult, text: str, task_id: str = ""
     ) -> None:
         """Show a message of this agent."""
         line = f"{', '.join(to)}  [{sent.thread_id}] {text}"
@@ -149,14 +147,14 @@ class Planner(Member):
             await self._create(job)
         await super().run()
 
-    async def on_notice(self, message: ReceivedMessage, notice: pb.Notice) -> None:
+    async def on_notice(self, message: ReceivedMessage, notice: Notice) -> None:
         """Continue when a task is completed; help when it failed."""
-        if notice.verb == types_pb2.TASK_VERB_FAIL:
+        if notice.verb == TaskVerb.FAIL:
             await self.reply(message, story.ADVICE, "advice")
             task = await self.agent.tasks.reopen(notice.task_id, story.TRY_AGAIN)
             line = f"reopens {task.task_id} for {task.assignee_id}: {story.TRY_AGAIN}"
             self.stage.task(self.agent_id, "reopen", task, line)
-        elif notice.verb == types_pb2.TASK_VERB_COMPLETE:
+        elif notice.verb == TaskVerb.COMPLETE:
             await self._go_on(notice.task_id)
 
     async def on_message(self, message: ReceivedMessage, about: str) -> None:
@@ -174,7 +172,8 @@ class Planner(Member):
 
     async def report(self) -> work.Report:
         """The report over the team's work."""
-        return await self.agent.tasks.report(bucket_duration=timedelta(seconds=self.pace.bucket))
+        bucket = timedelta(seconds=self.pace.bucket)
+        return (await self.agent.tasks.report(bucket_duration=bucket)).proto
 
     async def _go_on(self, task_id: str) -> None:
         self._open.discard(task_id)
@@ -223,7 +222,7 @@ class Worker(Member):
             await super().run()
             working.cancel()
 
-    async def on_notice(self, message: ReceivedMessage, notice: pb.Notice) -> None:
+    async def on_notice(self, message: ReceivedMessage, notice: Notice) -> None:
         """Accept a task that is mine; ask for help if it is one too many."""
         if notice.assignee_id != self.agent_id:
             return
@@ -256,7 +255,7 @@ class Worker(Member):
 class Reviewer(Member):
     """Reviews, asks the author, and approves after the answer."""
 
-    async def on_notice(self, message: ReceivedMessage, notice: pb.Notice) -> None:
+    async def on_notice(self, message: ReceivedMessage, notice: Notice) -> None:
         """Start, and ask in the thread of the task."""
         await self.do(story.JOBS[notice.task_id])
         sent = await self.agent.send(

@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from dovetail.cli.output.brief import facts_line, line
 from dovetail.cli.output.chosen import Tree, pick, shorten
@@ -29,7 +29,22 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 M = TypeVar("M", bound="Message")
+M_co = TypeVar("M_co", bound="Message", covariant=True)
 Renderable: TypeAlias = "Shown | RenderableType"
+
+
+class Record(Protocol[M_co]):
+    """A value of the client, which holds the message that it was read from."""
+
+    @property
+    def proto(self) -> M_co:
+        """The message."""
+        ...
+
+
+def message_of(item: Record[M] | M) -> M:
+    """The message of a record; a message stands for itself."""
+    return cast("M", getattr(item, "proto", item))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +70,9 @@ class Output:
         self.max_chars = chosen.max_chars
         self._format = chosen
 
-    def item(self, item: M, shown: Callable[[M], Renderable]) -> None:
+    def item(self, item: Record[M] | M, shown: Callable[[M], Renderable]) -> None:
         """Print an item: an object on a line, or as `shown` renders it for people."""
+        item = message_of(item)
         if self.as_json:
             self._print(self._object(fields(item)))
         elif self._format.brief:
@@ -64,8 +80,11 @@ class Output:
         else:
             self.show(shown(item))
 
-    def items(self, items: Sequence[M], shown: Callable[[Sequence[M]], Renderable]) -> None:
+    def items(
+        self, items: Sequence[Record[M] | M], shown: Callable[[Sequence[M]], Renderable]
+    ) -> None:
         """Print items: as one array, or for people all of them rendered as one."""
+        items = [message_of(item) for item in items]
         if self.as_json:
             self._print_array(map(fields, items))
         elif self._format.brief:
@@ -77,15 +96,16 @@ class Output:
     @contextmanager
     def listing(
         self, shown: Callable[[M], Renderable], nothing: str
-    ) -> Generator[Callable[[M], None]]:
+    ) -> Generator[Callable[[Record[M] | M], None]]:
         """Print items as they come, by the function that is returned: as one array, or rendered.
 
         If the block fails, the array has no end: nobody takes a part of it for the whole.
         """
         count = 0
 
-        def add(item: M) -> None:
+        def add(item: Record[M] | M) -> None:
             nonlocal count
+            item = message_of(item)
             if self.as_json:
                 self._print(f"{',' if count else '['}\n{self._object(fields(item))}", end="")
             else:
@@ -100,13 +120,13 @@ class Output:
 
     async def rows(
         self,
-        items: AsyncIterator[M],
+        items: AsyncIterator[Record[M] | M],
         listing: Listing[M],
         if_none: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Print items as they come, as rows of a table; `if_none` may raise if there are none."""
         if self.for_people:
-            count = await print_listing(items, listing)
+            count = await print_listing(_messages(items), listing)
             if not count:
                 await (if_none or _nothing)()
                 self.remark(listing.empty)
@@ -192,6 +212,11 @@ class Output:
         from dovetail.cli.output import screen  # Slow to load, and for these alone.
 
         screen.show(shown)
+
+
+async def _messages(items: AsyncIterator[Record[M] | M]) -> AsyncIterator[M]:
+    async for item in items:
+        yield message_of(item)
 
 
 async def _nothing() -> None:

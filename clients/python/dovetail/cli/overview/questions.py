@@ -27,11 +27,11 @@ async def questions(session: Session, agent_id: str, everybody: bool) -> None:
     found: list[str] = []
 
     async def open_questions() -> AsyncIterator[late.tasks_pb2.Task]:
-        chosen = late.tasks_pb2.TaskFilter(states=[late.tasks_pb2.TASK_STATE_INPUT_REQUIRED])
-        async for task in session.agent.tasks.list(chosen, page_size=PAGE):
-            if everybody or task.question.agent_id == asked:
+        asking = session.agent.tasks.list(states="input_required", page_size=PAGE)
+        async for task in asking:
+            if everybody or (task.question and task.question.agent_id == asked):
                 found.append(task.task_id)
-                yield task
+                yield task.proto
 
     await session.out.rows(open_questions(), late.lists.QUESTIONS)
     if found:

@@ -10,10 +10,8 @@ from typing import TypeVar
 
 from dovetail.cli.output.render import is_ready
 from dovetail.client import Agent
-from dovetail.client.values import timestamp
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
-from dovetail.types.v1 import types_pb2 as types
 
 T = TypeVar("T")
 
@@ -63,7 +61,8 @@ class Snapshot:
 
 async def read_agents(caller: Agent) -> list[talk.Agent]:
     """The agents of the team, at most AGENTS_MAX, with one call."""
-    return await _first(caller.agents(page_size=AGENTS_MAX), AGENTS_MAX)
+    found = await _first(caller.agents(page_size=AGENTS_MAX), AGENTS_MAX)
+    return [agent.proto for agent in found]
 
 
 async def read_work(caller: Agent, *, with_throughput: bool) -> Work:
@@ -74,20 +73,19 @@ async def read_work(caller: Agent, *, with_throughput: bool) -> Work:
         _tasks(caller, work.TASK_STATE_PENDING),
     )
     completed = await _completed_in_hour(caller) if with_throughput else None
-    return Work(report=report, under_way=under_way, pending=pending, completed_in_hour=completed)
+    return Work(
+        report=report.proto, under_way=under_way, pending=pending, completed_in_hour=completed
+    )
 
 
 async def _completed_in_hour(caller: Agent) -> int:
-    begin = timestamp(datetime.now(UTC) - timedelta(hours=THROUGHPUT_HOURS))
-    ended = work.TaskFilter(
-        states=[work.TASK_STATE_COMPLETED], end_time=types.TimeRange(start_time=begin)
-    )
-    return (await caller.tasks.report(ended)).total_tasks
+    begin = datetime.now(UTC) - timedelta(hours=THROUGHPUT_HOURS)
+    return (await caller.tasks.report(states="completed", ended_since=begin)).total_tasks
 
 
 async def _tasks(caller: Agent, *states: work.TaskState.ValueType) -> list[work.Task]:
-    chosen = caller.tasks.list(work.TaskFilter(states=states), page_size=TASKS_MAX)
-    return await _first(chosen, TASKS_MAX)
+    chosen = caller.tasks.list(states=states, page_size=TASKS_MAX)
+    return [task.proto for task in await _first(chosen, TASKS_MAX)]
 
 
 async def _first(items: AsyncIterator[T], count: int) -> list[T]:

@@ -50,7 +50,7 @@ async def whoami(session: Session) -> None:
 async def _agent(session: Session) -> late.messaging_pb2.Agent | None:
     """The agent that calls, as the server knows it; None if it is none, or not known yet."""
     try:
-        return await session.agent.agent()
+        return (await session.agent.agent()).proto
     except late.client.NotFoundError:
         return None
     except late.client.InvalidArgumentError as error:

@@ -221,7 +221,7 @@ class _Running(asyncio.SubprocessProtocol):
     def send_task(self, task: HeldTask) -> None:
         """Write the task as JSON to its standard input; a program need not read it."""
         stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(STDIN))
-        stdin.write(json.dumps(fields(task.task)).encode() + b"\n")
+        stdin.write(json.dumps(fields(task.task.proto)).encode() + b"\n")
         stdin.close()
 
     async def terminate(self) -> None:

@@ -1,0 +1,51 @@
+"""Teams and credentials, as an admin reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import auto
+
+from dovetail.admin.v1 import admin_pb2 as pb
+from dovetail.client.records import record_of
+from dovetail.client.words import Word, words_of
+
+
+@words_of(pb.Role)
+class Role(Word):
+    """What a caller may do."""
+
+    UNKNOWN = auto()
+    AGENT = auto()
+    OPERATOR = auto()
+    OBSERVER = auto()
+    ADMIN = auto()
+
+
+@record_of(pb.Team)
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """A team."""
+
+    team_id: str
+    create_time: datetime
+    proto: pb.Team = field(repr=False, compare=False)
+
+
+@record_of(pb.Credential)
+@dataclass(frozen=True, kw_only=True)
+class Credential:
+    """Whom a token stands for, and how long. The token itself is nowhere in it."""
+
+    credential_id: str
+    team_id: str
+    agent_id: str
+    role: Role
+    description: str
+    create_time: datetime
+    expire_time: datetime | None
+    revoke_time: datetime | None
+    creator_credential_id: str
+    revoker_credential_id: str
+    rotated_credential_id: str
+    proto: pb.Credential = field(repr=False, compare=False)
