@@ -39,10 +39,10 @@ from dovetail.client import (
     HeldTask,
     InvalidArgumentError,
     LeaseLostError,
+    TaskState,
     WorkFailedError,
 )
 from dovetail.settings import CLIENT
-from dovetail.tasks.v1 import tasks_pb2 as pb
 
 UNLIMITED_SECONDS = 10.0**9
 REAP_SECONDS = 1.0
@@ -103,7 +103,7 @@ async def run_worker(session: Session, work: Work) -> None:
                 session.agent.work(
                     runner.do,
                     concurrency=min(work.concurrency, work.max_tasks or work.concurrency),
-                    filter=pb.TaskFilter(labels=work.labels),
+                    labels=work.labels,
                     lease_duration=work.lease_duration,
                     idle_timeout=work.until_idle.total_seconds() if work.until_idle else None,
                     grace=UNLIMITED_SECONDS,  # Signals start the real one.
@@ -199,7 +199,7 @@ class _TaskRunner:
             self._display.show("released", task, message)
             return
         after = await task.fail(message, data=failure.data, retryable=failure.retryable)
-        again = after.state == pb.TASK_STATE_PENDING
+        again = after.state == TaskState.PENDING
         self._display.show("retried" if again else "failed", task, message)
 
     async def _was_stopped(self, failure: WorkFailedError) -> bool:
