@@ -141,9 +141,9 @@ def test_a_terminal_gets_the_beginning_of_a_long_text_and_a_pipe_all(
 def test_at_most_eleven_more_tasks_are_read():
     asked: list[str] = []
 
-    async def get(task_id: str) -> work.Task:
+    async def get(task_id: str) -> Any:
         asked.append(task_id)
-        return work.Task(task_id=task_id)
+        return SimpleNamespace(proto=work.Task(task_id=task_id))
 
     session: Any = SimpleNamespace(agent=SimpleNamespace(tasks=SimpleNamespace(get=get)))
     wide = work.Task(depends_on=[f"t{number}" for number in range(100)], parent_task_id="p")

@@ -15,6 +15,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -146,17 +147,17 @@ def test_a_look_makes_five_calls():
             for number in range(3 * page_size):
                 if number % page_size == 0:
                     self._count("page of agents")
-                yield talk.Agent(agent_id=str(number))
+                yield SimpleNamespace(proto=talk.Agent(agent_id=str(number)))
 
         async def list(self, _: Any, page_size: int) -> Any:
             for number in range(3 * page_size):
                 if number % page_size == 0:
                     self._count("page of tasks")
-                yield work.Task(task_id=str(number))
+                yield SimpleNamespace(proto=work.Task(task_id=str(number)))
 
-        async def report(self, _: Any = None) -> work.Report:
+        async def report(self, _: Any = None) -> Any:
             self._count("report")
-            return work.Report()
+            return SimpleNamespace(proto=work.Report(), total_tasks=0)
 
     agent: Any = Counting("")
     agent.tasks = Counting("")
