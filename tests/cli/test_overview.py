@@ -149,13 +149,13 @@ def test_a_look_makes_five_calls():
                     self._count("page of agents")
                 yield SimpleNamespace(proto=talk.Agent(agent_id=str(number)))
 
-        async def list(self, _: Any, page_size: int) -> Any:
+        async def list(self, *, page_size: int, **_: Any) -> Any:
             for number in range(3 * page_size):
                 if number % page_size == 0:
                     self._count("page of tasks")
                 yield SimpleNamespace(proto=work.Task(task_id=str(number)))
 
-        async def report(self, _: Any = None) -> Any:
+        async def report(self, **_: Any) -> Any:
             self._count("report")
             return SimpleNamespace(proto=work.Report(), total_tasks=0)
 
