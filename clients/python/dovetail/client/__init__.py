@@ -15,7 +15,7 @@ messages are frozen values with Python's types; `proto` is the message of the co
 import typing
 
 from dovetail.client.agent import Agent
-from dovetail.client.choices import MessageChoice, TaskChoice
+from dovetail.client.choices import EventChoice, MessageChoice, TaskChoice
 from dovetail.client.claims import WorkFailedError
 from dovetail.client.connecting import connect
 from dovetail.client.drafts import completion, draft, draft_message
@@ -61,12 +61,14 @@ from dovetail.client.task_records import (
     ClaimedTask,
     CompletionBucket,
     DurationSummary,
+    FieldChange,
     Heartbeat,
     Lease,
     Report,
     StateCount,
     Task,
     TaskAnswer,
+    TaskEvent,
     TaskFailure,
     TaskProgress,
     TaskQuestion,
@@ -102,7 +104,9 @@ __all__ = [
     "DeliveryState",
     "DovetailError",
     "DurationSummary",
+    "EventChoice",
     "FailedPreconditionError",
+    "FieldChange",
     "FieldViolation",
     "Heartbeat",
     "HeldTask",
@@ -137,6 +141,7 @@ __all__ = [
     "Task",
     "TaskAnswer",
     "TaskChoice",
+    "TaskEvent",
     "TaskFailure",
     "TaskProgress",
     "TaskQuestion",

@@ -155,6 +155,7 @@ class Tasks:
         self.create_many = loop.waiting(tasks.create_many)
         self.get = loop.waiting(tasks.get)
         self.list = loop.iterating(tasks.list)
+        self.events = loop.iterating(tasks.events)
         self.update = loop.waiting(tasks.update)
         self.delete = loop.waiting(tasks.delete)
         self.assign = loop.waiting(tasks.assign)

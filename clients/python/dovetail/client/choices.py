@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from dovetail.client.values import timestamp
-from dovetail.client.words import Importance, MessageKind, TaskState, WordLike, number, numbers
+from dovetail.client.words import (
+    Importance,
+    MessageKind,
+    TaskState,
+    TaskVerb,
+    WordLike,
+    number,
+    numbers,
+)
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
@@ -34,6 +42,16 @@ class TaskChoice(TypedDict, total=False):
     ended_since: datetime
     ended_before: datetime
     filter: pb.TaskFilter | None
+
+
+class EventChoice(TypedDict, total=False):
+    """Which events of the history: those that match all of these, as in TaskChoice."""
+
+    task_id: str
+    actor: Ids
+    verbs: WordLike | Iterable[WordLike]
+    created_since: datetime
+    created_before: datetime
 
 
 class MessageChoice(TypedDict, total=False):
@@ -64,6 +82,17 @@ def task_filter(choice: TaskChoice) -> pb.TaskFilter | None:
     )
     if given := choice.get("filter"):
         chosen.MergeFrom(given)
+    return chosen if chosen.ByteSize() else None
+
+
+def event_filter(choice: EventChoice) -> pb.TaskEventFilter | None:
+    """The filter of a choice; None if it chooses all."""
+    chosen = pb.TaskEventFilter(
+        task_id=choice.get("task_id", ""),
+        actor_ids=_ids(choice.get("actor", ())),
+        verbs=numbers(TaskVerb, choice.get("verbs", ())),
+        create_time=_range(choice, "created"),
+    )
     return chosen if chosen.ByteSize() else None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from dovetail.client.records import record_of
-from dovetail.client.words import ReportBasis, TaskState
+from dovetail.client.words import ReportBasis, TaskState, TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
@@ -210,3 +211,39 @@ class Report:
     report_time: datetime
     total_assignees: int
     proto: pb.Report = field(repr=False, compare=False)
+
+
+@record_of(pb.FieldChange)
+@dataclass(frozen=True, kw_only=True)
+class FieldChange:
+    """How one field of a task changed. A value is None if there was none, or if it is large."""
+
+    field: str
+    old_value: Any
+    new_value: Any
+    proto: pb.FieldChange = dataclasses.field(repr=False, compare=False)
+
+
+@record_of(pb.TaskEvent)
+@dataclass(frozen=True, kw_only=True)
+class TaskEvent:
+    """One change in the history of a task.
+
+    `from_state` is UNKNOWN for the creation; `message_id` is the message that told of it, or "".
+    """
+
+    event_number: int
+    task_id: str
+    generation: int
+    verb: TaskVerb
+    actor_id: str
+    create_time: datetime
+    from_state: TaskState
+    to_state: TaskState
+    assignee_id: str
+    former_assignee_id: str
+    reason: str
+    attempt: int
+    changes: tuple[FieldChange, ...]
+    message_id: str
+    proto: pb.TaskEvent = field(repr=False, compare=False)

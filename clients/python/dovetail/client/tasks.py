@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeAlias, Unpack
 
-from dovetail.client.choices import TaskChoice, task_filter
+from dovetail.client.choices import EventChoice, TaskChoice, event_filter, task_filter
 from dovetail.client.connection import Connection
 from dovetail.client.drafts import (
     ChangeOptions,
@@ -30,7 +30,7 @@ from dovetail.client.drafts import (
 from dovetail.client.errors import DovetailError, from_status
 from dovetail.client.pages import Pages
 from dovetail.client.records import record
-from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task
+from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task, TaskEvent
 from dovetail.client.values import duration, struct
 from dovetail.client.words import Order, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -116,6 +116,28 @@ class Tasks:
             page_token=page_token,
         )
         return Pages(lambda: self._call(self._stub.ListTasks, request), request, "tasks", Task)
+
+    def events(
+        self,
+        *,
+        order: WordLike = 0,
+        page_size: int = 0,
+        page_token: str = "",
+        **choice: Unpack[EventChoice],
+    ) -> Pages[TaskEvent]:
+        """Iterate over the history of one task or of the team, reading page after page.
+
+        tasks.events(task_id="t1", verbs=["fail", "complete"])
+        """
+        request = pb.ListTaskEventsRequest(
+            filter=event_filter(choice),
+            order=number(Order, order),
+            page_size=page_size,
+            page_token=page_token,
+        )
+        return Pages(
+            lambda: self._call(self._stub.ListTaskEvents, request), request, "events", TaskEvent
+        )
 
     async def update(self, task_id: str, **changes: Unpack[TaskChanges]) -> Task:
         """Set the fields that are named here, and no other; see TaskChanges."""

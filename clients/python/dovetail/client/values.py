@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 
@@ -25,6 +25,13 @@ def contents(data: Struct) -> dict[str, Any]:
     from google.protobuf import json_format  # Slow to load, and for this alone.
 
     return json_format.MessageToDict(data)
+
+
+def content(value: Value) -> Any:
+    """One value of structured content as a Python value."""
+    from google.protobuf import json_format  # Slow to load, and for this alone.
+
+    return json_format.MessageToDict(value)
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:

@@ -319,6 +319,11 @@ for each in lazy_commands(
     ("fail", "commands.work:fail", "Fail a task; MESSAGE says what went wrong."),
     ("release", "commands.work:release", "Release a task; one from the pool returns to it."),
     (
+        "history",
+        "commands.history:history",
+        "Show what was done to a task; without TASK, to all tasks.",
+    ),
+    (
         "graph",
         "commands.graph:graph",
         "Draw the dependencies between tasks, and the progress of the work.",

@@ -39,6 +39,7 @@ KINDS = {
     "agent list": Kind(message="messaging.Agent"),
     "task show": Kind(message="tasks.Task"),
     "task list": Kind(message="tasks.Task"),
+    "task history": Kind(message="tasks.TaskEvent"),
     "task claim": Kind(message="tasks.ClaimedTask"),
     "task start --lease": Kind(message="tasks.ClaimedTask"),
     "task heartbeat": Kind(message="tasks.HeartbeatTaskResponse"),

@@ -32,6 +32,15 @@ def _task(task: Mapping[str, Any]) -> str:
     return _said(_joined(task["task_id"], task["state"], assignee), task.get("title"))
 
 
+def _event(event: Mapping[str, Any]) -> str:
+    head = _joined(event["task_id"], event["generation"], event["verb"], event.get("actor_id"))
+    return _said(head, event.get("reason") or ", ".join(_changed(event)))
+
+
+def _changed(event: Mapping[str, Any]) -> list[str]:
+    return [change["field"] for change in event.get("changes", ())]
+
+
 def _question(task: Mapping[str, Any]) -> str:
     """Whom an open question asks."""
     is_open = task["state"] == "input_required"
@@ -98,6 +107,7 @@ def _credential(credential: Mapping[str, Any]) -> str:
 
 LINES: dict[str, Callable[[Any], str]] = {
     "Task": _task,
+    "TaskEvent": _event,
     "ClaimedTask": _claimed,
     "Delivery": _delivery,
     "MessageRecord": _record,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.cli.output.cells import one_line
+from dovetail.cli.output.json_values import WELL_KNOWN, dumps
 from dovetail.cli.output.messages import delivery_state
 from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of
+from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Cell, Column, Listing
 from dovetail.cli.output.text import age, local
@@ -50,6 +52,55 @@ TASKS: Listing[work.Task] = Listing(
     ),
     row=_task,
     empty="no tasks",
+)
+
+
+def _event(item: work.TaskEvent) -> tuple[Cell, ...]:
+    verb = types.TaskVerb.Name(item.verb).removeprefix("TASK_VERB_").lower().replace("_", " ")
+    return (
+        age(item.create_time),
+        Text(one_line(item.task_id), style="bold"),
+        verb,
+        _agent(item.actor_id),
+        state(item.to_state),
+        _what(item),
+        str(item.attempt or ""),
+        time_of(item, "create_time"),
+    )
+
+
+def _what(item: work.TaskEvent) -> str:
+    """Why, to whom, and which fields changed to what."""
+    parts = [one_line(item.reason)] if item.reason else []
+    if item.former_assignee_id or item.verb in (types.TASK_VERB_ASSIGN, types.TASK_VERB_UNASSIGN):
+        former, now = (one_line(a) or "-" for a in (item.former_assignee_id, item.assignee_id))
+        parts.append(f"assignee {former} {signs("→")} {now}")
+    parts += [
+        f"{each.field} {_value(each, 'old_value')} {signs("→")} {_value(each, 'new_value')}"
+        for each in item.changes
+    ]
+    return "; ".join(parts)
+
+
+def _value(change: work.FieldChange, name: str) -> str:
+    if not change.HasField(name):
+        return "-"
+    return one_line(dumps(WELL_KNOWN["google.protobuf.Value"](getattr(change, name))))
+
+
+EVENTS: Listing[work.TaskEvent] = Listing(
+    columns=(
+        Column(name="age", is_number=True, only_on_terminals=True),
+        Column(name="task", cells_min=20),
+        Column(name="change"),
+        Column(name="by", cells_min=AGENT, weight=2),
+        Column(name="state"),
+        Column(name="what", cells_min=14, weight=2),
+        Column(name="attempt", is_number=True, terminal_min=80),
+        Column(name="time", terminal_min=120),
+    ),
+    row=_event,
+    empty="no events",
 )
 
 
