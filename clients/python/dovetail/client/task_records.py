@@ -12,6 +12,9 @@ from dovetail.client.records import record_of
 from dovetail.client.words import ReportBasis, TaskState, TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
+JsonValue = str | float | bool | list[Any] | dict[str, Any]
+"""A value of structured content that is not null."""
+
 
 @record_of(pb.Lease)
 @dataclass(frozen=True, kw_only=True)
@@ -219,8 +222,8 @@ class FieldChange:
     """How one field of a task changed. A value is None if there was none, or if it is large."""
 
     field: str
-    old_value: Any
-    new_value: Any
+    old_value: JsonValue | None
+    new_value: JsonValue | None
     proto: pb.FieldChange = dataclasses.field(repr=False, compare=False)
 
 

@@ -1,4 +1,5 @@
 """`dovetail task history`: what was done to a task, or happened to it."""
+# ruff: noqa: PLR0913 - one parameter per option
 
 from __future__ import annotations
 

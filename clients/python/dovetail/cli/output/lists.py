@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+
 from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.json_values import WELL_KNOWN, dumps
@@ -74,18 +76,16 @@ def _what(item: work.TaskEvent) -> str:
     parts = [one_line(item.reason)] if item.reason else []
     if item.former_assignee_id or item.verb in (types.TASK_VERB_ASSIGN, types.TASK_VERB_UNASSIGN):
         former, now = (one_line(a) or "-" for a in (item.former_assignee_id, item.assignee_id))
-        parts.append(f"assignee {former} {signs("→")} {now}")
-    parts += [
-        f"{each.field} {_value(each, 'old_value')} {signs("→")} {_value(each, 'new_value')}"
-        for each in item.changes
-    ]
+        parts.append(f"assignee {former} {signs('→')} {now}")
+    for each in item.changes:
+        old = _value(each.old_value) if each.HasField("old_value") else "-"
+        new = _value(each.new_value) if each.HasField("new_value") else "-"
+        parts.append(f"{each.field} {old} {signs('→')} {new}")
     return "; ".join(parts)
 
 
-def _value(change: work.FieldChange, name: str) -> str:
-    if not change.HasField(name):
-        return "-"
-    return one_line(dumps(WELL_KNOWN["google.protobuf.Value"](getattr(change, name))))
+def _value(value: Message) -> str:
+    return one_line(dumps(WELL_KNOWN["google.protobuf.Value"](value)))
 
 
 EVENTS: Listing[work.TaskEvent] = Listing(
