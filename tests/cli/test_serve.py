@@ -239,7 +239,7 @@ def test_a_store_of_a_newer_release_is_left_alone(tmp_path: Path):
     [
         (("tasks", "--listen", "0.0.0.0:0"), "say --insecure"),
         (("tasks", "--listen", "nonsense"), "is not HOST:PORT"),
-        (("talk",), "'talk' is not one of 'messaging', 'tasks'"),
+        (("talk",), "'talk' is not one of messaging, tasks"),
         (("tasks", "--data-dir", __file__), "is a file"),
     ],
 )

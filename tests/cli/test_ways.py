@@ -78,6 +78,6 @@ def test_a_certificate_for_another_name_is_checked_for_that_name(shell: Shell, t
             doctor = named.run("doctor")
         finally:
             server.kill()
-    assert (found[0]["health"], wrong[0]["health"]) == ("serving", "not trusted")
+    assert (found[0]["health"], wrong[0]["health"]) == ("serving", "untrusted")
     assert doctor.exit_code == 0, doctor
     assert "Dovetail serves there" in doctor.out

@@ -78,5 +78,6 @@ def test_a_link_to_nowhere_is_one_line(tmp_path: Path):
     done = run_as_stranger("agent", "list", folder=tmp_path, DOVETAIL_TOKEN_FILE="token")
     assert (done.returncode, done.stderr) == (
         2,
-        "dovetail: token file token: No such file or directory\n",
+        "dovetail: token file token: No such file or directory. See where it is named:"
+        " dovetail config\n",
     )

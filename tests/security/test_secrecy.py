@@ -317,7 +317,7 @@ def use_the_command_line(scene: Scene) -> None:
         for words in (("config",), ("status",), ("send", "nobody", "hello")):
             run(scene, *words, DOVETAIL_TOKEN=token)
     rotated = run(scene, "token", "rotate", "c2", "--json", hands_out=True)
-    assert '"token": "dovetail_' in rotated
+    assert '"token":"dovetail_' in rotated
     run_up(scene)
 
 

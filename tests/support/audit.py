@@ -51,10 +51,16 @@ FAULTS = {
         SELECT team_id, last_task, COUNT(number) FROM teams LEFT JOIN tasks USING (team_id)
         GROUP BY team_id, last_task
         HAVING COUNT(number) <> last_task OR COALESCE(MAX(number), 0) <> last_task""",
-    "a task's version is not the number of its events": """
+    "a task's version is not the number of its events but progress": """
         SELECT task_id, version, COUNT(e.number)
         FROM tasks AS t LEFT JOIN task_events AS e USING (team_id, task_id)
+        WHERE e.verb <> 'HEARTBEAT'
         GROUP BY team_id, task_id, version HAVING COUNT(e.number) <> version""",
+    "the events of a task are not numbered 1, 2, 3, …": """
+        SELECT task_id, event_count, COUNT(e.number), MAX(generation)
+        FROM tasks AS t LEFT JOIN task_events AS e USING (team_id, task_id)
+        GROUP BY team_id, task_id, event_count
+        HAVING COUNT(e.number) <> event_count OR COALESCE(MAX(generation), 0) <> event_count""",
     "a task is not as its last event left it": """
         SELECT task_id, t.state, e.to_state, t.assignee_id, e.assignee_id
         FROM tasks AS t JOIN task_events AS e USING (team_id, task_id)

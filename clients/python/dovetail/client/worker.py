@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Unpack
 
-from dovetail.client.choices import TaskChoice
+from dovetail.client.choices import TaskChoice, refuse_unknown
 from dovetail.client.claims import ClaimOptions, TaskLease, WorkFailedError, claim_many
 from dovetail.client.errors import (
     DovetailError,
@@ -62,6 +62,9 @@ class Worker:
 
     def __init__(self, tasks: Tasks, handler: Handler, **options: Unpack[WorkOptions]) -> None:
         """Use `Agent.work`."""
+        refuse_unknown(WorkOptions, options)
+        if not callable(handler):
+            raise TypeError(f"the handler must be a function, is {handler!r}")
         self._tasks = tasks
         self._concurrency = options.get("concurrency", 1)
         if self._concurrency < 1:

@@ -35,8 +35,8 @@ async def history(
     """Show what was done to a task; without TASK, to all tasks."""
     found = session.agent.tasks.events(
         task_id=task_id,
-        actor=actors,
-        verbs=verbs,
+        actor=actors or None,
+        verbs=verbs or None,
         order="newest_first" if newest else "oldest_first",
         page_token=part.page_token,
     )
