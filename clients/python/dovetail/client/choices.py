@@ -123,7 +123,7 @@ def message_filter(choice: MessageChoice) -> talk.MessageFilter | None:
 
 def refuse_unknown(options: Any, given: Iterable[str]) -> None:
     """Raise TypeError for a keyword that a TypedDict does not have: at run time it takes any."""
-    known = options.__annotations__
+    known: list[str] = [*options.__annotations__]
     for name in given:
         if name not in known:
             from difflib import get_close_matches  # For this alone.
