@@ -317,3 +317,22 @@ def test_a_cancelled_task_may_take_its_parts_along(shell: Shell):
     assert "whole" in shell.says("task", "show", "part")
     shell.says("task", "cancel", "whole", "--cascade")
     assert "cancelled" in shell.says("task", "show", "part")
+
+
+def test_an_answer_that_was_waited_for_is_all_that_is_printed(shell: Shell):
+    for name in ("ann", "joe"):
+        shell.says("agent", "register", name)
+    shell.says("task", "create", "--as", "ann", "--id", "x", "X", "--assignee", "joe")
+    shell.says("task", "start", "--as", "joe", "x")
+    ask = ("task", "ask", "--as", "joe", "x", "which?", "--request-id", "q", "--wait")
+    assert shell.run(*ask, "0.1s", "--brief").exit_code == 7
+    shell.says("task", "answer", "--as", "ann", "x", "this one")
+    assert shell.says(*ask, "20s", "--brief") == shell.says(*ask, "20s") == "this one\n"
+    (answered,) = shell.json(*ask, "20s")
+    assert answered["answer"] == {"text": "this one"}
+
+
+def test_messages_are_acknowledged_with_commas_too(shell: Shell):
+    for text in "abc":
+        shell.says("send", "--as", "joe", "joe", text)
+    assert shell.says("acknowledge", "--as", "joe", "1,2", "3") == "acknowledged 3, 0 are left\n"

@@ -19,7 +19,7 @@ from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.formats import all_chars_option, max_chars_option
 from dovetail.cli.options.paging import Part, limit_option, paged
 from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
-from dovetail.cli.options.values import Length, Word, label_option
+from dovetail.cli.options.values import SEQUENCES, Length, Word, joined, label_option
 from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
 
 SEQUENCES_MAX = 1_000
@@ -161,7 +161,7 @@ def _is_default(parameter: str) -> bool:
 
 
 @click.command()
-@click.argument("sequences", metavar="[SEQUENCE]...", nargs=-1, type=click.IntRange(1))
+@click.argument("sequences", metavar="[SEQUENCE]...", nargs=-1, type=SEQUENCES, callback=joined)
 @click.option("--through", type=click.IntRange(1), default=None, help="All up to this sequence.")
 @calls
 async def acknowledge(session: Session, sequences: tuple[int, ...], through: int | None) -> None:

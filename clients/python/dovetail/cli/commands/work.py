@@ -158,7 +158,8 @@ async def ask(
         session.out.item(task, late.render.task)
         return
     answered = await _wait_for_answer(session, task.proto, wait.total_seconds())
-    session.out.item(answered, lambda task: escape_controls(task.answer.text))
+    text = escape_controls(answered.answer.text)
+    session.out.facts(late.json_values.fields(answered), lambda: text, lambda _: text)
 
 
 @click.command()

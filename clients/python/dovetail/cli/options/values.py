@@ -90,7 +90,7 @@ class Word(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
-def _joined(
+def joined(
     context: click.Context,  # noqa: ARG001
     parameter: click.Parameter,  # noqa: ARG001
     given: tuple[tuple[int, ...], ...],
@@ -114,7 +114,7 @@ acknowledge_option = click.option(
     "acknowledge",
     type=SEQUENCES,
     multiple=True,
-    callback=_joined,
+    callback=joined,
     help="Acknowledge these in the same commit: 3,4.",
 )
 
