@@ -77,11 +77,12 @@ def test_a_flag_goes_before_the_environment_that_before_the_file_that_before_the
 
 def test_commands_obey_the_same_order(tmp_path: Path):
     nobody = "127.0.0.1:1"
+    listing = ("task", "list", "--patience", "0")
     usual(tmp_path, '[client]\ntasks = "file.invalid:1"')
-    assert "no answer from file.invalid:1" in run(tmp_path, "task", "list").error
+    assert "no answer from file.invalid:1" in run(tmp_path, *listing).error
     variable = {"DOVETAIL_TASKS": "variable.invalid:1"}
-    assert "no answer from variable.invalid:1" in run(tmp_path, "task", "list", **variable).error
-    done = run(tmp_path, "task", "list", "--tasks", nobody, **variable)
+    assert "no answer from variable.invalid:1" in run(tmp_path, *listing, **variable).error
+    done = run(tmp_path, *listing, "--tasks", nobody, **variable)
     assert f"no answer from {nobody}" in done.error
 
 

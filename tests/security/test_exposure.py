@@ -67,6 +67,7 @@ def test_a_token_is_taken_as_kubernetes_mounts_it(tmp_path: Path, mode: int, tol
     done = run_as_stranger(
         *("agent", "list", "--messaging", "127.0.0.1:1"),
         folder=mounted,
+        DOVETAIL_PATIENCE="0",
         DOVETAIL_TOKEN_FILE="token",
     )
     assert told in done.stderr, done
