@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.shell import Shell
+from dovetail.cli.commands.history import VERBS
 from dovetail.cli.output.lists import EVENTS
 from dovetail.cli.output.tables import Table
 from dovetail.client import TaskState, TaskVerb
@@ -57,6 +58,12 @@ def test_a_task_that_never_was_has_no_history(shell: Shell) -> None:
     done = shell.run("task", "history", "nothing")
     assert (done.exit_code, done.out) == (3, "")
     assert "no task 'nothing'" in done.error
+
+
+def test_the_verbs_of_its_option_are_those_that_events_have() -> None:
+    names = [name.removeprefix("TASK_VERB_").lower() for name in list(types_pb2.TaskVerb.keys())]
+    only_of_notices = "retry"
+    assert ["unspecified", *VERBS] == [name for name in names if name != only_of_notices]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

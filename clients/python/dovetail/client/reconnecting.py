@@ -44,7 +44,7 @@ class ChannelWatch:
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        """Watch this channel when somebody waits for it."""
+        """Watch this channel while callers wait for it."""
         self._channel = channel
         self._connected: asyncio.Task[None] | None = None
 

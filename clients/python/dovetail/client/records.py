@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from dovetail.client.values import content, contents
+from dovetail.client.values import contents
 from dovetail.client.words import WORDS, reader
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ _OWN_TYPES: dict[str, Read] = {
     "google.protobuf.Timestamp": lambda time: time.ToDatetime(UTC),
     "google.protobuf.Duration": lambda duration: duration.ToTimedelta(),
     "google.protobuf.Struct": contents,
-    "google.protobuf.Value": content,
+    "google.protobuf.Value": contents,
 }
 
 

@@ -20,18 +20,11 @@ def struct(data: Mapping[str, Any] | None) -> Struct | None:
     return message
 
 
-def contents(data: Struct) -> dict[str, Any]:
-    """Structured content as Python values."""
+def contents(data: Struct | Value) -> Any:
+    """Structured content, or one value of it, as Python values."""
     from google.protobuf import json_format  # Slow to load, and for this alone.
 
     return json_format.MessageToDict(data)
-
-
-def content(value: Value) -> Any:
-    """One value of structured content as a Python value."""
-    from google.protobuf import json_format  # Slow to load, and for this alone.
-
-    return json_format.MessageToDict(value)
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:

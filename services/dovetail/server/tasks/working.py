@@ -19,7 +19,6 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import transitions
-from dovetail.server.tasks.changes import field_changes
 from dovetail.server.tasks.loading import (
     find_repeat,
     load_for_change,
@@ -88,7 +87,8 @@ class Work:
             if progress:
                 note = progress.note
                 after = replace(after, progress_percent=progress.percent, progress_note=note)
-            if field_changes(before, after):
+            told = after.progress_percent, after.progress_note
+            if told != (before.progress_percent, before.progress_note):
                 after = record_change(transaction, action, before, after).task
             else:
                 tasks.save(transaction, after)

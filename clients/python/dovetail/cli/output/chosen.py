@@ -14,7 +14,7 @@ TEXTS = (
     *("subject", "body", "title", "description", "summary", "text", "message", "note"),
     "cancel_reason",
 )
-"""The fields that may be long, because somebody wrote them."""
+"""The fields that may be long: texts that callers write."""
 
 FREE_CONTENT = ("data", "input")
 """The fields that are of any shape: their length is that of their JSON."""

@@ -77,10 +77,6 @@ def _single(field: FieldDescriptor, value: Any) -> Any:
 
 def structured(value: Struct) -> dict[str, Any]:
     """Structured content as Python values."""
-    return _struct(value)
-
-
-def _struct(value: Struct) -> dict[str, Any]:
     return {key: _content(value.fields[key]) for key in sorted(value.fields)}
 
 
@@ -92,7 +88,7 @@ def _content(value: Value) -> Any:
     """Structured content; a whole number, which travelled as a double, is written as one."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
-        return _struct(value.struct_value)
+        return structured(value.struct_value)
     if kind == "list_value":
         return _list(value.list_value)
     if kind == "number_value":
@@ -108,6 +104,6 @@ def _text(value: Any) -> str:
 WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
     "google.protobuf.Timestamp": _text,
     "google.protobuf.Duration": _text,
-    "google.protobuf.Struct": _struct,
+    "google.protobuf.Struct": structured,
     "google.protobuf.Value": _content,
 }

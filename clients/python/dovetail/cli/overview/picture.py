@@ -1,4 +1,4 @@
-"""The screens of `status` and `top`: what stands first is what somebody may have to act on."""
+"""The screens of `status` and `top`: what may need an action stands first."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ async def status(session: Session) -> None:
         if "tasks" in up:
             found = await snapshot.read_work(session.agent, with_throughput=False)
     except late.client.DovetailError as error:
-        admin = is_admins(error)
+        admin = late.failures.is_refusal_of_admin(error)
         faults += [] if admin else [late.failures.command_error(error).line]
     team_id = session.team_id or ("" if session.servers.has_token else "default")
     facts = {"version": release(), "team_id": team_id, "servers": list(map(_probed, probes))}
@@ -54,11 +54,6 @@ async def status(session: Session) -> None:
     session.out.facts(facts, lambda: _picture(whose, probes, agents, found), _brief)
     if faults:
         raise CommandError("; ".join(faults), NO_ANSWER)
-
-
-def is_admins(error: late.client.DovetailError) -> bool:
-    """Whether a call was refused because an admin made it."""
-    return (error.reason, error.metadata.get("role")) == ("ROLE_REFUSED", "ADMIN")
 
 
 def _brief(facts: Mapping[str, Any]) -> str:
