@@ -16,7 +16,8 @@ from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.idempotency import IdempotencyKey, stored_key
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.queries import descending, fn
-from dovetail.server.store.schema import TaskEventRow, TaskRow
+from dovetail.server.store.rings import EVENTS
+from dovetail.server.store.schema import TaskEventRow, TaskRow, TeamRow
 from dovetail.server.store.sets import Codec, Index, Row, Table
 from dovetail.server.store.tables.tasks import COLUMNS, Task, from_rows
 from dovetail.server.store.transaction import Need, Snapshot, Statement, Transaction, param
@@ -95,6 +96,32 @@ class ListRequest:
     most_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StretchRequest:
+    """Which events of those that follow one, and how many at most."""
+
+    filter: EventFilter
+    after: int
+    most: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretched:
+    """Events in order: all up to `through_event` are here, or do not match the request.
+
+    An exhausted stretch reaches the team's last event. With a filter, one may be empty and not
+    exhausted: STEP_EVENTS events were read, and none of them matches.
+    """
+
+    events: list[TaskEvent]
+    through_event: int
+    exhausted: bool
+
+
+STEP_EVENTS = 2_000
+"""Events that one step of a stretch with a filter reads, unless a task leads it: some 10 ms."""
+
 _EVENT_COLUMNS = (
     TaskEventRow.number,
     TaskEventRow.task_id,
@@ -127,6 +154,9 @@ _EVENTS = Statement(
     .order_by(TaskEventRow.number)
 )
 
+_LAST_NUMBER = Statement(
+    TeamRow.select(TeamRow.last_event).where(TeamRow.team_id == param("team_id"))
+)
 
 _ENVELOPE_BYTES = 128
 _TEXTS = (
@@ -141,14 +171,37 @@ _TEXTS = (
 _SIZE = sum((4 * fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 
 
+# Every watcher without a filter reads after each commit, so by statements that are compiled once.
+_SIZES = Statement(
+    TaskEventRow.select(TaskEventRow.number, _SIZE)
+    .where(
+        TaskEventRow.team_id == param("team_id"),
+        TaskEventRow.number > param("after"),
+        TaskEventRow.number <= param("until"),
+    )
+    .order_by(TaskEventRow.number)
+    .limit(param("most"))
+)
+_BETWEEN = Statement(
+    TaskEventRow.select(*_EVENT_COLUMNS)
+    .where(
+        TaskEventRow.team_id == param("team_id"),
+        TaskEventRow.number > param("after"),
+        TaskEventRow.number <= param("until"),
+    )
+    .order_by(TaskEventRow.number)
+)
+
+
 def need(actor_id: str, repeat: IdempotencyKey | None) -> list[Need]:
     """What a unit needs that may be a repeat."""
     return [Need(_REPEATS, (actor_id, repeat.key))] if repeat else []
 
 
 def append(transaction: Transaction, event: TaskEvent) -> None:
-    """Write one change of a task."""
+    """Write one change of a task, and wake those who watch the team's events."""
     transaction.add(_TABLE, event)
+    transaction.ring(EVENTS)
 
 
 def find_repeat(snapshot: Snapshot, actor_id: str, repeat: IdempotencyKey) -> TaskEvent | None:
@@ -185,6 +238,54 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[TaskEvent]:
     chosen = TaskEventRow.select(*_EVENT_COLUMNS).where(mine, number.in_(numbers))
     found = [_event(row) for row in snapshot.select(chosen.order_by(order))]
     return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+
+
+def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
+    """Read on after an event: at most `most` events and about `most_bytes`, but at least one."""
+    after, filter, last = asked.after, asked.filter, last_number(snapshot)
+    # Numbers have no gaps, so a step is so many events. The index of a task needs no steps.
+    is_stepped = filter != EventFilter() and not filter.task_id
+    until = min(last, after + STEP_EVENTS) if is_stepped else last
+    sizes = _sizes(snapshot, asked, until)
+    numbers = take_bytes(sizes[: asked.most], asked.most_bytes)
+    found = _numbered(snapshot, asked, numbers) if numbers else []
+    if len(numbers) < len(sizes):
+        return Stretched(events=found, through_event=numbers[-1], exhausted=False)
+    return Stretched(events=found, through_event=max(until, after), exhausted=until >= last)
+
+
+def _sizes(snapshot: Snapshot, asked: StretchRequest, until: int) -> list[tuple[int, int]]:
+    """The numbers of the next events up to one, with their sizes; one more than is asked for."""
+    most = asked.most + 1
+    if asked.filter == EventFilter():
+        rows = snapshot.rows(_SIZES, after=asked.after, until=until, most=most)
+    else:
+        number = TaskEventRow.number
+        query = TaskEventRow.select(number, _SIZE).where(
+            TaskEventRow.team_id == snapshot.team_id,
+            number > asked.after,
+            number <= until,
+            *_conditions(asked.filter),
+        )
+        rows = snapshot.select(query.order_by(number).limit(most))
+    return [(number, size) for number, size in rows]
+
+
+def _numbered(snapshot: Snapshot, asked: StretchRequest, numbers: Sequence[int]) -> list[TaskEvent]:
+    if asked.filter == EventFilter():
+        rows = snapshot.rows(_BETWEEN, after=asked.after, until=numbers[-1])
+    else:
+        chosen = TaskEventRow.select(*_EVENT_COLUMNS).where(
+            TaskEventRow.team_id == snapshot.team_id, TaskEventRow.number.in_(numbers)
+        )
+        rows = snapshot.select(chosen.order_by(TaskEventRow.number))
+    return [_event(row) for row in rows]
+
+
+def last_number(snapshot: Snapshot) -> int:
+    """The number of the team's last event; 0 before the first."""
+    row = snapshot.row(_LAST_NUMBER)
+    return row[0] if row else 0
 
 
 def _conditions(filter: EventFilter) -> list[Expression]:
