@@ -57,7 +57,7 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
     bob.tasks.complete(task.task_id, "done")
     listing = bob.tasks.list()
     print([each.agent_id for each in alice.agents()], [t.title for t in listing])
-    bob.tasks.delete(task.task_id)
+    bob.tasks.create("More")
     with bob.tasks.watch(after_event=listing.through_event) as watch:
         print(next(iter(watch)).verb, watch.through_event, list(watch.backlog()))
     print(alice.tasks.report().completed_tasks, bob.agent().unacknowledged_count)
@@ -67,7 +67,7 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
         "2 alice Task t1 assigned to bob: Work None",
         "2 []",
         "['alice', 'bob'] ['Work']",
-        "delete 4 []",
+        "create 4 []",
         "1 0",
     ]
 

@@ -61,6 +61,12 @@ def _record(record: Mapping[str, Any]) -> str:
     return _message(record["message"], ", ".join(record["message"]["recipient_ids"]))
 
 
+def _in_history(message: Mapping[str, Any]) -> str:
+    """A message among the events of its task; a question or an answer by its text."""
+    short = {**message, "subject": ""} if "notice" in message else message
+    return _message(short, ", ".join(message["recipient_ids"]))
+
+
 def _message(message: Mapping[str, Any], to: str = "") -> str:
     """Who says what: a notice with its verb and its task, a message with its id."""
     notice: Mapping[str, Any] = message.get("notice", {})
@@ -110,6 +116,7 @@ LINES: dict[str, Callable[[Any], str]] = {
     "TaskEvent": _event,
     "ClaimedTask": _claimed,
     "Delivery": _delivery,
+    "Message": _in_history,
     "MessageRecord": _record,
     "SendMessageResponse": _sent,
     "AcknowledgeMessagesResponse": _acknowledged,

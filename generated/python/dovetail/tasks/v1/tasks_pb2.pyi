@@ -2411,25 +2411,23 @@ class WatchTasksRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    FILTER_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     AFTER_EVENT_FIELD_NUMBER: _builtins.int
-    FILTER_FIELD_NUMBER: _builtins.int
     position: Global___StartPosition.ValueType
     """A named place."""
     after_event: _builtins.int
     """After this event: 0, or the number of one that there is, such as a `through_event`."""
     @_builtins.property
     def filter(self) -> Global___TaskEventFilter:
-        """Only these events. Default: all. A `create_time` that has ended lets the backlog through, and then
-        only marks.
-        """
+        """Only these events. Default: all. Once the end of a `create_time` has passed, only marks come."""
 
     def __init__(
         self,
         *,
+        filter: Global___TaskEventFilter | None = ...,
         position: Global___StartPosition.ValueType = ...,
         after_event: _builtins.int = ...,
-        filter: Global___TaskEventFilter | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after_event", b"after_event", "filter", b"filter", "position", b"position", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -483,7 +483,8 @@ class TaskServiceServicer(object):
 
         Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
         `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
-        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
+        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+        removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -218,7 +218,8 @@ class TaskServiceStub:
 
     Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
     `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
-    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
+    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+    removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
     """
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -415,7 +416,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
 
     Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
     `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
-    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
+    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+    removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -735,7 +737,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
         `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
-        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
+        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+        removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
         """
 
     @_abc_1.abstractmethod
