@@ -7,16 +7,25 @@ import signal
 import subprocess
 
 from cli.shell import PROGRAM, Shell
+from dovetail.client.blocking import Agent, connect
 from support.children import SECONDS, child
 
 
+def agent(shell: Shell, agent_id: str) -> Agent:
+    """An agent in the shell's team."""
+    return connect(agent_id, team_id=shell.team, messaging=shell.messaging, tasks=shell.tasks)
+
+
 def test_what_happens_is_printed_until_it_is_interrupted(shell: Shell) -> None:
-    shell.says("task", "create", "--id", "x", "A task")
     command = [*PROGRAM, "task", "watch", "--after", "0", "--json"]
-    with child(command, stdout=subprocess.PIPE, env=shell.environment) as watching:
+    with (
+        agent(shell, "ann") as ann,
+        child(command, stdout=subprocess.PIPE, env=shell.environment) as watching,
+    ):
+        ann.tasks.create("A task", task_id="x")
         assert watching.stdout is not None
         first = json.loads(watching.stdout.readline())
-        shell.says("task", "cancel", "x", "not needed")
+        ann.tasks.cancel("x", "not needed")
         second = json.loads(watching.stdout.readline())
         watching.send_signal(signal.SIGINT)
         assert watching.stdout.read() == ""
@@ -30,29 +39,32 @@ def test_what_happens_is_printed_until_it_is_interrupted(shell: Shell) -> None:
 
 
 def test_without_a_number_it_begins_with_what_happens_next(shell: Shell) -> None:
-    shell.says("task", "create", "--id", "x", "A task")
     command = [*PROGRAM, "task", "watch", "--verb", "reopen", "--limit", "1"]
-    with child(command, stdout=subprocess.PIPE, env=shell.environment) as watching:
+    with (
+        agent(shell, "ann") as ann,
+        child(command, stdout=subprocess.PIPE, env=shell.environment) as watching,
+    ):
+        ann.tasks.create("A task", task_id="x")
         while watching.poll() is None:  # It says nothing that tells when it has begun.
-            shell.says("task", "cancel", "x")
-            shell.says("task", "reopen", "x", "again")
+            ann.tasks.cancel("x")
+            ann.tasks.reopen("x", "again")
         assert watching.stdout is not None
         line = watching.stdout.read()
         assert watching.wait(SECONDS) == 0
     assert line.startswith("#")
-    assert line.endswith("  x  reopen by -: pending; again\n")
+    assert line.endswith("  x  reopen by ann: pending; again\n")
 
 
 def test_lines_for_people_and_in_brief(shell: Shell) -> None:
-    shell.says("agent", "register", "joe")
-    shell.says("task", "create", "--id", "x", "A task", "--assignee", "joe")
-    shell.says("task", "create", "--id", "y", "Another")
-    shell.says("task", "update", "y", "--priority", "2")
+    with agent(shell, "ann") as ann:
+        ann.tasks.create("A task", task_id="x", assignee_id="ann")
+        ann.tasks.create("Another", task_id="y")
+        ann.tasks.update("y", priority=2)
     line = shell.says("task", "watch", "y", "--after", "2", "--limit", "1")
     assert line.startswith("#3  20")
-    assert line.endswith("  y  update by -: pending; priority 0 → 2\n")
+    assert line.endswith("  y  update by ann: pending; priority 0 → 2\n")
     brief = shell.says("task", "watch", "--after", "0", "--limit", "3", "--brief")
-    assert brief == "x 1 create\ny 1 create\ny 2 update: priority\n"
+    assert brief == "x 1 create ann\ny 1 create ann\ny 2 update ann: priority\n"
 
 
 def test_what_cannot_be_watched_is_one_line(shell: Shell) -> None:

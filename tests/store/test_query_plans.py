@@ -152,7 +152,7 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "sqlite_autoindex_task_events_1",
     ),
     "what a filtered watch reads": (
-        lambda t: events.stretch(t, event_stretch(actor_ids=["bob"])),
+        lambda t: events.stretch(t, event_stretch(actor_ids=("bob",))),
         "sqlite_autoindex_task_events_1",
     ),
     "what a watch of a task reads": (

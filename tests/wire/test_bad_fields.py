@@ -99,8 +99,8 @@ SEVERAL: tuple[tuple[str, Message, set[str]], ...] = (
     ),
     (
         "WatchTasks",
-        t.WatchTasksRequest(after_event=-1, filter=t.TaskEventFilter(task_id=" ", verbs=[17])),
-        {"after_event", "filter.task_id", "filter.verbs[0]"},
+        t.WatchTasksRequest(after_event=-1, filter=t.TaskEventFilter(task_id=" ", actor_ids=[" "])),
+        {"after_event", "filter.task_id", "filter.actor_ids[0]"},
     ),
     (
         "AcknowledgeMessages",

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dovetail.cli import late
@@ -48,38 +50,52 @@ async def history(
     """
     order = "newest_first" if newest else "oldest_first"
     if task_id and not (no_talk or actors or verbs):
-        await _show_all(session, task_id, order, part)
-        return
-    found = session.agent.tasks.events(
+        found = _with_talk(session.agent, task_id, order, part.page_token)
+        if await _may_read(found.second):
+            items = (getattr(each, "message", each) async for each in found.items(part.limit))
+            await session.out.rows(items, _listing(session))
+            if part.limit and (token := await found.token()):
+                session.out.more(part.limit, f"--page-token {token}")
+            return
+    events = session.agent.tasks.events(
         task_id=task_id,
         actor=actors or None,
         verbs=verbs or None,
         order=order,
         page_token=part.page_token,
     )
-    await session.out.rows(part.of(found), late.lists.history(session.out.max_chars))
-    part.tell(session.out, found)
+    await session.out.rows(part.of(events), _listing(session))
+    part.tell(session.out, events)
 
 
-async def _show_all(session: Session, task_id: str, order: str, part: Part) -> None:
-    """Show the events of a task, and what was said about it."""
-    agent, (events_token, talk_token) = session.agent, split(part.page_token)
+def _listing(session: Session) -> late.lists.Listing[Any]:
+    return late.lists.history(session.out.max_chars)
+
+
+def _with_talk(agent: late.client.Agent, task_id: str, order: str, token: str) -> Interleaved:
+    """The events of a task, and what was said about it."""
+    first, second = split(token)
     work = Side(
         lambda token: agent.tasks.events(task_id=task_id, order=order, page_token=token),
         lambda event: event.create_time,
-        events_token,
+        first,
     )
     talk = Side(
         lambda token: agent.messages(task_id=task_id, order=order, page_token=token),
         lambda record: record.message.create_time,
-        talk_token,
+        second,
         keep=_is_said,
     )
-    found = Interleaved(work, talk, newest=order == "newest_first")
-    items = (getattr(each, "message", each) async for each in found.items(part.limit))
-    await session.out.rows(items, late.lists.history(session.out.max_chars))
-    if part.limit and (token := await found.token()):
-        session.out.more(part.limit, f"--page-token {token}")
+    return Interleaved(work, talk, newest=order == "newest_first")
+
+
+async def _may_read(talk: Side[Any]) -> bool:
+    """Whether the caller may read messages at all: an observer may not."""
+    try:
+        await talk.peek()
+    except late.client.PermissionDeniedError:
+        return False
+    return True
 
 
 def _is_said(record: late.client.MessageRecord) -> bool:

@@ -78,8 +78,7 @@ class Interleaved:
 
     def __init__(self, first: Side[Any], second: Side[Any], *, newest: bool) -> None:
         """Read the oldest first, or the newest, where the second side's item comes first."""
-        self._sides = (second, first) if newest else (first, second)
-        self._first, self._second = first, second
+        self.first, self.second = first, second
         self._newest = newest
 
     async def items(self, limit: int) -> AsyncIterator[Any]:
@@ -94,16 +93,16 @@ class Interleaved:
 
     async def token(self) -> str:
         """Where to go on; empty: nothing is left."""
-        tokens = [await self._first.token(), await self._second.token()]
+        tokens = [await self.first.token(), await self.second.token()]
         return "" if tokens == [END, END] else ".".join(tokens)
 
     async def _next(self) -> Side[Any] | None:
-        early, late_ = self._sides
-        one, other = await early.time(), await late_.time()
+        """The side whose item comes next."""
+        one, other = await self.first.time(), await self.second.time()
         if one is None or other is None:
-            return early if one is not None else late_ if other is not None else None
-        before = one >= other if self._newest else one <= other
-        return early if before else late_
+            return self.first if one else self.second if other else None
+        is_first = one > other if self._newest else one <= other
+        return self.first if is_first else self.second
 
 
 def split(token: str) -> tuple[str, str]:

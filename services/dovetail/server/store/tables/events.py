@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from peewee import Expression, Value
@@ -98,7 +99,7 @@ class ListRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StretchRequest:
-    """Which events of those that follow one, and how many at most."""
+    """Which events of those that follow one, and how many at most. The filter has tuples."""
 
     filter: EventFilter
     after: int
@@ -171,28 +172,6 @@ _TEXTS = (
 _SIZE = sum((4 * fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 
 
-# Every watcher without a filter reads after each commit, so by statements that are compiled once.
-_SIZES = Statement(
-    TaskEventRow.select(TaskEventRow.number, _SIZE)
-    .where(
-        TaskEventRow.team_id == param("team_id"),
-        TaskEventRow.number > param("after"),
-        TaskEventRow.number <= param("until"),
-    )
-    .order_by(TaskEventRow.number)
-    .limit(param("most"))
-)
-_BETWEEN = Statement(
-    TaskEventRow.select(*_EVENT_COLUMNS)
-    .where(
-        TaskEventRow.team_id == param("team_id"),
-        TaskEventRow.number > param("after"),
-        TaskEventRow.number <= param("until"),
-    )
-    .order_by(TaskEventRow.number)
-)
-
-
 def need(actor_id: str, repeat: IdempotencyKey | None) -> list[Need]:
     """What a unit needs that may be a repeat."""
     return [Need(_REPEATS, (actor_id, repeat.key))] if repeat else []
@@ -246,40 +225,32 @@ def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
     # Numbers have no gaps, so a step is so many events. The index of a task needs no steps.
     is_stepped = filter != EventFilter() and not filter.task_id
     until = min(last, after + STEP_EVENTS) if is_stepped else last
-    sizes = _sizes(snapshot, asked, until)
-    numbers = take_bytes(sizes[: asked.most], asked.most_bytes)
-    found = _numbered(snapshot, asked, numbers) if numbers else []
-    if len(numbers) < len(sizes):
-        return Stretched(events=found, through_event=numbers[-1], exhausted=False)
-    return Stretched(events=found, through_event=max(until, after), exhausted=until >= last)
+    sizes, whole = _reading_on(filter)
+    found = snapshot.rows(sizes, after=after, until=until, most=asked.most + 1)
+    numbers = take_bytes(((each, size) for each, size in found[: asked.most]), asked.most_bytes)
+    rows = snapshot.rows(whole, after=after, until=numbers[-1]) if numbers else []
+    events = [_event(row) for row in rows]
+    if len(numbers) < len(found):
+        return Stretched(events=events, through_event=numbers[-1], exhausted=False)
+    return Stretched(events=events, through_event=max(until, after), exhausted=until >= last)
 
 
-def _sizes(snapshot: Snapshot, asked: StretchRequest, until: int) -> list[tuple[int, int]]:
-    """The numbers of the next events up to one, with their sizes; one more than is asked for."""
-    most = asked.most + 1
-    if asked.filter == EventFilter():
-        rows = snapshot.rows(_SIZES, after=asked.after, until=until, most=most)
-    else:
-        number = TaskEventRow.number
-        query = TaskEventRow.select(number, _SIZE).where(
-            TaskEventRow.team_id == snapshot.team_id,
-            number > asked.after,
-            number <= until,
-            *_conditions(asked.filter),
-        )
-        rows = snapshot.select(query.order_by(number).limit(most))
-    return [(number, size) for number, size in rows]
+@lru_cache(maxsize=32)
+def _reading_on(filter: EventFilter) -> tuple[Statement, Statement]:
+    """The sizes of the events between two numbers, and the events.
 
-
-def _numbered(snapshot: Snapshot, asked: StretchRequest, numbers: Sequence[int]) -> list[TaskEvent]:
-    if asked.filter == EventFilter():
-        rows = snapshot.rows(_BETWEEN, after=asked.after, until=numbers[-1])
-    else:
-        chosen = TaskEventRow.select(*_EVENT_COLUMNS).where(
-            TaskEventRow.team_id == snapshot.team_id, TaskEventRow.number.in_(numbers)
-        )
-        rows = snapshot.select(chosen.order_by(TaskEventRow.number))
-    return [_event(row) for row in rows]
+    Kept, because each watch reads after each commit, and building them costs ten times that read.
+    """
+    number = TaskEventRow.number
+    where = (
+        TaskEventRow.team_id == param("team_id"),
+        number > param("after"),
+        number <= param("until"),
+        *_conditions(filter),
+    )
+    sizes = TaskEventRow.select(number, _SIZE).where(*where).order_by(number)
+    whole = TaskEventRow.select(*_EVENT_COLUMNS).where(*where).order_by(number)
+    return Statement(sizes.limit(param("most"))), Statement(whole)
 
 
 def last_number(snapshot: Snapshot) -> int:
