@@ -221,36 +221,40 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[TaskEvent]:
 
 def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
     """Read on after an event: at most `most` events and about `most_bytes`, but at least one."""
-    after, filter, last = asked.after, asked.filter, last_number(snapshot)
-    # Numbers have no gaps, so a step is so many events. The index of a task needs no steps.
-    is_stepped = filter != EventFilter() and not filter.task_id
-    until = min(last, after + STEP_EVENTS) if is_stepped else last
-    sizes, whole = _reading_on(filter)
+    after, last = asked.after, last_number(snapshot)
+    until = min(last, after + STEP_EVENTS) if _is_stepped(asked.filter) else last
+    sizes, whole = _reading_on(asked.filter)
     found = snapshot.rows(sizes, after=after, until=until, most=asked.most + 1)
     numbers = take_bytes(((each, size) for each, size in found[: asked.most]), asked.most_bytes)
-    rows = snapshot.rows(whole, after=after, until=numbers[-1]) if numbers else []
+    rows = snapshot.rows(whole, after=after, until=until, most=len(numbers)) if numbers else []
     events = [_event(row) for row in rows]
     if len(numbers) < len(found):
         return Stretched(events=events, through_event=numbers[-1], exhausted=False)
     return Stretched(events=events, through_event=max(until, after), exhausted=until >= last)
 
 
+def _is_stepped(filter: EventFilter) -> bool:
+    """Whether a stretch ends after STEP_EVENTS events: they have no gaps. A task has an index."""
+    return filter != EventFilter() and not filter.task_id
+
+
 @lru_cache(maxsize=32)
 def _reading_on(filter: EventFilter) -> tuple[Statement, Statement]:
-    """The sizes of the events between two numbers, and the events.
+    """The sizes of the events after one, and the events.
 
     Kept, because each watch reads after each commit, and building them costs ten times that read.
     """
     number = TaskEventRow.number
-    where = (
-        TaskEventRow.team_id == param("team_id"),
-        number > param("after"),
-        number <= param("until"),
-        *_conditions(filter),
+    where = [TaskEventRow.team_id == param("team_id"), number > param("after")]
+    # With an end, SQLite would look at all events of the team in between for those of a task.
+    if _is_stepped(filter):
+        where.append(number <= param("until"))
+    where += _conditions(filter)
+    sizes, whole = (
+        Statement(query.where(*where).order_by(number).limit(param("most")))
+        for query in (TaskEventRow.select(number, _SIZE), TaskEventRow.select(*_EVENT_COLUMNS))
     )
-    sizes = TaskEventRow.select(number, _SIZE).where(*where).order_by(number)
-    whole = TaskEventRow.select(*_EVENT_COLUMNS).where(*where).order_by(number)
-    return Statement(sizes.limit(param("most"))), Statement(whole)
+    return sizes, whole
 
 
 def last_number(snapshot: Snapshot) -> int:
