@@ -97,7 +97,7 @@ def test_talk_and_work_are_shown_in_order_of_time(shell: Shell) -> None:
     assert rows(shell.says("task", "history", "x", "--no-talk")) == work
     assert rows(shell.says("task", "history", "x", "--actor", "joe")) == work[1:3]
     brief = shell.says("task", "history", "x", "--brief").splitlines()
-    assert brief[1] == "ann > joe m2: Soon"
+    assert brief[1] == "ann > joe m2: Soon: Please hurry."
     assert brief[4] == "joe > ann request_input x: Which colour?"
     found = shell.json("task", "history", "x")
     assert [each.get("event_number", each.get("body")) for each in found] == [

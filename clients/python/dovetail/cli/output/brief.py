@@ -61,13 +61,7 @@ def _delivery(delivery: Mapping[str, Any]) -> str:
 
 
 def _record(record: Mapping[str, Any]) -> str:
-    return _message(record["message"], ", ".join(record["message"]["recipient_ids"]))
-
-
-def _in_history(message: Mapping[str, Any]) -> str:
-    """A message among the events of its task; a question or an answer by its text."""
-    short = {**message, "subject": ""} if "notice" in message else message
-    return _message(short, ", ".join(message["recipient_ids"]))
+    return LINES["Message"](record["message"])
 
 
 def _message(message: Mapping[str, Any], to: str = "") -> str:
@@ -127,7 +121,7 @@ LINES: dict[str, Callable[[Any], str]] = {
     "TaskEvent": _event,
     "ClaimedTask": _claimed,
     "Delivery": _delivery,
-    "Message": _in_history,
+    "Message": lambda message: _message(message, ", ".join(message["recipient_ids"])),
     "MessageRecord": _record,
     "SendMessageResponse": _sent,
     "AcknowledgeMessagesResponse": _acknowledged,
