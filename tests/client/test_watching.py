@@ -40,6 +40,15 @@ async def test_a_watch_begins_where_it_is_told_to(alice: Agent):
         assert await take(watch, 1) == [(4, "delete")]
 
 
+async def test_the_cursor_is_that_of_the_events_that_were_returned(alice: Agent):
+    for title in ("one", "two", "three"):
+        await alice.tasks.create(title)
+    async with alice.tasks.watch() as watch:
+        for number in (1, 2, 3):
+            assert await take(watch, 1) == [(number, "create")]
+            assert watch.through_event == number
+
+
 async def test_a_list_and_then_a_watch_have_no_gap(alice: Agent):
     for title in ("one", "two", "three"):
         await alice.tasks.create(title)

@@ -128,7 +128,7 @@ class TaskWatch:
 
     @property
     def through_event(self) -> int:
-        """The cursor: all events up to this number arrived here, or do not match the request."""
+        """The cursor to resume after: all up to it were returned, or do not match the request."""
         return self._watch.through_event
 
     def __iter__(self) -> Iterator[client.TaskEvent]:

@@ -27,8 +27,9 @@ class TaskWatch(Following[TaskEvent]):
 
     @property
     def through_event(self) -> int:
-        """The cursor: all events up to this number arrived here, or do not match the request."""
-        return self._request.after_event
+        """The cursor to resume after: all up to it were returned, or do not match the request."""
+        # Not that of the last response: a caller that keeps the cursor would lose what waits here.
+        return self._ready[0].event_number - 1 if self._ready else self._request.after_event
 
     def _take(self, response: pb.WatchTasksResponse) -> list[TaskEvent]:
         self._request.after_event = response.through_event

@@ -97,8 +97,8 @@ class _Watch:
             most_bytes=RESPONSE_BYTES,
         )
         # A backlog may need many steps until something matches; what is new is few events.
-        steps = self._filter != EventFilter() and not self._filter.task_id
-        look = self._store.scan if steps and self._backlog_end != NEVER else self._store.read
+        is_long = events.is_stepped(self._filter) and self._backlog_end != NEVER
+        look = self._store.scan if is_long else self._store.read
         async with self._slot.reads:
             found = await look(self._team_id, lambda s: events.stretch(s, request))
         self._cursor = found.through_event

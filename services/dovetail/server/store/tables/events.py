@@ -222,7 +222,7 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[TaskEvent]:
 def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
     """Read on after an event: at most `most` events and about `most_bytes`, but at least one."""
     after, last = asked.after, last_number(snapshot)
-    until = min(last, after + STEP_EVENTS) if _is_stepped(asked.filter) else last
+    until = min(last, after + STEP_EVENTS) if is_stepped(asked.filter) else last
     sizes, whole = _reading_on(asked.filter)
     found = snapshot.rows(sizes, after=after, until=until, most=asked.most + 1)
     numbers = take_bytes(((each, size) for each, size in found[: asked.most]), asked.most_bytes)
@@ -233,8 +233,8 @@ def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
     return Stretched(events=events, through_event=max(until, after), exhausted=until >= last)
 
 
-def _is_stepped(filter: EventFilter) -> bool:
-    """Whether a stretch ends after STEP_EVENTS events: they have no gaps. A task has an index."""
+def is_stepped(filter: EventFilter) -> bool:
+    """Whether a stretch ends after STEP_EVENTS numbers, which have no gaps. A task has an index."""
     return filter != EventFilter() and not filter.task_id
 
 
@@ -247,7 +247,7 @@ def _reading_on(filter: EventFilter) -> tuple[Statement, Statement]:
     number = TaskEventRow.number
     where = [TaskEventRow.team_id == param("team_id"), number > param("after")]
     # With an end, SQLite would look at all events of the team in between for those of a task.
-    if _is_stepped(filter):
+    if is_stepped(filter):
         where.append(number <= param("until"))
     where += _conditions(filter)
     sizes, whole = (
