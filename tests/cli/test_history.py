@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.shell import Shell
 from dovetail.cli.commands.history import VERBS
-from dovetail.cli.output.lists import EVENTS
+from dovetail.cli.output.lists import history
 from dovetail.cli.output.tables import Table
 from dovetail.client import TaskState, TaskVerb
 from dovetail.client.blocking import connect
@@ -54,6 +56,77 @@ def test_the_history_of_a_task_says_who_did_what_and_what_changed(shell: Shell) 
     ]
 
 
+def talked(shell: Shell) -> None:
+    """A task about which something was said before, between and after its events."""
+    servers: dict[str, Any] = {
+        "team_id": shell.team,
+        "messaging": shell.messaging,
+        "tasks": shell.tasks,
+    }
+    with connect("ann", **servers) as ann, connect("joe", **servers) as joe:
+        joe.register()
+        ann.tasks.create("A task", task_id="x", assignee_id="joe")
+        ann.send("joe", "Please hurry.", task_id="x", subject="Soon")
+        joe.tasks.start("x")
+        joe.tasks.ask("x", "Which\ncolour?")
+        ann.tasks.answer("x", "Blue")
+        joe.send("ann", "About another thing")
+        joe.send("ann", "Thanks", task_id="x")
+
+
+TALK = [
+    ["create", "ann", "pending", ""],
+    ["message", "ann", "", "to joe: Soon: Please hurry."],
+    ["start", "joe", "in progress", ""],
+    ["request input", "joe", "input required", ""],
+    ["question", "joe", "", "to ann: Which colour?"],
+    ["provide input", "ann", "in progress", ""],
+    ["answer", "ann", "", "to joe: Blue"],
+    ["message", "joe", "", "to ann: Thanks"],
+]
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.split("\t")[1:5] for line in text.splitlines()[1:]]
+
+
+def test_talk_and_work_are_shown_in_order_of_time(shell: Shell) -> None:
+    talked(shell)
+    assert rows(shell.says("task", "history", "x")) == TALK
+    work = [row for row in TALK if row[0] not in ("message", "question", "answer")]
+    assert rows(shell.says("task", "history", "x", "--no-talk")) == work
+    assert rows(shell.says("task", "history", "x", "--actor", "joe")) == work[1:3]
+    brief = shell.says("task", "history", "x", "--brief").splitlines()
+    assert brief[1] == "ann > joe m2: Soon: Please hurry."
+    assert brief[4] == "joe > ann request_input x: Which colour?"
+    found = shell.json("task", "history", "x")
+    assert [each.get("event_number", each.get("body")) for each in found] == [
+        *(1, "Please hurry.", 2, 3, "Which\ncolour?", 4, "Blue", "Thanks"),
+    ]
+    assert shell.json("task", "history", "x", "--fields", "verb,body")[4:6] == [
+        {"body": "Which\ncolour?"},
+        {"verb": "provide_input"},
+    ]
+
+
+@pytest.mark.parametrize("order", [[], ["--newest"]], ids=["oldest", "newest"])
+def test_talk_and_work_go_on_page_by_page(shell: Shell, order: list[str]) -> None:
+    talked(shell)
+    whole = TALK[::-1] if order else TALK
+    words, found = ["task", "history", "x", *order, "--limit", "3"], list[list[str]]()
+    for count in (3, 3, 2):
+        done = shell.run(*words)
+        assert done.exit_code == 0, done
+        found += rows(done.out)
+        assert len(rows(done.out)) == count
+        words = ["task", "history", "x", *order, "--limit", "3"]
+        if count == 3:
+            words += ["--page-token", done.error.partition("--page-token ")[2].partition(",")[0]]
+        else:
+            assert done.error == ""
+    assert found == whole
+
+
 def test_a_task_that_never_was_has_no_history(shell: Shell) -> None:
     done = shell.run("task", "history", "nothing")
     assert (done.exit_code, done.out) == (3, "")
@@ -77,8 +150,8 @@ def test_the_history_fits_the_terminal(columns: int) -> None:
         attempt=3,
         create_time=Timestamp(seconds=1_800_000_000),
     )
-    table = Table(*EVENTS.columns)
-    table.add_row(*EVENTS.row(event))
+    table = Table(*history(0).columns)
+    table.add_row(*history(0).row(event))
     lines = [line.plain.rstrip() for line in table.lines(columns)]
     assert max(map(len, lines)) <= columns
     assert "request input" in lines[1]

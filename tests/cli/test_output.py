@@ -20,6 +20,7 @@ PRINTING = [
     ("inbox", "--as", "bob", "--wait", "1", "--ack", "--json"),
     ("task", "list", "--json"),
     ("task", "graph", "--watch", "--json"),
+    ("task", "watch", "--after", "0"),
     ("demo", "--here", "--speed", "50", "--json"),
     ("config",),
 ]
@@ -55,6 +56,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(shell: Shell, words: tuple[st
         ("inbox", "--as", "bob", "--follow"),
         ("task", "graph", "--watch"),
         ("task", "graph", "--watch", "--json"),
+        ("task", "watch", "--after", "0", "--json"),
     ],
     ids=" ".join,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +233,18 @@ def test_others_may_not_administer_and_are_told_so(admin: Guarded):
     code, line = admin.as_(file).fails("token", "list")
     assert code == 4
     assert "[ROLE_REFUSED]. Use a token of another role" in line
+
+
+def test_an_observer_reads_the_history_of_a_task_without_its_talk(
+    admin: Guarded, server: ServerProcess, tmp_path: Path
+):
+    log, options = tmp_path / "tasks.log", ("--credentials",)
+    with ServerProcess("tasks", server.store_url, log, options=options) as tasks:
+        at = replace(admin, tasks=tasks.address)
+        (operator, observer) = (at.made("--role", role)[1] for role in ("operator", "observer"))
+        at.as_(operator).says("task", "create", "--id", "x", "A task")
+        told = at.as_(observer).says("task", "history", "x", "--brief")
+        assert told == "x 1 create\n"
 
 
 def test_without_credentials_nobody_is_an_admin(shell: Shell):

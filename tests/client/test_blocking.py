@@ -55,7 +55,11 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
         print(inbox.through_sequence, list(inbox.backlog()))
     bob.tasks.start(task.task_id)
     bob.tasks.complete(task.task_id, "done")
-    print([each.agent_id for each in alice.agents()], [t.title for t in bob.tasks.list()])
+    listing = bob.tasks.list()
+    print([each.agent_id for each in alice.agents()], [t.title for t in listing])
+    bob.tasks.create("More")
+    with bob.tasks.watch(after_event=listing.through_event) as watch:
+        print(next(iter(watch)).verb, watch.through_event, list(watch.backlog()))
     print(alice.tasks.report().completed_tasks, bob.agent().unacknowledged_count)
 """
     assert run(script, addresses, tmp_path) == [
@@ -63,6 +67,7 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
         "2 alice Task t1 assigned to bob: Work None",
         "2 []",
         "['alice', 'bob'] ['Work']",
+        "create 4 []",
         "1 0",
     ]
 
@@ -226,7 +231,9 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
     assert run(script, addresses, tmp_path) == ["pending 1 0"]
 
 
-@pytest.mark.parametrize("name", ["Agent", "Tasks", "HeldTask", "Inbox", "ReceivedMessage"])
+@pytest.mark.parametrize(
+    "name", ["Agent", "Tasks", "HeldTask", "Inbox", "ReceivedMessage", "TaskWatch"]
+)
 def test_it_has_every_method_that_the_client_has(name: str) -> None:
     source = inspect.getsource(getattr(blocking, name))
     renamed = {"aclose": "close"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.client import UnavailableError, connect, connection, held, inbox
+from dovetail.client import UnavailableError, connect, connection, following, held
 from dovetail.client.reconnecting import pauses
 from dovetail.server.runtime import RunningServer
 from support.processes import ServerProcess, free_port
@@ -29,7 +29,7 @@ def hour_after_the_first(longest: float = 0.0) -> Iterator[float]:
 async def test_what_waits_goes_on_as_soon_as_the_server_serves(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    for module in (connection, inbox, held):
+    for module in (connection, following, held):
         monkeypatch.setattr(module, "pauses", hour_after_the_first)
     with ServerProcess("messaging", sqlite_url, tmp_path / "messaging.log") as server:
         async with connect("alice", messaging=server.address, timeout=7_200) as alice:
@@ -38,11 +38,11 @@ async def test_what_waits_goes_on_as_soon_as_the_server_serves(
             await alice.send("alice", "before")
             assert (await anext(reading)).body == "before"
             server.kill()
-            following = asyncio.create_task(anext(reading))
+            next_message = asyncio.create_task(anext(reading))
             sending = asyncio.create_task(alice.send("alice", "after"))
             await asyncio.to_thread(server.start)
             assert (await sending).receipts[0].sequence == 2
-            assert (await following).body == "after"
+            assert (await next_message).body == "after"
 
 
 async def test_a_claim_without_patience_goes_on_as_soon_as_the_server_serves(

@@ -13,7 +13,7 @@ from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.access.caller import Caller
 from dovetail.server.access.rights import Reach
 from dovetail.server.errors import ResourceExhaustedError
-from dovetail.server.messaging.readers import LARGE_RESPONSES_MAX, STREAMS_PER_CALLER_MAX, Readers
+from dovetail.server.readers import LARGE_RESPONSES_MAX, STREAMS_PER_CALLER_MAX, Readers
 from support.http2 import RawConnection, message, raw_connection
 from support.memory import Memory
 from support.pair import Pair, identity, running_pair

@@ -116,6 +116,11 @@ async def _list_task_events(world: World, owner: str) -> Scene:
     return Scene(request=t.ListTaskEventsRequest(), shows=owner)
 
 
+async def _watch_tasks(world: World, owner: str) -> Scene:
+    await world.task(owner)
+    return Scene(request=t.WatchTasksRequest(), shows=owner)
+
+
 async def _report(world: World, owner: str) -> Scene:
     await world.task("carol", owner)
     return Scene(request=t.GetReportRequest(), shows=owner)
@@ -209,6 +214,7 @@ STAGES: dict[str, Stage] = {
     "GetTask": _get_task,
     "ListTasks": _list_tasks,
     "ListTaskEvents": _list_task_events,
+    "WatchTasks": _watch_tasks,
     "GetReport": _report,
     "UpdateTask": _created("update", "PENDING"),
     "DeleteTask": _created("delete", "PENDING"),

@@ -125,12 +125,15 @@ async def test_revoking_ends_open_streams_and_waiting_calls(guarded: Guarded) ->
     made = await guarded.made("agent", "red", "alice")
     alice = bearer(made.token)
     stream = await opened(guarded, alice)
+    watch: Any = guarded.pair.tasks.WatchTasks(t.WatchTasksRequest(), metadata=alice)
+    assert (await watch.read()).mark == t.STREAM_MARK_CAUGHT_UP
     bob = await opened(guarded, await guarded.agent("bob"))
     wait = m.ReceiveMessagesRequest(max_wait=Duration(seconds=50))
     waiting = asyncio.ensure_future(guarded.pair.messaging.ReceiveMessages(wait, metadata=alice))
     await revoke(guarded, made.credential)
     async with asyncio.timeout(SECONDS_TO_END):
         assert await refused(stream.read()) == ENDED
+        assert await refused(watch.read()) == ENDED
         assert await refused(waiting) == ENDED
     await guarded.pair.messaging.SendMessage(
         m.SendMessageRequest(recipient_ids=["bob"]), metadata=await guarded.agent("carol")

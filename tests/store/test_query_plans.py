@@ -83,6 +83,11 @@ def task_page(filter: TaskFilter) -> tasks.ListRequest:
     )
 
 
+def event_stretch(**filter: object) -> events.StretchRequest:
+    chosen = EventFilter(**filter)  # type: ignore[arg-type]
+    return events.StretchRequest(filter=chosen, after=7, most=256, most_bytes=65_536)
+
+
 def event_page(filter: EventFilter) -> events.ListRequest:
     return events.ListRequest(
         filter=filter, newest_first=False, after=7, most=50, most_bytes=1_000_000
@@ -141,6 +146,18 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "a page of the history of a team": (
         lambda t: events.page(t, event_page(EventFilter(actor_ids=["bob"]))),
         "sqlite_autoindex_task_events_1",
+    ),
+    "what a watch of a team reads": (
+        lambda t: events.stretch(t, event_stretch()),
+        "sqlite_autoindex_task_events_1",
+    ),
+    "what a filtered watch reads": (
+        lambda t: events.stretch(t, event_stretch(actor_ids=("bob",))),
+        "sqlite_autoindex_task_events_1",
+    ),
+    "what a watch of a task reads": (
+        lambda t: events.stretch(t, event_stretch(task_id="t1")),
+        "task_events_task",
     ),
     "what changed since a look": (
         lambda t: changed_names.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),

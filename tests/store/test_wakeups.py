@@ -19,6 +19,7 @@ from dovetail.server.store import changed_names
 from dovetail.server.store.changed_names import Changes, Counters
 from dovetail.server.store.engines.doorbell import Doorbell
 from dovetail.server.store.engines.wakeups import Bell
+from dovetail.server.store.rings import EVENTS
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, inboxes, queues
 from dovetail.server.store.tables.deliveries import room
@@ -291,7 +292,7 @@ def test_a_store_with_a_long_path_has_doorbells_too(tmp_path: Path) -> None:
 async def test_a_look_names_what_changed_and_nothing_else(store: Store) -> None:
     team = "crew"
     names = [f"a{number}" for number in range(20)]
-    watched = [(team, each) for each in (*names, queues.name("a1"))]
+    watched = [(team, each) for each in (*names, queues.name("a1"), EVENTS)]
 
     async def since(seen: dict[str, Counters]) -> Changes:
         return await store.read(team, lambda s: changed_names.since(s, seen, watched))
@@ -317,6 +318,9 @@ async def test_a_look_names_what_changed_and_nothing_else(store: Store) -> None:
     assert (await since(second.counters)).names == set(), (
         "an inbox that only shrank has nothing new"
     )
+    await store.write(team, change_a_task)
+    third = await since(second.counters)
+    assert third.names == {(team, queues.name("a1")), (team, EVENTS)}
 
 
 async def test_of_very_many_messages_all_that_is_watched_may_have_changed(

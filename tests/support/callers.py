@@ -59,6 +59,42 @@ class Inbox:
         return await failure(self._call.read())
 
 
+class Watch:
+    """An open stream of events."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def next(self) -> work.WatchTasksResponse:
+        """The next response."""
+        response = await self._call.read()
+        assert isinstance(response, work.WatchTasksResponse), await self.end()
+        return response
+
+    async def until(self, mark: work.StreamMark.ValueType) -> list[work.WatchTasksResponse]:
+        """All responses up to the first with this mark."""
+        responses = [await self.next()]
+        while responses[-1].mark != mark:
+            responses.append(await self.next())
+        return responses
+
+    async def backlog(self) -> list[work.TaskEvent]:
+        """All events up to the mark CAUGHT_UP."""
+        responses = await self.until(work.STREAM_MARK_CAUGHT_UP)
+        return [event for response in responses for event in response.events]
+
+    async def take(self, count: int) -> list[work.TaskEvent]:
+        """At least so many events more, whatever the marks."""
+        found: list[work.TaskEvent] = []
+        while len(found) < count:
+            found.extend((await self.next()).events)
+        return found
+
+    async def end(self) -> grpc.aio.AioRpcError:
+        """The error with which the stream ends."""
+        return await failure(self._call.read())
+
+
 @dataclass(frozen=True)
 class Caller:
     """One caller of a team, registered or not; without an id, a caller without an agent."""
@@ -193,6 +229,20 @@ class Caller:
             token = page.next_page_token
             if not token:
                 return found
+
+    @asynccontextmanager
+    async def watch(self, **fields: Any) -> AsyncGenerator[Watch]:
+        """WatchTasks, for as long as the block lasts."""
+        call = self.tasks.WatchTasks(work.WatchTasksRequest(**fields), metadata=self.metadata)
+        try:
+            yield Watch(call)
+        finally:
+            call.cancel()
+
+    async def watched(self, **fields: Any) -> list[work.TaskEvent]:
+        """What a watch gives up to the mark CAUGHT_UP."""
+        async with self.watch(**fields) as watch:
+            return await watch.backlog()
 
     async def report(self, **fields: Any) -> work.Report:
         return (await self.call(work.GetReportRequest(**fields))).report

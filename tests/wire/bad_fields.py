@@ -37,6 +37,7 @@ from wire.requests import (
     task_events,
     tasks,
     update,
+    watching,
 )
 
 REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
@@ -56,6 +57,7 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("ListTasks", lambda v: tasks(assignee_ids=[v]), "filter.assignee_ids[0]"),
     ("ListTasks", lambda v: tasks(creator_ids=["a", v]), "filter.creator_ids[1]"),
     ("ListTaskEvents", lambda v: task_events(actor_ids=["a", v]), "filter.actor_ids[1]"),
+    ("WatchTasks", lambda v: watching(actor_ids=["a", v]), "filter.actor_ids[1]"),
     ("GetReport", lambda v: report(assignee_ids=[v]), "filter.assignee_ids[0]"),
     ("GetReport", lambda v: report(creator_ids=[v]), "filter.creator_ids[0]"),
     ("HeartbeatTask", lambda v: t.HeartbeatTaskRequest(task_id=v), "task_id"),
@@ -115,6 +117,7 @@ OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("ListTasks", lambda v: tasks(parent_task_id=v), "filter.parent_task_id"),
     ("GetReport", lambda v: report(parent_task_id=v), "filter.parent_task_id"),
     ("ListTaskEvents", lambda v: task_events(task_id=v), "filter.task_id"),
+    ("WatchTasks", lambda v: watching(task_id=v), "filter.task_id"),
     ("ClaimTask", lambda v: claiming(parent_task_id=v), "filter.parent_task_id"),
     *(
         (name, lambda v, make=make: make(request_id=v), "request_id")
@@ -147,6 +150,8 @@ def enums() -> Iterator[Row]:
     yield "ListTaskEvents", t.ListTaskEventsRequest(order=wrong), "order"
     for value in (0, 17, wrong):
         yield "ListTaskEvents", task_events(verbs=[1, value]), "filter.verbs[1]"
+        yield "WatchTasks", watching(verbs=[1, value]), "filter.verbs[1]"
+    yield "WatchTasks", t.WatchTasksRequest(position=wrong), "position"
     yield "CreateTask", create(notify=wrong), "notify"
     yield "DeleteTask", t.DeleteTaskRequest(task_id="build", notify=wrong), "notify"
     one = t.BatchCreateTasksRequest(requests=[create(notify=wrong)])
@@ -281,6 +286,7 @@ def times() -> Iterator[Row]:
     bounds: list[tuple[str, Callable[..., Message], str]] = [
         *((method, make, "create_time") for method, make in (*messages, *over_tasks)),
         ("ListTaskEvents", task_events, "create_time"),
+        ("WatchTasks", watching, "create_time"),
         *((method, make, "end_time") for method, make in over_tasks),
     ]
     for time, part in wrong:
@@ -310,6 +316,7 @@ def numbers() -> Iterator[Row]:
     for sequence in (-1, -(2**63)):
         request = m.SubscribeInboxRequest(after_sequence=sequence)
         yield "SubscribeInbox", request, "after_sequence"
+        yield "WatchTasks", t.WatchTasksRequest(after_event=sequence), "after_event"
     for most in (-1, 1_001):
         yield "SubscribeInbox", m.SubscribeInboxRequest(max_outstanding=most), "max_outstanding"
 

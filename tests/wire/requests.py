@@ -56,6 +56,10 @@ def task_events(**conditions: Any) -> t.ListTaskEventsRequest:
     return t.ListTaskEventsRequest(filter=made(t.TaskEventFilter, conditions))
 
 
+def watching(**conditions: Any) -> t.WatchTasksRequest:
+    return t.WatchTasksRequest(filter=made(t.TaskEventFilter, conditions))
+
+
 def report(**conditions: Any) -> t.GetReportRequest:
     return t.GetReportRequest(filter=t.TaskFilter(**conditions))
 

@@ -27,7 +27,7 @@ PAGES = {
     *("ListAgents", "ListMessages", "ListReceipts", "ListTasks", "ListTeams"),
     *("ListCredentials", "ListTaskEvents"),
 }
-ENDS_AT_1_MIB = {"ReceiveMessages", "SubscribeInbox", "ClaimTask"}
+ENDS_AT_1_MIB = {"ReceiveMessages", "SubscribeInbox", "ClaimTask", "WatchTasks"}
 ONE_MESSAGE = {"GetMessage", "SendMessage", "AcknowledgeMessages"}
 ONE_AGENT = {"RegisterAgent", "GetAgent"}
 ONE_TASK = {

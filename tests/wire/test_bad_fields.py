@@ -98,6 +98,11 @@ SEVERAL: tuple[tuple[str, Message, set[str]], ...] = (
         {"agent_id", "max_outstanding", "filter.thread_id"},
     ),
     (
+        "WatchTasks",
+        t.WatchTasksRequest(after_event=-1, filter=t.TaskEventFilter(task_id=" ", actor_ids=[" "])),
+        {"after_event", "filter.task_id", "filter.actor_ids[0]"},
+    ),
+    (
         "AcknowledgeMessages",
         m.AcknowledgeMessagesRequest(agent_id=" ", sequences=[0], through_sequence=-1),
         {"agent_id", "sequences[0]", "through_sequence"},

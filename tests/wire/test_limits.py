@@ -12,7 +12,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from dovetail.messaging.v1 import messaging_pb2 as m
-from dovetail.server.messaging.readers import STREAMS_PER_CALLER_MAX
+from dovetail.server.readers import STREAMS_PER_CALLER_MAX
 from dovetail.server.runtime import PENDING_MAX, RECEIVE_BYTES_MAX, STREAMS_MAX
 from support.http2 import RawConnection, message, raw_connection
 from support.pair import Pair

@@ -12,10 +12,10 @@ import pytest
 
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.server import streams
 from dovetail.server.edge import paging
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
-from dovetail.server.messaging import subscriptions
 from dovetail.server.store.tables import (
     credentials,
     deliveries,
@@ -35,7 +35,7 @@ MODULES: tuple[ModuleType, ...] = (
     tasks,
     requests,
     paging,
-    subscriptions,
+    streams,
 )
 
 ENUMS: list[tuple[type[IntEnum], Any]] = [
@@ -47,8 +47,10 @@ ENUMS: list[tuple[type[IntEnum], Any]] = [
     (tasks.TaskState, t.TaskState),
     (requests.Notify, t.Notify),
     (paging.Order, types_pb2.Order),
-    (subscriptions.StartPosition, m.StartPosition),
-    (subscriptions.Mark, m.StreamMark),
+    (streams.StartPosition, m.StartPosition),
+    (streams.StartPosition, t.StartPosition),
+    (streams.Mark, m.StreamMark),
+    (streams.Mark, t.StreamMark),
 ]
 
 
@@ -74,7 +76,9 @@ def test_an_error_is_named_for_its_status(error: type[DovetailError]) -> None:
     assert snake(error.__name__.removesuffix("Error")) == STATUS_CODES[error].name
 
 
-@pytest.mark.parametrize(("ours", "contract"), ENUMS, ids=[ours.__name__ for ours, _ in ENUMS])
+@pytest.mark.parametrize(
+    ("ours", "contract"), ENUMS, ids=[each.DESCRIPTOR.full_name for _, each in ENUMS]
+)
 def test_an_enum_has_the_names_and_numbers_of_the_contract(
     ours: type[IntEnum], contract: Any
 ) -> None:

@@ -23,23 +23,25 @@ from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerC
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.inboxes import Inboxes
-from dovetail.server.messaging.readers import Readers
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.subscriptions import Subscriptions
 from dovetail.server.open_files import TooFewDescriptorsError, raise_limit
+from dovetail.server.readers import Readers
 from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.shared_port import check_shareable, reserved
 from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
+from dovetail.server.streams import Streams
 from dovetail.server.tasks.claims.lease_monitor import LeaseMonitor
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
 from dovetail.server.tasks.managing import Lifecycle
 from dovetail.server.tasks.reports import Reports
 from dovetail.server.tasks.servicer import Rules, TaskServicer
+from dovetail.server.tasks.watching import Watches
 from dovetail.server.tasks.working import Work
 from dovetail.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 
@@ -124,8 +126,8 @@ async def _ensure_admin(credentials: Credentials, path: Path | None) -> None:
 
 def _messaging(store: Store, config: ServerConfig) -> Service:
     directory, inboxes = Directory(store), Inboxes(store)
-    readers = Readers(config.stall_seconds)
-    subscriptions = Subscriptions(store, directory, readers, config.heartbeat_seconds)
+    streams = _streams(store, config)
+    subscriptions = Subscriptions(store, directory, streams)
     receiver = Receiver(store, directory, inboxes)
     servicer = MessagingServicer(directory, inboxes, subscriptions, receiver)
 
@@ -133,7 +135,7 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
         messaging_pb2_grpc.add_MessagingServiceServicer_to_server(servicer, server)
 
     def stop() -> None:
-        subscriptions.close()
+        streams.close()
         receiver.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
@@ -143,13 +145,14 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
 def _tasks(store: Store, config: ServerConfig) -> Service:
     shortest = round(config.shortest_lease_seconds * MICROS)
     work, monitor = Work(store), LeaseMonitor(store)
-    claims = Claims(store, work.release)
+    claims, streams = Claims(store, work.release), _streams(store, config)
     servicer = TaskServicer(
         Rules(
             lifecycle=Lifecycle(store),
             work=work,
             claims=claims,
             history=History(store),
+            watches=Watches(store, streams),
             reports=Reports(store),
             shortest_lease_micros=shortest,
         )
@@ -162,11 +165,16 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
 
     def stop() -> None:
         claims.close()
+        streams.close()
         monitor.close()
 
     # Not earlier than `start`: a lease that is timed before its holder can reach the server to
     # renew it would expire too soon.
     return Service(names=(name,), register=register, start=monitor.start, stop=stop)
+
+
+def _streams(store: Store, config: ServerConfig) -> Streams:
+    return Streams(store, Readers(config.stall_seconds), config.heartbeat_seconds)
 
 
 SERVICES = {"messaging": _messaging, "tasks": _tasks}

@@ -8,8 +8,9 @@
         async with bob.claim() as task:
             task.result("done")
 
-Calls have a deadline and survive a restart of the server; inboxes resume automatically. Tasks and
-messages are frozen values with Python's types; `proto` is the message of the contract.
+Calls have a deadline and survive a restart of the server; inboxes and watches resume
+automatically. Tasks and messages are frozen values with Python's types; `proto` is the message of
+the contract.
 """
 
 import typing
@@ -56,6 +57,7 @@ from dovetail.client.message_records import (
 from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
 from dovetail.client.security import ConfigurationError, Tls
+from dovetail.client.task_history import TaskPages, TaskWatch
 from dovetail.client.task_records import (
     AssigneeWorkload,
     ClaimedTask,
@@ -143,11 +145,13 @@ __all__ = [
     "TaskChoice",
     "TaskEvent",
     "TaskFailure",
+    "TaskPages",
     "TaskProgress",
     "TaskQuestion",
     "TaskResult",
     "TaskState",
     "TaskVerb",
+    "TaskWatch",
     "Tasks",
     "Tls",
     "UnauthenticatedError",

@@ -94,6 +94,58 @@ class Inbox:
         self._loop.finish(self._inbox.aclose())
 
 
+class TaskPages(Iterator[client.Task]):
+    """The tasks of a listing, and where a watch goes on without a gap."""
+
+    def __init__(self, loop: Loop, pages: client.TaskPages) -> None:
+        """Use `Tasks.list`."""
+        self._pages = pages
+        self._tasks = loop.each(pages)
+
+    @property
+    def through_event(self) -> int | None:
+        """The number of the team's last event when the first page was read; None before."""
+        return self._pages.through_event
+
+    def __next__(self) -> client.Task:
+        """Return the next task."""
+        return next(self._tasks)
+
+
+class TaskWatch:
+    """The events of tasks, in order, each once. Close it, preferably with `with`.
+
+    Like `dovetail.client.TaskWatch`, it resumes automatically and does not end by itself.
+    """
+
+    def __init__(self, loop: Loop, watch: client.TaskWatch) -> None:
+        """Use `Tasks.watch`."""
+        self._loop = loop
+        self._watch = watch
+        self.close = loop.waiting(watch.aclose)
+
+    @property
+    def through_event(self) -> int:
+        """The cursor to resume after: all up to it were returned, or do not match the request."""
+        return self._watch.through_event
+
+    def __iter__(self) -> Iterator[client.TaskEvent]:
+        """Iterate over events as they arrive."""
+        return self._loop.each(self._watch)
+
+    def backlog(self) -> Iterator[client.TaskEvent]:
+        """Iterate over the events that were there when it opened, without waiting for more."""
+        return self._loop.each(self._watch.backlog())
+
+    def __enter__(self) -> TaskWatch:
+        """Return itself; the end of the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self._loop.finish(self._watch.aclose())
+
+
 class HeldTask:
     """A task that this agent holds: the methods of `dovetail.client.HeldTask`, blocking.
 
@@ -152,8 +204,9 @@ class Tasks:
         self.create = loop.waiting(tasks.create)
         self.create_many = loop.waiting(tasks.create_many)
         self.get = loop.waiting(tasks.get)
-        self.list = loop.iterating(tasks.list)
+        self.list = _opening(loop, tasks.list, TaskPages)
         self.events = loop.iterating(tasks.events)
+        self.watch = _opening(loop, tasks.watch, TaskWatch)
         self.update = loop.waiting(tasks.update)
         self.delete = loop.waiting(tasks.delete)
         self.assign = loop.waiting(tasks.assign)
@@ -205,7 +258,7 @@ class Agent(_Closing):
         self.ask = _converting(loop.waiting(agent.ask), partial(_message, loop))
         self.reply = loop.waiting(agent.reply)
         self.receive = _converting(loop.waiting(agent.receive), partial(_messages, loop))
-        self.inbox = _opening(loop, agent.inbox)
+        self.inbox = _opening(loop, agent.inbox, Inbox)
         self.acknowledge = loop.waiting(agent.acknowledge)
         self.message = loop.waiting(agent.message)
         self.receipts = loop.iterating(agent.receipts)
@@ -261,15 +314,17 @@ def _converting(method: Callable[P, T], convert: Callable[[T], U]) -> Callable[P
     return call
 
 
-def _opening(loop: Loop, method: Callable[P, client.Inbox]) -> Callable[P, Inbox]:
-    async def on_loop(*args: P.args, **kwargs: P.kwargs) -> client.Inbox:
+def _opening(loop: Loop, method: Callable[P, T], wrap: Callable[[Loop, T], U]) -> Callable[P, U]:
+    """The method, which is called on the loop, with its result wrapped."""
+
+    async def on_loop(*args: P.args, **kwargs: P.kwargs) -> T:
         return method(*args, **kwargs)
 
     @wraps(method)
-    def open_inbox(*args: P.args, **kwargs: P.kwargs) -> Inbox:
-        return Inbox(loop, loop.run(on_loop(*args, **kwargs)))
+    def call(*args: P.args, **kwargs: P.kwargs) -> U:
+        return wrap(loop, loop.run(on_loop(*args, **kwargs)))
 
-    return open_inbox
+    return call
 
 
 def _holding(

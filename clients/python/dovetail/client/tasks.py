@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from datetime import timedelta
-from functools import cached_property
-from typing import Any, TypeAlias, Unpack
+from typing import Any, Unpack
 
-from dovetail.client.choices import EventChoice, TaskChoice, event_filter, task_filter
-from dovetail.client.connection import Connection
+from dovetail.client.choices import TaskChoice, task_filter
 from dovetail.client.drafts import (
     ChangeOptions,
     HolderOptions,
@@ -28,18 +26,15 @@ from dovetail.client.drafts import (
     update,
 )
 from dovetail.client.errors import DovetailError, from_status
-from dovetail.client.pages import Pages
 from dovetail.client.records import record
-from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task, TaskEvent
+from dovetail.client.task_history import TaskHistory, TaskPages
+from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task
 from dovetail.client.values import duration, struct
 from dovetail.client.words import Order, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from dovetail.tasks.v1 import tasks_pb2_grpc
-
-Stub: TypeAlias = "tasks_pb2_grpc.TaskServiceAsyncStub"
 
 
-class Tasks:
+class Tasks(TaskHistory):
     """The tasks of a team, as one caller sees and changes them.
 
     Every change returns the changed task. `etag` makes it conditional; `notify` controls whether
@@ -47,16 +42,6 @@ class Tasks:
     `lease_token` proves that the caller holds a leased task; `acknowledge` acknowledges deliveries
     of the caller's inbox in the same commit. Every call may raise DovetailError.
     """
-
-    def __init__(self, connection: Connection) -> None:
-        """Use `connect`."""
-        self._call = connection.call
-        self.connection = connection
-
-    @cached_property
-    def _stub(self) -> Stub:
-        """The stub, which opens the channel: the first call needs it."""
-        return tasks_pb2_grpc.TaskServiceStub(self.connection.channel)
 
     async def create(
         self,
@@ -104,10 +89,12 @@ class Tasks:
         page_size: int = 0,
         page_token: str = "",
         **choice: Unpack[TaskChoice],
-    ) -> Pages[Task]:
+    ) -> TaskPages:
         """Iterate over the tasks of a choice, the oldest first, reading page after page.
 
         tasks.list(states=["pending"], assignee="bob", order="newest_first")
+
+        Afterwards `watch(after_event=listing.through_event)` gives all that happens to them.
         """
         request = pb.ListTasksRequest(
             filter=task_filter(choice),
@@ -115,29 +102,7 @@ class Tasks:
             page_size=page_size,
             page_token=page_token,
         )
-        return Pages(lambda: self._call(self._stub.ListTasks, request), request, "tasks", Task)
-
-    def events(
-        self,
-        *,
-        order: WordLike = 0,
-        page_size: int = 0,
-        page_token: str = "",
-        **choice: Unpack[EventChoice],
-    ) -> Pages[TaskEvent]:
-        """Iterate over the history of one task or of the team, reading page after page.
-
-        tasks.events(task_id="t1", verbs=["fail", "complete"])
-        """
-        request = pb.ListTaskEventsRequest(
-            filter=event_filter(choice),
-            order=number(Order, order),
-            page_size=page_size,
-            page_token=page_token,
-        )
-        return Pages(
-            lambda: self._call(self._stub.ListTaskEvents, request), request, "events", TaskEvent
-        )
+        return TaskPages(lambda: self._call(self._stub.ListTasks, request), request)
 
     async def update(self, task_id: str, **changes: Unpack[TaskChanges]) -> Task:
         """Set the fields that are named here, and no other; see TaskChanges."""

@@ -167,7 +167,7 @@ class Order(Word):
 
 @words_of(messaging_pb2.StartPosition)
 class StartPosition(Word):
-    """Where an inbox starts."""
+    """Where an inbox starts, or a watch of tasks."""
 
     UNKNOWN = auto()
     BEGINNING = auto()

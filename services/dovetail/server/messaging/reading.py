@@ -19,12 +19,13 @@ from dovetail.server.edge.paging import Order, Paging
 from dovetail.server.edge.validation import PAGE_SIZE_MAX, Checks
 from dovetail.server.messaging.inboxes import Acknowledgement, MessageQuery, OutgoingMessage
 from dovetail.server.messaging.receiving import ReceiveRequest
-from dovetail.server.messaging.subscriptions import StartPosition, SubscribeRequest
+from dovetail.server.messaging.subscriptions import SubscribeRequest
 from dovetail.server.store import wire
 from dovetail.server.store.tables.deliveries import DeliveryState
 from dovetail.server.store.tables.message_bytes import Content, Importance, MessageKind
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import MICROS
+from dovetail.server.streams import StartPosition
 
 RECIPIENTS_MAX = 1_000
 BATCH_MESSAGES_MAX = 1_000

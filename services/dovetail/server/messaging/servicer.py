@@ -117,7 +117,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         """Stream an inbox."""
         with Checks() as check:
             subscription = reading.read_subscription(check, request)
-        stream = self._subscriptions.open(current_caller.get(), subscription)
+        stream = await self._subscriptions.open(current_caller.get(), subscription)
         async with aclosing(stream):
             while True:  # no name holds what a slow reader has yet to take
                 yield stream_response(await anext(stream))

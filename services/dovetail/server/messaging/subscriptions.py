@@ -1,8 +1,5 @@
 """Subscriptions: one inbox as a stream.
 
-A stream keeps its cursor and at most one response: a reader that is slow costs nothing but its
-stream. The order is that of every watcher (`wakeups.py`): clear the bell, read, yield, wait.
-
 What a stream sends comes from the table, or, while it waits at the end of its inbox, from the
 commits of this process that add to it. The table is the truth: it is read wherever there may be a
 gap between the cursor and what was handed over, and always with a filter.
@@ -10,47 +7,22 @@ gap between the cursor and what was handed over, and always with a filter.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 from dovetail.server.access.caller import Caller
-from dovetail.server.errors import Reason, UnavailableError
 from dovetail.server.messaging.agents import Directory
-from dovetail.server.messaging.readers import Readers, Slot
 from dovetail.server.preconditions import check_reached
+from dovetail.server.readers import Slot
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import deliveries, inboxes
 from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.messages import MessageFilter
-
-HEARTBEAT_SECONDS = 30.0
-RESPONSE_BYTES = 56 * 1024
-"""A response stays below 64 KiB, the window of a stream in gRPC; a single message may not."""
+from dovetail.server.streams import NEVER, RESPONSE_BYTES, Mark, StartPosition, Streams
 
 TURN_SECONDS = 1.0
 """A wait for a slot is at most so long: the stream then sees whether the server stops."""
-
-NEVER = 2**63 - 1
-"""No cursor reaches it: after CAUGHT_UP, which is sent once."""
-
-
-class StartPosition(IntEnum):
-    """Where a subscription begins when it does not resume after a sequence."""
-
-    BEGINNING = 1
-    NOW = 2
-
-
-class Mark(IntEnum):
-    """What a response tells besides its deliveries."""
-
-    NONE = 0
-    CAUGHT_UP = 1
-    HEARTBEAT = 2
-    CLOSING = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,84 +48,46 @@ class Response:
 
 
 class Subscriptions:
-    """Opens streams of inboxes, and closes them all when the server stops."""
+    """Opens streams of inboxes."""
 
-    def __init__(
-        self,
-        store: Store,
-        directory: Directory,
-        readers: Readers,
-        heartbeat_seconds: float = HEARTBEAT_SECONDS,
-    ) -> None:
-        """Stream from `store` to `readers`."""
-        self._readers = readers
+    def __init__(self, store: Store, directory: Directory, streams: Streams) -> None:
+        """Stream from `store`."""
         self._store = store
         self._directory = directory
-        self._heartbeat = heartbeat_seconds
-        self._closing = asyncio.Event()
-
-    def close(self) -> None:
-        """End every stream with its cursor."""
-        self._closing.set()
-        self._store.bells.ring_all()
+        self._streams = streams
 
     async def open(self, caller: Caller, request: SubscribeRequest) -> AsyncGenerator[Response]:
-        """Yield the backlog, CAUGHT_UP, then what arrives, with heartbeats between.
-
-        It has no end of its own. Raises UnavailableError when the server stops, after a response
-        that is marked CLOSING; UnauthenticatedError when the credential ends; and before the first
-        response what the inbox, the cursor and the number of streams call for.
-        """
+        """Open a stream: the backlog, CAUGHT_UP, then what arrives; see `Streams.follow`."""
         agent_id = request.agent_id or caller.require_agent("a subscription without an agent_id")
         agent = await self._directory.open_inbox(caller, agent_id)
-        cursor = _start(request, agent.last_sequence)
+        own = replace(request, agent_id=agent_id)
         names = [agent_id]
         if request.max_outstanding:
             names.append(deliveries.room(agent_id))
-        with (
-            self._readers.stream(caller) as slot,
-            self._store.bells.watch(caller.team_id, names) as bell,
-        ):
-            own = replace(request, agent_id=agent_id)
-            stream = _Stream(self._store, caller.team_id, own, cursor, slot)
-            backlog_end, clock = agent.last_sequence, asyncio.get_running_loop().time
-            due = clock() + self._heartbeat
-            while not self._closing.is_set():
-                caller.check_live()  # Before the read as well: a store that hangs ends no read.
-                ready, more = stream.take(bell.clear()) or await stream.next(
-                    backlog_end, due - clock()
-                )
-                caller.check_live()
-                if not ready and clock() >= due:
-                    ready.append(stream.mark(Mark.HEARTBEAT))
-                if ready:
-                    backlog_end = NEVER if ready[0].mark is Mark.CAUGHT_UP else backlog_end
-                    yield ready.pop()  # referenced nowhere else: slow readers would keep it
-                    slot.release()
-                    due = clock() + self._heartbeat
-                if not more and not self._closing.is_set():
-                    await bell.wait(due - clock())
-            yield stream.mark(Mark.CLOSING)
-        raise UnavailableError(
-            Reason.SERVER_STOPPING,
-            "the server is stopping: resume after through_sequence",
-            retry_after=0.2,
-        )
+
+        def begin(slot: Slot) -> _Inbox:
+            return _Inbox(self._store, caller.team_id, own, agent.last_sequence, slot)
+
+        # The generator itself, and none around it: that would keep what a slow reader has yet to
+        # take.
+        return self._streams.follow(caller, names, begin)
 
 
-class _Stream:
+class _Inbox:
     """The cursor of one stream, and what of it is outstanding."""
 
     def __init__(
-        self, store: Store, team_id: str, request: SubscribeRequest, cursor: int, slot: Slot
+        self, store: Store, team_id: str, request: SubscribeRequest, last: int, slot: Slot
     ) -> None:
+        """Begin where the request says, in an inbox whose last sequence is `last`."""
         self._store = store
         self._team_id = team_id
         self._agent_id = request.agent_id
         self._wanted = request
         self._slot = slot
         self._is_large = False
-        self._cursor = cursor
+        self._cursor = _start(request, last)
+        self._backlog_end = last
         self._outstanding: set[int] = set()
 
     def mark(self, mark: Mark) -> Response:
@@ -183,11 +117,10 @@ class _Stream:
         self._cursor = fresh[-1].sequence
         return [self._response(fresh, Mark.NONE)], False
 
-    async def next(self, backlog_end: int, seconds: float) -> tuple[list[Response], bool]:
+    async def next(self, seconds: float) -> tuple[list[Response], bool]:
         """The next response, or none, and whether more may be ready.
 
-        The response with which the cursor reaches `backlog_end` is marked CAUGHT_UP. A large one
-        waits up to `seconds` for a slot (`readers.py`).
+        A large one waits up to `seconds` for a slot (`readers.py`).
         """
         credit = await self._credit()
         if not credit:
@@ -206,9 +139,11 @@ class _Stream:
         self._is_large = False
         self._cursor = page.through_sequence
         self._count(page.deliveries)
-        caught_up = self._cursor >= backlog_end
+        caught_up = self._cursor >= self._backlog_end
         if not page.deliveries and not caught_up:
             return [], not page.exhausted
+        if caught_up:
+            self._backlog_end = NEVER
         mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
         return [self._response(page.deliveries, mark)], not page.exhausted
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dovetail.server.store.chunks import chunks
-from dovetail.server.store.rings import QUEUE, WakeKey
+from dovetail.server.store.rings import EVENTS, QUEUE, WakeKey
 from dovetail.server.store.schema import DeliveryRow, TeamRow
 from dovetail.server.store.transaction import Snapshot
 
@@ -62,7 +62,9 @@ def since(snapshot: Snapshot, seen: dict[str, Counters], watched: Iterable[WakeK
             found.names.update(_receivers(snapshot, team_id, before.message))
         # Any change of a task can make others ready, in queues that only its rules know: all ring.
         if now.event > before.event:
-            found.names.update(each for each in by_team[team_id] if each[1].startswith(QUEUE))
+            found.names.update(
+                each for each in by_team[team_id] if each[1].startswith((QUEUE, EVENTS))
+            )
     return found
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 WakeKey = tuple[str, str]
-"""A team, and the name of an inbox, of the room in it, or of a queue of tasks."""
+"""A team, and the name of an inbox, of the room in it, of a queue of tasks, or of its events."""
 
-# An agent's id holds no control characters, so no inbox has the name of a queue or of a room.
+# An agent's id holds no control characters, so no inbox has one of these names.
 QUEUE = "\0"
 """The first character of a queue's name."""
 
@@ -16,6 +16,9 @@ ROOM = "\1"
 
 An acknowledgement wakes them, and nobody else: it brings no message.
 """
+
+EVENTS = "\2"
+"""The name under which those wait who watch the events of a team."""
 
 LIVE_BYTES_MAX = 56 * 1024
 """A larger message is not handed over, and is read from the table: its readers wait their turn."""

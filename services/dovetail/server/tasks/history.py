@@ -8,10 +8,10 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.store.pages import Page
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import events, tasks
+from dovetail.server.store.tables import events
 from dovetail.server.store.tables.events import EventFilter, TaskEvent
 from dovetail.server.store.transaction import Snapshot
-from dovetail.server.tasks.loading import task_not_found
+from dovetail.server.tasks.loading import require_history
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +43,7 @@ class History:
         )
 
         def find(snapshot: Snapshot) -> Page[TaskEvent]:
-            task_id = query.filter.task_id
-            # A deleted task has a history too, so only a task that never was is not found.
-            if task_id and tasks.find(snapshot, task_id) is None:
-                raise task_not_found("filter.task_id", task_id)
+            require_history(snapshot, query.filter.task_id)
             return events.page(snapshot, request)
 
         page, after = await self._store.scan(caller.team_id, find)

@@ -100,6 +100,12 @@ def task_not_found(field: str, task_id: str, *, deleted: bool = False) -> NotFou
     )
 
 
+def require_history(snapshot: Snapshot, task_id: str) -> None:
+    """Refuse a task that never was; empty: any. A deleted one has a history too."""
+    if task_id and tasks.find(snapshot, task_id) is None:
+        raise task_not_found("filter.task_id", task_id)
+
+
 def require_agent(snapshot: Snapshot, caller: Caller, agent_id: str) -> None:
     """Refuse an unknown agent. The caller itself is registered by this very call."""
     if agent_id not in ("", caller.agent_id):

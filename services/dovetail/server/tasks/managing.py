@@ -8,11 +8,12 @@ requires, the transition, the record.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExhaustedError
+from dovetail.server.store.pages import Page
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, dependencies, events, tasks
 from dovetail.server.store.tables.dependencies import Window
@@ -42,6 +43,15 @@ from dovetail.server.tasks.states import next_state
 CASCADE_TASKS_MAX = 1_000
 DEPENDENTS_COUNTED_MAX = 100
 _HELD_STATES = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskPage:
+    """A page of tasks, the token of the next, and the team's last event when it was read."""
+
+    tasks: list[Task]
+    next_token: str
+    through_event: int
 
 
 class Lifecycle:
@@ -83,10 +93,8 @@ class Lifecycle:
         """One task."""
         return await self._store.read(caller.team_id, lambda s: require_task(s, task_id))
 
-    async def page(
-        self, caller: Caller, query: TaskQuery, paging: Paging
-    ) -> tuple[list[Task], str]:
-        """A page of tasks in order of creation, and the token of the next."""
+    async def page(self, caller: Caller, query: TaskQuery, paging: Paging) -> TaskPage:
+        """A page of tasks in order of creation."""
         request = tasks.ListRequest(
             filter=query.filter,
             newest_first=query.order == Order.NEWEST_FIRST,
@@ -94,8 +102,12 @@ class Lifecycle:
             most=paging.most,
             most_bytes=PAGE_BYTES,
         )
-        page, after = await self._store.scan(caller.team_id, lambda s: tasks.page(s, request))
-        return page, paging.next_token(after)
+
+        def find(snapshot: Snapshot) -> tuple[Page[Task], int]:
+            return tasks.page(snapshot, request), events.last_number(snapshot)
+
+        (page, after), through = await self._store.scan(caller.team_id, find)
+        return TaskPage(tasks=page, next_token=paging.next_token(after), through_event=through)
 
     async def update(
         self, caller: Caller, task_id: str, update: TaskUpdate, options: ChangeOptions

@@ -26,6 +26,7 @@ from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
 from dovetail.server.tasks.changes import DURATIONS, TIMES, read_changes
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
+from dovetail.server.tasks.watching import WatchResponse
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
@@ -238,6 +239,15 @@ def event_message(event: TaskEvent) -> pb.TaskEvent:
             for name, old, new in read_changes(event.changes_json)
         ],
         message_id="" if event.message_number is None else message_id(event.message_number),
+    )
+
+
+def watch_message(response: WatchResponse) -> pb.WatchTasksResponse:
+    """A response of a watch."""
+    return pb.WatchTasksResponse(
+        events=map(event_message, response.events),
+        through_event=response.through_event,
+        mark=pb.StreamMark.ValueType(response.mark),
     )
 
 

@@ -20,6 +20,7 @@ from dovetail.server.edge.validation import Checks
 from dovetail.server.store.tables.events import EventFilter, TaskVerb
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS
+from dovetail.server.streams import StartPosition
 from dovetail.server.tasks.claims.matching import ClaimRequest
 from dovetail.server.tasks.history import EventQuery
 from dovetail.server.tasks.requests import (
@@ -36,9 +37,11 @@ from dovetail.server.tasks.requests import (
     check_filter,
     check_lease,
 )
+from dovetail.server.tasks.watching import WatchRequest
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 BATCH_TASKS_MAX = 1_000
+EVENT_NUMBER_MAX = 2**63 - 1
 CLAIMED_TASKS_MAX = 100
 WAIT_MICROS_MAX = 50 * MICROS
 
@@ -263,18 +266,32 @@ def read_event_query(
     check: Checks, request: pb.ListTaskEventsRequest, paging: Paging
 ) -> EventQuery:
     """Which events to list."""
-    filter = request.filter
-    check.optional_id("filter.task_id", filter.task_id)
-    check.ids("filter.actor_ids", filter.actor_ids)
     return EventQuery(
-        filter=EventFilter(
-            task_id=filter.task_id,
-            actor_ids=list(filter.actor_ids),
-            verbs=check.enums("filter.verbs", filter.verbs, TaskVerb),
-            create_time=read_time_range(check, "filter.create_time", filter.create_time),
-        ),
+        filter=_read_event_filter(check, request.filter),
         order=check.enum("order", request.order, Order.OLDEST_FIRST),
         after=paging.after_number(check),
+    )
+
+
+def read_watch(check: Checks, request: pb.WatchTasksRequest) -> WatchRequest:
+    """Which events to stream, and from where on."""
+    resumes = request.WhichOneof("start") == "after_event"
+    check.number("after_event", request.after_event, 0, EVENT_NUMBER_MAX)
+    return WatchRequest(
+        position=check.enum("position", request.position, StartPosition.BEGINNING),
+        after_event=request.after_event if resumes else None,
+        filter=_read_event_filter(check, request.filter),
+    )
+
+
+def _read_event_filter(check: Checks, filter: pb.TaskEventFilter) -> EventFilter:
+    check.optional_id("filter.task_id", filter.task_id)
+    check.ids("filter.actor_ids", filter.actor_ids)
+    return EventFilter(
+        task_id=filter.task_id,
+        actor_ids=tuple(filter.actor_ids),
+        verbs=tuple(check.enums("filter.verbs", filter.verbs, TaskVerb)),
+        create_time=read_time_range(check, "filter.create_time", filter.create_time),
     )
 
 

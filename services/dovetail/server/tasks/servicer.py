@@ -18,13 +18,13 @@ from dovetail.server.edge.validation import Checks
 from dovetail.server.tasks import reading
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
+from dovetail.server.tasks.history_servicer import HistoryServicer
 from dovetail.server.tasks.managing import Lifecycle
 from dovetail.server.tasks.proto import (
     claimed_task,
     completion_outcome,
     converted_task,
     data_size,
-    event_message,
     notice_receipts,
     outline,
     report_message,
@@ -39,9 +39,9 @@ from dovetail.server.tasks.requests import (
     NewTask,
     Outcome,
 )
+from dovetail.server.tasks.watching import Watches
 from dovetail.server.tasks.working import Work
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
 Context = ServicerContext[object, object]
 
@@ -54,11 +54,12 @@ class Rules:
     work: Work
     claims: Claims
     history: History
+    watches: Watches
     reports: Reports
     shortest_lease_micros: int
 
 
-class TaskServicer(pb_grpc.TaskServiceServicer):
+class TaskServicer(HistoryServicer):
     """Translates between the contract and the rules of tasks.
 
     Each handler reads the whole request under one `Checks`, so that all its faults are named
@@ -68,10 +69,10 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
 
     def __init__(self, rules: Rules) -> None:
         """Serve these rules."""
+        super().__init__(rules.history, rules.watches)
         self._lifecycle = rules.lifecycle
         self._work = rules.work
         self._claims = rules.claims
-        self._history = rules.history
         self._reports = rules.reports
         self._shortest_lease = rules.shortest_lease_micros
 
@@ -131,10 +132,14 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         paging = read_paging(caller.team_id, request)
         with Checks() as check:
             query = reading.read_query(check, request, paging)
-        page, token = await self._lifecycle.page(caller, query, paging)
+        page = await self._lifecycle.page(caller, query, paging)
         return await converted(
-            data_size(page),
-            lambda: pb.ListTasksResponse(tasks=map(task_message, page), next_page_token=token),
+            data_size(page.tasks),
+            lambda: pb.ListTasksResponse(
+                tasks=map(task_message, page.tasks),
+                next_page_token=page.next_token,
+                through_event=page.through_event,
+            ),
         )
 
     async def UpdateTask(
@@ -367,22 +372,6 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         change = await self._lifecycle.reopen(current_caller.get(), request.task_id, options)
         return pb.ReopenTaskResponse(
             task=await converted_task(change.task), notices=notice_receipts(change)
-        )
-
-    async def ListTaskEvents(
-        self, request: pb.ListTaskEventsRequest, context: Context
-    ) -> pb.ListTaskEventsResponse:
-        """Return a page of the history."""
-        caller = current_caller.get()
-        paging = read_paging(caller.team_id, request)
-        with Checks() as check:
-            query = reading.read_event_query(check, request, paging)
-        page, token = await self._history.page(caller, query, paging)
-        return await converted(
-            sum(len(event.changes_json or "") for event in page),
-            lambda: pb.ListTaskEventsResponse(
-                events=map(event_message, page), next_page_token=token
-            ),
         )
 
     async def GetReport(

@@ -21,7 +21,7 @@ async def graph(
     watch: bool,
     dot: bool,
 ) -> None:
-    """Draw the dependencies between tasks, and the progress of the work.
+    """Draw what waits for what, and how far the work is.
 
     Draws the named tasks with all their dependencies and dependents; by default all tasks. With
     --json a line for each task, and with --watch another for each that changes.

@@ -26,6 +26,12 @@ class Kind:
 
 
 CHANGED_TASK = Kind(message="tasks.Task", is_change=True)
+_SAID = (
+    *("sender_id", "recipient_ids", "recipient_count", "subject", "body", "data", "importance"),
+    *("thread_id", "in_reply_to", "labels", "kind", "notice"),
+)
+"""What a message has that an event has not."""
+
 KINDS = {
     "send": Kind(message="messaging.SendMessageResponse"),
     "inbox": Kind(message="messaging.Delivery"),
@@ -39,7 +45,8 @@ KINDS = {
     "agent list": Kind(message="messaging.Agent"),
     "task show": Kind(message="tasks.Task"),
     "task list": Kind(message="tasks.Task"),
-    "task history": Kind(message="tasks.TaskEvent"),
+    "task history": Kind(message="tasks.TaskEvent", names=_SAID),
+    "task watch": Kind(message="tasks.TaskEvent"),
     "task claim": Kind(message="tasks.ClaimedTask"),
     "task start --lease": Kind(message="tasks.ClaimedTask"),
     "task heartbeat": Kind(message="tasks.HeartbeatTaskResponse"),

@@ -61,7 +61,7 @@ def _delivery(delivery: Mapping[str, Any]) -> str:
 
 
 def _record(record: Mapping[str, Any]) -> str:
-    return _message(record["message"], ", ".join(record["message"]["recipient_ids"]))
+    return LINES["Message"](record["message"])
 
 
 def _message(message: Mapping[str, Any], to: str = "") -> str:
@@ -121,6 +121,7 @@ LINES: dict[str, Callable[[Any], str]] = {
     "TaskEvent": _event,
     "ClaimedTask": _claimed,
     "Delivery": _delivery,
+    "Message": lambda message: _message(message, ", ".join(message["recipient_ids"])),
     "MessageRecord": _record,
     "SendMessageResponse": _sent,
     "AcknowledgeMessagesResponse": _acknowledged,

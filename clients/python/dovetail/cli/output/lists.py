@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.cli.output.cells import one_line
+from dovetail.cli.output.chosen import preview
 from dovetail.cli.output.json_values import WELL_KNOWN, dumps
 from dovetail.cli.output.messages import delivery_state
 from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of
@@ -58,15 +59,55 @@ TASKS: Listing[work.Task] = Listing(
 
 
 def _event(item: work.TaskEvent) -> tuple[Cell, ...]:
-    verb = types.TaskVerb.Name(item.verb).removeprefix("TASK_VERB_").lower().replace("_", " ")
     return (
         age(item.create_time),
         Text(one_line(item.task_id), style="bold"),
-        verb,
+        _verb(item),
         _agent(item.actor_id),
         state(item.to_state),
         _what(item),
         str(item.attempt or ""),
+        time_of(item, "create_time"),
+    )
+
+
+def _verb(item: work.TaskEvent) -> str:
+    return types.TaskVerb.Name(item.verb).removeprefix("TASK_VERB_").lower().replace("_", " ")
+
+
+def event_line(item: work.TaskEvent) -> Text:
+    """An event by itself: its number, and what a row of the history says."""
+    said = _what(item)
+    return Text.assemble(
+        (f"#{item.event_number}", "bold"),
+        f"  {local(item.create_time)}  ",
+        (one_line(item.task_id), "bold"),
+        f"  {_verb(item)} by ",
+        _agent(item.actor_id),
+        ": ",
+        state(item.to_state),
+        f"; {said}" if said else "",
+    )
+
+
+_ANSWERS = {types.TASK_VERB_REQUEST_INPUT: "question", types.TASK_VERB_PROVIDE_INPUT: "answer"}
+
+
+def _said(item: talk.Message, characters: int) -> tuple[Cell, ...]:
+    """A message about a task as a row of its history; of a question or an answer the text."""
+    kind = _ANSWERS.get(item.notice.verb, "message")
+    text = "" if kind != "message" or not item.subject else f"{item.subject}: "
+    more = item.recipient_count - len(item.recipient_ids)
+    to = ", ".join(item.recipient_ids) + (f" and {more:,} more" if more else "")
+    body = preview(item.body, characters, f"dovetail message show {item.message_id}")
+    return (
+        age(item.create_time),
+        Text(one_line(item.task_id), style="bold"),
+        kind,
+        _agent(item.sender_id),
+        "",
+        one_line(f"to {to}: {text}{body}"),
+        "",
         time_of(item, "create_time"),
     )
 
@@ -88,20 +129,25 @@ def _value(value: Message) -> str:
     return one_line(dumps(WELL_KNOWN["google.protobuf.Value"](value)))
 
 
-EVENTS: Listing[work.TaskEvent] = Listing(
-    columns=(
-        Column(name="age", is_number=True, only_on_terminals=True),
-        Column(name="task", cells_min=20),
-        Column(name="change"),
-        Column(name="by", cells_min=AGENT, weight=2),
-        Column(name="state"),
-        Column(name="what", cells_min=14, weight=2),
-        Column(name="attempt", is_number=True, terminal_min=80),
-        Column(name="time", terminal_min=120),
-    ),
-    row=_event,
-    empty="no events",
+_EVENT_COLUMNS = (
+    Column(name="age", is_number=True, only_on_terminals=True),
+    Column(name="task", cells_min=20),
+    Column(name="change"),
+    Column(name="by", cells_min=AGENT, weight=2),
+    Column(name="state"),
+    Column(name="what", cells_min=14, weight=2),
+    Column(name="attempt", is_number=True, terminal_min=80),
+    Column(name="time", terminal_min=120),
 )
+
+
+def history(characters: int) -> Listing[work.TaskEvent | talk.Message]:
+    """Events, and messages among them whose text is cut after some characters; 0: never."""
+
+    def row(item: work.TaskEvent | talk.Message) -> tuple[Cell, ...]:
+        return _said(item, characters) if isinstance(item, talk.Message) else _event(item)
+
+    return Listing(columns=_EVENT_COLUMNS, row=row, empty="no events")
 
 
 def _question(item: work.Task) -> tuple[Cell, ...]:

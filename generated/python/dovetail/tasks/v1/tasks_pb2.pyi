@@ -112,6 +112,58 @@ REPORT_BASIS_SCAN: ReportBasis.ValueType  # 1
 """
 Global___ReportBasis: _TypeAlias = ReportBasis  # noqa: Y015
 
+class _StartPosition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StartPositionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StartPosition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    START_POSITION_UNSPECIFIED: _StartPosition.ValueType  # 0
+    """BEGINNING."""
+    START_POSITION_BEGINNING: _StartPosition.ValueType  # 1
+    """At the first event."""
+    START_POSITION_NOW: _StartPosition.ValueType  # 2
+    """After the last event that is there when the stream opens."""
+
+class StartPosition(_StartPosition, metaclass=_StartPositionEnumTypeWrapper):
+    """StartPosition is where a watch begins when it does not resume after an event."""
+
+START_POSITION_UNSPECIFIED: StartPosition.ValueType  # 0
+"""BEGINNING."""
+START_POSITION_BEGINNING: StartPosition.ValueType  # 1
+"""At the first event."""
+START_POSITION_NOW: StartPosition.ValueType  # 2
+"""After the last event that is there when the stream opens."""
+Global___StartPosition: _TypeAlias = StartPosition  # noqa: Y015
+
+class _StreamMark:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StreamMarkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StreamMark.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STREAM_MARK_UNSPECIFIED: _StreamMark.ValueType  # 0
+    """Events only."""
+    STREAM_MARK_CAUGHT_UP: _StreamMark.ValueType  # 1
+    """All that was there when the stream opened was sent. Once per stream."""
+    STREAM_MARK_HEARTBEAT: _StreamMark.ValueType  # 2
+    """Nothing was sent for 30 s, and the stream is alive."""
+    STREAM_MARK_CLOSING: _StreamMark.ValueType  # 3
+    """The server is stopping: resume on another, after `through_event`."""
+
+class StreamMark(_StreamMark, metaclass=_StreamMarkEnumTypeWrapper):
+    """StreamMark says what a response means beside its events."""
+
+STREAM_MARK_UNSPECIFIED: StreamMark.ValueType  # 0
+"""Events only."""
+STREAM_MARK_CAUGHT_UP: StreamMark.ValueType  # 1
+"""All that was there when the stream opened was sent. Once per stream."""
+STREAM_MARK_HEARTBEAT: StreamMark.ValueType  # 2
+"""Nothing was sent for 30 s, and the stream is alive."""
+STREAM_MARK_CLOSING: StreamMark.ValueType  # 3
+"""The server is stopping: resume on another, after `through_event`."""
+Global___StreamMark: _TypeAlias = StreamMark  # noqa: Y015
+
 @_typing.final
 class Task(_message.Message):
     """Task is one piece of work. It is at most 2 MiB in all."""
@@ -920,8 +972,13 @@ class ListTasksResponse(_message.Message):
 
     TASKS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    THROUGH_EVENT_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty at the end."""
+    through_event: _builtins.int
+    """The number of the team's last event when this page was read. WatchTasks after that of the first page
+    sends every later change of the tasks in the listing.
+    """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
         """In the order asked for. With a filter there may be few, or none, and a next page all the same: a
@@ -933,10 +990,11 @@ class ListTasksResponse(_message.Message):
         *,
         tasks: _abc.Iterable[Global___Task] | None = ...,
         next_page_token: _builtins.str = ...,
+        through_event: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tasks", b"tasks", "through_event", b"through_event"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2346,6 +2404,72 @@ class ListTaskEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTaskEventsResponse: _TypeAlias = ListTaskEventsResponse  # noqa: Y015
+
+@_typing.final
+class WatchTasksRequest(_message.Message):
+    """WatchTasksRequest opens a stream of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    AFTER_EVENT_FIELD_NUMBER: _builtins.int
+    position: Global___StartPosition.ValueType
+    """A named place."""
+    after_event: _builtins.int
+    """After this event: 0, or the number of one that there is, such as a `through_event`."""
+    @_builtins.property
+    def filter(self) -> Global___TaskEventFilter:
+        """Only these events. Default: all. Once the end of a `create_time` has passed, only marks come."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TaskEventFilter | None = ...,
+        position: Global___StartPosition.ValueType = ...,
+        after_event: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_event", b"after_event", "filter", b"filter", "position", b"position", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_event", b"after_event", "filter", b"filter", "position", b"position", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["position", "after_event"]  # noqa: Y015
+    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
+
+Global___WatchTasksRequest: _TypeAlias = WatchTasksRequest  # noqa: Y015
+
+@_typing.final
+class WatchTasksResponse(_message.Message):
+    """WatchTasksResponse is what was ready when it was sent: events, a mark, or both."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    THROUGH_EVENT_FIELD_NUMBER: _builtins.int
+    MARK_FIELD_NUMBER: _builtins.int
+    through_event: _builtins.int
+    """All up to this number was sent here or is not for this stream: the cursor to resume after."""
+    mark: Global___StreamMark.ValueType
+    """What else this response means."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskEvent]:
+        """In order of `event_number`, together at most 64 KiB, or one."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___TaskEvent] | None = ...,
+        through_event: _builtins.int = ...,
+        mark: Global___StreamMark.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "mark", b"mark", "through_event", b"through_event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchTasksResponse: _TypeAlias = WatchTasksResponse  # noqa: Y015
 
 @_typing.final
 class GetReportRequest(_message.Message):

@@ -201,6 +201,11 @@ class TaskServiceStub(object):
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
                 _registered_method=True)
+        self.WatchTasks = channel.unary_stream(
+                '/dovetail.tasks.v1.TaskService/WatchTasks',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksResponse.FromString,
+                _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/GetReport',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetReportRequest.SerializeToString,
@@ -467,6 +472,24 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchTasks(self, request, context):
+        """WatchTasks streams the history of one task or of the whole team: the backlog in pages, a CAUGHT_UP
+        mark, then new events, in order of `event_number` and without a gap. Streams are copies and do not
+        compete.
+
+        Every response carries `through_event`, the cursor to resume after: a caller that resumes after the
+        last one that it received gets every event once. The stream has no end of its own. A server that
+        stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE `SERVER_STOPPING`.
+
+        Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
+        `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
+        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+        removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReport(self, request, context):
         """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
         same filter, in one consistent snapshot.
@@ -577,6 +600,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ListTaskEvents,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.SerializeToString,
+            ),
+            'WatchTasks': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTasks,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksResponse.SerializeToString,
             ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReport,
@@ -1191,6 +1219,33 @@ class TaskService(object):
             '/dovetail.tasks.v1.TaskService/ListTaskEvents',
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/WatchTasks',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

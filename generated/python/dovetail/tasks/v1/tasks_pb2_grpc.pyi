@@ -207,6 +207,20 @@ class TaskServiceStub:
     The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
     a task that never was.
     """
+    WatchTasks: _grpc.UnaryStreamMultiCallable[_tasks_pb2.WatchTasksRequest, _tasks_pb2.WatchTasksResponse]
+    """WatchTasks streams the history of one task or of the whole team: the backlog in pages, a CAUGHT_UP
+    mark, then new events, in order of `event_number` and without a gap. Streams are copies and do not
+    compete.
+
+    Every response carries `through_event`, the cursor to resume after: a caller that resumes after the
+    last one that it received gets every event once. The stream has no end of its own. A server that
+    stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE `SERVER_STOPPING`.
+
+    Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
+    `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
+    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+    removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+    """
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
     same filter, in one consistent snapshot.
@@ -390,6 +404,20 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
     The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
     a task that never was.
+    """
+    WatchTasks: _aio.UnaryStreamMultiCallable[_tasks_pb2.WatchTasksRequest, _tasks_pb2.WatchTasksResponse]  # type: ignore[assignment]
+    """WatchTasks streams the history of one task or of the whole team: the backlog in pages, a CAUGHT_UP
+    mark, then new events, in order of `event_number` and without a gap. Streams are copies and do not
+    compete.
+
+    Every response carries `through_event`, the cursor to resume after: a caller that resumes after the
+    last one that it received gets every event once. The stream has no end of its own. A server that
+    stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE `SERVER_STOPPING`.
+
+    Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
+    `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
+    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+    removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -691,6 +719,26 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
         The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
         a task that never was.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchTasks(
+        self,
+        request: _tasks_pb2.WatchTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_tasks_pb2.WatchTasksResponse], _abc.AsyncIterator[_tasks_pb2.WatchTasksResponse]]:
+        """WatchTasks streams the history of one task or of the whole team: the backlog in pages, a CAUGHT_UP
+        mark, then new events, in order of `event_number` and without a gap. Streams are copies and do not
+        compete.
+
+        Every response carries `through_event`, the cursor to resume after: a caller that resumes after the
+        last one that it received gets every event once. The stream has no end of its own. A server that
+        stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE `SERVER_STOPPING`.
+
+        Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
+        `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
+        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+        removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
         """
 
     @_abc_1.abstractmethod

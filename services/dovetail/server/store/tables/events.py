@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from peewee import Expression, Value
@@ -16,7 +17,8 @@ from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.idempotency import IdempotencyKey, stored_key
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.queries import descending, fn
-from dovetail.server.store.schema import TaskEventRow, TaskRow
+from dovetail.server.store.rings import EVENTS
+from dovetail.server.store.schema import TaskEventRow, TaskRow, TeamRow
 from dovetail.server.store.sets import Codec, Index, Row, Table
 from dovetail.server.store.tables.tasks import COLUMNS, Task, from_rows
 from dovetail.server.store.transaction import Need, Snapshot, Statement, Transaction, param
@@ -95,6 +97,32 @@ class ListRequest:
     most_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StretchRequest:
+    """Which events of those that follow one, and how many at most. The filter has tuples."""
+
+    filter: EventFilter
+    after: int
+    most: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretched:
+    """Events in order: all up to `through_event` are here, or do not match the request.
+
+    An exhausted stretch reaches the team's last event. With a filter, one may be empty and not
+    exhausted: STEP_EVENTS events were read, and none of them matches.
+    """
+
+    events: list[TaskEvent]
+    through_event: int
+    exhausted: bool
+
+
+STEP_EVENTS = 2_000
+"""Events that one step of a stretch with a filter reads, unless a task leads it: some 10 ms."""
+
 _EVENT_COLUMNS = (
     TaskEventRow.number,
     TaskEventRow.task_id,
@@ -127,6 +155,9 @@ _EVENTS = Statement(
     .order_by(TaskEventRow.number)
 )
 
+_LAST_NUMBER = Statement(
+    TeamRow.select(TeamRow.last_event).where(TeamRow.team_id == param("team_id"))
+)
 
 _ENVELOPE_BYTES = 128
 _TEXTS = (
@@ -147,8 +178,9 @@ def need(actor_id: str, repeat: IdempotencyKey | None) -> list[Need]:
 
 
 def append(transaction: Transaction, event: TaskEvent) -> None:
-    """Write one change of a task."""
+    """Write one change of a task, and wake those who watch the team's events."""
     transaction.add(_TABLE, event)
+    transaction.ring(EVENTS)
 
 
 def find_repeat(snapshot: Snapshot, actor_id: str, repeat: IdempotencyKey) -> TaskEvent | None:
@@ -185,6 +217,50 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[TaskEvent]:
     chosen = TaskEventRow.select(*_EVENT_COLUMNS).where(mine, number.in_(numbers))
     found = [_event(row) for row in snapshot.select(chosen.order_by(order))]
     return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+
+
+def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
+    """Read on after an event: at most `most` events and about `most_bytes`, but at least one."""
+    after, last = asked.after, last_number(snapshot)
+    until = min(last, after + STEP_EVENTS) if is_stepped(asked.filter) else last
+    sizes, whole = _reading_on(asked.filter)
+    found = snapshot.rows(sizes, after=after, until=until, most=asked.most + 1)
+    numbers = take_bytes(((each, size) for each, size in found[: asked.most]), asked.most_bytes)
+    rows = snapshot.rows(whole, after=after, until=until, most=len(numbers)) if numbers else []
+    events = [_event(row) for row in rows]
+    if len(numbers) < len(found):
+        return Stretched(events=events, through_event=numbers[-1], exhausted=False)
+    return Stretched(events=events, through_event=max(until, after), exhausted=until >= last)
+
+
+def is_stepped(filter: EventFilter) -> bool:
+    """Whether a stretch ends after STEP_EVENTS numbers, which have no gaps. A task has an index."""
+    return filter != EventFilter() and not filter.task_id
+
+
+@lru_cache(maxsize=32)
+def _reading_on(filter: EventFilter) -> tuple[Statement, Statement]:
+    """The sizes of the events after one, and the events.
+
+    Kept, because each watch reads after each commit, and building them costs ten times that read.
+    """
+    number = TaskEventRow.number
+    where = [TaskEventRow.team_id == param("team_id"), number > param("after")]
+    # With an end, SQLite would look at all events of the team in between for those of a task.
+    if is_stepped(filter):
+        where.append(number <= param("until"))
+    where += _conditions(filter)
+    sizes, whole = (
+        Statement(query.where(*where).order_by(number).limit(param("most")))
+        for query in (TaskEventRow.select(number, _SIZE), TaskEventRow.select(*_EVENT_COLUMNS))
+    )
+    return sizes, whole
+
+
+def last_number(snapshot: Snapshot) -> int:
+    """The number of the team's last event; 0 before the first."""
+    row = snapshot.row(_LAST_NUMBER)
+    return row[0] if row else 0
 
 
 def _conditions(filter: EventFilter) -> list[Expression]:

@@ -60,7 +60,7 @@ class Readers:
             raise ResourceExhaustedError(
                 Reason.TOO_MANY_STREAMS,
                 f"{whose} has {count:,} open streams, and may have {most:,}: end some, or"
-                " use ReceiveMessages, which holds none",
+                " use ReceiveMessages or ListTaskEvents, which hold none",
                 metadata={"most": str(most)},
             )
 

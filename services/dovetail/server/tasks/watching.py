@@ -1,0 +1,127 @@
+"""Watches: the history of a team, or of one task, as a stream.
+
+A watch holds its cursor and nothing else; what it sends comes from the table. Each commit that
+appends an event wakes all watches of its team, and each of them reads once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from dovetail.server.access.caller import Caller
+from dovetail.server.errors import OutOfRangeError, Reason
+from dovetail.server.readers import Slot
+from dovetail.server.store.rings import EVENTS, Delivery
+from dovetail.server.store.store import Store
+from dovetail.server.store.tables import events
+from dovetail.server.store.tables.events import EventFilter, StretchRequest, TaskEvent
+from dovetail.server.store.transaction import Snapshot
+from dovetail.server.streams import NEVER, RESPONSE_BYTES, Mark, StartPosition, Streams
+from dovetail.server.tasks.loading import require_history
+
+RESPONSE_EVENTS_MAX = 256
+"""So that a response is made in a few milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WatchRequest:
+    """What a watcher asks for. `after_event` is None where it names a position."""
+
+    position: StartPosition
+    after_event: int | None
+    filter: EventFilter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WatchResponse:
+    """What was ready: all events up to `through_event`, as far as the watch wants them."""
+
+    events: Sequence[TaskEvent]
+    through_event: int
+    mark: Mark
+
+
+class Watches:
+    """Opens streams of events."""
+
+    def __init__(self, store: Store, streams: Streams) -> None:
+        """Stream from `store`."""
+        self._store = store
+        self._streams = streams
+
+    async def open(self, caller: Caller, request: WatchRequest) -> AsyncGenerator[WatchResponse]:
+        """Open a stream: the backlog, CAUGHT_UP, then new events; see `Streams.follow`."""
+
+        def find_last(snapshot: Snapshot) -> int:
+            require_history(snapshot, request.filter.task_id)
+            return events.last_number(snapshot)
+
+        last = await self._store.read(caller.team_id, find_last)
+
+        def begin(slot: Slot) -> _Watch:
+            return _Watch(self._store, caller.team_id, request, last, slot)
+
+        return self._streams.follow(caller, [EVENTS], begin)
+
+
+class _Watch:
+    """The cursor of one stream."""
+
+    def __init__(
+        self, store: Store, team_id: str, request: WatchRequest, last: int, slot: Slot
+    ) -> None:
+        """Begin where the request says, in a history whose last event is `last`."""
+        self._store = store
+        self._team_id = team_id
+        self._filter = request.filter
+        self._slot = slot
+        self._cursor = _start(request, last)
+        self._backlog_end = last
+
+    def take(self, handed: Sequence[Delivery]) -> None:
+        """Nothing is handed over: the table is read."""
+        del handed
+
+    def mark(self, mark: Mark) -> WatchResponse:
+        """A response without events."""
+        return self._response((), mark)
+
+    async def next(self, seconds: float) -> tuple[list[WatchResponse], bool]:
+        """The next response, or none, and whether more may be ready."""
+        del seconds  # An event is small: it waits for no slot.
+        request = StretchRequest(
+            filter=self._filter,
+            after=self._cursor,
+            most=RESPONSE_EVENTS_MAX,
+            most_bytes=RESPONSE_BYTES,
+        )
+        # A backlog may need many steps until something matches; what is new is few events.
+        is_long = events.is_stepped(self._filter) and self._backlog_end != NEVER
+        look = self._store.scan if is_long else self._store.read
+        async with self._slot.reads:
+            found = await look(self._team_id, lambda s: events.stretch(s, request))
+        self._cursor = found.through_event
+        caught_up = self._cursor >= self._backlog_end
+        if caught_up:
+            self._backlog_end = NEVER
+        elif not found.events:
+            return [], not found.exhausted
+        mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
+        return [self._response(found.events, mark)], not found.exhausted
+
+    def _response(self, found: Sequence[TaskEvent], mark: Mark) -> WatchResponse:
+        return WatchResponse(events=found, through_event=self._cursor, mark=mark)
+
+
+def _start(request: WatchRequest, last: int) -> int:
+    after = request.after_event
+    if after is None:
+        return last if request.position is StartPosition.NOW else 0
+    if after > last:
+        raise OutOfRangeError(
+            Reason.CURSOR_IN_FUTURE,
+            f"event {after:,} lies beyond the team's last one: 0 to {last:,} are legal",
+            metadata={"event": str(after), "first": "0", "last": str(last)},
+        )
+    return after
