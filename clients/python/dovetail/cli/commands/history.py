@@ -9,6 +9,7 @@ import click
 
 from dovetail.cli import late
 from dovetail.cli.commands.interleaving import Interleaved, Side, split
+from dovetail.cli.commands.known import require_known
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.formats import max_chars_option
 from dovetail.cli.options.paging import Part, paged
@@ -64,7 +65,9 @@ async def history(
         order=order,
         page_token=part.page_token,
     )
-    await session.out.rows(part.of(events), _listing(session))
+    await session.out.rows(
+        part.of(events), _listing(session), lambda: require_known(session, actors)
+    )
     part.tell(session.out, events)
 
 
