@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dovetail.cli import late
 
-M = TypeVar("M")
+if TYPE_CHECKING:
+    from dovetail.client.records import Record
+
+M = TypeVar("M", bound="Record")
 
 PAGE_ITEMS = 100
 END = "end"
