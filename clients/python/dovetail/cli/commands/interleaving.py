@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -35,7 +36,7 @@ class Side(Generic[M]):
         self._time_of = time_of
         self._keep = keep
         self._pages = listing("" if token == END else token)
-        self._waiting: list[M] = []
+        self._waiting = deque[M]()
         self._is_read = token == END
         self._taken = 0
 
@@ -45,10 +46,10 @@ class Side(Generic[M]):
             while self._waiting:
                 if self._keep(self._waiting[0]):
                     return self._waiting[0]
-                self._take()
+                self.take()
             if self._is_read:
                 return None
-            self._waiting = await self._pages.next_page(PAGE_ITEMS)
+            self._waiting.extend(await self._pages.next_page(PAGE_ITEMS))
             self._is_read = not self._pages.page_token
 
     async def time(self) -> datetime | None:
@@ -58,11 +59,8 @@ class Side(Generic[M]):
 
     def take(self) -> M:
         """Take the item that `peek` has returned."""
-        return self._take()
-
-    def _take(self) -> M:
         self._taken += 1
-        return self._waiting.pop(0)
+        return self._waiting.popleft()
 
     async def token(self) -> str:
         """Where to go on after what was taken: a listing's own token stands after a whole page."""
