@@ -116,6 +116,11 @@ async def _list_task_events(world: World, owner: str) -> Scene:
     return Scene(request=t.ListTaskEventsRequest(), shows=owner)
 
 
+async def _list_task_attempts(world: World, owner: str) -> Scene:
+    task_id = await world.task("carol", owner, "IN_PROGRESS")
+    return Scene(request=t.ListTaskAttemptsRequest(task_id=task_id), shows=owner)
+
+
 async def _report(world: World, owner: str) -> Scene:
     await world.task("carol", owner)
     return Scene(request=t.GetReportRequest(), shows=owner)
@@ -209,6 +214,7 @@ STAGES: dict[str, Stage] = {
     "GetTask": _get_task,
     "ListTasks": _list_tasks,
     "ListTaskEvents": _list_task_events,
+    "ListTaskAttempts": _list_task_attempts,
     "GetReport": _report,
     "UpdateTask": _created("update", "PENDING"),
     "DeleteTask": _created("delete", "PENDING"),

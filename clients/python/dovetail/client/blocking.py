@@ -156,6 +156,7 @@ class Tasks:
         self.get = loop.waiting(tasks.get)
         self.list = loop.iterating(tasks.list)
         self.events = loop.iterating(tasks.events)
+        self.attempts = loop.iterating(tasks.attempts)
         self.update = loop.waiting(tasks.update)
         self.delete = loop.waiting(tasks.delete)
         self.assign = loop.waiting(tasks.assign)

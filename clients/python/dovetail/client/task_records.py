@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dovetail.client.records import record_of
-from dovetail.client.words import ReportBasis, TaskState, TaskVerb
+from dovetail.client.words import AttemptEnd, ReportBasis, TaskState, TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 JsonValue = str | float | bool | list[Any] | dict[str, Any]
@@ -250,3 +250,34 @@ class TaskEvent:
     changes: tuple[FieldChange, ...]
     message_id: str
     proto: pb.TaskEvent = field(repr=False, compare=False)
+
+
+@record_of(pb.LateResult)
+@dataclass(frozen=True, kw_only=True)
+class LateResult:
+    """What the holder of an attempt brought after others had ended it: one of the two."""
+
+    result: TaskResult | None
+    failure: TaskFailure | None
+    create_time: datetime
+    proto: pb.LateResult = field(repr=False, compare=False)
+
+
+@record_of(pb.TaskAttempt)
+@dataclass(frozen=True, kw_only=True)
+class TaskAttempt:
+    """One time that a task was started. `end` is UNKNOWN, `end_event_number` 0 while it lasts."""
+
+    start_event_number: int
+    task_id: str
+    attempt: int
+    holder_id: str
+    start_time: datetime
+    end_time: datetime | None
+    end: AttemptEnd
+    end_event_number: int
+    reason: str
+    failure: TaskFailure | None
+    progress: TaskProgress | None
+    late_result: LateResult | None
+    proto: pb.TaskAttempt = field(repr=False, compare=False)

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from datetime import timedelta
-from functools import cached_property
-from typing import Any, TypeAlias, Unpack
+from typing import Any, Unpack
 
 from dovetail.client.choices import EventChoice, TaskChoice, event_filter, task_filter
-from dovetail.client.connection import Connection
 from dovetail.client.drafts import (
     ChangeOptions,
     HolderOptions,
@@ -30,16 +28,14 @@ from dovetail.client.drafts import (
 from dovetail.client.errors import DovetailError, from_status
 from dovetail.client.pages import Pages
 from dovetail.client.records import record
+from dovetail.client.task_calls import TaskCalls
 from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task, TaskEvent
 from dovetail.client.values import duration, struct
 from dovetail.client.words import Order, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from dovetail.tasks.v1 import tasks_pb2_grpc
-
-Stub: TypeAlias = "tasks_pb2_grpc.TaskServiceAsyncStub"
 
 
-class Tasks:
+class Tasks(TaskCalls):
     """The tasks of a team, as one caller sees and changes them.
 
     Every change returns the changed task. `etag` makes it conditional; `notify` controls whether
@@ -47,16 +43,6 @@ class Tasks:
     `lease_token` proves that the caller holds a leased task; `acknowledge` acknowledges deliveries
     of the caller's inbox in the same commit. Every call may raise DovetailError.
     """
-
-    def __init__(self, connection: Connection) -> None:
-        """Use `connect`."""
-        self._call = connection.call
-        self.connection = connection
-
-    @cached_property
-    def _stub(self) -> Stub:
-        """The stub, which opens the channel: the first call needs it."""
-        return tasks_pb2_grpc.TaskServiceStub(self.connection.channel)
 
     async def create(
         self,

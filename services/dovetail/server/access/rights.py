@@ -71,6 +71,7 @@ _TASKS = {
     "GetTask": _EVERYBODY,
     "ListTasks": _EVERYBODY,
     "ListTaskEvents": _EVERYBODY,
+    "ListTaskAttempts": _EVERYBODY,
     "GetReport": _EVERYBODY,
     "UpdateTask": _CREATOR,
     "DeleteTask": _CREATOR,

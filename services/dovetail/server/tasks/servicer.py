@@ -16,6 +16,7 @@ from dovetail.server.edge.convert import (
 )
 from dovetail.server.edge.validation import Checks
 from dovetail.server.tasks import reading
+from dovetail.server.tasks.attempts_servicer import AttemptsServicer
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
 from dovetail.server.tasks.managing import Lifecycle
@@ -41,7 +42,6 @@ from dovetail.server.tasks.requests import (
 )
 from dovetail.server.tasks.working import Work
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
 Context = ServicerContext[object, object]
 
@@ -58,7 +58,7 @@ class Rules:
     shortest_lease_micros: int
 
 
-class TaskServicer(pb_grpc.TaskServiceServicer):
+class TaskServicer(AttemptsServicer):
     """Translates between the contract and the rules of tasks.
 
     Each handler reads the whole request under one `Checks`, so that all its faults are named

@@ -19,6 +19,7 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import transitions
+from dovetail.server.tasks.late import change_or_raise, load_or_keep
 from dovetail.server.tasks.loading import (
     find_repeat,
     load_for_change,
@@ -159,11 +160,12 @@ class Work:
 
     async def complete(self, caller: Caller, completion: Completion) -> TaskChange:
         """End work with a result."""
-        return await self._store.write(
+        change = await self._store.write(
             caller.team_id,
             lambda transaction: _complete(transaction, caller, completion),
             needs(_action(caller, completion), completion.task_id),
         )
+        return change_or_raise(change)
 
     async def complete_all(
         self, caller: Caller, completions: Sequence[Completion]
@@ -184,30 +186,38 @@ class Work:
         """End an attempt with a failure: the task is retried, or FAILED."""
         action = Action(caller=caller, verb=TaskVerb.FAIL, options=options)
 
-        def unit(transaction: Transaction) -> TaskChange:
+        def unit(transaction: Transaction) -> TaskChange | DovetailError:
             earlier = find_repeat(transaction, action)
             if earlier:
                 return earlier
-            task = load_for_change(transaction, action, task_id)
+            task = load_or_keep(transaction, action, task_id, outcome)
+            if isinstance(task, DovetailError):
+                return task
             team = transaction.team
             failed = transitions.fail_attempt(task, TaskVerb.FAIL, outcome, team.stamp)
             # Retries wait for the wall clock: stamps may be ahead of it.
             after = transitions.delay_retry(failed, team.wall_clock)
             return record_change(transaction, action, task, after)
 
-        return await self._store.write(caller.team_id, unit, needs(action, task_id))
+        change = await self._store.write(caller.team_id, unit, needs(action, task_id))
+        return change_or_raise(change)
 
 
 def _action(caller: Caller, completion: Completion) -> Action:
     return Action(caller=caller, verb=TaskVerb.COMPLETE, options=completion.options)
 
 
-def _complete(transaction: Transaction, caller: Caller, completion: Completion) -> TaskChange:
+def _complete(
+    transaction: Transaction, caller: Caller, completion: Completion
+) -> TaskChange | DovetailError:
+    """Complete a task; returns the refusal where the result was kept as a late one."""
     action = _action(caller, completion)
     earlier = find_repeat(transaction, action)
     if earlier:
         return earlier
-    task = load_for_change(transaction, action, completion.task_id)
+    task = load_or_keep(transaction, action, completion.task_id, completion.outcome)
+    if isinstance(task, DovetailError):
+        return task
     state = next_state(TaskVerb.COMPLETE, task)
     stamp = transaction.team.stamp
     after = transitions.finish(task, state, completion.outcome, stamp)

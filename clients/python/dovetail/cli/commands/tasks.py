@@ -253,7 +253,7 @@ async def delete(session: Session, task_id: str, **options: Any) -> None:
 @change_options
 @calls
 async def assign(session: Session, task_id: str, assignee_id: str, **options: Any) -> None:
-    """Assign a task to an agent, which is notified in the same commit."""
+    """Assign a task to an agent, which is notified."""
     changed = await session.agent.tasks.assign(task_id, assignee_id, **options)
     session.out.item(changed, late.render.task)
 
@@ -303,17 +303,17 @@ async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> N
 
 for each in lazy_commands(
     ("claim", "commands.work:claim", "Claim ready tasks: your own first, then those of the pool."),
-    ("start", "commands.work:start", "Start a task; one without an assignee is assigned to you."),
+    ("start", "commands.work:start", "Start a task; an unassigned one becomes yours."),
     (
         "heartbeat",
         "commands.work:heartbeat",
-        "Report that you are working on a task: extends its lease by its duration.",
+        "Report progress, and extend the lease of a task.",
     ),
     ("ask", "commands.work:ask", "Ask for input to the work."),
     (
         "answer",
         "commands.work:answer",
-        "Answer the question about a task, so that the work goes on.",
+        "Answer the question about a task: the work goes on.",
     ),
     ("complete", "commands.work:complete", "Complete a task; SUMMARY is its result."),
     ("fail", "commands.work:fail", "Fail a task; MESSAGE says what went wrong."),
@@ -323,6 +323,7 @@ for each in lazy_commands(
         "commands.history:history",
         "Show what was done to a task; without TASK, to all tasks.",
     ),
+    ("attempts", "commands.attempts:attempts", "Show the attempts at a task."),
     (
         "graph",
         "commands.graph:graph",

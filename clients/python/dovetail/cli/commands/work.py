@@ -98,7 +98,7 @@ async def claim(session: Session, wait: timedelta | None, labels: Labels, **opti
 async def start(
     session: Session, task_id: str, lease_duration: timedelta | None, **options: Any
 ) -> None:
-    """Start a task; one without an assignee is assigned to you."""
+    """Start a task; an unassigned one becomes yours."""
     if lease_duration is None:
         session.out.item(await session.agent.tasks.start(task_id, **options), late.render.task)
         return
@@ -115,7 +115,7 @@ async def start(
 async def heartbeat(
     session: Session, task_id: str, percent: int | None, note: str, lease_token: str
 ) -> None:
-    """Report that you are working on a task: extends its lease by its duration."""
+    """Report progress, and extend the lease of a task."""
     if note and percent is None:
         raise click.UsageError("--note goes with --percent")
     response = await session.agent.tasks.heartbeat(
@@ -171,7 +171,7 @@ async def ask(
 @repeatable_options
 @calls
 async def answer(session: Session, task_id: str, text: str, **options: Any) -> None:
-    """Answer the question about a task, so that the work goes on."""
+    """Answer the question about a task: the work goes on."""
     session.out.item(await session.agent.tasks.answer(task_id, text, **options), late.render.task)
 
 

@@ -40,6 +40,7 @@ KINDS = {
     "task show": Kind(message="tasks.Task"),
     "task list": Kind(message="tasks.Task"),
     "task history": Kind(message="tasks.TaskEvent"),
+    "task attempts": Kind(message="tasks.TaskAttempt"),
     "task claim": Kind(message="tasks.ClaimedTask"),
     "task start --lease": Kind(message="tasks.ClaimedTask"),
     "task heartbeat": Kind(message="tasks.HeartbeatTaskResponse"),

@@ -105,6 +105,7 @@ COMMANDS = {
     "GetTask": "task show",
     "ListTasks": "task list",
     "ListTaskEvents": "task show",
+    "ListTaskAttempts": "task attempts",
     "UpdateTask": "task update",
     "DeleteTask": "task delete",
     "AssignTask": "task assign",

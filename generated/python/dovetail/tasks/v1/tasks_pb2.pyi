@@ -112,6 +112,46 @@ REPORT_BASIS_SCAN: ReportBasis.ValueType  # 1
 """
 Global___ReportBasis: _TypeAlias = ReportBasis  # noqa: Y015
 
+class _AttemptEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttemptEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTEMPT_END_UNSPECIFIED: _AttemptEnd.ValueType  # 0
+    """It has not ended: the task is IN_PROGRESS or INPUT_REQUIRED."""
+    ATTEMPT_END_COMPLETED: _AttemptEnd.ValueType  # 1
+    """The task was completed."""
+    ATTEMPT_END_FAILED: _AttemptEnd.ValueType  # 2
+    """By FailTask, whether the task was retried or not."""
+    ATTEMPT_END_LEASE_LOST: _AttemptEnd.ValueType  # 3
+    """There was no heartbeat for the lease's whole duration."""
+    ATTEMPT_END_RELEASED: _AttemptEnd.ValueType  # 4
+    """The holder gave the work back."""
+    ATTEMPT_END_TAKEN_AWAY: _AttemptEnd.ValueType  # 5
+    """By AssignTask or UnassignTask with `force`."""
+    ATTEMPT_END_CANCELLED: _AttemptEnd.ValueType  # 6
+    """The task was cancelled."""
+
+class AttemptEnd(_AttemptEnd, metaclass=_AttemptEndEnumTypeWrapper):
+    """AttemptEnd is how an attempt ended."""
+
+ATTEMPT_END_UNSPECIFIED: AttemptEnd.ValueType  # 0
+"""It has not ended: the task is IN_PROGRESS or INPUT_REQUIRED."""
+ATTEMPT_END_COMPLETED: AttemptEnd.ValueType  # 1
+"""The task was completed."""
+ATTEMPT_END_FAILED: AttemptEnd.ValueType  # 2
+"""By FailTask, whether the task was retried or not."""
+ATTEMPT_END_LEASE_LOST: AttemptEnd.ValueType  # 3
+"""There was no heartbeat for the lease's whole duration."""
+ATTEMPT_END_RELEASED: AttemptEnd.ValueType  # 4
+"""The holder gave the work back."""
+ATTEMPT_END_TAKEN_AWAY: AttemptEnd.ValueType  # 5
+"""By AssignTask or UnassignTask with `force`."""
+ATTEMPT_END_CANCELLED: AttemptEnd.ValueType  # 6
+"""The task was cancelled."""
+Global___AttemptEnd: _TypeAlias = AttemptEnd  # noqa: Y015
+
 @_typing.final
 class Task(_message.Message):
     """Task is one piece of work. It is at most 2 MiB in all."""
@@ -278,7 +318,8 @@ class Task(_message.Message):
 
     @_builtins.property
     def last_failure(self) -> Global___TaskFailure:
-        """The failure after which the last retry came; unset before, and after ReopenTask.
+        """The failure after which the last retry came, that of a lost lease too: what the next holder should
+        know. Unset before, and after ReopenTask.
         25 to 29 are kept for questions, 32 to 39 for leases, 43 to 49 for dependencies, 55 to 59 for
         retries and attempts, 60 to 69 for queues, usage and the number of the last event.
         """
@@ -499,7 +540,7 @@ class TaskFailure(_message.Message):
     """For people: 1 byte to 64 KiB of text."""
     retryable: _builtins.bool
     """Whether another attempt may do better; see FailTask. Default: no.
-    4 to 9 are kept for retries and late results.
+    4 to 9 are kept for retries.
     """
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
@@ -2158,14 +2199,16 @@ class TaskEvent(_message.Message):
     former_assignee_id: _builtins.str
     """The assignee before, if it was another; otherwise empty."""
     reason: _builtins.str
-    """Why, as the caller said, or empty."""
+    """Why, as the caller said, or empty; of a late result, its summary or failure, cut to 4,096
+    characters.
+    """
     attempt: _builtins.int
     """The number of the task's attempt at that time: how often it had been started since it was created
-    or reopened.
+    or reopened. Of a late result: the attempt that brought it.
     """
     message_id: _builtins.str
     """The message that told of it, or the first of two; empty if no agent was told.
-    15 to 19 are kept for usage and late results.
+    15 to 19 are kept for usage.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -2346,6 +2389,184 @@ class ListTaskEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTaskEventsResponse: _TypeAlias = ListTaskEventsResponse  # noqa: Y015
+
+@_typing.final
+class ListTaskAttemptsRequest(_message.Message):
+    """ListTaskAttemptsRequest names a task, and a page of its attempts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    order: _types_pb2.Order.ValueType
+    """Default: OLDEST_FIRST."""
+    page_size: _builtins.int
+    """How many at most; a page also ends at 1 MiB, or one attempt."""
+    page_token: _builtins.str
+    """Where to go on; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        order: _types_pb2.Order.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "page_size", b"page_size", "page_token", b"page_token", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTaskAttemptsRequest: _TypeAlias = ListTaskAttemptsRequest  # noqa: Y015
+
+@_typing.final
+class ListTaskAttemptsResponse(_message.Message):
+    """ListTaskAttemptsResponse returns a page of attempts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAttempt]:
+        """In the order asked for."""
+
+    def __init__(
+        self,
+        *,
+        attempts: _abc.Iterable[Global___TaskAttempt] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTaskAttemptsResponse: _TypeAlias = ListTaskAttemptsResponse  # noqa: Y015
+
+@_typing.final
+class TaskAttempt(_message.Message):
+    """TaskAttempt is one time that a task was started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    HOLDER_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    END_EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    LATE_RESULT_FIELD_NUMBER: _builtins.int
+    start_event_number: _builtins.int
+    """The number of the event that began it: which attempt it is, in the whole team and for ever."""
+    task_id: _builtins.str
+    """The task."""
+    attempt: _builtins.int
+    """Its number: from 1, and from 1 again after ReopenTask."""
+    holder_id: _builtins.str
+    """The agent that held the task; empty for a caller without an agent."""
+    end: Global___AttemptEnd.ValueType
+    """How it ended; UNSPECIFIED before."""
+    end_event_number: _builtins.int
+    """The number of the event that ended it; 0 before."""
+    reason: _builtins.str
+    """Why, as the caller said that ended it by ReleaseTask or CancelTask, or empty."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended; unset before."""
+
+    @_builtins.property
+    def failure(self) -> Global___TaskFailure:
+        """Of an attempt that FAILED or whose LEASE was LOST."""
+
+    @_builtins.property
+    def progress(self) -> Global___TaskProgress:
+        """How far it came, by its holder's last heartbeat that said so; unset without one."""
+
+    @_builtins.property
+    def late_result(self) -> Global___LateResult:
+        """What its holder brought after it had ended; unset without it.
+        20 to 29 are kept for usage.
+        """
+
+    def __init__(
+        self,
+        *,
+        start_event_number: _builtins.int = ...,
+        task_id: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        holder_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        end: Global___AttemptEnd.ValueType = ...,
+        end_event_number: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        failure: Global___TaskFailure | None = ...,
+        progress: Global___TaskProgress | None = ...,
+        late_result: Global___LateResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure", "late_result", b"late_result", "progress", b"progress", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "end", b"end", "end_event_number", b"end_event_number", "end_time", b"end_time", "failure", b"failure", "holder_id", b"holder_id", "late_result", b"late_result", "progress", b"progress", "reason", b"reason", "start_event_number", b"start_event_number", "start_time", b"start_time", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskAttempt: _TypeAlias = TaskAttempt  # noqa: Y015
+
+@_typing.final
+class LateResult(_message.Message):
+    """LateResult is what the holder of an attempt brought after others had ended it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___TaskResult:
+        """By CompleteTask."""
+
+    @_builtins.property
+    def failure(self) -> Global___TaskFailure:
+        """By FailTask."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it came."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___TaskResult | None = ...,
+        failure: Global___TaskFailure | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failure", b"failure", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failure", b"failure", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "failure"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___LateResult: _TypeAlias = LateResult  # noqa: Y015
 
 @_typing.final
 class GetReportRequest(_message.Message):

@@ -72,6 +72,7 @@ class TaskServiceStub(object):
     BECOME_OVERDUE, once              the assignee and the creator
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
+    KEEP_LATE_RESULT                  the creator
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -84,6 +85,15 @@ class TaskServiceStub(object):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -201,6 +211,11 @@ class TaskServiceStub(object):
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
                 _registered_method=True)
+        self.ListTaskAttempts = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/ListTaskAttempts',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.FromString,
+                _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/GetReport',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetReportRequest.SerializeToString,
@@ -255,6 +270,7 @@ class TaskServiceServicer(object):
     BECOME_OVERDUE, once              the assignee and the creator
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
+    KEEP_LATE_RESULT                  the creator
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -267,6 +283,15 @@ class TaskServiceServicer(object):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -413,8 +438,8 @@ class TaskServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CompleteTask(self, request, context):
-        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
-        same `request_id`.
+        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
+        late is refused, and kept: see TaskService. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -432,7 +457,8 @@ class TaskServiceServicer(object):
     def FailTask(self, request, context):
         """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
         `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
-        INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
+        INPUT_REQUIRED to FAILED. A failure that comes too late is refused, and kept: see TaskService. Safe
+        to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -462,6 +488,17 @@ class TaskServiceServicer(object):
         """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
         The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
         a task that never was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTaskAttempts(self, request, context):
+        """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
+        held it, and how that ended. ReopenTask keeps them, though it counts from 1 again; those of a
+        deleted task stay. Attempts that ended before the servers kept them are there without failure,
+        reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
+        that never was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -578,6 +615,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.SerializeToString,
             ),
+            'ListTaskAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTaskAttempts,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.SerializeToString,
+            ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReport,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetReportRequest.FromString,
@@ -638,6 +680,7 @@ class TaskService(object):
     BECOME_OVERDUE, once              the assignee and the creator
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
+    KEEP_LATE_RESULT                  the creator
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -650,6 +693,15 @@ class TaskService(object):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -1191,6 +1243,33 @@ class TaskService(object):
             '/dovetail.tasks.v1.TaskService/ListTaskEvents',
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTaskAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/ListTaskAttempts',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

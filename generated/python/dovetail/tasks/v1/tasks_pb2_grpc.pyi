@@ -73,6 +73,7 @@ class TaskServiceStub:
       BECOME_OVERDUE, once              the assignee and the creator
       BECOME_READY                      the assignee, when the last dependency was completed
       FAIL_DEPENDENCY                   the creator of the task that depends on it
+      KEEP_LATE_RESULT                  the creator
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -85,6 +86,15 @@ class TaskServiceStub:
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -177,8 +187,8 @@ class TaskServiceStub:
     with the same `request_id`.
     """
     CompleteTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CompleteTaskRequest, _tasks_pb2.CompleteTaskResponse]
-    """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
-    same `request_id`.
+    """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
+    late is refused, and kept: see TaskService. Safe to retry with the same `request_id`.
     """
     BatchCompleteTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.BatchCompleteTasksRequest, _tasks_pb2.BatchCompleteTasksResponse]
     """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: one that is refused
@@ -188,7 +198,8 @@ class TaskServiceStub:
     FailTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.FailTaskRequest, _tasks_pb2.FailTaskResponse]
     """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
     `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
-    INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
+    INPUT_REQUIRED to FAILED. A failure that comes too late is refused, and kept: see TaskService. Safe
+    to retry with the same `request_id`.
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.CancelTaskResponse]
     """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
@@ -206,6 +217,13 @@ class TaskServiceStub:
     """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
     The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
     a task that never was.
+    """
+    ListTaskAttempts: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskAttemptsRequest, _tasks_pb2.ListTaskAttemptsResponse]
+    """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
+    held it, and how that ended. ReopenTask keeps them, though it counts from 1 again; those of a
+    deleted task stay. Attempts that ended before the servers kept them are there without failure,
+    reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
+    that never was.
     """
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -260,6 +278,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
       BECOME_OVERDUE, once              the assignee and the creator
       BECOME_READY                      the assignee, when the last dependency was completed
       FAIL_DEPENDENCY                   the creator of the task that depends on it
+      KEEP_LATE_RESULT                  the creator
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -272,6 +291,15 @@ class TaskServiceAsyncStub(TaskServiceStub):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -361,8 +389,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     with the same `request_id`.
     """
     CompleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CompleteTaskRequest, _tasks_pb2.CompleteTaskResponse]  # type: ignore[assignment]
-    """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
-    same `request_id`.
+    """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
+    late is refused, and kept: see TaskService. Safe to retry with the same `request_id`.
     """
     BatchCompleteTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.BatchCompleteTasksRequest, _tasks_pb2.BatchCompleteTasksResponse]  # type: ignore[assignment]
     """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: one that is refused
@@ -372,7 +400,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     FailTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.FailTaskRequest, _tasks_pb2.FailTaskResponse]  # type: ignore[assignment]
     """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
     `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
-    INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
+    INPUT_REQUIRED to FAILED. A failure that comes too late is refused, and kept: see TaskService. Safe
+    to retry with the same `request_id`.
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.CancelTaskResponse]  # type: ignore[assignment]
     """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
@@ -390,6 +419,13 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
     The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
     a task that never was.
+    """
+    ListTaskAttempts: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskAttemptsRequest, _tasks_pb2.ListTaskAttemptsResponse]  # type: ignore[assignment]
+    """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
+    held it, and how that ended. ReopenTask keeps them, though it counts from 1 again; those of a
+    deleted task stay. Attempts that ended before the servers kept them are there without failure,
+    reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
+    that never was.
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -443,6 +479,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
       BECOME_OVERDUE, once              the assignee and the creator
       BECOME_READY                      the assignee, when the last dependency was completed
       FAIL_DEPENDENCY                   the creator of the task that depends on it
+      KEEP_LATE_RESULT                  the creator
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -455,6 +492,15 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -632,8 +678,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.CompleteTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.CompleteTaskResponse, _abc.Awaitable[_tasks_pb2.CompleteTaskResponse]]:
-        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
-        same `request_id`.
+        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
+        late is refused, and kept: see TaskService. Safe to retry with the same `request_id`.
         """
 
     @_abc_1.abstractmethod
@@ -655,7 +701,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tasks_pb2.FailTaskResponse, _abc.Awaitable[_tasks_pb2.FailTaskResponse]]:
         """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
         `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
-        INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
+        INPUT_REQUIRED to FAILED. A failure that comes too late is refused, and kept: see TaskService. Safe
+        to retry with the same `request_id`.
         """
 
     @_abc_1.abstractmethod
@@ -691,6 +738,19 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListTaskEvents returns the history of one task or of the whole team, event by event, page by page.
         The history of a deleted task stays. Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names
         a task that never was.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTaskAttempts(
+        self,
+        request: _tasks_pb2.ListTaskAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.ListTaskAttemptsResponse, _abc.Awaitable[_tasks_pb2.ListTaskAttemptsResponse]]:
+        """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
+        held it, and how that ended. ReopenTask keeps them, though it counts from 1 again; those of a
+        deleted task stay. Attempts that ended before the servers kept them are there without failure,
+        reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
+        that never was.
         """
 
     @_abc_1.abstractmethod

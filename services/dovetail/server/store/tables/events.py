@@ -45,6 +45,7 @@ class TaskVerb(IntEnum):
     BECOME_READY = 21
     FAIL_DEPENDENCY = 22
     BECOME_OVERDUE = 23
+    KEEP_LATE_RESULT = 24
 
     @property
     def words(self) -> str:
@@ -199,9 +200,11 @@ def _conditions(filter: EventFilter) -> list[Expression]:
 
 
 def last(snapshot: Snapshot, task_id: str) -> TaskEvent:
-    """The last change of a task."""
+    """The last change of a task. A late result changes nothing, so it does not count."""
     query = TaskEventRow.select(*_EVENT_COLUMNS).where(
-        TaskEventRow.team_id == snapshot.team_id, TaskEventRow.task_id == task_id
+        TaskEventRow.team_id == snapshot.team_id,
+        TaskEventRow.task_id == task_id,
+        TaskEventRow.verb != TaskVerb.KEEP_LATE_RESULT.name,
     )
     return _event(snapshot.select(query.order_by(descending(TaskEventRow.number)).limit(1))[0])
 

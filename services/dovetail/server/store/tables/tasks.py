@@ -42,10 +42,10 @@ class Task:
     cancelled one. The last failure is that of the last attempt that was followed by another.
     `number` is the order of creation, `version` the order of changes. `waiting_for_count` counts
     dependencies that are not COMPLETED. A task with a `lease_token` is held since the event
-    `lease_event`; `lease_count` changes with every grant, heartbeat and answer. `pooled`: it
-    returns to the pool when it becomes PENDING again. `asked_id` is the agent that must answer the
-    open question, `question_agent_id` the one that was asked last. `input_wait` is how long it
-    waited for answers. Durations are in microseconds.
+    `lease_event`; `lease_count` changes with every grant, heartbeat and answer. `start_event` began
+    its last attempt. `pooled`: it returns to the pool when it becomes PENDING again. `asked_id` is
+    the agent that must answer the open question, `question_agent_id` the one that was asked last.
+    `input_wait` is how long it waited for answers. Durations are in microseconds.
     """
 
     task_id: str
@@ -98,6 +98,7 @@ class Task:
     last_failure_text: str = ""
     last_failure_json: str | None = None
     event_count: int = 0
+    start_event: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -170,6 +171,7 @@ COLUMNS = (
     TaskRow.last_failure_text,
     TaskRow.last_failure_data,
     TaskRow.event_count,
+    TaskRow.start_event,
 )
 _RENAMED = {
     "input": "input_json",
