@@ -31,6 +31,7 @@ WHEN = {
     TaskVerb.BECOME_READY: "the last task on which it depends was completed",
     TaskVerb.FAIL_DEPENDENCY: "a task on which it depends failed or was cancelled",
     TaskVerb.BECOME_OVERDUE: "its due time has passed; once",
+    TaskVerb.SPEND_BUDGET: "the usage of its tree has reached its max_tokens or max_cost",
     TaskVerb.KEEP_LATE_RESULT: "CompleteTask or FailTask came after others had ended the attempt",
 }
 

@@ -53,7 +53,7 @@ KINDS = {
 # Fields that hold words: they name nothing.
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
-    *("summary", "message", "text", "note", "etag"),
+    *("summary", "message", "text", "note", "etag", "model", "amount", "currency"),
 }
 NEVER = {
     "agent": "ochre agent",

@@ -60,6 +60,7 @@ from dovetail.client.task_records import (
     AssigneeWorkload,
     ClaimedTask,
     CompletionBucket,
+    Cost,
     DurationSummary,
     FieldChange,
     Heartbeat,
@@ -75,8 +76,11 @@ from dovetail.client.task_records import (
     TaskProgress,
     TaskQuestion,
     TaskResult,
+    Usage,
+    UsageTotal,
 )
 from dovetail.client.tasks import Tasks
+from dovetail.client.usage import CostLike, UsageFields
 from dovetail.client.words import (
     AttemptEnd,
     DeliveryState,
@@ -103,6 +107,8 @@ __all__ = [
     "ClaimedTask",
     "CompletionBucket",
     "ConfigurationError",
+    "Cost",
+    "CostLike",
     "DataLossError",
     "DeadlineExceededError",
     "DeliveryState",
@@ -160,6 +166,9 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
     "UnknownError",
+    "Usage",
+    "UsageFields",
+    "UsageTotal",
     "WorkFailedError",
     "WorkOptions",
     "completion",

@@ -79,6 +79,42 @@ class TaskFailure:
     proto: pb.TaskFailure = field(repr=False, compare=False)
 
 
+@record_of(pb.Cost)
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """An amount of money: exact decimal text, and the code of its currency."""
+
+    amount: str
+    currency: str
+    proto: pb.Cost = field(repr=False, compare=False)
+
+
+@record_of(pb.Usage)
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What one attempt used, as its holder reported it."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: Cost | None
+    model: str
+    counters: Mapping[str, int]
+    proto: pb.Usage = field(repr=False, compare=False)
+
+
+@record_of(pb.UsageTotal)
+@dataclass(frozen=True, kw_only=True)
+class UsageTotal:
+    """What attempts used in all; a cost for each currency."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    costs: tuple[Cost, ...]
+    proto: pb.UsageTotal = field(repr=False, compare=False)
+
+
 @record_of(pb.Task)
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -121,6 +157,11 @@ class Task:
     failed_attempts: int
     initial_backoff: timedelta | None
     last_failure: TaskFailure | None
+    usage: UsageTotal | None
+    tree_usage: UsageTotal | None
+    max_tokens: int
+    max_cost: Cost | None
+    budget_spent: bool
     proto: pb.Task = field(repr=False, compare=False)
 
 
@@ -142,6 +183,7 @@ class Heartbeat:
     state: TaskState
     lease_expire_time: datetime | None
     unacknowledged_count: int
+    budget_spent: bool
     proto: pb.HeartbeatTaskResponse = field(repr=False, compare=False)
 
 
@@ -280,4 +322,5 @@ class TaskAttempt:
     failure: TaskFailure | None
     progress: TaskProgress | None
     late_result: LateResult | None
+    usage: Usage | None
     proto: pb.TaskAttempt = field(repr=False, compare=False)

@@ -110,6 +110,7 @@ class TaskVerb(Word):
     FAIL_DEPENDENCY = auto()
     BECOME_OVERDUE = auto()
     KEEP_LATE_RESULT = auto()
+    SPEND_BUDGET = auto()
 
 
 @words_of(tasks_pb2.AttemptEnd)

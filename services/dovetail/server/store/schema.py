@@ -128,7 +128,8 @@ class TaskRow(Model):
 
     `waiting_for_count` counts the dependencies that are not COMPLETED. `lease_count` grows with
     each heartbeat, which is how the servers see that the holder is alive. `start_event` began the
-    last attempt.
+    last attempt. `usage` sums up all attempts, `tree_usage` those of its sub-tasks too; as many
+    budgets of its own or of tasks that it is a part of are spent as `spent_budgets` says.
     """
 
     team_id = TextField()
@@ -183,6 +184,12 @@ class TaskRow(Model):
     last_failure_data = TextField(null=True)
     event_count = BigIntegerField()
     start_event = BigIntegerField()
+    usage = TextField(null=True)
+    attempt_usage = TextField(null=True)
+    tree_usage = TextField(null=True)
+    max_tokens = BigIntegerField()
+    max_cost = TextField()
+    spent_budgets = IntegerField()
 
     class Meta:
         table_name = "tasks"
@@ -270,6 +277,7 @@ class TaskAttemptRow(Model):
     late_text = TextField()
     late_data = TextField(null=True)
     late_retryable = IntegerField()
+    usage = TextField(null=True)
 
     class Meta:
         table_name = "task_attempts"

@@ -45,6 +45,7 @@ def present_attempt(task: Task) -> Attempt | None:
         start_time=task.start_time,
         progress_percent=task.progress_percent,
         progress_note=task.progress_note,
+        usage_json=task.attempt_usage_json,
     )
 
 
@@ -77,4 +78,5 @@ def ended_attempt(before: Task, after: Task, event: TaskEvent) -> Attempt | None
         progress_percent=before.progress_percent,
         progress_note=before.progress_note,
         token_hash=token_hash(before.lease_token),
+        usage_json=after.attempt_usage_json,
     )

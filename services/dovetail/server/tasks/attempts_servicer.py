@@ -19,6 +19,7 @@ from dovetail.server.edge.validation import Checks
 from dovetail.server.store.tables.attempts import Attempt, LateResult
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.tasks.history import AttemptQuery, History
+from dovetail.server.tasks.usage_wire import usage_message
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
@@ -65,6 +66,7 @@ def attempt_message(attempt: Attempt) -> pb.TaskAttempt:
         end_event_number=attempt.end_event,
         reason=attempt.reason,
         late_result=_late_result(attempt.late),
+        usage=usage_message(attempt.usage_json),
     )
     if attempt.failure_text:
         made.failure.CopyFrom(

@@ -12,6 +12,7 @@ from dovetail.server.store.tables import agents, dependencies, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
+from dovetail.server.tasks.budgets import inherited
 from dovetail.server.tasks.loading import check_acknowledged, task_not_found
 from dovetail.server.tasks.recording import Action, TaskChange, record_change
 from dovetail.server.tasks.requests import (
@@ -141,6 +142,9 @@ class TaskBatch:
             initial_backoff=BACKOFF_MICROS_DEFAULT
             if draft.initial_backoff is None
             else draft.initial_backoff,
+            max_tokens=draft.max_tokens,
+            max_cost=draft.max_cost,
+            spent_budgets=inherited(transaction, draft.parent_task_id),
         )
 
     def _new_id(self, transaction: Transaction, number: int) -> str:

@@ -28,6 +28,8 @@ _FIELDS = {
     "max_attempts": "max_attempts",
     "initial_backoff": "initial_backoff",
     "depends_on": "depends_on",
+    "max_tokens": "max_tokens",
+    "max_cost": "max_cost",
     "progress_percent": "progress.percent",
     "progress_note": "progress.note",
 }
@@ -36,6 +38,9 @@ _FIELDS = {
 TIMES = frozenset({"due_time", "schedule_time"})
 DURATIONS = frozenset({"initial_backoff"})
 """Fields whose values are stored in microseconds."""
+
+COSTS = frozenset({"max_cost"})
+"""Fields whose values are stored as `tables/usage.py` writes costs; empty: there is none."""
 
 
 def field_changes(before: Task, after: Task) -> str | None:

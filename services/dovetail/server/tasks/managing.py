@@ -21,6 +21,7 @@ from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import transitions
 from dovetail.server.tasks.batches import TaskBatch, cycle
+from dovetail.server.tasks.budgets import settled
 from dovetail.server.tasks.loading import (
     find_repeat,
     load_for_change,
@@ -115,6 +116,7 @@ class Lifecycle:
             if after == task:
                 return TaskChange(task=task)
             change = record_change(transaction, action, task, after)
+            change = settled(transaction, task, change)
             if after.depends_on != task.depends_on:
                 dependencies.replace(transaction, change.task)
             return change
@@ -132,7 +134,7 @@ class Lifecycle:
             next_state(TaskVerb.DELETE, task)
             _check_no_dependents(transaction, task)
             after = replace(task, delete_time=transaction.team.stamp)
-            return record_change(transaction, action, task, after)
+            return settled(transaction, task, record_change(transaction, action, task, after))
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 

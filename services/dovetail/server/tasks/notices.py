@@ -83,6 +83,7 @@ RULES: dict[TaskVerb, tuple[Rule, ...]] = {
     TaskVerb.KEEP_LATE_RESULT: _told(
         TaskVerb.KEEP_LATE_RESULT, "got a late result", Audience.CREATOR
     ),
+    TaskVerb.SPEND_BUDGET: _told(TaskVerb.SPEND_BUDGET, "has spent its budget", Audience.CREATOR),
 }
 
 # The notice of a failure after which another attempt follows.

@@ -23,9 +23,11 @@ from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.message_bytes import message_id
 from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
 from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
-from dovetail.server.tasks.changes import DURATIONS, TIMES, read_changes
+from dovetail.server.store.tables.usage import decode_cost
+from dovetail.server.tasks.changes import COSTS, DURATIONS, TIMES, read_changes
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
+from dovetail.server.tasks.usage_wire import cost_message, stored_total
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
@@ -62,6 +64,11 @@ def task_message(task: Task) -> pb.Task:
         max_attempts=task.max_attempts,
         failed_attempts=task.failed_attempts,
         initial_backoff=optional_duration(task.initial_backoff),
+        usage=stored_total(task.usage_json),
+        tree_usage=stored_total(task.tree_usage_json),
+        max_tokens=task.max_tokens,
+        max_cost=cost_message(decode_cost(task.max_cost)),
+        budget_spent=bool(task.spent_budgets),
     )
     _add_question(made, task)
     if task.state is TaskState.COMPLETED:
@@ -243,9 +250,12 @@ def event_message(event: TaskEvent) -> pb.TaskEvent:
 
 def _value(name: str, value: Any) -> Value | None:
     """The value of a field, as in the JSON form of a task."""
-    if value is None:
+    if value is None or (name in COSTS and not value):
         return None
-    if name in TIMES:
+    if name in COSTS:
+        amount, currency = value.split(" ")
+        value = {"amount": amount, "currency": currency}
+    elif name in TIMES:
         value = timestamp(value).ToJsonString()
     elif name in DURATIONS:
         duration = Duration()

@@ -29,8 +29,8 @@ from dovetail.server.tasks.notices import NoticeContext
 from dovetail.server.tasks.requests import ChangeOptions, Notify
 
 # A holder's progress leaves the etag, by which others change the task meanwhile; so does what comes
-# too late to change anything.
-_WITHOUT_VERSION = frozenset({TaskVerb.HEARTBEAT, TaskVerb.KEEP_LATE_RESULT})
+# too late to change anything, and the usage of sub-tasks.
+_WITHOUT_VERSION = frozenset({TaskVerb.HEARTBEAT, TaskVerb.KEEP_LATE_RESULT, TaskVerb.SPEND_BUDGET})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

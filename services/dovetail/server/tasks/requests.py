@@ -10,6 +10,7 @@ from dovetail.server.edge.paging import Order
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.tables.tasks import Task, TaskFilter
+from dovetail.server.store.tables.usage import Usage
 from dovetail.server.store.transaction import MICROS
 
 TITLE_CHARACTERS_MAX = 512
@@ -20,7 +21,7 @@ ETAG_CHARACTERS_MAX = 64
 TOKEN_CHARACTERS_MAX = 64
 UPDATABLE = (
     *("title", "description", "priority", "labels", "due_time"),
-    *("schedule_time", "max_attempts", "initial_backoff", "depends_on"),
+    *("schedule_time", "max_attempts", "initial_backoff", "depends_on", "max_tokens", "max_cost"),
 )
 NOTE_CHARACTERS_MAX = 4_096
 DEPENDENCIES_MAX = 100
@@ -32,6 +33,8 @@ LEASE_MICROS_DEFAULT = 60 * MICROS
 LEASE_MICROS_MAX = 3600 * MICROS
 ACKNOWLEDGED_MAX = 1_000
 SEQUENCE_MAX = 2**63 - 1
+USAGE_MAX = 10**15
+"""Of each number in a report of usage, and of a budget of tokens: exact in JSON, too."""
 
 
 class Notify(IntEnum):
@@ -59,6 +62,8 @@ class NewTask:
     schedule_time: int | None = None
     max_attempts: int = 0
     initial_backoff: int | None = None
+    max_tokens: int = 0
+    max_cost: str = ""
 
     def check(self, check: Checks, prefix: str = "") -> None:
         """Record what is wrong; the fields are named after `prefix`."""
@@ -73,6 +78,7 @@ class NewTask:
         check_dependencies(check, f"{prefix}depends_on", self.depends_on)
         check.number(f"{prefix}max_attempts", self.max_attempts, 0, ATTEMPTS_MAX)
         check_backoff(check, f"{prefix}initial_backoff", self.initial_backoff or 0)
+        check.number(f"{prefix}max_tokens", self.max_tokens, 0, USAGE_MAX)
 
 
 def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> None:
@@ -110,6 +116,15 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Heartbeat:
+    """What a heartbeat brings: the token of the lease, and what is new of progress and usage."""
+
+    token: str
+    progress: Progress | None
+    usage: Usage | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Exchange:
     """A question or an answer: `text` for people, `data_json` for programs."""
 
@@ -132,6 +147,7 @@ class Outcome:
     text: str
     data_json: str | None = None
     retryable: bool = False
+    usage: Usage | None = None
 
     def check(self, check: Checks, text_field: str, data_field: str) -> None:
         """Record what is wrong."""
@@ -153,23 +169,25 @@ class TaskUpdate:
     max_attempts: int = 0
     initial_backoff: int = 0
     depends_on: tuple[str, ...] = ()
+    max_tokens: int = 0
+    max_cost: str = ""
 
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
         if not self.paths:
             check.refuse("update_mask", f"must name one or more of {', '.join(UPDATABLE)}")
-        for path in self.paths:
-            if path not in UPDATABLE:
-                known = ", ".join(UPDATABLE)
-                check.refuse("update_mask", f"{shown(path)} cannot be updated, only {known}")
+        known = ", ".join(UPDATABLE)
+        for path in sorted(set(self.paths).difference(UPDATABLE)):
+            check.refuse("update_mask", f"{shown(path)} cannot be updated, only {known}")
         if "title" in self.paths:
             check.text("task.title", self.title, TITLE_CHARACTERS_MAX, least=1)
         if "description" in self.paths:
             check.text_bytes("task.description", self.description, CONTENT_BYTES_MAX)
         if "labels" in self.paths:
             check.labels("task.labels", self.labels)
-        if "max_attempts" in self.paths:
-            check.number("task.max_attempts", self.max_attempts, 1, ATTEMPTS_MAX)
+        for path, least, most in (("max_attempts", 1, ATTEMPTS_MAX), ("max_tokens", 0, USAGE_MAX)):
+            if path in self.paths:
+                check.number(f"task.{path}", getattr(self, path), least, most)
         if "initial_backoff" in self.paths:
             check_backoff(check, "task.initial_backoff", self.initial_backoff)
         if "depends_on" in self.paths:

@@ -61,6 +61,7 @@ SYSTEM_VERBS = frozenset(
         TaskVerb.FAIL_DEPENDENCY,
         TaskVerb.BECOME_OVERDUE,
         TaskVerb.KEEP_LATE_RESULT,
+        TaskVerb.SPEND_BUDGET,
     }
 )
 

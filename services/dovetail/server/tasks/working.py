@@ -17,8 +17,10 @@ from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, dependencies, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
+from dovetail.server.store.tables.usage import Usage
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import transitions
+from dovetail.server.tasks.budgets import check_budgets, report, settle, settled
 from dovetail.server.tasks.late import change_or_raise, load_or_keep
 from dovetail.server.tasks.loading import (
     find_repeat,
@@ -32,9 +34,9 @@ from dovetail.server.tasks.requests import (
     ChangeOptions,
     Completion,
     Exchange,
+    Heartbeat,
     Notify,
     Outcome,
-    Progress,
 )
 from dovetail.server.tasks.states import next_state
 
@@ -65,6 +67,7 @@ class Work:
             task = load_for_change(transaction, action, task_id)
             next_state(TaskVerb.START, task)
             _check_assignee(caller, task)
+            check_budgets(transaction, task)
             _check_ready(transaction, task)
             stamp = transaction.team.stamp
             after = transitions.start(task, TaskVerb.START, caller.agent_id, lease, stamp)
@@ -74,32 +77,33 @@ class Work:
         is_own = change.task.lease_event == change.event_number
         return change, change.task.lease_token if is_own else ""
 
-    async def heartbeat(
-        self, caller: Caller, task_id: str, token: str, progress: Progress | None
-    ) -> tuple[Task, int]:
+    async def heartbeat(self, caller: Caller, task_id: str, beat: Heartbeat) -> tuple[Task, int]:
         """Renew the lease; returns the task, and the caller's count of unacknowledged messages."""
-        options = ChangeOptions(lease_token=token, notify=Notify.NONE)
+        options = ChangeOptions(lease_token=beat.token, notify=Notify.NONE)
         action = Action(caller=caller, verb=TaskVerb.HEARTBEAT, options=options)
 
         def unit(transaction: Transaction) -> tuple[Task, int]:
             before = load_for_change(transaction, action, task_id)
             next_state(TaskVerb.HEARTBEAT, before)
-            after = transitions.renew_lease(before, transaction.team.stamp)
-            if progress:
-                note = progress.note
-                after = replace(after, progress_percent=progress.percent, progress_note=note)
+            after = report(transitions.renew_lease(before, transaction.team.stamp), beat.usage)
+            if beat.progress:
+                percent, note = beat.progress.percent, beat.progress.note
+                after = replace(after, progress_percent=percent, progress_note=note)
             told = after.progress_percent, after.progress_note
             if told != (before.progress_percent, before.progress_note):
                 after = record_change(transaction, action, before, after).task
             else:
                 tasks.save(transaction, after)
                 agents.touch(transaction, caller.agent_id)
+            after = settle(transaction, before, after)
             inbox = agents.find(transaction, caller.agent_id)
             return after, inbox.unacknowledged_count if inbox else 0
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
-    async def release(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
+    async def release(
+        self, caller: Caller, task_id: str, options: ChangeOptions, used: Usage | None = None
+    ) -> TaskChange:
         """Give work back: the task is PENDING again."""
         action = Action(caller=caller, verb=TaskVerb.RELEASE, options=options)
 
@@ -109,7 +113,8 @@ class Work:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             after = transitions.return_to_pending(task, next_state(TaskVerb.RELEASE, task))
-            return record_change(transaction, action, task, after)
+            change = record_change(transaction, action, task, report(after, used))
+            return settled(transaction, task, change)
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
@@ -197,7 +202,10 @@ class Work:
             failed = transitions.fail_attempt(task, TaskVerb.FAIL, outcome, team.stamp)
             # Retries wait for the wall clock: stamps may be ahead of it.
             after = transitions.delay_retry(failed, team.wall_clock)
-            return record_change(transaction, action, task, after)
+            if task.start_time is not None:  # Otherwise there is no attempt that used anything.
+                after = report(after, outcome.usage)
+            change = record_change(transaction, action, task, after)
+            return settled(transaction, task, change)
 
         change = await self._store.write(caller.team_id, unit, needs(action, task_id))
         return change_or_raise(change)
@@ -221,7 +229,8 @@ def _complete(
     state = next_state(TaskVerb.COMPLETE, task)
     stamp = transaction.team.stamp
     after = transitions.finish(task, state, completion.outcome, stamp)
-    return record_change(transaction, action, task, after)
+    change = record_change(transaction, action, task, report(after, completion.outcome.usage))
+    return settled(transaction, task, change)
 
 
 def _completed_or_refused(

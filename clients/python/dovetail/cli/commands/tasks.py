@@ -19,6 +19,7 @@ from dovetail.cli.options.texts import (
     OBJECT,
     REASON,
 )
+from dovetail.cli.options.usage import MONEY
 from dovetail.cli.options.values import (
     LABEL,
     LENGTH,
@@ -74,6 +75,12 @@ backoff_option = click.option(
 )
 
 
+tokens_option = click.option(
+    "--max-tokens", type=click.IntRange(0), metavar="N", help="Budget of its tree; 0: none."
+)
+cost_option = click.option("--max-cost", type=MONEY, help="Budget of its tree: '5 USD'.")
+
+
 filters = stacked(
     click.option("--state", "states", type=Word(STATES), multiple=True, help="In this state."),
     click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
@@ -120,6 +127,8 @@ def task() -> None:
 @due_option
 @attempts_option
 @backoff_option
+@tokens_option
+@cost_option
 @label_option
 @acknowledge_option
 @quiet_option
@@ -130,6 +139,7 @@ async def create(
 ) -> None:
     """Create a task, and notify its assignee."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
+    fields["max_tokens"] = fields["max_tokens"] or 0
     fields["description"] = fields["description"] or ""  # one that is given is never empty
     created = await session.agent.tasks.create(title, **fields)
     session.out.item(created, late.render.task)
@@ -198,6 +208,8 @@ async def list_(session: Session, newest: bool, part: Part, **chosen: Any) -> No
 @click.option(
     "--backoff", "initial_backoff", type=LENGTH, help="How long a retry waits; doubles each time."
 )
+@tokens_option
+@cost_option
 @change_options
 @calls
 async def update(
@@ -212,6 +224,8 @@ async def update(
     due_time: datetime | None,
     max_attempts: int | None,
     initial_backoff: timedelta | None,
+    max_tokens: int | None,
+    max_cost: tuple[str, str] | None,
     **options: Any,
 ) -> None:
     """Change fields of a task. Fields that are not named stay as they are."""
@@ -225,6 +239,8 @@ async def update(
         "due_time": due_time,
         "max_attempts": max_attempts,
         "initial_backoff": initial_backoff,
+        "max_tokens": max_tokens,
+        "max_cost": max_cost,
     }
     changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not changes:

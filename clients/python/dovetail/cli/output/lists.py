@@ -9,7 +9,7 @@ from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.json_values import WELL_KNOWN, dumps
 from dovetail.cli.output.messages import delivery_state
-from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of
+from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of, used
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Cell, Column, Listing
@@ -112,6 +112,7 @@ def _attempt(item: work.TaskAttempt) -> tuple[Cell, ...]:
         _agent(item.holder_id),
         Text(end if item.end else "at work", style=ATTEMPT_STYLES.get(item.end, "blue")),
         _said_of(item),
+        used(item.usage) if item.HasField("usage") else "",
         _span(item),
         time_of(item, "start_time"),
     )
@@ -153,6 +154,7 @@ ATTEMPTS: Listing[work.TaskAttempt] = Listing(
         Column(name="holder", cells_min=AGENT, weight=2),
         Column(name="end"),
         Column(name="what", cells_min=14, weight=2),
+        Column(name="used", terminal_min=80),
         Column(name="lasted", is_number=True, terminal_min=80),
         Column(name="started", terminal_min=100),
     ),

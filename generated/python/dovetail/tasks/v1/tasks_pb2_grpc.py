@@ -73,6 +73,7 @@ class TaskServiceStub(object):
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
     KEEP_LATE_RESULT                  the creator
+    SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -94,6 +95,20 @@ class TaskServiceStub(object):
     KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
     "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
     task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -271,6 +286,7 @@ class TaskServiceServicer(object):
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
     KEEP_LATE_RESULT                  the creator
+    SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -292,6 +308,20 @@ class TaskServiceServicer(object):
     KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
     "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
     task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -338,10 +368,10 @@ class TaskServiceServicer(object):
 
     def UpdateTask(self, request, context):
         """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-        due_time, schedule_time, max_attempts, initial_backoff, and, while PENDING, depends_on. Not allowed
-        once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown dependency,
-        INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path. Safe to retry: if nothing changes, nothing is
-        written.
+        due_time, schedule_time, max_attempts, initial_backoff, max_tokens, max_cost, and, while PENDING,
+        depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an
+        unknown dependency, INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path. Safe to retry: if nothing
+        changes, nothing is written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -395,7 +425,9 @@ class TaskServiceServicer(object):
         """StartTask moves a ready task from PENDING to IN_PROGRESS, with a lease or without. A task without an
         assignee becomes the caller's, or starts without one if the caller has no agent. Fails with
         FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER` if it is assigned to another agent than the caller; a
-        caller without an agent may start it for its assignee. Safe to retry with the same `request_id`.
+        caller without an agent may start it for its assignee; with FAILED_PRECONDITION `BUDGET_SPENT` if
+        its budget, or that of a task that it is a part of, is spent. Safe to retry with the same
+        `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -681,6 +713,7 @@ class TaskService(object):
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
     KEEP_LATE_RESULT                  the creator
+    SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -702,6 +735,20 @@ class TaskService(object):
     KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
     "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
     task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.

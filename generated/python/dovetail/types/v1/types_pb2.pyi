@@ -121,7 +121,10 @@ class _TaskVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskVerb.Val
     TASK_VERB_KEEP_LATE_RESULT: _TaskVerb.ValueType  # 24
     """The holder of an attempt that others had ended brought its result or failure, which was kept with
     the attempt.
-    25 to 29 are kept for the withdrawal of notices.
+    """
+    TASK_VERB_SPEND_BUDGET: _TaskVerb.ValueType  # 25
+    """Its tree has used as much as its budget allows.
+    26 to 29 are kept for the withdrawal of notices.
     """
 
 class TaskVerb(_TaskVerb, metaclass=_TaskVerbEnumTypeWrapper):
@@ -174,7 +177,10 @@ TASK_VERB_BECOME_OVERDUE: TaskVerb.ValueType  # 23
 TASK_VERB_KEEP_LATE_RESULT: TaskVerb.ValueType  # 24
 """The holder of an attempt that others had ended brought its result or failure, which was kept with
 the attempt.
-25 to 29 are kept for the withdrawal of notices.
+"""
+TASK_VERB_SPEND_BUDGET: TaskVerb.ValueType  # 25
+"""Its tree has used as much as its budget allows.
+26 to 29 are kept for the withdrawal of notices.
 """
 Global___TaskVerb: _TypeAlias = TaskVerb  # noqa: Y015
 

@@ -66,6 +66,7 @@ class Attempt:
     progress_note: str = ""
     token_hash: str = ""
     late: LateResult | None = None
+    usage_json: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +105,7 @@ _COLUMNS = (
     AttemptRow.late_text,
     AttemptRow.late_data,
     AttemptRow.late_retryable,
+    AttemptRow.usage,
 )
 _ENVELOPE_BYTES = 128
 _TEXTS = (
@@ -115,6 +117,7 @@ _TEXTS = (
     AttemptRow.progress_note,
     AttemptRow.late_text,
     AttemptRow.late_data,
+    AttemptRow.usage,
 )
 _SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 _LAST = Statement(
@@ -193,7 +196,8 @@ def _from_row(row: Row) -> Attempt:
         progress_percent=percent,
         progress_note=note,
         token_hash=token,
-        late=_late(row[15:]),
+        late=_late(row[15:20]),
+        usage_json=row[20],
     )
 
 
@@ -229,6 +233,7 @@ def _row(attempt: Attempt) -> Row:
         late.text if late else "",
         late.data_json if late else None,
         int(late.retryable) if late else 0,
+        attempt.usage_json,
     )
 
 

@@ -46,6 +46,7 @@ class TaskVerb(IntEnum):
     FAIL_DEPENDENCY = 22
     BECOME_OVERDUE = 23
     KEEP_LATE_RESULT = 24
+    SPEND_BUDGET = 25
 
     @property
     def words(self) -> str:
