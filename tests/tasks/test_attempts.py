@@ -16,7 +16,6 @@ from support.callers import Caller, seconds
 from support.refusals import refusal
 from support.tables import IN_PROGRESS
 from support.teams import Team
-from support.waiting import until
 
 AT_ONCE = {"initial_backoff": seconds(0)}
 
@@ -238,16 +237,3 @@ async def test_what_a_caller_without_an_agent_started_has_no_holder(team: Team) 
     await operator.do("complete", "x")
     (only,) = await attempts_of(operator, "x")
     assert (only.holder_id, ends([only])) == ("", ["COMPLETED"])
-
-
-async def test_a_claim_whose_caller_left_is_an_attempt_that_was_released(team: Team) -> None:
-    boss, ann = await team.known("boss", "ann")
-    waiting = await team.waiting(ann)
-    await boss.made(task_id="x")
-    waiting.cancel()
-
-    async def is_over() -> bool:
-        return all(each.end for each in await attempts_of(boss, "x"))
-
-    await until(is_over)
-    assert set(ends(await attempts_of(boss, "x"))) <= {"RELEASED"}

@@ -17,6 +17,7 @@ from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging import subscriptions
 from dovetail.server.store.tables import (
+    attempts,
     credentials,
     deliveries,
     events,
@@ -28,6 +29,7 @@ from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
 
 MODULES: tuple[ModuleType, ...] = (
+    attempts,
     credentials,
     deliveries,
     events,
@@ -45,6 +47,7 @@ ENUMS: list[tuple[type[IntEnum], Any]] = [
     (events.TaskVerb, types_pb2.TaskVerb),
     (deliveries.DeliveryState, types_pb2.DeliveryState),
     (tasks.TaskState, t.TaskState),
+    (attempts.AttemptEnd, t.AttemptEnd),
     (requests.Notify, t.Notify),
     (paging.Order, types_pb2.Order),
     (subscriptions.StartPosition, m.StartPosition),

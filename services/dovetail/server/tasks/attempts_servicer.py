@@ -62,7 +62,7 @@ def attempt_message(attempt: Attempt) -> pb.TaskAttempt:
         holder_id=attempt.holder_id,
         start_time=timestamp(attempt.start_time),
         end_time=optional_timestamp(attempt.end_time),
-        end=pb.AttemptEnd.ValueType(attempt.ending),
+        end=pb.AttemptEnd.ValueType(attempt.ending or 0),
         end_event_number=attempt.end_event,
         reason=attempt.reason,
         late_result=_late_result(attempt.late),

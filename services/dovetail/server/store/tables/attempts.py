@@ -26,7 +26,6 @@ comes after a hundred others is not waited for."""
 class AttemptEnd(IntEnum):
     """How an attempt ended."""
 
-    NOT_YET = 0
     COMPLETED = 1
     FAILED = 2
     LEASE_LOST = 3
@@ -48,7 +47,10 @@ class LateResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One time that a task was started. `token_hash` is that of its lease's token, or empty."""
+    """One time that a task was started.
+
+    Without an `ending` it lasts. `token_hash` is that of its lease's token, or empty.
+    """
 
     task_id: str
     start_event: int
@@ -57,7 +59,7 @@ class Attempt:
     start_time: int
     end_event: int = 0
     end_time: int | None = None
-    ending: AttemptEnd = AttemptEnd.NOT_YET
+    ending: AttemptEnd | None = None
     reason: str = ""
     failure_text: str = ""
     failure_json: str | None = None
@@ -220,7 +222,7 @@ def _row(attempt: Attempt) -> Row:
         attempt.start_time,
         attempt.end_event,
         attempt.end_time,
-        int(attempt.ending),
+        attempt.ending and int(attempt.ending),
         attempt.reason,
         attempt.failure_text,
         attempt.failure_json,
