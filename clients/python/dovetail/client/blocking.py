@@ -107,6 +107,7 @@ class HeldTask:
         """Use `Agent.claim` or `Agent.work`."""
         self._held = task
         self.progress = task.progress
+        self.used = task.used
         self.result = task.result
         self.check = task.check
         self.heartbeat = loop.waiting(task.heartbeat)
@@ -124,6 +125,11 @@ class HeldTask:
     def lost(self) -> client.DovetailError | None:
         """Why this agent no longer holds the task, once that is known."""
         return self._held.lost
+
+    @property
+    def budget_spent(self) -> bool:
+        """Whether its budget, or that of a task that it is a part of, is spent, by a heartbeat."""
+        return self._held.budget_spent
 
     @property
     def task_id(self) -> str:

@@ -31,7 +31,7 @@ class HeldTask:
     """A task that this agent holds. `task` is its state in the last response of a server.
 
     Methods repeat their calls through outages of the servers, and raise LeaseLostError once this
-    agent no longer holds the task. `progress` and `result` may be called from any thread.
+    agent no longer holds the task. `progress`, `used` and `result` may be called from any thread.
     """
 
     def __init__(self, tasks: Tasks, claimed: ClaimedTask, complete: Complete) -> None:

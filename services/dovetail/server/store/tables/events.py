@@ -117,6 +117,7 @@ _EVENT_COLUMNS = (
 )
 
 
+_CHANGING_NOTHING = (TaskVerb.KEEP_LATE_RESULT, TaskVerb.SPEND_BUDGET)
 _RENAMED = {"changes": "changes_json"}
 _EVENT_FIELDS = tuple(
     _RENAMED.get(str(column.name), str(column.name)) for column in _EVENT_COLUMNS[:-2]
@@ -201,11 +202,11 @@ def _conditions(filter: EventFilter) -> list[Expression]:
 
 
 def last(snapshot: Snapshot, task_id: str) -> TaskEvent:
-    """The last change of a task. A late result changes nothing, so it does not count."""
+    """The last change of a task. Events that change nothing of it do not count."""
     query = TaskEventRow.select(*_EVENT_COLUMNS).where(
         TaskEventRow.team_id == snapshot.team_id,
         TaskEventRow.task_id == task_id,
-        TaskEventRow.verb != TaskVerb.KEEP_LATE_RESULT.name,
+        TaskEventRow.verb.not_in([verb.name for verb in _CHANGING_NOTHING]),
     )
     return _event(snapshot.select(query.order_by(descending(TaskEventRow.number)).limit(1))[0])
 
