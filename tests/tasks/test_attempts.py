@@ -57,13 +57,15 @@ async def test_a_task_that_failed_and_was_completed_by_another_shows_all_attempt
         token = claimed.lease_token
         progress = pb.TaskProgress(percent=10 * number, note=f"note {number}")
         await ann.do("heartbeat", "x", lease_token=token, progress=progress)
-        why = failure(number=number)
-        await ann.do("fail", "x", failure=why, lease_token=token)
+        usage = pb.Usage(input_tokens=number)
+        await ann.do("fail", "x", failure=failure(number=number), usage=usage, lease_token=token)
     (claimed,) = await joe.claim()
     assert claimed.task.last_failure == failure(number=2)
     assert ends(await attempts_of(boss, "x")) == ["FAILED", "FAILED", "UNSPECIFIED"]
-    await joe.do("complete", "x", lease_token=claimed.lease_token)
+    usage = pb.Usage(input_tokens=3)
+    await joe.do("complete", "x", usage=usage, lease_token=claimed.lease_token)
     found = await attempts_of(boss, "x")
+    assert [each.usage.input_tokens for each in found] == [1, 2, 3]
     assert ends(found) == ["FAILED", "FAILED", "COMPLETED"]
     assert [each.holder_id for each in found] == ["ann", "ann", "joe"]
     assert [each.attempt for each in found] == [1, 2, 3]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 
+from dovetail.server.store.tables import tasks
+from dovetail.server.store.transaction import Transaction
+from dovetail.server.tasks import budgets
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.callers import Caller, ids
@@ -200,3 +204,37 @@ async def test_wrong_budgets_are_refused_by_their_field(team: Team) -> None:
     }.items():
         assert await faults(boss.create(**values)) == {field}
         assert await faults(boss.do("update", "x", values=values)) == {f"task.{field}"}
+
+
+async def test_a_tree_that_moves_takes_its_usage_and_what_holds_it_back_along(team: Team) -> None:
+    boss, ann = await team.known("boss", "ann")
+    for task_id, parent in (("top", ""), ("old", "top"), ("new", "top"), ("a", "old"), ("b", "a")):
+        budget = {"max_tokens": 50} if task_id in ("old", "new") else {}
+        await boss.made(task_id=task_id, parent_task_id=parent, **budget)
+    await boss.made(task_id="rest", parent_task_id="old")
+    await ended(ann, "release", "b", usage=used(100))
+
+    def move(transaction: Transaction) -> None:
+        before = tasks.find(transaction, "a")
+        assert before
+        after = replace(before, parent_task_id="new")
+        tasks.save(transaction, after)
+        budgets.move(transaction, before, after)
+
+    async def picture() -> dict[str, tuple[int, bool]]:
+        return {
+            each.task_id: (each.tree_usage.input_tokens, each.budget_spent)
+            for each in await boss.all()
+        }
+
+    assert await picture() == {
+        **{"top": (100, False), "old": (100, True), "rest": (0, True)},
+        **{"a": (100, True), "b": (100, True), "new": (0, False)},
+    }
+    await team.pair.tasks_store.write(team.team_id, move)
+    assert await picture() == {
+        **{"top": (100, False), "old": (0, False), "rest": (0, False)},
+        **{"a": (100, True), "b": (100, True), "new": (100, True)},
+    }
+    assert (await team.verbs("top")).count("spend-budget") == 0
+    assert await claimed(ann) == ["top", "old", "rest"]

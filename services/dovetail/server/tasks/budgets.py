@@ -99,12 +99,23 @@ def move(transaction: Transaction, before: Task, after: Task) -> None:
         trees.shift_spent(transaction, after.task_id, by)
     if total == usage.NOTHING:
         return
-    for place, sign in ((before, -1), (after, 1)):
-        for parent in trees.ancestors(transaction, place):
-            sums = usage.decode_total(parent.tree_usage_json).plus(total, sign)
-            changed = replace(parent, tree_usage_json=usage.encode_total(sums))
-            tasks.save(transaction, changed)
-            settle(transaction, parent, changed)
+    old, new = (
+        [parent.task_id for parent in trees.ancestors(transaction, place)]
+        for place in (before, after)
+    )
+    # Those above both places have the same sum after it.
+    for task_ids, others, sign in ((old, new, -1), (new, old, 1)):
+        for task_id in task_ids:
+            if task_id not in others:
+                _add_to_tree(transaction, task_id, total, sign)
+
+
+def _add_to_tree(transaction: Transaction, task_id: str, total: UsageTotal, sign: int) -> None:
+    task = _found(transaction, task_id)
+    sums = usage.decode_total(task.tree_usage_json).plus(total, sign)
+    changed = replace(task, tree_usage_json=usage.encode_total(sums))
+    tasks.save(transaction, changed)
+    settle(transaction, task, changed)
 
 
 def _difference(before: str | None, after: str | None) -> UsageTotal:
