@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from support import warm
+
+SECONDS = 60.0
 PROGRAM = (sys.executable, "-m", "dovetail.cli")
 
 
@@ -30,6 +33,8 @@ class Shell:
     tasks: str
     team: str
     more: Mapping[str, str] = field(default_factory=dict[str, str])
+    is_warm: bool = True
+    """Whether commands begin with the libraries loaded (`support/warm.py`)."""
 
     def within(self, **variables: str) -> Shell:
         """The same shell with more variables."""
@@ -48,13 +53,17 @@ class Shell:
 
     def run(self, *words: str, typed: str = "") -> Finished:
         """Run a command to its end."""
+        environment = self.environment
+        if self.is_warm and warm.can_run(words, environment):
+            code, out, error = warm.run("dovetail.cli", words, environment, typed, SECONDS)
+            return Finished(exit_code=code, out=out, error=error)
         done = subprocess.run(
             [*PROGRAM, *words],
             input=typed,
             capture_output=True,
             text=True,
-            env=self.environment,
-            timeout=60,
+            env=environment,
+            timeout=SECONDS,
             check=False,
         )
         return Finished(exit_code=done.returncode, out=done.stdout, error=done.stderr)

@@ -31,22 +31,23 @@ def test_a_team_works_and_the_report_is_on_the_screen():
         )
         assert os.listdir(folder) == []
     assert (done.returncode, done.stderr) == (0, "")
-    story = (
+    planner = (
         "Starting both services on a temporary store, for half a minute",
-        "Killed at 2 GB",
-        "Task load-test failed",
         "Compare checksums",
         "reopens load-test",
-        "completes load-test",
-        "completes review",
-        "completes notes",
         "All done",
         "The report:",
         "6 tasks   0 pending   0 in progress   0 input required   6 completed",
         "█",
     )
-    positions = [done.stdout.index(part) for part in story]
+    positions = [done.stdout.index(part) for part in planner]
     assert positions == sorted(positions)
+    # Others may say what follows from a step before its agent says that it is done.
+    for part in ("Killed at 2 GB", "Task load-test failed"):
+        assert part in done.stdout
+    assert {f"completes {name}" in done.stdout for name in ("load-test", "review", "notes")} == {
+        True
+    }
     assert "reassigns resume: coder-ada ⇒ coder-ben" in done.stdout
 
 

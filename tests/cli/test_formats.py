@@ -99,6 +99,17 @@ def test_in_brief_each_item_is_a_line(shell: Shell):
     assert brief("acknowledge", "--as", "bob", "--through", "1") == "1 acknowledged, 1 left\n"
     assert brief("agent", "list") == "alice\nbob 1 unread\n"
     assert brief("report") == "1 tasks, 1 in_progress\n"
+    brief("send", "--as", "alice", "bob", "See there", "--subject", "Builds", "--data", '{"n": 1}')
+    brief("task", "ask", "--as", "bob", "t1", "Which?", "--to", "alice")
+    brief("task", "answer", "--as", "alice", "t1", "Both")
+    brief("task", "complete", "--as", "bob", "t1", "Three differ")
+    assert brief("inbox", "--as", "bob") == (
+        "#2 alice assign t1: Task t1 assigned to bob: Do it\n"
+        "#3 alice m3: Builds: See there +data\n#4 alice provide_input t1: Both\n"
+    )
+    assert brief("inbox", "--as", "alice") == (
+        "#1 bob request_input t1: Which?\n#2 bob complete t1: Three differ\n"
+    )
     assert brief("task", "list", "--state", "failed") == ""
     assert shell.fails("task", "list", "--brief", "--json")[0] == 2
 

@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grpc
 import pytest
@@ -76,7 +76,7 @@ def by_fields(purse: Purse) -> None:
 def test_a_round_of_an_agent_with_a_shell_costs_few_tokens(
     shell: Shell, play: Callable[[Purse], None], report_figures: Callable[[str], None]
 ):
-    purse = Purse(shell.within(DOVETAIL_AGENT="bob"))
+    purse = Purse(replace(shell.within(DOVETAIL_AGENT="bob"), is_warm=False))
     costs: list[int] = []
     with grpc.insecure_channel(shell.messaging) as channel:
         send = messaging_pb2_grpc.MessagingServiceStub(channel).SendMessage

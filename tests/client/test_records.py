@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import pickle
 from datetime import UTC, datetime, timedelta
 from types import UnionType
 from typing import Any, get_args, get_type_hints
@@ -32,7 +32,7 @@ def test_a_record_has_the_fields_of_its_message(name: str):
     descriptor = hints["proto"].DESCRIPTOR
     fields = {field.name: field for field in descriptor.fields}
     assert descriptor.full_name == name
-    assert {each.name for each in dataclasses.fields(kind)} == {*fields, "proto"}
+    assert set(kind.field_names) == {*fields, "proto"}
     for field in fields.values():
         says_none = isinstance(hints[field.name], UnionType) and type(None) in get_args(
             hints[field.name]
@@ -84,9 +84,24 @@ def test_a_task_is_read_whole():
     assert task.proto is message
     assert "proto" not in repr(task)
     assert task == record(client.Task, pb.Task.FromString(message.SerializeToString()))
-    assert dataclasses.replace(task, title="y").title == "y"
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        task.title = "z"  # type: ignore[misc]
+
+
+def test_a_record_is_a_frozen_value():
+    message = pb.TaskResult(summary="done")
+    result = record(client.TaskResult, message)
+    same = client.TaskResult(summary="done", data=None, proto=pb.TaskResult())
+    other = result.replace(summary="not done")
+    assert repr(result) == "TaskResult(summary='done', data=None)"
+    assert (result == same, hash(result) == hash(same)) == (True, True)
+    assert (other == result, other.summary, other.proto is message) == (False, "not done", True)
+    assert result != ("done", None)
+    with pytest.raises(AttributeError, match="cannot assign to field 'summary': use replace"):
+        result.summary = "z"  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="cannot delete field 'summary'"):
+        del result.summary  # type: ignore[misc]
+    with pytest.raises(TypeError, match="missing: data, proto; unknown: text"):
+        client.TaskResult(summary="done", text="x")  # type: ignore[call-arg]
+    assert pickle.loads(pickle.dumps(result)) == result
 
 
 def test_what_a_newer_server_says_is_unknown_and_raises_nothing():

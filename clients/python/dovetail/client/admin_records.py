@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import auto
 
 from dovetail.admin.v1 import admin_pb2 as pb
-from dovetail.client.records import record_of
+from dovetail.client.records import Record
 from dovetail.client.words import Word, words_of
 
 
@@ -22,19 +21,15 @@ class Role(Word):
     ADMIN = auto()
 
 
-@record_of(pb.Team)
-@dataclass(frozen=True, kw_only=True)
-class Team:
+class Team(Record, of=pb.Team):
     """A team."""
 
     team_id: str
     create_time: datetime
-    proto: pb.Team = field(repr=False, compare=False)
+    proto: pb.Team
 
 
-@record_of(pb.Credential)
-@dataclass(frozen=True, kw_only=True)
-class Credential:
+class Credential(Record, of=pb.Credential):
     """Whom a token stands for, and how long. The token itself is nowhere in it."""
 
     credential_id: str
@@ -48,4 +43,4 @@ class Credential:
     creator_credential_id: str
     revoker_credential_id: str
     rotated_credential_id: str
-    proto: pb.Credential = field(repr=False, compare=False)
+    proto: pb.Credential

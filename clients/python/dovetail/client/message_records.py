@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from dovetail.client.records import record_of
+from dovetail.client.records import Record
 from dovetail.client.words import DeliveryState, Importance, MessageKind, TaskVerb
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
 
-@record_of(pb.Agent)
-@dataclass(frozen=True, kw_only=True)
-class AgentRecord:
+class AgentRecord(Record, of=pb.Agent):
     """An agent as the directory has it."""
 
     agent_id: str
@@ -25,12 +22,10 @@ class AgentRecord:
     last_seen_time: datetime
     last_sequence: int
     unacknowledged_count: int
-    proto: pb.Agent = field(repr=False, compare=False)
+    proto: pb.Agent
 
 
-@record_of(types_pb2.Receipt)
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
+class Receipt(Record, of=types_pb2.Receipt):
     """A message in the inbox of one recipient, and whether that agent has acknowledged it."""
 
     recipient_id: str
@@ -38,12 +33,10 @@ class Receipt:
     message_id: str
     state: DeliveryState
     state_time: datetime | None
-    proto: types_pb2.Receipt = field(repr=False, compare=False)
+    proto: types_pb2.Receipt
 
 
-@record_of(pb.Notice)
-@dataclass(frozen=True, kw_only=True)
-class Notice:
+class Notice(Record, of=pb.Notice):
     """The event of a task of which a message tells."""
 
     verb: TaskVerb
@@ -52,12 +45,10 @@ class Notice:
     actor_id: str
     assignee_id: str
     former_assignee_id: str
-    proto: pb.Notice = field(repr=False, compare=False)
+    proto: pb.Notice
 
 
-@record_of(pb.Message)
-@dataclass(frozen=True, kw_only=True)
-class Message:
+class Message(Record, of=pb.Message):
     """A message. `data` and `notice` are None if it has none.
 
     `recipient_ids` are the first ten of `recipient_count`; `Agent.receipts` has all.
@@ -78,46 +69,38 @@ class Message:
     kind: MessageKind
     create_time: datetime
     notice: Notice | None
-    proto: pb.Message = field(repr=False, compare=False)
+    proto: pb.Message
 
 
-@record_of(pb.MessageRecord)
-@dataclass(frozen=True, kw_only=True)
-class MessageRecord:
+class MessageRecord(Record, of=pb.MessageRecord):
     """A message, and the receipts of its first recipients."""
 
     message: Message
     receipts: tuple[Receipt, ...]
-    proto: pb.MessageRecord = field(repr=False, compare=False)
+    proto: pb.MessageRecord
 
 
-@record_of(pb.SendMessageResponse)
-@dataclass(frozen=True, kw_only=True)
-class SendResult:
+class SendResult(Record, of=pb.SendMessageResponse):
     """A message that was sent, and its place in the inbox of each recipient."""
 
     message_id: str
     thread_id: str
     create_time: datetime
     receipts: tuple[Receipt, ...]
-    proto: pb.SendMessageResponse = field(repr=False, compare=False)
+    proto: pb.SendMessageResponse
 
 
-@record_of(pb.SentMessage)
-@dataclass(frozen=True, kw_only=True)
-class SentMessage:
+class SentMessage(Record, of=pb.SentMessage):
     """One of many messages that were sent."""
 
     message_id: str
     thread_id: str
-    proto: pb.SentMessage = field(repr=False, compare=False)
+    proto: pb.SentMessage
 
 
-@record_of(pb.AcknowledgeMessagesResponse)
-@dataclass(frozen=True, kw_only=True)
-class AcknowledgeResult:
+class AcknowledgeResult(Record, of=pb.AcknowledgeMessagesResponse):
     """How many messages were acknowledged, and how many are left."""
 
     acknowledged_count: int
     unacknowledged_count: int
-    proto: pb.AcknowledgeMessagesResponse = field(repr=False, compare=False)
+    proto: pb.AcknowledgeMessagesResponse

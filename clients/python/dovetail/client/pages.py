@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from dovetail.client.records import record
+from dovetail.client.records import Record, record
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=Record)
 
 
 class Pages(AsyncIterator[Item]):

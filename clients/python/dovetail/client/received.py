@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypedDict, Unpack
 
 from dovetail.client.message_records import Message, SendResult
@@ -26,23 +25,21 @@ class MessageContent(TypedDict, total=False):
     request_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class InboxMessage(Message):
+class InboxMessage(Message, hidden="delivery"):
     """A message as it was delivered to an inbox."""
 
     sequence: int
     acknowledged: bool
     """Whether it was already acknowledged when it was delivered here."""
-    delivery: pb.Delivery = field(repr=False, compare=False)
+    delivery: pb.Delivery
     """The delivery as the server sent it."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class ReceivedMessage(InboxMessage):
     """A delivery that can be acknowledged and replied to."""
 
-    _acknowledge: Acknowledge = field(repr=False, compare=False)
-    _reply: Reply = field(repr=False, compare=False)
+    _acknowledge: Acknowledge
+    _reply: Reply
 
     async def acknowledge(self) -> None:
         """Acknowledge the message. When this returns, that is on the server's disk."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from dovetail.client.records import record_of
+from dovetail.client.records import Record
 from dovetail.client.words import AttemptEnd, ReportBasis, TaskState, TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -16,82 +14,66 @@ JsonValue = str | float | bool | list[Any] | dict[str, Any]
 """A value of structured content that is not null."""
 
 
-@record_of(pb.Lease)
-@dataclass(frozen=True, kw_only=True)
-class Lease:
+class Lease(Record, of=pb.Lease):
     """How long a task stays with its holder without a heartbeat."""
 
     duration: timedelta
     expire_time: datetime | None
-    proto: pb.Lease = field(repr=False, compare=False)
+    proto: pb.Lease
 
 
-@record_of(pb.TaskProgress)
-@dataclass(frozen=True, kw_only=True)
-class TaskProgress:
+class TaskProgress(Record, of=pb.TaskProgress):
     """How far the work is, in percent, and what is being done."""
 
     percent: int
     note: str
-    proto: pb.TaskProgress = field(repr=False, compare=False)
+    proto: pb.TaskProgress
 
 
-@record_of(pb.TaskQuestion)
-@dataclass(frozen=True, kw_only=True)
-class TaskQuestion:
+class TaskQuestion(Record, of=pb.TaskQuestion):
     """What the holder asked, and which agent."""
 
     agent_id: str
     text: str
     data: Mapping[str, Any] | None
     ask_time: datetime
-    proto: pb.TaskQuestion = field(repr=False, compare=False)
+    proto: pb.TaskQuestion
 
 
-@record_of(pb.TaskAnswer)
-@dataclass(frozen=True, kw_only=True)
-class TaskAnswer:
+class TaskAnswer(Record, of=pb.TaskAnswer):
     """The answer to the last question."""
 
     text: str
     data: Mapping[str, Any] | None
-    proto: pb.TaskAnswer = field(repr=False, compare=False)
+    proto: pb.TaskAnswer
 
 
-@record_of(pb.TaskResult)
-@dataclass(frozen=True, kw_only=True)
-class TaskResult:
+class TaskResult(Record, of=pb.TaskResult):
     """What came out of a completed task: `summary` for people, `data` for programs."""
 
     summary: str
     data: Mapping[str, Any] | None
-    proto: pb.TaskResult = field(repr=False, compare=False)
+    proto: pb.TaskResult
 
 
-@record_of(pb.TaskFailure)
-@dataclass(frozen=True, kw_only=True)
-class TaskFailure:
+class TaskFailure(Record, of=pb.TaskFailure):
     """Why an attempt failed."""
 
     message: str
     data: Mapping[str, Any] | None
     retryable: bool
-    proto: pb.TaskFailure = field(repr=False, compare=False)
+    proto: pb.TaskFailure
 
 
-@record_of(pb.Cost)
-@dataclass(frozen=True, kw_only=True)
-class Cost:
+class Cost(Record, of=pb.Cost):
     """An amount of money: exact decimal text, and the code of its currency."""
 
     amount: str
     currency: str
-    proto: pb.Cost = field(repr=False, compare=False)
+    proto: pb.Cost
 
 
-@record_of(pb.Usage)
-@dataclass(frozen=True, kw_only=True)
-class Usage:
+class Usage(Record, of=pb.Usage):
     """What one attempt used, as its holder reported it."""
 
     input_tokens: int
@@ -100,24 +82,20 @@ class Usage:
     cost: Cost | None
     model: str
     counters: Mapping[str, int]
-    proto: pb.Usage = field(repr=False, compare=False)
+    proto: pb.Usage
 
 
-@record_of(pb.UsageTotal)
-@dataclass(frozen=True, kw_only=True)
-class UsageTotal:
+class UsageTotal(Record, of=pb.UsageTotal):
     """What attempts used in all; a cost for each currency."""
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int
     costs: tuple[Cost, ...]
-    proto: pb.UsageTotal = field(repr=False, compare=False)
+    proto: pb.UsageTotal
 
 
-@record_of(pb.Task)
-@dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(Record, of=pb.Task):
     """A task as it was when a server returned it. What it does not have is None; texts are "".
 
     `cancel_reason` is None unless it was cancelled. `proto` is the task as the server sent it.
@@ -162,56 +140,46 @@ class Task:
     max_tokens: int
     max_cost: Cost | None
     budget_spent: bool
-    proto: pb.Task = field(repr=False, compare=False)
+    proto: pb.Task
 
 
-@record_of(pb.ClaimedTask)
-@dataclass(frozen=True, kw_only=True)
-class ClaimedTask:
+class ClaimedTask(Record, of=pb.ClaimedTask):
     """A task that was claimed, with the token that proves it."""
 
     task: Task
     lease_token: str
-    proto: pb.ClaimedTask = field(repr=False, compare=False)
+    proto: pb.ClaimedTask
 
 
-@record_of(pb.HeartbeatTaskResponse)
-@dataclass(frozen=True, kw_only=True)
-class Heartbeat:
+class Heartbeat(Record, of=pb.HeartbeatTaskResponse):
     """What a heartbeat returns: how the task is, and how many messages wait for its holder."""
 
     state: TaskState
     lease_expire_time: datetime | None
     unacknowledged_count: int
     budget_spent: bool
-    proto: pb.HeartbeatTaskResponse = field(repr=False, compare=False)
+    proto: pb.HeartbeatTaskResponse
 
 
-@record_of(pb.StateCount)
-@dataclass(frozen=True, kw_only=True)
-class StateCount:
+class StateCount(Record, of=pb.StateCount):
     """How many tasks are in a state."""
 
     state: TaskState
     count: int
-    proto: pb.StateCount = field(repr=False, compare=False)
+    proto: pb.StateCount
 
 
-@record_of(pb.DurationSummary)
-@dataclass(frozen=True, kw_only=True)
-class DurationSummary:
+class DurationSummary(Record, of=pb.DurationSummary):
     """How long something took. The lengths are None without samples."""
 
     sample_count: int
     average: timedelta | None
     median: timedelta | None
     p95: timedelta | None
-    proto: pb.DurationSummary = field(repr=False, compare=False)
+    proto: pb.DurationSummary
 
 
-@record_of(pb.AssigneeWorkload)
-@dataclass(frozen=True, kw_only=True)
-class AssigneeWorkload:
+class AssigneeWorkload(Record, of=pb.AssigneeWorkload):
     """What one agent has to do, and has done."""
 
     assignee_id: str
@@ -225,22 +193,18 @@ class AssigneeWorkload:
     oldest_open_create_time: datetime | None
     unacknowledged_messages: int
     average_acknowledge_time: timedelta | None
-    proto: pb.AssigneeWorkload = field(repr=False, compare=False)
+    proto: pb.AssigneeWorkload
 
 
-@record_of(pb.CompletionBucket)
-@dataclass(frozen=True, kw_only=True)
-class CompletionBucket:
+class CompletionBucket(Record, of=pb.CompletionBucket):
     """How many tasks were completed in the time that begins at `start_time`."""
 
     start_time: datetime
     completed_tasks: int
-    proto: pb.CompletionBucket = field(repr=False, compare=False)
+    proto: pb.CompletionBucket
 
 
-@record_of(pb.Report)
-@dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(Record, of=pb.Report):
     """Totals, times and workload over tasks."""
 
     total_tasks: int
@@ -255,23 +219,19 @@ class Report:
     basis: ReportBasis
     report_time: datetime
     total_assignees: int
-    proto: pb.Report = field(repr=False, compare=False)
+    proto: pb.Report
 
 
-@record_of(pb.FieldChange)
-@dataclass(frozen=True, kw_only=True)
-class FieldChange:
+class FieldChange(Record, of=pb.FieldChange):
     """How one field of a task changed. A value is None if there was none, or if it is large."""
 
     field: str
     old_value: JsonValue | None
     new_value: JsonValue | None
-    proto: pb.FieldChange = dataclasses.field(repr=False, compare=False)
+    proto: pb.FieldChange
 
 
-@record_of(pb.TaskEvent)
-@dataclass(frozen=True, kw_only=True)
-class TaskEvent:
+class TaskEvent(Record, of=pb.TaskEvent):
     """One change in the history of a task.
 
     `from_state` is UNKNOWN for the creation; `message_id` is the message that told of it, or "".
@@ -291,23 +251,19 @@ class TaskEvent:
     attempt: int
     changes: tuple[FieldChange, ...]
     message_id: str
-    proto: pb.TaskEvent = field(repr=False, compare=False)
+    proto: pb.TaskEvent
 
 
-@record_of(pb.LateResult)
-@dataclass(frozen=True, kw_only=True)
-class LateResult:
+class LateResult(Record, of=pb.LateResult):
     """What the holder of an attempt brought after others had ended it: one of the two."""
 
     result: TaskResult | None
     failure: TaskFailure | None
     create_time: datetime
-    proto: pb.LateResult = field(repr=False, compare=False)
+    proto: pb.LateResult
 
 
-@record_of(pb.TaskAttempt)
-@dataclass(frozen=True, kw_only=True)
-class TaskAttempt:
+class TaskAttempt(Record, of=pb.TaskAttempt):
     """One time that a task was started. `end` is UNKNOWN, `end_event_number` 0 while it lasts."""
 
     start_event_number: int
@@ -323,4 +279,4 @@ class TaskAttempt:
     progress: TaskProgress | None
     late_result: LateResult | None
     usage: Usage | None
-    proto: pb.TaskAttempt = field(repr=False, compare=False)
+    proto: pb.TaskAttempt

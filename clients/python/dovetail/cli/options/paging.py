@@ -13,8 +13,9 @@ from dovetail.cli.output.printing import Output
 
 if TYPE_CHECKING:
     from dovetail.client.pages import Pages
+    from dovetail.client.records import Record
 
-M = TypeVar("M")
+R = TypeVar("R", bound="Record")
 
 LIMIT_DEFAULT = 50
 PAGE_ITEMS_MAX = 500
@@ -38,7 +39,7 @@ class Part:
     limit: int
     page_token: str
 
-    async def of(self, pages: Pages[M]) -> AsyncIterator[M]:
+    async def of(self, pages: Pages[R]) -> AsyncIterator[R]:
         """Iterate over the part of a listing, which was made with its page token."""
         left = self.limit
         while True:

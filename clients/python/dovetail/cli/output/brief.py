@@ -11,6 +11,9 @@ from dovetail.cli.output.text import escape_controls
 TEXT_CHARACTERS = 80
 """How much of a text stands in a line."""
 
+_VERBS_WITH_BODY = ("request_input", "provide_input", "complete", "fail", "retry")
+"""Notices of which the body is a question, an answer or an outcome; the subject has the title."""
+
 
 def line(item: Any, is_change: bool) -> str:
     """The line for a message of the contract; of a change only what changed."""
@@ -77,8 +80,16 @@ def _message(message: Mapping[str, Any], to: str = "") -> str:
     notice: Mapping[str, Any] = message.get("notice", {})
     about = _joined(notice["verb"], notice["task_id"]) if notice else message["message_id"]
     sender = message.get("sender_id", "") or "-"
-    text = message.get("subject") or message.get("body", "")
-    return _said(_joined(sender, to and f"> {to}", about), text)
+    head = _joined(sender, to and f"> {to}", about)
+    return f"{_said(head, _text(message))}{' +data' if message.get('data') else ''}"
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """Subject and body; of a notice the one that its recipient waits for."""
+    subject, body = message.get("subject", ""), message.get("body", "")
+    if notice := message.get("notice"):
+        return (body if notice["verb"] in _VERBS_WITH_BODY else subject) or subject
+    return ": ".join(filter(None, (subject, body)))
 
 
 def _sent(sent: Mapping[str, Any]) -> str:
