@@ -44,7 +44,7 @@ def test_the_attempts_of_a_task_say_who_held_it_and_how_that_ended(shell: Shell)
     assert (refused.exit_code, "LEASE_LOST" in refused.error) == (4, True)
     assert "is kept as a late result of its attempt" in refused.error
     rows = [line.split("\t") for line in shell.says("task", "attempts", "x").splitlines()]
-    assert rows[0] == ["attempt", "holder", "end", "what", "lasted", "started"]
+    assert rows[0] == ["attempt", "holder", "end", "what", "used", "lasted", "started"]
     assert [row[:4] for row in rows[1:]] == [
         ["1", "bob", "failed", "no luck"],
         ["2", "bob", "taken away", "late result: my work"],

@@ -22,7 +22,7 @@ USAGE = {
 
 def test_usage_is_reported_shown_and_held_against_the_budget(shell: Shell) -> None:
     create = ("task", "create", "--as", "ann", "--id")
-    shell.says(*create, "x", "T", "--max-tokens", "20000", "--max-cost", "0.5 usd")
+    shell.says(*create, "x", "T", "--budget", "20000 tokens", "--budget", "0.5 usd")
     with tasks(shell) as stub:
         bob = identity("bob", shell.team)
         stub.CreateTask(
@@ -40,10 +40,8 @@ def test_usage_is_reported_shown_and_held_against_the_budget(shell: Shell) -> No
         assert fact in said
     refused = shell.run("task", "start", "--as", "bob", "x")
     assert refused.exit_code == 4
-    assert (
-        "[BUDGET_SPENT]. Give it a larger one: dovetail task update x --max-tokens" in refused.error
-    )
-    shell.says("task", "update", "--as", "ann", "x", "--max-tokens", "100000")
+    assert "[BUDGET_SPENT]. Give it a larger one: dovetail task update x --budget" in refused.error
+    shell.says("task", "update", "--as", "ann", "x", "--budget", "100000 tokens")
     shell.says("task", "start", "--as", "bob", "x")
 
 
@@ -53,8 +51,8 @@ def test_usage_is_reported_shown_and_held_against_the_budget(shell: Shell) -> No
         (("heartbeat", "x", "--usage", '{"tokens": 1}'), "input_tokens"),
         (("release", "x", "--usage", '{"input_tokens": "many"}'), "input_tokens"),
         (("fail", "x", "why", "--usage", '{"cost": "1 USD"}'), '"currency"'),
-        (("create", "T", "--max-cost", "5"), "'2.50 USD'"),
-        (("update", "x", "--max-cost", "five USD"), "'2.50 USD'"),
+        (("create", "T", "--budget", "5"), "'2.50 USD'"),
+        (("update", "x", "--budget", "five USD"), "'2.50 USD'"),
     ],
 )
 def test_what_is_no_usage_and_no_amount_is_refused_before_a_call(

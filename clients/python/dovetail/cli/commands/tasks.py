@@ -19,8 +19,9 @@ from dovetail.cli.options.texts import (
     OBJECT,
     REASON,
 )
-from dovetail.cli.options.usage import MONEY
+from dovetail.cli.options.usage import budget_option
 from dovetail.cli.options.values import (
+    COUNT,
     LABEL,
     LENGTH,
     TIME,
@@ -63,7 +64,7 @@ depends_option = click.option(
 at_option = click.option("--at", "schedule_time", type=TIME, help="Not before this time.")
 attempts_option = click.option(
     "--max-attempts",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="N",
     help="Attempts that may fail.  [default: 5]",
 )
@@ -73,12 +74,6 @@ backoff_option = click.option(
     type=LENGTH,
     help="Before a retry.  [default: 1s]",
 )
-
-
-tokens_option = click.option(
-    "--max-tokens", type=click.IntRange(0), metavar="N", help="Budget of its tree; 0: none."
-)
-cost_option = click.option("--max-cost", type=MONEY, help="Budget of its tree: '5 USD'.")
 
 
 filters = stacked(
@@ -115,7 +110,7 @@ def task() -> None:
 
 @task.command()
 @click.argument("title")
-@click.option("--id", "task_id", default="", help="Its id, or one is chosen.")
+@click.option("--id", "task_id", default="", help="Its id.")
 @click.option("--description", type=DESCRIPTION, help="What to do.")
 @click.option("--assignee", "assignee_id", default="", help="Who does it.")
 @click.option("--priority", type=int, default=0, help="Higher is more urgent.")
@@ -127,8 +122,7 @@ def task() -> None:
 @due_option
 @attempts_option
 @backoff_option
-@tokens_option
-@cost_option
+@budget_option
 @label_option
 @acknowledge_option
 @quiet_option
@@ -139,7 +133,7 @@ async def create(
 ) -> None:
     """Create a task, and notify its assignee."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
-    fields["max_tokens"] = fields["max_tokens"] or 0
+    fields |= fields.pop("budget")
     fields["description"] = fields["description"] or ""  # one that is given is never empty
     created = await session.agent.tasks.create(title, **fields)
     session.out.item(created, late.render.task)
@@ -204,12 +198,11 @@ async def list_(session: Session, newest: bool, part: Part, **chosen: Any) -> No
 @click.option("--depends-on", multiple=True, metavar="TASK", help="Replaces all its dependencies.")
 @at_option
 @due_option
-@click.option("--max-attempts", type=click.IntRange(1), help="How many attempts may fail.")
+@click.option("--max-attempts", type=COUNT, help="How many attempts may fail.")
 @click.option(
     "--backoff", "initial_backoff", type=LENGTH, help="How long a retry waits; doubles each time."
 )
-@tokens_option
-@cost_option
+@budget_option
 @change_options
 @calls
 async def update(
@@ -224,8 +217,7 @@ async def update(
     due_time: datetime | None,
     max_attempts: int | None,
     initial_backoff: timedelta | None,
-    max_tokens: int | None,
-    max_cost: tuple[str, str] | None,
+    budget: dict[str, Any],
     **options: Any,
 ) -> None:
     """Change fields of a task. Fields that are not named stay as they are."""
@@ -239,8 +231,7 @@ async def update(
         "due_time": due_time,
         "max_attempts": max_attempts,
         "initial_backoff": initial_backoff,
-        "max_tokens": max_tokens,
-        "max_cost": max_cost,
+        **budget,
     }
     changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not changes:

@@ -1,4 +1,4 @@
-"""Usage and budgets on the command line: JSON as in the contract, and amounts with a currency."""
+"""Usage and budgets on the command line: JSON as in the contract, and amounts with their unit."""
 
 from __future__ import annotations
 
@@ -9,18 +9,36 @@ import click
 
 from dovetail.cli import late
 
+TOKENS = "tokens"
 
-class _Money(click.ParamType[tuple[str, str]]):
+
+class _Budget(click.ParamType[tuple[str, str]]):
     name = "AMOUNT"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
-        words = str(value).split()
-        if len(words) != 2 or not _is_amount(words[0]):
-            self.fail(f"{value!r} is not an amount and a currency, such as '2.50 USD'", param, ctx)
-        return words[0], words[1].upper()
+        number, _, unit = " ".join(str(value).split()).partition(" ")
+        is_count = unit == TOKENS and number.isascii() and number.isdigit()
+        if not is_count and (unit in ("", TOKENS) or not _is_amount(number)):
+            self.fail(f"{value!r} is neither an amount, '2.50 USD', nor '9000 tokens'", param, ctx)
+        return number, unit
 
 
-MONEY = _Money()
+def _fields(
+    context: click.Context, parameter: click.Parameter, given: tuple[tuple[str, str], ...]
+) -> dict[str, Any]:
+    """The budgets as fields of a task."""
+    fields: dict[str, Any] = {}
+    for number, unit in given:
+        name = "max_tokens" if unit == TOKENS else "max_cost"
+        if name in fields:
+            raise click.BadParameter("one of tokens and one of money is enough", context, parameter)
+        fields[name] = int(number) if unit == TOKENS else (number, unit.upper())
+    return fields
+
+
+budget_option = click.option(
+    "--budget", type=_Budget(), multiple=True, callback=_fields, help="Of its tree: '5 USD'."
+)
 
 
 def read_usage(

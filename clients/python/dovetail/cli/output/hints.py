@@ -25,7 +25,7 @@ NEXT_STEPS = {
     "TASK_NOT_FOUND": "See all tasks: dovetail task list",
     "TASK_EXISTS": "Choose another --id, or leave it out",
     "TASK_NOT_READY": "See what it waits for: dovetail task graph",
-    "BUDGET_SPENT": "Give it a larger one: dovetail task update{budget_task_id} --max-tokens N",
+    "BUDGET_SPENT": "Give it a larger one: dovetail task update{budget_task_id} --budget AMOUNT",
     "TASK_DEPENDED_ON": "See what waits for it: dovetail task graph. Or: dovetail task cancel",
     "DEPENDENCY_CYCLE": "Leave out one --depends-on of that path",
     "LEASE_TOKEN_REQUIRED": "Its holder adds --lease-token, or sets DOVETAIL_LEASE_TOKEN. To take"
