@@ -11,7 +11,7 @@ from dovetail.server.store.tables.tasks import TaskFilter
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.callers import Caller, seconds
 from support.refusals import faults
-from support.tables import PENDING
+from support.tables import COMPLETED, PENDING
 from support.teams import Team
 from tasks.test_attempts import attempts_of
 
@@ -176,6 +176,26 @@ async def test_usage_is_summed_by_assignee_over_a_filter(team: Team) -> None:
         "bob": (100, {"USD": "0.21"}),
     }
     assert await sums(TaskFilter(labels={"kind": "odd"})) == {"ann": (10, {"EUR": "0.11"})}
+
+
+async def test_a_report_sums_usage_in_all_and_by_assignee(team: Team) -> None:
+    ann, bob = await team.known("ann", "bob")
+    for caller, tokens, cost in ((ann, 10, "0.1"), (ann, 20, "0.2"), (bob, 300, "7")):
+        task = await ann.made(labels={"kind": "odd" if tokens == 20 else "even"})
+        await ended(caller, "complete", task.task_id, usage=used(tokens, cost))
+    await ann.made()
+    chosen = pb.TaskFilter(states=[COMPLETED])
+    report = await ann.report(filter=chosen)
+    assert total(report.usage) == (330, 33, {"USD": "7.3"})
+    assert {each.assignee_id: total(each.usage) for each in report.assignees} == {
+        "ann": (30, 3, {"USD": "0.3"}),
+        "bob": (300, 30, {"USD": "7"}),
+    }
+    report = await ann.report(filter=pb.TaskFilter(labels={"kind": "odd"}))
+    assert total(report.usage) == (20, 2, {"USD": "0.2"})
+    report = await ann.report(filter=pb.TaskFilter(states=[PENDING]))
+    assert not report.HasField("usage")
+    assert not report.assignees[0].HasField("usage")
 
 
 BAD = {

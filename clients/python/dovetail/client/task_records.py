@@ -193,6 +193,7 @@ class AssigneeWorkload(Record, of=pb.AssigneeWorkload):
     oldest_open_create_time: datetime | None
     unacknowledged_messages: int
     average_acknowledge_time: timedelta | None
+    usage: UsageTotal | None
     proto: pb.AssigneeWorkload
 
 
@@ -219,6 +220,7 @@ class Report(Record, of=pb.Report):
     basis: ReportBasis
     report_time: datetime
     total_assignees: int
+    usage: UsageTotal | None
     proto: pb.Report
 
 

@@ -23,11 +23,11 @@ from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.message_bytes import message_id
 from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
 from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
-from dovetail.server.store.tables.usage import decode_cost
+from dovetail.server.store.tables.usage import UsageTotal, decode_cost, sum_of
 from dovetail.server.tasks.changes import COSTS, DURATIONS, TIMES, read_changes
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
-from dovetail.server.tasks.usage_wire import cost_message, stored_total
+from dovetail.server.tasks.usage_wire import cost_message, stored_total, total_message
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
@@ -186,7 +186,9 @@ def report_message(report: Report) -> pb.Report:
         task_time=_summary(report.task_time),
         queue_time=_summary(report.queue_time),
         input_wait_time=_summary(report.input_wait),
-        assignees=map(_workload, report.workloads),
+        assignees=[
+            _workload(each, report.usage.get(each.assignee_id)) for each in report.workloads
+        ],
         completions=[
             pb.CompletionBucket(start_time=timestamp(start), completed_tasks=count)
             for start, count in report.completions
@@ -194,6 +196,7 @@ def report_message(report: Report) -> pb.Report:
         basis=pb.REPORT_BASIS_SCAN,
         report_time=timestamp(report.report_time),
         total_assignees=report.total_assignees,
+        usage=total_message(sum_of(report.usage.values())) if report.usage else None,
     )
 
 
@@ -206,7 +209,7 @@ def _summary(summary: DurationSummary) -> pb.DurationSummary:
     )
 
 
-def _workload(workload: Workload) -> pb.AssigneeWorkload:
+def _workload(workload: Workload, used: UsageTotal | None) -> pb.AssigneeWorkload:
     counts = workload.states
     in_progress = counts.get(TaskState.IN_PROGRESS, 0)
     open_tasks = sum(counts.get(state, 0) for state in OPEN_STATES)
@@ -222,6 +225,7 @@ def _workload(workload: Workload) -> pb.AssigneeWorkload:
         oldest_open_create_time=optional_timestamp(workload.oldest_open_create_time),
         unacknowledged_messages=workload.unacknowledged_messages,
         average_acknowledge_time=optional_duration(workload.average_acknowledge_time),
+        usage=total_message(used) if used else None,
     )
 
 

@@ -2844,6 +2844,7 @@ class Report(_message.Message):
     BASIS_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     TOTAL_ASSIGNEES_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     total_tasks: _builtins.int
     """How many tasks."""
     completed_tasks: _builtins.int
@@ -2889,6 +2890,10 @@ class Report(_message.Message):
     def report_time(self) -> _timestamp_pb2.Timestamp:
         """The moment of the snapshot."""
 
+    @_builtins.property
+    def usage(self) -> Global___UsageTotal:
+        """What the tasks used, in all; unset where nothing was reported, and where the basis is not SCAN."""
+
     def __init__(
         self,
         *,
@@ -2904,10 +2909,11 @@ class Report(_message.Message):
         basis: Global___ReportBasis.ValueType = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
         total_assignees: _builtins.int = ...,
+        usage: Global___UsageTotal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2998,6 +3004,7 @@ class AssigneeWorkload(_message.Message):
     OLDEST_OPEN_CREATE_TIME_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_MESSAGES_FIELD_NUMBER: _builtins.int
     AVERAGE_ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     assignee_id: _builtins.str
     """The assignee; empty for the tasks without one."""
     total_tasks: _builtins.int
@@ -3028,6 +3035,10 @@ class AssigneeWorkload(_message.Message):
         unset without one.
         """
 
+    @_builtins.property
+    def usage(self) -> Global___UsageTotal:
+        """What these tasks used, whoever held them; unset as in Report."""
+
     def __init__(
         self,
         *,
@@ -3042,10 +3053,11 @@ class AssigneeWorkload(_message.Message):
         oldest_open_create_time: _timestamp_pb2.Timestamp | None = ...,
         unacknowledged_messages: _builtins.int = ...,
         average_acknowledge_time: _duration_pb2.Duration | None = ...,
+        usage: Global___UsageTotal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "oldest_open_create_time", b"oldest_open_create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "oldest_open_create_time", b"oldest_open_create_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "failed_tasks", b"failed_tasks", "in_progress_tasks", b"in_progress_tasks", "oldest_open_create_time", b"oldest_open_create_time", "open_tasks", b"open_tasks", "total_tasks", b"total_tasks", "unacknowledged_messages", b"unacknowledged_messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "failed_tasks", b"failed_tasks", "in_progress_tasks", b"in_progress_tasks", "oldest_open_create_time", b"oldest_open_create_time", "open_tasks", b"open_tasks", "total_tasks", b"total_tasks", "unacknowledged_messages", b"unacknowledged_messages", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,14 @@ def total_of(usage: Usage | None) -> UsageTotal:
         cached_tokens=usage.cached_tokens,
         costs={usage.cost.currency: usage.cost.nanos} if usage.cost else {},
     )
+
+
+def sum_of(totals: Iterable[UsageTotal]) -> UsageTotal:
+    """The sum of sums."""
+    found = NOTHING
+    for each in totals:
+        found = found.plus(each)
+    return found
 
 
 def encode(usage: Usage) -> str:
