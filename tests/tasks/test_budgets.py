@@ -167,6 +167,23 @@ async def test_a_deleted_task_holds_nothing_back(team: Team) -> None:
     assert await claimed(ann) == ["a"]
 
 
+async def test_tasks_that_are_created_together_are_held_back_in_any_order(team: Team) -> None:
+    boss, ann = await team.known("boss", "ann")
+    await boss.made(task_id="top", **BUDGETS["tokens"])
+    await ended(ann, "release", "top", usage=SPENT)
+    parents = {"a.1.1": "a.1", "a.1": "a", "a": "top", "b": ""}
+    drafts = [
+        pb.CreateTaskRequest(task_id=task_id, title="t", parent_task_id=parent)
+        for task_id, parent in parents.items()
+    ]
+    created = (await boss.call(pb.BatchCreateTasksRequest(requests=drafts))).tasks
+    assert {task.task_id: task.budget_spent for task in created} == {
+        **dict.fromkeys(("a.1.1", "a.1", "a"), True),
+        "b": False,
+    }
+    assert await claimed(ann) == ["b"]
+
+
 async def test_very_many_tasks_that_are_held_back_starve_no_others(team: Team) -> None:
     boss, ann = await team.known("boss", "ann")
     await boss.made(task_id="top", **BUDGETS["tokens"])

@@ -35,6 +35,7 @@ class TaskBatch:
         self._drafts = drafts
         self._prefixes = prefixes
         self._own = {draft.task_id for draft in drafts if draft.task_id}
+        self._parents = {draft.task_id: draft.parent_task_id for draft in drafts if draft.task_id}
 
     def needs(self) -> list[Need]:
         """What the unit needs that creates them."""
@@ -144,8 +145,15 @@ class TaskBatch:
             else draft.initial_backoff,
             max_tokens=draft.max_tokens,
             max_cost=draft.max_cost,
-            spent_budgets=inherited(transaction, draft.parent_task_id),
+            spent_budgets=inherited(transaction, self._known_parent(draft)),
         )
+
+    def _known_parent(self, draft: NewTask) -> str:
+        """The nearest task above it that is not created here: those have no spent budget."""
+        parent_id = draft.parent_task_id
+        while parent_id in self._own:
+            parent_id = self._parents[parent_id]
+        return parent_id
 
     def _new_id(self, transaction: Transaction, number: int) -> str:
         """A new id that neither a task nor another draft has."""
