@@ -31,6 +31,8 @@ WHEN = {
     TaskVerb.BECOME_READY: "the last task on which it depends was completed",
     TaskVerb.FAIL_DEPENDENCY: "a task on which it depends failed or was cancelled",
     TaskVerb.BECOME_OVERDUE: "its due time has passed; once",
+    TaskVerb.SPEND_BUDGET: "the usage of its tree has reached its max_tokens or max_cost",
+    TaskVerb.KEEP_LATE_RESULT: "CompleteTask or FailTask came after others had ended the attempt",
 }
 
 Moves = dict[TaskState, TaskState]
@@ -88,7 +90,7 @@ def _cell(verb: TaskVerb, moves: Moves, state: TaskState) -> str:
 def _system_verbs() -> Iterator[str]:
     yield "## System events"
     yield ""
-    yield "These happen without a call. Where one leads to no other state it only writes its event."
+    yield "No call is for these. Where one leads to no other state it only writes its event."
     yield ""
     yield from _head("event", "when", "leads to")
     for verb, when in WHEN.items():

@@ -70,7 +70,11 @@ def filled(descriptor: Descriptor, level: int = 0) -> Message:
         if field.containing_oneof and field is not field.containing_oneof.fields[0]:
             continue
         if field.message_type and field.message_type.GetOptions().map_entry:
-            getattr(item, field.name).update({"b": "2", "a": ""})
+            value = field.message_type.fields_by_name["value"]
+            is_text = value.cpp_type == FieldDescriptor.CPPTYPE_STRING
+            getattr(item, field.name).update(
+                {"b": "2", "a": ""} if is_text else {"b": 2**40, "a": 0}
+            )
         elif field.message_type:
             if level < LEVELS:
                 fill(item, field, level)
@@ -118,7 +122,9 @@ def in_words(descriptor: Descriptor, expected: dict[str, Any]) -> dict[str, Any]
         if field.cpp_type == FieldDescriptor.CPPTYPE_INT64:
             return int(value)
         inner = field.message_type
-        ours = inner and inner.file in FILES and not inner.GetOptions().map_entry
+        if inner and inner.GetOptions().map_entry:
+            return {key: changed(inner.fields_by_name["value"], value[key]) for key in value}
+        ours = inner and inner.file in FILES
         return in_words(inner, value) if inner and ours else value
 
     def all_changed(field: FieldDescriptor, value: Any) -> Any:

@@ -94,7 +94,10 @@ def _fill(soil: Soil, message: Any, field: FieldDescriptor, depth: int) -> None:
     if inner is not None and inner.GetOptions().map_entry:
         for _ in range(_count(soil, field)):
             key = values.text(soil.rng, odd=True) if soil.odd() else soil.rng.choice(values.LABELS)
-            getattr(message, field.name)[key] = values.text(soil.rng, soil.odd())
+            value = inner.fields_by_name["value"]
+            is_text = value.type == FieldDescriptor.TYPE_STRING
+            found = values.text(soil.rng, soil.odd()) if is_text else _value(soil, value, depth)
+            getattr(message, field.name)[key] = found
     elif field.is_repeated:
         found = [_value(soil, field, depth) for _ in range(_count(soil, field))]
         getattr(message, field.name).extend(found)

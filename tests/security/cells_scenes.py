@@ -121,6 +121,11 @@ async def _watch_tasks(world: World, owner: str) -> Scene:
     return Scene(request=t.WatchTasksRequest(), shows=owner)
 
 
+async def _list_task_attempts(world: World, owner: str) -> Scene:
+    task_id = await world.task("carol", owner, "IN_PROGRESS")
+    return Scene(request=t.ListTaskAttemptsRequest(task_id=task_id), shows=owner)
+
+
 async def _report(world: World, owner: str) -> Scene:
     await world.task("carol", owner)
     return Scene(request=t.GetReportRequest(), shows=owner)
@@ -215,6 +220,7 @@ STAGES: dict[str, Stage] = {
     "ListTasks": _list_tasks,
     "ListTaskEvents": _list_task_events,
     "WatchTasks": _watch_tasks,
+    "ListTaskAttempts": _list_task_attempts,
     "GetReport": _report,
     "UpdateTask": _created("update", "PENDING"),
     "DeleteTask": _created("delete", "PENDING"),

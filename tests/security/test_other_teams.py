@@ -54,7 +54,7 @@ KINDS = {
 # Fields that hold words: they name nothing.
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
-    *("summary", "message", "text", "note", "etag", "kind"),
+    *("summary", "message", "text", "note", "etag", "kind", "model", "amount", "currency"),
 }
 NEVER = {
     "agent": "ochre agent",
@@ -187,6 +187,9 @@ async def blue(shared: Guarded) -> Blue:
     await alice.made(title=BLUE, request_id=f"{BLUE} request", parent_task_id=task_id)
     await alice.made(title=BLUE, task_id=f"{BLUE} next", depends_on=[task_id])
     token = await alice.held((await alice.made(title=BLUE)).task_id)
+    await alice.made(title=BLUE, task_id="t1")
+    for verb in ("start", "release", "start", "release"):
+        await alice.do(verb, "t1")
     things = {kind: f"{BLUE} {kind}" for kind in NEVER if kind != "page"}
     things |= {"message": "m30", "credential": made.credential.credential_id, "lease": token}
     return Blue(world=world, things=things)

@@ -13,6 +13,7 @@ from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.schema import TABLES
 from dovetail.server.store.tables import (
     agents,
+    attempts,
     deliveries,
     events,
     inboxes,
@@ -95,6 +96,9 @@ def event_page(filter: EventFilter) -> events.ListRequest:
     )
 
 
+ATTEMPT_PAGE = attempts.ListRequest(
+    task_id="t1", present=None, newest_first=True, after=7, most=50, most_bytes=1_000_000
+)
 MESSAGE = Message(
     number=1,
     sender_id="bob",
@@ -159,6 +163,14 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "what a watch of a task reads": (
         lambda t: events.stretch(t, event_stretch(task_id="t1")),
         "task_events_task",
+    ),
+    "a page of the attempts of a task": (
+        lambda t: attempts.page(t, ATTEMPT_PAGE),
+        "sqlite_autoindex_task_attempts_1",
+    ),
+    "the attempt of a token": (
+        lambda t: attempts.find_held(t, "t1", "x"),
+        "sqlite_autoindex_task_attempts_1",
     ),
     "what changed since a look": (
         lambda t: changed_names.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),

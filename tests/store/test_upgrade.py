@@ -76,3 +76,68 @@ async def test_a_store_of_the_first_release_goes_on_with_credentials(
         assert made.task.task_id == "t2"
         agent = await pair.messaging.GetAgent(m.GetAgentRequest(), metadata=alice)
         assert agent.agent.display_name == "Alice"
+
+
+# The history of a task as the releases before 8 kept it: number, verb, from and to state, assignee.
+HISTORY = (
+    (2, "CLAIM", 1, 2, "bob"),
+    (3, "FAIL", 2, 1, ""),
+    (4, "CLAIM", 1, 2, "bob"),
+    (5, "HEARTBEAT", 2, 2, "bob"),
+    (6, "REQUEST_INPUT", 2, 3, "bob"),
+    (7, "PROVIDE_INPUT", 3, 2, "bob"),
+    (8, "EXPIRE_LEASE", 2, 1, ""),
+    (9, "START", 1, 2, "alice"),
+    (10, "ASSIGN", 2, 1, "bob"),
+    (11, "START", 1, 2, "bob"),
+    (12, "CANCEL", 2, 6, "bob"),
+    (13, "REOPEN", 6, 1, "bob"),
+    (14, "FAIL", 1, 5, "bob"),
+    (15, "REOPEN", 5, 1, "bob"),
+    (16, "START", 1, 2, "bob"),
+)
+ATTEMPTS = {2: 1, 4: 2, 9: 3, 11: 4, 16: 1}
+"""The attempts that events begin."""
+
+
+async def test_attempts_of_before_are_made_of_the_history(store_url: str, tmp_path: Path) -> None:
+    make_first(store_url)
+    engine = open_engine(store_url)
+    cast(Any, Runner(engine.database, str(MIGRATIONS))).up("0007_history")
+    with engine.database.atomic():
+        for number, verb, before, after, assignee_id in HISTORY:
+            attempt = ATTEMPTS.get(number, 0)
+            engine.database.execute_sql(
+                "INSERT INTO task_events (team_id, number, task_id, verb, actor_id, from_state,"
+                " to_state, assignee_id, former_assignee_id, reason, create_time, attempt)"
+                f" VALUES ('red', {number}, 't1', '{verb}', '', {before}, {after},"
+                f" '{assignee_id}', '', '', {number * 1_000_000}, {attempt})"
+            )
+        engine.database.execute_sql(
+            "UPDATE tasks SET state = 2, attempt = 1, start_time = 16000000, lease_token = 'token',"
+            " lease_duration = 3600000000"
+        )
+        engine.database.execute_sql("UPDATE teams SET last_event = 16, last_time = 16000000")
+    engine.close_connection()
+    engine.close()
+    async with guarded_pair(store_url, tmp_path) as guarded:
+        bob = await guarded.agent("bob")
+        done = t.CompleteTaskRequest(task_id="t1", lease_token="token")
+        await guarded.pair.tasks.CompleteTask(done, metadata=bob)
+        asked = t.ListTaskAttemptsRequest(task_id="t1")
+        found = (await guarded.pair.tasks.ListTaskAttempts(asked, metadata=bob)).attempts
+    assert [
+        (each.attempt, each.holder_id, each.start_event_number, each.end_event_number, each.end)
+        for each in found
+    ] == [
+        (1, "bob", 2, 3, t.ATTEMPT_END_FAILED),
+        (2, "bob", 4, 8, t.ATTEMPT_END_LEASE_LOST),
+        (3, "alice", 9, 10, t.ATTEMPT_END_TAKEN_AWAY),
+        (4, "bob", 11, 12, t.ATTEMPT_END_CANCELLED),
+        (1, "bob", 16, 17, t.ATTEMPT_END_COMPLETED),
+    ]
+    assert [(each.start_time.seconds, each.end_time.seconds) for each in found[:2]] == [
+        (2, 3),
+        (4, 8),
+    ]
+    assert not any(each.HasField("failure") for each in found)

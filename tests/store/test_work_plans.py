@@ -42,6 +42,7 @@ VALUES = {
     "parent_task_id": "CASE WHEN i % 10 = 7 THEN 't' || i / 100 ELSE '' END",
     "priority": "i % 3",
     "update_time": "1000 + i / 3",
+    "spent_budgets": "CASE WHEN i % 8 = 6 THEN 1 ELSE 0 END",
 }
 FILL = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) "
 FILL_TASKS = FILL + "INSERT INTO tasks ({names}) SELECT {values} FROM tasks, n WHERE task_id = 't1'"

@@ -93,6 +93,8 @@ _NOTICES = """
     become-ready     BECOME_READY     assignee
     fail-dependency  FAIL_DEPENDENCY  creator
     become-overdue   BECOME_OVERDUE   assignee creator
+    keep-late-result KEEP_LATE_RESULT creator
+    spend-budget     SPEND_BUDGET     creator
 """
 NOTICES: dict[str, list[tuple[str, list[str]]]] = {}
 for _change, _verb, *_audience in map(str.split, _NOTICES.strip().splitlines()):

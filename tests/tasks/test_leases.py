@@ -163,17 +163,20 @@ async def test_a_token_that_is_over_tells_its_bearer_what_became_of_the_task(
     else:
         own = {"lease_token": token} if who == "ann" else {}
         await team.caller(who).do(end, task_id, **fields, **own)
-    before = await team.picture(task_id)
+    before, picture = await joe.get(task_id), await team.picture(task_id)
     for verb in HELD:
         code, reason, metadata = await refusal(ann.do(verb, task_id, lease_token=token))
         assert (code, reason) == (grpc.StatusCode.ABORTED, "LEASE_LOST")
+        kept = str(who != "ann").lower() if verb in ("complete", "fail") else None
+        assert metadata.pop("late_result_kept", None) == kept
         assert metadata == {
             "task_id": task_id,
             "state": state,
             "last_verb": end.upper().replace("-", "_"),
             "last_actor_id": who,
         }
-    assert await team.picture(task_id) == before
+    assert await joe.get(task_id) == before
+    assert (await team.picture(task_id) == picture) == (who == "ann")
 
 
 async def test_a_token_is_not_good_for_the_next_lease_or_another_task(team: Team) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ from support.teams import Team
 # INPUT_REQUIRED, COMPLETED, FAILED and CANCELLED: first without a lease, where the holder's token
 # is made up; then with one, which is over in all states but IN_PROGRESS and INPUT_REQUIRED. In the
 # state INPUT_REQUIRED joe was asked; in the others nobody was.
-# ok: allowed, and leads where the table of transitions says; 0: no task is claimed.
+# ok: allowed, and leads where the table of transitions says; 0: no task is claimed; late: refused
+# as old, but what was brought is kept as a late result, as it was not ann who ended the attempt.
 TABLE = """
     update         creator operator          ok  ok  ok  no  no  no    ok  ok  ok  no  no  no
     update         holder assignee stranger  not not not not not not   not not not not not not
@@ -65,15 +66,15 @@ TABLE = """
     provide-input  creator                   not not ok  not not not   not not ok  not not not
     provide-input  operator                  no  no  ok  no  no  no    no  no  ok  no  no  no
     provide-input  holder assignee stranger  not not not not not not   not not not not not not
-    complete       holder                    old old old old old old   old ok  no  old old old
+    complete       holder                    old old old old old old   old ok  no  old old late
     complete       assignee creator operator no  ok  no  no  no  no    no  key key no  no  no
     complete       stranger                  not not not not not not   not key key not not not
-    fail           holder                    old old old old old old   old ok  ok  old old old
+    fail           holder                    old old old old old old   old ok  ok  old old late
     fail           assignee                  not ok  ok  no  no  no    not key key no  no  no
     fail           creator                   ok  not not no  no  no    ok  key key no  no  no
     fail           operator                  ok  ok  ok  no  no  no    ok  key key no  no  no
     fail           stranger                  not not not not not not   not key key not not not
-    fail~          holder                    old old old old old old   old ok  ok  old old old
+    fail~          holder                    old old old old old old   old ok  ok  old old late
     fail~          assignee                  not ok  ok  no  no  no    not key key no  no  no
     fail~          creator                   ok  not not no  no  no    ok  key key no  no  no
     fail~          operator                  ok  ok  ok  no  no  no    ok  key key no  no  no
@@ -88,6 +89,7 @@ REFUSALS = {
     "asg": ("FAILED_PRECONDITION", "ASSIGNED_TO_ANOTHER"),
     "key": ("FAILED_PRECONDITION", "LEASE_TOKEN_REQUIRED"),
     "old": ("ABORTED", "LEASE_LOST"),
+    "late": ("ABORTED", "LEASE_LOST"),
     "not": ("PERMISSION_DENIED", "NOT_YOURS"),
     "who": ("INVALID_ARGUMENT", "CALLER_AGENT_REQUIRED"),
 }
@@ -113,7 +115,7 @@ class Cell:
     @property
     def refused(self) -> bool:
         """Whether nothing may change."""
-        return self.answer in REFUSALS or self.answer == "0"
+        return self.answer in {*REFUSALS, "0"} - {"late"}
 
     @property
     def task_id(self) -> str:
@@ -242,7 +244,9 @@ async def test_a_verb_does_in_every_state_for_everybody_what_the_table_says(
     tokens = await asyncio.gather(*map(scene.set_up, asked))
     told = dict(zip(asked, tokens, strict=True))
     await refuse([cell for cell in asked if cell.refused], told, scene)
-    await asyncio.gather(*(allow(cell, told[cell], scene) for cell in asked if not cell.refused))
+    others = [cell for cell in asked if not cell.refused]
+    does = {cell: keep_late if cell.answer == "late" else allow for cell in others}
+    await asyncio.gather(*(do(cell, told[cell], scene) for cell, do in does.items()))
 
 
 async def refuse(asked: list[Cell], tokens: dict[Cell, str], scene: Scene) -> None:
@@ -272,3 +276,14 @@ async def allow(cell: Cell, token: str, scene: Scene) -> None:
     holds = cell.verb == "claim" or (cell.leased and cell.verb != "start")
     runs = after.state in (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
     assert bool(after.lease_token) == (holds and runs), cell
+
+
+async def keep_late(cell: Cell, token: str, scene: Scene) -> None:
+    """It is refused, and nothing changes but for an event more."""
+    team = scene.team
+    before, history = await team.row(cell.task_id), await team.events(cell.task_id)
+    assert await scene.act(cell, token) == REFUSALS["late"], cell
+    after, events = await team.row(cell.task_id), await team.events(cell.task_id)
+    assert before, cell
+    assert after == replace(before, event_count=before.event_count + 1), cell
+    assert [event.verb.words for event in events[len(history) :]] == ["keep-late-result"], cell

@@ -52,6 +52,7 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("ListMessages", lambda v: listing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("SubscribeInbox", lambda v: subscribing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("GetTask", lambda v: t.GetTaskRequest(task_id=v), "task_id"),
+    ("ListTaskAttempts", lambda v: t.ListTaskAttemptsRequest(task_id=v), "task_id"),
     ("DeleteTask", lambda v: t.DeleteTaskRequest(task_id=v), "task_id"),
     ("UpdateTask", lambda v: update("title", task_id=v, title="T"), "task.task_id"),
     ("AssignTask", lambda v: CHANGES["AssignTask"](assignee_id=v), "assignee_id"),
@@ -156,6 +157,7 @@ def enums() -> Iterator[Row]:
             yield method, make(states=[1, value]), "filter.states[1]"
     yield "ListTasks", t.ListTasksRequest(order=wrong), "order"
     yield "ListTaskEvents", t.ListTaskEventsRequest(order=wrong), "order"
+    yield "ListTaskAttempts", t.ListTaskAttemptsRequest(task_id="build", order=wrong), "order"
     for value in (0, 17, wrong):
         yield "ListTaskEvents", task_events(verbs=[1, value]), "filter.verbs[1]"
         yield "WatchTasks", watching(verbs=[1, value]), "filter.verbs[1]"
@@ -179,6 +181,7 @@ def pages() -> Iterator[Row]:
         ("ListReceipts", partial(m.ListReceiptsRequest, message_id="m1")),
         ("ListTasks", t.ListTasksRequest),
         ("ListTaskEvents", t.ListTaskEventsRequest),
+        ("ListTaskAttempts", partial(t.ListTaskAttemptsRequest, task_id="build")),
     )
     tokens = (
         "x",

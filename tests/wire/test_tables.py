@@ -17,6 +17,7 @@ from dovetail.server.edge import paging
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
 from dovetail.server.store.tables import (
+    attempts,
     credentials,
     deliveries,
     events,
@@ -29,6 +30,7 @@ from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
 
 MODULES: tuple[ModuleType, ...] = (
+    attempts,
     credentials,
     deliveries,
     events,
@@ -47,6 +49,7 @@ ENUMS: list[tuple[type[IntEnum], Any]] = [
     (deliveries.DeliveryState, types_pb2.DeliveryState),
     (tasks.TaskState, t.TaskState),
     (task_pages.TaskOrder, t.TaskOrder),
+    (attempts.AttemptEnd, t.AttemptEnd),
     (requests.Notify, t.Notify),
     (paging.Order, types_pb2.Order),
     (streams.StartPosition, m.StartPosition),

@@ -157,6 +157,7 @@ class HeldTask:
         """Use `Agent.claim` or `Agent.work`."""
         self._held = task
         self.progress = task.progress
+        self.used = task.used
         self.result = task.result
         self.check = task.check
         self.heartbeat = loop.waiting(task.heartbeat)
@@ -174,6 +175,11 @@ class HeldTask:
     def lost(self) -> client.DovetailError | None:
         """Why this agent no longer holds the task, once that is known."""
         return self._held.lost
+
+    @property
+    def budget_spent(self) -> bool:
+        """Whether its budget, or that of a task that it is a part of, is spent, by a heartbeat."""
+        return self._held.budget_spent
 
     @property
     def task_id(self) -> str:
@@ -207,6 +213,7 @@ class Tasks:
         self.list = _opening(loop, tasks.list, TaskPages)
         self.events = loop.iterating(tasks.events)
         self.watch = _opening(loop, tasks.watch, TaskWatch)
+        self.attempts = loop.iterating(tasks.attempts)
         self.update = loop.waiting(tasks.update)
         self.delete = loop.waiting(tasks.delete)
         self.assign = loop.waiting(tasks.assign)

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, Unpack
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from dovetail.client.task_records import TaskLink
+from dovetail.client.usage import CostLike, UsageLike, cost_of, usage_of
 from dovetail.client.values import duration, struct, timestamp
 from dovetail.client.words import Importance, Notify, WordLike, number
 from dovetail.messaging.v1 import messaging_pb2 as talk
@@ -36,6 +37,8 @@ class TaskFields(TypedDict, total=False):
     max_attempts: int
     initial_backoff: timedelta | None
     links: Iterable[LinkLike]
+    max_tokens: int
+    max_cost: CostLike | None
     notify: WordLike
 
 
@@ -53,9 +56,10 @@ class ChangeOptions(Repeatable, total=False):
 
 
 class HolderOptions(ChangeOptions, total=False):
-    """The same, with the token that proves that the caller holds the task."""
+    """The same, with the token that proves that the caller holds the task, and what it used."""
 
     lease_token: str
+    usage: UsageLike | None
 
 
 class TaskChanges(ChangeOptions, total=False):
@@ -75,6 +79,8 @@ class TaskChanges(ChangeOptions, total=False):
     initial_backoff: timedelta | None
     parent_task_id: str
     links: Iterable[LinkLike]
+    max_tokens: int
+    max_cost: CostLike | None
 
 
 class MessageFields(TypedDict, total=False):
@@ -145,9 +151,11 @@ def completion(
 
 def repeatable(options: Any) -> dict[str, Any]:
     """The options of a change, with a new id if it has none: repeats of the call are then safe."""
-    found = {**options, "request_id": options.get("request_id") or new_id()}
+    found: dict[str, Any] = {**options, "request_id": options.get("request_id") or new_id()}
     if "notify" in found:
         found["notify"] = notified(found["notify"])
+    if "usage" in found:
+        found["usage"] = usage_of(found["usage"])
     return found
 
 
@@ -171,6 +179,7 @@ _CONVERTED: dict[str, Callable[[Any], Any]] = {
     "due_time": timestamp,
     "schedule_time": timestamp,
     "initial_backoff": duration,
+    "max_cost": cost_of,
     "notify": notified,
     "links": _links,
 }

@@ -7,13 +7,14 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from dovetail.client.drafts import completion, new_id
 from dovetail.client.errors import DeadlineExceededError, DovetailError, LeaseLostError
 from dovetail.client.reconnecting import PAUSE_SECONDS_MAX, pauses
 from dovetail.client.task_records import ClaimedTask, Heartbeat, Task, TaskAnswer
 from dovetail.client.tasks import Tasks
+from dovetail.client.usage import UsageFields, usage_of
 from dovetail.client.words import TaskState
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -30,7 +31,7 @@ class HeldTask:
     """A task that this agent holds. `task` is its state in the last response of a server.
 
     Methods repeat their calls through outages of the servers, and raise LeaseLostError once this
-    agent no longer holds the task. `progress` and `result` may be called from any thread.
+    agent no longer holds the task. `progress`, `used` and `result` may be called from any thread.
     """
 
     def __init__(self, tasks: Tasks, claimed: ClaimedTask, complete: Complete) -> None:
@@ -44,6 +45,9 @@ class HeldTask:
         self._tasks = tasks
         self._send_completion = complete
         self._progress: dict[str, Any] = {}
+        self._usage: UsageFields | None = None
+        self.budget_spent = False
+        """Whether its budget, or that of a task that it is a part of, is spent, by a heartbeat."""
         self._result = completion(self.task_id, lease_token=self.lease_token)
 
     @property
@@ -77,6 +81,14 @@ class HeldTask:
             )
         self._progress = {"percent": percent, "note": note}
 
+    def used(self, **usage: Unpack[UsageFields]) -> None:
+        """Set what this attempt has used so far, in all; heartbeats and its end carry it.
+
+        task.used(input_tokens=1_200, output_tokens=80, cost=("0.02", "USD"))
+        """
+        usage_of(usage)
+        self._usage = usage
+
     def result(
         self,
         summary: str = "",
@@ -100,7 +112,9 @@ class HeldTask:
 
     async def heartbeat(self) -> Heartbeat:
         """Send a heartbeat with the progress now, beside those that are sent automatically."""
-        return await self._call(self._tasks.heartbeat, **self._progress)
+        beat = await self._call(self._tasks.heartbeat, **self._progress, usage=self._usage)
+        self.budget_spent = beat.budget_spent
+        return beat
 
     async def ask(
         self,
@@ -137,6 +151,9 @@ class HeldTask:
         """Complete the task now, with this result or else the one that `result` has set."""
         if summary or data is not None or acknowledge:
             self.result(summary, data=data, acknowledge=acknowledge)
+        used = usage_of(self._usage)
+        if used is not None:
+            self._result.usage.CopyFrom(used)
         return await self._end(partial(self._send_completion, self._result))
 
     async def fail(
@@ -155,12 +172,14 @@ class HeldTask:
             retryable=retryable,
             acknowledge=list(acknowledge),
             request_id=new_id(),
+            usage=self._usage,
         )
         return await self._end(fail)
 
     async def release(self, reason: str = "") -> Task:
         """Release the task now, for any worker to claim."""
-        return await self._end(self._of_this(self._tasks.release, reason, request_id=new_id()))
+        release = self._of_this(self._tasks.release, reason, request_id=new_id(), usage=self._usage)
+        return await self._end(release)
 
     async def _answer(self) -> TaskAnswer:
         """Wait for the answer. Nothing notifies this client of it, so it polls the task."""

@@ -11,7 +11,7 @@ from dovetail.client.connection import Connection
 from dovetail.client.following import Following
 from dovetail.client.pages import Pages
 from dovetail.client.records import record
-from dovetail.client.task_records import Task, TaskEvent
+from dovetail.client.task_records import Task, TaskAttempt, TaskEvent
 from dovetail.client.words import Order, StartPosition, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
@@ -110,3 +110,20 @@ class TaskHistory:
         else:
             request.position = number(StartPosition, position)
         return TaskWatch(self.connection, lambda: self._stub.WatchTasks, request)
+
+    def attempts(
+        self, task_id: str, *, order: WordLike = 0, page_size: int = 0, page_token: str = ""
+    ) -> Pages[TaskAttempt]:
+        """Iterate over the attempts of a task, the oldest first: who held it, how that ended."""
+        request = pb.ListTaskAttemptsRequest(
+            task_id=task_id,
+            order=number(Order, order),
+            page_size=page_size,
+            page_token=page_token,
+        )
+        return Pages(
+            lambda: self._call(self._stub.ListTaskAttempts, request),
+            request,
+            "attempts",
+            TaskAttempt,
+        )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dovetail.client.records import Record
-from dovetail.client.words import ReportBasis, TaskState, TaskVerb
+from dovetail.client.words import AttemptEnd, ReportBasis, TaskState, TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 JsonValue = str | float | bool | list[Any] | dict[str, Any]
@@ -73,6 +73,36 @@ class TaskLink(Record, of=pb.TaskLink):
     proto: pb.TaskLink
 
 
+class Cost(Record, of=pb.Cost):
+    """An amount of money: exact decimal text, and the code of its currency."""
+
+    amount: str
+    currency: str
+    proto: pb.Cost
+
+
+class Usage(Record, of=pb.Usage):
+    """What one attempt used, as its holder reported it."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: Cost | None
+    model: str
+    counters: Mapping[str, int]
+    proto: pb.Usage
+
+
+class UsageTotal(Record, of=pb.UsageTotal):
+    """What attempts used in all; a cost for each currency."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    costs: tuple[Cost, ...]
+    proto: pb.UsageTotal
+
+
 class Task(Record, of=pb.Task):
     """A task as it was when a server returned it. What it does not have is None; texts are "".
 
@@ -114,6 +144,11 @@ class Task(Record, of=pb.Task):
     failed_attempts: int
     initial_backoff: timedelta | None
     last_failure: TaskFailure | None
+    usage: UsageTotal | None
+    tree_usage: UsageTotal | None
+    max_tokens: int
+    max_cost: Cost | None
+    budget_spent: bool
     proto: pb.Task
 
 
@@ -131,6 +166,7 @@ class Heartbeat(Record, of=pb.HeartbeatTaskResponse):
     state: TaskState
     lease_expire_time: datetime | None
     unacknowledged_count: int
+    budget_spent: bool
     proto: pb.HeartbeatTaskResponse
 
 
@@ -166,6 +202,7 @@ class AssigneeWorkload(Record, of=pb.AssigneeWorkload):
     oldest_open_create_time: datetime | None
     unacknowledged_messages: int
     average_acknowledge_time: timedelta | None
+    usage: UsageTotal | None
     proto: pb.AssigneeWorkload
 
 
@@ -192,6 +229,7 @@ class Report(Record, of=pb.Report):
     basis: ReportBasis
     report_time: datetime
     total_assignees: int
+    usage: UsageTotal | None
     proto: pb.Report
 
 
@@ -225,3 +263,31 @@ class TaskEvent(Record, of=pb.TaskEvent):
     changes: tuple[FieldChange, ...]
     message_id: str
     proto: pb.TaskEvent
+
+
+class LateResult(Record, of=pb.LateResult):
+    """What the holder of an attempt brought after others had ended it: one of the two."""
+
+    result: TaskResult | None
+    failure: TaskFailure | None
+    create_time: datetime
+    proto: pb.LateResult
+
+
+class TaskAttempt(Record, of=pb.TaskAttempt):
+    """One time that a task was started. `end` is UNKNOWN, `end_event_number` 0 while it lasts."""
+
+    start_event_number: int
+    task_id: str
+    attempt: int
+    holder_id: str
+    start_time: datetime
+    end_time: datetime | None
+    end: AttemptEnd
+    end_event_number: int
+    reason: str
+    failure: TaskFailure | None
+    progress: TaskProgress | None
+    late_result: LateResult | None
+    usage: Usage | None
+    proto: pb.TaskAttempt

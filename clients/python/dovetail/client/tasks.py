@@ -29,6 +29,7 @@ from dovetail.client.errors import DovetailError, from_status
 from dovetail.client.records import record
 from dovetail.client.task_history import TaskHistory, TaskPages
 from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task
+from dovetail.client.usage import UsageLike, usage_of
 from dovetail.client.values import duration, struct
 from dovetail.client.words import Order, TaskOrder, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -213,11 +214,12 @@ class Tasks(TaskHistory):
         percent: int | None = None,
         note: str = "",
         lease_token: str = "",
+        usage: UsageLike | None = None,
     ) -> Heartbeat:
-        """Report that the holder is alive, and its progress: extends the lease by its duration."""
+        """Report that the holder is alive, its progress, and what the attempt used so far."""
         progress = None if percent is None else pb.TaskProgress(percent=percent, note=note)
         request = pb.HeartbeatTaskRequest(
-            task_id=task_id, progress=progress, lease_token=lease_token
+            task_id=task_id, progress=progress, lease_token=lease_token, usage=usage_of(usage)
         )
         return record(Heartbeat, await self._call(self._stub.HeartbeatTask, request))
 
@@ -227,11 +229,16 @@ class Tasks(TaskHistory):
         reason: str = "",
         *,
         lease_token: str = "",
+        usage: UsageLike | None = None,
         **options: Unpack[Repeatable],
     ) -> Task:
         """Release a task: it is pending again."""
         request = pb.ReleaseTaskRequest(
-            task_id=task_id, reason=reason, lease_token=lease_token, **repeatable(options)
+            task_id=task_id,
+            reason=reason,
+            lease_token=lease_token,
+            usage=usage_of(usage),
+            **repeatable(options),
         )
         return record(Task, (await self._call(self._stub.ReleaseTask, request)).task)
 

@@ -109,6 +109,21 @@ class TaskVerb(Word):
     BECOME_READY = auto()
     FAIL_DEPENDENCY = auto()
     BECOME_OVERDUE = auto()
+    KEEP_LATE_RESULT = auto()
+    SPEND_BUDGET = auto()
+
+
+@words_of(tasks_pb2.AttemptEnd)
+class AttemptEnd(Word):
+    """How an attempt ended; UNKNOWN while it lasts."""
+
+    UNKNOWN = auto()
+    COMPLETED = auto()
+    FAILED = auto()
+    LEASE_LOST = auto()
+    RELEASED = auto()
+    TAKEN_AWAY = auto()
+    CANCELLED = auto()
 
 
 @words_of(tasks_pb2.TaskOrder)

@@ -72,6 +72,7 @@ _TASKS = {
     "ListTasks": _EVERYBODY,
     "ListTaskEvents": _EVERYBODY,
     "WatchTasks": _EVERYBODY,
+    "ListTaskAttempts": _EVERYBODY,
     "GetReport": _EVERYBODY,
     "UpdateTask": _CREATOR,
     "DeleteTask": _CREATOR,

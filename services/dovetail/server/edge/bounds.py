@@ -56,6 +56,8 @@ MAXIMA: dict[str, int] = {
     f"{_TASKS}TaskFilter.labels": LABELS_MAX,
     f"{_TASKS}TaskEventFilter.actor_ids": 1_000,
     f"{_TASKS}TaskEventFilter.verbs": 1_000,
+    f"{_TASKS}Usage.counters": 8,
+    f"{_TASKS}UsageTotal.costs": 200,
     f"{_TASKS}Task.labels": LABELS_MAX,
     f"{_TASKS}Task.depends_on": 100,
     f"{_TASKS}Task.links": 32,

@@ -127,7 +127,9 @@ class TaskRow(Model):
     The last failure is that of the last attempt that was followed by another.
 
     `waiting_for_count` counts the dependencies that are not COMPLETED. `lease_count` grows with
-    each heartbeat, which is how the servers see that the holder is alive.
+    each heartbeat, which is how the servers see that the holder is alive. `start_event` began the
+    last attempt. `usage` sums up all attempts, `tree_usage` those of its sub-tasks too; as many
+    budgets of its own or of tasks that it is a part of are spent as `spent_budgets` says.
     """
 
     team_id = TextField()
@@ -182,6 +184,13 @@ class TaskRow(Model):
     last_failure_data = TextField(null=True)
     event_count = BigIntegerField()
     links = TextField()
+    start_event = BigIntegerField()
+    usage = TextField(null=True)
+    attempt_usage = TextField(null=True)
+    tree_usage = TextField(null=True)
+    max_tokens = BigIntegerField()
+    max_cost = TextField()
+    spent_budgets = IntegerField()
 
     class Meta:
         table_name = "tasks"
@@ -254,6 +263,40 @@ class TaskFollowUpRow(Model):
         primary_key = CompositeKey("team_id", "event_number")
 
 
+class TaskAttemptRow(Model):
+    """One time that a task was started, written when it ended, by the event that began it.
+
+    `late_verb` is COMPLETE or FAIL if its holder brought a result or failure later, otherwise 0.
+    """
+
+    team_id = TextField()
+    task_id = TextField()
+    start_event = BigIntegerField()
+    attempt = IntegerField()
+    holder_id = TextField()
+    start_time = BigIntegerField()
+    end_event = BigIntegerField()
+    end_time = BigIntegerField()
+    ending = IntegerField()
+    reason = TextField()
+    failure_text = TextField()
+    failure_data = TextField(null=True)
+    retryable = IntegerField()
+    progress_percent = IntegerField(null=True)
+    progress_note = TextField()
+    token_hash = TextField()
+    late_verb = IntegerField()
+    late_time = BigIntegerField(null=True)
+    late_text = TextField()
+    late_data = TextField(null=True)
+    late_retryable = IntegerField()
+    usage = TextField(null=True)
+
+    class Meta:
+        table_name = "task_attempts"
+        primary_key = CompositeKey("team_id", "task_id", "start_event")
+
+
 TABLES: tuple[type[Model], ...] = (
     TeamRow,
     CredentialRow,
@@ -265,6 +308,7 @@ TABLES: tuple[type[Model], ...] = (
     TaskLinkRow,
     TaskEventRow,
     TaskFollowUpRow,
+    TaskAttemptRow,
 )
 
 TABLE_NAMES = [str(table._meta.table_name) for table in TABLES]

@@ -12,6 +12,7 @@ from dovetail.server.store.tables import agents, dependencies, links, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
+from dovetail.server.tasks.budgets import inherited
 from dovetail.server.tasks.loading import check_acknowledged, task_not_found
 from dovetail.server.tasks.recording import Action, TaskChange, record_change
 from dovetail.server.tasks.requests import (
@@ -34,6 +35,7 @@ class TaskBatch:
         self._drafts = drafts
         self._prefixes = prefixes
         self._own = {draft.task_id for draft in drafts if draft.task_id}
+        self._parents = {draft.task_id: draft.parent_task_id for draft in drafts if draft.task_id}
 
     def needs(self) -> list[Need]:
         """What the unit needs that creates them."""
@@ -146,7 +148,17 @@ class TaskBatch:
             if draft.initial_backoff is None
             else draft.initial_backoff,
             links=draft.links,
+            max_tokens=draft.max_tokens,
+            max_cost=draft.max_cost,
+            spent_budgets=inherited(transaction, self._known_parent(draft)),
         )
+
+    def _known_parent(self, draft: NewTask) -> str:
+        """The nearest task above it that is not created here: those have no spent budget."""
+        parent_id = draft.parent_task_id
+        while parent_id in self._own:
+            parent_id = self._parents[parent_id]
+        return parent_id
 
     def _new_id(self, transaction: Transaction, number: int) -> str:
         """A new id that neither a task nor another draft has."""

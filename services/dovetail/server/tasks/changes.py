@@ -30,6 +30,8 @@ _FIELDS = {
     "depends_on": "depends_on",
     "parent_task_id": "parent_task_id",
     "links": "links",
+    "max_tokens": "max_tokens",
+    "max_cost": "max_cost",
     "progress_percent": "progress.percent",
     "progress_note": "progress.note",
 }
@@ -39,6 +41,9 @@ LINKS = "links"
 TIMES = frozenset({"due_time", "schedule_time"})
 DURATIONS = frozenset({"initial_backoff"})
 """Fields whose values are stored in microseconds."""
+
+COSTS = frozenset({"max_cost"})
+"""Fields whose values are stored as `tables/usage.py` writes costs; empty: there is none."""
 
 
 def field_changes(before: Task, after: Task) -> str | None:

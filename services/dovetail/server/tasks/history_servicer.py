@@ -12,16 +12,16 @@ from dovetail.server.edge.convert import converted, read_paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.tasks import reading
+from dovetail.server.tasks.attempts_servicer import AttemptsServicer
 from dovetail.server.tasks.history import History
 from dovetail.server.tasks.proto import event_message, watch_message
 from dovetail.server.tasks.watching import Watches, WatchResponse
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
 Context = ServicerContext[object, object]
 
 
-class HistoryServicer(pb_grpc.TaskServiceServicer):
+class HistoryServicer(AttemptsServicer):
     """Translates between the contract and the rules of history."""
 
     def __init__(self, history: History, watches: Watches) -> None:

@@ -27,7 +27,7 @@ from dovetail.server.store.tables.dependencies import Window
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
-from dovetail.server.tasks import transitions
+from dovetail.server.tasks import budgets, transitions
 from dovetail.server.tasks.batches import TaskBatch
 from dovetail.server.tasks.loading import (
     find_repeat,
@@ -133,9 +133,12 @@ class Lifecycle:
             if after == task:
                 return TaskChange(task=task)
             change = record_change(transaction, action, task, after)
+            change = budgets.settled(transaction, task, change)
             if after.depends_on != task.depends_on:
                 dependencies.replace(transaction, change.task)
             links.replace(transaction, change.task, before=task)
+            if after.parent_task_id != task.parent_task_id:
+                change = budgets.moved(transaction, task, change)
             return change
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
@@ -151,7 +154,9 @@ class Lifecycle:
             next_state(TaskVerb.DELETE, task)
             _check_no_dependents(transaction, task)
             after = replace(task, delete_time=transaction.team.stamp)
-            return record_change(transaction, action, task, after)
+            return budgets.settled(
+                transaction, task, record_change(transaction, action, task, after)
+            )
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 

@@ -80,6 +80,10 @@ RULES: dict[TaskVerb, tuple[Rule, ...]] = {
         TaskVerb.FAIL_DEPENDENCY, "depends on a task that failed", Audience.CREATOR
     ),
     TaskVerb.BECOME_OVERDUE: _told(TaskVerb.BECOME_OVERDUE, "is overdue", *_BOTH),
+    TaskVerb.KEEP_LATE_RESULT: _told(
+        TaskVerb.KEEP_LATE_RESULT, "got a late result", Audience.CREATOR
+    ),
+    TaskVerb.SPEND_BUDGET: _told(TaskVerb.SPEND_BUDGET, "has spent its budget", Audience.CREATOR),
 }
 
 # The notice of a failure after which another attempt follows.
@@ -90,13 +94,17 @@ RETRIED = Rule(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoticeContext:
-    """A change of a task. `former_assignee_id` is set when the change took the assignee off."""
+    """A change of a task. `former_assignee_id` is set when the change took the assignee off.
+
+    `attempt` is the number of the attempt that it is about.
+    """
 
     verb: TaskVerb
     task: Task
     former_assignee_id: str
     actor_id: str
     reason: str
+    attempt: int
 
 
 def rules_of(change: NoticeContext) -> tuple[Rule, ...]:
@@ -140,7 +148,7 @@ def _message(
         assignee_id=task.assignee_id,
         former_assignee_id=change.former_assignee_id,
     )
-    data_json = _data_json(change)
+    data_json = _data_json(rule, change)
     return NewMessage(
         sender_id=change.actor_id,
         recipient_ids=recipient_ids,
@@ -180,22 +188,41 @@ def _body(rule: Rule, change: NoticeContext) -> str:
         lines.append(f"It is now assigned to {task.assignee_id}.")
     if rule.verb in _TOLD_AT_LENGTH:
         lines += [task.description, *_facts(task)]
-    elif rule.verb in (TaskVerb.COMPLETE, TaskVerb.FAIL):
-        lines.append(task.outcome_text)
-    elif rule.verb is TaskVerb.RETRY:
-        lines.append(task.last_failure_text)
-    elif change.verb is TaskVerb.EXPIRE_LEASE:
-        lines.append("It has failed." if task.has_ended else "It waits to be tried again.")
+    lines += _ending(rule, change)
     if change.reason:
-        lines.append(f"Reason: {change.reason}")
+        is_said = change.verb is TaskVerb.KEEP_LATE_RESULT
+        lines.append(change.reason if is_said else f"Reason: {change.reason}")
     return _cut("\n\n".join(line for line in lines if line), SHOWN_CHARACTERS)
 
 
-def _data_json(change: NoticeContext) -> str | None:
-    """The part of a question or an answer that is for programs."""
-    if change.verb is TaskVerb.REQUEST_INPUT:
-        return change.task.question_json
-    return change.task.answer_json if change.verb is TaskVerb.PROVIDE_INPUT else None
+def _ending(rule: Rule, change: NoticeContext) -> list[str]:
+    """How the task or an attempt ended."""
+    task = change.task
+    if rule.verb in (TaskVerb.COMPLETE, TaskVerb.FAIL):
+        return [task.outcome_text]
+    if rule.verb is TaskVerb.RETRY:
+        return [task.last_failure_text]
+    if rule.verb is TaskVerb.EXPIRE_LEASE:
+        what_now = "It has failed." if task.has_ended else "It waits to be tried again."
+        failure = task.outcome_text if task.has_ended else task.last_failure_text
+        return [f"{what_now} Attempt {change.attempt}: {failure}."]
+    if rule.verb is TaskVerb.KEEP_LATE_RESULT:
+        return [
+            f"Attempt {change.attempt} of {change.actor_id or 'no agent'} had ended before. What it"
+            f" brought is kept with the attempt, and leaves the task {task.state.name}."
+        ]
+    return []
+
+
+def _data_json(rule: Rule, change: NoticeContext) -> str | None:
+    """The part for programs: of a question, an answer, or a failure that is tried again."""
+    task = change.task
+    parts = {
+        TaskVerb.REQUEST_INPUT: task.question_json,
+        TaskVerb.PROVIDE_INPUT: task.answer_json,
+        TaskVerb.RETRY: task.last_failure_json,
+    }
+    return parts.get(rule.verb)
 
 
 def _facts(task: Task) -> list[str]:

@@ -23,9 +23,11 @@ from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.message_bytes import message_id
 from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
 from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
-from dovetail.server.tasks.changes import DURATIONS, TIMES, read_changes
+from dovetail.server.store.tables.usage import UsageTotal, decode_cost, sum_of
+from dovetail.server.tasks.changes import COSTS, DURATIONS, TIMES, read_changes
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
+from dovetail.server.tasks.usage_wire import cost_message, stored_total, total_message
 from dovetail.server.tasks.watching import WatchResponse
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
@@ -64,6 +66,11 @@ def task_message(task: Task) -> pb.Task:
         failed_attempts=task.failed_attempts,
         initial_backoff=optional_duration(task.initial_backoff),
         links=[pb.TaskLink(kind=link.kind, task_id=link.task_id) for link in task.links],
+        usage=stored_total(task.usage_json),
+        tree_usage=stored_total(task.tree_usage_json),
+        max_tokens=task.max_tokens,
+        max_cost=cost_message(decode_cost(task.max_cost)),
+        budget_spent=bool(task.spent_budgets),
     )
     _add_question(made, task)
     if task.state is TaskState.COMPLETED:
@@ -188,7 +195,9 @@ def report_message(report: Report) -> pb.Report:
         task_time=_summary(report.task_time),
         queue_time=_summary(report.queue_time),
         input_wait_time=_summary(report.input_wait),
-        assignees=map(_workload, report.workloads),
+        assignees=[
+            _workload(each, report.usage.get(each.assignee_id)) for each in report.workloads
+        ],
         completions=[
             pb.CompletionBucket(start_time=timestamp(start), completed_tasks=count)
             for start, count in report.completions
@@ -196,6 +205,7 @@ def report_message(report: Report) -> pb.Report:
         basis=pb.REPORT_BASIS_SCAN,
         report_time=timestamp(report.report_time),
         total_assignees=report.total_assignees,
+        usage=total_message(sum_of(report.usage.values())) if report.usage else None,
     )
 
 
@@ -208,7 +218,7 @@ def _summary(summary: DurationSummary) -> pb.DurationSummary:
     )
 
 
-def _workload(workload: Workload) -> pb.AssigneeWorkload:
+def _workload(workload: Workload, used: UsageTotal | None) -> pb.AssigneeWorkload:
     counts = workload.states
     in_progress = counts.get(TaskState.IN_PROGRESS, 0)
     open_tasks = sum(counts.get(state, 0) for state in OPEN_STATES)
@@ -224,6 +234,7 @@ def _workload(workload: Workload) -> pb.AssigneeWorkload:
         oldest_open_create_time=optional_timestamp(workload.oldest_open_create_time),
         unacknowledged_messages=workload.unacknowledged_messages,
         average_acknowledge_time=optional_duration(workload.average_acknowledge_time),
+        usage=total_message(used) if used else None,
     )
 
 
@@ -261,9 +272,12 @@ def watch_message(response: WatchResponse) -> pb.WatchTasksResponse:
 
 def _value(name: str, value: Any) -> Value | None:
     """The value of a field, as in the JSON form of a task."""
-    if value is None:
+    if value is None or (name in COSTS and not value):
         return None
-    if name in TIMES:
+    if name in COSTS:
+        amount, currency = value.split(" ")
+        value = {"amount": amount, "currency": currency}
+    elif name in TIMES:
         value = timestamp(value).ToJsonString()
     elif name in DURATIONS:
         duration = Duration()

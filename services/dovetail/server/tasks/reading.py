@@ -29,6 +29,7 @@ from dovetail.server.tasks.requests import (
     ChangeOptions,
     Completion,
     Exchange,
+    Heartbeat,
     NewTask,
     Notify,
     Outcome,
@@ -38,6 +39,7 @@ from dovetail.server.tasks.requests import (
     check_filter,
     check_lease,
 )
+from dovetail.server.tasks.usage_wire import read_budget, read_usage
 from dovetail.server.tasks.watching import WatchRequest
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -99,6 +101,8 @@ def read_new_task(check: Checks, request: pb.CreateTaskRequest, prefix: str = ""
             check, f"{prefix}initial_backoff", request, "initial_backoff"
         ),
         links=_read_links(request),
+        max_tokens=request.max_tokens,
+        max_cost=read_budget(check, f"{prefix}max_cost", request),
     )
     new.check(check, prefix)
     return new
@@ -130,9 +134,10 @@ def read_update(check: Checks, request: pb.UpdateTaskRequest) -> TaskUpdate:
     """New values for some fields of a task."""
     task = request.task
     backoff = read_duration(check, "task.initial_backoff", task, "initial_backoff")
+    paths = tuple(request.update_mask.paths)
     update = TaskUpdate(
         task_id=task.task_id,
-        paths=tuple(request.update_mask.paths),
+        paths=paths,
         title=task.title,
         description=task.description,
         priority=task.priority,
@@ -144,6 +149,8 @@ def read_update(check: Checks, request: pb.UpdateTaskRequest) -> TaskUpdate:
         depends_on=tuple(task.depends_on),
         parent_task_id=task.parent_task_id,
         links=_read_links(task),
+        max_tokens=task.max_tokens,
+        max_cost=read_budget(check, "task.max_cost", task) if "max_cost" in paths else "",
     )
     update.check(check)
     return update
@@ -157,7 +164,8 @@ def read_result(check: Checks, request: pb.CompleteTaskRequest, prefix: str = ""
     """The result of a task."""
     result = request.result
     data_json = read_struct(check, f"{prefix}result.data", result, "data")
-    outcome = Outcome(text=result.summary, data_json=data_json)
+    used = read_usage(check, request, prefix)
+    outcome = Outcome(text=result.summary, data_json=data_json, usage=used)
     outcome.check(check, f"{prefix}result.summary", f"{prefix}result.data")
     return outcome
 
@@ -198,6 +206,7 @@ def read_failure(check: Checks, request: pb.FailTaskRequest) -> Outcome:
         text=failure.message,
         data_json=read_struct(check, "failure.data", failure, "data"),
         retryable=failure.retryable,
+        usage=read_usage(check, request),
     )
     outcome.check(check, "failure.message", "failure.data")
     if not outcome.text:
@@ -251,6 +260,17 @@ def read_claim(check: Checks, request: pb.ClaimTaskRequest, shortest_lease: int)
         if claim.filter and getattr(claim.filter, field):
             check.refuse(f"filter.{field}", "must be empty: a claim takes what is ready")
     return claim
+
+
+def read_heartbeat(check: Checks, request: pb.HeartbeatTaskRequest) -> Heartbeat:
+    """What a heartbeat brings."""
+    check.id("task_id", request.task_id)
+    checked(check, ChangeOptions(lease_token=request.lease_token))
+    return Heartbeat(
+        token=request.lease_token,
+        progress=read_progress(check, request),
+        usage=read_usage(check, request),
+    )
 
 
 def read_progress(check: Checks, request: pb.HeartbeatTaskRequest) -> Progress | None:

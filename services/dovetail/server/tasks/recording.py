@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from dovetail.server.access.caller import Caller
 from dovetail.server.store.tables import (
     agents,
+    attempts,
     deliveries,
     dependencies,
     events,
@@ -22,18 +23,24 @@ from dovetail.server.store.tables.follow_ups import FollowUp
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import notices
+from dovetail.server.tasks.attempts import BEGINNING_VERBS, ended_attempt
 from dovetail.server.tasks.changes import field_changes
 from dovetail.server.tasks.notices import NoticeContext
 from dovetail.server.tasks.requests import ChangeOptions, Notify
 
+# A holder's progress leaves the etag, by which others change the task meanwhile; so does what comes
+# too late to change anything, and the usage of sub-tasks.
+_WITHOUT_VERSION = frozenset({TaskVerb.HEARTBEAT, TaskVerb.KEEP_LATE_RESULT, TaskVerb.SPEND_BUDGET})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
-    """Who does what, and with which options."""
+    """Who does what, and with which options; about which attempt, if not the task's last one."""
 
     caller: Caller
     verb: TaskVerb
     options: ChangeOptions
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,12 +73,14 @@ def record_change(
     if options.acknowledge:
         deliveries.acknowledge_each(transaction, caller.agent_id, options.acknowledge)
     event_number = team.next_event()
-    task = replace(after, event_count=after.event_count + 1)
-    if action.verb is not TaskVerb.HEARTBEAT:
-        # A holder's progress leaves the etag, by which others change the task meanwhile.
-        task = replace(task, version=after.version + 1, update_time=team.stamp)
+    numbers = {"event_count": after.event_count + 1}
+    if action.verb not in _WITHOUT_VERSION:
+        numbers |= {"version": after.version + 1, "update_time": team.stamp}
     if before and after.lease_token != before.lease_token:
-        task = replace(task, lease_event=event_number)
+        numbers["lease_event"] = event_number
+    if action.verb in BEGINNING_VERBS:
+        numbers["start_event"] = event_number
+    task = replace(after, **numbers)
     if before is None:
         tasks.insert(transaction, task)
     else:
@@ -83,6 +92,7 @@ def record_change(
         former_assignee_id=former if former != task.assignee_id else "",
         actor_id=caller.agent_id,
         reason=options.reason,
+        attempt=task.attempt if action.attempt is None else action.attempt,
     )
     written = _notify(transaction, action, context, event_number)
     event = TaskEvent(
@@ -99,10 +109,13 @@ def record_change(
         message_number=written[0].message_number if written else None,
         repeat=options.repeat,
         generation=task.event_count,
-        attempt=task.attempt,
+        attempt=context.attempt,
         changes_json=field_changes(before, task) if before else None,
     )
     events.append(transaction, event)
+    ended = ended_attempt(before, task, event) if before else None
+    if ended:
+        attempts.append(transaction, ended)
     if task.state is TaskState.PENDING and not task.waiting_for_count:
         transaction.ring(queues.name(task.assignee_id))
     if before and before.state is not task.state:

@@ -6,7 +6,7 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import InvalidArgumentError, Reason
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import reports
+from dovetail.server.store.tables import reports, usage
 from dovetail.server.store.tables.reports import Report, Workload
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot
@@ -37,6 +37,7 @@ class Reports:
                 total_assignees=len(workloads),
                 completions=_completions(snapshot, filter, bucket),
                 report_time=reports.as_of(snapshot),
+                usage=usage.by_assignee(snapshot, filter),
             )
 
         return await self._store.report(caller.team_id, query)

@@ -12,6 +12,7 @@ from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.tables.task_pages import TaskOrder
 from dovetail.server.store.tables.tasks import Task, TaskFilter, TaskLink
+from dovetail.server.store.tables.usage import Usage
 from dovetail.server.store.transaction import MICROS
 
 TITLE_CHARACTERS_MAX = 512
@@ -23,7 +24,7 @@ TOKEN_CHARACTERS_MAX = 64
 UPDATABLE = (
     *("title", "description", "priority", "labels", "due_time"),
     *("schedule_time", "max_attempts", "initial_backoff", "depends_on"),
-    *("parent_task_id", "links"),
+    *("parent_task_id", "links", "max_tokens", "max_cost"),
 )
 NOTE_CHARACTERS_MAX = 4_096
 DEPENDENCIES_MAX = 100
@@ -38,6 +39,8 @@ LEASE_MICROS_DEFAULT = 60 * MICROS
 LEASE_MICROS_MAX = 3600 * MICROS
 ACKNOWLEDGED_MAX = 1_000
 SEQUENCE_MAX = 2**63 - 1
+USAGE_MAX = 10**15
+"""Of each number in a report of usage, and of a budget of tokens: exact in JSON, too."""
 
 
 class Notify(IntEnum):
@@ -66,6 +69,8 @@ class NewTask:
     max_attempts: int = 0
     initial_backoff: int | None = None
     links: tuple[TaskLink, ...] = ()
+    max_tokens: int = 0
+    max_cost: str = ""
 
     def check(self, check: Checks, prefix: str = "") -> None:
         """Record what is wrong; the fields are named after `prefix`."""
@@ -81,6 +86,7 @@ class NewTask:
         check.number(f"{prefix}max_attempts", self.max_attempts, 0, ATTEMPTS_MAX)
         check_backoff(check, f"{prefix}initial_backoff", self.initial_backoff or 0)
         check_links(check, f"{prefix}links", self.links, self.task_id)
+        check.number(f"{prefix}max_tokens", self.max_tokens, 0, USAGE_MAX)
 
 
 def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> None:
@@ -133,6 +139,15 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Heartbeat:
+    """What a heartbeat brings: the token of the lease, and what is new of progress and usage."""
+
+    token: str
+    progress: Progress | None
+    usage: Usage | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Exchange:
     """A question or an answer: `text` for people, `data_json` for programs."""
 
@@ -155,6 +170,7 @@ class Outcome:
     text: str
     data_json: str | None = None
     retryable: bool = False
+    usage: Usage | None = None
 
     def check(self, check: Checks, text_field: str, data_field: str) -> None:
         """Record what is wrong."""
@@ -179,6 +195,8 @@ class TaskUpdate:
     depends_on: tuple[str, ...] = ()
     parent_task_id: str = ""
     links: tuple[TaskLink, ...] = ()
+    max_tokens: int = 0
+    max_cost: str = ""
 
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
@@ -190,8 +208,9 @@ class TaskUpdate:
             check.text_bytes("task.description", self.description, CONTENT_BYTES_MAX)
         if "labels" in self.paths:
             check.labels("task.labels", self.labels)
-        if "max_attempts" in self.paths:
-            check.number("task.max_attempts", self.max_attempts, 1, ATTEMPTS_MAX)
+        for path, least, most in (("max_attempts", 1, ATTEMPTS_MAX), ("max_tokens", 0, USAGE_MAX)):
+            if path in self.paths:
+                check.number(f"task.{path}", getattr(self, path), least, most)
         if "initial_backoff" in self.paths:
             check_backoff(check, "task.initial_backoff", self.initial_backoff)
 

@@ -39,6 +39,7 @@ from dovetail.server.tasks.requests import (
     NewTask,
     Outcome,
 )
+from dovetail.server.tasks.usage_wire import read_usage
 from dovetail.server.tasks.watching import Watches
 from dovetail.server.tasks.working import Work
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -229,16 +230,15 @@ class TaskServicer(HistoryServicer):
     ) -> pb.HeartbeatTaskResponse:
         """Renew a lease."""
         with Checks() as check:
-            check.id("task_id", request.task_id)
-            checked(check, ChangeOptions(lease_token=request.lease_token))
-            progress = reading.read_progress(check, request)
+            beat = reading.read_heartbeat(check, request)
         task, unacknowledged = await self._work.heartbeat(
-            current_caller.get(), request.task_id, request.lease_token, progress
+            current_caller.get(), request.task_id, beat
         )
         return pb.HeartbeatTaskResponse(
             state=pb.TaskState.ValueType(task.state),
             lease_expire_time=optional_timestamp(task.lease_expire_time),
             unacknowledged_count=unacknowledged,
+            budget_spent=bool(task.spent_budgets),
         )
 
     async def ReleaseTask(
@@ -254,7 +254,8 @@ class TaskServicer(HistoryServicer):
                 repeat=idempotency_key(request.request_id, request),
             )
             checked(check, options)
-        change = await self._work.release(current_caller.get(), request.task_id, options)
+            used = read_usage(check, request)
+        change = await self._work.release(current_caller.get(), request.task_id, options, used)
         return pb.ReleaseTaskResponse(task=await converted_task(change.task))
 
     async def RequestTaskInput(

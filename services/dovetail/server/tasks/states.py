@@ -53,13 +53,15 @@ RETRIED: dict[TaskVerb, dict[TaskState, TaskState]] = {
     TaskVerb.EXPIRE_LEASE: {IN_PROGRESS: PENDING},
 }
 
-# What happens to a task without a caller.
+# What happens to a task without a call that is for it.
 SYSTEM_VERBS = frozenset(
     {
         TaskVerb.EXPIRE_LEASE,
         TaskVerb.BECOME_READY,
         TaskVerb.FAIL_DEPENDENCY,
         TaskVerb.BECOME_OVERDUE,
+        TaskVerb.KEEP_LATE_RESULT,
+        TaskVerb.SPEND_BUDGET,
     }
 )
 

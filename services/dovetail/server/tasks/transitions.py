@@ -32,6 +32,7 @@ def start(task: Task, verb: TaskVerb, agent_id: str, lease: Lease | None, now: i
         attempt=task.attempt + 1,
         progress_percent=None,
         progress_note="",
+        attempt_usage_json=None,
     )
     return grant_lease(begun, lease, now) if lease else begun
 

@@ -17,8 +17,11 @@ from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, dependencies, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
+from dovetail.server.store.tables.usage import Usage
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.tasks import transitions
+from dovetail.server.tasks.budgets import check_budgets, report, settle, settled
+from dovetail.server.tasks.late import change_or_raise, load_or_keep
 from dovetail.server.tasks.loading import (
     find_repeat,
     load_for_change,
@@ -31,9 +34,9 @@ from dovetail.server.tasks.requests import (
     ChangeOptions,
     Completion,
     Exchange,
+    Heartbeat,
     Notify,
     Outcome,
-    Progress,
 )
 from dovetail.server.tasks.states import next_state
 
@@ -64,6 +67,7 @@ class Work:
             task = load_for_change(transaction, action, task_id)
             next_state(TaskVerb.START, task)
             _check_assignee(caller, task)
+            check_budgets(transaction, task)
             _check_ready(transaction, task)
             stamp = transaction.team.stamp
             after = transitions.start(task, TaskVerb.START, caller.agent_id, lease, stamp)
@@ -73,32 +77,33 @@ class Work:
         is_own = change.task.lease_event == change.event_number
         return change, change.task.lease_token if is_own else ""
 
-    async def heartbeat(
-        self, caller: Caller, task_id: str, token: str, progress: Progress | None
-    ) -> tuple[Task, int]:
+    async def heartbeat(self, caller: Caller, task_id: str, beat: Heartbeat) -> tuple[Task, int]:
         """Renew the lease; returns the task, and the caller's count of unacknowledged messages."""
-        options = ChangeOptions(lease_token=token, notify=Notify.NONE)
+        options = ChangeOptions(lease_token=beat.token, notify=Notify.NONE)
         action = Action(caller=caller, verb=TaskVerb.HEARTBEAT, options=options)
 
         def unit(transaction: Transaction) -> tuple[Task, int]:
             before = load_for_change(transaction, action, task_id)
             next_state(TaskVerb.HEARTBEAT, before)
-            after = transitions.renew_lease(before, transaction.team.stamp)
-            if progress:
-                note = progress.note
-                after = replace(after, progress_percent=progress.percent, progress_note=note)
+            after = report(transitions.renew_lease(before, transaction.team.stamp), beat.usage)
+            if beat.progress:
+                percent, note = beat.progress.percent, beat.progress.note
+                after = replace(after, progress_percent=percent, progress_note=note)
             told = after.progress_percent, after.progress_note
             if told != (before.progress_percent, before.progress_note):
                 after = record_change(transaction, action, before, after).task
             else:
                 tasks.save(transaction, after)
                 agents.touch(transaction, caller.agent_id)
+            after = settle(transaction, before, after)
             inbox = agents.find(transaction, caller.agent_id)
             return after, inbox.unacknowledged_count if inbox else 0
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
-    async def release(self, caller: Caller, task_id: str, options: ChangeOptions) -> TaskChange:
+    async def release(
+        self, caller: Caller, task_id: str, options: ChangeOptions, used: Usage | None = None
+    ) -> TaskChange:
         """Give work back: the task is PENDING again."""
         action = Action(caller=caller, verb=TaskVerb.RELEASE, options=options)
 
@@ -108,7 +113,8 @@ class Work:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             after = transitions.return_to_pending(task, next_state(TaskVerb.RELEASE, task))
-            return record_change(transaction, action, task, after)
+            change = record_change(transaction, action, task, report(after, used))
+            return settled(transaction, task, change)
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
@@ -159,11 +165,12 @@ class Work:
 
     async def complete(self, caller: Caller, completion: Completion) -> TaskChange:
         """End work with a result."""
-        return await self._store.write(
+        change = await self._store.write(
             caller.team_id,
             lambda transaction: _complete(transaction, caller, completion),
             needs(_action(caller, completion), completion.task_id),
         )
+        return change_or_raise(change)
 
     async def complete_all(
         self, caller: Caller, completions: Sequence[Completion]
@@ -184,34 +191,46 @@ class Work:
         """End an attempt with a failure: the task is retried, or FAILED."""
         action = Action(caller=caller, verb=TaskVerb.FAIL, options=options)
 
-        def unit(transaction: Transaction) -> TaskChange:
+        def unit(transaction: Transaction) -> TaskChange | DovetailError:
             earlier = find_repeat(transaction, action)
             if earlier:
                 return earlier
-            task = load_for_change(transaction, action, task_id)
+            task = load_or_keep(transaction, action, task_id, outcome)
+            if isinstance(task, DovetailError):
+                return task
             team = transaction.team
             failed = transitions.fail_attempt(task, TaskVerb.FAIL, outcome, team.stamp)
             # Retries wait for the wall clock: stamps may be ahead of it.
             after = transitions.delay_retry(failed, team.wall_clock)
-            return record_change(transaction, action, task, after)
+            if task.start_time is not None:  # Otherwise there is no attempt that used anything.
+                after = report(after, outcome.usage)
+            change = record_change(transaction, action, task, after)
+            return settled(transaction, task, change)
 
-        return await self._store.write(caller.team_id, unit, needs(action, task_id))
+        change = await self._store.write(caller.team_id, unit, needs(action, task_id))
+        return change_or_raise(change)
 
 
 def _action(caller: Caller, completion: Completion) -> Action:
     return Action(caller=caller, verb=TaskVerb.COMPLETE, options=completion.options)
 
 
-def _complete(transaction: Transaction, caller: Caller, completion: Completion) -> TaskChange:
+def _complete(
+    transaction: Transaction, caller: Caller, completion: Completion
+) -> TaskChange | DovetailError:
+    """Complete a task; returns the refusal where the result was kept as a late one."""
     action = _action(caller, completion)
     earlier = find_repeat(transaction, action)
     if earlier:
         return earlier
-    task = load_for_change(transaction, action, completion.task_id)
+    task = load_or_keep(transaction, action, completion.task_id, completion.outcome)
+    if isinstance(task, DovetailError):
+        return task
     state = next_state(TaskVerb.COMPLETE, task)
     stamp = transaction.team.stamp
     after = transitions.finish(task, state, completion.outcome, stamp)
-    return record_change(transaction, action, task, after)
+    change = record_change(transaction, action, task, report(after, completion.outcome.usage))
+    return settled(transaction, task, change)
 
 
 def _completed_or_refused(

@@ -19,6 +19,7 @@ VERBS = (
     *("create", "update", "delete", "assign", "unassign", "claim", "start", "heartbeat"),
     *("release", "request_input", "provide_input", "complete", "fail", "cancel", "reopen"),
     *("expire_lease", "become_ready", "fail_dependency", "become_overdue"),
+    *("keep_late_result", "spend_budget"),
 )
 
 chosen_events = stacked(

@@ -19,8 +19,10 @@ from dovetail.cli.options.texts import (
     OBJECT,
     REASON,
 )
+from dovetail.cli.options.usage import budget_option
 from dovetail.cli.options.values import (
     CLEARED,
+    COUNT,
     LABEL,
     LENGTH,
     LINK,
@@ -65,7 +67,7 @@ depends_option = click.option(
 at_option = click.option("--at", "schedule_time", type=TIME, help="Not before this time.")
 attempts_option = click.option(
     "--max-attempts",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="N",
     help="Attempts that may fail.  [default: 5]",
 )
@@ -132,6 +134,7 @@ def task() -> None:
 @due_option
 @attempts_option
 @backoff_option
+@budget_option
 @label_option
 @acknowledge_option
 @quiet_option
@@ -142,6 +145,7 @@ async def create(
 ) -> None:
     """Create a task, and notify its assignee."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
+    fields |= fields.pop("budget")
     fields["description"] = fields["description"] or ""  # one that is given is never empty
     created = await session.agent.tasks.create(title, **fields)
     session.out.item(created, late.render.task)
@@ -225,10 +229,11 @@ async def list_(session: Session, newest: bool, order: str, part: Part, **chosen
 @click.option("--link", "links", type=LINK, multiple=True, help="Replaces all its links; '': none.")
 @click.option("--at", "schedule_time", type=NEW_TIME, help="Not before this time; '': at once.")
 @click.option("--due", "due_time", type=NEW_TIME, help="Its deadline; '': none.")
-@click.option("--max-attempts", type=click.IntRange(1), help="How many attempts may fail.")
+@click.option("--max-attempts", type=COUNT, help="How many attempts may fail.")
 @click.option(
     "--backoff", "initial_backoff", type=LENGTH, help="How long a retry waits; doubles each time."
 )
+@budget_option
 @change_options
 @calls
 async def update(
@@ -245,6 +250,7 @@ async def update(
     due_time: datetime | None,
     max_attempts: int | None,
     initial_backoff: timedelta | None,
+    budget: dict[str, Any],
     **options: Any,
 ) -> None:
     """Change fields of a task. Fields that are not named stay as they are."""
@@ -260,6 +266,7 @@ async def update(
         "due_time": due_time,
         "max_attempts": max_attempts,
         "initial_backoff": initial_backoff,
+        **budget,
     }
     changes: dict[str, Any] = {
         name: None if value is CLEARED else value
@@ -355,6 +362,7 @@ for each in lazy_commands(
         "commands.history:watch",
         "Print what happens to tasks, as it happens.",
     ),
+    ("attempts", "commands.attempts:attempts", "Show the attempts at a task."),
     (
         "graph",
         "commands.graph:graph",

@@ -12,6 +12,7 @@ from dovetail.cli import late
 from dovetail.cli.commands.tasks import change_options, repeatable_options, task_argument
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.texts import OBJECT, REASON, RESULT, SAYING, allow_empty_option
+from dovetail.cli.options.usage import read_usage
 from dovetail.cli.options.values import (
     LENGTH,
     Labels,
@@ -43,7 +44,10 @@ token_option = click.option(
     callback=_lease_token,
     help=f"Proves that you hold the task.  [default: {LEASE_TOKEN}]",
 )
-holder_options = stacked(token_option, change_options)
+usage_option = click.option(
+    "--usage", type=OBJECT, callback=read_usage, help="What the attempt used so far, in all."
+)
+holder_options = stacked(token_option, usage_option, change_options)
 
 
 @click.command()
@@ -111,16 +115,15 @@ async def start(
 @click.option("--percent", type=click.IntRange(0, 100), help="How far the work is.")
 @click.option("--note", type=REASON, default="", help="What is being done now; with --percent.")
 @token_option
+@usage_option
 @calls
 async def heartbeat(
-    session: Session, task_id: str, percent: int | None, note: str, lease_token: str
+    session: Session, task_id: str, percent: int | None, note: str, **options: Any
 ) -> None:
     """Report progress, and extend the lease of a task."""
     if note and percent is None:
         raise click.UsageError("--note goes with --percent")
-    response = await session.agent.tasks.heartbeat(
-        task_id, percent=percent, note=note, lease_token=lease_token
-    )
+    response = await session.agent.tasks.heartbeat(task_id, percent=percent, note=note, **options)
     session.out.item(response, late.render.held)
 
 
@@ -128,6 +131,7 @@ async def heartbeat(
 @task_argument
 @click.argument("reason", type=REASON, default="")
 @token_option
+@usage_option
 @repeatable_options
 @calls
 async def release(session: Session, task_id: str, reason: str, **options: Any) -> None:

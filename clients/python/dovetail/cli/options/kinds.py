@@ -47,6 +47,7 @@ KINDS = {
     "task list": Kind(message="tasks.Task"),
     "task history": Kind(message="tasks.TaskEvent", names=_SAID),
     "task watch": Kind(message="tasks.TaskEvent"),
+    "task attempts": Kind(message="tasks.TaskAttempt"),
     "task claim": Kind(message="tasks.ClaimedTask"),
     "task start --lease": Kind(message="tasks.ClaimedTask"),
     "task heartbeat": Kind(message="tasks.HeartbeatTaskResponse"),

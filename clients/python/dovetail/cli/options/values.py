@@ -86,6 +86,17 @@ class _Sequences(click.ParamType[tuple[int, ...]]):
         return tuple(map(int, str(value).split(",")))
 
 
+class _Count(click.ParamType[int]):
+    """A number from 1; its help does not say so, as that of click's own type does."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if not re.fullmatch(r"[1-9]\d{0,8}", str(value), re.ASCII):
+            self.fail(f"{value!r} is not a number from 1", param, ctx)
+        return int(value)
+
+
 class Word(click.Choice[str]):
     """A word of an enum, as JSON has it; in capitals, and with `-` for `_`, it is as good."""
 
@@ -123,6 +134,7 @@ NEW_TIME = _NewTime()
 CLEARED = datetime.max.replace(tzinfo=UTC)
 LENGTH = Length()
 SEQUENCES = _Sequences()
+COUNT = _Count()
 
 label_option = click.option(
     "--label", "labels", type=LABEL, multiple=True, help="A label, or several."
@@ -135,7 +147,7 @@ acknowledge_option = click.option(
     type=SEQUENCES,
     multiple=True,
     callback=joined,
-    help="Acknowledge these in the same commit: 3,4.",
+    help="Acknowledge these too: 3,4.",
 )
 
 lease_option = click.option(

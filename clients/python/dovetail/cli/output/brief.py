@@ -40,6 +40,17 @@ def _event(event: Mapping[str, Any]) -> str:
     return _said(head, event.get("reason") or ", ".join(_changed(event)))
 
 
+def _attempt(attempt: Mapping[str, Any]) -> str:
+    end = attempt.get("end", "present")
+    head = _joined(f"#{attempt['attempt']}", end, attempt.get("holder_id"))
+    late = attempt.get("late_result", {})
+    brought = late.get("result", {}).get("summary") or late.get("failure", {}).get("message")
+    if late:
+        return _said(head, f"late: {brought or ''}")
+    said = attempt.get("failure", {}).get("message") or attempt.get("reason")
+    return _said(head, said or attempt.get("progress", {}).get("note"))
+
+
 def _changed(event: Mapping[str, Any]) -> list[str]:
     return [change["field"] for change in event.get("changes", ())]
 
@@ -119,6 +130,7 @@ def _credential(credential: Mapping[str, Any]) -> str:
 LINES: dict[str, Callable[[Any], str]] = {
     "Task": _task,
     "TaskEvent": _event,
+    "TaskAttempt": _attempt,
     "ClaimedTask": _claimed,
     "Delivery": _delivery,
     "Message": lambda message: _message(message, ", ".join(message["recipient_ids"])),

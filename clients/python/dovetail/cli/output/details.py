@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.json_values import structured
-from dovetail.cli.output.render import STATE_STYLES, labels_of, state
+from dovetail.cli.output.render import STATE_STYLES, labels_of, state, used
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.tables import Column, Group, Shown, Table
@@ -76,6 +76,7 @@ def _facts(item: work.Task, around: Surroundings) -> Iterator[tuple[str, Text]]:
         "input": _data(item, item.input if item.HasField("input") else None),
         **_ending(item),
         "attempts": _attempts(item),
+        **_usage(item),
         "priority": str(item.priority or ""),
         "labels": labels_of(item.labels),
         "part of": _parent(item, around),
@@ -181,6 +182,21 @@ def _progress(item: work.Task) -> str:
     if not item.HasField("progress"):
         return ""
     return f"{item.progress.percent} % {escape_controls(item.progress.note)}".strip()
+
+
+def _usage(item: work.Task) -> dict[str, str]:
+    """What it used, and its budget."""
+    most = [f"{item.max_tokens:,} tokens"] if item.max_tokens else []
+    if item.HasField("max_cost"):
+        most.append(f"{item.max_cost.amount} {item.max_cost.currency}")
+    budget = ", ".join(most)
+    spent = "spent: it cannot be started" if item.budget_spent else ""
+    tree = used(item.tree_usage) if item.tree_usage != item.usage else ""
+    return {
+        "used": used(item.usage),
+        "with parts": tree,
+        "budget": "; ".join(filter(None, (budget, spent))),
+    }
 
 
 def _attempts(item: work.Task) -> str:

@@ -24,6 +24,7 @@ NEXT_STEPS = {
     "MESSAGE_NOT_FOUND": "See all messages: dovetail message list",
     "TASK_NOT_FOUND": "See all tasks: dovetail task list",
     "TASK_EXISTS": "Choose another --id, or leave it out",
+    "BUDGET_SPENT": "Give it a larger one: dovetail task update{budget_task_id} --budget AMOUNT",
     "TASK_DEPENDED_ON": "See what waits for it: dovetail task graph. Or: dovetail task cancel",
     "DEPENDENCY_CYCLE": "Leave out one --depends-on of that path",
     "PARENT_CYCLE": "Choose another --parent, or take one of them out: dovetail task update TASK"
@@ -108,6 +109,7 @@ COMMANDS = {
     "ListTasks": "task list",
     "ListTaskEvents": "task history",
     "WatchTasks": "task watch",
+    "ListTaskAttempts": "task attempts",
     "UpdateTask": "task update",
     "DeleteTask": "task delete",
     "AssignTask": "task assign",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as admin
@@ -9,11 +10,11 @@ from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.chosen import preview
 from dovetail.cli.output.json_values import WELL_KNOWN, dumps
 from dovetail.cli.output.messages import delivery_state
-from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of
+from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of, used
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Cell, Column, Listing
-from dovetail.cli.output.text import age, local
+from dovetail.cli.output.text import age, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.types.v1 import types_pb2 as types
@@ -148,6 +149,64 @@ def history(characters: int) -> Listing[work.TaskEvent | talk.Message]:
         return _said(item, characters) if isinstance(item, talk.Message) else _event(item)
 
     return Listing(columns=_EVENT_COLUMNS, row=row, empty="no events")
+
+
+def _attempt(item: work.TaskAttempt) -> tuple[Cell, ...]:
+    end = work.AttemptEnd.Name(item.end).removeprefix("ATTEMPT_END_").lower().replace("_", " ")
+    return (
+        str(item.attempt),
+        _agent(item.holder_id),
+        Text(end if item.end else "at work", style=ATTEMPT_STYLES.get(item.end, "blue")),
+        _said_of(item),
+        used(item.usage) if item.HasField("usage") else "",
+        _span(item),
+        time_of(item, "start_time"),
+    )
+
+
+def _said_of(item: work.TaskAttempt) -> str:
+    """Its failure or reason, otherwise its progress; and what came late."""
+    progress = f"{item.progress.percent} % {item.progress.note}".strip()
+    said = item.failure.message or item.reason or (progress if item.HasField("progress") else "")
+    if not item.HasField("late_result"):
+        return one_line(said)
+    late = item.late_result
+    brought = late.result.summary if late.HasField("result") else late.failure.message
+    word = "result" if late.HasField("result") else "failure"
+    return one_line("; ".join(filter(None, (said, f"late {word}: {brought}"))))
+
+
+def _span(item: work.TaskAttempt) -> str:
+    """How long it lasted."""
+    if not item.HasField("end_time"):
+        return ""
+    micros = item.end_time.ToMicroseconds() - item.start_time.ToMicroseconds()
+    lasted = Duration()
+    lasted.FromMicroseconds(micros)
+    return length(lasted)
+
+
+ATTEMPT_STYLES = {
+    work.ATTEMPT_END_COMPLETED: "green",
+    work.ATTEMPT_END_FAILED: "red",
+    work.ATTEMPT_END_LEASE_LOST: "red",
+    work.ATTEMPT_END_RELEASED: "yellow",
+    work.ATTEMPT_END_TAKEN_AWAY: "yellow",
+    work.ATTEMPT_END_CANCELLED: "dim",
+}
+ATTEMPTS: Listing[work.TaskAttempt] = Listing(
+    columns=(
+        Column(name="attempt", is_number=True),
+        Column(name="holder", cells_min=AGENT, weight=2),
+        Column(name="end"),
+        Column(name="what", cells_min=14, weight=2),
+        Column(name="used", terminal_min=80),
+        Column(name="lasted", is_number=True, terminal_min=80),
+        Column(name="started", terminal_min=100),
+    ),
+    row=_attempt,
+    empty="it was never started",
+)
 
 
 def _question(item: work.Task) -> tuple[Cell, ...]:

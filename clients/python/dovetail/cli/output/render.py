@@ -121,6 +121,14 @@ def _dependencies(item: work.Task) -> str:
     return ", ".join(item.depends_on) + left
 
 
+def used(item: work.Usage | work.UsageTotal) -> str:
+    """Tokens and costs; of cached tokens JSON tells."""
+    costs = [item.cost] if isinstance(item, work.Usage) else list(item.costs)
+    tokens = item.input_tokens + item.output_tokens
+    parts = [f"{tokens:,} tokens"] if tokens else []
+    return ", ".join([*parts, *(f"{each.amount} {each.currency}" for each in costs if each.amount)])
+
+
 def _attempts(item: work.Task) -> str:
     """Attempts and failures of a task; empty during a first attempt."""
     if not item.failed_attempts and item.attempt < 2:

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from dovetail.cli.output.charts import columns, merged
-from dovetail.cli.output.render import STATE_BARS, STATE_STYLES, state, time_of
+from dovetail.cli.output.render import STATE_BARS, STATE_STYLES, state, time_of, used
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.tables import Column, Group, Shown, Table
@@ -51,6 +51,8 @@ def _totals(item: work.Report) -> Text:
     total = Text.assemble((f"{item.total_tasks} task{'s' * (item.total_tasks != 1)}", "bold"))
     for count in item.states:
         total.append("   ").append(f"{count.count} ").append_text(state(count.state))
+    if item.HasField("usage"):
+        total.append(f"   used {used(item.usage)}")
     return total
 
 

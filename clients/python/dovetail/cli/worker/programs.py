@@ -51,11 +51,14 @@ PROGRESS_BYTES = 8 * 1024
 """How much of the file is read, from its end."""
 
 NOTE_CHARACTERS = 4_096
+FAILURE_BYTES = 4_096
+"""How much of the last failure is in the environment."""
 
 VARIABLES = {
     "DOVETAIL_TASK_ID": "The task that it works on.",
     "DOVETAIL_TASK_TITLE": "What to do, in one line.",
     "DOVETAIL_TASK_ATTEMPT": "The number of the attempt, from 1.",
+    "DOVETAIL_TASK_LAST_FAILURE": "Why the attempt before failed, cut to 4,096 bytes; or empty.",
     "DOVETAIL_LEASE_TOKEN": "Proves that it holds the task: `dovetail task ask` and others use it.",
     "DOVETAIL_PROGRESS": "A file: its last line, `PERCENT NOTE`, is the progress of the task.",
 }
@@ -170,9 +173,17 @@ def _environment(program: Program, task: HeldTask, progress: Path) -> dict[str, 
         "DOVETAIL_TASK_ID": task.task_id,
         "DOVETAIL_TASK_TITLE": _without_nul(task.title),
         "DOVETAIL_TASK_ATTEMPT": str(task.task.attempt),
+        "DOVETAIL_TASK_LAST_FAILURE": _last_failure(task),
         "DOVETAIL_LEASE_TOKEN": task.lease_token,
         "DOVETAIL_PROGRESS": str(progress),
     }
+
+
+def _last_failure(task: HeldTask) -> str:
+    """Why the attempt before failed; an environment is small, and the task has all of it."""
+    failure = task.task.last_failure
+    text = _without_nul(failure.message) if failure else ""
+    return text.encode()[:FAILURE_BYTES].decode(errors="ignore")
 
 
 def _without_nul(text: str) -> str:

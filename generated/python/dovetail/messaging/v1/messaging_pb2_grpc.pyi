@@ -56,10 +56,10 @@ class MessagingServiceStub:
     Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
     metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
     google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
-    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
-    after every error without that ErrorInfo whatever its status (a library or something in between made
-    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
-    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL, and but for a late result
+    of a task (see dovetail.tasks.v1.TaskService). After those two, and after every error without that
+    ErrorInfo whatever its status (a library or something in between made it), the outcome is unknown:
+    repeat the call with the same `request_id`, or open a stream again after its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
     other statuses.
     """
@@ -172,10 +172,10 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
     metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
     google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
-    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
-    after every error without that ErrorInfo whatever its status (a library or something in between made
-    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
-    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL, and but for a late result
+    of a task (see dovetail.tasks.v1.TaskService). After those two, and after every error without that
+    ErrorInfo whatever its status (a library or something in between made it), the outcome is unknown:
+    repeat the call with the same `request_id`, or open a stream again after its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
     other statuses.
     """
@@ -284,10 +284,10 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     Errors of Dovetail carry google.rpc.ErrorInfo (domain "dovetail.dev", a reason of a closed list,
     metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
     google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
-    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL. After those two, and
-    after every error without that ErrorInfo whatever its status (a library or something in between made
-    it), the outcome is unknown: repeat the call with the same `request_id`, or open a stream again after
-    its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
+    after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL, and but for a late result
+    of a task (see dovetail.tasks.v1.TaskService). After those two, and after every error without that
+    ErrorInfo whatever its status (a library or something in between made it), the outcome is unknown:
+    repeat the call with the same `request_id`, or open a stream again after its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
     other statuses.
     """

@@ -136,6 +136,46 @@ REPORT_BASIS_SCAN: ReportBasis.ValueType  # 1
 """
 Global___ReportBasis: _TypeAlias = ReportBasis  # noqa: Y015
 
+class _AttemptEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttemptEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTEMPT_END_UNSPECIFIED: _AttemptEnd.ValueType  # 0
+    """It has not ended: the task is IN_PROGRESS or INPUT_REQUIRED."""
+    ATTEMPT_END_COMPLETED: _AttemptEnd.ValueType  # 1
+    """The task was completed."""
+    ATTEMPT_END_FAILED: _AttemptEnd.ValueType  # 2
+    """By FailTask, whether the task was retried or not."""
+    ATTEMPT_END_LEASE_LOST: _AttemptEnd.ValueType  # 3
+    """There was no heartbeat for the lease's whole duration."""
+    ATTEMPT_END_RELEASED: _AttemptEnd.ValueType  # 4
+    """The holder gave the work back."""
+    ATTEMPT_END_TAKEN_AWAY: _AttemptEnd.ValueType  # 5
+    """By AssignTask or UnassignTask with `force`."""
+    ATTEMPT_END_CANCELLED: _AttemptEnd.ValueType  # 6
+    """The task was cancelled."""
+
+class AttemptEnd(_AttemptEnd, metaclass=_AttemptEndEnumTypeWrapper):
+    """AttemptEnd is how an attempt ended."""
+
+ATTEMPT_END_UNSPECIFIED: AttemptEnd.ValueType  # 0
+"""It has not ended: the task is IN_PROGRESS or INPUT_REQUIRED."""
+ATTEMPT_END_COMPLETED: AttemptEnd.ValueType  # 1
+"""The task was completed."""
+ATTEMPT_END_FAILED: AttemptEnd.ValueType  # 2
+"""By FailTask, whether the task was retried or not."""
+ATTEMPT_END_LEASE_LOST: AttemptEnd.ValueType  # 3
+"""There was no heartbeat for the lease's whole duration."""
+ATTEMPT_END_RELEASED: AttemptEnd.ValueType  # 4
+"""The holder gave the work back."""
+ATTEMPT_END_TAKEN_AWAY: AttemptEnd.ValueType  # 5
+"""By AssignTask or UnassignTask with `force`."""
+ATTEMPT_END_CANCELLED: AttemptEnd.ValueType  # 6
+"""The task was cancelled."""
+Global___AttemptEnd: _TypeAlias = AttemptEnd  # noqa: Y015
+
 class _StartPosition:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -249,6 +289,11 @@ class Task(_message.Message):
     FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     INITIAL_BACKOFF_FIELD_NUMBER: _builtins.int
     LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    TREE_USAGE_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_COST_FIELD_NUMBER: _builtins.int
+    BUDGET_SPENT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """Chosen by the caller or made by the server ("t1", "t2", …); unique in the team for ever."""
     title: _builtins.str
@@ -270,8 +315,8 @@ class Task(_message.Message):
     attempt: _builtins.int
     """How often it was started since it was created or reopened. Set by the server."""
     etag: _builtins.str
-    """Differs after every change of the task except heartbeats and `waiting_for_count`; opaque. Set by
-    the server.
+    """Differs after every change of the task except heartbeats, `waiting_for_count`, usage of its
+    sub-tasks and `budget_spent`; opaque. Set by the server.
     """
     pooled: _builtins.bool
     """Whether it returns to the pool when it becomes PENDING again. Set by the server."""
@@ -283,6 +328,14 @@ class Task(_message.Message):
     """How many attempts may fail, by retryable failures and lost leases: 1 to 1,000. Default: 5."""
     failed_attempts: _builtins.int
     """How many did since it was created or reopened. Set by the server."""
+    max_tokens: _builtins.int
+    """How many input and output tokens its tree may use: 1 to 10^15; 0: any number."""
+    budget_spent: _builtins.bool
+    """Whether it cannot be started, because its budget or that of a task that it is a part of is spent.
+    Set by the server.
+    25 to 29 are kept for questions, 32 to 39 for leases, 43 to 49 for dependencies, 55 to 59 for
+    retries and attempts, 60 to 64 for queues and the number of the last event.
+    """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free labels."""
@@ -361,10 +414,21 @@ class Task(_message.Message):
 
     @_builtins.property
     def last_failure(self) -> Global___TaskFailure:
-        """The failure after which the last retry came; unset before, and after ReopenTask.
-        25 to 29 are kept for questions, 32 to 39 for leases, 44 to 49 for dependencies, 55 to 59 for
-        retries and attempts, 60 to 69 for queues, usage and the number of the last event.
+        """The failure after which the last retry came, that of a lost lease too: what the next holder should
+        know. Unset before, and after ReopenTask.
         """
+
+    @_builtins.property
+    def usage(self) -> Global___UsageTotal:
+        """What its attempts used, in all; unset before a report. Set by the server."""
+
+    @_builtins.property
+    def tree_usage(self) -> Global___UsageTotal:
+        """The same with its sub-tasks, and theirs; unset before a report. Set by the server."""
+
+    @_builtins.property
+    def max_cost(self) -> Global___Cost:
+        """How much its tree may cost, in one currency: more than 0; unset: any. Costs in others do not count."""
 
     def __init__(
         self,
@@ -404,16 +468,151 @@ class Task(_message.Message):
         failed_attempts: _builtins.int = ...,
         initial_backoff: _duration_pb2.Duration | None = ...,
         last_failure: Global___TaskFailure | None = ...,
+        usage: Global___UsageTotal | None = ...,
+        tree_usage: Global___UsageTotal | None = ...,
+        max_tokens: _builtins.int = ...,
+        max_cost: Global___Cost | None = ...,
+        budget_spent: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "last_failure", b"last_failure", "lease", b"lease", "outcome", b"outcome", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "last_failure", b"last_failure", "lease", b"lease", "max_cost", b"max_cost", "outcome", b"outcome", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "tree_usage", b"tree_usage", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "last_failure", b"last_failure", "lease", b"lease", "links", b"links", "max_attempts", b"max_attempts", "outcome", b"outcome", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "update_time", b"update_time", "waiting_for_count", b"waiting_for_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "budget_spent", b"budget_spent", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "last_failure", b"last_failure", "lease", b"lease", "links", b"links", "max_attempts", b"max_attempts", "max_cost", b"max_cost", "max_tokens", b"max_tokens", "outcome", b"outcome", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "tree_usage", b"tree_usage", "update_time", b"update_time", "usage", b"usage", "waiting_for_count", b"waiting_for_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "failure", "cancel_reason"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class Cost(_message.Message):
+    """Cost is an amount of money."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    amount: _builtins.str
+    """A decimal number, not negative: up to 12 digits, then, after a point, up to 9 more."""
+    currency: _builtins.str
+    """An ISO 4217 code: three capital letters."""
+    def __init__(
+        self,
+        *,
+        amount: _builtins.str = ...,
+        currency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "currency", b"currency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cost: _TypeAlias = Cost  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """Usage is what one attempt has used so far, as its holder reports it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CountersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    """Tokens that models read, cached ones too: 0 to 10^15."""
+    output_tokens: _builtins.int
+    """Tokens that models wrote: 0 to 10^15."""
+    cached_tokens: _builtins.int
+    """How many of `input_tokens` came from a cache: 0 to 10^15."""
+    model: _builtins.str
+    """The model, or the main one: 0 to 128 characters."""
+    @_builtins.property
+    def cost(self) -> Global___Cost:
+        """What that cost. Default: unknown."""
+
+    @_builtins.property
+    def counters(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Anything else that is counted: at most 8; names of 1 to 64 printable characters, numbers from 0 to
+        10^15. They are kept with the attempt, and not summed.
+        """
+
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cached_tokens: _builtins.int = ...,
+        cost: Global___Cost | None = ...,
+        model: _builtins.str = ...,
+        counters: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "cost", b"cost", "counters", b"counters", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class UsageTotal(_message.Message):
+    """UsageTotal is the sum of what attempts used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    COSTS_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    """Tokens that models read, cached ones too."""
+    output_tokens: _builtins.int
+    """Tokens that models wrote."""
+    cached_tokens: _builtins.int
+    """How many of `input_tokens` came from a cache."""
+    @_builtins.property
+    def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cost]:
+        """The costs, one for each currency, by its code."""
+
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cached_tokens: _builtins.int = ...,
+        costs: _abc.Iterable[Global___Cost] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "costs", b"costs", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageTotal: _TypeAlias = UsageTotal  # noqa: Y015
 
 @_typing.final
 class TaskLink(_message.Message):
@@ -579,7 +778,7 @@ class TaskResult(_message.Message):
     def data(self) -> _struct_pb2.Struct:
         """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
         10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
-        3 to 9 are kept for artifacts and usage.
+        3 to 9 are kept for artifacts.
         """
 
     def __init__(
@@ -609,7 +808,7 @@ class TaskFailure(_message.Message):
     """For people: 1 byte to 64 KiB of text."""
     retryable: _builtins.bool
     """Whether another attempt may do better; see FailTask. Default: no.
-    4 to 9 are kept for retries and late results.
+    4 to 9 are kept for retries.
     """
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
@@ -774,6 +973,8 @@ class CreateTaskRequest(_message.Message):
     SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     INITIAL_BACKOFF_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_COST_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """An id of the caller's choice. Default: made by the server."""
     title: _builtins.str
@@ -794,6 +995,8 @@ class CreateTaskRequest(_message.Message):
     """The task of which it is a sub-task: a known id, or empty."""
     max_attempts: _builtins.int
     """How many attempts may fail: 1 to 1,000; default (0): 5."""
+    max_tokens: _builtins.int
+    """How many input and output tokens its tree may use: 1 to 10^15; default (0): any number."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free labels."""
@@ -828,6 +1031,10 @@ class CreateTaskRequest(_message.Message):
     def initial_backoff(self) -> _duration_pb2.Duration:
         """How long a retry waits after the first failure: 0 to 1 day. Default: 1 s."""
 
+    @_builtins.property
+    def max_cost(self) -> Global___Cost:
+        """How much its tree may cost, more than 0. Default: any."""
+
     def __init__(
         self,
         *,
@@ -849,10 +1056,12 @@ class CreateTaskRequest(_message.Message):
         schedule_time: _timestamp_pb2.Timestamp | None = ...,
         max_attempts: _builtins.int = ...,
         initial_backoff: _duration_pb2.Duration | None = ...,
+        max_tokens: _builtins.int = ...,
+        max_cost: Global___Cost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "schedule_time", b"schedule_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "max_cost", b"max_cost", "schedule_time", b"schedule_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "links", b"links", "max_attempts", b"max_attempts", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "links", b"links", "max_attempts", b"max_attempts", "max_cost", b"max_cost", "max_tokens", b"max_tokens", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1115,7 +1324,7 @@ class UpdateTaskRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """One or more of: title, description, priority, labels, due_time, schedule_time, max_attempts,
-        initial_backoff, depends_on, parent_task_id, links.
+        initial_backoff, depends_on, parent_task_id, links, max_tokens, max_cost.
         """
 
     def __init__(
@@ -1547,6 +1756,7 @@ class HeartbeatTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     lease_token: _builtins.str
@@ -1555,16 +1765,21 @@ class HeartbeatTaskRequest(_message.Message):
     def progress(self) -> Global___TaskProgress:
         """How far it is. Default: as before."""
 
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What the attempt has used so far, in all. Default: as reported before."""
+
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         progress: Global___TaskProgress | None = ...,
         lease_token: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_token", b"lease_token", "progress", b"progress", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_token", b"lease_token", "progress", b"progress", "task_id", b"task_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1579,10 +1794,15 @@ class HeartbeatTaskResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
+    BUDGET_SPENT_FIELD_NUMBER: _builtins.int
     state: Global___TaskState.ValueType
     """IN_PROGRESS or INPUT_REQUIRED."""
     unacknowledged_count: _builtins.int
     """How many deliveries in the caller's inbox are not acknowledged; 0 for a caller without an agent."""
+    budget_spent: _builtins.bool
+    """Whether its budget, or that of a task that it is a part of, is spent: the holder should come to an
+    end.
+    """
     @_builtins.property
     def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the lease would now be lost: a hint. Unset without one, and while INPUT_REQUIRED."""
@@ -1593,10 +1813,11 @@ class HeartbeatTaskResponse(_message.Message):
         state: Global___TaskState.ValueType = ...,
         lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
         unacknowledged_count: _builtins.int = ...,
+        budget_spent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_expire_time", b"lease_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_expire_time", b"lease_expire_time", "state", b"state", "unacknowledged_count", b"unacknowledged_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_spent", b"budget_spent", "lease_expire_time", b"lease_expire_time", "state", b"state", "unacknowledged_count", b"unacknowledged_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1613,6 +1834,7 @@ class ReleaseTaskRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     reason: _builtins.str
@@ -1623,6 +1845,10 @@ class ReleaseTaskRequest(_message.Message):
     """Makes a repeat safe."""
     lease_token: _builtins.str
     """The token of its lease; empty for a task without one."""
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What the attempt has used so far, in all. Default: as reported before."""
+
     def __init__(
         self,
         *,
@@ -1631,10 +1857,11 @@ class ReleaseTaskRequest(_message.Message):
         etag: _builtins.str = ...,
         request_id: _builtins.str = ...,
         lease_token: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "lease_token", b"lease_token", "reason", b"reason", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "lease_token", b"lease_token", "reason", b"reason", "request_id", b"request_id", "task_id", b"task_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1835,6 +2062,7 @@ class CompleteTaskRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     etag: _builtins.str
@@ -1853,6 +2081,10 @@ class CompleteTaskRequest(_message.Message):
     def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Deliveries in the caller's inbox that this call acknowledges too: 0 to 1,000 sequences."""
 
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What the attempt has used so far, in all. Default: as reported before."""
+
     def __init__(
         self,
         *,
@@ -1863,10 +2095,11 @@ class CompleteTaskRequest(_message.Message):
         request_id: _builtins.str = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
         lease_token: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "etag", b"etag", "lease_token", b"lease_token", "notify", b"notify", "request_id", b"request_id", "result", b"result", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "etag", b"etag", "lease_token", b"lease_token", "notify", b"notify", "request_id", b"request_id", "result", b"result", "task_id", b"task_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2059,6 +2292,7 @@ class FailTaskRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     LEASE_TOKEN_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     etag: _builtins.str
@@ -2077,6 +2311,10 @@ class FailTaskRequest(_message.Message):
     def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Deliveries in the caller's inbox that this call acknowledges too: 0 to 1,000 sequences."""
 
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What the attempt has used so far, in all. Default: as reported before."""
+
     def __init__(
         self,
         *,
@@ -2087,10 +2325,11 @@ class FailTaskRequest(_message.Message):
         request_id: _builtins.str = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
         lease_token: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "etag", b"etag", "failure", b"failure", "lease_token", b"lease_token", "notify", b"notify", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "etag", b"etag", "failure", b"failure", "lease_token", b"lease_token", "notify", b"notify", "request_id", b"request_id", "task_id", b"task_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2305,14 +2544,16 @@ class TaskEvent(_message.Message):
     former_assignee_id: _builtins.str
     """The assignee before, if it was another; otherwise empty."""
     reason: _builtins.str
-    """Why, as the caller said, or empty."""
+    """Why, as the caller said, or empty; of a late result, its summary or failure, cut to 4,096
+    characters.
+    """
     attempt: _builtins.int
     """The number of the task's attempt at that time: how often it had been started since it was created
-    or reopened.
+    or reopened. Of a late result: the attempt that brought it.
     """
     message_id: _builtins.str
     """The message that told of it, or the first of two; empty if no agent was told.
-    15 to 19 are kept for usage and late results.
+    15 to 19 are kept for usage.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -2321,8 +2562,8 @@ class TaskEvent(_message.Message):
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldChange]:
         """Other fields that changed: title, description, priority, labels, due_time, schedule_time,
-        max_attempts, initial_backoff, depends_on, parent_task_id, links, progress.percent and
-        progress.note.
+        max_attempts, initial_backoff, depends_on, parent_task_id, links, max_tokens, max_cost,
+        progress.percent and progress.note.
         """
 
     def __init__(
@@ -2562,6 +2803,188 @@ class WatchTasksResponse(_message.Message):
 Global___WatchTasksResponse: _TypeAlias = WatchTasksResponse  # noqa: Y015
 
 @_typing.final
+class ListTaskAttemptsRequest(_message.Message):
+    """ListTaskAttemptsRequest names a task, and a page of its attempts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    order: _types_pb2.Order.ValueType
+    """Default: OLDEST_FIRST."""
+    page_size: _builtins.int
+    """How many at most; a page also ends at 1 MiB, or one attempt."""
+    page_token: _builtins.str
+    """Where to go on; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        order: _types_pb2.Order.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "page_size", b"page_size", "page_token", b"page_token", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTaskAttemptsRequest: _TypeAlias = ListTaskAttemptsRequest  # noqa: Y015
+
+@_typing.final
+class ListTaskAttemptsResponse(_message.Message):
+    """ListTaskAttemptsResponse returns a page of attempts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAttempt]:
+        """In the order asked for."""
+
+    def __init__(
+        self,
+        *,
+        attempts: _abc.Iterable[Global___TaskAttempt] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTaskAttemptsResponse: _TypeAlias = ListTaskAttemptsResponse  # noqa: Y015
+
+@_typing.final
+class TaskAttempt(_message.Message):
+    """TaskAttempt is one time that a task was started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    HOLDER_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    END_EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    LATE_RESULT_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    start_event_number: _builtins.int
+    """The number of the event that began it: which attempt it is, in the whole team and for ever."""
+    task_id: _builtins.str
+    """The task."""
+    attempt: _builtins.int
+    """Its number: from 1, and from 1 again after ReopenTask."""
+    holder_id: _builtins.str
+    """The agent that held the task; empty for a caller without an agent."""
+    end: Global___AttemptEnd.ValueType
+    """How it ended; UNSPECIFIED before."""
+    end_event_number: _builtins.int
+    """The number of the event that ended it; 0 before."""
+    reason: _builtins.str
+    """Why, as the caller said that ended it by ReleaseTask or CancelTask, or empty."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended; unset before."""
+
+    @_builtins.property
+    def failure(self) -> Global___TaskFailure:
+        """Of an attempt that FAILED or whose LEASE was LOST."""
+
+    @_builtins.property
+    def progress(self) -> Global___TaskProgress:
+        """How far it came, by its holder's last heartbeat that said so; unset without one."""
+
+    @_builtins.property
+    def late_result(self) -> Global___LateResult:
+        """What its holder brought after it had ended; unset without it."""
+
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What it used, as its holder reported last; unset without a report."""
+
+    def __init__(
+        self,
+        *,
+        start_event_number: _builtins.int = ...,
+        task_id: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        holder_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        end: Global___AttemptEnd.ValueType = ...,
+        end_event_number: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        failure: Global___TaskFailure | None = ...,
+        progress: Global___TaskProgress | None = ...,
+        late_result: Global___LateResult | None = ...,
+        usage: Global___Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure", "late_result", b"late_result", "progress", b"progress", "start_time", b"start_time", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "end", b"end", "end_event_number", b"end_event_number", "end_time", b"end_time", "failure", b"failure", "holder_id", b"holder_id", "late_result", b"late_result", "progress", b"progress", "reason", b"reason", "start_event_number", b"start_event_number", "start_time", b"start_time", "task_id", b"task_id", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskAttempt: _TypeAlias = TaskAttempt  # noqa: Y015
+
+@_typing.final
+class LateResult(_message.Message):
+    """LateResult is what the holder of an attempt brought after others had ended it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___TaskResult:
+        """By CompleteTask."""
+
+    @_builtins.property
+    def failure(self) -> Global___TaskFailure:
+        """By FailTask."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it came."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___TaskResult | None = ...,
+        failure: Global___TaskFailure | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failure", b"failure", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failure", b"failure", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "failure"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___LateResult: _TypeAlias = LateResult  # noqa: Y015
+
+@_typing.final
 class GetReportRequest(_message.Message):
     """GetReportRequest chooses the tasks to report on."""
 
@@ -2635,6 +3058,7 @@ class Report(_message.Message):
     BASIS_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     TOTAL_ASSIGNEES_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     total_tasks: _builtins.int
     """How many tasks."""
     completed_tasks: _builtins.int
@@ -2680,6 +3104,10 @@ class Report(_message.Message):
     def report_time(self) -> _timestamp_pb2.Timestamp:
         """The moment of the snapshot."""
 
+    @_builtins.property
+    def usage(self) -> Global___UsageTotal:
+        """What the tasks used, in all; unset where nothing was reported, and where the basis is not SCAN."""
+
     def __init__(
         self,
         *,
@@ -2695,10 +3123,11 @@ class Report(_message.Message):
         basis: Global___ReportBasis.ValueType = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
         total_assignees: _builtins.int = ...,
+        usage: Global___UsageTotal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2789,6 +3218,7 @@ class AssigneeWorkload(_message.Message):
     OLDEST_OPEN_CREATE_TIME_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_MESSAGES_FIELD_NUMBER: _builtins.int
     AVERAGE_ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     assignee_id: _builtins.str
     """The assignee; empty for the tasks without one."""
     total_tasks: _builtins.int
@@ -2819,6 +3249,10 @@ class AssigneeWorkload(_message.Message):
         unset without one.
         """
 
+    @_builtins.property
+    def usage(self) -> Global___UsageTotal:
+        """What these tasks used, whoever held them; unset as in Report."""
+
     def __init__(
         self,
         *,
@@ -2833,10 +3267,11 @@ class AssigneeWorkload(_message.Message):
         oldest_open_create_time: _timestamp_pb2.Timestamp | None = ...,
         unacknowledged_messages: _builtins.int = ...,
         average_acknowledge_time: _duration_pb2.Duration | None = ...,
+        usage: Global___UsageTotal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "oldest_open_create_time", b"oldest_open_create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "oldest_open_create_time", b"oldest_open_create_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "failed_tasks", b"failed_tasks", "in_progress_tasks", b"in_progress_tasks", "oldest_open_create_time", b"oldest_open_create_time", "open_tasks", b"open_tasks", "total_tasks", b"total_tasks", "unacknowledged_messages", b"unacknowledged_messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "failed_tasks", b"failed_tasks", "in_progress_tasks", b"in_progress_tasks", "oldest_open_create_time", b"oldest_open_create_time", "open_tasks", b"open_tasks", "total_tasks", b"total_tasks", "unacknowledged_messages", b"unacknowledged_messages", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,8 @@ class TaskServiceStub(object):
     BECOME_OVERDUE, once              the assignee and the creator
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
+    KEEP_LATE_RESULT                  the creator
+    SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -84,6 +86,29 @@ class TaskServiceStub(object):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -206,6 +231,11 @@ class TaskServiceStub(object):
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksResponse.FromString,
                 _registered_method=True)
+        self.ListTaskAttempts = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/ListTaskAttempts',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.FromString,
+                _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/GetReport',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetReportRequest.SerializeToString,
@@ -260,6 +290,8 @@ class TaskServiceServicer(object):
     BECOME_OVERDUE, once              the assignee and the creator
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
+    KEEP_LATE_RESULT                  the creator
+    SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -272,6 +304,29 @@ class TaskServiceServicer(object):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -318,8 +373,8 @@ class TaskServiceServicer(object):
 
     def UpdateTask(self, request, context):
         """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-        due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, and, while PENDING,
-        depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
+        due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, max_tokens, max_cost,
+        and, while PENDING, depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
         dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
         the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
         a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
@@ -377,7 +432,9 @@ class TaskServiceServicer(object):
         """StartTask moves a ready task from PENDING to IN_PROGRESS, with a lease or without. A task without an
         assignee becomes the caller's, or starts without one if the caller has no agent. Fails with
         FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER` if it is assigned to another agent than the caller; a
-        caller without an agent may start it for its assignee. Safe to retry with the same `request_id`.
+        caller without an agent may start it for its assignee; with FAILED_PRECONDITION `BUDGET_SPENT` if
+        its budget, or that of a task that it is a part of, is spent. Safe to retry with the same
+        `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -420,8 +477,8 @@ class TaskServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CompleteTask(self, request, context):
-        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
-        same `request_id`.
+        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
+        late is refused, and kept: see TaskService. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -439,7 +496,8 @@ class TaskServiceServicer(object):
     def FailTask(self, request, context):
         """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
         `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
-        INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
+        INPUT_REQUIRED to FAILED. A failure that comes too late is refused, and kept: see TaskService. Safe
+        to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -487,6 +545,17 @@ class TaskServiceServicer(object):
         `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
         1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
         removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTaskAttempts(self, request, context):
+        """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
+        held it, and how that ended. ReopenTask keeps them, though it counts from 1 again; those of a
+        deleted task stay. Attempts that ended before the servers kept them are there without failure,
+        reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
+        that never was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -608,6 +677,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksResponse.SerializeToString,
             ),
+            'ListTaskAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTaskAttempts,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.SerializeToString,
+            ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReport,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetReportRequest.FromString,
@@ -668,6 +742,8 @@ class TaskService(object):
     BECOME_OVERDUE, once              the assignee and the creator
     BECOME_READY                      the assignee, when the last dependency was completed
     FAIL_DEPENDENCY                   the creator of the task that depends on it
+    KEEP_LATE_RESULT                  the creator
+    SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -680,6 +756,29 @@ class TaskService(object):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -1248,6 +1347,33 @@ class TaskService(object):
             '/dovetail.tasks.v1.TaskService/WatchTasks',
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksRequest.SerializeToString,
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.WatchTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTaskAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/ListTaskAttempts',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,8 @@ class TaskServiceStub:
       BECOME_OVERDUE, once              the assignee and the creator
       BECOME_READY                      the assignee, when the last dependency was completed
       FAIL_DEPENDENCY                   the creator of the task that depends on it
+      KEEP_LATE_RESULT                  the creator
+      SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -85,6 +87,29 @@ class TaskServiceStub:
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -117,8 +142,8 @@ class TaskServiceStub:
     """ListTasks returns tasks, in order of creation or of their last change, page by page."""
     UpdateTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.UpdateTaskResponse]
     """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-    due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, and, while PENDING,
-    depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
+    due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, max_tokens, max_cost,
+    and, while PENDING, depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
     dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
     the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
     a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
@@ -156,7 +181,9 @@ class TaskServiceStub:
     """StartTask moves a ready task from PENDING to IN_PROGRESS, with a lease or without. A task without an
     assignee becomes the caller's, or starts without one if the caller has no agent. Fails with
     FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER` if it is assigned to another agent than the caller; a
-    caller without an agent may start it for its assignee. Safe to retry with the same `request_id`.
+    caller without an agent may start it for its assignee; with FAILED_PRECONDITION `BUDGET_SPENT` if
+    its budget, or that of a task that it is a part of, is spent. Safe to retry with the same
+    `request_id`.
     """
     HeartbeatTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.HeartbeatTaskRequest, _tasks_pb2.HeartbeatTaskResponse]
     """HeartbeatTask renews the lease of a task that is IN_PROGRESS or INPUT_REQUIRED for its whole
@@ -179,8 +206,8 @@ class TaskServiceStub:
     with the same `request_id`.
     """
     CompleteTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CompleteTaskRequest, _tasks_pb2.CompleteTaskResponse]
-    """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
-    same `request_id`.
+    """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
+    late is refused, and kept: see TaskService. Safe to retry with the same `request_id`.
     """
     BatchCompleteTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.BatchCompleteTasksRequest, _tasks_pb2.BatchCompleteTasksResponse]
     """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: one that is refused
@@ -190,7 +217,8 @@ class TaskServiceStub:
     FailTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.FailTaskRequest, _tasks_pb2.FailTaskResponse]
     """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
     `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
-    INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
+    INPUT_REQUIRED to FAILED. A failure that comes too late is refused, and kept: see TaskService. Safe
+    to retry with the same `request_id`.
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.CancelTaskResponse]
     """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
@@ -222,6 +250,13 @@ class TaskServiceStub:
     `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
     1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
     removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+    """
+    ListTaskAttempts: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskAttemptsRequest, _tasks_pb2.ListTaskAttemptsResponse]
+    """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
+    held it, and how that ended. ReopenTask keeps them, though it counts from 1 again; those of a
+    deleted task stay. Attempts that ended before the servers kept them are there without failure,
+    reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
+    that never was.
     """
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -276,6 +311,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
       BECOME_OVERDUE, once              the assignee and the creator
       BECOME_READY                      the assignee, when the last dependency was completed
       FAIL_DEPENDENCY                   the creator of the task that depends on it
+      KEEP_LATE_RESULT                  the creator
+      SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -288,6 +325,29 @@ class TaskServiceAsyncStub(TaskServiceStub):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -317,8 +377,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """ListTasks returns tasks, in order of creation or of their last change, page by page."""
     UpdateTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.UpdateTaskResponse]  # type: ignore[assignment]
     """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-    due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, and, while PENDING,
-    depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
+    due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, max_tokens, max_cost,
+    and, while PENDING, depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
     dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
     the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
     a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
@@ -356,7 +416,9 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """StartTask moves a ready task from PENDING to IN_PROGRESS, with a lease or without. A task without an
     assignee becomes the caller's, or starts without one if the caller has no agent. Fails with
     FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER` if it is assigned to another agent than the caller; a
-    caller without an agent may start it for its assignee. Safe to retry with the same `request_id`.
+    caller without an agent may start it for its assignee; with FAILED_PRECONDITION `BUDGET_SPENT` if
+    its budget, or that of a task that it is a part of, is spent. Safe to retry with the same
+    `request_id`.
     """
     HeartbeatTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.HeartbeatTaskRequest, _tasks_pb2.HeartbeatTaskResponse]  # type: ignore[assignment]
     """HeartbeatTask renews the lease of a task that is IN_PROGRESS or INPUT_REQUIRED for its whole
@@ -379,8 +441,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     with the same `request_id`.
     """
     CompleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CompleteTaskRequest, _tasks_pb2.CompleteTaskResponse]  # type: ignore[assignment]
-    """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
-    same `request_id`.
+    """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
+    late is refused, and kept: see TaskService. Safe to retry with the same `request_id`.
     """
     BatchCompleteTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.BatchCompleteTasksRequest, _tasks_pb2.BatchCompleteTasksResponse]  # type: ignore[assignment]
     """BatchCompleteTasks completes up to 1,000 tasks in one commit, each by itself: one that is refused
@@ -390,7 +452,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     FailTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.FailTaskRequest, _tasks_pb2.FailTaskResponse]  # type: ignore[assignment]
     """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
     `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
-    INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
+    INPUT_REQUIRED to FAILED. A failure that comes too late is refused, and kept: see TaskService. Safe
+    to retry with the same `request_id`.
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.CancelTaskResponse]  # type: ignore[assignment]
     """CancelTask calls work off: PENDING, IN_PROGRESS or INPUT_REQUIRED to CANCELLED. With `cascade` all
@@ -422,6 +485,13 @@ class TaskServiceAsyncStub(TaskServiceStub):
     `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
     1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
     removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+    """
+    ListTaskAttempts: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskAttemptsRequest, _tasks_pb2.ListTaskAttemptsResponse]  # type: ignore[assignment]
+    """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
+    held it, and how that ended. ReopenTask keeps them, though it counts from 1 again; those of a
+    deleted task stay. Attempts that ended before the servers kept them are there without failure,
+    reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
+    that never was.
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -475,6 +545,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
       BECOME_OVERDUE, once              the assignee and the creator
       BECOME_READY                      the assignee, when the last dependency was completed
       FAIL_DEPENDENCY                   the creator of the task that depends on it
+      KEEP_LATE_RESULT                  the creator
+      SPEND_BUDGET                      the creator of the task whose budget it is
     Of the tasks that depend on the changed one, 200 get their notices in the same commit; the others in
     commits that follow at once, each task once. Responses return the receipts of the first commit.
 
@@ -487,6 +559,29 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     FAILED_PRECONDITION `LEASE_TOKEN_REQUIRED`. A token that is not, or no longer, the task's fails with
     ABORTED `LEASE_LOST`, with the task's state and who changed it last: so a holder learns that the task
     was cancelled, taken away or lost. A task without a lease never expires.
+
+    Late results. What CompleteTask, BatchCompleteTasks or FailTask brings with the token of an attempt
+    that others ended (its lease was lost, or the task was taken away or cancelled) is refused all the
+    same, and nothing of it changes the task. But if the caller is the agent that held the attempt, the
+    result or failure is kept with it, once: the first one. This is the one exception to the rule that an
+    error wrote nothing: ListTaskAttempts returns the late result, the history has an event
+    KEEP_LATE_RESULT, and the creator gets a notice. Metadata `late_result_kept` of the error is then
+    "true", after a repeat too; otherwise "false". An attempt is looked for among the last 100 of the
+    task. Nothing is kept of a task that is deleted.
+
+    Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
+    attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
+    repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
+    a late result is not counted.
+
+    Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
+    sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
+    `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
+    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
+    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -544,8 +639,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.UpdateTaskResponse, _abc.Awaitable[_tasks_pb2.UpdateTaskResponse]]:
         """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-        due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, and, while PENDING,
-        depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
+        due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, max_tokens, max_cost,
+        and, while PENDING, depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
         dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
         the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
         a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
@@ -613,7 +708,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """StartTask moves a ready task from PENDING to IN_PROGRESS, with a lease or without. A task without an
         assignee becomes the caller's, or starts without one if the caller has no agent. Fails with
         FAILED_PRECONDITION `ASSIGNED_TO_ANOTHER` if it is assigned to another agent than the caller; a
-        caller without an agent may start it for its assignee. Safe to retry with the same `request_id`.
+        caller without an agent may start it for its assignee; with FAILED_PRECONDITION `BUDGET_SPENT` if
+        its budget, or that of a task that it is a part of, is spent. Safe to retry with the same
+        `request_id`.
         """
 
     @_abc_1.abstractmethod
@@ -666,8 +763,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.CompleteTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.CompleteTaskResponse, _abc.Awaitable[_tasks_pb2.CompleteTaskResponse]]:
-        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. Safe to retry with the
-        same `request_id`.
+        """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
+        late is refused, and kept: see TaskService. Safe to retry with the same `request_id`.
         """
 
     @_abc_1.abstractmethod
@@ -689,7 +786,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tasks_pb2.FailTaskResponse, _abc.Awaitable[_tasks_pb2.FailTaskResponse]]:
         """FailTask ends an attempt with a failure: IN_PROGRESS to FAILED, or, if the failure is retryable and
         `failed_attempts` stays below `max_attempts`, to PENDING after the backoff. PENDING and
-        INPUT_REQUIRED to FAILED. Safe to retry with the same `request_id`.
+        INPUT_REQUIRED to FAILED. A failure that comes too late is refused, and kept: see TaskService. Safe
+        to retry with the same `request_id`.
         """
 
     @_abc_1.abstractmethod
@@ -745,6 +843,19 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
         1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
         removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTaskAttempts(
+        self,
+        request: _tasks_pb2.ListTaskAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.ListTaskAttemptsResponse, _abc.Awaitable[_tasks_pb2.ListTaskAttemptsResponse]]:
+        """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
+        held it, and how that ended. ReopenTask keeps them, though it counts from 1 again; those of a
+        deleted task stay. Attempts that ended before the servers kept them are there without failure,
+        reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
+        that never was.
         """
 
     @_abc_1.abstractmethod

@@ -117,8 +117,14 @@ class _TaskVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskVerb.Val
     TASK_VERB_FAIL_DEPENDENCY: _TaskVerb.ValueType  # 22
     """A task on which it depends failed or was cancelled."""
     TASK_VERB_BECOME_OVERDUE: _TaskVerb.ValueType  # 23
-    """Its due time has passed, and it has not ended.
-    24 to 29 are kept for the withdrawal of notices and for late results.
+    """Its due time has passed, and it has not ended."""
+    TASK_VERB_KEEP_LATE_RESULT: _TaskVerb.ValueType  # 24
+    """The holder of an attempt that others had ended brought its result or failure, which was kept with
+    the attempt.
+    """
+    TASK_VERB_SPEND_BUDGET: _TaskVerb.ValueType  # 25
+    """Its tree has used as much as its budget allows.
+    26 to 29 are kept for the withdrawal of notices.
     """
 
 class TaskVerb(_TaskVerb, metaclass=_TaskVerbEnumTypeWrapper):
@@ -167,8 +173,14 @@ TASK_VERB_BECOME_READY: TaskVerb.ValueType  # 21
 TASK_VERB_FAIL_DEPENDENCY: TaskVerb.ValueType  # 22
 """A task on which it depends failed or was cancelled."""
 TASK_VERB_BECOME_OVERDUE: TaskVerb.ValueType  # 23
-"""Its due time has passed, and it has not ended.
-24 to 29 are kept for the withdrawal of notices and for late results.
+"""Its due time has passed, and it has not ended."""
+TASK_VERB_KEEP_LATE_RESULT: TaskVerb.ValueType  # 24
+"""The holder of an attempt that others had ended brought its result or failure, which was kept with
+the attempt.
+"""
+TASK_VERB_SPEND_BUDGET: TaskVerb.ValueType  # 25
+"""Its tree has used as much as its budget allows.
+26 to 29 are kept for the withdrawal of notices.
 """
 Global___TaskVerb: _TypeAlias = TaskVerb  # noqa: Y015
 

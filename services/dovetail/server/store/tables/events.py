@@ -47,6 +47,8 @@ class TaskVerb(IntEnum):
     BECOME_READY = 21
     FAIL_DEPENDENCY = 22
     BECOME_OVERDUE = 23
+    KEEP_LATE_RESULT = 24
+    SPEND_BUDGET = 25
 
     @property
     def words(self) -> str:
@@ -143,6 +145,7 @@ _EVENT_COLUMNS = (
 )
 
 
+_CHANGING_NOTHING = (TaskVerb.KEEP_LATE_RESULT, TaskVerb.SPEND_BUDGET)
 _RENAMED = {"changes": "changes_json"}
 _EVENT_FIELDS = tuple(
     _RENAMED.get(str(column.name), str(column.name)) for column in _EVENT_COLUMNS[:-2]
@@ -275,9 +278,11 @@ def _conditions(filter: EventFilter) -> list[Expression]:
 
 
 def last(snapshot: Snapshot, task_id: str) -> TaskEvent:
-    """The last change of a task."""
+    """The last change of a task. Events that change nothing of it do not count."""
     query = TaskEventRow.select(*_EVENT_COLUMNS).where(
-        TaskEventRow.team_id == snapshot.team_id, TaskEventRow.task_id == task_id
+        TaskEventRow.team_id == snapshot.team_id,
+        TaskEventRow.task_id == task_id,
+        TaskEventRow.verb.not_in([verb.name for verb in _CHANGING_NOTHING]),
     )
     return _event(snapshot.select(query.order_by(descending(TaskEventRow.number)).limit(1))[0])
 

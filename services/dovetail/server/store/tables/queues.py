@@ -21,9 +21,10 @@ from dovetail.server.store.transaction import Snapshot, Statement, param
 POOL = ""
 _LAST = SQL("9223372036854775807")
 # Repeats the conditions of the indexes on ready tasks, or SQLite would not use them.
-_READY = (
+READY = (
     (TaskRow.state == SQL("1"))
     & (TaskRow.waiting_for_count == SQL("0"))
+    & (TaskRow.spent_budgets == SQL("0"))
     & TaskRow.delete_time.is_null()
 )
 _ORDER = (descending(TaskRow.priority), fn.COALESCE(TaskRow.due_time, _LAST), TaskRow.number)
@@ -32,7 +33,7 @@ _FIRST = Statement(
     .where(
         TaskRow.team_id == param("team_id"),
         TaskRow.assignee_id == param("assignee_id"),
-        _READY,
+        READY,
         TaskRow.schedule_time.is_null() | (TaskRow.schedule_time <= param("now")),
     )
     .order_by(*_ORDER)
@@ -40,7 +41,7 @@ _FIRST = Statement(
 )
 _NEXT_TIME = Statement(
     TaskRow.select(fn.MIN(TaskRow.schedule_time)).where(
-        TaskRow.team_id == param("team_id"), _READY, TaskRow.schedule_time > param("now")
+        TaskRow.team_id == param("team_id"), READY, TaskRow.schedule_time > param("now")
     )
 )
 
@@ -93,7 +94,7 @@ def due(snapshot: Snapshot, since: int, until: int) -> list[str]:
     """The queues in which a scheduled task became ready between two times."""
     query = TaskRow.select(TaskRow.assignee_id).where(
         TaskRow.team_id == snapshot.team_id,
-        _READY,
+        READY,
         TaskRow.schedule_time >= since,
         TaskRow.schedule_time <= until,
     )
@@ -103,7 +104,7 @@ def due(snapshot: Snapshot, since: int, until: int) -> list[str]:
 def _waiting(team_id: str, now: int) -> list[Expression]:
     return [
         TaskRow.team_id == team_id,
-        _READY,
+        READY,
         TaskRow.schedule_time.is_null() | (TaskRow.schedule_time <= now),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from peewee import SQL, ColumnBase, Expression, fn
 
@@ -12,6 +12,7 @@ from dovetail.server.store.chunks import chunks
 from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TaskFilter, TaskState
+from dovetail.server.store.tables.usage import UsageTotal
 from dovetail.server.store.transaction import Snapshot
 
 _TASK_TIME = TaskRow.end_time - TaskRow.start_time
@@ -42,7 +43,10 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """The figures of a set of tasks. Completions are pairs: start of a bucket, completed tasks."""
+    """The figures of a set of tasks.
+
+    Completions are pairs: start of a bucket, completed tasks. Usage is by assignee.
+    """
 
     states: Mapping[TaskState, int]
     task_time: DurationSummary
@@ -52,6 +56,7 @@ class Report:
     total_assignees: int
     completions: Sequence[tuple[int, int]]
     report_time: int
+    usage: Mapping[str, UsageTotal] = field(default_factory=dict[str, UsageTotal])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,10 +48,12 @@ class Task:
     cancelled one. The last failure is that of the last attempt that was followed by another.
     `number` is the order of creation, `version` the order of changes. `waiting_for_count` counts
     dependencies that are not COMPLETED. A task with a `lease_token` is held since the event
-    `lease_event`; `lease_count` changes with every grant, heartbeat and answer. `pooled`: it
-    returns to the pool when it becomes PENDING again. `asked_id` is the agent that must answer the
-    open question, `question_agent_id` the one that was asked last. `input_wait` is how long it
-    waited for answers. Durations are in microseconds.
+    `lease_event`; `lease_count` changes with every grant, heartbeat and answer. `start_event` began
+    its last attempt. `pooled`: it returns to the pool when it becomes PENDING again. `asked_id` is
+    the agent that must answer the open question, `question_agent_id` the one that was asked last.
+    `input_wait` is how long it waited for answers. Durations are in microseconds. Usage and costs
+    are texts of `tables/usage.py`; of so many budgets as `spent_budgets` says, its own and those of
+    the tasks that it is a part of, nothing is left.
     """
 
     task_id: str
@@ -105,6 +107,13 @@ class Task:
     last_failure_json: str | None = None
     event_count: int = 0
     links: tuple[TaskLink, ...] = ()
+    start_event: int = 0
+    usage_json: str | None = None
+    attempt_usage_json: str | None = None
+    tree_usage_json: str | None = None
+    max_tokens: int = 0
+    max_cost: str = ""
+    spent_budgets: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -181,6 +190,13 @@ COLUMNS = (
     TaskRow.last_failure_data,
     TaskRow.event_count,
     TaskRow.links,
+    TaskRow.start_event,
+    TaskRow.usage,
+    TaskRow.attempt_usage,
+    TaskRow.tree_usage,
+    TaskRow.max_tokens,
+    TaskRow.max_cost,
+    TaskRow.spent_budgets,
 )
 _RENAMED = {
     "input": "input_json",
@@ -188,6 +204,9 @@ _RENAMED = {
     "last_failure_data": "last_failure_json",
     "question_data": "question_json",
     "answer_data": "answer_json",
+    "usage": "usage_json",
+    "attempt_usage": "attempt_usage_json",
+    "tree_usage": "tree_usage_json",
 }
 _NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
 _FLAGS = ("pooled", "answered", "overdue_told")
@@ -217,6 +236,8 @@ _TEXTS = (
     TaskRow.answer_text,
     TaskRow.answer_data,
     TaskRow.links,
+    TaskRow.usage,
+    TaskRow.tree_usage,
 )
 # Repeats the condition of the index on sub-tasks, or SQLite would not use it.
 _IS_SUBTASK = TaskRow.parent_task_id != SQL("''")
