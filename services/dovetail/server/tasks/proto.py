@@ -184,7 +184,7 @@ def report_message(report: Report) -> pb.Report:
             pb.CompletionBucket(start_time=timestamp(start), completed_tasks=count)
             for start, count in report.completions
         ],
-        basis=pb.REPORT_BASIS_SCAN,
+        basis=pb.ReportBasis.ValueType(report.basis),
         report_time=timestamp(report.report_time),
         total_assignees=report.total_assignees,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import InvalidArgumentError, Reason
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import reports
-from dovetail.server.store.tables.reports import Report, Workload
+from dovetail.server.store.tables import figures, reports
+from dovetail.server.store.tables.figures import DurationKind
+from dovetail.server.store.tables.reports import Report, ReportBasis, Workload
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot
 
@@ -25,21 +28,44 @@ class Reports:
 
     async def get(self, caller: Caller, filter: TaskFilter, bucket: int | None) -> Report:
         """Report on the tasks that match a filter; `bucket` is in microseconds, or None."""
+        if not filter.is_empty:
+            return await self._store.report(caller.team_id, partial(_scan, filter, bucket))
+        if bucket:  # The series is read from all tasks.
+            return await self._store.report(caller.team_id, partial(_read_kept, bucket))
+        return await self._store.read(caller.team_id, partial(_read_kept, None))
 
-        def query(snapshot: Snapshot) -> Report:
-            workloads = reports.workloads(snapshot, filter)
-            return Report(
-                states={state: _count(workloads, state) for state in TaskState},
-                task_time=reports.task_times(snapshot, filter),
-                queue_time=reports.queue_times(snapshot, filter),
-                input_wait=reports.input_waits(snapshot, filter),
-                workloads=_largest(workloads),
-                total_assignees=len(workloads),
-                completions=_completions(snapshot, filter, bucket),
-                report_time=reports.as_of(snapshot),
-            )
 
-        return await self._store.report(caller.team_id, query)
+def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
+    """Report on all tasks of the team, from the figures that are kept of them."""
+    total_assignees, states = figures.totals(snapshot)
+    durations = figures.durations(snapshot)
+    return Report(
+        states=states,
+        task_time=durations[DurationKind.TASK_TIME],
+        queue_time=durations[DurationKind.QUEUE_TIME],
+        input_wait=durations[DurationKind.INPUT_WAIT],
+        workloads=figures.workloads(snapshot, ASSIGNEES_MAX),
+        total_assignees=total_assignees,
+        completions=_completions(snapshot, TaskFilter(), bucket),
+        basis=ReportBasis.KEPT,
+        report_time=reports.as_of(snapshot),
+    )
+
+
+def _scan(filter: TaskFilter, bucket: int | None, snapshot: Snapshot) -> Report:
+    """Report on the tasks that match a filter, from the tasks themselves."""
+    workloads = reports.workloads(snapshot, filter)
+    return Report(
+        states={state: _count(workloads, state) for state in TaskState},
+        task_time=reports.task_times(snapshot, filter),
+        queue_time=reports.queue_times(snapshot, filter),
+        input_wait=reports.input_waits(snapshot, filter),
+        workloads=_largest(workloads),
+        total_assignees=len(workloads),
+        completions=_completions(snapshot, filter, bucket),
+        basis=ReportBasis.SCAN,
+        report_time=reports.as_of(snapshot),
+    )
 
 
 def check_bucket(check: Checks, bucket: int | None) -> None:

@@ -97,8 +97,11 @@ class _ReportBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportBas
     REPORT_BASIS_UNSPECIFIED: _ReportBasis.ValueType  # 0
     """Never returned."""
     REPORT_BASIS_SCAN: _ReportBasis.ValueType  # 1
-    """By reading every task that the filter chooses: all figures are exact.
-    2 is kept for figures that are kept beside the tasks: there the percentiles are estimates.
+    """By reading every task that the filter chooses: all figures are exact."""
+    REPORT_BASIS_KEPT: _ReportBasis.ValueType  # 2
+    """From figures that are kept beside the tasks, in the same commits: it takes as long for a million
+    tasks as for a thousand, and longer for more assignees. All figures are exact but the percentiles,
+    which are at most 1 % away.
     """
 
 class ReportBasis(_ReportBasis, metaclass=_ReportBasisEnumTypeWrapper):
@@ -107,8 +110,11 @@ class ReportBasis(_ReportBasis, metaclass=_ReportBasisEnumTypeWrapper):
 REPORT_BASIS_UNSPECIFIED: ReportBasis.ValueType  # 0
 """Never returned."""
 REPORT_BASIS_SCAN: ReportBasis.ValueType  # 1
-"""By reading every task that the filter chooses: all figures are exact.
-2 is kept for figures that are kept beside the tasks: there the percentiles are estimates.
+"""By reading every task that the filter chooses: all figures are exact."""
+REPORT_BASIS_KEPT: ReportBasis.ValueType  # 2
+"""From figures that are kept beside the tasks, in the same commits: it takes as long for a million
+tasks as for a thousand, and longer for more assignees. All figures are exact but the percentiles,
+which are at most 1 % away.
 """
 Global___ReportBasis: _TypeAlias = ReportBasis  # noqa: Y015
 
@@ -2534,8 +2540,8 @@ class DurationSummary(_message.Message):
 
     @_builtins.property
     def median(self) -> _duration_pb2.Duration:
-        """The nearest-rank median: the smallest sample that at least half do not exceed; exact where the
-        report's basis is SCAN.
+        """The nearest-rank median: the smallest sample that at least half do not exceed. Exact where the
+        report's basis is SCAN; where it is KEPT, at most 1 % away.
         """
 
     @_builtins.property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from peewee import SQL, ColumnBase, Expression, fn
 
@@ -12,10 +13,17 @@ from dovetail.server.store.chunks import chunks
 from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TaskFilter, TaskState
-from dovetail.server.store.transaction import Snapshot
+from dovetail.server.store.transaction import Snapshot, Statement, param
 
 _TASK_TIME = TaskRow.end_time - TaskRow.start_time
 _QUEUE_TIME = TaskRow.start_time - TaskRow.create_time
+
+
+class ReportBasis(IntEnum):
+    """How a report was computed. The numbers are those of the contract."""
+
+    SCAN = 1
+    KEPT = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +59,7 @@ class Report:
     workloads: Sequence[Workload]
     total_assignees: int
     completions: Sequence[tuple[int, int]]
+    basis: ReportBasis
     report_time: int
 
 
@@ -65,10 +74,12 @@ class InboxLoad:
 _NO_INBOX = InboxLoad(unacknowledged_count=0, average_acknowledge_time=None)
 
 
+_LAST_TIME = Statement(TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == param("team_id")))
+
+
 def as_of(snapshot: Snapshot) -> int:
     """The time now, but not before the last change of the team."""
-    query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == snapshot.team_id)
-    last_time = max((row[0] for row in snapshot.select(query)), default=0)
+    last_time = max((row[0] for row in snapshot.rows(_LAST_TIME)), default=0)
     return snapshot.time_of(snapshot.team_id, last_time)[0]
 
 
