@@ -15,6 +15,7 @@ from dovetail.server.store.tables import (
     agents,
     deliveries,
     events,
+    figures,
     inboxes,
     messages,
     reports,
@@ -174,6 +175,7 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         lambda t: reports.workloads(t, TaskFilter(assignee_ids=["bob"])),
         "tasks_assignee",
     ),
+    "the oldest open task of each assignee": (lambda t: figures.workloads(t, 10), "tasks_open"),
 }
 
 

@@ -68,8 +68,9 @@ class Besides:
     that it waited for answers, where it got one.
     """
 
-    loads: dict[str, Load]
+    loads: dict[str, Load] = field(default_factory=dict[str, Load])
     input_waits: dict[str, int]
+    sent_messages: int = 0
 
 
 def comparable(report: pb.Report, expected: pb.Report) -> pb.Report:
@@ -103,6 +104,7 @@ def report(tasks: Sequence[pb.Task], besides: Besides, bucket: int | None) -> pb
     """The report over these tasks; `bucket` is in seconds, or None."""
     waits = besides.input_waits
     completed = [task for task in tasks if task.state == COMPLETED]
+    asked = [at(task.question.ask_time) for task in tasks if task.state == INPUT_REQUIRED]
     started = [task for task in tasks if task.HasField("start_time")]
     return pb.Report(
         total_tasks=len(tasks),
@@ -117,7 +119,10 @@ def report(tasks: Sequence[pb.Task], besides: Besides, bucket: int | None) -> pb
             for agent_id in sorted({task.assignee_id for task in tasks})
         ],
         completions=buckets([at(task.end_time) for task in completed], bucket),
+        series=series(tasks, bucket),
         total_assignees=len({task.assignee_id for task in tasks}),
+        oldest_question_time=moment(min(asked)) if asked else None,
+        sent_messages=besides.sent_messages,
     )
 
 
@@ -140,6 +145,7 @@ def workload(
         oldest_open_create_time=moment(min(open_since)) if open_since else None,
         unacknowledged_messages=load.unacknowledged,
         average_acknowledge_time=mean(load.waited),
+        input_required_tasks=count(tasks, INPUT_REQUIRED),
     )
 
 
@@ -154,6 +160,30 @@ def buckets(ends: Sequence[int], bucket: int | None) -> list[pb.CompletionBucket
         )
         for number in range(min(numbers), max(numbers) + 1)
     ]
+
+
+def series(tasks: Sequence[pb.Task], bucket: int | None) -> list[pb.ReportBucket]:
+    """Every bucket from the first creation to the last, or to the last end."""
+    if not bucket or not tasks:
+        return []
+    length = bucket * MICROS
+    created = [at(task.create_time) // length for task in tasks]
+    ended = [(at(task.end_time) // length, task.state) for task in tasks if is_ended(task)]
+    return [
+        pb.ReportBucket(
+            start_time=moment(number * length),
+            created_tasks=created.count(number),
+            completed_tasks=ended.count((number, COMPLETED)),
+            failed_tasks=ended.count((number, FAILED)),
+            cancelled_tasks=ended.count((number, CANCELLED)),
+        )
+        for number in range(min(created), max([*created, *(number for number, _ in ended)]) + 1)
+    ]
+
+
+def is_ended(task: pb.Task) -> bool:
+    """Whether it has ended."""
+    return task.HasField("end_time")
 
 
 def summary(samples: Sequence[int]) -> pb.DurationSummary:

@@ -183,6 +183,7 @@ class AssigneeWorkload:
     oldest_open_create_time: datetime | None
     unacknowledged_messages: int
     average_acknowledge_time: timedelta | None
+    input_required_tasks: int
     proto: pb.AssigneeWorkload = field(repr=False, compare=False)
 
 
@@ -194,6 +195,19 @@ class CompletionBucket:
     start_time: datetime
     completed_tasks: int
     proto: pb.CompletionBucket = field(repr=False, compare=False)
+
+
+@record_of(pb.ReportBucket)
+@dataclass(frozen=True, kw_only=True)
+class ReportBucket:
+    """How many tasks were created, and how many ended, in the time that begins at `start_time`."""
+
+    start_time: datetime
+    created_tasks: int
+    completed_tasks: int
+    failed_tasks: int
+    cancelled_tasks: int
+    proto: pb.ReportBucket = field(repr=False, compare=False)
 
 
 @record_of(pb.Report)
@@ -213,6 +227,9 @@ class Report:
     basis: ReportBasis
     report_time: datetime
     total_assignees: int
+    oldest_question_time: datetime | None
+    sent_messages: int
+    series: tuple[ReportBucket, ...]
     proto: pb.Report = field(repr=False, compare=False)
 
 

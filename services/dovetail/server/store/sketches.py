@@ -9,8 +9,6 @@ machines, other releases and SQL, and all must choose the same bucket.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from itertools import accumulate
 
 MICROS_MAX = 2**63 - 1
 
@@ -38,10 +36,3 @@ def estimate(bucket: int) -> int:
     first, last = BOUNDS[bucket - 1] + 1, BOUNDS[bucket]
     # The harmonic mean is as far, in proportion, from the first as from the last.
     return (2 * first * last + (first + last) // 2) // (first + last)
-
-
-def percentile(counts: Sequence[tuple[int, int]], percent: int) -> int:
-    """The estimate of the nearest-rank percentile of buckets in order, each with its count."""
-    upto = list(accumulate(count for _, count in counts))
-    rank = -(-upto[-1] * percent // 100)
-    return estimate(counts[bisect_left(upto, rank)][0])

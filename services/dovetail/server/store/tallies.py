@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from peewee import Field, Model
+from peewee import Field
 
+from dovetail.server.store.queries import Model
 from dovetail.server.store.statements import Change, Key, Row, RowStatement, names, quoted, records
 
 Share = tuple[Key, Sequence[int]]
@@ -32,9 +33,13 @@ class Tally:
     ) -> None:
         """`shares` gets the values of `fields` of a row, and returns what the row adds."""
         meta = getattr(model, "_meta")  # noqa: B009
+        self.model = model
+        self.team: Field = getattr(model, "team_id")  # noqa: B009
         self.fields = tuple(fields)
         self.shares = shares
-        self.add = _add(str(meta.table_name), meta.sorted_fields, len(meta.primary_key.field_names))
+        self.columns: tuple[Field, ...] = tuple(meta.sorted_fields)
+        self.key_size = len(meta.primary_key.field_names)
+        self.add = _add(str(meta.table_name), self.columns, self.key_size)
 
 
 BoundTally = tuple[Tally, Callable[[Row], Row]]
@@ -56,10 +61,14 @@ class Tallies:
             before, after = part(stored) if stored else None, part(row)
             if before != after:
                 sums = self._sums[tally]
-                for key, amounts in tally.shares(*before) if before else ():
-                    _sum(sums, (team_id, *key), [-amount for amount in amounts])
-                for key, amounts in tally.shares(*after):
-                    _sum(sums, (team_id, *key), amounts)
+                gone = [*tally.shares(*before)] if before else []
+                for share in tally.shares(*after):
+                    if share in gone:  # The larger part of what a task adds stays as it is.
+                        gone.remove(share)
+                    else:
+                        add_to(sums, (team_id, *share[0]), share[1])
+                for key, amounts in gone:
+                    add_to(sums, (team_id, *key), [-amount for amount in amounts])
 
     def take(self) -> list[Change]:
         """The changes that write them, once."""
@@ -72,9 +81,15 @@ class Tallies:
         return changes
 
 
-def _sum(sums: dict[Key, list[int]], key: Key, amounts: Sequence[int]) -> None:
+def add_to(sums: dict[Key, list[int]], key: Key, amounts: Sequence[int]) -> None:
+    """Add amounts to the sums of a key."""
     known = sums.get(key)
-    sums[key] = [a + b for a, b in zip(known, amounts, strict=True)] if known else [*amounts]
+    if known is None:
+        sums[key] = [*amounts]
+        return
+    for at, amount in enumerate(amounts):
+        if amount:
+            known[at] += amount
 
 
 def _add(table: str, fields: Sequence[Field], key_size: int) -> RowStatement:

@@ -21,11 +21,12 @@ from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
 from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.message_bytes import message_id
-from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
+from dovetail.server.store.tables.reports import Bucket, DurationSummary, Report, Workload
 from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
 from dovetail.server.tasks.changes import DURATIONS, TIMES, read_changes
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
+from dovetail.server.tasks.reports import completions
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
@@ -181,12 +182,27 @@ def report_message(report: Report) -> pb.Report:
         input_wait_time=_summary(report.input_wait),
         assignees=map(_workload, report.workloads),
         completions=[
-            pb.CompletionBucket(start_time=timestamp(start), completed_tasks=count)
-            for start, count in report.completions
+            pb.CompletionBucket(
+                start_time=timestamp(each.start_time), completed_tasks=each.completed
+            )
+            for each in completions(report.series)
         ],
+        series=map(_bucket, report.series),
         basis=pb.ReportBasis.ValueType(report.basis),
-        report_time=timestamp(report.report_time),
+        report_time=timestamp(report.team.report_time),
         total_assignees=report.total_assignees,
+        oldest_question_time=optional_timestamp(report.oldest_question_time),
+        sent_messages=report.team.sent_messages,
+    )
+
+
+def _bucket(bucket: Bucket) -> pb.ReportBucket:
+    return pb.ReportBucket(
+        start_time=timestamp(bucket.start_time),
+        created_tasks=bucket.created,
+        completed_tasks=bucket.completed,
+        failed_tasks=bucket.failed,
+        cancelled_tasks=bucket.cancelled,
     )
 
 
@@ -215,6 +231,7 @@ def _workload(workload: Workload) -> pb.AssigneeWorkload:
         oldest_open_create_time=optional_timestamp(workload.oldest_open_create_time),
         unacknowledged_messages=workload.unacknowledged_messages,
         average_acknowledge_time=optional_duration(workload.average_acknowledge_time),
+        input_required_tasks=counts.get(TaskState.INPUT_REQUIRED, 0),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from dovetail.server.access.caller import Caller
@@ -10,7 +11,7 @@ from dovetail.server.errors import InvalidArgumentError, Reason
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import figures, reports
 from dovetail.server.store.tables.figures import DurationKind
-from dovetail.server.store.tables.reports import Report, ReportBasis, Workload
+from dovetail.server.store.tables.reports import Bucket, Report, ReportBasis, Workload
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot
 
@@ -46,9 +47,10 @@ def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
         input_wait=durations[DurationKind.INPUT_WAIT],
         workloads=figures.workloads(snapshot, ASSIGNEES_MAX),
         total_assignees=total_assignees,
-        completions=_completions(snapshot, TaskFilter(), bucket),
+        series=_series(snapshot, TaskFilter(), bucket),
+        oldest_question_time=figures.oldest_question(snapshot),
         basis=ReportBasis.KEPT,
-        report_time=reports.as_of(snapshot),
+        team=reports.team(snapshot),
     )
 
 
@@ -62,9 +64,10 @@ def _scan(filter: TaskFilter, bucket: int | None, snapshot: Snapshot) -> Report:
         input_wait=reports.input_waits(snapshot, filter),
         workloads=_largest(workloads),
         total_assignees=len(workloads),
-        completions=_completions(snapshot, filter, bucket),
+        series=_series(snapshot, filter, bucket),
+        oldest_question_time=reports.oldest_question(snapshot, filter),
         basis=ReportBasis.SCAN,
-        report_time=reports.as_of(snapshot),
+        team=reports.team(snapshot),
     )
 
 
@@ -90,11 +93,9 @@ def _largest(workloads: list[Workload]) -> list[Workload]:
     return sorted(by_size[:ASSIGNEES_MAX], key=lambda each: each.assignee_id)
 
 
-def _completions(
-    snapshot: Snapshot, filter: TaskFilter, bucket: int | None
-) -> list[tuple[int, int]]:
-    """Every bucket from the first completion to the last, also those without any."""
-    span = bucket and reports.completion_span(snapshot, filter)
+def _series(snapshot: Snapshot, filter: TaskFilter, bucket: int | None) -> list[Bucket]:
+    """Every bucket from the first creation to the last, or the last end; also empty ones."""
+    span = bucket and reports.span(snapshot, filter)
     if not bucket or not span:
         return []
     first, last = span[0] - span[0] % bucket, span[1] - span[1] % bucket
@@ -102,7 +103,7 @@ def _completions(
     if buckets > BUCKETS_MAX:
         raise InvalidArgumentError(
             Reason.TOO_MANY_BUCKETS,
-            f"bucket_duration: {buckets:,} buckets lie between the first completion and the last,"
+            f"bucket_duration: {buckets:,} buckets lie between the first creation and the last end,"
             f" the most is {BUCKETS_MAX:,}: take a longer duration or a narrower filter",
             metadata={
                 "field": "bucket_duration",
@@ -110,5 +111,21 @@ def _completions(
                 "most": str(BUCKETS_MAX),
             },
         )
-    counts = reports.completions(snapshot, filter, bucket)
-    return [(start, counts.get(start, 0)) for start in range(first, last + 1, bucket)]
+    created = reports.created(snapshot, filter, bucket)
+    ended = reports.ended(snapshot, filter, bucket)
+    return [
+        Bucket(
+            start_time=start,
+            created=created.get(start, 0),
+            completed=ended.get((start, TaskState.COMPLETED), 0),
+            failed=ended.get((start, TaskState.FAILED), 0),
+            cancelled=ended.get((start, TaskState.CANCELLED), 0),
+        )
+        for start in range(first, last + 1, bucket)
+    ]
+
+
+def completions(series: Sequence[Bucket]) -> Sequence[Bucket]:
+    """The part of a series from the first completion to the last."""
+    completed = [at for at, bucket in enumerate(series) if bucket.completed]
+    return series[completed[0] : completed[-1] + 1] if completed else ()

@@ -2367,8 +2367,9 @@ class GetReportRequest(_message.Message):
 
     @_builtins.property
     def bucket_duration(self) -> _duration_pb2.Duration:
-        """Duration of a bucket of `completions`: whole seconds, 1 s to 366 days. Unset: no series. At most
-        1,000 buckets between the first completion and the last.
+        """Duration of a bucket of `series` and `completions`: whole seconds, 1 s to 366 days. Unset: no
+        series. Fails with INVALID_ARGUMENT `TOO_MANY_BUCKETS` if there were more than 1,000 from the first
+        creation of these tasks to the last time that one was created or ended.
         """
 
     def __init__(
@@ -2427,6 +2428,9 @@ class Report(_message.Message):
     BASIS_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     TOTAL_ASSIGNEES_FIELD_NUMBER: _builtins.int
+    OLDEST_QUESTION_TIME_FIELD_NUMBER: _builtins.int
+    SENT_MESSAGES_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
     total_tasks: _builtins.int
     """How many tasks."""
     completed_tasks: _builtins.int
@@ -2435,6 +2439,11 @@ class Report(_message.Message):
     """How it was computed."""
     total_assignees: _builtins.int
     """How many rows `assignees` would have without its limit."""
+    sent_messages: _builtins.int
+    """How many messages were ever sent in the team, notices included, whatever they are about and
+    whatever the filter. With `completed_tasks` of a report without a filter it gives the messages per
+    completed task.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateCount]:
         """How many in each state, every state once, in order of number."""
@@ -2472,6 +2481,18 @@ class Report(_message.Message):
     def report_time(self) -> _timestamp_pb2.Timestamp:
         """The moment of the snapshot."""
 
+    @_builtins.property
+    def oldest_question_time(self) -> _timestamp_pb2.Timestamp:
+        """When the question that has waited longest for its answer was asked; unset without one. Open
+        questions are the tasks that are INPUT_REQUIRED.
+        """
+
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportBucket]:
+        """What became of these tasks over time: every bucket from the first creation to the last time that
+        one was created or ended; empty without `bucket_duration`.
+        """
+
     def __init__(
         self,
         *,
@@ -2487,10 +2508,13 @@ class Report(_message.Message):
         basis: Global___ReportBasis.ValueType = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
         total_assignees: _builtins.int = ...,
+        oldest_question_time: _timestamp_pb2.Timestamp | None = ...,
+        sent_messages: _builtins.int = ...,
+        series: _abc.Iterable[Global___ReportBucket] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "oldest_question_time", b"oldest_question_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "oldest_question_time", b"oldest_question_time", "queue_time", b"queue_time", "report_time", b"report_time", "sent_messages", b"sent_messages", "series", b"series", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2581,6 +2605,7 @@ class AssigneeWorkload(_message.Message):
     OLDEST_OPEN_CREATE_TIME_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_MESSAGES_FIELD_NUMBER: _builtins.int
     AVERAGE_ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
+    INPUT_REQUIRED_TASKS_FIELD_NUMBER: _builtins.int
     assignee_id: _builtins.str
     """The assignee; empty for the tasks without one."""
     total_tasks: _builtins.int
@@ -2597,6 +2622,8 @@ class AssigneeWorkload(_message.Message):
     """How many are CANCELLED."""
     unacknowledged_messages: _builtins.int
     """How many deliveries in the assignee's inbox are not acknowledged, whatever they are about."""
+    input_required_tasks: _builtins.int
+    """How many are INPUT_REQUIRED: they wait for an answer to the assignee's question."""
     @_builtins.property
     def average_task_time(self) -> _duration_pb2.Duration:
         """From start to end, of completed tasks, the mean; unset without one."""
@@ -2625,14 +2652,57 @@ class AssigneeWorkload(_message.Message):
         oldest_open_create_time: _timestamp_pb2.Timestamp | None = ...,
         unacknowledged_messages: _builtins.int = ...,
         average_acknowledge_time: _duration_pb2.Duration | None = ...,
+        input_required_tasks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "oldest_open_create_time", b"oldest_open_create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "failed_tasks", b"failed_tasks", "in_progress_tasks", b"in_progress_tasks", "oldest_open_create_time", b"oldest_open_create_time", "open_tasks", b"open_tasks", "total_tasks", b"total_tasks", "unacknowledged_messages", b"unacknowledged_messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "failed_tasks", b"failed_tasks", "in_progress_tasks", b"in_progress_tasks", "input_required_tasks", b"input_required_tasks", "oldest_open_create_time", b"oldest_open_create_time", "open_tasks", b"open_tasks", "total_tasks", b"total_tasks", "unacknowledged_messages", b"unacknowledged_messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AssigneeWorkload: _TypeAlias = AssigneeWorkload  # noqa: Y015
+
+@_typing.final
+class ReportBucket(_message.Message):
+    """ReportBucket is how many tasks of a report were created, and how many ended, in a span of time. Each
+    is counted by its state and its times as they are now.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    CREATED_TASKS_FIELD_NUMBER: _builtins.int
+    COMPLETED_TASKS_FIELD_NUMBER: _builtins.int
+    FAILED_TASKS_FIELD_NUMBER: _builtins.int
+    CANCELLED_TASKS_FIELD_NUMBER: _builtins.int
+    created_tasks: _builtins.int
+    """How many were created in it."""
+    completed_tasks: _builtins.int
+    """How many were completed in it."""
+    failed_tasks: _builtins.int
+    """How many became FAILED in it."""
+    cancelled_tasks: _builtins.int
+    """How many were cancelled in it."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the span begins; a multiple of its length since 1970-01-01 UTC."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        created_tasks: _builtins.int = ...,
+        completed_tasks: _builtins.int = ...,
+        failed_tasks: _builtins.int = ...,
+        cancelled_tasks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "created_tasks", b"created_tasks", "failed_tasks", b"failed_tasks", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportBucket: _TypeAlias = ReportBucket  # noqa: Y015
 
 @_typing.final
 class CompletionBucket(_message.Message):

@@ -36,6 +36,8 @@ STATEMENTS = (
     """
     CREATE INDEX tasks_open ON tasks (team_id, assignee_id, create_time)
     WHERE end_time IS NULL AND delete_time IS NULL""",
+    # Finds the question that has been open longest.
+    "CREATE INDEX tasks_asked ON tasks (team_id, ask_time) WHERE state = 3",
     """
     INSERT INTO assignee_figures
     SELECT team_id, assignee_id,

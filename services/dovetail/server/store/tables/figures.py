@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate, groupby
+from operator import itemgetter
 
 from peewee import JOIN, SQL, ColumnBase, fn
 
@@ -23,7 +26,8 @@ _STATES = (
     AssigneeFiguresRow.failed_tasks,
     AssigneeFiguresRow.cancelled_tasks,
 )
-"""In the order of TaskState."""
+_STATE_ORDER = tuple(TaskState)
+_NO_SAMPLES = DurationSummary(sample_count=0, average=None, median=None, p95=None)
 
 _MINE = AssigneeFiguresRow.team_id == param("team_id")
 
@@ -74,17 +78,29 @@ _WORKLOADS = Statement(
     .order_by(descending(_total()), AssigneeFiguresRow.assignee_id)
     .limit(param("most"))
 )
-_DURATIONS = Statement(
+# The state as it is written in the index on questions, or SQLite would not use it.
+_OLDEST_QUESTION = Statement(
+    TaskRow.select(fn.MIN(TaskRow.ask_time)).where(
+        TaskRow.team_id == param("team_id"),
+        TaskRow.state == SQL(str(int(TaskState.INPUT_REQUIRED))),
+    )
+)
+_OF_TEAM = DurationFiguresRow.team_id == param("team_id")
+_SUMS = Statement(
     DurationFiguresRow.select(
         DurationFiguresRow.kind,
-        DurationFiguresRow.bucket,
-        DurationFiguresRow.sample_count,
-        DurationFiguresRow.seconds,
-        DurationFiguresRow.micros,
+        fn.SUM(DurationFiguresRow.sample_count),
+        fn.SUM(DurationFiguresRow.seconds),
+        fn.SUM(DurationFiguresRow.micros),
     )
-    .where(
-        DurationFiguresRow.team_id == param("team_id"), DurationFiguresRow.sample_count > SQL("0")
+    .where(_OF_TEAM)
+    .group_by(DurationFiguresRow.kind)
+)
+_BUCKETS = Statement(
+    DurationFiguresRow.select(
+        DurationFiguresRow.kind, DurationFiguresRow.bucket, DurationFiguresRow.sample_count
     )
+    .where(_OF_TEAM)
     .order_by(DurationFiguresRow.kind, DurationFiguresRow.bucket)
 )
 
@@ -103,23 +119,33 @@ def workloads(snapshot: Snapshot, most: int) -> list[Workload]:
 
 def durations(snapshot: Snapshot) -> dict[DurationKind, DurationSummary]:
     """The durations of all tasks, by kind. Percentiles are estimates."""
-    buckets: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    sums: dict[int, int] = defaultdict(int)
-    for kind, bucket, count, seconds, micros in snapshot.rows(_DURATIONS):
-        buckets[kind].append((bucket, count))
-        sums[kind] += seconds * MICROS + micros
-    return {kind: _summary(buckets[kind], sums[kind]) for kind in DurationKind}
+    # Buckets are hundreds of rows: the database adds up what needs no look at each of them.
+    sums = {kind: (int(count), *rest) for kind, count, *rest in snapshot.rows(_SUMS)}
+    buckets = {kind: [*rows] for kind, rows in groupby(snapshot.rows(_BUCKETS), key=itemgetter(0))}
+    return {
+        kind: _summary(buckets[kind], *sums[kind]) if sums.get(kind, (0,))[0] else _NO_SAMPLES
+        for kind in DurationKind
+    }
 
 
-def _summary(buckets: list[tuple[int, int]], total: int) -> DurationSummary:
-    count = sum(samples for _, samples in buckets)
-    if not count:
-        return DurationSummary(sample_count=0, average=None, median=None, p95=None)
+def oldest_question(snapshot: Snapshot) -> int | None:
+    """When the open question that has waited longest was asked, or None."""
+    ((found,),) = snapshot.rows(_OLDEST_QUESTION)
+    return found
+
+
+def _summary(buckets: Sequence[Row], count: int, seconds: int, micros: int) -> DurationSummary:
+    upto = [*accumulate(map(itemgetter(2), buckets))]
+
+    def percentile(percent: int) -> int:
+        rank = -(-count * percent // 100)
+        return sketches.estimate(buckets[bisect_left(upto, rank)][1])
+
     return DurationSummary(
         sample_count=count,
-        average=total // count,
-        median=sketches.percentile(buckets, 50),
-        p95=sketches.percentile(buckets, 95),
+        average=int(seconds * MICROS + micros) // count,
+        median=percentile(50),
+        p95=percentile(95),
     )
 
 
@@ -129,7 +155,7 @@ def _workload(row: Row) -> Workload:
     completed = counts[TaskState.COMPLETED - 1]
     return Workload(
         assignee_id=assignee_id,
-        states=dict(zip(TaskState, counts, strict=True)),
+        states=dict(zip(_STATE_ORDER, counts, strict=True)),
         average_task_time=(seconds * MICROS + micros) // completed if completed else None,
         oldest_open_create_time=oldest,
         unacknowledged_messages=unacknowledged or 0,

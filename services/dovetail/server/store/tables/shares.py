@@ -24,6 +24,10 @@ class DurationKind(IntEnum):
     INPUT_WAIT = 3
 
 
+_NOTHING = (0,) * (len(TaskState) + 2)
+"""A count for each state, seconds, microseconds."""
+
+
 def _of_assignee(
     assignee_id: str,
     state: int,
@@ -33,7 +37,7 @@ def _of_assignee(
 ) -> Iterator[Share]:
     """What a task adds to the figures of its assignee."""
     if delete_time is None:
-        amounts = [0] * (len(TaskState) + 2)
+        amounts = [*_NOTHING]
         amounts[state - 1] = 1
         if state == TaskState.COMPLETED:
             amounts[-2:] = divmod((end_time or 0) - (start_time or 0), MICROS)
