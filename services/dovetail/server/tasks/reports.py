@@ -33,7 +33,7 @@ class Reports:
             return await self._store.report(caller.team_id, partial(_scan, filter, bucket))
         if bucket:  # The series is read from all tasks.
             return await self._store.report(caller.team_id, partial(_read_kept, bucket))
-        return await self._store.read(caller.team_id, partial(_read_kept, None))
+        return await self._store.scan(caller.team_id, partial(_read_kept, None))
 
 
 def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:

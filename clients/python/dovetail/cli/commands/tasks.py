@@ -291,7 +291,7 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 
 @click.command()
 @filters
-@click.option("--bucket", type=LENGTH, help="Completions per 1h, 1d, …")
+@click.option("--bucket", type=LENGTH, help="Tasks created and ended per 1h, 1d, …")
 @calls
 async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
     """Show totals, times and workload."""
