@@ -35,6 +35,21 @@ def test_all_is_well_beside_running_servers(
     assert all(line.startswith("ok ") for line in done.out.splitlines())
 
 
+def test_figures_of_reports_are_rebuilt_beside_running_servers(
+    shell: Shell, servers: tuple[ServerProcess, ServerProcess]
+):
+    shell.says("task", "create", "--as", "alice", "a task")
+    done = shell.run("doctor", "--rebuild-figures", "--store", servers[0].store_url)
+    assert (done.exit_code, done.error) == (0, "")
+    assert "report figures  agree with the tasks" in done.out
+
+
+def test_without_a_store_no_figures_are_rebuilt(shell: Shell, tmp_path: Path):
+    done = shell.run("doctor", "--rebuild-figures", "--store", str(tmp_path / "none.db"))
+    assert done.exit_code == 1
+    assert done.error == f"dovetail: there is no store at {tmp_path}/none.db\n"
+
+
 def test_a_program_gets_one_object_per_finding(
     shell: Shell, servers: tuple[ServerProcess, ServerProcess]
 ):

@@ -12,6 +12,7 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.main import Finding, Level, check_store
 from dovetail.server.store import doctor
+from dovetail.server.store.engines.base import StoreOpenError
 from store.opened import migrated
 
 ROWS = (
@@ -43,7 +44,7 @@ def test_a_good_store_has_nothing_to_complain_of(store_url: str):
     findings = check_store(store_url)
     assert [one for one in findings if one.level is not Level.OK] == []
     checks = {one.check for one in findings}
-    assert {"schema", "inbox counters", "team counters"} < checks
+    assert {"schema", "inbox counters", "team counters", "report figures"} < checks
 
 
 def test_counters_that_do_not_agree_with_the_rows_are_named(store_url: str):
@@ -64,6 +65,27 @@ def test_a_team_that_would_give_a_number_twice_is_named(store_url: str):
         " NULL, 0, 0, NULL, NULL, NULL)",
     )
     assert (fault(store_url).check, "of t" in fault(store_url).text) == ("team counters", True)
+
+
+def test_figures_that_do_not_agree_with_the_tasks_are_named_and_can_be_rebuilt(store_url: str):
+    run(
+        store_url,
+        *ROWS,
+        "INSERT INTO assignee_figures VALUES ('t', 'bob', 0, 0, 0, 1, 0, 0, 1, 0)",
+        "INSERT INTO duration_figures VALUES ('t', 1, 1, 1, 0, 1)",
+    )
+    assert (fault(store_url).check, "of t" in fault(store_url).text) == ("report figures", True)
+    doctor.rebuild_figures(store_url)
+    assert found(store_url, Level.FAIL) == {}
+
+
+def test_figures_are_rebuilt_in_stores_of_this_release_only(store_url: str, tmp_path: Path):
+    with pytest.raises(StoreOpenError, match="there is no store at"):
+        doctor.rebuild_figures(f"sqlite:///{tmp_path}/none.db")
+    assert not (tmp_path / "none.db").exists()
+    run(store_url, "INSERT INTO schema_migration (name, applied) VALUES ('9999_x', '2030-01-01')")
+    with pytest.raises(StoreOpenError, match="of a newer release"):
+        doctor.rebuild_figures(store_url)
 
 
 def test_many_wrong_counters_are_not_all_named(store_url: str):

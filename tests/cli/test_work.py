@@ -126,7 +126,10 @@ def test_a_report_counts_times_and_shows_workload(shell: Shell):
     assert rows["start"][:4] == ["start", "to", "end", "1"]
     bars = [line.split() for line in printed.splitlines() if set("█░") & set(line)]
     assert [bar[0] for bar in bars[:2]] == ["(unassigned)", "bob"]
-    assert bars[1][2:] == ["3", "2", "1", "1", "0", "0"]
+    assert bars[1][2:] == ["3", "2", "1", "1", "0", "0", "0"]
+    assert "median and p95 within 1 %; exact with a filter" in printed
+    assert "messages, " in printed
+    assert "within 1 %" not in shell.says("report", "--label", "a=b")
     assert shell.json("report", "--label", "a=b")[0]["total_tasks"] == 1
     assert shell.json("report", "--assignee", "bob", "--state", "completed")[0]["total_tasks"] == 1
 

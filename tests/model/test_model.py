@@ -42,6 +42,7 @@ from support.pair import running_pair
 from support.refusals import error_info
 from support.soak import SOAK
 from support.tables import CANCELLED, COMPLETED, FAILED, HELD, IN_PROGRESS, PENDING
+from tasks import figures
 
 
 class Work(RuleBasedStateMachine):
@@ -260,6 +261,7 @@ class Work(RuleBasedStateMachine):
         listed = self.read(work.ListTasksRequest(page_size=1_000)).tasks
         assert [seen(task) for task in listed] == [known(task) for task in self.model.living()]
         self.compare_report(self.read(work.GetReportRequest()).report)
+        self.compare_figures()
 
     def compare_report(self, report: work.Report) -> None:
         """Compare the counts of the report."""
@@ -280,6 +282,20 @@ class Work(RuleBasedStateMachine):
             assert row.failed_tasks == counts[FAILED]
             assert row.cancelled_tasks == counts[CANCELLED]
             assert row.unacknowledged_messages == self.model.unacknowledged(row.assignee_id)
+
+    def compare_figures(self) -> None:
+        """Compare each figure of reports with an own scan of the events: kept ones, and others."""
+        told = self.wire.scan(self.team_id)
+        states = [PENDING, COMPLETED]
+        for filter in (work.TaskFilter(), work.TaskFilter(states=states)):
+            report = self.read(work.GetReportRequest(filter=filter)).report
+            chosen = [t for t in told.tasks.values() if figures.matches(t, filter)]
+            expected = figures.report(chosen, figures.Besides(input_waits=told.input_waits), None)
+            report.ClearField("sent_messages")  # Events tell of no messages.
+            for row in report.assignees:
+                row.ClearField("unacknowledged_messages")
+                row.ClearField("average_acknowledge_time")
+            assert figures.comparable(report, expected) == expected
 
     def read(self, request: Any) -> Any:
         """Read something as a caller without an agent."""

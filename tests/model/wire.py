@@ -20,6 +20,7 @@ from dovetail.tasks.v1 import tasks_pb2_grpc as work_grpc
 from dovetail.types.v1 import types_pb2
 from model.model import Delivery
 from model.task import Task
+from support import event_scan
 from support.pair import identity
 
 
@@ -78,6 +79,11 @@ class Wire:
 
         losing = self._keeping.store.write(team_id, unit)
         return asyncio.run_coroutine_threadsafe(losing, self._keeping.loop).result(30)
+
+    def scan(self, team_id: str) -> event_scan.Scan:
+        """The tasks of a team, as their events tell of them."""
+        scanning = event_scan.scan(self._keeping.store, team_id)
+        return asyncio.run_coroutine_threadsafe(scanning, self._keeping.loop).result(30)
 
     def close(self) -> None:
         for channel in self._channels:

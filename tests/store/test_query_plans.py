@@ -16,6 +16,7 @@ from dovetail.server.store.tables import (
     attempts,
     deliveries,
     events,
+    figures,
     inboxes,
     messages,
     reports,
@@ -204,6 +205,7 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         lambda t: reports.workloads(t, TaskFilter(assignee_ids=["bob"])),
         "tasks_assignee",
     ),
+    "the oldest open task of each assignee": (lambda t: figures.workloads(t, 10), "tasks_open"),
 }
 
 

@@ -30,7 +30,7 @@ from dovetail.server.open_files import TooFewDescriptorsError, raise_limit
 from dovetail.server.readers import Readers
 from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.shared_port import check_shareable, reserved
-from dovetail.server.store.doctor import Finding, Level, check_store
+from dovetail.server.store.doctor import Finding, Level, check_store, rebuild_figures
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
@@ -58,6 +58,7 @@ __all__ = [
     "check_shareable",
     "check_store",
     "configure_log",
+    "rebuild_figures",
     "reserved",
     "run",
     "run_server",

@@ -203,6 +203,7 @@ class AssigneeWorkload(Record, of=pb.AssigneeWorkload):
     unacknowledged_messages: int
     average_acknowledge_time: timedelta | None
     usage: UsageTotal | None
+    input_required_tasks: int
     proto: pb.AssigneeWorkload
 
 
@@ -212,6 +213,17 @@ class CompletionBucket(Record, of=pb.CompletionBucket):
     start_time: datetime
     completed_tasks: int
     proto: pb.CompletionBucket
+
+
+class ReportBucket(Record, of=pb.ReportBucket):
+    """How many tasks were created, and how many ended, in the time that begins at `start_time`."""
+
+    start_time: datetime
+    created_tasks: int
+    completed_tasks: int
+    failed_tasks: int
+    cancelled_tasks: int
+    proto: pb.ReportBucket
 
 
 class Report(Record, of=pb.Report):
@@ -230,6 +242,9 @@ class Report(Record, of=pb.Report):
     report_time: datetime
     total_assignees: int
     usage: UsageTotal | None
+    oldest_question_time: datetime | None
+    sent_messages: int
+    series: tuple[ReportBucket, ...]
     proto: pb.Report
 
 

@@ -150,6 +150,7 @@ class ReportBasis(Word):
 
     UNKNOWN = auto()
     SCAN = auto()
+    KEPT = auto()
 
 
 @words_of(messaging_pb2.Importance)

@@ -1,4 +1,4 @@
-"""Checks of a store and of the disk or database under it. Stored data is never changed."""
+"""Checks of a store and of the disk or database under it. Only `rebuild_figures` changes data."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from peewee import Database, PeeweeException
 from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server import clock
+from dovetail.server.store import recounting
 from dovetail.server.store.database import migrations, typed
 from dovetail.server.store.engines.base import MIGRATIONS, MIGRATIONS_TABLE, StoreOpenError
 from dovetail.server.store.engines.doorbell import is_anyone_listening
@@ -28,7 +29,8 @@ from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.engines.sqlite import BUSY_SECONDS, OLDEST
 from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
 from dovetail.server.store.store import open_engine
-from dovetail.server.store.times import WARN_SECONDS
+from dovetail.server.store.times import WARN_SECONDS, Times
+from dovetail.server.store.transaction import GlobalSnapshot
 
 SCARCE_BYTES = 1024**3
 TOO_FEW_BYTES = 64 * 1024**2
@@ -68,6 +70,28 @@ def check_store(url: str) -> list[Finding]:
     """Check the store of a URL, and the disk or server that it is on."""
     path = sqlite_path(url)
     return list(_engine(url) if path is None else _sqlite(path.absolute()))
+
+
+def rebuild_figures(url: str) -> None:
+    """Count the kept figures of all teams anew. Raises StoreOpenError. Writers wait meanwhile."""
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        raise StoreOpenError(f"there is no store at {path}")
+    engine = open_engine(url)
+    try:
+        schema = _schema(engine.database)
+        if schema.level is not Level.OK:
+            raise StoreOpenError(f"{engine.address} is {schema.text}. {schema.advice}")
+        for (team_id,) in _rows(engine.database, TEAMS):
+            with engine.write() as group:
+                group.team(team_id)  # Locked before its tasks are read.
+                recounting.rebuild(group.unit(team_id))
+                group.flush()
+    except PeeweeException as error:
+        raise StoreOpenError(f"{engine.address}: {engine.error_for(error).message}") from error
+    finally:
+        engine.close_connection()
+        engine.close()
 
 
 def _sqlite(path: Path) -> Iterator[Finding]:
@@ -235,6 +259,7 @@ def _content(database: Database, begin: str) -> Iterator[Finding]:
         yield _stamps(database)
         for check, query in COUNTERS.items():
             yield _counters(check, [":".join(map(str, row)) for row in _rows(database, query)])
+        yield _figures(database)
     finally:
         typed(database).execute_sql("ROLLBACK")
 
@@ -285,6 +310,19 @@ def _counters(check: str, wrong: list[str]) -> Finding:
     return _fail(check, f"do not agree with the rows of {named}", f"Please report it. {RECOVER}")
 
 
+def _figures(database: Database) -> Finding:
+    """Compare what reports read with the tasks themselves."""
+    whole = GlobalSnapshot(typed(database), "", Times())
+    teams = [team_id for (team_id,) in _rows(database, TEAMS)]
+    wrong = [team_id for team_id in teams if not recounting.is_right(whole.of(team_id))]
+    if not wrong:
+        return _ok("report figures", "agree with the tasks")
+    named = ", ".join(wrong[:NAMED_MAX]) + (" and more" if len(wrong) > NAMED_MAX else "")
+    text = f"do not agree with the tasks of {named}"
+    return _fail("report figures", text, "Please report it. dovetail doctor --rebuild-figures")
+
+
+TEAMS = "SELECT team_id FROM teams ORDER BY team_id"
 COUNTERS = {
     "inbox counters": f"""
         SELECT a.team_id, a.agent_id FROM agents a LEFT JOIN (

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from dovetail.server import clock
 from dovetail.server.store.database import TypedDatabase
+from dovetail.server.store.differences import HeldRow, differences
 from dovetail.server.store.rings import Rings
 from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.sets import (
@@ -34,6 +35,7 @@ from dovetail.server.store.sets import (
     SetDriver,
     Table,
 )
+from dovetail.server.store.tallies import Tallies
 from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import (
     GlobalSnapshot,
@@ -81,17 +83,6 @@ LOCK_TEAM = Statement(_LOCK_TEAM)
 LOCK_TEAM_FOR_UPDATE = Statement(_LOCK_TEAM.for_update())
 
 
-class _HeldRow:
-    """A row as the group has it: what is stored, and what it is to become. None: there is none."""
-
-    __slots__ = ("is_decoded", "stored", "value")
-
-    def __init__(self, stored: Row | None) -> None:
-        self.stored = stored
-        self.value: Any = None
-        self.is_decoded = stored is None
-
-
 class WriteGroup(GlobalSnapshot):
     """A group of units that is committed as one.
 
@@ -118,13 +109,14 @@ class WriteGroup(GlobalSnapshot):
         self._lock_team = lock_team
         self._driver = driver
         self._teams: dict[str, TeamCounters] = {}
-        self._held: defaultdict[Table[Any], dict[Key, _HeldRow]] = defaultdict(dict)
+        self._held: defaultdict[Table[Any], dict[Key, HeldRow]] = defaultdict(dict)
         self._keys: defaultdict[Finder[Any], dict[Key, Key | None]] = defaultdict(dict)
         # By prefix, and then by key.
         self._ranges: defaultdict[Range[Any], dict[Key, dict[Key, list[Key]]]] = defaultdict(dict)
         self._held_size = 0
+        self._tallies = Tallies()
         # The rows that were put since the last flush, by table and in order.
-        self._dirty: defaultdict[Table[Any], dict[Key, _HeldRow]] = defaultdict(dict)
+        self._dirty: defaultdict[Table[Any], dict[Key, HeldRow]] = defaultdict(dict)
 
     def unit(self, team_id: str) -> Transaction:
         """This group as one of its units sees it."""
@@ -213,7 +205,7 @@ class WriteGroup(GlobalSnapshot):
     def add(self, table: Table[T], team_id: str, value: T) -> None:
         """Add a row, which must be new."""
         key = (team_id, *table.key_of(value))
-        held = self._held[table][key] = _HeldRow(None)
+        held = self._held[table][key] = HeldRow(None)
         self._put(table, key, held, value)
         for span in table.ranges:
             self._ranges[span].pop(key[: span.prefix_size], None)
@@ -235,7 +227,7 @@ class WriteGroup(GlobalSnapshot):
             for each in [each for each, rows in known.items() if len(rows) == span.most]:
                 del known[each]
 
-    def _put(self, table: Table[T], key: Key, held: _HeldRow, value: T) -> None:
+    def _put(self, table: Table[T], key: Key, held: HeldRow, value: T) -> None:
         self.writes += 1
         held.value, held.is_decoded = value, True
         self._dirty[table][key] = held
@@ -245,7 +237,7 @@ class WriteGroup(GlobalSnapshot):
         key = (team_id, *row[: table.key_size])
         held = self._held[table].get(key)
         if held is None or held.stored != row:
-            held = self._held[table][key] = _HeldRow(row)
+            held = self._held[table][key] = HeldRow(row)
             self._count(table, row)
         return self._value(table, held)
 
@@ -306,7 +298,7 @@ class WriteGroup(GlobalSnapshot):
         for row in rows:
             row_key = row[: 1 + table.key_size]
             if row_key not in held:
-                held[row_key] = _HeldRow(row[1:])
+                held[row_key] = HeldRow(row[1:])
                 self._count(table, row)
             found.append(row_key)
         if isinstance(finder, Range):
@@ -314,7 +306,7 @@ class WriteGroup(GlobalSnapshot):
         elif finder is not table.by_key:
             self._keys[finder][key] = found[0] if found else None
         elif not found:
-            held[key] = _HeldRow(None)
+            held[key] = HeldRow(None)
 
     def _count(self, table: Table[Any], row: Row) -> None:
         if table.is_large:
@@ -328,7 +320,7 @@ class WriteGroup(GlobalSnapshot):
                 self._forget(table)
             self._held_size = 0
 
-    def _value(self, table: Table[T], held: _HeldRow) -> T | Any:
+    def _value(self, table: Table[T], held: HeldRow) -> T | Any:
         if not held.is_decoded and held.stored is not None:
             held.value, held.is_decoded = table.decode(held.stored), True
         return held.value
@@ -376,25 +368,9 @@ class WriteGroup(GlobalSnapshot):
         """Write what was put into these tables, in an order that the foreign keys allow."""
         changes: list[Change] = []
         for table in sorted(tables, key=lambda table: table.order):
-            changes += _changes(table, self._dirty.pop(table))
+            changes += differences(table, self._dirty.pop(table), self._tallies)
+        if is_last:
+            changes += self._tallies.take()
         changes += further
         if changes:
             self._driver.write(changes, is_last)
-
-
-def _changes(table: Table[Any], dirty: Mapping[Key, _HeldRow]) -> list[Change]:
-    """What differs from what is stored: the new rows, and the others by the columns that changed.
-
-    From here on it counts as stored: if a statement fails, the whole group is rolled back.
-    """
-    new: list[Row] = []
-    updates: dict[tuple[int, ...], list[Row]] = {}
-    for key, held in dirty.items():
-        row = table.encode(held.value)
-        if held.stored is None:
-            new.append((key[0], *row))
-        elif changed := table.changed(held.stored, row):
-            updates.setdefault(changed, []).append((*(row[at] for at in changed), *key))
-        held.stored = row
-    inserts: list[Change] = [(table.insert, new)] if new else []
-    return inserts + [(table.update(changed), rows) for changed, rows in updates.items()]

@@ -297,6 +297,43 @@ class TaskAttemptRow(Model):
         primary_key = CompositeKey("team_id", "task_id", "start_event")
 
 
+class AssigneeFiguresRow(Model):
+    """The tasks of one assignee, or of none: how many in which state, and how long they took.
+
+    A sum of durations is kept as seconds and microseconds apart, so that it cannot overflow.
+    """
+
+    team_id = TextField()
+    assignee_id = TextField()
+    pending_tasks = BigIntegerField()
+    in_progress_tasks = BigIntegerField()
+    input_required_tasks = BigIntegerField()
+    completed_tasks = BigIntegerField()
+    failed_tasks = BigIntegerField()
+    cancelled_tasks = BigIntegerField()
+    task_seconds = BigIntegerField()
+    task_micros = BigIntegerField()
+
+    class Meta:
+        table_name = "assignee_figures"
+        primary_key = CompositeKey("team_id", "assignee_id")
+
+
+class DurationFiguresRow(Model):
+    """How many durations of one kind are in one bucket (`sketches.py`), and their sum."""
+
+    team_id = TextField()
+    kind = IntegerField()
+    bucket = IntegerField()
+    sample_count = BigIntegerField()
+    seconds = BigIntegerField()
+    micros = BigIntegerField()
+
+    class Meta:
+        table_name = "duration_figures"
+        primary_key = CompositeKey("team_id", "kind", "bucket")
+
+
 TABLES: tuple[type[Model], ...] = (
     TeamRow,
     CredentialRow,
@@ -309,6 +346,8 @@ TABLES: tuple[type[Model], ...] = (
     TaskEventRow,
     TaskFollowUpRow,
     TaskAttemptRow,
+    AssigneeFiguresRow,
+    DurationFiguresRow,
 )
 
 TABLE_NAMES = [str(table._meta.table_name) for table in TABLES]

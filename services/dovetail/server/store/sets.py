@@ -9,60 +9,29 @@ costs one statement and one round trip, whatever its size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from operator import itemgetter
+from typing import Generic, Protocol, TypeVar
 
-from peewee import BigIntegerField, BlobField, Field, IntegerField, Model
+from peewee import Field, Model
 
-from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.schema import TABLES
+from dovetail.server.store.statements import (
+    Change,
+    Key,
+    Row,
+    RowStatement,
+    column_type,
+    names,
+    quoted,
+    records,
+)
+from dovetail.server.store.tallies import BoundTally, Tally
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
-"""The columns of a table, in its order, without `team_id`. With it in front: a row to write."""
-
-Key = tuple[Any, ...]
-"""What an index finds a row by: the team's id, then one value for each column of the index."""
-
 UPDATES_MAX = 200
 """Statements that a table keeps for sets of changed columns; beyond, all are made anew. Chosen."""
-
-_TYPES: dict[type[Field], str] = {
-    BigIntegerField: "bigint",
-    IntegerField: "integer",
-    BlobField: "bytea",
-}
-
-
-class RowStatement:
-    """A statement that takes one row, or on PostgreSQL many rows as one JSON parameter."""
-
-    def __init__(
-        self, for_one: str, for_many: str, names: Sequence[str], fields: Sequence[Field]
-    ) -> None:
-        """Both shapes, with a question mark for a parameter; the names and fields of a row."""
-        self.for_one = for_one
-        self.for_one_percent = for_one.replace("?", "%s")
-        self.for_many_percent = for_many.replace("?", "%s")
-        self._names = names
-        self._blobs = [at for at, field in enumerate(fields) if isinstance(field, BlobField)]
-
-    def text(self, database: TypedDatabase) -> str:
-        """The statement for one row, as this kind of database writes parameters."""
-        return self.for_one if database.param == "?" else self.for_one_percent
-
-    def as_json(self, rows: Sequence[Row]) -> str:
-        """The rows as the parameter of `for_many`."""
-        return json.dumps([self._object(row) for row in rows], ensure_ascii=False)
-
-    def _object(self, row: Row) -> dict[str, Any]:
-        found = dict(zip(self._names, row, strict=True))
-        for at in self._blobs:
-            if row[at] is not None:
-                found[self._names[at]] = f"\\x{row[at].hex()}"
-        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +78,14 @@ class Table(Generic[T]):
         self.is_large = is_large
         self.indexes: list[Index[T]] = []
         self.ranges: list[Range[T]] = []
+        self.tallies: list[BoundTally] = []
         self.by_key: Index[T] = Index(self, self.columns[:key_size])
         self.insert = self._insert()
         self._updates: dict[tuple[int, ...], RowStatement] = {}
+
+    def keep(self, *tallies: Tally) -> None:
+        """Keep these sums over the rows of the table."""
+        self.tallies += [(each, itemgetter(*self.positions(each.fields))) for each in tallies]
 
     def is_named_in(self, sql: str) -> bool:
         """Whether a statement names the table."""
@@ -120,7 +94,7 @@ class Table(Generic[T]):
     def positions(self, fields: Sequence[Field]) -> list[int]:
         """Where these fields are among the columns."""
         # By name: a field that is compared makes a condition, which is always true.
-        return [_names(self.columns).index(name) for name in _names(fields)]
+        return [names(self.columns).index(name) for name in names(fields)]
 
     def changed(self, before: Row, after: Row) -> tuple[int, ...]:
         """The positions of the columns that an update of this row writes; none: there is none."""
@@ -138,24 +112,24 @@ class Table(Generic[T]):
 
     def _insert(self) -> RowStatement:
         fields = (self.team, *self.columns)
-        names = ", ".join(_quoted(field) for field in fields)
-        into = f'INSERT INTO "{self.name}" ({names}) '
+        columns = ", ".join(quoted(field) for field in fields)
+        into = f'INSERT INTO "{self.name}" ({columns}) '
         one = f"{into}VALUES ({', '.join('?' * len(fields))})"
-        many = f"{into}SELECT {names} FROM {_records(fields)}"
-        return RowStatement(one, many, _names(fields), fields)
+        many = f"{into}SELECT {columns} FROM {records(fields)}"
+        return RowStatement(one, many, names(fields), fields)
 
     def _update(self, changed: tuple[int, ...]) -> RowStatement:
         columns = [self.columns[at] for at in changed]
         keys = (self.team, *self.columns[: self.key_size])
         fields = (*columns, *keys)
-        one = ", ".join(f"{_quoted(column)} = ?" for column in columns)
-        where = " AND ".join(f"{_quoted(key)} = ?" for key in keys)
-        many = ", ".join(f"{_quoted(column)} = r.{_quoted(column)}" for column in columns)
-        same = " AND ".join(f"t.{_quoted(key)} = r.{_quoted(key)}" for key in keys)
+        one = ", ".join(f"{quoted(column)} = ?" for column in columns)
+        where = " AND ".join(f"{quoted(key)} = ?" for key in keys)
+        many = ", ".join(f"{quoted(column)} = r.{quoted(column)}" for column in columns)
+        same = " AND ".join(f"t.{quoted(key)} = r.{quoted(key)}" for key in keys)
         return RowStatement(
             f'UPDATE "{self.name}" SET {one} WHERE {where}',
-            f'UPDATE "{self.name}" AS t SET {many} FROM {_records(fields)} WHERE {same}',
-            _names(fields),
+            f'UPDATE "{self.name}" AS t SET {many} FROM {records(fields)} WHERE {same}',
+            names(fields),
             fields,
         )
 
@@ -172,14 +146,14 @@ class Finder(Generic[T]):
         """Find rows of `table`."""
         self.table = table
         keys = (table.team, *fields)
-        columns = ", ".join(_quoted(column) for column in table.columns)
+        columns = ", ".join(quoted(column) for column in table.columns)
         found = f'SELECT "team_id", {columns} FROM "{table.name}" WHERE "team_id" = '
         one = f"{found}? AND {where} {further}"
         # LATERAL: for each key the index is used that fits, whatever the planner takes the table
         # for. A plain join with a set was planned as a walk through the team at times.
-        names = [f"r.k{at}" for at in range(len(keys))]
-        each = f"{found}{names[0]} AND {where.replace('?', '{}').format(*names[1:])} {further}"
-        types = ", ".join(f"k{at} {_type(field)}" for at, field in enumerate(keys))
+        marked = [f"r.k{at}" for at in range(len(keys))]
+        each = f"{found}{marked[0]} AND {where.replace('?', '{}').format(*marked[1:])} {further}"
+        types = ", ".join(f"k{at} {column_type(field)}" for at, field in enumerate(keys))
         marks = ", ".join(f"k{at}" for at in range(len(keys)))
         many = (
             f"SELECT r.i, f.* FROM ROWS FROM (json_to_recordset(?::json) AS ({types}))"
@@ -197,7 +171,7 @@ class Index(Finder[T]):
 
     def __init__(self, table: Table[T], fields: Sequence[Field]) -> None:
         """Add it to `table`, which has the columns."""
-        super().__init__(table, fields, " AND ".join(f"{_quoted(field)} = ?" for field in fields))
+        super().__init__(table, fields, " AND ".join(f"{quoted(field)} = ?" for field in fields))
         at = table.positions(fields)
         self.of: Callable[[Row], Row] = lambda row: tuple(row[each] for each in at)
         table.indexes.append(self)
@@ -226,25 +200,7 @@ def _same(row: Row) -> Row:
     return row
 
 
-def _quoted(field: Field) -> str:
-    return f'"{field.column_name}"'
-
-
-def _names(fields: Sequence[Field]) -> list[str]:
-    return [str(field.column_name) for field in fields]
-
-
-def _type(field: Field) -> str:
-    return _TYPES.get(type(field), "text")
-
-
-def _records(fields: Sequence[Field]) -> str:
-    types = ", ".join(f"{_quoted(field)} {_type(field)}" for field in fields)
-    return f"json_to_recordset(?::json) AS r({types})"
-
-
 Fetch = tuple[RowStatement, Sequence[Key]]
-Change = tuple[RowStatement, Sequence[Row]]
 
 
 class SetDriver(Protocol):

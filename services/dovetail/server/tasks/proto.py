@@ -21,12 +21,13 @@ from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
 from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.message_bytes import message_id
-from dovetail.server.store.tables.reports import DurationSummary, Report, Workload
+from dovetail.server.store.tables.reports import Bucket, DurationSummary, Report, Workload
 from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
 from dovetail.server.store.tables.usage import UsageTotal, decode_cost, sum_of
 from dovetail.server.tasks.changes import COSTS, DURATIONS, TIMES, read_changes
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
+from dovetail.server.tasks.reports import completions
 from dovetail.server.tasks.usage_wire import cost_message, stored_total, total_message
 from dovetail.server.tasks.watching import WatchResponse
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -199,13 +200,28 @@ def report_message(report: Report) -> pb.Report:
             _workload(each, report.usage.get(each.assignee_id)) for each in report.workloads
         ],
         completions=[
-            pb.CompletionBucket(start_time=timestamp(start), completed_tasks=count)
-            for start, count in report.completions
+            pb.CompletionBucket(
+                start_time=timestamp(each.start_time), completed_tasks=each.completed
+            )
+            for each in completions(report.series)
         ],
-        basis=pb.REPORT_BASIS_SCAN,
-        report_time=timestamp(report.report_time),
+        series=map(_bucket, report.series),
+        basis=pb.ReportBasis.ValueType(report.basis),
+        report_time=timestamp(report.team.report_time),
         total_assignees=report.total_assignees,
+        oldest_question_time=optional_timestamp(report.oldest_question_time),
+        sent_messages=report.team.sent_messages,
         usage=total_message(sum_of(report.usage.values())) if report.usage else None,
+    )
+
+
+def _bucket(bucket: Bucket) -> pb.ReportBucket:
+    return pb.ReportBucket(
+        start_time=timestamp(bucket.start_time),
+        created_tasks=bucket.created,
+        completed_tasks=bucket.completed,
+        failed_tasks=bucket.failed,
+        cancelled_tasks=bucket.cancelled,
     )
 
 
@@ -235,6 +251,7 @@ def _workload(workload: Workload, used: UsageTotal | None) -> pb.AssigneeWorkloa
         unacknowledged_messages=workload.unacknowledged_messages,
         average_acknowledge_time=optional_duration(workload.average_acknowledge_time),
         usage=total_message(used) if used else None,
+        input_required_tasks=counts.get(TaskState.INPUT_REQUIRED, 0),
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import InvalidArgumentError, Reason
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import reports, usage
-from dovetail.server.store.tables.reports import Report, Workload
+from dovetail.server.store.tables import figures, reports, usage
+from dovetail.server.store.tables.figures import DurationKind
+from dovetail.server.store.tables.reports import Bucket, Report, ReportBasis, Workload
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import MICROS, Snapshot
 
@@ -25,22 +29,47 @@ class Reports:
 
     async def get(self, caller: Caller, filter: TaskFilter, bucket: int | None) -> Report:
         """Report on the tasks that match a filter; `bucket` is in microseconds, or None."""
+        if not filter.is_empty:
+            return await self._store.report(caller.team_id, partial(_scan, filter, bucket))
+        if bucket:  # The series is read from all tasks.
+            return await self._store.report(caller.team_id, partial(_read_kept, bucket))
+        return await self._store.scan(caller.team_id, partial(_read_kept, None))
 
-        def query(snapshot: Snapshot) -> Report:
-            workloads = reports.workloads(snapshot, filter)
-            return Report(
-                states={state: _count(workloads, state) for state in TaskState},
-                task_time=reports.task_times(snapshot, filter),
-                queue_time=reports.queue_times(snapshot, filter),
-                input_wait=reports.input_waits(snapshot, filter),
-                workloads=_largest(workloads),
-                total_assignees=len(workloads),
-                completions=_completions(snapshot, filter, bucket),
-                report_time=reports.as_of(snapshot),
-                usage=usage.by_assignee(snapshot, filter),
-            )
 
-        return await self._store.report(caller.team_id, query)
+def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
+    """Report on all tasks of the team, from the figures that are kept of them."""
+    total_assignees, states = figures.totals(snapshot)
+    durations = figures.durations(snapshot)
+    return Report(
+        states=states,
+        task_time=durations[DurationKind.TASK_TIME],
+        queue_time=durations[DurationKind.QUEUE_TIME],
+        input_wait=durations[DurationKind.INPUT_WAIT],
+        workloads=figures.workloads(snapshot, ASSIGNEES_MAX),
+        total_assignees=total_assignees,
+        series=_series(snapshot, TaskFilter(), bucket),
+        oldest_question_time=figures.oldest_question(snapshot),
+        basis=ReportBasis.KEPT,
+        team=reports.team(snapshot),
+    )
+
+
+def _scan(filter: TaskFilter, bucket: int | None, snapshot: Snapshot) -> Report:
+    """Report on the tasks that match a filter, from the tasks themselves."""
+    workloads = reports.workloads(snapshot, filter)
+    return Report(
+        states={state: _count(workloads, state) for state in TaskState},
+        task_time=reports.task_times(snapshot, filter),
+        queue_time=reports.queue_times(snapshot, filter),
+        input_wait=reports.input_waits(snapshot, filter),
+        workloads=_largest(workloads),
+        total_assignees=len(workloads),
+        series=_series(snapshot, filter, bucket),
+        oldest_question_time=reports.oldest_question(snapshot, filter),
+        basis=ReportBasis.SCAN,
+        team=reports.team(snapshot),
+        usage=usage.by_assignee(snapshot, filter),
+    )
 
 
 def check_bucket(check: Checks, bucket: int | None) -> None:
@@ -65,11 +94,9 @@ def _largest(workloads: list[Workload]) -> list[Workload]:
     return sorted(by_size[:ASSIGNEES_MAX], key=lambda each: each.assignee_id)
 
 
-def _completions(
-    snapshot: Snapshot, filter: TaskFilter, bucket: int | None
-) -> list[tuple[int, int]]:
-    """Every bucket from the first completion to the last, also those without any."""
-    span = bucket and reports.completion_span(snapshot, filter)
+def _series(snapshot: Snapshot, filter: TaskFilter, bucket: int | None) -> list[Bucket]:
+    """Every bucket from the first creation to the last, or the last end; also empty ones."""
+    span = bucket and reports.span(snapshot, filter)
     if not bucket or not span:
         return []
     first, last = span[0] - span[0] % bucket, span[1] - span[1] % bucket
@@ -77,7 +104,7 @@ def _completions(
     if buckets > BUCKETS_MAX:
         raise InvalidArgumentError(
             Reason.TOO_MANY_BUCKETS,
-            f"bucket_duration: {buckets:,} buckets lie between the first completion and the last,"
+            f"bucket_duration: {buckets:,} buckets lie between the first creation and the last end,"
             f" the most is {BUCKETS_MAX:,}: take a longer duration or a narrower filter",
             metadata={
                 "field": "bucket_duration",
@@ -85,5 +112,21 @@ def _completions(
                 "most": str(BUCKETS_MAX),
             },
         )
-    counts = reports.completions(snapshot, filter, bucket)
-    return [(start, counts.get(start, 0)) for start in range(first, last + 1, bucket)]
+    created = reports.created(snapshot, filter, bucket)
+    ended = reports.ended(snapshot, filter, bucket)
+    return [
+        Bucket(
+            start_time=start,
+            created=created.get(start, 0),
+            completed=ended.get((start, TaskState.COMPLETED), 0),
+            failed=ended.get((start, TaskState.FAILED), 0),
+            cancelled=ended.get((start, TaskState.CANCELLED), 0),
+        )
+        for start in range(first, last + 1, bucket)
+    ]
+
+
+def completions(series: Sequence[Bucket]) -> Sequence[Bucket]:
+    """The part of a series from the first completion to the last."""
+    completed = [at for at, bucket in enumerate(series) if bucket.completed]
+    return series[completed[0] : completed[-1] + 1] if completed else ()

@@ -32,7 +32,7 @@ COLUMNS_MAX = 120
 
 @click.command()
 @filters
-@click.option("--bucket", type=LENGTH, help="Completions per 1h, 1d, …")
+@click.option("--bucket", type=LENGTH, help="Tasks created and ended per 1h, 1d, …")
 @click.option("--html", metavar="FILE", help="Write a page for browsers; -: print it.")
 @click.option("--csv", "rows", metavar="FILE", help="Write a row per assignee; -: print them.")
 @calls

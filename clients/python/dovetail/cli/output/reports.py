@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -24,18 +24,21 @@ ASSIGNEES_MAX = 100
 CHART_COLUMNS = 60
 ASSIGNEE = Column(name="assignee", cells_min=12, weight=2)
 BARS = Column(name="", terminal_min=72)
+ASKING = Column(name="asking", is_number=True, terminal_min=80)
 CHART_ROWS = 4
 
 
 def report(item: work.Report) -> Shown:
     """A report: totals, times, workload, completions."""
-    parts: list[Shown] = [_totals(item), Text(), _times(item)]
+    parts: list[Shown] = [_totals(item), Text(), _times(item), *_remarks(item)]
     if item.assignees:
         shown, left = largest(item, ASSIGNEES_MAX)
         parts += [Text(), _workload(shown), Text(), _pace(shown)]
         if left:
             parts += [Text(), Text(f"{left:,} assignees with fewer tasks are left out: --csv FILE")]
-    if item.completions:
+    if 0 < len(item.series) <= BARS_MAX:
+        parts += [Text(), _series(item.series)]
+    elif item.completions:
         parts += [Text(), _completions(item.completions)]
     return Group(*parts)
 
@@ -72,10 +75,21 @@ def _times(item: work.Report) -> Shown:
     return grid
 
 
+def _remarks(item: work.Report) -> Iterator[Text]:
+    """How exact the times are, what waits for answers, and how much the team talks."""
+    if item.basis == work.REPORT_BASIS_KEPT and item.queue_time.sample_count:
+        yield Text("median and p95 within 1 %; exact with a filter", style="dim")
+    if item.HasField("oldest_question_time"):
+        yield Text(f"oldest open question: {local(item.oldest_question_time)}")
+    if item.basis == work.REPORT_BASIS_KEPT and item.completed_tasks:
+        each = item.sent_messages / item.completed_tasks
+        yield Text(f"{item.sent_messages} messages, {each:.1f} for each completed task")
+
+
 def _workload(rows: Sequence[work.AssigneeWorkload]) -> Shown:
     """How much work each assignee has."""
     states = ("#open", "#working", "#completed", "#failed", "#cancelled")
-    grid = Table(ASSIGNEE, BARS, "#tasks", *states)
+    grid = Table(ASSIGNEE, BARS, "#tasks", *states, ASKING)
     most = max(row.total_tasks for row in rows)
     for row in rows:
         grid.add_row(
@@ -87,6 +101,7 @@ def _workload(rows: Sequence[work.AssigneeWorkload]) -> Shown:
             str(row.completed_tasks),
             str(row.failed_tasks),
             str(row.cancelled_tasks),
+            str(row.input_required_tasks),
         )
     return grid
 
@@ -122,6 +137,22 @@ def _work_bar(row: work.AssigneeWorkload, most: int) -> Text:
     for value, count in parts.items():
         whole.append(_bar(count, most, STATE_BARS[value]), STATE_STYLES[value])
     return whole
+
+
+def _series(buckets: Sequence[work.ReportBucket]) -> Shown:
+    """What was created and what ended in each bucket, with a bar for what was completed."""
+    grid = Table("from", "#created", "#completed", "#failed", "#cancelled", "")
+    most = max(1, *(bucket.completed_tasks for bucket in buckets))
+    for bucket in buckets:
+        grid.add_row(
+            local(bucket.start_time),
+            str(bucket.created_tasks),
+            str(bucket.completed_tasks),
+            str(bucket.failed_tasks),
+            str(bucket.cancelled_tasks),
+            Text(_bar(bucket.completed_tasks, most, "█"), style="green"),
+        )
+    return grid
 
 
 def _completions(buckets: Sequence[work.CompletionBucket]) -> Shown:

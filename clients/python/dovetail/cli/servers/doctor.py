@@ -32,13 +32,23 @@ ELSEWHERE = "Stop that program, or choose another port: dovetail up --{}-listen 
 
 @click.command()
 @with_settings(SERVER["store"], SERVER["data-dir"])
+@click.option("--rebuild-figures", is_flag=True, help="Count the figures of reports anew first.")
 @server_options
 @prints
-def doctor(servers: Servers, store: str | None, data_dir: Path | None, output: Output) -> None:
+def doctor(
+    servers: Servers,
+    store: str | None,
+    data_dir: Path | None,
+    rebuild_figures: bool,
+    output: Output,
+) -> None:
     """Check the store, ports and servers.
 
-    It changes nothing; servers may keep running. Ends with exit code 1 if a check fails.
+    It changes nothing but what you ask for; servers may keep running. Ends with exit code 1 if a
+    check fails.
     """
+    if rebuild_figures:
+        _rebuild(store, data_dir)
     findings = _store(store, data_dir)
     with failures_explained():
         findings += late.asyncio.run(_servers(servers))
@@ -58,6 +68,15 @@ def _store(store: str | None, data_dir: Path | None) -> list[Finding]:
         return check_store(store_url(store, data_dir))
     except CommandError as error:
         return [Finding(check="store", level=Level.WARN, text=error.message)]
+
+
+def _rebuild(store: str | None, data_dir: Path | None) -> None:
+    from dovetail.server.main import StoreOpenError, rebuild_figures  # slow to load
+
+    try:
+        rebuild_figures(store_url(store, data_dir))
+    except StoreOpenError as error:
+        raise CommandError(str(error)) from error
 
 
 def _brief(finding: Mapping[str, Any]) -> str:

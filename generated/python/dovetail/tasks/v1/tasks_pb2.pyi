@@ -121,8 +121,11 @@ class _ReportBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportBas
     REPORT_BASIS_UNSPECIFIED: _ReportBasis.ValueType  # 0
     """Never returned."""
     REPORT_BASIS_SCAN: _ReportBasis.ValueType  # 1
-    """By reading every task that the filter chooses: all figures are exact.
-    2 is kept for figures that are kept beside the tasks: there the percentiles are estimates.
+    """By reading every task that the filter chooses: all figures are exact."""
+    REPORT_BASIS_KEPT: _ReportBasis.ValueType  # 2
+    """From figures that are kept beside the tasks, in the same commits: it takes as long for a million
+    tasks as for a thousand, and longer for more assignees. All figures are exact but the percentiles,
+    which are at most 1 % away.
     """
 
 class ReportBasis(_ReportBasis, metaclass=_ReportBasisEnumTypeWrapper):
@@ -131,8 +134,11 @@ class ReportBasis(_ReportBasis, metaclass=_ReportBasisEnumTypeWrapper):
 REPORT_BASIS_UNSPECIFIED: ReportBasis.ValueType  # 0
 """Never returned."""
 REPORT_BASIS_SCAN: ReportBasis.ValueType  # 1
-"""By reading every task that the filter chooses: all figures are exact.
-2 is kept for figures that are kept beside the tasks: there the percentiles are estimates.
+"""By reading every task that the filter chooses: all figures are exact."""
+REPORT_BASIS_KEPT: ReportBasis.ValueType  # 2
+"""From figures that are kept beside the tasks, in the same commits: it takes as long for a million
+tasks as for a thousand, and longer for more assignees. All figures are exact but the percentiles,
+which are at most 1 % away.
 """
 Global___ReportBasis: _TypeAlias = ReportBasis  # noqa: Y015
 
@@ -2998,8 +3004,9 @@ class GetReportRequest(_message.Message):
 
     @_builtins.property
     def bucket_duration(self) -> _duration_pb2.Duration:
-        """Duration of a bucket of `completions`: whole seconds, 1 s to 366 days. Unset: no series. At most
-        1,000 buckets between the first completion and the last.
+        """Duration of a bucket of `series` and `completions`: whole seconds, 1 s to 366 days. Unset: no
+        series. Fails with INVALID_ARGUMENT `TOO_MANY_BUCKETS` if there were more than 1,000 from the first
+        creation of these tasks to the last time that one was created or ended.
         """
 
     def __init__(
@@ -3058,6 +3065,9 @@ class Report(_message.Message):
     BASIS_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     TOTAL_ASSIGNEES_FIELD_NUMBER: _builtins.int
+    OLDEST_QUESTION_TIME_FIELD_NUMBER: _builtins.int
+    SENT_MESSAGES_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     total_tasks: _builtins.int
     """How many tasks."""
@@ -3067,6 +3077,11 @@ class Report(_message.Message):
     """How it was computed."""
     total_assignees: _builtins.int
     """How many rows `assignees` would have without its limit."""
+    sent_messages: _builtins.int
+    """How many messages were ever sent in the team, notices included, whatever they are about and
+    whatever the filter. With `completed_tasks` of a report without a filter it gives the messages per
+    completed task.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateCount]:
         """How many in each state, every state once, in order of number."""
@@ -3105,6 +3120,18 @@ class Report(_message.Message):
         """The moment of the snapshot."""
 
     @_builtins.property
+    def oldest_question_time(self) -> _timestamp_pb2.Timestamp:
+        """When the question that has waited longest for its answer was asked; unset without one. Open
+        questions are the tasks that are INPUT_REQUIRED.
+        """
+
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportBucket]:
+        """What became of these tasks over time: every bucket from the first creation to the last time that
+        one was created or ended; empty without `bucket_duration`.
+        """
+
+    @_builtins.property
     def usage(self) -> Global___UsageTotal:
         """What the tasks used, in all; unset where nothing was reported, and where the basis is not SCAN."""
 
@@ -3123,11 +3150,14 @@ class Report(_message.Message):
         basis: Global___ReportBasis.ValueType = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
         total_assignees: _builtins.int = ...,
+        oldest_question_time: _timestamp_pb2.Timestamp | None = ...,
+        sent_messages: _builtins.int = ...,
+        series: _abc.Iterable[Global___ReportBucket] | None = ...,
         usage: Global___UsageTotal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "oldest_question_time", b"oldest_question_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "queue_time", b"queue_time", "report_time", b"report_time", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "oldest_question_time", b"oldest_question_time", "queue_time", b"queue_time", "report_time", b"report_time", "sent_messages", b"sent_messages", "series", b"series", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3177,8 +3207,8 @@ class DurationSummary(_message.Message):
 
     @_builtins.property
     def median(self) -> _duration_pb2.Duration:
-        """The nearest-rank median: the smallest sample that at least half do not exceed; exact where the
-        report's basis is SCAN.
+        """The nearest-rank median: the smallest sample that at least half do not exceed. Exact where the
+        report's basis is SCAN; where it is KEPT, at most 1 % away.
         """
 
     @_builtins.property
@@ -3219,6 +3249,7 @@ class AssigneeWorkload(_message.Message):
     UNACKNOWLEDGED_MESSAGES_FIELD_NUMBER: _builtins.int
     AVERAGE_ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    INPUT_REQUIRED_TASKS_FIELD_NUMBER: _builtins.int
     assignee_id: _builtins.str
     """The assignee; empty for the tasks without one."""
     total_tasks: _builtins.int
@@ -3235,6 +3266,8 @@ class AssigneeWorkload(_message.Message):
     """How many are CANCELLED."""
     unacknowledged_messages: _builtins.int
     """How many deliveries in the assignee's inbox are not acknowledged, whatever they are about."""
+    input_required_tasks: _builtins.int
+    """How many are INPUT_REQUIRED: they wait for an answer to the assignee's question."""
     @_builtins.property
     def average_task_time(self) -> _duration_pb2.Duration:
         """From start to end, of completed tasks, the mean; unset without one."""
@@ -3268,14 +3301,57 @@ class AssigneeWorkload(_message.Message):
         unacknowledged_messages: _builtins.int = ...,
         average_acknowledge_time: _duration_pb2.Duration | None = ...,
         usage: Global___UsageTotal | None = ...,
+        input_required_tasks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "oldest_open_create_time", b"oldest_open_create_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "failed_tasks", b"failed_tasks", "in_progress_tasks", b"in_progress_tasks", "oldest_open_create_time", b"oldest_open_create_time", "open_tasks", b"open_tasks", "total_tasks", b"total_tasks", "unacknowledged_messages", b"unacknowledged_messages", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_id", b"assignee_id", "average_acknowledge_time", b"average_acknowledge_time", "average_task_time", b"average_task_time", "cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "failed_tasks", b"failed_tasks", "in_progress_tasks", b"in_progress_tasks", "input_required_tasks", b"input_required_tasks", "oldest_open_create_time", b"oldest_open_create_time", "open_tasks", b"open_tasks", "total_tasks", b"total_tasks", "unacknowledged_messages", b"unacknowledged_messages", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AssigneeWorkload: _TypeAlias = AssigneeWorkload  # noqa: Y015
+
+@_typing.final
+class ReportBucket(_message.Message):
+    """ReportBucket is how many tasks of a report were created, and how many ended, in a span of time. Each
+    is counted by its state and its times as they are now.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    CREATED_TASKS_FIELD_NUMBER: _builtins.int
+    COMPLETED_TASKS_FIELD_NUMBER: _builtins.int
+    FAILED_TASKS_FIELD_NUMBER: _builtins.int
+    CANCELLED_TASKS_FIELD_NUMBER: _builtins.int
+    created_tasks: _builtins.int
+    """How many were created in it."""
+    completed_tasks: _builtins.int
+    """How many were completed in it."""
+    failed_tasks: _builtins.int
+    """How many became FAILED in it."""
+    cancelled_tasks: _builtins.int
+    """How many were cancelled in it."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the span begins; a multiple of its length since 1970-01-01 UTC."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        created_tasks: _builtins.int = ...,
+        completed_tasks: _builtins.int = ...,
+        failed_tasks: _builtins.int = ...,
+        cancelled_tasks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_tasks", b"cancelled_tasks", "completed_tasks", b"completed_tasks", "created_tasks", b"created_tasks", "failed_tasks", b"failed_tasks", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportBucket: _TypeAlias = ReportBucket  # noqa: Y015
 
 @_typing.final
 class CompletionBucket(_message.Message):

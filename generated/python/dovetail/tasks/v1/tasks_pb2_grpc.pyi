@@ -260,7 +260,9 @@ class TaskServiceStub:
     """
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
-    same filter, in one consistent snapshot.
+    same filter, in one consistent snapshot. Without a filter it reads figures that are kept beside the
+    tasks; with a filter, or `bucket_duration`, it reads the tasks: such reports of a server wait for
+    each other, and one that takes more than 20 s fails with RESOURCE_EXHAUSTED `QUERY_TOO_LONG`.
     """
 
 @_typing.type_check_only
@@ -495,7 +497,9 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
-    same filter, in one consistent snapshot.
+    same filter, in one consistent snapshot. Without a filter it reads figures that are kept beside the
+    tasks; with a filter, or `bucket_duration`, it reads the tasks: such reports of a server wait for
+    each other, and one that takes more than 20 s fails with RESOURCE_EXHAUSTED `QUERY_TOO_LONG`.
     """
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -865,7 +869,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.GetReportResponse, _abc.Awaitable[_tasks_pb2.GetReportResponse]]:
         """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
-        same filter, in one consistent snapshot.
+        same filter, in one consistent snapshot. Without a filter it reads figures that are kept beside the
+        tasks; with a filter, or `bucket_duration`, it reads the tasks: such reports of a server wait for
+        each other, and one that takes more than 20 s fails with RESOURCE_EXHAUSTED `QUERY_TOO_LONG`.
         """
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from peewee import SQL, ColumnBase, Expression, fn
 
@@ -13,10 +14,17 @@ from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TaskFilter, TaskState
 from dovetail.server.store.tables.usage import UsageTotal
-from dovetail.server.store.transaction import Snapshot
+from dovetail.server.store.transaction import Snapshot, Statement, param
 
 _TASK_TIME = TaskRow.end_time - TaskRow.start_time
 _QUEUE_TIME = TaskRow.start_time - TaskRow.create_time
+
+
+class ReportBasis(IntEnum):
+    """How a report was computed. The numbers are those of the contract."""
+
+    SCAN = 1
+    KEPT = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +50,30 @@ class Workload:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """The figures of a set of tasks.
+class TeamFigures:
+    """What a report tells of the team, whatever its filter.
 
-    Completions are pairs: start of a bucket, completed tasks. Usage is by assignee.
+    `report_time` is the time now, but not before the last change of the team.
     """
+
+    report_time: int
+    sent_messages: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bucket:
+    """How many tasks were created and ended in a span of time that begins at `start_time`."""
+
+    start_time: int
+    created: int
+    completed: int
+    failed: int
+    cancelled: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """The figures of a set of tasks. Usage is by assignee."""
 
     states: Mapping[TaskState, int]
     task_time: DurationSummary
@@ -54,8 +81,10 @@ class Report:
     input_wait: DurationSummary
     workloads: Sequence[Workload]
     total_assignees: int
-    completions: Sequence[tuple[int, int]]
-    report_time: int
+    series: Sequence[Bucket]
+    oldest_question_time: int | None
+    basis: ReportBasis
+    team: TeamFigures
     usage: Mapping[str, UsageTotal] = field(default_factory=dict[str, UsageTotal])
 
 
@@ -70,11 +99,25 @@ class InboxLoad:
 _NO_INBOX = InboxLoad(unacknowledged_count=0, average_acknowledge_time=None)
 
 
-def as_of(snapshot: Snapshot) -> int:
-    """The time now, but not before the last change of the team."""
-    query = TeamRow.select(TeamRow.last_time).where(TeamRow.team_id == snapshot.team_id)
-    last_time = max((row[0] for row in snapshot.select(query)), default=0)
-    return snapshot.time_of(snapshot.team_id, last_time)[0]
+_TEAM = Statement(
+    TeamRow.select(TeamRow.last_time, TeamRow.last_message).where(
+        TeamRow.team_id == param("team_id")
+    )
+)
+
+
+def team(snapshot: Snapshot) -> TeamFigures:
+    """The figures of the team."""
+    last_time, last_message = snapshot.row(_TEAM) or (0, 0)
+    report_time = snapshot.time_of(snapshot.team_id, last_time)[0]
+    return TeamFigures(report_time=report_time, sent_messages=last_message)
+
+
+def oldest_question(snapshot: Snapshot, filter: TaskFilter) -> int | None:
+    """When the open question of these tasks that has waited longest was asked, or None."""
+    is_open = TaskRow.state == int(TaskState.INPUT_REQUIRED)
+    wanted = [*tasks.conditions(snapshot, filter), is_open]
+    return snapshot.select(TaskRow.select(fn.MIN(TaskRow.ask_time)).where(*wanted))[0][0]
 
 
 def workloads(snapshot: Snapshot, filter: TaskFilter) -> list[Workload]:
@@ -133,25 +176,29 @@ def input_waits(snapshot: Snapshot, filter: TaskFilter) -> DurationSummary:
     return _summary(snapshot, TaskRow.input_wait, wanted)
 
 
-def completion_span(snapshot: Snapshot, filter: TaskFilter) -> tuple[int, int] | None:
-    """The times when the first and the last of these tasks were completed, or None."""
-    query = TaskRow.select(fn.MIN(TaskRow.end_time), fn.MAX(TaskRow.end_time))
-    first, last = snapshot.select(query.where(*_completed(snapshot, filter)))[0]
-    return None if first is None else (first, last)
+def span(snapshot: Snapshot, filter: TaskFilter) -> tuple[int, int] | None:
+    """The first time that one of these tasks was created, and the last that one was or ended."""
+    times = fn.MIN(TaskRow.create_time), fn.MAX(TaskRow.create_time), fn.MAX(TaskRow.end_time)
+    query = TaskRow.select(*times).where(*tasks.conditions(snapshot, filter))
+    first, last, end = snapshot.select(query)[0]
+    return None if first is None else (first, max(last, end or 0))
 
 
-def completions(snapshot: Snapshot, filter: TaskFilter, bucket: int) -> dict[int, int]:
-    """How many were completed in each bucket of so many microseconds, by the bucket's start."""
+def created(snapshot: Snapshot, filter: TaskFilter, bucket: int) -> dict[int, int]:
+    """How many were created in each bucket of so many microseconds, by the bucket's start."""
     # By division, as Peewee writes % as LIKE. Grouped by position: the parameter in the expression
     # would be a second one, of which PostgreSQL does not know that it is equal.
-    query = TaskRow.select(TaskRow.end_time / bucket, fn.COUNT(TaskRow.number))
-    rows = query.where(*_completed(snapshot, filter)).group_by(SQL("1"))
+    query = TaskRow.select(TaskRow.create_time / bucket, fn.COUNT(TaskRow.number))
+    rows = query.where(*tasks.conditions(snapshot, filter)).group_by(SQL("1"))
     return {number * bucket: count for number, count in snapshot.select(rows)}
 
 
-def _completed(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
-    wanted = tasks.conditions(snapshot, filter)
-    return [*wanted, TaskRow.state == int(TaskState.COMPLETED)]
+def ended(snapshot: Snapshot, filter: TaskFilter, bucket: int) -> dict[tuple[int, TaskState], int]:
+    """How many ended in each bucket, by the bucket's start and their state."""
+    columns = TaskRow.end_time / bucket, TaskRow.state, fn.COUNT(TaskRow.number)
+    wanted = [*tasks.conditions(snapshot, filter), TaskRow.end_time.is_null(False)]
+    rows = snapshot.select(TaskRow.select(*columns).where(*wanted).group_by(SQL("1"), SQL("2")))
+    return {(number * bucket, TaskState(state)): count for number, state, count in rows}
 
 
 def _summary(

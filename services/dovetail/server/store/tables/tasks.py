@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -16,21 +15,9 @@ from dovetail.server.store.chunks import chunks
 from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.schema import TaskLinkRow, TaskRow
 from dovetail.server.store.sets import Codec, Row, Table
+from dovetail.server.store.tables.shares import ASSIGNEES, DURATIONS
+from dovetail.server.store.tables.task_states import OPEN_STATES, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
-
-
-class TaskState(IntEnum):
-    """The states of a task."""
-
-    PENDING = 1
-    IN_PROGRESS = 2
-    INPUT_REQUIRED = 3
-    COMPLETED = 4
-    FAILED = 5
-    CANCELLED = 6
-
-
-OPEN_STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
 
 
 class TaskLink(NamedTuple):
@@ -136,6 +123,12 @@ class TaskFilter:
     thread_id: str = ""
     parent_task_id: str = ""
     linked_task_id: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no condition is set."""
+        values = (getattr(self, each.name) for each in fields(self))
+        return not any(value for value in values if value != EVER)
 
 
 COLUMNS = (
@@ -372,4 +365,5 @@ TASKS: Table[Task] = Table(
     Codec(decode=_from_row, encode=_row, key_of=lambda task: (task.task_id,)),
     is_large=True,
 )
+TASKS.keep(ASSIGNEES, DURATIONS)
 _TEXTS_AT = TASKS.positions(_TEXTS)

@@ -1,0 +1,163 @@
+"""Figures that are kept beside the tasks: a report over all tasks of a team reads few rows."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate, groupby
+from operator import itemgetter
+
+from peewee import JOIN, SQL, ColumnBase, fn
+
+from dovetail.server.store import sketches
+from dovetail.server.store.queries import descending
+from dovetail.server.store.schema import AgentRow, AssigneeFiguresRow, DurationFiguresRow, TaskRow
+from dovetail.server.store.sets import Row
+from dovetail.server.store.tables.reports import DurationSummary, Workload
+from dovetail.server.store.tables.shares import DurationKind
+from dovetail.server.store.tables.task_states import TaskState
+from dovetail.server.store.transaction import MICROS, Snapshot, Statement, param
+
+_STATES = (
+    AssigneeFiguresRow.pending_tasks,
+    AssigneeFiguresRow.in_progress_tasks,
+    AssigneeFiguresRow.input_required_tasks,
+    AssigneeFiguresRow.completed_tasks,
+    AssigneeFiguresRow.failed_tasks,
+    AssigneeFiguresRow.cancelled_tasks,
+)
+_STATE_ORDER = tuple(TaskState)
+_NO_SAMPLES = DurationSummary(sample_count=0, average=None, median=None, p95=None)
+
+_MINE = AssigneeFiguresRow.team_id == param("team_id")
+
+
+def _total() -> ColumnBase:
+    """How many tasks an assignee has."""
+    total: ColumnBase = _STATES[0]
+    for count in _STATES[1:]:
+        total += count
+    return total
+
+
+_TOTALS = Statement(
+    AssigneeFiguresRow.select(fn.COUNT(SQL("1")), *(fn.SUM(each) for each in _STATES)).where(
+        _MINE, _total() > SQL("0")
+    )
+)
+# The conditions repeat those of the index on open tasks, or SQLite would not use it.
+_OLDEST_OPEN = (
+    TaskRow.select(TaskRow.create_time)
+    .where(
+        TaskRow.team_id == AssigneeFiguresRow.team_id,
+        TaskRow.assignee_id == AssigneeFiguresRow.assignee_id,
+        TaskRow.end_time.is_null(),
+        TaskRow.delete_time.is_null(),
+    )
+    .order_by(TaskRow.create_time)
+    .limit(1)
+)
+_WORKLOADS = Statement(
+    AssigneeFiguresRow.select(
+        AssigneeFiguresRow.assignee_id,
+        *_STATES,
+        AssigneeFiguresRow.task_seconds,
+        AssigneeFiguresRow.task_micros,
+        _OLDEST_OPEN,
+        AgentRow.unacknowledged_count,
+        AgentRow.acknowledged_count,
+        AgentRow.acknowledge_micros,
+    )
+    .join(
+        AgentRow,
+        JOIN.LEFT_OUTER,
+        on=(AgentRow.team_id == AssigneeFiguresRow.team_id)
+        & (AgentRow.agent_id == AssigneeFiguresRow.assignee_id),
+    )
+    .where(_MINE, _total() > SQL("0"))
+    .order_by(descending(_total()), AssigneeFiguresRow.assignee_id)
+    .limit(param("most"))
+)
+# The state as it is written in the index on questions, or SQLite would not use it.
+_OLDEST_QUESTION = Statement(
+    TaskRow.select(fn.MIN(TaskRow.ask_time)).where(
+        TaskRow.team_id == param("team_id"),
+        TaskRow.state == SQL(str(int(TaskState.INPUT_REQUIRED))),
+    )
+)
+_OF_TEAM = DurationFiguresRow.team_id == param("team_id")
+_SUMS = Statement(
+    DurationFiguresRow.select(
+        DurationFiguresRow.kind,
+        fn.SUM(DurationFiguresRow.sample_count),
+        fn.SUM(DurationFiguresRow.seconds),
+        fn.SUM(DurationFiguresRow.micros),
+    )
+    .where(_OF_TEAM)
+    .group_by(DurationFiguresRow.kind)
+)
+_BUCKETS = Statement(
+    DurationFiguresRow.select(
+        DurationFiguresRow.kind, DurationFiguresRow.bucket, DurationFiguresRow.sample_count
+    )
+    .where(_OF_TEAM)
+    .order_by(DurationFiguresRow.kind, DurationFiguresRow.bucket)
+)
+
+
+def totals(snapshot: Snapshot) -> tuple[int, dict[TaskState, int]]:
+    """How many assignees have tasks, and how many tasks are in each state."""
+    ((assignees, *counts),) = snapshot.rows(_TOTALS)
+    return assignees, {state: int(counts[state - 1] or 0) for state in TaskState}
+
+
+def workloads(snapshot: Snapshot, most: int) -> list[Workload]:
+    """The workload of each assignee, in order of id; at most so many, those with most tasks."""
+    rows = snapshot.rows(_WORKLOADS, most=most)
+    return sorted(map(_workload, rows), key=lambda each: each.assignee_id)
+
+
+def durations(snapshot: Snapshot) -> dict[DurationKind, DurationSummary]:
+    """The durations of all tasks, by kind. Percentiles are estimates."""
+    # Buckets are hundreds of rows: the database adds up what needs no look at each of them.
+    sums = {kind: (int(count), *rest) for kind, count, *rest in snapshot.rows(_SUMS)}
+    buckets = {kind: [*rows] for kind, rows in groupby(snapshot.rows(_BUCKETS), key=itemgetter(0))}
+    return {
+        kind: _summary(buckets[kind], *sums[kind]) if sums.get(kind, (0,))[0] else _NO_SAMPLES
+        for kind in DurationKind
+    }
+
+
+def oldest_question(snapshot: Snapshot) -> int | None:
+    """When the open question that has waited longest was asked, or None."""
+    ((found,),) = snapshot.rows(_OLDEST_QUESTION)
+    return found
+
+
+def _summary(buckets: Sequence[Row], count: int, seconds: int, micros: int) -> DurationSummary:
+    upto = [*accumulate(map(itemgetter(2), buckets))]
+
+    def percentile(percent: int) -> int:
+        rank = -(-count * percent // 100)
+        return sketches.estimate(buckets[bisect_left(upto, rank)][1])
+
+    return DurationSummary(
+        sample_count=count,
+        average=int(seconds * MICROS + micros) // count,
+        median=percentile(50),
+        p95=percentile(95),
+    )
+
+
+def _workload(row: Row) -> Workload:
+    assignee_id, *counts = row[: 1 + len(_STATES)]
+    seconds, micros, oldest, unacknowledged, acknowledged, acknowledge_micros = row[-6:]
+    completed = counts[TaskState.COMPLETED - 1]
+    return Workload(
+        assignee_id=assignee_id,
+        states=dict(zip(_STATE_ORDER, counts, strict=True)),
+        average_task_time=(seconds * MICROS + micros) // completed if completed else None,
+        oldest_open_create_time=oldest,
+        unacknowledged_messages=unacknowledged or 0,
+        average_acknowledge_time=acknowledge_micros // acknowledged if acknowledged else None,
+    )
