@@ -18,6 +18,7 @@ from dovetail.server.store.tables import (
     inboxes,
     messages,
     reports,
+    task_pages,
     tasks,
 )
 from dovetail.server.store.tables.deliveries import DeliveryState
@@ -77,8 +78,8 @@ def message_page(filter: MessageFilter, recipient_id: str = "") -> messages.List
     )
 
 
-def task_page(filter: TaskFilter) -> tasks.ListRequest:
-    return tasks.ListRequest(
+def task_page(filter: TaskFilter) -> task_pages.ListRequest:
+    return task_pages.ListRequest(
         filter=filter, newest_first=False, after=7, most=50, most_bytes=1_000_000
     )
 
@@ -163,11 +164,11 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "deliveries_unacknowledged",
     ),
     "the tasks of an assignee": (
-        lambda t: tasks.page(t, task_page(TaskFilter(assignee_ids=["bob"]))),
+        lambda t: task_pages.page(t, task_page(TaskFilter(assignee_ids=["bob"]))),
         "tasks_assignee_order",
     ),
     "the tasks in a state": (
-        lambda t: tasks.page(t, task_page(TaskFilter(states=[TaskState.PENDING]))),
+        lambda t: task_pages.page(t, task_page(TaskFilter(states=[TaskState.PENDING]))),
         "tasks_state",
     ),
     "the workload of an assignee": (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
-from dovetail.server.store.tables import events, queues, tasks
+from dovetail.server.store.tables import events, queues, task_pages, tasks
 from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.tasks import Task, TaskFilter
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -84,11 +84,11 @@ class Team:
 
     async def rows(self) -> list[Task]:
         """All tasks, as the store keeps them."""
-        every = tasks.ListRequest(
+        every = task_pages.ListRequest(
             filter=TaskFilter(), newest_first=False, after=None, most=1_000, most_bytes=10**9
         )
         store, team_id = self.pair.tasks_store, self.team_id
-        found, _ = await store.read(team_id, lambda s: tasks.page(s, every))
+        found, _ = await store.read(team_id, lambda s: task_pages.page(s, every))
         return found
 
     async def verbs(self, task_id: str) -> list[str]:

@@ -17,6 +17,7 @@ PAGE_BYTES = 1024 * 1024
 # The longest id, of 128 characters of four bytes each, escaped, in base64.
 TOKEN_CHARACTERS_MAX = 2_560
 NUMBER = re.compile("[0-9]{1,18}")
+PAIR = re.compile("([0-9]{1,18})-([0-9]{1,18})")
 
 
 class Order(IntEnum):
@@ -48,6 +49,12 @@ class Paging:
         last = self._after(check, lambda last: NUMBER.fullmatch(last) is not None)
         return int(last) if last else None
 
+    def after_pair(self, check: Checks) -> tuple[int, int] | None:
+        """The same of a list that has the order of two numbers."""
+        last = self._after(check, lambda last: PAIR.fullmatch(last) is not None)
+        first, _, second = last.partition("-")
+        return (int(first), int(second)) if last else None
+
     def _after(self, check: Checks, is_item: Callable[[str], bool]) -> str:
         check.page_size(self.page_size)
         if not self.page_token:
@@ -61,10 +68,12 @@ class Paging:
         )
         return ""
 
-    def next_token(self, last: str | int | None) -> str:
+    def next_token(self, last: str | int | tuple[int, int] | None) -> str:
         """The token for the page that begins after an item; none after None."""
         if last is None:
             return ""
+        if isinstance(last, tuple):
+            last = f"{last[0]}-{last[1]}"
         text = json.dumps([str(last), self._fingerprint()]).encode()
         return base64.urlsafe_b64encode(text).decode().rstrip("=")
 

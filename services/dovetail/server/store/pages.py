@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from peewee import Expression
+from peewee import ColumnBase, Expression, NodeList
 
 from dovetail.server.store.transaction import Snapshot
 
@@ -38,6 +38,35 @@ def take_bytes(sized: Iterable[tuple[T, int]], most_bytes: int) -> list[T]:
     return items
 
 
+class Columns:
+    """Two columns as one key: rows with an equal first one are in the order of the second.
+
+    The bound on the first column alone, which seems to say nothing more, is what an index takes.
+    """
+
+    def __init__(self, first: ColumnBase, second: ColumnBase) -> None:
+        """Both are of one table, with an index that begins with the scope, and then has them."""
+        self.model: Any = getattr(first, "model")  # noqa: B009
+        self._first, self._second = first, second
+
+    @property
+    def both(self) -> tuple[ColumnBase, ColumnBase]:
+        """The columns, in order."""
+        return self._first, self._second
+
+    def __gt__(self, key: Any) -> Expression:
+        return (self._first >= key[0]) & ((self._first > key[0]) | (self._second > key[1]))
+
+    def __ge__(self, key: Any) -> Expression:
+        return (self._first >= key[0]) & ((self._first > key[0]) | (self._second >= key[1]))
+
+    def __lt__(self, key: Any) -> Expression:
+        return (self._first <= key[0]) & ((self._first < key[0]) | (self._second < key[1]))
+
+    def __le__(self, key: Any) -> Expression:
+        return (self._first <= key[0]) & ((self._first < key[0]) | (self._second <= key[1]))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
     """The range in which a page is searched: after a key, and up to another if that is set."""
@@ -57,10 +86,17 @@ class Stretch:
 
     def order(self, key: Any) -> Any:
         """The order in which it is read."""
-        return key.desc() if self.newest_first else key
+        columns = _columns(key)
+        return NodeList([each.desc() for each in columns] if self.newest_first else columns, ", ")
 
-    def step(self, snapshot: Snapshot, key: Any, scope: Expression) -> Stretch:
+    def step(self, snapshot: Snapshot, key: Any, *scope: Expression) -> Stretch:
         """Its first STEP_ROWS rows, or all of it if there are fewer."""
-        keys = key.model.select(key).where(scope, *self.of(key)).order_by(self.order(key))
-        rows = snapshot.select(keys.limit(1).offset(STEP_ROWS - 1))
-        return replace(self, until=rows[0][0]) if rows else self
+        keys = key.model.select(*_columns(key)).where(*scope, *self.of(key))
+        rows = snapshot.select(keys.order_by(self.order(key)).limit(1).offset(STEP_ROWS - 1))
+        if not rows:
+            return self
+        return replace(self, until=rows[0] if isinstance(key, Columns) else rows[0][0])
+
+
+def _columns(key: Any) -> tuple[Any, ...]:
+    return key.both if isinstance(key, Columns) else (key,)

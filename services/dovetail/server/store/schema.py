@@ -181,6 +181,7 @@ class TaskRow(Model):
     last_failure_text = TextField()
     last_failure_data = TextField(null=True)
     event_count = BigIntegerField()
+    links = TextField()
 
     class Meta:
         table_name = "tasks"
@@ -197,6 +198,18 @@ class TaskDependencyRow(Model):
     class Meta:
         table_name = "task_dependencies"
         primary_key = CompositeKey("team_id", "task_id", "depends_on_id")
+
+
+class TaskLinkRow(Model):
+    """The task with this number links to another: `tasks.links` says how."""
+
+    team_id = TextField()
+    linked_task_id = TextField()
+    number = BigIntegerField()
+
+    class Meta:
+        table_name = "task_links"
+        primary_key = CompositeKey("team_id", "linked_task_id", "number")
 
 
 class TaskEventRow(Model):
@@ -249,6 +262,7 @@ TABLES: tuple[type[Model], ...] = (
     DeliveryRow,
     TaskRow,
     TaskDependencyRow,
+    TaskLinkRow,
     TaskEventRow,
     TaskFollowUpRow,
 )

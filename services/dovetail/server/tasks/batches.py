@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.errors import AlreadyExistsError, InvalidArgumentError, Reason
-from dovetail.server.store.tables import agents, dependencies, tasks
+from dovetail.server.store.tables import agents, dependencies, links, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
@@ -60,6 +60,8 @@ class TaskBatch:
             options = ChangeOptions(notify=options.notify)
         edges = [(each.task.task_id, on) for each in created for on in each.task.depends_on]
         dependencies.add(transaction, edges)
+        for each in created:
+            links.replace(transaction, each.task)
         return created
 
     def _check(self, snapshot: Snapshot, options: ChangeOptions) -> None:
@@ -86,6 +88,7 @@ class TaskBatch:
             for field, ids in (
                 ("depends_on", draft.depends_on),
                 ("parent_task_id", (draft.parent_task_id,)),
+                ("links", [link.task_id for link in draft.links]),
             )
             for task_id in ids
             if task_id and task_id not in self._own
@@ -96,14 +99,15 @@ class TaskBatch:
 
     def _check_acyclic(self) -> None:
         """They must not depend on each other, or be part of each other, in a cycle."""
-        for edges in (
-            {each.task_id: each.depends_on for each in self._drafts if each.task_id},
-            {each.task_id: (each.parent_task_id,) for each in self._drafts if each.task_id},
+        named = [each for each in self._drafts if each.task_id]
+        for error_of, edges in (
+            (cycle, {each.task_id: each.depends_on for each in named}),
+            (parent_cycle, {each.task_id: (each.parent_task_id,) for each in named}),
         ):
             try:
                 TopologicalSorter(edges).prepare()
             except CycleError as error:
-                raise cycle("requests", error.args[1][::-1]) from error
+                raise error_of("requests", error.args[1][::-1]) from error
 
     def _task(self, transaction: Transaction, draft: NewTask) -> Task:
         team = transaction.team
@@ -141,6 +145,7 @@ class TaskBatch:
             initial_backoff=BACKOFF_MICROS_DEFAULT
             if draft.initial_backoff is None
             else draft.initial_backoff,
+            links=draft.links,
         )
 
     def _new_id(self, transaction: Transaction, number: int) -> str:
@@ -157,6 +162,16 @@ def cycle(field: str, path: Sequence[str]) -> InvalidArgumentError:
     return InvalidArgumentError(
         Reason.DEPENDENCY_CYCLE,
         f"{field}: would wait in a cycle: {' -> '.join(path)}",
+        metadata={"field": field, "path": json.dumps(path, ensure_ascii=False)},
+    )
+
+
+def parent_cycle(field: str, path: Sequence[str]) -> InvalidArgumentError:
+    """The error for tasks that would be parts of each other in a cycle."""
+    path = _shortened(path)
+    return InvalidArgumentError(
+        Reason.PARENT_CYCLE,
+        f"{field}: would be part of itself: {' -> '.join(path)}",
         metadata={"field": field, "path": json.dumps(path, ensure_ascii=False)},
     )
 

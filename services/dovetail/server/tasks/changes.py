@@ -28,11 +28,14 @@ _FIELDS = {
     "max_attempts": "max_attempts",
     "initial_backoff": "initial_backoff",
     "depends_on": "depends_on",
+    "parent_task_id": "parent_task_id",
+    "links": "links",
     "progress_percent": "progress.percent",
     "progress_note": "progress.note",
 }
 """The fields of the contract that are listed, by attribute of Task."""
 
+LINKS = "links"
 TIMES = frozenset({"due_time", "schedule_time"})
 DURATIONS = frozenset({"initial_backoff"})
 """Fields whose values are stored in microseconds."""
@@ -44,6 +47,8 @@ def field_changes(before: Task, after: Task) -> str | None:
     for attribute, name in _FIELDS.items():
         old, new = getattr(before, attribute), getattr(after, attribute)
         if old != new:
+            if name == LINKS:
+                old, new = ([each._asdict() for each in links] for links in (old, new))
             found.append((name, _kept(old), _kept(new)))
     return json.dumps(found, ensure_ascii=False) if found else None
 

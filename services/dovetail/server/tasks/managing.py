@@ -14,22 +14,29 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExhaustedError
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, dependencies, events, tasks
+from dovetail.server.store.tables import (
+    agents,
+    dependencies,
+    events,
+    links,
+    task_pages,
+    tasks,
+)
 from dovetail.server.store.tables.dependencies import Window
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
 from dovetail.server.tasks import transitions
-from dovetail.server.tasks.batches import TaskBatch, cycle
+from dovetail.server.tasks.batches import TaskBatch
 from dovetail.server.tasks.loading import (
     find_repeat,
     load_for_change,
     needs,
     require_agent,
     require_task,
-    task_not_found,
 )
 from dovetail.server.tasks.recording import Action, TaskChange, record_change
+from dovetail.server.tasks.relations import check_no_cycle, related
 from dovetail.server.tasks.requests import (
     ChangeOptions,
     NewTask,
@@ -86,15 +93,16 @@ class Lifecycle:
     async def page(
         self, caller: Caller, query: TaskQuery, paging: Paging
     ) -> tuple[list[Task], str]:
-        """A page of tasks in order of creation, and the token of the next."""
-        request = tasks.ListRequest(
+        """A page of tasks in the order that is asked for, and the token of the next."""
+        request = task_pages.ListRequest(
             filter=query.filter,
+            by=query.by,
             newest_first=query.order == Order.NEWEST_FIRST,
             after=query.after,
             most=paging.most,
             most_bytes=PAGE_BYTES,
         )
-        page, after = await self._store.scan(caller.team_id, lambda s: tasks.page(s, request))
+        page, after = await self._store.scan(caller.team_id, lambda s: task_pages.page(s, request))
         return page, paging.next_token(after)
 
     async def update(
@@ -109,14 +117,13 @@ class Lifecycle:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             next_state(TaskVerb.UPDATE, task)
-            after = update.apply(task)
-            if after.depends_on != task.depends_on:
-                after = _rewired(transaction, task, after)
+            after = related(transaction, task, update.apply(task))
             if after == task:
                 return TaskChange(task=task)
             change = record_change(transaction, action, task, after)
             if after.depends_on != task.depends_on:
                 dependencies.replace(transaction, change.task)
+            links.replace(transaction, change.task, before=task)
             return change
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
@@ -213,7 +220,7 @@ class Lifecycle:
             task = load_for_change(transaction, action, task_id)
             after = transitions.reopen(task)
             # What it depends on may have been made to wait for it while it was COMPLETED.
-            _check_no_cycle(transaction, "task_id", task.task_id, task.depends_on)
+            check_no_cycle(transaction, "task_id", task.task_id, task.depends_on)
             return record_change(transaction, action, task, after)
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
@@ -240,37 +247,6 @@ def _open_subtask_ids(snapshot: Snapshot, task: Task) -> list[str]:
                 metadata={"most": str(CASCADE_TASKS_MAX)},
             )
     return found
-
-
-def _rewired(snapshot: Snapshot, task: Task, changed: Task) -> Task:
-    """The task with other dependencies, which must be known and must not come back to it."""
-    field, wanted = "task.depends_on", changed.depends_on
-    if task.state is not TaskState.PENDING:
-        raise FailedPreconditionError(
-            Reason.TASK_STATE,
-            f"{field}: of a task that is {task.state.name} it cannot change, only while PENDING",
-            metadata={"task_id": task.task_id, "state": task.state.name},
-        )
-    unknown = dependencies.unknown(snapshot, wanted)
-    if unknown:
-        raise task_not_found(field, unknown[0])
-    _check_no_cycle(snapshot, field, task.task_id, wanted)
-    return replace(changed, waiting_for_count=dependencies.count_open(snapshot, wanted))
-
-
-def _check_no_cycle(snapshot: Snapshot, field: str, task_id: str, wanted: Sequence[str]) -> None:
-    """Refuse dependencies that come back to the task, or that lead too far to be looked at."""
-    path = dependencies.path(snapshot, wanted, task_id)
-    if path is None:
-        most = dependencies.REACHED_TASKS_MAX
-        raise ResourceExhaustedError(
-            Reason.TOO_MANY_TASKS,
-            f"{field}: task {task_id!r} would wait for more than {most:,} open tasks, with those"
-            " that its dependencies wait for: complete some first, or depend on fewer",
-            metadata={"most": str(most)},
-        )
-    if path:
-        raise cycle(field, [task_id, *path])
 
 
 def _check_no_dependents(snapshot: Snapshot, task: Task) -> None:

@@ -62,6 +62,7 @@ def task_message(task: Task) -> pb.Task:
         max_attempts=task.max_attempts,
         failed_attempts=task.failed_attempts,
         initial_backoff=optional_duration(task.initial_backoff),
+        links=[pb.TaskLink(kind=link.kind, task_id=link.task_id) for link in task.links],
     )
     _add_question(made, task)
     if task.state is TaskState.COMPLETED:
@@ -137,7 +138,14 @@ def outline(task: Task) -> pb.Task:
     """A task without what may be large: one of very many in an answer."""
     said = {"question_text": "", "question_json": None, "answer_text": "", "answer_json": None}
     bare = replace(
-        task, title="", description="", input_json=None, labels={}, depends_on=(), **said
+        task,
+        title="",
+        description="",
+        input_json=None,
+        labels={},
+        depends_on=(),
+        links=(),
+        **said,
     )
     ended = {"outcome_text": "", "outcome_json": None, "progress_note": ""}
     return task_message(replace(bare, last_failure_text="", last_failure_json=None, **ended))

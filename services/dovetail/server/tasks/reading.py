@@ -18,7 +18,8 @@ from dovetail.server.edge.convert import (
 from dovetail.server.edge.paging import Order, Paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.store.tables.events import EventFilter, TaskVerb
-from dovetail.server.store.tables.tasks import TaskFilter, TaskState
+from dovetail.server.store.tables.task_pages import TaskOrder
+from dovetail.server.store.tables.tasks import TaskFilter, TaskLink, TaskState
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.tasks.claims.matching import ClaimRequest
 from dovetail.server.tasks.history import EventQuery
@@ -94,6 +95,7 @@ def read_new_task(check: Checks, request: pb.CreateTaskRequest, prefix: str = ""
         initial_backoff=read_duration(
             check, f"{prefix}initial_backoff", request, "initial_backoff"
         ),
+        links=_read_links(request),
     )
     new.check(check, prefix)
     return new
@@ -126,6 +128,7 @@ def read_update(check: Checks, request: pb.UpdateTaskRequest) -> TaskUpdate:
     task = request.task
     backoff = read_duration(check, "task.initial_backoff", task, "initial_backoff")
     update = TaskUpdate(
+        task_id=task.task_id,
         paths=tuple(request.update_mask.paths),
         title=task.title,
         description=task.description,
@@ -136,9 +139,15 @@ def read_update(check: Checks, request: pb.UpdateTaskRequest) -> TaskUpdate:
         max_attempts=task.max_attempts,
         initial_backoff=backoff or 0,
         depends_on=tuple(task.depends_on),
+        parent_task_id=task.parent_task_id,
+        links=_read_links(task),
     )
     update.check(check)
     return update
+
+
+def _read_links(item: pb.Task | pb.CreateTaskRequest) -> tuple[TaskLink, ...]:
+    return tuple(TaskLink(each.kind, each.task_id) for each in item.links)
 
 
 def read_result(check: Checks, request: pb.CompleteTaskRequest, prefix: str = "") -> Outcome:
@@ -252,10 +261,13 @@ def read_progress(check: Checks, request: pb.HeartbeatTaskRequest) -> Progress |
 
 def read_query(check: Checks, request: pb.ListTasksRequest, paging: Paging) -> TaskQuery:
     """Which tasks to list."""
+    by = check.enum("order_by", request.order_by, TaskOrder.CREATE_TIME)
+    by_time = by is TaskOrder.UPDATE_TIME
     return TaskQuery(
         filter=read_filter(check, request.filter),
         order=check.enum("order", request.order, Order.OLDEST_FIRST),
-        after=paging.after_number(check),
+        by=by,
+        after=paging.after_pair(check) if by_time else paging.after_number(check),
     )
 
 
@@ -288,7 +300,10 @@ def read_filter(check: Checks, filter: pb.TaskFilter) -> TaskFilter:
         labels=dict(filter.labels),
         create_time=read_time_range(check, "filter.create_time", filter.create_time),
         end_time=read_time_range(check, "filter.end_time", filter.end_time),
+        update_time=read_time_range(check, "filter.update_time", filter.update_time),
+        thread_id=filter.thread_id,
         parent_task_id=filter.parent_task_id,
+        linked_task_id=filter.linked_task_id,
     )
     check_filter(check, read)
     return read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -9,7 +10,8 @@ from enum import IntEnum
 from dovetail.server.edge.paging import Order
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.store.idempotency import IdempotencyKey
-from dovetail.server.store.tables.tasks import Task, TaskFilter
+from dovetail.server.store.tables.task_pages import TaskOrder
+from dovetail.server.store.tables.tasks import Task, TaskFilter, TaskLink
 from dovetail.server.store.transaction import MICROS
 
 TITLE_CHARACTERS_MAX = 512
@@ -21,9 +23,13 @@ TOKEN_CHARACTERS_MAX = 64
 UPDATABLE = (
     *("title", "description", "priority", "labels", "due_time"),
     *("schedule_time", "max_attempts", "initial_backoff", "depends_on"),
+    *("parent_task_id", "links"),
 )
 NOTE_CHARACTERS_MAX = 4_096
 DEPENDENCIES_MAX = 100
+LINKS_MAX = 32
+"""Chosen: with the longest ids 24 KiB, which every list of tasks carries for each."""
+LINK_KIND = re.compile("[A-Za-z0-9_.-]{1,64}")
 ATTEMPTS_MAX = 1_000
 ATTEMPTS_DEFAULT = 5
 BACKOFF_MICROS_DEFAULT = MICROS
@@ -59,6 +65,7 @@ class NewTask:
     schedule_time: int | None = None
     max_attempts: int = 0
     initial_backoff: int | None = None
+    links: tuple[TaskLink, ...] = ()
 
     def check(self, check: Checks, prefix: str = "") -> None:
         """Record what is wrong; the fields are named after `prefix`."""
@@ -73,6 +80,7 @@ class NewTask:
         check_dependencies(check, f"{prefix}depends_on", self.depends_on)
         check.number(f"{prefix}max_attempts", self.max_attempts, 0, ATTEMPTS_MAX)
         check_backoff(check, f"{prefix}initial_backoff", self.initial_backoff or 0)
+        check_links(check, f"{prefix}links", self.links, self.task_id)
 
 
 def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> None:
@@ -80,6 +88,21 @@ def check_dependencies(check: Checks, field: str, task_ids: Sequence[str]) -> No
     check.ids(field, task_ids, DEPENDENCIES_MAX)
     if len(set(task_ids)) < len(task_ids):
         check.refuse(field, "must name each task once")
+
+
+def check_links(check: Checks, field: str, links: Sequence[TaskLink], task_id: str) -> None:
+    """Record what is wrong with the links of the task with this id."""
+    if not check.at_most(field, links, LINKS_MAX):
+        return
+    for index, link in enumerate(links):
+        check.id(f"{field}[{index}].task_id", link.task_id)
+        if link.task_id == task_id:
+            check.refuse(f"{field}[{index}].task_id", "must be another task than its own")
+        if not LINK_KIND.fullmatch(link.kind):
+            rule = "must be 1 to 64 letters (a to z), digits, `_`, `-` and `.`"
+            check.refuse(f"{field}[{index}].kind", f"{rule}, is {shown(link.kind)}")
+    if len(set(links)) < len(links):
+        check.refuse(field, "must name each task once a kind")
 
 
 def check_backoff(check: Checks, field: str, backoff: int) -> None:
@@ -141,8 +164,9 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskUpdate:
-    """New values for the fields that `paths` names; the others are ignored."""
+    """New values for the fields of a task that `paths` names; the others are ignored."""
 
+    task_id: str
     paths: tuple[str, ...]
     title: str
     description: str
@@ -153,15 +177,13 @@ class TaskUpdate:
     max_attempts: int = 0
     initial_backoff: int = 0
     depends_on: tuple[str, ...] = ()
+    parent_task_id: str = ""
+    links: tuple[TaskLink, ...] = ()
 
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
-        if not self.paths:
-            check.refuse("update_mask", f"must name one or more of {', '.join(UPDATABLE)}")
-        for path in self.paths:
-            if path not in UPDATABLE:
-                known = ", ".join(UPDATABLE)
-                check.refuse("update_mask", f"{shown(path)} cannot be updated, only {known}")
+        self._check_mask(check)
+        self._check_relations(check)
         if "title" in self.paths:
             check.text("task.title", self.title, TITLE_CHARACTERS_MAX, least=1)
         if "description" in self.paths:
@@ -172,8 +194,22 @@ class TaskUpdate:
             check.number("task.max_attempts", self.max_attempts, 1, ATTEMPTS_MAX)
         if "initial_backoff" in self.paths:
             check_backoff(check, "task.initial_backoff", self.initial_backoff)
+
+    def _check_mask(self, check: Checks) -> None:
+        if not self.paths:
+            check.refuse("update_mask", f"must name one or more of {', '.join(UPDATABLE)}")
+        for path in self.paths:
+            if path not in UPDATABLE:
+                known = ", ".join(UPDATABLE)
+                check.refuse("update_mask", f"{shown(path)} cannot be updated, only {known}")
+
+    def _check_relations(self, check: Checks) -> None:
         if "depends_on" in self.paths:
             check_dependencies(check, "task.depends_on", self.depends_on)
+        if "parent_task_id" in self.paths:
+            check.optional_id("task.parent_task_id", self.parent_task_id)
+        if "links" in self.paths:
+            check_links(check, "task.links", self.links, self.task_id)
 
     def apply(self, task: Task) -> Task:
         """The task with its new values."""
@@ -219,11 +255,12 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
-    """Which tasks to list, and after which number the page begins."""
+    """Which tasks to list, in which order, and after which key the page begins."""
 
     filter: TaskFilter
     order: Order
-    after: int | None
+    by: TaskOrder
+    after: int | tuple[int, int] | None
 
 
 def check_filter(check: Checks, filter: TaskFilter) -> None:
@@ -231,7 +268,9 @@ def check_filter(check: Checks, filter: TaskFilter) -> None:
     check.ids("filter.assignee_ids", filter.assignee_ids)
     check.ids("filter.creator_ids", filter.creator_ids)
     check.labels("filter.labels", filter.labels)
+    check.optional_id("filter.thread_id", filter.thread_id)
     check.optional_id("filter.parent_task_id", filter.parent_task_id)
+    check.optional_id("filter.linked_task_id", filter.linked_task_id)
 
 
 def check_lease(check: Checks, duration: int, shortest: int) -> None:

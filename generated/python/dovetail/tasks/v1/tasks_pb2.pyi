@@ -88,6 +88,30 @@ NOTIFY_NONE: Notify.ValueType  # 2
 """None is written."""
 Global___Notify: _TypeAlias = Notify  # noqa: Y015
 
+class _TaskOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_ORDER_UNSPECIFIED: _TaskOrder.ValueType  # 0
+    """CREATE_TIME."""
+    TASK_ORDER_CREATE_TIME: _TaskOrder.ValueType  # 1
+    """When they were created."""
+    TASK_ORDER_UPDATE_TIME: _TaskOrder.ValueType  # 2
+    """When they last changed; of those that changed at the same time, in order of creation."""
+
+class TaskOrder(_TaskOrder, metaclass=_TaskOrderEnumTypeWrapper):
+    """TaskOrder is the time by which tasks are listed."""
+
+TASK_ORDER_UNSPECIFIED: TaskOrder.ValueType  # 0
+"""CREATE_TIME."""
+TASK_ORDER_CREATE_TIME: TaskOrder.ValueType  # 1
+"""When they were created."""
+TASK_ORDER_UPDATE_TIME: TaskOrder.ValueType  # 2
+"""When they last changed; of those that changed at the same time, in order of creation."""
+Global___TaskOrder: _TypeAlias = TaskOrder  # noqa: Y015
+
 class _ReportBasis:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -167,6 +191,7 @@ class Task(_message.Message):
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
     WAITING_FOR_COUNT_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
@@ -267,6 +292,12 @@ class Task(_message.Message):
         """The tasks that must be COMPLETED before it may start; at most 100."""
 
     @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskLink]:
+        """Other tasks that have to do with it; at most 32, without effect on when it may start. Each task
+        existed when it was linked, and may be deleted since.
+        """
+
+    @_builtins.property
     def schedule_time(self) -> _timestamp_pb2.Timestamp:
         """Before this time it may not start; unset: at once. A retry sets it to the end of the backoff."""
 
@@ -279,7 +310,7 @@ class Task(_message.Message):
     @_builtins.property
     def last_failure(self) -> Global___TaskFailure:
         """The failure after which the last retry came; unset before, and after ReopenTask.
-        25 to 29 are kept for questions, 32 to 39 for leases, 43 to 49 for dependencies, 55 to 59 for
+        25 to 29 are kept for questions, 32 to 39 for leases, 44 to 49 for dependencies, 55 to 59 for
         retries and attempts, 60 to 69 for queues, usage and the number of the last event.
         """
 
@@ -315,6 +346,7 @@ class Task(_message.Message):
         depends_on: _abc.Iterable[_builtins.str] | None = ...,
         parent_task_id: _builtins.str = ...,
         waiting_for_count: _builtins.int = ...,
+        links: _abc.Iterable[Global___TaskLink] | None = ...,
         schedule_time: _timestamp_pb2.Timestamp | None = ...,
         max_attempts: _builtins.int = ...,
         failed_attempts: _builtins.int = ...,
@@ -323,13 +355,39 @@ class Task(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "last_failure", b"last_failure", "lease", b"lease", "outcome", b"outcome", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "last_failure", b"last_failure", "lease", b"lease", "max_attempts", b"max_attempts", "outcome", b"outcome", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "update_time", b"update_time", "waiting_for_count", b"waiting_for_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "last_failure", b"last_failure", "lease", b"lease", "links", b"links", "max_attempts", b"max_attempts", "outcome", b"outcome", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "update_time", b"update_time", "waiting_for_count", b"waiting_for_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "failure", "cancel_reason"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class TaskLink(_message.Message):
+    """TaskLink says that a task has to do with another, and how."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """How, in a word of the caller's: 1 to 64 of a to z, A to Z, 0 to 9, `_`, `-` and `.`, such as "relates_to"."""
+    task_id: _builtins.str
+    """The other task."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskLink: _TypeAlias = TaskLink  # noqa: Y015
 
 @_typing.final
 class Lease(_message.Message):
@@ -555,11 +613,18 @@ class TaskFilter(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
     PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
+    LINKED_TASK_ID_FIELD_NUMBER: _builtins.int
     unassigned: _builtins.bool
     """Without an assignee; together with `assignee_ids`, either."""
+    thread_id: _builtins.str
+    """In this thread. Empty: in any."""
     parent_task_id: _builtins.str
-    """Sub-tasks of this task. Empty: no condition.
+    """Sub-tasks of this task. Empty: no condition."""
+    linked_task_id: _builtins.str
+    """With a link to this task, of any kind. Empty: no condition.
     11 to 19 are kept for queues.
     """
     @_builtins.property
@@ -586,6 +651,10 @@ class TaskFilter(_message.Message):
     def end_time(self) -> _types_pb2.TimeRange:
         """Ended in this time. Unset: at any, or not yet."""
 
+    @_builtins.property
+    def update_time(self) -> _types_pb2.TimeRange:
+        """Last changed in this time, as their `update_time` says. Unset: at any."""
+
     def __init__(
         self,
         *,
@@ -596,11 +665,14 @@ class TaskFilter(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         create_time: _types_pb2.TimeRange | None = ...,
         end_time: _types_pb2.TimeRange | None = ...,
+        update_time: _types_pb2.TimeRange | None = ...,
+        thread_id: _builtins.str = ...,
         parent_task_id: _builtins.str = ...,
+        linked_task_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_ids", b"assignee_ids", "create_time", b"create_time", "creator_ids", b"creator_ids", "end_time", b"end_time", "labels", b"labels", "parent_task_id", b"parent_task_id", "states", b"states", "unassigned", b"unassigned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee_ids", b"assignee_ids", "create_time", b"create_time", "creator_ids", b"creator_ids", "end_time", b"end_time", "labels", b"labels", "linked_task_id", b"linked_task_id", "parent_task_id", b"parent_task_id", "states", b"states", "thread_id", b"thread_id", "unassigned", b"unassigned", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -646,6 +718,7 @@ class CreateTaskRequest(_message.Message):
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     PARENT_TASK_ID_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     INITIAL_BACKOFF_FIELD_NUMBER: _builtins.int
@@ -692,6 +765,10 @@ class CreateTaskRequest(_message.Message):
         """The tasks that must be COMPLETED before it may start: 0 to 100 known ids."""
 
     @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskLink]:
+        """Other tasks that have to do with it: 0 to 32 known ones, each once a kind, not the task itself."""
+
+    @_builtins.property
     def schedule_time(self) -> _timestamp_pb2.Timestamp:
         """Before this time it may not start. Default: at once."""
 
@@ -716,13 +793,14 @@ class CreateTaskRequest(_message.Message):
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
         depends_on: _abc.Iterable[_builtins.str] | None = ...,
         parent_task_id: _builtins.str = ...,
+        links: _abc.Iterable[Global___TaskLink] | None = ...,
         schedule_time: _timestamp_pb2.Timestamp | None = ...,
         max_attempts: _builtins.int = ...,
         initial_backoff: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "schedule_time", b"schedule_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "max_attempts", b"max_attempts", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "links", b"links", "max_attempts", b"max_attempts", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -809,7 +887,7 @@ class BatchCreateTasksResponse(_message.Message):
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
         """In the order of the request, in outline: without title, description, input, labels, dependencies,
-        progress note, outcome, last failure, question and answer.
+        links, progress note, outcome, last failure, question and answer.
         """
 
     @_builtins.property
@@ -886,12 +964,21 @@ class ListTasksRequest(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     order: _types_pb2.Order.ValueType
     """Default: OLDEST_FIRST."""
     page_size: _builtins.int
     """How many at most; a page also ends at 1 MiB, or one task."""
     page_token: _builtins.str
     """Where to go on; empty: the first page."""
+    order_by: Global___TaskOrder.ValueType
+    """The time by which `order` sorts. Default: CREATE_TIME.
+
+    By UPDATE_TIME a task that changes between two pages moves behind the last one of OLDEST_FIRST: it is
+    returned as it now is, again if it had been returned, and none is missed. In NEWEST_FIRST it moves
+    before the first: it is not returned by the pages that follow, so that none comes twice, and is found
+    by starting again with `filter.update_time` from the first `update_time` of the first page.
+    """
     @_builtins.property
     def filter(self) -> Global___TaskFilter:
         """Only these tasks. Default: all."""
@@ -903,10 +990,11 @@ class ListTasksRequest(_message.Message):
         order: _types_pb2.Order.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: Global___TaskOrder.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order", b"order", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -925,7 +1013,8 @@ class ListTasksResponse(_message.Message):
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
         """In the order asked for. With a filter there may be few, or none, and a next page all the same: a
-        call looks at 20,000 tasks, unless `states`, an assignee or `parent_task_id` leads it.
+        call looks at 20,000 tasks, unless what it asks for leads it: by CREATE_TIME `states`, an assignee,
+        `thread_id`, `parent_task_id` or `linked_task_id`, by UPDATE_TIME `update_time` alone.
         """
 
     def __init__(
@@ -968,7 +1057,7 @@ class UpdateTaskRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """One or more of: title, description, priority, labels, due_time, schedule_time, max_attempts,
-        initial_backoff, depends_on.
+        initial_backoff, depends_on, parent_task_id, links.
         """
 
     def __init__(
@@ -1815,7 +1904,7 @@ class CompletionOutcome(_message.Message):
     @_builtins.property
     def task(self) -> Global___Task:
         """The task, COMPLETED, in outline: without title, description, input, labels, dependencies,
-        progress note, result, last failure, question and answer.
+        links, progress note, result, last failure, question and answer.
         """
 
     @_builtins.property
@@ -2174,7 +2263,8 @@ class TaskEvent(_message.Message):
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldChange]:
         """Other fields that changed: title, description, priority, labels, due_time, schedule_time,
-        max_attempts, initial_backoff, depends_on, progress.percent and progress.note.
+        max_attempts, initial_backoff, depends_on, parent_task_id, links, progress.percent and
+        progress.note.
         """
 
     def __init__(

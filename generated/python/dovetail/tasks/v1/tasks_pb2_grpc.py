@@ -289,9 +289,9 @@ class TaskServiceServicer(object):
 
     def BatchCreateTasks(self, request, context):
         """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
-        and be sub-tasks of each other, by the ids that the caller chose, in any order. Fails with
-        INVALID_ARGUMENT `DEPENDENCY_CYCLE` and the path of a cycle; otherwise as CreateTask, the fields
-        named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+        be sub-tasks of each other, and link to each other, by the ids that the caller chose, in any order.
+        Fails with INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE` and the path of a cycle; otherwise as
+        CreateTask, the fields named `requests[INDEX].…`. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,7 +305,7 @@ class TaskServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """ListTasks returns tasks in order of creation, page by page.
+        """ListTasks returns tasks, in order of creation or of their last change, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -313,10 +313,12 @@ class TaskServiceServicer(object):
 
     def UpdateTask(self, request, context):
         """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-        due_time, schedule_time, max_attempts, initial_backoff, and, while PENDING, depends_on. Not allowed
-        once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown dependency,
-        INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path. Safe to retry: if nothing changes, nothing is
-        written.
+        due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, and, while PENDING,
+        depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
+        dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
+        the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
+        a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
+        changes, nothing is written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -107,20 +107,22 @@ class TaskServiceStub:
     """
     BatchCreateTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.BatchCreateTasksRequest, _tasks_pb2.BatchCreateTasksResponse]
     """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
-    and be sub-tasks of each other, by the ids that the caller chose, in any order. Fails with
-    INVALID_ARGUMENT `DEPENDENCY_CYCLE` and the path of a cycle; otherwise as CreateTask, the fields
-    named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+    be sub-tasks of each other, and link to each other, by the ids that the caller chose, in any order.
+    Fails with INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE` and the path of a cycle; otherwise as
+    CreateTask, the fields named `requests[INDEX].…`. Safe to retry with the same `request_id`.
     """
     GetTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.GetTaskResponse]
     """GetTask returns one task. Fails with NOT_FOUND `TASK_NOT_FOUND`."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]
-    """ListTasks returns tasks in order of creation, page by page."""
+    """ListTasks returns tasks, in order of creation or of their last change, page by page."""
     UpdateTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.UpdateTaskResponse]
     """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-    due_time, schedule_time, max_attempts, initial_backoff, and, while PENDING, depends_on. Not allowed
-    once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown dependency,
-    INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path. Safe to retry: if nothing changes, nothing is
-    written.
+    due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, and, while PENDING,
+    depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
+    dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
+    the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
+    a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
+    changes, nothing is written.
     """
     DeleteTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]
     """DeleteTask removes a task that no agent holds: not allowed while IN_PROGRESS or INPUT_REQUIRED. Its
@@ -291,20 +293,22 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     BatchCreateTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.BatchCreateTasksRequest, _tasks_pb2.BatchCreateTasksResponse]  # type: ignore[assignment]
     """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
-    and be sub-tasks of each other, by the ids that the caller chose, in any order. Fails with
-    INVALID_ARGUMENT `DEPENDENCY_CYCLE` and the path of a cycle; otherwise as CreateTask, the fields
-    named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+    be sub-tasks of each other, and link to each other, by the ids that the caller chose, in any order.
+    Fails with INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE` and the path of a cycle; otherwise as
+    CreateTask, the fields named `requests[INDEX].…`. Safe to retry with the same `request_id`.
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.GetTaskResponse]  # type: ignore[assignment]
     """GetTask returns one task. Fails with NOT_FOUND `TASK_NOT_FOUND`."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """ListTasks returns tasks in order of creation, page by page."""
+    """ListTasks returns tasks, in order of creation or of their last change, page by page."""
     UpdateTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.UpdateTaskResponse]  # type: ignore[assignment]
     """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-    due_time, schedule_time, max_attempts, initial_backoff, and, while PENDING, depends_on. Not allowed
-    once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown dependency,
-    INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path. Safe to retry: if nothing changes, nothing is
-    written.
+    due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, and, while PENDING,
+    depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
+    dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
+    the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
+    a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
+    changes, nothing is written.
     """
     DeleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]  # type: ignore[assignment]
     """DeleteTask removes a task that no agent holds: not allowed while IN_PROGRESS or INPUT_REQUIRED. Its
@@ -484,9 +488,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.BatchCreateTasksResponse, _abc.Awaitable[_tasks_pb2.BatchCreateTasksResponse]]:
         """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
-        and be sub-tasks of each other, by the ids that the caller chose, in any order. Fails with
-        INVALID_ARGUMENT `DEPENDENCY_CYCLE` and the path of a cycle; otherwise as CreateTask, the fields
-        named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+        be sub-tasks of each other, and link to each other, by the ids that the caller chose, in any order.
+        Fails with INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE` and the path of a cycle; otherwise as
+        CreateTask, the fields named `requests[INDEX].…`. Safe to retry with the same `request_id`.
         """
 
     @_abc_1.abstractmethod
@@ -503,7 +507,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.ListTasksResponse, _abc.Awaitable[_tasks_pb2.ListTasksResponse]]:
-        """ListTasks returns tasks in order of creation, page by page."""
+        """ListTasks returns tasks, in order of creation or of their last change, page by page."""
 
     @_abc_1.abstractmethod
     def UpdateTask(
@@ -512,10 +516,12 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.UpdateTaskResponse, _abc.Awaitable[_tasks_pb2.UpdateTaskResponse]]:
         """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
-        due_time, schedule_time, max_attempts, initial_backoff, and, while PENDING, depends_on. Not allowed
-        once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown dependency,
-        INVALID_ARGUMENT `DEPENDENCY_CYCLE` with the path. Safe to retry: if nothing changes, nothing is
-        written.
+        due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, and, while PENDING,
+        depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
+        dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
+        the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
+        a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
+        changes, nothing is written.
         """
 
     @_abc_1.abstractmethod

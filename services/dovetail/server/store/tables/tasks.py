@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from peewee import SQL, Expression, Value, fn
 
 from dovetail.server.store import filters
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.filters import EVER, TimeRange, within
-from dovetail.server.store.pages import Page, Stretch, take_bytes
-from dovetail.server.store.schema import TaskRow
+from dovetail.server.store.queries import ModelSelect
+from dovetail.server.store.schema import TaskLinkRow, TaskRow
 from dovetail.server.store.sets import Codec, Row, Table
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
@@ -32,6 +32,13 @@ class TaskState(IntEnum):
 
 
 OPEN_STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
+
+
+class TaskLink(NamedTuple):
+    """That a task has to do with another, and how."""
+
+    kind: str
+    task_id: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +105,7 @@ class Task:
     last_failure_text: str = ""
     last_failure_json: str | None = None
     event_count: int = 0
+    links: tuple[TaskLink, ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -116,7 +124,10 @@ class TaskFilter:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     create_time: TimeRange = EVER
     end_time: TimeRange = EVER
+    update_time: TimeRange = EVER
+    thread_id: str = ""
     parent_task_id: str = ""
+    linked_task_id: str = ""
 
 
 COLUMNS = (
@@ -170,6 +181,7 @@ COLUMNS = (
     TaskRow.last_failure_text,
     TaskRow.last_failure_data,
     TaskRow.event_count,
+    TaskRow.links,
 )
 _RENAMED = {
     "input": "input_json",
@@ -182,6 +194,7 @@ _NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in CO
 _FLAGS = ("pooled", "answered", "overdue_told")
 _FIELDS = attrgetter(*_NAMES)
 _LABELS_AT, _DEPENDS_ON_AT = _NAMES.index("labels"), _NAMES.index("depends_on")
+_LINKS_AT = _NAMES.index("links")
 _NUMBERS_AT = tuple(map(_NAMES.index, ("state", *_FLAGS)))
 _TEXTS = (
     TaskRow.task_id,
@@ -204,22 +217,12 @@ _TEXTS = (
     TaskRow.question_data,
     TaskRow.answer_text,
     TaskRow.answer_data,
+    TaskRow.links,
 )
 # Repeats the condition of the index on sub-tasks, or SQLite would not use it.
 _IS_SUBTASK = TaskRow.parent_task_id != SQL("''")
 _ENVELOPE_BYTES = 192
-_SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ListRequest:
-    """A page of tasks: which ones, in which order, after which number."""
-
-    filter: TaskFilter
-    newest_first: bool
-    after: int | None
-    most: int
-    most_bytes: int
+SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 
 
 def find(snapshot: Snapshot, task_id: str) -> Task | None:
@@ -285,29 +288,6 @@ def open_subtasks(snapshot: Snapshot, task_ids: Sequence[str], most: int) -> lis
     return found
 
 
-def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
-    """A page of at most `most` tasks and about `most_bytes`, but at least one."""
-    mine, number = TaskRow.team_id == snapshot.team_id, TaskRow.number
-    stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
-    wanted = conditions(snapshot, asked.filter)
-    chooses = len(wanted) > len(conditions(snapshot, TaskFilter()))
-    if chooses and not _has_index(asked.filter):
-        stretch = stretch.step(snapshot, number, mine)
-    order = stretch.order(number)
-    query = TaskRow.select(number, _SIZE).where(*stretch.of(number), *wanted)
-    sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
-    numbers = take_bytes(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
-    chosen = TaskRow.select(*COLUMNS).where(mine, number.in_(numbers))
-    found = from_rows(snapshot, snapshot.select(chosen.order_by(order)))
-    return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
-
-
-def _has_index(filter: TaskFilter) -> bool:
-    """Whether an index fits the filter, so that few rows are read in vain."""
-    assigned = filter.assignee_ids or filter.unassigned
-    return bool(assigned or filter.states or filter.parent_task_id)
-
-
 def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
     """A filter as conditions on tasks; deleted tasks never match."""
     assigned = TaskRow.assignee_id.in_([*filter.assignee_ids, *([""] if filter.unassigned else [])])
@@ -315,7 +295,9 @@ def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
         (filter.states, TaskRow.state.in_(list(filter.states))),
         (filter.assignee_ids or filter.unassigned, assigned),
         (filter.creator_ids, TaskRow.creator_id.in_(list(filter.creator_ids))),
+        (filter.thread_id, TaskRow.thread_id == filter.thread_id),
         (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _IS_SUBTASK),
+        (filter.linked_task_id, TaskRow.number.in_(_linking(snapshot, filter.linked_task_id))),
     )
     return [
         TaskRow.team_id == snapshot.team_id,
@@ -323,8 +305,16 @@ def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
         *(condition for wanted, condition in tests if wanted),
         *within(TaskRow.create_time, filter.create_time),
         *within(TaskRow.end_time, filter.end_time),
+        *within(TaskRow.update_time, filter.update_time),
         *filters.having_labels(snapshot, TaskRow.labels, filter.labels),
     ]
+
+
+def _linking(snapshot: Snapshot, linked_task_id: str) -> ModelSelect:
+    """The numbers of the tasks that link to this one."""
+    return TaskLinkRow.select(TaskLinkRow.number).where(
+        TaskLinkRow.team_id == snapshot.team_id, TaskLinkRow.linked_task_id == linked_task_id
+    )
 
 
 def from_rows(snapshot: Snapshot, rows: Iterable[Row]) -> list[Task]:
@@ -336,6 +326,7 @@ def _row(task: Task) -> Row:
     row = list(_FIELDS(task))
     row[_LABELS_AT] = filters.encode_labels(task.labels)
     row[_DEPENDS_ON_AT] = json.dumps(task.depends_on, ensure_ascii=False)
+    row[_LINKS_AT] = json.dumps(task.links, ensure_ascii=False) if task.links else ""
     for at in _NUMBERS_AT:
         row[at] = int(row[at])
     return tuple(row)
@@ -345,6 +336,8 @@ def _from_row(row: Row) -> Task:
     values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
     values["labels"] = filters.decode_labels(values["labels"])
     values["depends_on"] = tuple(json.loads(values["depends_on"]))
+    links = values["links"]
+    values["links"] = tuple(TaskLink(*each) for each in json.loads(links)) if links else ()
     values["state"] = TaskState(values["state"])
     values.update({name: bool(values[name]) for name in _FLAGS})
     return Task(**values)
