@@ -56,7 +56,7 @@ async def test_a_change_of_links_is_in_the_history(team: Team) -> None:
     await joe.made(task_id="b")
     etag = (await linked(joe, "b", "relates_to:a")).etag
     assert (await linked(joe, "b", "relates_to:a")).etag == etag
-    request = pb.ListTaskEventsRequest(filter={"task_id": "b"})
+    request = pb.ListTaskEventsRequest(filter=pb.TaskEventFilter(task_id="b"))
     last = (await joe.call(request)).events[-1]
     (change,) = last.changes
     assert MessageToDict(change) == {

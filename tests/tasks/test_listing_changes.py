@@ -148,11 +148,7 @@ async def test_a_filter_that_no_index_fits_is_searched_in_steps(
         ("filter.linked_task_id", {"filter": {"linked_task_id": "x "}}),
         (
             "filter.update_time.end_time",
-            {
-                "filter": {
-                    "update_time": {"start_time": {"seconds": 2}, "end_time": {"seconds": 1}}
-                }
-            },
+            {"filter": {"update_time": {"start_time": {"seconds": 2}, "end_time": {"seconds": 1}}}},
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import grpc
@@ -40,7 +41,9 @@ async def test_a_task_becomes_a_part_of_another_later_and_of_none_again(team: Te
     etag = (await moved(joe, "c", "")).etag
     assert await parts(joe, "b") == []
     assert (await moved(joe, "c", "")).etag == etag  # Nothing changes: nothing is written.
-    events = (await joe.call(pb.ListTaskEventsRequest(filter={"task_id": "c"}))).events
+    events = (
+        await joe.call(pb.ListTaskEventsRequest(filter=pb.TaskEventFilter(task_id="c")))
+    ).events
     changes = [
         (each.field, each.old_value.string_value, each.new_value.string_value)
         for event in events
@@ -123,4 +126,4 @@ async def test_parts_of_a_batch_that_form_a_cycle_are_refused(team: Team) -> Non
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PARENT_CYCLE")
     path = json.loads(metadata["path"])
     assert (metadata["field"], len(path)) == ("requests", 4)
-    assert all(b == {"a": "b", "b": "c", "c": "a"}[a] for a, b in zip(path, path[1:], strict=False))
+    assert all(b == {"a": "b", "b": "c", "c": "a"}[a] for a, b in itertools.pairwise(path))

@@ -43,8 +43,12 @@ class TaskChoice(TypedDict, total=False):
     creator: Ids | None
     labels: Mapping[str, str]
     parent_task_id: str
+    linked_task_id: str
+    thread_id: str
     created_since: datetime
     created_before: datetime
+    updated_since: datetime
+    updated_before: datetime
     ended_since: datetime
     ended_before: datetime
     filter: pb.TaskFilter | None
@@ -85,6 +89,9 @@ def task_filter(choice: TaskChoice) -> pb.TaskFilter | None:
         labels=choice.get("labels"),
         create_time=_range(choice, "created"),
         end_time=_range(choice, "ended"),
+        update_time=_range(choice, "updated"),
+        thread_id=choice.get("thread_id", ""),
+        linked_task_id=choice.get("linked_task_id", ""),
         parent_task_id=choice.get("parent_task_id", ""),
     )
     if given := choice.get("filter"):

@@ -9,10 +9,14 @@ from typing import Any, TypedDict, Unpack
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from dovetail.client.task_records import TaskLink
 from dovetail.client.values import duration, struct, timestamp
 from dovetail.client.words import Importance, Notify, WordLike, number
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
+
+LinkLike = TaskLink | tuple[str, str]
+"""A link to another task: its kind and the task's id, or a link that a task has."""
 
 
 class TaskFields(TypedDict, total=False):
@@ -31,6 +35,7 @@ class TaskFields(TypedDict, total=False):
     schedule_time: datetime | None
     max_attempts: int
     initial_backoff: timedelta | None
+    links: Iterable[LinkLike]
     notify: WordLike
 
 
@@ -54,7 +59,10 @@ class HolderOptions(ChangeOptions, total=False):
 
 
 class TaskChanges(ChangeOptions, total=False):
-    """What `Tasks.update` can set, beside the options of a change. None clears a time."""
+    """What `Tasks.update` can set, beside the options of a change.
+
+    None clears a time, "" the parent. `depends_on` and `links` replace those that it had.
+    """
 
     title: str
     description: str
@@ -65,6 +73,8 @@ class TaskChanges(ChangeOptions, total=False):
     schedule_time: datetime | None
     max_attempts: int
     initial_backoff: timedelta | None
+    parent_task_id: str
+    links: Iterable[LinkLike]
 
 
 class MessageFields(TypedDict, total=False):
@@ -151,10 +161,16 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def _links(links: Iterable[LinkLike]) -> list[pb.TaskLink]:
+    pairs = ((x.kind, x.task_id) if isinstance(x, TaskLink) else x for x in links)
+    return [pb.TaskLink(kind=kind, task_id=task_id) for kind, task_id in pairs]
+
+
 _CONVERTED: dict[str, Callable[[Any], Any]] = {
     "input": struct,
     "due_time": timestamp,
     "schedule_time": timestamp,
     "initial_backoff": duration,
     "notify": notified,
+    "links": _links,
 }

@@ -65,6 +65,14 @@ class TaskFailure(Record, of=pb.TaskFailure):
     proto: pb.TaskFailure
 
 
+class TaskLink(Record, of=pb.TaskLink):
+    """That a task has to do with another, and how, such as "relates_to"."""
+
+    kind: str
+    task_id: str
+    proto: pb.TaskLink
+
+
 class Task(Record, of=pb.Task):
     """A task as it was when a server returned it. What it does not have is None; texts are "".
 
@@ -100,6 +108,7 @@ class Task(Record, of=pb.Task):
     depends_on: tuple[str, ...]
     parent_task_id: str
     waiting_for_count: int
+    links: tuple[TaskLink, ...]
     schedule_time: datetime | None
     max_attempts: int
     failed_attempts: int

@@ -32,7 +32,7 @@ from dovetail.client.pages import Pages
 from dovetail.client.records import record
 from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task, TaskEvent
 from dovetail.client.values import duration, struct
-from dovetail.client.words import Order, WordLike, number
+from dovetail.client.words import Order, TaskOrder, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.tasks.v1 import tasks_pb2_grpc
 
@@ -101,6 +101,7 @@ class Tasks:
         self,
         *,
         order: WordLike = 0,
+        order_by: WordLike = 0,
         page_size: int = 0,
         page_token: str = "",
         **choice: Unpack[TaskChoice],
@@ -108,10 +109,13 @@ class Tasks:
         """Iterate over the tasks of a choice, the oldest first, reading page after page.
 
         tasks.list(states=["pending"], assignee="bob", order="newest_first")
+        tasks.list(order_by="update_time"): by their last change; one that changes meanwhile comes
+        again, and with `order="newest_first"` not at all if it had not come yet.
         """
         request = pb.ListTasksRequest(
             filter=task_filter(choice),
             order=number(Order, order),
+            order_by=number(TaskOrder, order_by),
             page_size=page_size,
             page_token=page_token,
         )

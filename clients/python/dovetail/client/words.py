@@ -111,6 +111,15 @@ class TaskVerb(Word):
     BECOME_OVERDUE = auto()
 
 
+@words_of(tasks_pb2.TaskOrder)
+class TaskOrder(Word):
+    """The time by which tasks are listed."""
+
+    UNKNOWN = auto()
+    CREATE_TIME = auto()
+    UPDATE_TIME = auto()
+
+
 @words_of(tasks_pb2.Notify)
 class Notify(Word):
     """Whether a change notifies other agents."""

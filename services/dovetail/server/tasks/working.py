@@ -234,9 +234,11 @@ def _check_ready(transaction: Transaction, task: Task) -> None:
     told = [repr(each) for each in names[:most]]
     more = [f"{len(names) - most} more tasks"] if len(names) > most else []
     time = ["its schedule_time"] if (task.schedule_time or 0) > clock else []
+    ways = [*(["depends_on"] if names else []), *(["schedule_time"] if time else [])]
     raise FailedPreconditionError(
         Reason.TASK_NOT_READY,
-        f"task {task.task_id!r} is not ready: it waits for {', '.join([*told, *more, *time])}",
+        f"task {task.task_id!r} is not ready: it waits for {', '.join([*told, *more, *time])};"
+        f" to start it anyway, set its {' and its '.join(ways)} by UpdateTask",
         metadata={
             "task_id": task.task_id,
             "waiting_for": json.dumps(names[:most], ensure_ascii=False),

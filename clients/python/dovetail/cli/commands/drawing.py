@@ -188,6 +188,7 @@ def _leaf(task: work.Task, also: Sequence[str]) -> Text:
     line = _cell(task).append(f"  {escape_controls(task.title)}")
     notes = [f"waits for {', '.join(also)} too"] if also else []
     notes += [f"part of {task.parent_task_id}"] if task.parent_task_id else []
+    notes += [f"{link.kind} {link.task_id}" for link in task.links]
     return line.append(f"  ({escape_controls('; '.join(notes))})", "dim") if notes else line
 
 
@@ -253,6 +254,10 @@ def dot_lines(graph: Graph) -> Iterable[str]:
         if task.parent_task_id in graph.tasks:
             parent = _quoted(task.parent_task_id)
             yield f"  {_quoted(task.task_id)} -> {parent} [style=dotted, arrowhead=none];"
+        for link in task.links:
+            if link.task_id in graph.tasks:
+                style = f"style=dashed, constraint=false, label={_quoted(link.kind)}"
+                yield f"  {_quoted(task.task_id)} -> {_quoted(link.task_id)} [{style}];"
     yield "}"
 
 
@@ -352,4 +357,5 @@ def _facts(task: work.Task, layer: int) -> dict[str, Any]:
         "percent": task.progress.percent,
         "depends_on": list(task.depends_on),
         "parent_task_id": task.parent_task_id,
+        "links": [{"kind": link.kind, "task_id": link.task_id} for link in task.links],
     }

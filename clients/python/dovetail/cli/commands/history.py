@@ -6,6 +6,7 @@ from __future__ import annotations
 import click
 
 from dovetail.cli import late
+from dovetail.cli.commands.known import require_known
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.paging import Part, paged
 from dovetail.cli.options.values import Word
@@ -40,5 +41,7 @@ async def history(
         order="newest_first" if newest else "oldest_first",
         page_token=part.page_token,
     )
-    await session.out.rows(part.of(found), late.lists.EVENTS)
+    await session.out.rows(
+        part.of(found), late.lists.EVENTS, lambda: require_known(session, actors)
+    )
     part.tell(session.out, found)

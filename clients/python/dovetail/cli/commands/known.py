@@ -1,4 +1,4 @@
-"""Whether the agents that a filter names are known, where it chose nothing."""
+"""Whether what a filter names is known, where it chose nothing."""
 
 from __future__ import annotations
 
@@ -24,3 +24,18 @@ async def require_known(session: Session, agent_ids: Iterable[str]) -> None:
                 await agent.agent(name)
             except (late.client.UnavailableError, late.client.DeadlineExceededError):
                 return
+
+
+async def require_known_task(session: Session, task_id: str) -> None:
+    """Raise NotFoundError for a task that never was in the team; one that is deleted was.
+
+    As with agents, the service that knows it may be down.
+    """
+    if not task_id:
+        return
+    caller = session.agent.agent_id
+    async with session.servers.connect(caller, session.team_id, session.timeout, 0.0) as agent:
+        try:
+            await agent.tasks.events(task_id=task_id).next_page(1)
+        except (late.client.UnavailableError, late.client.DeadlineExceededError):
+            return

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from dovetail.cli import late
-from dovetail.cli.commands.known import require_known
+from dovetail.cli.commands.known import require_known, require_known_task
 from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.formats import all_chars_option, max_chars_option
@@ -253,6 +253,7 @@ async def list_(
             printed += 1
         if not printed:
             await require_known(session, senders)
+            await require_known_task(session, task_id)
     part.tell(session.out, found)
 
 

@@ -20,8 +20,11 @@ from dovetail.cli.options.texts import (
     REASON,
 )
 from dovetail.cli.options.values import (
+    CLEARED,
     LABEL,
     LENGTH,
+    LINK,
+    NEW_TIME,
     TIME,
     Labels,
     Word,
@@ -30,8 +33,8 @@ from dovetail.cli.options.values import (
     stacked,
 )
 
-DEPENDENCIES_MAX = 10
-"""How many of the tasks that a task waits for `task show` names."""
+RELATED_MAX = 10
+"""How many of the tasks that a task waits for, links to or is linked from `task show` names."""
 
 STATES = ("pending", "in_progress", "input_required", "completed", "failed", "cancelled")
 
@@ -55,9 +58,9 @@ repeatable_options = stacked(etag_option, request_id_option)
 change_options = stacked(etag_option, quiet_option, request_id_option)
 """The options of a change, as `dovetail.client` has them: ChangeOptions, Repeatable."""
 
-due_option = click.option("--due", "due_time", type=TIME, help="To be completed by then.")
+due_option = click.option("--due", "due_time", type=TIME, help="Its deadline.")
 depends_option = click.option(
-    "--depends-on", multiple=True, metavar="TASK", help="To be completed before it."
+    "--depends-on", multiple=True, metavar="TASK", help="It waits for this one."
 )
 at_option = click.option("--at", "schedule_time", type=TIME, help="Not before this time.")
 attempts_option = click.option(
@@ -79,6 +82,8 @@ filters = stacked(
     click.option("--assignee", "assignees", multiple=True, help="Assigned to this agent."),
     click.option("--unassigned", is_flag=True, help="Without an assignee."),
     click.option("--creator", "creators", multiple=True, help="Created by this agent."),
+    click.option("--thread", "thread_id", default="", help="In this thread."),
+    click.option("--updated-since", type=TIME, help="Changed since then."),
     label_option,
 )
 """The options that choose tasks."""
@@ -89,14 +94,19 @@ def _filter(
     assignees: tuple[str, ...],
     unassigned: bool,
     creators: tuple[str, ...],
+    thread_id: str,
+    updated_since: datetime | None,
     labels: Labels,
 ) -> late.tasks_pb2.TaskFilter:
     names = (f"TASK_STATE_{state.upper()}" for state in states)
+    since = late.types_pb2.TimeRange(start_time=late.values.timestamp(updated_since))
     return late.tasks_pb2.TaskFilter(
         states=[late.tasks_pb2.TaskState.Value(name) for name in names],
         assignee_ids=assignees,
         unassigned=unassigned,
         creator_ids=creators,
+        thread_id=thread_id,
+        update_time=since if updated_since else None,
         labels=dict(labels),
     )
 
@@ -108,14 +118,15 @@ def task() -> None:
 
 @task.command()
 @click.argument("title")
-@click.option("--id", "task_id", default="", help="Its id, or one is chosen.")
+@click.option("--id", "task_id", default="", help="Its id.")
 @click.option("--description", type=DESCRIPTION, help="What to do.")
 @click.option("--assignee", "assignee_id", default="", help="Who does it.")
 @click.option("--priority", type=int, default=0, help="Higher is more urgent.")
-@click.option("--input", type=OBJECT, help="What the work starts from.")
+@click.option("--input", type=OBJECT, help="Its input.")
 @click.option("--thread", "thread_id", default="", help="That of its notices.")
 @depends_option
-@click.option("--parent", "parent_task_id", default="", help="The task it is a part of.")
+@click.option("--parent", "parent_task_id", default="", help="It is a part of this one.")
+@click.option("--link", "links", type=LINK, multiple=True, help="A related task.")
 @at_option
 @due_option
 @attempts_option
@@ -139,7 +150,7 @@ async def create(
 @task_argument
 @calls
 async def show(session: Session, task_id: str) -> None:
-    """Show one task, with the tasks that it waits for."""
+    """Show one task, with the tasks around it."""
     found = await session.agent.tasks.get(task_id)
     around = late.details.Surroundings()
     if session.out.for_people:
@@ -150,7 +161,10 @@ async def show(session: Session, task_id: str) -> None:
 async def read_surroundings(
     session: Session, task: late.tasks_pb2.Task
 ) -> late.details.Surroundings:
-    """Read what a task waits for and is part of, with at most 11 calls at once."""
+    """Read what a task waits for, is part of and links to, and what links to it.
+
+    These are at most 22 calls at once.
+    """
 
     async def read(task_id: str) -> late.tasks_pb2.Task | str:
         try:
@@ -158,27 +172,39 @@ async def read_surroundings(
         except late.client.NotFoundError:
             return task_id
 
-    chosen = task.depends_on[:DEPENDENCIES_MAX]
+    async def read_linking() -> list[late.tasks_pb2.Task]:
+        found = session.agent.tasks.list(linked_task_id=task.task_id, page_size=RELATED_MAX + 1)
+        return [record.proto for record in await found.next_page()]
+
+    chosen = task.depends_on[:RELATED_MAX]
+    linked = list(dict.fromkeys(link.task_id for link in task.links))[:RELATED_MAX]
     parents = [task.parent_task_id] if task.parent_task_id else []
-    found = await late.asyncio.gather(*map(read, (*chosen, *parents)))
-    parent = found[-1] if parents else None
+    ids = list(dict.fromkeys((*chosen, *linked, *parents)))
+    linking, found = await late.asyncio.gather(read_linking(), late.asyncio.gather(*map(read, ids)))
+    known = dict(zip(ids, found, strict=True))
+    parent = known.get(task.parent_task_id)
     return late.details.Surroundings(
-        dependencies=found[: len(chosen)],
+        dependencies=[known[each] for each in chosen],
         more_count=len(task.depends_on) - len(chosen),
         parent=None if isinstance(parent, str) else parent,
+        linked={each: known[each] for each in linked},
+        linking=linking,
     )
 
 
 @task.command("list")
 @filters
 @click.option("--newest", is_flag=True, help="The newest first.")
+@click.option("--order", type=Word(("created", "updated")), default="created", help="By this time.")
 @calls
 @paged
-async def list_(session: Session, newest: bool, part: Part, **chosen: Any) -> None:
+async def list_(session: Session, newest: bool, order: str, part: Part, **chosen: Any) -> None:
     """List tasks, the oldest first."""
-    order = late.types_pb2.ORDER_NEWEST_FIRST if newest else late.types_pb2.ORDER_OLDEST_FIRST
     found = session.agent.tasks.list(
-        filter=_filter(**chosen), order=order, page_token=part.page_token
+        filter=_filter(**chosen),
+        order="newest_first" if newest else "oldest_first",
+        order_by="update_time" if order == "updated" else "create_time",
+        page_token=part.page_token,
     )
     named = (*chosen["assignees"], *chosen["creators"])
     await session.out.rows(part.of(found), late.lists.TASKS, lambda: require_known(session, named))
@@ -191,9 +217,13 @@ async def list_(session: Session, newest: bool, part: Part, **chosen: Any) -> No
 @click.option("--description", type=NEW_DESCRIPTION, help="What to do.")
 @click.option("--priority", type=int, help="Higher is more urgent.")
 @click.option("--label", "labels", type=LABEL, multiple=True, help="Replaces all its labels.")
-@click.option("--depends-on", multiple=True, metavar="TASK", help="Replaces all its dependencies.")
-@at_option
-@due_option
+@click.option(
+    "--depends-on", multiple=True, metavar="TASK", help="Replaces all its dependencies; '': none."
+)
+@click.option("--parent", "parent_task_id", help="The task it is a part of; '': none.")
+@click.option("--link", "links", type=LINK, multiple=True, help="Replaces all its links; '': none.")
+@click.option("--at", "schedule_time", type=NEW_TIME, help="Not before this time; '': at once.")
+@click.option("--due", "due_time", type=NEW_TIME, help="Its deadline; '': none.")
 @click.option("--max-attempts", type=click.IntRange(1), help="How many attempts may fail.")
 @click.option(
     "--backoff", "initial_backoff", type=LENGTH, help="How long a retry waits; doubles each time."
@@ -208,6 +238,8 @@ async def update(
     priority: int | None,
     labels: Labels,
     depends_on: tuple[str, ...],
+    parent_task_id: str | None,
+    links: tuple[tuple[str, str], ...],
     schedule_time: datetime | None,
     due_time: datetime | None,
     max_attempts: int | None,
@@ -220,13 +252,19 @@ async def update(
         "description": description,
         "priority": priority,
         "labels": dict(labels) or None,
-        "depends_on": depends_on or None,
+        "depends_on": [each for each in depends_on if each] if depends_on else None,
+        "parent_task_id": parent_task_id,
+        "links": [each for each in links if any(each)] if links else None,
         "schedule_time": schedule_time,
         "due_time": due_time,
         "max_attempts": max_attempts,
         "initial_backoff": initial_backoff,
     }
-    changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    changes: dict[str, Any] = {
+        name: None if value is CLEARED else value
+        for name, value in values.items()
+        if value is not None
+    }
     if not changes:
         raise click.UsageError("name what to change: --title, --description, --priority, ...")
     changed = await session.agent.tasks.update(task_id, **changes, **options)

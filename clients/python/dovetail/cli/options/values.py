@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from typing import Any
 
@@ -30,6 +30,16 @@ class _Label(click.ParamType[tuple[str, str]]):
         return key, text
 
 
+class _Link(click.ParamType[tuple[str, str]]):
+    name = "KIND:TASK"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        kind, separator, task_id = str(value).partition(":")
+        if value and not (separator and kind and task_id):
+            self.fail(f"{value!r} is not KIND:TASK, such as relates_to:t3", param, ctx)
+        return kind, task_id
+
+
 class _Time(click.ParamType[datetime]):
     name = "TIME"
 
@@ -41,6 +51,11 @@ class _Time(click.ParamType[datetime]):
         if read.remark:
             click.echo(f"dovetail: {escape_controls(read.remark)}", err=True)
         return read.time
+
+
+class _NewTime(_Time):
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        return CLEARED if value == "" else super().convert(value, param, ctx)
 
 
 class Length(click.ParamType[timedelta]):
@@ -100,7 +115,12 @@ def joined(
 
 
 LABEL = _Label()
+LINK = _Link()
 TIME = _Time()
+NEW_TIME = _NewTime()
+"""A time in place of another; an empty text is CLEARED."""
+
+CLEARED = datetime.max.replace(tzinfo=UTC)
 LENGTH = Length()
 SEQUENCES = _Sequences()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
@@ -29,6 +29,7 @@ INLINE_CHARACTERS = 60
 """Data that is longer as JSON is shown in lines of its own."""
 
 LABEL_CELLS = 13
+LINKING_MAX = 10
 
 MARKS = {
     work.TASK_STATE_COMPLETED: "✔",
@@ -46,6 +47,10 @@ class Surroundings:
     more_count: int = 0
     """How many more it waits for, which were not read."""
     parent: work.Task | None = None
+    linked: Mapping[str, work.Task | str] = field(default_factory=dict[str, "work.Task | str"])
+    """The first of those to which it links, by id; of one that is deleted its id."""
+    linking: Sequence[work.Task] = field(default_factory=tuple)
+    """The first of those that link to it."""
 
 
 def details(item: work.Task, around: Surroundings) -> Shown:
@@ -75,9 +80,10 @@ def _facts(item: work.Task, around: Surroundings) -> Iterator[tuple[str, Text]]:
         "labels": labels_of(item.labels),
         "part of": _parent(item, around),
         "thread": one_line(item.thread_id) if item.thread_id != item.task_id else "",
-        **_times(item),
-        "etag": item.etag,
     }
+    yield from ((name, Text(fact)) for name, fact in facts.items() if fact)
+    yield from _links(item, around)
+    facts = {**_times(item), "etag": item.etag}
     yield from ((name, Text(fact)) for name, fact in facts.items() if fact)
 
 
@@ -110,9 +116,36 @@ def _waits(item: work.Task, around: Surroundings) -> Iterator[tuple[str, Text]]:
     yield "waits for" if item.waiting_for_count else "waited for", lines(*rows)
 
 
+def _links(item: work.Task, around: Surroundings) -> Iterator[tuple[str, Text]]:
+    """The tasks to which it links, and those that link to it, a line each."""
+    rows = [
+        Text.assemble(f"{link.kind}  ", _task(around.linked.get(link.task_id, link.task_id)))
+        for link in item.links
+    ]
+    if rows:
+        yield "links to", lines(*rows)
+    back = [
+        Text.assemble(f"{link.kind}  ", _task(each))
+        for each in around.linking[:LINKING_MAX]
+        for link in each.links
+        if link.task_id == item.task_id
+    ]
+    if len(around.linking) > LINKING_MAX:
+        back.append(Text("and more"))
+    if back:
+        yield "linked from", lines(*back)
+
+
 def _dependency(known: work.Task | str) -> Text:
     if isinstance(known, str):
         return Text.assemble((one_line(known), "bold"), "  deleted: ", "it waits until updated")
+    return _task(known)
+
+
+def _task(known: work.Task | str) -> Text:
+    """Another task in a line; of one that was not read its id."""
+    if isinstance(known, str):
+        return Text(one_line(known), style="bold")
     sign = signs(MARKS.get(known.state, "○"))
     return Text.assemble(
         (f"{sign} ", STATE_STYLES[known.state]),

@@ -24,9 +24,10 @@ NEXT_STEPS = {
     "MESSAGE_NOT_FOUND": "See all messages: dovetail message list",
     "TASK_NOT_FOUND": "See all tasks: dovetail task list",
     "TASK_EXISTS": "Choose another --id, or leave it out",
-    "TASK_NOT_READY": "See what it waits for: dovetail task graph",
     "TASK_DEPENDED_ON": "See what waits for it: dovetail task graph. Or: dovetail task cancel",
     "DEPENDENCY_CYCLE": "Leave out one --depends-on of that path",
+    "PARENT_CYCLE": "Choose another --parent, or take one of them out: dovetail task update TASK"
+    " --parent ''",
     "LEASE_TOKEN_REQUIRED": "Its holder adds --lease-token, or sets DOVETAIL_LEASE_TOKEN. To take"
     " it away: dovetail task assign --force, or unassign --force",
     "LEASE_LOST": "Stop working on it. See its state: dovetail task show{task_id}",
@@ -76,6 +77,7 @@ STEPS_OF_SERVER = {
     "SERVER_STOPPING": ": ",
     "STORE_BUSY": ". Look for it",
     "STORE_FULL": ": nothing",
+    "TASK_NOT_READY": "; to start it anyway",
     "TASK_STATE": ". Allowed: ",
     "TEAM_NOT_FOUND": ": make it first",
     "TOO_MANY_BUCKETS": ": take a longer",
@@ -276,6 +278,14 @@ def _possible(metadata: Mapping[str, str]) -> str:
     return f"Possible now: dovetail task {', '.join(commands)}" if commands else ""
 
 
+def _not_ready(metadata: Mapping[str, str]) -> str:
+    """How to see what a task waits for, and to start it all the same."""
+    update = f"dovetail task update {shlex.quote(metadata.get('task_id', 'TASK'))}"
+    ways = [f"{update} --depends-on ''"] if metadata.get("waiting_for_count") != "0" else []
+    ways += [f"{update} --at ''"] if metadata.get("waits_for_time") == "true" else []
+    return f"See what it waits for: dovetail task graph. To go on without: {'; '.join(ways)}"
+
+
 def _callers_agent(metadata: Mapping[str, str]) -> str:
     """A server that asks for no token names no role."""
     if "role" not in metadata:
@@ -299,6 +309,7 @@ _SPECIAL: dict[str, Callable[[Mapping[str, str]], str]] = {
     "INTERNAL": _in_log,
     "ROLE_REFUSED": _other_role,
     "TASK_NOT_FOUND": _task_first,
+    "TASK_NOT_READY": _not_ready,
     "TASK_STATE": _possible,
 }
 """Reasons whose next step depends on the metadata."""
