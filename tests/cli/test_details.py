@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from cli.pool import tasks
 from cli.shell import Shell
-from dovetail.cli.commands.tasks import DEPENDENCIES_MAX, read_surroundings
+from dovetail.cli.commands.tasks import RELATED_MAX, read_surroundings
 from dovetail.cli.output.details import CHARACTERS_MAX, LINES_MAX, Surroundings, details
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Group, Table
@@ -55,6 +55,10 @@ FULL = work.Task(
     depends_on=["plan", "gone", "x" * 100],
     waiting_for_count=2,
     parent_task_id="release",
+    links=[
+        work.TaskLink(kind="relates_to", task_id="docs"),
+        work.TaskLink(kind="replaces", task_id="gone too"),
+    ],
     etag="v4",
 )
 AROUND = Surroundings(
@@ -65,6 +69,18 @@ AROUND = Surroundings(
     ),
     more_count=7,
     parent=work.Task(task_id="release", title="Release", state=work.TASK_STATE_PENDING),
+    linked={
+        "docs": work.Task(task_id="docs", title="Write it down", state=work.TASK_STATE_PENDING),
+        "gone too": "gone too",
+    },
+    linking=[
+        work.Task(
+            task_id="tell",
+            title="Tell everyone",
+            state=work.TASK_STATE_PENDING,
+            links=[work.TaskLink(kind="announces", task_id="ship")],
+        )
+    ],
 )
 
 
@@ -97,6 +113,8 @@ def test_all_that_is_set_is_shown_in_the_width_of_the_terminal(room: int):
         "attempts 2, of which 1 failed; 3 may",
         "labels kind=a",
         "part of release pending Release",
+        "links to relates_to ○ docs pending Write it down replaces gone too",
+        "linked from announces ○ tell pending Tell everyone",
         "created 2026-09-2",
         " ago) by alice",
         "due 2096-",
@@ -138,19 +156,37 @@ def test_a_terminal_gets_the_beginning_of_a_long_text_and_a_pipe_all(
     assert len(drawn(wide, Surroundings(), 60)) < CHARACTERS_MAX // 40 + 4
 
 
-def test_at_most_eleven_more_tasks_are_read():
+def test_at_most_twenty_one_more_tasks_are_read_and_a_page_of_those_that_link_to_it():
     asked: list[str] = []
+    pages: list[Any] = []
 
     async def get(task_id: str) -> Any:
         asked.append(task_id)
         return SimpleNamespace(proto=work.Task(task_id=task_id))
 
-    session: Any = SimpleNamespace(agent=SimpleNamespace(tasks=SimpleNamespace(get=get)))
-    wide = work.Task(depends_on=[f"t{number}" for number in range(100)], parent_task_id="p")
+    async def next_page() -> Any:
+        return [SimpleNamespace(proto=work.Task(task_id=f"l{n}")) for n in range(11)]
+
+    def list_(**asked_for: Any) -> Any:
+        pages.append(asked_for)
+        return SimpleNamespace(next_page=next_page)
+
+    calls = SimpleNamespace(get=get, list=list_)
+    session: Any = SimpleNamespace(agent=SimpleNamespace(tasks=calls))
+    wide = work.Task(
+        task_id="wide",
+        depends_on=[f"t{number}" for number in range(100)],
+        parent_task_id="p",
+        links=[work.TaskLink(kind="relates_to", task_id=f"r{number}") for number in range(32)],
+    )
     around = asyncio.run(read_surroundings(session, wide))
-    assert len(asked) == DEPENDENCIES_MAX + 1 == 11
+    assert len(asked) == len(set(asked)) == 2 * RELATED_MAX + 1 == 21
+    assert pages == [{"linked_task_id": "wide", "page_size": 11}]
     assert (len(around.dependencies), around.more_count) == (10, 90)
+    assert (len(around.linked), len(around.linking)) == (10, 11)
     assert around.parent is not None
+    rows = drawn(wide, around, 80)
+    assert sum("relates_to" in row for row in rows) == 32
 
 
 def test_a_task_is_shown_with_what_it_waits_for_by_name(shell: Shell):

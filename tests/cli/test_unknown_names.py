@@ -20,6 +20,7 @@ READS = [
     ("task", "list", "--assignee", "bobb"),
     ("task", "list", "--assignee", "bob", "--creator", "bobb"),
     ("report", "--assignee", "bobb"),
+    ("task", "history", "--actor", "bobb"),
 ]
 
 
@@ -31,6 +32,15 @@ def test_a_read_of_an_unknown_name_says_so_with_names_that_are_like_it(
     assert code == 3
     assert 'agent "bobb" is not known here' in line
     assert "Did you mean bob?" in line
+
+
+def test_a_read_about_a_task_that_never_was_says_so(shell: Shell) -> None:
+    for words in (("task", "history", "t9"), ("message", "list", "--task", "t9")):
+        code, line = shell.fails(*words)
+        assert (code, "[TASK_NOT_FOUND]" in line) == (3, True), line
+    shell.says("task", "create", "x", "--id", "t9")
+    shell.says("task", "delete", "t9")
+    assert shell.says("message", "list", "--task", "t9") == "no messages\n"
 
 
 def test_a_program_learns_the_names_that_are_like_it(shell: Shell) -> None:

@@ -297,14 +297,18 @@ def test_a_task_waits_for_others_and_for_its_time(shell: Shell):
     assert "waits for    ○ a  pending  first" in shell.says("task", "show", "b")
     code, line = shell.fails("task", "start", "--as", "bob", "b")
     assert code == 4
-    assert "[TASK_NOT_READY]. See what it waits for: dovetail task graph" in line
+    step = "See what it waits for: dovetail task graph. To go on without:"
+    assert f"waits for 'a' [TASK_NOT_READY]. {step} dovetail task update b --depends-on ''" in line
     code, line = shell.fails("task", "update", "a", "--depends-on", "b")
     assert (code, "[DEPENDENCY_CYCLE]" in line) == (5, True)
     code, line = shell.fails("task", "delete", "a")
     assert (code, "[TASK_DEPENDED_ON]" in line) == (4, True)
     shell.says("task", "create", "later", "--id", "c", "--at", "2200-01-01")
     assert "2200-01-01" in shell.says("task", "show", "c")
-    assert shell.fails("task", "start", "--as", "bob", "c")[0] == 4
+    code, line = shell.fails("task", "start", "--as", "bob", "c")
+    assert (code, f"{step} dovetail task update c --at ''" in line) == (4, True)
+    shell.says("task", "update", "c", "--at", "", "--depends-on", "")
+    assert "not before" not in shell.says("task", "show", "c")
     shell.says(
         "task", "update", "c", "--at", "2020-01-01", "--backoff", "1m", "--max-attempts", "9"
     )

@@ -16,6 +16,7 @@ from dovetail.client import (
     NotFoundError,
     Notify,
     Order,
+    Pages,
     Task,
     TaskState,
     completion,
@@ -242,3 +243,26 @@ async def test_cancelling_a_task_can_cancel_its_parts(alice: Agent):
     states = {task.task_id: task.state async for task in alice.tasks.list()}
     called_off, pending = TaskState.CANCELLED, TaskState.PENDING
     assert states == {"whole": called_off, "part": called_off, "alone": pending}
+
+
+async def test_links_parents_and_threads(alice: Agent):
+    one = await alice.tasks.create("one", task_id="one")
+    two = await alice.tasks.create("two", links=[("relates_to", "one")], thread_id="talk")
+    (link,) = two.links
+    assert (link.kind, link.task_id) == ("relates_to", "one")
+    changed = await alice.tasks.update(
+        two.task_id, parent_task_id="one", links=[*two.links, ("blocks", "one")]
+    )
+    assert [link.kind for link in changed.links] == ["relates_to", "blocks"]
+    assert changed.parent_task_id == "one"
+    assert await titles(alice.tasks.list(linked_task_id="one")) == ["two"]
+    assert await titles(alice.tasks.list(thread_id="talk")) == ["two"]
+    assert await titles(alice.tasks.list(updated_since=changed.update_time)) == ["two"]
+    assert await titles(alice.tasks.list(updated_before=changed.update_time)) == ["one"]
+    await alice.tasks.update(one.task_id, priority=1)
+    assert await titles(alice.tasks.list(order_by="update_time")) == ["two", "one"]
+    assert (await alice.tasks.update(two.task_id, parent_task_id="", links=[])).links == ()
+
+
+async def titles(tasks: Pages[Task]) -> list[str]:
+    return [task.title async for task in tasks]

@@ -28,11 +28,14 @@ SELDOM = {
     "CreateTaskRequest.assignee_id": 0.4,
     "CreateTaskRequest.parent_task_id": 0.2,
     "CreateTaskRequest.depends_on": 0.3,
+    "CreateTaskRequest.links": 0.1,
     "CreateTaskRequest.schedule_time": 0.1,
     "SendMessageRequest.in_reply_to": 0.2,
     "SendMessageRequest.task_id": 0.2,
     "TaskFilter.unassigned": 0.1,
     "TaskFilter.parent_task_id": 0.1,
+    "TaskFilter.linked_task_id": 0.1,
+    "TaskFilter.thread_id": 0.1,
     "MessageFilter.task_id": 0.1,
 }
 FILTERS = 0.1

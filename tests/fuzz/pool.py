@@ -18,7 +18,7 @@ PAGES_KEPT = 20
 
 # What a field holds, by its name: a value of a kind fits wherever that kind is asked for.
 KINDS = {
-    **dict.fromkeys(("task_id", "parent_task_id", "depends_on"), "task"),
+    **dict.fromkeys(("task_id", "parent_task_id", "linked_task_id", "depends_on"), "task"),
     **dict.fromkeys(
         (
             *("agent_id", "assignee_id", "assignee_ids", "creator_id", "creator_ids"),

@@ -74,7 +74,14 @@ DURATIONS = {
     "initial_backoff": (0.001, 0.1, 1.0),
 }
 MASKS = ("title", "description", "labels", "priority", "due_time", "schedule_time", "input")
-MORE_MASKS = ("depends_on", "max_attempts", "initial_backoff", "parent_task_id", "thread_id")
+MORE_MASKS = (
+    "depends_on",
+    "max_attempts",
+    "initial_backoff",
+    "parent_task_id",
+    "links",
+    "thread_id",
+)
 DEEP = (28, 29, 30, 31)
 """Levels of structured data: each is up to three messages, and protobuf allows 100 in all."""
 

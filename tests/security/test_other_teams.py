@@ -40,6 +40,7 @@ KINDS = {
     "task_id": "task",
     "depends_on": "task",
     "parent_task_id": "task",
+    "linked_task_id": "task",
     "actor_ids": "agent",
     "lease_token": "lease",
     "message_id": "message",
@@ -53,7 +54,7 @@ KINDS = {
 # Fields that hold words: they name nothing.
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
-    *("summary", "message", "text", "note", "etag"),
+    *("summary", "message", "text", "note", "etag", "kind"),
 }
 NEVER = {
     "agent": "ochre agent",
@@ -72,10 +73,11 @@ NEVER = {
 MISSED = {
     "depends_on": "TASK_NOT_FOUND",
     "parent_task_id": "TASK_NOT_FOUND",
+    "links.task_id": "TASK_NOT_FOUND",
     "lease_token": "LEASE_LOST",
 }
-# Fields of the same names that choose, or that an update leaves as they are.
-FREE = {"filter.parent_task_id", "task.parent_task_id", "filter.actor_ids"}
+# Fields of the same names that choose.
+FREE = {"filter.parent_task_id", "filter.actor_ids"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,10 @@ class Probe:
     @property
     def reason(self) -> str:
         """Why what is not there is refused; empty where it depends on the call."""
-        return "" if self.field in FREE else MISSED.get(self.field.rpartition(".")[2], "")
+        missed = [
+            reason for name, reason in MISSED.items() if f".{self.field}".endswith(f".{name}")
+        ]
+        return "" if self.field in FREE else "".join(missed)
 
     def __str__(self) -> str:
         """What it is called among tests."""
@@ -194,8 +199,9 @@ async def asked(probe: Probe, red: World) -> Message:
     request: Any = (await STAGES[probe.rpc](red, "alice")).request
     if probe.kind == "page":
         request.page_size = 1
-    if probe.field == "task.depends_on":
-        request.update_mask.paths[:] = ["depends_on"]
+    updated = probe.field.removeprefix("task.").partition(".")[0]
+    if probe.rpc == "UpdateTask" and updated in ("depends_on", "parent_task_id", "links"):
+        request.update_mask.paths[:] = [updated]
     return request
 
 
@@ -207,7 +213,8 @@ def put(request: Message, field: str, value: str) -> Message:
     target: Any = changed
     for parent in parents:
         target = getattr(target, parent)
-        target = target[0] if isinstance(target, Sequence) else target
+        if isinstance(target, Sequence):
+            target = target[0] if target else cast(Any, target).add(kind="relates_to")
     if isinstance(getattr(target, name), str):
         setattr(target, name, value)
     else:

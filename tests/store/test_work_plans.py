@@ -10,10 +10,20 @@ from typing import Any, cast
 import pytest
 
 from dovetail.server.store.engines.base import Engine
+from dovetail.server.store.filters import TimeRange
 from dovetail.server.store.schema import TaskRow
-from dovetail.server.store.tables import dependencies, leases, queues, tasks
+from dovetail.server.store.tables import (
+    dependencies,
+    leases,
+    links,
+    parents,
+    queues,
+    task_pages,
+    tasks,
+)
 from dovetail.server.store.tables.dependencies import Window
-from dovetail.server.store.tables.tasks import Task, TaskState
+from dovetail.server.store.tables.task_pages import ListRequest, TaskOrder
+from dovetail.server.store.tables.tasks import Task, TaskFilter, TaskLink, TaskState
 from dovetail.server.store.transaction import Transaction
 from store.explaining import Explaining, is_postgres
 from store.opened import TEAM, migrated
@@ -31,9 +41,15 @@ VALUES = {
     "due_time": "CASE WHEN i % 100 = 9 THEN 1000 + i END",
     "parent_task_id": "CASE WHEN i % 10 = 7 THEN 't' || i / 100 ELSE '' END",
     "priority": "i % 3",
+    "update_time": "1000 + i / 3",
+    "thread_id": "'h' || i / 20",
 }
 FILL = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) "
 FILL_TASKS = FILL + "INSERT INTO tasks ({names}) SELECT {values} FROM tasks, n WHERE task_id = 't1'"
+FILL_LINKS = (
+    FILL + "INSERT INTO task_links (team_id, linked_task_id, number)"
+    " SELECT '{team}', 't' || (i / 5 + 1), i FROM n"
+)
 FILL_EDGES = (
     FILL + "INSERT INTO task_dependencies (team_id, task_id, depends_on_id)"
     " SELECT '{team}', 't' || i, 't' || (i / 2) FROM n"
@@ -81,6 +97,7 @@ def engine(shared_url: str) -> Generator[Engine]:
             fill = FILL_TASKS.format(many=MANY, names=names, values=", ".join(values))
             execute(engine, fill)
             execute(engine, FILL_EDGES.format(many=MANY, team=TEAM))
+            execute(engine, FILL_LINKS.format(many=MANY, team=TEAM))
         execute(engine, "ANALYZE")
         yield engine
 
@@ -100,6 +117,39 @@ def change_several(transaction: Transaction) -> None:
     tasks.open_subtasks(transaction, ["t8"], 1)  # a query: what was put is written before it
 
 
+def page(
+    by: TaskOrder, newest_first: bool = False, after: Any = None, **chosen: Any
+) -> ListRequest:
+    return ListRequest(
+        filter=TaskFilter(**chosen),
+        by=by,
+        newest_first=newest_first,
+        after=after,
+        most=50,
+        most_bytes=10**6,
+    )
+
+
+CREATED, UPDATED = TaskOrder.CREATE_TIME, TaskOrder.UPDATE_TIME
+LINKED = replace(first_task(), links=(TaskLink("relates_to", "t9"),))
+LISTS: dict[str, tuple[ListRequest, str]] = {
+    "the last changes": (page(UPDATED, newest_first=True), "tasks_update"),
+    "what changed since a page": (page(UPDATED, after=(4_000, 9_000)), "tasks_update"),
+    "what changed before a page": (
+        page(UPDATED, newest_first=True, after=(4_000, 9_000)),
+        "tasks_update",
+    ),
+    "what changed in a time": (
+        page(UPDATED, update_time=TimeRange(start=3_000, end=3_010)),
+        "tasks_update",
+    ),
+    "the changes of an agent's tasks": (
+        page(UPDATED, creator_ids=["w1"], update_time=TimeRange(start=3_000)),
+        "tasks_update",
+    ),
+    "a thread": (page(CREATED, thread_id="h7"), "tasks_thread"),
+    "what links to a task": (page(CREATED, linked_task_id="t9"), "task_links"),
+}
 WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "a claim from the pool": (
         lambda t: queues.ready(t, "", None, (10**9, 1)),
@@ -147,6 +197,15 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
         lambda t: dependencies.path(t, ["t9000", "t9001"], "t1"),
         "task_dependencies",
     ),
+    "the way up from a part": (lambda t: parents.path(t, "t9007", "t1"), "tasks_pkey"),
+    "a link that is taken back": (
+        lambda t: links.replace(t, first_task(), before=LINKED),
+        "task_links",
+    ),
+    **{
+        name: (lambda t, request=request: task_pages.page(t, request), index)
+        for name, (request, index) in LISTS.items()
+    },
     "a change of several tasks": (change_several, "tasks_pkey"),
     "the open parts of tasks": (
         lambda t: tasks.open_subtasks(t, ["t1", "t2"], 1_001),

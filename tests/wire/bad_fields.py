@@ -26,6 +26,7 @@ from wire.requests import (
     completions,
     create,
     creations,
+    link,
     listing,
     made,
     prefix,
@@ -63,6 +64,9 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("CreateTask", lambda v: create(depends_on=["build", v]), "depends_on[1]"),
     ("BatchCreateTasks", lambda v: creations(depends_on=[v]), "requests[1].depends_on[0]"),
     ("UpdateTask", lambda v: update("depends_on", depends_on=[v]), "task.depends_on[0]"),
+    ("CreateTask", lambda v: create(links=[link(v)]), "links[0].task_id"),
+    ("BatchCreateTasks", lambda v: creations(links=[link(v)]), "requests[1].links[0].task_id"),
+    ("UpdateTask", lambda v: update("links", links=[link(v)]), "task.links[0].task_id"),
     ("ClaimTask", lambda v: claiming(creator_ids=[v]), "filter.creator_ids[0]"),
     *(
         (name, lambda v, make=make: make(task_id=v), "task_id")
@@ -112,7 +116,11 @@ OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ),
     ("BatchCompleteTasks", lambda v: completions(request_id=v), "requests[1].request_id"),
     ("RequestTaskInput", lambda v: SOME_CHANGES["RequestTaskInput"](agent_id=v), "agent_id"),
-    ("ListTasks", lambda v: tasks(parent_task_id=v), "filter.parent_task_id"),
+    *(
+        ("ListTasks", lambda v, name=name: tasks(**{name: v}), f"filter.{name}")
+        for name in ("parent_task_id", "linked_task_id", "thread_id")
+    ),
+    ("UpdateTask", lambda v: update("parent_task_id", parent_task_id=v), "task.parent_task_id"),
     ("GetReport", lambda v: report(parent_task_id=v), "filter.parent_task_id"),
     ("ListTaskEvents", lambda v: task_events(task_id=v), "filter.task_id"),
     ("ClaimTask", lambda v: claiming(parent_task_id=v), "filter.parent_task_id"),

@@ -48,6 +48,10 @@ def create(**fields: Any) -> t.CreateTaskRequest:
     return made(t.CreateTaskRequest, fields, title="T")
 
 
+def link(task_id: str, kind: str = "relates_to") -> t.TaskLink:
+    return t.TaskLink(kind=kind, task_id=task_id)
+
+
 def tasks(**conditions: Any) -> t.ListTasksRequest:
     return t.ListTasksRequest(filter=t.TaskFilter(**conditions))
 
