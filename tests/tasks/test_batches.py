@@ -100,7 +100,10 @@ async def test_one_wrong_task_of_a_batch_leaves_all_unmade(
 
 async def test_a_cycle_within_a_batch_is_refused_with_its_path(team: Team) -> None:
     joe = team.caller("joe")
-    for field in ("depends_on", "parent_task_id"):
+    for field, refused in (
+        ("depends_on", "DEPENDENCY_CYCLE"),
+        ("parent_task_id", "PARENT_CYCLE"),
+    ):
 
         def points(to: str, field: str = field) -> dict[str, Any]:
             return {field: [to] if field == "depends_on" else to}
@@ -111,7 +114,7 @@ async def test_a_cycle_within_a_batch_is_refused_with_its_path(team: Team) -> No
                 {"task_id": name, **points(to)} for name, to in zip(names, following, strict=True)
             ]
             code, reason, metadata = await refusal(joe.call(batch({}, *drafts)))
-            assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "DEPENDENCY_CYCLE")
+            assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, refused)
             path = json.loads(metadata["path"])
             assert path[0] == path[-1]
             steps = dict(zip(names, following, strict=True))

@@ -1,4 +1,4 @@
-"""`dovetail task` and `dovetail report`: creating and managing tasks. Working on them: `work`."""
+"""`dovetail task`: creating and managing tasks. Working on them: `work`."""
 # ruff: noqa: PLR0913 - one parameter per option
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ filters = stacked(
 """The options that choose tasks."""
 
 
-def _filter(
+def task_filter(
     states: tuple[str, ...],
     assignees: tuple[str, ...],
     unassigned: bool,
@@ -98,6 +98,7 @@ def _filter(
     updated_since: datetime | None,
     labels: Labels,
 ) -> late.tasks_pb2.TaskFilter:
+    """The tasks that these options choose."""
     names = (f"TASK_STATE_{state.upper()}" for state in states)
     since = late.types_pb2.TimeRange(start_time=late.values.timestamp(updated_since))
     return late.tasks_pb2.TaskFilter(
@@ -201,7 +202,7 @@ async def read_surroundings(
 async def list_(session: Session, newest: bool, order: str, part: Part, **chosen: Any) -> None:
     """List tasks, the oldest first."""
     found = session.agent.tasks.list(
-        filter=_filter(**chosen),
+        filter=task_filter(**chosen),
         order="newest_first" if newest else "oldest_first",
         order_by="update_time" if order == "updated" else "create_time",
         page_token=part.page_token,
@@ -325,18 +326,6 @@ async def cancel(session: Session, task_id: str, reason: str, **options: Any) ->
 async def reopen(session: Session, task_id: str, reason: str, **options: Any) -> None:
     """Make an ended task pending again."""
     session.out.item(await session.agent.tasks.reopen(task_id, reason, **options), late.render.task)
-
-
-@click.command()
-@filters
-@click.option("--bucket", type=LENGTH, help="Completions per 1h, 1d, …")
-@calls
-async def report(session: Session, bucket: timedelta | None, **chosen: Any) -> None:
-    """Show totals, times and workload."""
-    found = await session.agent.tasks.report(filter=_filter(**chosen), bucket_duration=bucket)
-    if not found.total_tasks:
-        await require_known(session, (*chosen["assignees"], *chosen["creators"]))
-    session.out.item(found, late.reports.report)
 
 
 for each in lazy_commands(

@@ -12,13 +12,18 @@ from dovetail.cli.output.charts import columns, merged
 from dovetail.cli.output.render import STATE_BARS, STATE_STYLES, state, time_of
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text, lines
-from dovetail.cli.output.tables import Group, Shown, Table
+from dovetail.cli.output.tables import Column, Group, Shown, Table
 from dovetail.cli.output.text import escape_controls, length, local
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 BAR_COLUMNS = 16
 BARS_MAX = 12
+ASSIGNEES_MAX = 100
+"""Rows of a table of assignees: of more, those with the most tasks are shown."""
+
 CHART_COLUMNS = 60
+ASSIGNEE = Column(name="assignee", cells_min=12, weight=2)
+BARS = Column(name="", terminal_min=72)
 CHART_ROWS = 4
 
 
@@ -26,10 +31,20 @@ def report(item: work.Report) -> Shown:
     """A report: totals, times, workload, completions."""
     parts: list[Shown] = [_totals(item), Text(), _times(item)]
     if item.assignees:
-        parts += [Text(), _workload(item.assignees), Text(), _pace(item.assignees)]
+        shown, left = largest(item, ASSIGNEES_MAX)
+        parts += [Text(), _workload(shown), Text(), _pace(shown)]
+        if left:
+            parts += [Text(), Text(f"{left:,} assignees with fewer tasks are left out: --csv FILE")]
     if item.completions:
         parts += [Text(), _completions(item.completions)]
     return Group(*parts)
+
+
+def largest(item: work.Report, most: int) -> tuple[Sequence[work.AssigneeWorkload], int]:
+    """So many assignees with the most tasks, in order of id, and how many are left out."""
+    rows = sorted(item.assignees, key=lambda row: (-row.total_tasks, row.assignee_id))[:most]
+    left = max(item.total_assignees, len(item.assignees)) - len(rows)
+    return sorted(rows, key=lambda row: row.assignee_id), left
 
 
 def _totals(item: work.Report) -> Text:
@@ -57,9 +72,8 @@ def _times(item: work.Report) -> Shown:
 
 def _workload(rows: Sequence[work.AssigneeWorkload]) -> Shown:
     """How much work each assignee has."""
-    grid = Table(
-        "assignee", "tasks", "#", "#open", "#working", "#completed", "#failed", "#cancelled"
-    )
+    states = ("#open", "#working", "#completed", "#failed", "#cancelled")
+    grid = Table(ASSIGNEE, BARS, "#tasks", *states)
     most = max(row.total_tasks for row in rows)
     for row in rows:
         grid.add_row(
@@ -77,7 +91,7 @@ def _workload(rows: Sequence[work.AssigneeWorkload]) -> Shown:
 
 def _pace(rows: Sequence[work.AssigneeWorkload]) -> Shown:
     """How fast each assignee works, and acknowledges messages."""
-    grid = Table("assignee", "#average task time", "oldest open", "#unread", "#to acknowledge")
+    grid = Table(ASSIGNEE, "#task time", "oldest open", "#unread", "#to acknowledge")
     for row in rows:
         grid.add_row(
             _assignee(row),

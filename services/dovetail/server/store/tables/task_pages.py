@@ -61,6 +61,8 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
 
 
 def _in_order(snapshot: Snapshot, numbers: Sequence[int]) -> list[Task]:
+    if not numbers:
+        return []
     chosen = TaskRow.select(*tasks.COLUMNS).where(
         TaskRow.team_id == snapshot.team_id, TaskRow.number.in_(list(numbers))
     )
