@@ -8,6 +8,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from dovetail.server.store import pages
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.callers import Caller, ids
 from support.refusals import faults, refusal
@@ -140,13 +141,17 @@ async def test_a_task_may_have_thirty_two_links(team: Team) -> None:
     assert len((await joe.made(links=most)).links) == 32
 
 
-async def test_the_links_to_a_task_come_page_by_page(team: Team) -> None:
+async def test_the_links_to_a_task_come_page_by_page_and_in_steps(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     joe = team.caller("joe")
     await joe.made(task_id="a")
     for number in range(5):
         await joe.made(task_id=str(number), links=links("relates_to:a"))
     filter = pb.TaskFilter(linked_task_id="a")
+    monkeypatch.setattr(pages, "STEP_ROWS", 3)
     assert ids(await joe.all(filter, page_size=2)) == [str(number) for number in range(5)]
     found = await joe.all(filter, page_size=2, order=2, order_by=pb.TASK_ORDER_UPDATE_TIME)
     assert ids(found) == [str(number) for number in range(5)][::-1]
     assert (await joe.report(filter=filter)).total_tasks == 5
+    assert [each.task.task_id for each in await joe.claim(filter=filter)] == ["0"]

@@ -11,7 +11,7 @@ from peewee import Expression
 
 from dovetail.server.store.filters import EVER, within
 from dovetail.server.store.pages import Columns, Page, Stretch, take_bytes
-from dovetail.server.store.schema import TaskRow
+from dovetail.server.store.schema import TaskLinkRow, TaskRow
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import Task, TaskFilter
 from dovetail.server.store.transaction import Snapshot
@@ -45,9 +45,13 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
     if asked.by is TaskOrder.UPDATE_TIME:
         key = Columns(TaskRow.update_time, TaskRow.number)
     stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
-    if not _is_led(snapshot, asked):
+    wanted = tasks.conditions(snapshot, asked.filter)
+    if asked.filter.linked_task_id and asked.by is TaskOrder.CREATE_TIME:
+        stretch, led = _linking(snapshot, stretch, asked.filter.linked_task_id)
+        wanted.append(led)
+    elif not _is_led(snapshot, asked):
         stretch = stretch.step(snapshot, key, *_scope(snapshot, asked))
-    wanted = [*stretch.of(key), *tasks.conditions(snapshot, asked.filter)]
+    wanted += stretch.of(key)
     query = TaskRow.select(TaskRow.number, TaskRow.update_time, tasks.SIZE).where(*wanted)
     rows = snapshot.select(query.order_by(stretch.order(key)).limit(asked.most + 1))
     sized = [((number, time), size) for number, time, size in rows]
@@ -70,13 +74,27 @@ def _in_order(snapshot: Snapshot, numbers: Sequence[int]) -> list[Task]:
     return [found[number] for number in numbers]
 
 
+def _linking(
+    snapshot: Snapshot, stretch: Stretch, linked_task_id: str
+) -> tuple[Stretch, Expression]:
+    """The first STEP_ROWS tasks that link to this one, as a stretch and as a condition."""
+    number = TaskLinkRow.number
+    scope = (
+        TaskLinkRow.team_id == snapshot.team_id,
+        TaskLinkRow.linked_task_id == linked_task_id,
+    )
+    stretch = stretch.step(snapshot, number, *scope)
+    links = TaskLinkRow.select(number).where(*scope, *stretch.of(number))
+    return stretch, TaskRow.number.in_(links)
+
+
 def _is_led(snapshot: Snapshot, asked: ListRequest) -> bool:
     """Whether an index leads to what is asked for, so that few rows are read in vain."""
     filter = asked.filter
     if asked.by is TaskOrder.UPDATE_TIME:
         return not _chooses(snapshot, replace(filter, update_time=EVER))
     assigned = filter.assignee_ids or filter.unassigned
-    related = filter.parent_task_id or filter.linked_task_id or filter.thread_id
+    related = filter.parent_task_id or filter.thread_id
     return bool(assigned or filter.states or related) or not _chooses(snapshot, filter)
 
 

@@ -14,7 +14,6 @@ from peewee import SQL, Expression, Value, fn
 from dovetail.server.store import filters
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.filters import EVER, TimeRange, within
-from dovetail.server.store.queries import ModelSelect
 from dovetail.server.store.schema import TaskLinkRow, TaskRow
 from dovetail.server.store.sets import Codec, Row, Table
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
@@ -297,7 +296,7 @@ def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
         (filter.creator_ids, TaskRow.creator_id.in_(list(filter.creator_ids))),
         (filter.thread_id, TaskRow.thread_id == filter.thread_id),
         (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _IS_SUBTASK),
-        (filter.linked_task_id, TaskRow.number.in_(_linking(snapshot, filter.linked_task_id))),
+        (filter.linked_task_id, _links_to(snapshot, filter.linked_task_id)),
     )
     return [
         TaskRow.team_id == snapshot.team_id,
@@ -310,11 +309,14 @@ def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
     ]
 
 
-def _linking(snapshot: Snapshot, linked_task_id: str) -> ModelSelect:
-    """The numbers of the tasks that link to this one."""
-    return TaskLinkRow.select(TaskLinkRow.number).where(
-        TaskLinkRow.team_id == snapshot.team_id, TaskLinkRow.linked_task_id == linked_task_id
+def _links_to(snapshot: Snapshot, linked_task_id: str) -> Any:
+    """A condition that looks for each task: very many may link to one."""
+    link = TaskLinkRow.select(SQL("1")).where(
+        TaskLinkRow.team_id == snapshot.team_id,
+        TaskLinkRow.linked_task_id == linked_task_id,
+        TaskLinkRow.number == TaskRow.number,
     )
+    return fn.EXISTS(link)
 
 
 def from_rows(snapshot: Snapshot, rows: Iterable[Row]) -> list[Task]:
