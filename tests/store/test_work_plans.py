@@ -42,7 +42,6 @@ VALUES = {
     "parent_task_id": "CASE WHEN i % 10 = 7 THEN 't' || i / 100 ELSE '' END",
     "priority": "i % 3",
     "update_time": "1000 + i / 3",
-    "thread_id": "'h' || (i / 20)",
 }
 FILL = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) "
 FILL_TASKS = FILL + "INSERT INTO tasks ({names}) SELECT {values} FROM tasks, n WHERE task_id = 't1'"
@@ -147,7 +146,6 @@ LISTS: dict[str, tuple[ListRequest, str]] = {
         page(UPDATED, creator_ids=["w1"], update_time=TimeRange(start=7_600)),
         "tasks_update",
     ),
-    "a thread": (page(CREATED, thread_id="h7"), "tasks_thread"),
     "what links to a task": (page(CREATED, linked_task_id="t9"), "task_links"),
 }
 WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {

@@ -1014,7 +1014,7 @@ class ListTasksResponse(_message.Message):
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
         """In the order asked for. With a filter there may be few, or none, and a next page all the same: a
         call looks at 20,000 tasks, unless what it asks for leads it: by CREATE_TIME `states`, an assignee,
-        `thread_id`, `parent_task_id` or `linked_task_id`, by UPDATE_TIME `update_time` alone.
+        `parent_task_id` or `linked_task_id`, by UPDATE_TIME `update_time` alone.
         """
 
     def __init__(

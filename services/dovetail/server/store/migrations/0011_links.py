@@ -1,4 +1,4 @@
-"""Links between tasks; tasks by the time of their last change, and by thread."""
+"""Links between tasks; tasks by the time of their last change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ STATEMENTS = (
         FOREIGN KEY (team_id, number) REFERENCES tasks (team_id, number)
     )""",
     "CREATE INDEX tasks_update ON tasks (team_id, update_time, number)",
-    "CREATE INDEX tasks_thread ON tasks (team_id, thread_id, number)",
 )
 
 # Ids compare by their bytes on both engines, so that pages have one order.

@@ -94,8 +94,8 @@ def _is_led(snapshot: Snapshot, asked: ListRequest) -> bool:
     if asked.by is TaskOrder.UPDATE_TIME:
         return not _chooses(snapshot, replace(filter, update_time=EVER))
     assigned = filter.assignee_ids or filter.unassigned
-    related = filter.parent_task_id or filter.thread_id
-    return bool(assigned or filter.states or related) or not _chooses(snapshot, filter)
+    led = assigned or filter.states or filter.parent_task_id
+    return bool(led) or not _chooses(snapshot, filter)
 
 
 def _chooses(snapshot: Snapshot, filter: TaskFilter) -> bool:
