@@ -223,7 +223,8 @@ def _assignees(report: work.Report) -> tuple[Sequence[work.AssigneeWorkload], st
     """The assignees that are shown, the one with the most tasks first, and what is left out."""
     rows, left = largest(report, ASSIGNEES_MAX)
     rows = sorted(rows, key=lambda row: -row.total_tasks)
-    return rows, f": the {len(rows):,} with the most; {left:,} more are left out" if left else ""
+    said = f": the {len(rows):,} with the most tasks; {left:,} more are left out"
+    return rows, said if left else ""
 
 
 def _work_bar(each: work.AssigneeWorkload, most: int) -> Markup:
@@ -251,14 +252,16 @@ def _table(
     caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], wide: int | None = None
 ) -> Markup:
     """A table with a caption, that scrolls by itself where it is too wide; `wide` is a chart."""
-    head = element("tr", *(element("th", each, scope="col") for each in header))
+    kinds = ["wide" if at == wide else None for at in range(len(header))]
+    heads = zip(header, kinds, strict=True)
+    head = element("tr", *(element("th", each, scope="col", class_=kind) for each, kind in heads))
     body = (
         element(
             "tr",
             element("th", row[0], scope="row"),
             *(
-                element("td", cell, class_="wide" if at == wide else None)
-                for at, cell in enumerate(row[1:], 1)
+                element("td", cell, class_=kind)
+                for cell, kind in zip(row[1:], kinds[1:], strict=True)
             ),
         )
         for row in rows

@@ -18,11 +18,11 @@ p{margin:.5rem 0}
 bdi{overflow-wrap:anywhere}
 dl.facts{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.75rem 0}
 dl.facts dt{color:var(--faint)}dl.facts dd{margin:0;overflow-wrap:anywhere}
-dl.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin:0}
+dl.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.75rem;margin:0}
 dl.cards div{border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem;
 background:var(--raised)}
 dl.cards dt{color:var(--faint);font-size:.85rem}
-dl.cards dd{margin:0;font-size:1.35rem;font-variant-numeric:tabular-nums}
+dl.cards dd{margin:0;font-size:1.3rem;white-space:nowrap;font-variant-numeric:tabular-nums}
 .scroll{overflow-x:auto}
 .scroll:focus-visible,summary:focus-visible{outline:2px solid var(--in-progress);outline-offset:2px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
@@ -30,9 +30,10 @@ caption{text-align:start;padding:.25rem 0;font-size:.9rem}
 th,td{text-align:end;padding:.35rem .6rem;border-bottom:1px solid var(--line);white-space:nowrap;
 vertical-align:top}
 thead th{font-weight:600;color:var(--faint);font-size:.85rem}
-th:first-child{text-align:start;padding-inline-start:0}
+th:first-child{text-align:start;padding-inline-start:0;position:sticky;inset-inline-start:0;
+background:var(--ground)}
 tbody th{font-weight:500;white-space:normal;min-width:8rem;max-width:24rem}
-td.wide{width:30%;min-width:7rem;text-align:start}
+.wide{width:30%;min-width:7rem;text-align:start}
 svg{display:block;width:100%;background:var(--raised)}
 svg.bar{height:1rem;border-radius:.2rem;margin-top:.25rem}
 svg.columns{height:11rem;border-bottom:1px solid var(--faint)}
