@@ -42,7 +42,10 @@ STATES = (
 )
 """The states in the order of bars, by name."""
 
-BASES = {work.REPORT_BASIS_SCAN: "every task was read: all figures are exact"}
+BASES: dict[int, str] = {
+    work.REPORT_BASIS_SCAN: "every task was read: all figures are exact",
+    2: "figures that are kept beside the tasks: medians and the 95 % are estimates",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +77,11 @@ def page(report: work.Report, context: Context) -> str:
 
 
 def _heading(report: work.Report, context: Context) -> Markup:
-    basis = work.ReportBasis.Name(report.basis).removeprefix("REPORT_BASIS_").lower()
     chosen = context.conditions or (("tasks", "all"),)
     facts = (
         *((name, written_by_others(value)) for name, value in chosen),
         ("as of", local(report.report_time)),
-        ("basis", BASES.get(report.basis, basis)),
+        ("basis", BASES.get(report.basis, f"number {report.basis} of ReportBasis")),
     )
     pairs = (joined(element("dt", name), element("dd", value)) for name, value in facts)
     heading = element("h1", "Report of team ", written_by_others(context.team_id))
