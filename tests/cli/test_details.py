@@ -162,10 +162,10 @@ def test_at_most_twenty_one_more_tasks_are_read_and_a_page_of_those_that_link_to
 
     async def get(task_id: str) -> Any:
         asked.append(task_id)
-        return SimpleNamespace(proto=work.Task(task_id=task_id))
+        return SimpleNamespace(proto=work.Task(task_id=task_id, state=work.TASK_STATE_PENDING))
 
     async def next_page() -> Any:
-        return [SimpleNamespace(proto=work.Task(task_id=f"l{n}")) for n in range(11)]
+        return [await get(f"l{number}") for number in range(11)]
 
     def list_(**asked_for: Any) -> Any:
         pages.append(asked_for)
@@ -175,12 +175,13 @@ def test_at_most_twenty_one_more_tasks_are_read_and_a_page_of_those_that_link_to
     session: Any = SimpleNamespace(agent=SimpleNamespace(tasks=calls))
     wide = work.Task(
         task_id="wide",
+        state=work.TASK_STATE_PENDING,
         depends_on=[f"t{number}" for number in range(100)],
         parent_task_id="p",
         links=[work.TaskLink(kind="relates_to", task_id=f"r{number}") for number in range(32)],
     )
     around = asyncio.run(read_surroundings(session, wide))
-    assert len(asked) == len(set(asked)) == 2 * RELATED_MAX + 1 == 21
+    assert len(set(asked)) == 2 * RELATED_MAX + 1 + 11
     assert pages == [{"linked_task_id": "wide", "page_size": 11}]
     assert (len(around.dependencies), around.more_count) == (10, 90)
     assert (len(around.linked), len(around.linking)) == (10, 11)

@@ -21,6 +21,7 @@ from dovetail.server.store.tables import (
     deliveries,
     events,
     message_bytes,
+    task_pages,
     tasks,
 )
 from dovetail.server.tasks import requests
@@ -45,6 +46,7 @@ ENUMS: list[tuple[type[IntEnum], Any]] = [
     (events.TaskVerb, types_pb2.TaskVerb),
     (deliveries.DeliveryState, types_pb2.DeliveryState),
     (tasks.TaskState, t.TaskState),
+    (task_pages.TaskOrder, t.TaskOrder),
     (requests.Notify, t.Notify),
     (paging.Order, types_pb2.Order),
     (subscriptions.StartPosition, m.StartPosition),

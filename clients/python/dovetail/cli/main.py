@@ -47,7 +47,11 @@ COMMANDS = lazy_commands(
     ("agent", "commands.agents:agent", "Register and show agents."),
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
-    ("report", "commands.reporting:report", "Show totals, times and workload."),
+    (
+        "report",
+        "commands.reporting:report",
+        "Show totals, times and workload, or write them to files.",
+    ),
     ("team", "commands.teams:team", "Create and list teams (admins)."),
     ("token", "commands.tokens:token", "Manage credentials (admins)."),
     (

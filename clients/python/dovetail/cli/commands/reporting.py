@@ -108,8 +108,8 @@ def _write(
         writing.write_file("--html", name, report_page.page(found, context).encode())
     if (name := files["--csv"]) is not None:
         writing.write_file("--csv", name, report_rows.rows(found).encode())
-    written = {option[2:]: name for option, name in files.items() if name not in (None, "-")}
-    if written:
+    written = {option[2:]: name for option, name in files.items() if name is not None}
+    if "-" not in written.values():  # What is printed there is a file by itself.
         session.out.facts(written, lambda: f"written: {', '.join(map(str, written.values()))}")
 
 
