@@ -50,7 +50,10 @@ BASES: dict[int, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a report is about: the team, and the conditions that its tasks meet, by name."""
+    """What a report is about: the team, and the conditions that its tasks meet, by name.
+
+    The team is empty where only the caller's token says which it is.
+    """
 
     team_id: str
     conditions: Sequence[tuple[str, str]] = ()
@@ -58,7 +61,7 @@ class Context:
 
 def page(report: work.Report, context: Context) -> str:
     """The whole page, in ASCII: it reads the same whatever encoding it is served in."""
-    title = f"Report: {context.team_id}, {local(report.report_time)}"
+    title = ", ".join(filter(None, ("Report", context.team_id, local(report.report_time))))
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -84,7 +87,8 @@ def _heading(report: work.Report, context: Context) -> Markup:
         ("basis", BASES.get(report.basis, f"number {report.basis} of ReportBasis")),
     )
     pairs = (joined(element("dt", name), element("dd", value)) for name, value in facts)
-    heading = element("h1", "Report of team ", written_by_others(context.team_id))
+    team = ("Report of team ", written_by_others(context.team_id))
+    heading = element("h1", *(team if context.team_id else ("Report",)))
     return element("header", heading, element("dl", *pairs, class_="facts"))
 
 
