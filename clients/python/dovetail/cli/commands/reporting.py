@@ -43,7 +43,7 @@ async def report(
     rows: str | None,
     **chosen: Any,
 ) -> None:
-    """Show totals, times and workload, or write them to files."""
+    """Show totals, times and workload."""
     files = {"--html": html, "--csv": rows}
     _check_files(session, files)
     if html is not None and bucket is None:
