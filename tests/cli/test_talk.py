@@ -215,7 +215,7 @@ def test_messages_are_listed_by_what_they_are(shell: Shell):
     assert found("--from", "alice") == ["one"]
     assert found("--thread", "t") == ["one"]
     assert found("--label", "a=b") == ["two"]
-    assert "no messages" in shell.says("message", "list", "--task", "none")
+    assert "no messages" in shell.says("message", "list", "--thread", "none")
     assert "alice → bob" in shell.says("message", "list")
 
 
