@@ -31,8 +31,8 @@ from support.waiting import until
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(0 if SOAK else 300)]
 
 WRITERS = 4
-TASKS_EACH = full_or_tenth(400)
-WATCHERS = 6
+TASKS_EACH = full_or_tenth(300)
+WATCHERS = full_or_tenth(30)
 RESPONSES_MAX = 20
 """After at most so many a watcher leaves, and resumes after its cursor."""
 
