@@ -172,8 +172,13 @@ async def watch_in_a_shell(address: str, folder: Path, last: asyncio.Future[int]
             process.kill()
     with following(address, printed) as process:
         try:
-            await last
-            await until(lambda: last.result() in whole_lines(printed)[-1:])
+            end = await last
+
+            def is_done() -> bool:
+                assert process.poll() is None
+                return whole_lines(printed)[-1:] == [end]
+
+            await until(is_done)
         finally:
             process.kill()
     return whole_lines(printed)
@@ -182,6 +187,8 @@ async def watch_in_a_shell(address: str, folder: Path, last: asyncio.Future[int]
 def following(address: str, printed: Path) -> subprocess.Popen[bytes]:
     """A watch that goes on after the last line that was printed whole."""
     numbers = whole_lines(printed)
+    # A line that a kill cut off is taken away.
+    os.truncate(printed, printed.read_bytes().rfind(b"\n") + 1)
     words = ("task", "watch", "--json", "--after", str(numbers[-1] if numbers else 0))
     environment = {**os.environ, "DOVETAIL_TASKS": address, "DOVETAIL_PATIENCE": "30"}
     with printed.open("ab") as out:
@@ -189,11 +196,9 @@ def following(address: str, printed: Path) -> subprocess.Popen[bytes]:
 
 
 def whole_lines(printed: Path) -> list[int]:
-    """The numbers that were printed; a line that a kill cut off is taken away."""
-    whole = printed.read_bytes().rpartition(b"\n")
-    if whole[2]:
-        os.truncate(printed, len(whole[0]) + len(whole[1]))
-    return [json.loads(line)["event_number"] for line in whole[0].splitlines()]
+    """The numbers of the events that were printed."""
+    lines, _, _ = printed.read_bytes().rpartition(b"\n")
+    return [json.loads(line)["event_number"] for line in lines.splitlines()]
 
 
 async def resume_at_any_event(stub: Stub, count: int) -> None:
