@@ -118,11 +118,17 @@ async def test_tasks_may_have_several_addresses_too(
         ("", "address is missing"),
         ([], "address is missing"),
         ("one.example:1,two.example:1", "a name must stand alone"),
-        (["127.0.0.1", "127.0.0.2:1"], "an IP address and a port, not '127.0.0.1'"),
+        (["127.0.0.1", "127.0.0.2:1"], "'127.0.0.1' must be HOST:PORT"),
+        ("one.example", "'one.example' must be HOST:PORT, with a port up to 65535"),
+        ("one.example:grpc", "'one.example:grpc' must be HOST:PORT"),
+        ("127.0.0.1:0", "'127.0.0.1:0' must be HOST:PORT"),
+        ("127.0.0.1:65536", "'127.0.0.1:65536' must be HOST:PORT"),
+        (":50051", "':50051' must be HOST:PORT"),
+        ("http://127.0.0.1:50051", "must be HOST:PORT, without http://"),
         (["127.0.0.1:1", "[::1]:1"], "all IPv4 or all IPv6"),
     ],
 )
-async def test_addresses_that_cannot_work_together_are_refused(addresses: object, fault: str):
+async def test_addresses_that_cannot_work_are_refused(addresses: object, fault: str):
     with pytest.raises(ValueError, match=fault):
         async with connect("alice", messaging=cast(Any, addresses)):
             pass

@@ -230,8 +230,9 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
 def test_it_has_every_method_that_the_client_has(name: str) -> None:
     source = inspect.getsource(getattr(blocking, name))
     renamed = {"aclose": "close"}
-    for method, _ in inspect.getmembers(getattr(client, name), inspect.isfunction):
-        if not method.startswith("_"):
+    for method, function in inspect.getmembers(getattr(client, name), inspect.isfunction):
+        is_inherited = getattr(getattr(blocking, name), method, None) is function
+        if not (method.startswith("_") or is_inherited):
             here = renamed.get(method, method)
             made, written = rf"self\.{here} = .*\.{method}\b", rf"def {here}\("
             assert re.search(f"{made}|{written}", source), method

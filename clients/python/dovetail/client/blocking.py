@@ -31,7 +31,6 @@ from contextlib import (
     AbstractContextManager,
     contextmanager,
 )
-from dataclasses import dataclass, field, fields
 from functools import partial, wraps
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
@@ -45,12 +44,11 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-@dataclass(frozen=True, kw_only=True)
 class ReceivedMessage(InboxMessage):
     """A delivery that can be acknowledged and replied to."""
 
-    _acknowledge: Callable[[], None] = field(repr=False, compare=False)
-    _reply: Callable[..., client.SendResult] = field(repr=False, compare=False)
+    _acknowledge: Callable[[], None]
+    _reply: Callable[..., client.SendResult]
 
     def acknowledge(self) -> None:
         """Acknowledge the message. When this returns, that is on the server's disk."""
@@ -248,7 +246,7 @@ class Admin(_Closing):
 
 def _message(loop: Loop, received: client.ReceivedMessage) -> ReceivedMessage:
     """The same message with blocking methods."""
-    content = {each.name: getattr(received, each.name) for each in fields(InboxMessage)}
+    content = {name: getattr(received, name) for name in InboxMessage.field_names}
     return ReceivedMessage(
         **content,
         _acknowledge=loop.waiting(received.acknowledge),

@@ -101,12 +101,25 @@ def target(addresses: tuple[str, ...]) -> str:
     """The gRPC target of these addresses. gRPC resolves a host name only if it is the only one."""
     if not addresses:
         raise ValueError("a server's address is missing")
+    for address in addresses:
+        _check_port(address)
     if len(addresses) == 1:
         return addresses[0]
     versions = {_ip_version(address) for address in addresses}
     if len(versions) > 1:
         raise ValueError(f"several addresses must be all IPv4 or all IPv6: {', '.join(addresses)}")
     return f"ipv{versions.pop()}:{','.join(addresses)}"
+
+
+def _check_port(address: str) -> None:
+    """Raise ValueError for what gRPC would try to reach for as long as a call may take."""
+    scheme, slashes, _ = address.partition("://")
+    if slashes and scheme != "dns":
+        raise ValueError(f"the address {address!r} must be HOST:PORT, without {scheme}://")
+    host, colon, port = address.rpartition(":")
+    is_named = address.startswith(("dns:", "unix:", "unix-abstract:"))
+    if not is_named and not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
+        raise ValueError(f"the address {address!r} must be HOST:PORT, with a port up to 65535")
 
 
 def _ip_version(address: str) -> int:
