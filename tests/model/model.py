@@ -92,6 +92,7 @@ class Model:
     def lose(self, task: Task) -> None:
         """Take the lease of one who was not heard of."""
         former, was = task.assignee_id, task.state
+        task.part()
         task.fail(LEASE_LOST, retryable=True)
         self._written("", NOTICES["expire-lease"], task, former)
         self._follow("", task, was, silent=False)
@@ -192,7 +193,11 @@ class Model:
             return Answer(), False
         task = self._existing(task_id)
         if kind in HOLDERS:
-            task.check_lease(request.lease_token)
+            try:
+                task.check_lease(request.lease_token)
+            except RefusedError:
+                self._keep_late(actor, request, task)
+                raise
         require(request.etag in ("", task.etag), "ETAG_MISMATCH")
         former, was = task.assignee_id, task.state
         if not self._alter(actor, request, task):
@@ -202,6 +207,17 @@ class Model:
         told = NOTICES["fail~"] if retried else TOLD[kind]
         receipts = self._written(actor, None if silent else told, task, former)
         return Answer(task, receipts, self._follow(actor, task, was, silent)), True
+
+    def _keep_late(self, actor: str, request: Any, task: Task) -> None:
+        """Keep what a holder brings after others ended its attempt: an event, and a notice."""
+        ends = isinstance(request, work.CompleteTaskRequest | work.FailTaskRequest)
+        if ends and task.former.get(request.lease_token) == actor:
+            del task.former[request.lease_token]
+            etag, version = task.etag, task.version
+            silent = request.notify == work.NOTIFY_NONE
+            told = None if silent else NOTICES["keep-late-result"]
+            self._written(actor, told, task, task.assignee_id)
+            task.etag, task.version = etag, version
 
     def _alter(self, actor: str, request: Any, task: Task) -> bool:
         """Change the task; answers whether there was anything to change."""
@@ -255,6 +271,7 @@ class Model:
         if assignee_id == task.assignee_id and task.state not in ENDED and not taken_back:
             return False
         require(task.state == PENDING or taken_back, "TASK_STATE")
+        task.part()
         task.wait()
         task.assign(assignee_id)
         return True
@@ -269,6 +286,7 @@ class Model:
                 task.fail(request.failure.message, request.failure.retryable)
             case _:
                 require(task.state not in ENDED, "TASK_STATE")
+                task.part()
                 task.end(CANCELLED, request.reason)
 
     def _written(self, actor: str, told: Told | None, task: Task, former: str) -> Receipts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from support.tables import ENDED, FAILED, IN_PROGRESS, INPUT_REQUIRED, PENDING
 
@@ -46,6 +46,8 @@ class Task:
     version: int = 0
     etag: str = ""
     deleted: bool = False
+    former: dict[str, str] = field(default_factory=dict[str, str])
+    """Whose the tokens are of attempts that others ended, and that have no late result yet."""
 
     def start(self, agent_id: str, leased: bool) -> None:
         """Have somebody begin."""
@@ -57,6 +59,11 @@ class Task:
         self.state, self.progress = IN_PROGRESS, None
         self.attempt += 1
         self.leased, self.token = leased, NEW_TOKEN if leased else ""
+
+    def part(self) -> None:
+        """Note that somebody else than its holder is about to end the attempt."""
+        if self.token:
+            self.former[self.token] = self.assignee_id
 
     def wait(self) -> None:
         """Have it wait again: where it came from."""

@@ -117,7 +117,7 @@ def seen(task: work.Task) -> Task:
 
 def known(task: Task) -> Task:
     """A task of the model, without what no answer tells."""
-    return replace(task, version=0, token="")
+    return replace(task, version=0, token="", former={})
 
 
 def delivered(delivery: talk.Delivery) -> Delivery:

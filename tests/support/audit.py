@@ -54,8 +54,28 @@ FAULTS = {
     "a task's version is not the number of its events but progress": """
         SELECT task_id, version, COUNT(e.number)
         FROM tasks AS t LEFT JOIN task_events AS e USING (team_id, task_id)
-        WHERE e.verb <> 'HEARTBEAT'
+        WHERE e.verb NOT IN ('HEARTBEAT', 'KEEP_LATE_RESULT', 'SPEND_BUDGET')
         GROUP BY team_id, task_id, version HAVING COUNT(e.number) <> version""",
+    "an attempt is not as the events say that begin and end it": """
+        SELECT a.task_id, a.attempt, a.start_event, a.end_event
+        FROM task_attempts AS a
+            LEFT JOIN task_events AS s ON s.team_id = a.team_id AND s.number = a.start_event
+                AND s.task_id = a.task_id AND s.attempt = a.attempt AND s.to_state = 2
+                AND s.assignee_id = a.holder_id AND s.create_time = a.start_time
+            LEFT JOIN task_events AS e ON e.team_id = a.team_id AND e.number = a.end_event
+                AND e.task_id = a.task_id AND e.attempt = a.attempt AND e.from_state IN (2, 3)
+                AND e.to_state NOT IN (2, 3) AND e.create_time = a.end_time
+        WHERE s.number IS NULL OR e.number IS NULL""",
+    "a task has not an attempt for each start, but for the one that lasts": """
+        SELECT t.task_id, t.state,
+            (SELECT COUNT(*) FROM task_events AS e WHERE e.team_id = t.team_id
+                AND e.task_id = t.task_id AND e.verb IN ('CLAIM', 'START')) AS starts,
+            (SELECT COUNT(*) FROM task_attempts AS a WHERE a.team_id = t.team_id
+                AND a.task_id = t.task_id) + CASE WHEN t.state IN (2, 3) THEN 1 ELSE 0 END AS known
+        FROM tasks AS t WHERE (SELECT COUNT(*) FROM task_events AS e WHERE e.team_id = t.team_id
+                AND e.task_id = t.task_id AND e.verb IN ('CLAIM', 'START'))
+            <> (SELECT COUNT(*) FROM task_attempts AS a WHERE a.team_id = t.team_id
+                AND a.task_id = t.task_id) + CASE WHEN t.state IN (2, 3) THEN 1 ELSE 0 END""",
     "the events of a task are not numbered 1, 2, 3, …": """
         SELECT task_id, event_count, COUNT(e.number), MAX(generation)
         FROM tasks AS t LEFT JOIN task_events AS e USING (team_id, task_id)
