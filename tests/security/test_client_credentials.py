@@ -133,7 +133,8 @@ async def test_two_tokens_are_one_too_many(token_file: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "address", ["dove.example:1", "10.0.0.1:1", "[2001:db8::1]:1", "localhost.dove.example:1", "x"]
+    "address",
+    ["dove.example:1", "10.0.0.1:1", "[2001:db8::1]:1", "localhost.dove.example:1", "x:1"],
 )
 async def test_a_token_is_not_sent_in_the_clear_to_another_machine(address: str):
     assert f"{address} may be another machine" in await fault(token=TOKEN, messaging=address)

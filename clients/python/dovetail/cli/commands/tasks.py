@@ -62,7 +62,7 @@ change_options = stacked(etag_option, quiet_option, request_id_option)
 
 due_option = click.option("--due", "due_time", type=TIME, help="Its deadline.")
 depends_option = click.option(
-    "--depends-on", multiple=True, metavar="TASK", help="It waits for this one."
+    "--depends-on", multiple=True, metavar="TASK", help="It waits for this."
 )
 at_option = click.option("--at", "schedule_time", type=TIME, help="Not before this time.")
 attempts_option = click.option(
@@ -128,7 +128,7 @@ def task() -> None:
 @click.option("--input", type=OBJECT, help="Its input.")
 @click.option("--thread", "thread_id", default="", help="That of its notices.")
 @depends_option
-@click.option("--parent", "parent_task_id", default="", help="It is a part of this one.")
+@click.option("--parent", "parent_task_id", default="", help="It is part of this.")
 @click.option("--link", "links", type=LINK, multiple=True, help="A related task.")
 @at_option
 @due_option
@@ -336,7 +336,7 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 
 
 for each in lazy_commands(
-    ("claim", "commands.work:claim", "Claim ready tasks: your own first, then those of the pool."),
+    ("claim", "commands.work:claim", "Claim ready tasks, your own first."),
     ("start", "commands.work:start", "Start a task; an unassigned one becomes yours."),
     (
         "heartbeat",

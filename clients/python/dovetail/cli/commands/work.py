@@ -67,7 +67,7 @@ holder_options = stacked(token_option, usage_option, change_options)
 )
 @calls
 async def claim(session: Session, wait: timedelta | None, labels: Labels, **options: Any) -> None:
-    """Claim ready tasks: your own first, then those of the pool. Exit code 7: none was ready.
+    """Claim ready tasks, your own first. Exit code 7: none was ready.
 
     The lease token that is printed proves that you hold the task: pass it to the other commands as
     DOVETAIL_LEASE_TOKEN, and call `heartbeat` in time. `dovetail worker` does both automatically.

@@ -136,9 +136,7 @@ LENGTH = Length()
 SEQUENCES = _Sequences()
 COUNT = _Count()
 
-label_option = click.option(
-    "--label", "labels", type=LABEL, multiple=True, help="A label, or several."
-)
+label_option = click.option("--label", "labels", type=LABEL, multiple=True, help="A label.")
 
 acknowledge_option = click.option(
     "--acknowledge",
