@@ -206,6 +206,7 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "tasks_assignee",
     ),
     "the oldest open task of each assignee": (lambda t: figures.workloads(t, 10), "tasks_open"),
+    "the oldest open question": (figures.totals, "tasks_asked"),
 }
 
 

@@ -38,17 +38,17 @@ class Reports:
 
 def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
     """Report on all tasks of the team, from the figures that are kept of them."""
-    total_assignees, states = figures.totals(snapshot)
+    totals = figures.totals(snapshot)
     durations = figures.durations(snapshot)
     return Report(
-        states=states,
+        states=totals.states,
         task_time=durations[DurationKind.TASK_TIME],
         queue_time=durations[DurationKind.QUEUE_TIME],
         input_wait=durations[DurationKind.INPUT_WAIT],
         workloads=figures.workloads(snapshot, ASSIGNEES_MAX),
-        total_assignees=total_assignees,
+        total_assignees=totals.assignees,
         series=_series(snapshot, TaskFilter(), bucket),
-        oldest_question_time=figures.oldest_question(snapshot),
+        oldest_question_time=totals.oldest_question_time,
         basis=ReportBasis.KEPT,
         team=reports.team(snapshot),
     )

@@ -247,9 +247,10 @@ class PostgresEngine(Engine):
         """A lock of this session, which the database frees when the session ends."""
         database = typed(self.database)
         database.connect(reuse_if_open=True)
-        # Another process's migration may take long. The setting ends with this connection, which
-        # the store closes after the migration.
+        # A migration of a large store may take long, this one or another process's. The settings
+        # end with this connection, which the store closes after the migration.
         database.execute_sql("SET lock_timeout = 0")
+        database.execute_sql("SET statement_timeout = 0")
         database.execute_sql("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         try:
             yield

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, groupby
 from operator import itemgetter
 
@@ -40,11 +41,6 @@ def _total() -> ColumnBase:
     return total
 
 
-_TOTALS = Statement(
-    AssigneeFiguresRow.select(fn.COUNT(SQL("1")), *(fn.SUM(each) for each in _STATES)).where(
-        _MINE, _total() > SQL("0")
-    )
-)
 # The conditions repeat those of the index on open tasks, or SQLite would not use it.
 _OLDEST_OPEN = (
     TaskRow.select(TaskRow.create_time)
@@ -79,11 +75,15 @@ _WORKLOADS = Statement(
     .limit(param("most"))
 )
 # The state as it is written in the index on questions, or SQLite would not use it.
-_OLDEST_QUESTION = Statement(
-    TaskRow.select(fn.MIN(TaskRow.ask_time)).where(
-        TaskRow.team_id == param("team_id"),
-        TaskRow.state == SQL(str(int(TaskState.INPUT_REQUIRED))),
-    )
+_OLDEST_QUESTION = TaskRow.select(fn.MIN(TaskRow.ask_time)).where(
+    TaskRow.team_id == param("team_id"),
+    TaskRow.state == SQL(str(int(TaskState.INPUT_REQUIRED))),
+)
+# One statement: each is a round trip on PostgreSQL.
+_TOTALS = Statement(
+    AssigneeFiguresRow.select(
+        _OLDEST_QUESTION, fn.COUNT(SQL("1")), *(fn.SUM(each) for each in _STATES)
+    ).where(_MINE, _total() > SQL("0"))
 )
 _OF_TEAM = DurationFiguresRow.team_id == param("team_id")
 _SUMS = Statement(
@@ -105,10 +105,23 @@ _BUCKETS = Statement(
 )
 
 
-def totals(snapshot: Snapshot) -> tuple[int, dict[TaskState, int]]:
-    """How many assignees have tasks, and how many tasks are in each state."""
-    ((assignees, *counts),) = snapshot.rows(_TOTALS)
-    return assignees, {state: int(counts[state - 1] or 0) for state in TaskState}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """How many assignees have tasks, how many tasks are in each state, and since when one asks."""
+
+    assignees: int
+    states: Mapping[TaskState, int]
+    oldest_question_time: int | None
+
+
+def totals(snapshot: Snapshot) -> Totals:
+    """The figures of the whole team."""
+    ((oldest_question_time, assignees, *counts),) = snapshot.rows(_TOTALS)
+    return Totals(
+        assignees=assignees,
+        states={state: int(counts[state - 1] or 0) for state in _STATE_ORDER},
+        oldest_question_time=oldest_question_time,
+    )
 
 
 def workloads(snapshot: Snapshot, most: int) -> list[Workload]:
@@ -126,12 +139,6 @@ def durations(snapshot: Snapshot) -> dict[DurationKind, DurationSummary]:
         kind: _summary(buckets[kind], *sums[kind]) if sums.get(kind, (0,))[0] else _NO_SAMPLES
         for kind in DurationKind
     }
-
-
-def oldest_question(snapshot: Snapshot) -> int | None:
-    """When the open question that has waited longest was asked, or None."""
-    ((found,),) = snapshot.rows(_OLDEST_QUESTION)
-    return found
 
 
 def _summary(buckets: Sequence[Row], count: int, seconds: int, micros: int) -> DurationSummary:
