@@ -171,6 +171,7 @@ def test_rows_are_csv_that_no_spreadsheet_runs() -> None:
     assert first == {
         **dict.fromkeys(COLUMNS, ""),
         **dict.fromkeys(("open_tasks", "in_progress_tasks", "cancelled_tasks"), "0"),
+        "input_required_tasks": "0",
         **{"row": "assignee", "assignee_id": "bob", "total_tasks": "3", "completed_tasks": "2"},
         **{"failed_tasks": "1", "average_task_seconds": "2.500000", "unacknowledged_messages": "2"},
     }
@@ -184,7 +185,27 @@ def test_rows_are_csv_that_no_spreadsheet_runs() -> None:
 
 def test_totals_that_only_the_assignees_have_are_empty_if_some_are_missing() -> None:
     _, total, _ = csv.reader(io.StringIO(rows(report(("bob",), total=2)), newline=""))
-    assert total[-3:] == ["", "", ""]
+    known = dict(zip(COLUMNS, total, strict=True))
+    assert not known["oldest_open_create_time"] + known["unacknowledged_messages"]
+
+
+def test_what_was_used_is_on_the_page_and_in_the_rows() -> None:
+    usage = work.UsageTotal(
+        input_tokens=1_200,
+        output_tokens=80,
+        cached_tokens=7,
+        costs=[work.Cost(amount="0.5", currency="EUR"), work.Cost(amount="7.3", currency="USD")],
+    )
+    found = report(("bob", "ann"))
+    assert "Usage" not in page(found, Context(team_id="red"))
+    found.usage.CopyFrom(usage)
+    found.assignees[0].usage.CopyFrom(usage)
+    text = page(found, Context(team_id="red"))
+    cells = "<td>1,200</td><td>7</td><td>80</td><td>0.5 EUR, 7.3 USD</td>"
+    assert (text.count("<h2>Usage</h2>"), text.count(cells)) == (1, 2)
+    _, total, bob, ann = csv.reader(io.StringIO(rows(found), newline=""))
+    assert total[-4:] == bob[-4:] == ["1200", "80", "7", "0.5 EUR, 7.3 USD"]
+    assert ann[-4:] == ["", "", "", ""]
 
 
 def test_columns_are_as_long_as_makes_them_few() -> None:

@@ -198,6 +198,28 @@ async def test_a_report_sums_usage_in_all_and_by_assignee(team: Team) -> None:
     assert not report.assignees[0].HasField("usage")
 
 
+async def test_the_kept_sums_of_usage_are_those_of_the_tasks(team: Team) -> None:
+    boss, ann, bob = await team.known("boss", "ann", "bob")
+    work = {"a": (ann, "0.5"), "b": (ann, "999999999999.999999999"), "c": (bob, "7")}
+    for task_id, (caller, money) in work.items():
+        await boss.made(task_id=task_id, assignee_id=caller.agent_id)
+        token = await caller.held(task_id)
+        for tokens in (5, 10**15, 3 * 10**14):
+            report = used(tokens, money)
+            await caller.do("heartbeat", task_id, lease_token=token, usage=report)
+    await boss.do("assign", "b", assignee_id="bob", force=True)
+    await boss.do("cancel", "a")
+    await boss.do("delete", "a")
+    kept = await boss.report()
+    scanned = await boss.report(filter=pb.TaskFilter(creator_ids=["boss"]))
+    assert (kept.basis, scanned.basis) == (pb.REPORT_BASIS_KEPT, pb.REPORT_BASIS_SCAN)
+    assert kept.usage == scanned.usage
+    assert kept.usage.costs[0].amount == "1000000000006.999999999"
+    assert [(each.assignee_id, each.usage) for each in kept.assignees] == [
+        (each.assignee_id, each.usage) for each in scanned.assignees
+    ]
+
+
 BAD = {
     "usage.input_tokens": pb.Usage(input_tokens=-1),
     "usage.output_tokens": pb.Usage(output_tokens=10**15 + 1),

@@ -334,6 +334,23 @@ class DurationFiguresRow(Model):
         primary_key = CompositeKey("team_id", "kind", "bucket")
 
 
+class UsageFiguresRow(Model):
+    """What the tasks of one assignee, or of none, used by one measure (`tables/shares.py`).
+
+    A sum is kept as billions and the rest apart, so that it cannot overflow.
+    """
+
+    team_id = TextField()
+    assignee_id = TextField()
+    measure = TextField()
+    billions = BigIntegerField()
+    units = BigIntegerField()
+
+    class Meta:
+        table_name = "usage_figures"
+        primary_key = CompositeKey("team_id", "assignee_id", "measure")
+
+
 TABLES: tuple[type[Model], ...] = (
     TeamRow,
     CredentialRow,
@@ -348,6 +365,7 @@ TABLES: tuple[type[Model], ...] = (
     TaskAttemptRow,
     AssigneeFiguresRow,
     DurationFiguresRow,
+    UsageFiguresRow,
 )
 
 TABLE_NAMES = [str(table._meta.table_name) for table in TABLES]

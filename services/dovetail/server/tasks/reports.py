@@ -51,6 +51,7 @@ def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
         oldest_question_time=totals.oldest_question_time,
         basis=ReportBasis.KEPT,
         team=reports.team(snapshot),
+        usage=figures.usage(snapshot),
     )
 
 

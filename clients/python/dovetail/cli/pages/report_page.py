@@ -44,7 +44,8 @@ STATES = (
 
 BASES: dict[int, str] = {
     work.REPORT_BASIS_SCAN: "every task was read: all figures are exact",
-    2: "figures that are kept beside the tasks: medians and the 95 % are estimates",
+    work.REPORT_BASIS_KEPT: "figures that are kept beside the tasks: medians and the 95 % are"
+    " estimates, at most 1 % away",
 }
 
 
@@ -215,14 +216,32 @@ def _messages(report: work.Report) -> Markup:
     return _section("Pace and messages", table)
 
 
+def _usage(report: work.Report) -> Markup:
+    """What attempts used, as their holders reported it."""
+    if not report.HasField("usage"):
+        return NOTHING
+    rows_of, said = _assignees(report)
+    rows = [("all", *_used(report.usage))]
+    rows += [(_assignee(each), *_used(each.usage)) for each in rows_of if each.HasField("usage")]
+    header = ("assignee", "input tokens", "of them cached", "output tokens", "costs")
+    return _section("Usage", _table(f"What tasks used, as reported{said}", header, rows))
+
+
+def _used(usage: work.UsageTotal) -> tuple[str, ...]:
+    costs = ", ".join(f"{each.amount} {each.currency}" for each in usage.costs)
+    tokens = (usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+    return (*(f"{each:,}" for each in tokens), costs or "-")
+
+
 SECTIONS: tuple[Callable[[work.Report], Markup], ...] = (
     _totals,
     _times,
     _completions,
     _workload,
     _messages,
+    _usage,
 )
-"""What the page shows, in this order. What a report tells of usage or attempts is one more."""
+"""What the page shows, in this order."""
 
 
 def _assignees(report: work.Report) -> tuple[Sequence[work.AssigneeWorkload], str]:
@@ -237,16 +256,12 @@ def _work_bar(each: work.AssigneeWorkload, most: int) -> Markup:
     counts = {
         "completed": each.completed_tasks,
         "in progress": each.in_progress_tasks,
-        "pending": each.open_tasks - each.in_progress_tasks,
+        "input required": each.input_required_tasks,
+        "pending": each.open_tasks - each.in_progress_tasks - each.input_required_tasks,
         "failed": each.failed_tasks,
         "cancelled": each.cancelled_tasks,
     }
-    # A report does not tell which of an assignee's other open tasks wait for an answer.
-    names = {"pending": "pending or input required"}
-    parts = [
-        Part(_class(name), count, f"{names.get(name, name)}: {count:,}")
-        for name, count in counts.items()
-    ]
+    parts = [Part(_class(name), count, f"{name}: {count:,}") for name, count in counts.items()]
     return bar(parts, most, "; ".join(part.title for part in parts if part.size))
 
 

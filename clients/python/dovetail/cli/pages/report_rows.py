@@ -12,7 +12,8 @@ from dovetail.tasks.v1 import tasks_pb2 as work
 COLUMNS = (
     *("row", "assignee_id", "total_tasks", "open_tasks", "in_progress_tasks", "completed_tasks"),
     *("failed_tasks", "cancelled_tasks", "average_task_seconds", "oldest_open_create_time"),
-    *("unacknowledged_messages", "average_acknowledge_seconds"),
+    *("unacknowledged_messages", "average_acknowledge_seconds", "input_required_tasks"),
+    *("input_tokens", "output_tokens", "cached_tokens", "costs"),
 )
 """The first row. New columns come last, and none is renamed: programs read them by name."""
 
@@ -55,6 +56,8 @@ def _totals(report: work.Report) -> tuple[str | int, ...]:
         min(oldest, default="") if is_whole else "",
         unread if is_whole else "",
         "",
+        counts.get(work.TASK_STATE_INPUT_REQUIRED, 0),
+        *_used(report),
     )
 
 
@@ -73,7 +76,18 @@ def _assignee(each: work.AssigneeWorkload) -> tuple[str | int, ...]:
         each.oldest_open_create_time.ToJsonString() if is_open else "",
         each.unacknowledged_messages,
         _seconds(each, "average_acknowledge_time"),
+        each.input_required_tasks,
+        *_used(each),
     )
+
+
+def _used(item: work.Report | work.AssigneeWorkload) -> tuple[str | int, ...]:
+    """Tokens, and costs such as "0.5 EUR, 7.3 USD"; empty where nothing was reported."""
+    if not item.HasField("usage"):
+        return ("",) * 4
+    usage = item.usage
+    costs = ", ".join(f"{each.amount} {each.currency}" for each in usage.costs)
+    return usage.input_tokens, usage.output_tokens, usage.cached_tokens, costs
 
 
 def harmless(text: str) -> str:

@@ -3133,7 +3133,7 @@ class Report(_message.Message):
 
     @_builtins.property
     def usage(self) -> Global___UsageTotal:
-        """What the tasks used, in all; unset where nothing was reported, and where the basis is not SCAN."""
+        """What the tasks used, in all; unset where nothing was reported."""
 
     def __init__(
         self,

@@ -32,6 +32,16 @@ STATEMENTS = (
         micros BIGINT NOT NULL,
         PRIMARY KEY (team_id, kind, bucket)
     ){options}""",
+    # No task has used anything yet: usage is as new as this.
+    """
+    CREATE TABLE usage_figures (
+        team_id {id} NOT NULL REFERENCES teams (team_id),
+        assignee_id {id} NOT NULL,
+        measure {id} NOT NULL,
+        billions BIGINT NOT NULL,
+        units BIGINT NOT NULL,
+        PRIMARY KEY (team_id, assignee_id, measure)
+    ){options}""",
     # Finds the oldest task of an assignee that has not ended.
     """
     CREATE INDEX tasks_open ON tasks (team_id, assignee_id, create_time)

@@ -12,11 +12,18 @@ from peewee import JOIN, SQL, ColumnBase, fn
 
 from dovetail.server.store import sketches
 from dovetail.server.store.queries import descending
-from dovetail.server.store.schema import AgentRow, AssigneeFiguresRow, DurationFiguresRow, TaskRow
+from dovetail.server.store.schema import (
+    AgentRow,
+    AssigneeFiguresRow,
+    DurationFiguresRow,
+    TaskRow,
+    UsageFiguresRow,
+)
 from dovetail.server.store.sets import Row
 from dovetail.server.store.tables.reports import DurationSummary, Workload
-from dovetail.server.store.tables.shares import DurationKind
+from dovetail.server.store.tables.shares import BILLION, TOKEN_MEASURES, DurationKind
 from dovetail.server.store.tables.task_states import TaskState
+from dovetail.server.store.tables.usage import UsageTotal
 from dovetail.server.store.transaction import MICROS, Snapshot, Statement, param
 
 _STATES = (
@@ -85,6 +92,19 @@ _TOTALS = Statement(
         _OLDEST_QUESTION, fn.COUNT(SQL("1")), *(fn.SUM(each) for each in _STATES)
     ).where(_MINE, _total() > SQL("0"))
 )
+_USAGE = Statement(
+    UsageFiguresRow.select(
+        UsageFiguresRow.assignee_id,
+        UsageFiguresRow.measure,
+        UsageFiguresRow.billions,
+        UsageFiguresRow.units,
+    )
+    .where(
+        UsageFiguresRow.team_id == param("team_id"),
+        (UsageFiguresRow.billions != SQL("0")) | (UsageFiguresRow.units != SQL("0")),
+    )
+    .order_by(UsageFiguresRow.assignee_id, UsageFiguresRow.measure)
+)
 _OF_TEAM = DurationFiguresRow.team_id == param("team_id")
 _SUMS = Statement(
     DurationFiguresRow.select(
@@ -139,6 +159,20 @@ def durations(snapshot: Snapshot) -> dict[DurationKind, DurationSummary]:
         kind: _summary(buckets[kind], *sums[kind]) if sums.get(kind, (0,))[0] else _NO_SAMPLES
         for kind in DurationKind
     }
+
+
+def usage(snapshot: Snapshot) -> dict[str, UsageTotal]:
+    """What all tasks used, by assignee; only of those who used something."""
+    rows = snapshot.rows(_USAGE)
+    return {assignee_id: _usage([*each]) for assignee_id, each in groupby(rows, itemgetter(0))}
+
+
+def _usage(rows: Sequence[Row]) -> UsageTotal:
+    sums = {measure: int(high) * BILLION + int(low) for _, measure, high, low in rows}
+    tokens = {measure: sums.pop(measure, 0) for measure in TOKEN_MEASURES}
+    return UsageTotal(
+        **tokens, costs={currency: nanos for currency, nanos in sums.items() if nanos}
+    )
 
 
 def _summary(buckets: Sequence[Row], count: int, seconds: int, micros: int) -> DurationSummary:

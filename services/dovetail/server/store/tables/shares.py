@@ -1,16 +1,22 @@
 """What each task adds to the figures that are kept of all tasks of a team.
 
-Of each assignee it is how many tasks are in which state, and the sum of the task times; of the team
-the durations as sketches. Deleted tasks add nothing.
+Of each assignee it is how many tasks are in which state, the sum of the task times, and what the
+tasks used; of the team the durations as sketches. Deleted tasks add nothing.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from enum import IntEnum
 
 from dovetail.server.store import sketches
-from dovetail.server.store.schema import AssigneeFiguresRow, DurationFiguresRow, TaskRow
+from dovetail.server.store.schema import (
+    AssigneeFiguresRow,
+    DurationFiguresRow,
+    TaskRow,
+    UsageFiguresRow,
+)
 from dovetail.server.store.tables.task_states import TaskState
 from dovetail.server.store.tallies import Share, Tally
 from dovetail.server.store.transaction import MICROS
@@ -23,6 +29,10 @@ class DurationKind(IntEnum):
     QUEUE_TIME = 2
     INPUT_WAIT = 3
 
+
+BILLION = 10**9
+TOKEN_MEASURES = ("input_tokens", "output_tokens", "cached_tokens")
+"""Measures of usage, in the order of `usage.py`. The others are currencies, in billionths."""
 
 _NOTHING = (0,) * (len(TaskState) + 2)
 """A count for each state, seconds, microseconds."""
@@ -63,6 +73,16 @@ def _of_durations(  # noqa: PLR0913 - the fields of a row, in order
         yield _sample(DurationKind.INPUT_WAIT, input_wait)
 
 
+def _of_usage(assignee_id: str, usage_json: str | None, delete_time: int | None) -> Iterator[Share]:
+    """What a task adds to the usage of its assignee."""
+    if usage_json is None or delete_time is not None:
+        return
+    *tokens, costs = json.loads(usage_json)
+    for measure, amount in (*zip(TOKEN_MEASURES, tokens, strict=True), *costs.items()):
+        if amount:
+            yield (assignee_id, measure), divmod(amount, BILLION)
+
+
 def _sample(kind: DurationKind, micros: int) -> Share:
     return (int(kind), sketches.bucket_of(micros)), (1, *divmod(micros, MICROS))
 
@@ -90,3 +110,4 @@ DURATIONS = Tally(
     ),
     _of_durations,
 )
+USAGE = Tally(UsageFiguresRow, (TaskRow.assignee_id, TaskRow.usage, TaskRow.delete_time), _of_usage)

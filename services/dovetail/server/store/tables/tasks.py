@@ -15,7 +15,7 @@ from dovetail.server.store.chunks import chunks
 from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.schema import TaskLinkRow, TaskRow
 from dovetail.server.store.sets import Codec, Row, Table
-from dovetail.server.store.tables.shares import ASSIGNEES, DURATIONS
+from dovetail.server.store.tables.shares import ASSIGNEES, DURATIONS, USAGE
 from dovetail.server.store.tables.task_states import OPEN_STATES, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
@@ -365,5 +365,5 @@ TASKS: Table[Task] = Table(
     Codec(decode=_from_row, encode=_row, key_of=lambda task: (task.task_id,)),
     is_large=True,
 )
-TASKS.keep(ASSIGNEES, DURATIONS)
+TASKS.keep(ASSIGNEES, DURATIONS, USAGE)
 _TEXTS_AT = TASKS.positions(_TEXTS)
