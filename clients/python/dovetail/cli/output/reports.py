@@ -83,7 +83,8 @@ def _remarks(item: work.Report) -> Iterator[Text]:
         yield Text(f"oldest open question: {local(item.oldest_question_time)}")
     if item.basis == work.REPORT_BASIS_KEPT and item.completed_tasks:
         each = item.sent_messages / item.completed_tasks
-        yield Text(f"{item.sent_messages} messages, {each:.1f} for each completed task")
+        messages = f"{item.sent_messages:,} message{'s' * (item.sent_messages != 1)}"
+        yield Text(f"{messages}, {each:.1f} for each completed task")
 
 
 def _workload(rows: Sequence[work.AssigneeWorkload]) -> Shown:
