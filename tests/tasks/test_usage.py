@@ -8,6 +8,8 @@ import pytest
 
 from dovetail.server.store.tables import usage
 from dovetail.server.store.tables.tasks import TaskFilter
+from dovetail.server.store.tables.usage import UsageTotal
+from dovetail.server.tasks.usage_wire import total_message
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.callers import Caller, seconds
 from support.refusals import faults
@@ -244,3 +246,8 @@ async def test_wrong_usage_is_refused_by_its_field(team: Team, verb: str) -> Non
         wrong = pb.Usage(cost=pb.Cost(amount=amount, currency="EUR"))
         assert await faults(ann.do(verb, "x", usage=wrong)) == {"usage.cost.amount"}, amount
     assert not (await ann.get("x")).HasField("usage")
+
+
+def test_sums_that_no_message_can_hold_stop_there() -> None:
+    found = total_message(UsageTotal(input_tokens=10**19, output_tokens=1, costs={"USD": 10**30}))
+    assert total(found) == (2**63 - 1, 1, {"USD": "1" + "0" * 21})

@@ -11,6 +11,7 @@ from dovetail.server.tasks.requests import USAGE_MAX
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 COUNTERS_MAX = 8
+TOKENS_MAX = 2**63 - 1
 NAME_CHARACTERS_MAX = 64
 MODEL_CHARACTERS_MAX = 128
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
@@ -111,11 +112,11 @@ def stored_total(text: str | None) -> pb.UsageTotal | None:
 
 
 def total_message(total: UsageTotal) -> pb.UsageTotal:
-    """A sum of usage."""
+    """A sum of usage. Tokens stop at what a message can hold: some 9,000 of the largest reports."""
     return pb.UsageTotal(
-        input_tokens=total.input_tokens,
-        output_tokens=total.output_tokens,
-        cached_tokens=total.cached_tokens,
+        input_tokens=min(total.input_tokens, TOKENS_MAX),
+        output_tokens=min(total.output_tokens, TOKENS_MAX),
+        cached_tokens=min(total.cached_tokens, TOKENS_MAX),
         costs=[
             pb.Cost(amount=usage.amount(nanos), currency=currency)
             for currency, nanos in total.costs.items()

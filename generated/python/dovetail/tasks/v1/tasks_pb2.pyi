@@ -586,7 +586,7 @@ Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
 @_typing.final
 class UsageTotal(_message.Message):
-    """UsageTotal is the sum of what attempts used."""
+    """UsageTotal is the sum of what attempts used. Sums of tokens stop at 2^63 - 1."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
