@@ -16,10 +16,10 @@ from dovetail.server.store.tables import (
     dependencies,
     leases,
     links,
-    parents,
     queues,
     task_pages,
     tasks,
+    trees,
 )
 from dovetail.server.store.tables.dependencies import Window
 from dovetail.server.store.tables.task_pages import ListRequest, TaskOrder
@@ -196,7 +196,7 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
         lambda t: dependencies.path(t, ["t9000", "t9001"], "t1"),
         "task_dependencies",
     ),
-    "the way up from a part": (lambda t: parents.path(t, "t9007", "t1"), "tasks_pkey"),
+    "the way up from a part": (lambda t: trees.path(t, "t9007", "t1"), "tasks_pkey"),
     "a link that is taken back": (
         lambda t: links.replace(t, first_task(), before=LINKED),
         "task_links",

@@ -7,7 +7,7 @@ import json
 import grpc
 import pytest
 
-from dovetail.server.store.tables import parents
+from dovetail.server.store.tables import trees
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from support.callers import Caller, ids
 from support.refusals import refusal
@@ -108,7 +108,7 @@ async def test_the_way_up_is_searched_up_to_a_limit(
 ) -> None:
     joe = team.caller("joe")
     await tree(joe, "t0", *(f"t{n} t{n - 1}" for n in range(1, 9)), "free")
-    monkeypatch.setattr(parents, "ABOVE_TASKS_MAX", 7)
+    monkeypatch.setattr(trees, "ABOVE_TASKS_MAX", 7)
     code, reason, metadata = await refusal(moved(joe, "free", "t8"))
     assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS")
     assert metadata == {"most": "7"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dovetail.server.store.tables import usage
+from dovetail.server.store.tables import reports, usage
 from dovetail.server.store.tables.tasks import TaskFilter
 from dovetail.server.store.tables.usage import UsageTotal
 from dovetail.server.tasks.usage_wire import total_message
@@ -166,7 +166,7 @@ async def test_usage_is_summed_by_assignee_over_a_filter(team: Team) -> None:
 
     async def sums(filter: TaskFilter) -> dict[str, tuple[int, dict[str, str]]]:
         found = await team.pair.tasks_store.read(
-            team.team_id, lambda s: usage.by_assignee(s, filter)
+            team.team_id, lambda s: reports.usage_by_assignee(s, filter)
         )
         return {
             agent_id: (each.input_tokens, {c: usage.amount(n) for c, n in each.costs.items()})

@@ -6,7 +6,7 @@ import hashlib
 
 from dovetail.server.store.tables.attempts import Attempt, AttemptEnd
 from dovetail.server.store.tables.events import TaskEvent, TaskVerb
-from dovetail.server.store.tables.tasks import Task, TaskState
+from dovetail.server.store.tables.tasks import Task
 
 BEGINNING_VERBS = frozenset({TaskVerb.CLAIM, TaskVerb.START})
 
@@ -25,7 +25,6 @@ ENDS_BY_OTHERS = frozenset({AttemptEnd.LEASE_LOST, AttemptEnd.TAKEN_AWAY, Attemp
 """Of these the holder may not know yet: it may still bring a result, which is kept as late."""
 
 _FAILURES = frozenset({AttemptEnd.FAILED, AttemptEnd.LEASE_LOST})
-_HELD_STATES = frozenset({TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED})
 
 
 def token_hash(token: str) -> str:
@@ -35,7 +34,7 @@ def token_hash(token: str) -> str:
 
 def present_attempt(task: Task) -> Attempt | None:
     """The attempt that lasts, if an agent is at work."""
-    if task.state not in _HELD_STATES or task.start_time is None:
+    if not task.is_held or task.start_time is None:
         return None
     return Attempt(
         task_id=task.task_id,
@@ -51,7 +50,7 @@ def present_attempt(task: Task) -> Attempt | None:
 
 def ended_attempt(before: Task, after: Task, event: TaskEvent) -> Attempt | None:
     """The attempt that a change ended, or None."""
-    if before.state not in _HELD_STATES or after.state in _HELD_STATES:
+    if not before.is_held or after.is_held:
         return None
     ending = ENDS[event.verb]
     text, data_json = "", None

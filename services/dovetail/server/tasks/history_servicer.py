@@ -12,16 +12,17 @@ from dovetail.server.edge.convert import converted, read_paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.tasks import reading
-from dovetail.server.tasks.attempts_servicer import AttemptsServicer
+from dovetail.server.tasks.attempts_wire import attempt_message, attempts_size
 from dovetail.server.tasks.history import History
 from dovetail.server.tasks.proto import event_message, watch_message
 from dovetail.server.tasks.watching import Watches, WatchResponse
 from dovetail.tasks.v1 import tasks_pb2 as pb
+from dovetail.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
 Context = ServicerContext[object, object]
 
 
-class HistoryServicer(AttemptsServicer):
+class HistoryServicer(pb_grpc.TaskServiceServicer):
     """Translates between the contract and the rules of history."""
 
     def __init__(self, history: History, watches: Watches) -> None:
@@ -42,6 +43,22 @@ class HistoryServicer(AttemptsServicer):
             _weight(page),
             lambda: pb.ListTaskEventsResponse(
                 events=map(event_message, page), next_page_token=token
+            ),
+        )
+
+    async def ListTaskAttempts(
+        self, request: pb.ListTaskAttemptsRequest, context: Context
+    ) -> pb.ListTaskAttemptsResponse:
+        """Return a page of the attempts of a task."""
+        caller = current_caller.get()
+        paging = read_paging(caller.team_id, request)
+        with Checks() as check:
+            query = reading.read_attempt_query(check, request, paging)
+        page, token = await self._history.attempts(caller, query, paging)
+        return await converted(
+            attempts_size(page),
+            lambda: pb.ListTaskAttemptsResponse(
+                attempts=map(attempt_message, page), next_page_token=token
             ),
         )
 

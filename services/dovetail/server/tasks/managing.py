@@ -49,7 +49,6 @@ from dovetail.server.tasks.states import next_state
 
 CASCADE_TASKS_MAX = 1_000
 DEPENDENTS_COUNTED_MAX = 100
-_HELD_STATES = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,7 +244,7 @@ class Lifecycle:
 
 def _stays(task: Task, options: ChangeOptions) -> bool:
     """Whether a task whose assignee is as wanted stays as it is; `force` takes held work away."""
-    return task.state is TaskState.PENDING or (task.state in _HELD_STATES and not options.force)
+    return task.state is TaskState.PENDING or (task.is_held and not options.force)
 
 
 def _open_subtask_ids(snapshot: Snapshot, task: Task) -> list[str]:

@@ -23,9 +23,10 @@ from dovetail.server.store.tables.tasks import TaskFilter, TaskLink, TaskState
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import StartPosition
 from dovetail.server.tasks.claims.matching import ClaimRequest
-from dovetail.server.tasks.history import EventQuery
+from dovetail.server.tasks.history import AttemptQuery, EventQuery
 from dovetail.server.tasks.requests import (
     LEASE_MICROS_DEFAULT,
+    SEQUENCE_MAX,
     ChangeOptions,
     Completion,
     Exchange,
@@ -44,7 +45,6 @@ from dovetail.server.tasks.watching import WatchRequest
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 BATCH_TASKS_MAX = 1_000
-EVENT_NUMBER_MAX = 2**63 - 1
 CLAIMED_TASKS_MAX = 100
 WAIT_MICROS_MAX = 50 * MICROS
 
@@ -305,10 +305,22 @@ def read_event_query(
     )
 
 
+def read_attempt_query(
+    check: Checks, request: pb.ListTaskAttemptsRequest, paging: Paging
+) -> AttemptQuery:
+    """Which attempts to list."""
+    check.id("task_id", request.task_id)
+    return AttemptQuery(
+        task_id=request.task_id,
+        order=check.enum("order", request.order, Order.OLDEST_FIRST),
+        after=paging.after_number(check),
+    )
+
+
 def read_watch(check: Checks, request: pb.WatchTasksRequest) -> WatchRequest:
     """Which events to stream, and from where on."""
     resumes = request.WhichOneof("start") == "after_event"
-    check.number("after_event", request.after_event, 0, EVENT_NUMBER_MAX)
+    check.number("after_event", request.after_event, 0, SEQUENCE_MAX)
     return WatchRequest(
         position=check.enum("position", request.position, StartPosition.BEGINNING),
         after_event=request.after_event if resumes else None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExhaustedError
-from dovetail.server.store.tables import dependencies, parents
+from dovetail.server.store.tables import dependencies, trees
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.tasks.batches import cycle, parent_cycle
@@ -30,9 +30,9 @@ def _check_parent(snapshot: Snapshot, task_id: str, parent_id: str) -> None:
     if not parent_id:
         return
     require_task(snapshot, parent_id, field)
-    path = parents.path(snapshot, parent_id, task_id)
+    path = trees.path(snapshot, parent_id, task_id)
     if path is None:
-        most = parents.ABOVE_TASKS_MAX
+        most = trees.ABOVE_TASKS_MAX
         raise ResourceExhaustedError(
             Reason.TOO_MANY_TASKS,
             f"{field}: task {parent_id!r} is below more than {most:,} others: choose one that is"

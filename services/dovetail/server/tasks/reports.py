@@ -9,7 +9,7 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import InvalidArgumentError, Reason
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import figures, reports, usage
+from dovetail.server.store.tables import figures, reports
 from dovetail.server.store.tables.figures import DurationKind
 from dovetail.server.store.tables.reports import Bucket, Report, ReportBasis, Workload
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
@@ -69,7 +69,7 @@ def _scan(filter: TaskFilter, bucket: int | None, snapshot: Snapshot) -> Report:
         oldest_question_time=reports.oldest_question(snapshot, filter),
         basis=ReportBasis.SCAN,
         team=reports.team(snapshot),
-        usage=usage.by_assignee(snapshot, filter),
+        usage=reports.usage_by_assignee(snapshot, filter),
     )
 
 

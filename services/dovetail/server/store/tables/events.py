@@ -210,10 +210,10 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[TaskEvent]:
     """A page of at most `most` events and about `most_bytes`, but at least one."""
     mine, number = TaskEventRow.team_id == snapshot.team_id, TaskEventRow.number
     stretch = Stretch(newest_first=asked.newest_first, after=asked.after)
-    wanted = _conditions(asked.filter)
-    if wanted and not asked.filter.task_id:
+    if is_stepped(asked.filter):
         stretch = stretch.step(snapshot, number, mine)
     order = stretch.order(number)
+    wanted = _conditions(asked.filter)
     query = TaskEventRow.select(number, _SIZE).where(mine, *stretch.of(number), *wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
     numbers = take_bytes(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
@@ -225,6 +225,7 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[TaskEvent]:
 def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
     """Read on after an event: at most `most` events and about `most_bytes`, but at least one."""
     after, last = asked.after, last_number(snapshot)
+    # Numbers have no gaps.
     until = min(last, after + STEP_EVENTS) if is_stepped(asked.filter) else last
     sizes, whole = _reading_on(asked.filter)
     found = snapshot.rows(sizes, after=after, until=until, most=asked.most + 1)
@@ -237,7 +238,7 @@ def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
 
 
 def is_stepped(filter: EventFilter) -> bool:
-    """Whether a stretch ends after STEP_EVENTS numbers, which have no gaps. A task has an index."""
+    """Whether events are looked at in steps: a task has an index, other conditions have none."""
     return filter != EventFilter() and not filter.task_id
 
 

@@ -21,9 +21,9 @@ from dovetail.server.store.schema import (
 )
 from dovetail.server.store.sets import Row
 from dovetail.server.store.tables.reports import DurationSummary, Workload
-from dovetail.server.store.tables.shares import BILLION, TOKEN_MEASURES, DurationKind
+from dovetail.server.store.tables.shares import DurationKind
 from dovetail.server.store.tables.task_states import TaskState
-from dovetail.server.store.tables.usage import UsageTotal
+from dovetail.server.store.tables.usage import NANOS, TOKENS, UsageTotal
 from dovetail.server.store.transaction import MICROS, Snapshot, Statement, param
 
 _STATES = (
@@ -168,8 +168,8 @@ def usage(snapshot: Snapshot) -> dict[str, UsageTotal]:
 
 
 def _usage(rows: Sequence[Row]) -> UsageTotal:
-    sums = {measure: int(high) * BILLION + int(low) for _, measure, high, low in rows}
-    tokens = {measure: sums.pop(measure, 0) for measure in TOKEN_MEASURES}
+    sums = {measure: int(high) * NANOS + int(low) for _, measure, high, low in rows}
+    tokens = {measure: sums.pop(measure, 0) for measure in TOKENS}
     return UsageTotal(
         **tokens, costs={currency: nanos for currency, nanos in sums.items() if nanos}
     )

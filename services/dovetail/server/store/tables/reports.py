@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from peewee import SQL, ColumnBase, Expression, fn
 
@@ -199,6 +201,40 @@ def ended(snapshot: Snapshot, filter: TaskFilter, bucket: int) -> dict[tuple[int
     wanted = [*tasks.conditions(snapshot, filter), TaskRow.end_time.is_null(False)]
     rows = snapshot.select(TaskRow.select(*columns).where(*wanted).group_by(SQL("1"), SQL("2")))
     return {(number * bucket, TaskState(state)): count for number, state, count in rows}
+
+
+def usage_by_assignee(snapshot: Snapshot, filter: TaskFilter) -> dict[str, UsageTotal]:
+    """The usage of the tasks that a filter chooses, by assignee; only of those who have any."""
+    query = TaskRow.select(TaskRow.assignee_id, TaskRow.usage).where(
+        *tasks.conditions(snapshot, filter), TaskRow.usage.is_null(False)
+    )
+    found: dict[str, _UsageSum] = defaultdict(_UsageSum)
+    for assignee_id, text in snapshot.select(query):
+        found[assignee_id].add(json.loads(text))
+    return {assignee_id: each.total() for assignee_id, each in sorted(found.items())}
+
+
+class _UsageSum:
+    """A sum that grows: a value for each of very many rows takes ten times as long."""
+
+    def __init__(self) -> None:
+        self._tokens = [0, 0, 0]
+        self._costs: dict[str, int] = {}
+
+    def add(self, row: list[Any]) -> None:
+        for at in range(len(self._tokens)):
+            self._tokens[at] += row[at]
+        for currency, nanos in row[-1].items():
+            self._costs[currency] = self._costs.get(currency, 0) + nanos
+
+    def total(self) -> UsageTotal:
+        input_tokens, output_tokens, cached_tokens = self._tokens
+        return UsageTotal(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cached_tokens=cached_tokens,
+            costs=dict(sorted(self._costs.items())),
+        )
 
 
 def _summary(

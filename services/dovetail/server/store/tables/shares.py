@@ -6,7 +6,6 @@ tasks used; of the team the durations as sketches. Deleted tasks add nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from enum import IntEnum
 
@@ -17,6 +16,7 @@ from dovetail.server.store.schema import (
     TaskRow,
     UsageFiguresRow,
 )
+from dovetail.server.store.tables import usage
 from dovetail.server.store.tables.task_states import TaskState
 from dovetail.server.store.tallies import Share, Tally
 from dovetail.server.store.transaction import MICROS
@@ -29,10 +29,6 @@ class DurationKind(IntEnum):
     QUEUE_TIME = 2
     INPUT_WAIT = 3
 
-
-BILLION = 10**9
-TOKEN_MEASURES = ("input_tokens", "output_tokens", "cached_tokens")
-"""Measures of usage, in the order of `usage.py`. The others are currencies, in billionths."""
 
 _NOTHING = (0,) * (len(TaskState) + 2)
 """A count for each state, seconds, microseconds."""
@@ -74,13 +70,14 @@ def _of_durations(  # noqa: PLR0913 - the fields of a row, in order
 
 
 def _of_usage(assignee_id: str, usage_json: str | None, delete_time: int | None) -> Iterator[Share]:
-    """What a task adds to the usage of its assignee."""
+    """What a task adds to the usage of its assignee: tokens, and billionths by currency."""
     if usage_json is None or delete_time is not None:
         return
-    *tokens, costs = json.loads(usage_json)
-    for measure, amount in (*zip(TOKEN_MEASURES, tokens, strict=True), *costs.items()):
+    total = usage.decode_total(usage_json)
+    measures = {name: getattr(total, name) for name in usage.TOKENS} | dict(total.costs)
+    for measure, amount in measures.items():
         if amount:
-            yield (assignee_id, measure), divmod(amount, BILLION)
+            yield (assignee_id, measure), divmod(amount, usage.NANOS)
 
 
 def _sample(kind: DurationKind, micros: int) -> Share:

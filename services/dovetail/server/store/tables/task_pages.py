@@ -49,7 +49,7 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
     if asked.filter.linked_task_id and asked.by is TaskOrder.CREATE_TIME:
         stretch, led = _linking(snapshot, stretch, asked.filter.linked_task_id)
         wanted.append(led)
-    elif not _is_led(snapshot, asked):
+    elif not _is_led(asked):
         stretch = stretch.step(snapshot, key, *_scope(snapshot, asked))
     wanted += stretch.of(key)
     query = TaskRow.select(TaskRow.number, TaskRow.update_time, tasks.SIZE).where(*wanted)
@@ -88,20 +88,14 @@ def _linking(
     return stretch, TaskRow.number.in_(links)
 
 
-def _is_led(snapshot: Snapshot, asked: ListRequest) -> bool:
+def _is_led(asked: ListRequest) -> bool:
     """Whether an index leads to what is asked for, so that few rows are read in vain."""
     filter = asked.filter
     if asked.by is TaskOrder.UPDATE_TIME:
-        return not _chooses(snapshot, replace(filter, update_time=EVER))
+        return replace(filter, update_time=EVER).is_empty
     assigned = filter.assignee_ids or filter.unassigned
     led = assigned or filter.states or filter.parent_task_id
-    return bool(led) or not _chooses(snapshot, filter)
-
-
-def _chooses(snapshot: Snapshot, filter: TaskFilter) -> bool:
-    """Whether a filter has any condition."""
-    least = tasks.conditions(snapshot, TaskFilter())
-    return len(tasks.conditions(snapshot, filter)) > len(least)
+    return bool(led) or filter.is_empty
 
 
 def _scope(snapshot: Snapshot, asked: ListRequest) -> list[Expression]:

@@ -17,3 +17,5 @@ class TaskState(IntEnum):
 
 
 OPEN_STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
+HELD_STATES = (TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED)
+"""In these an attempt lasts."""

@@ -16,7 +16,7 @@ from dovetail.server.store.filters import EVER, TimeRange, within
 from dovetail.server.store.schema import TaskLinkRow, TaskRow
 from dovetail.server.store.sets import Codec, Row, Table
 from dovetail.server.store.tables.shares import ASSIGNEES, DURATIONS, USAGE
-from dovetail.server.store.tables.task_states import OPEN_STATES, TaskState
+from dovetail.server.store.tables.task_states import HELD_STATES, OPEN_STATES, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
@@ -106,6 +106,11 @@ class Task:
     def has_ended(self) -> bool:
         """Whether its state is final."""
         return self.state not in OPEN_STATES
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an attempt lasts."""
+        return self.state in HELD_STATES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +238,7 @@ _TEXTS = (
     TaskRow.tree_usage,
 )
 # Repeats the condition of the index on sub-tasks, or SQLite would not use it.
-_IS_SUBTASK = TaskRow.parent_task_id != SQL("''")
+IS_SUBTASK = TaskRow.parent_task_id != SQL("''")
 _ENVELOPE_BYTES = 192
 SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 
@@ -292,7 +297,7 @@ def open_subtasks(snapshot: Snapshot, task_ids: Sequence[str], most: int) -> lis
         query = TaskRow.select(*COLUMNS).where(
             TaskRow.team_id == snapshot.team_id,
             TaskRow.parent_task_id.in_(some),
-            _IS_SUBTASK,
+            IS_SUBTASK,
             TaskRow.end_time.is_null(),
             TaskRow.delete_time.is_null(),
         )
@@ -309,7 +314,7 @@ def conditions(snapshot: Snapshot, filter: TaskFilter) -> list[Expression]:
         (filter.assignee_ids or filter.unassigned, assigned),
         (filter.creator_ids, TaskRow.creator_id.in_(list(filter.creator_ids))),
         (filter.thread_id, TaskRow.thread_id == filter.thread_id),
-        (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & _IS_SUBTASK),
+        (filter.parent_task_id, (TaskRow.parent_task_id == filter.parent_task_id) & IS_SUBTASK),
         (filter.linked_task_id, _links_to(snapshot, filter.linked_task_id)),
     )
     return [

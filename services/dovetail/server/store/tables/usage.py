@@ -7,18 +7,13 @@ their currency.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from dovetail.server.store.schema import TaskRow
-from dovetail.server.store.tables import tasks
-from dovetail.server.store.tables.tasks import TaskFilter
-from dovetail.server.store.transaction import Snapshot
 
 NANOS = 1_000_000_000
 FRACTION_DIGITS = 9
+TOKENS = ("input_tokens", "output_tokens", "cached_tokens")
+"""The fields that count tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,37 +147,3 @@ def amount(nanos: int) -> str:
     """Billionths as a decimal number, as short as it is exact."""
     whole, fraction = divmod(nanos, NANOS)
     return f"{whole}.{fraction:0{FRACTION_DIGITS}}".rstrip("0").rstrip(".")
-
-
-def by_assignee(snapshot: Snapshot, filter: TaskFilter) -> dict[str, UsageTotal]:
-    """The usage of the tasks that a filter chooses, by assignee; only of those who have any."""
-    query = TaskRow.select(TaskRow.assignee_id, TaskRow.usage).where(
-        *tasks.conditions(snapshot, filter), TaskRow.usage.is_null(False)
-    )
-    found: dict[str, _Sum] = defaultdict(_Sum)
-    for assignee_id, text in snapshot.select(query):
-        found[assignee_id].add(json.loads(text))
-    return {assignee_id: each.total() for assignee_id, each in sorted(found.items())}
-
-
-class _Sum:
-    """A sum that grows: a value for each of very many rows takes ten times as long."""
-
-    def __init__(self) -> None:
-        self._tokens = [0, 0, 0]
-        self._costs: dict[str, int] = {}
-
-    def add(self, row: list[Any]) -> None:
-        for at in range(len(self._tokens)):
-            self._tokens[at] += row[at]
-        for currency, nanos in row[-1].items():
-            self._costs[currency] = self._costs.get(currency, 0) + nanos
-
-    def total(self) -> UsageTotal:
-        input_tokens, output_tokens, cached_tokens = self._tokens
-        return UsageTotal(
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cached_tokens=cached_tokens,
-            costs=dict(sorted(self._costs.items())),
-        )
