@@ -61,7 +61,7 @@ class Task:
         self.leased, self.token = leased, NEW_TOKEN if leased else ""
 
     def part(self) -> None:
-        """Note that somebody else than its holder is about to end the attempt."""
+        """Note that another caller than its holder is about to end the attempt."""
         if self.token:
             self.former[self.token] = self.assignee_id
 

@@ -13,6 +13,7 @@ from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.store import Store, open_engine
 from dovetail.server.store.tables import agents
 from dovetail.server.store.tables.message_bytes import Content
+from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Transaction
 
 TEAM = "default"
@@ -81,4 +82,31 @@ def to_bob(body: str) -> OutgoingMessage:
         in_reply_to="",
         task_id="",
         repeat=None,
+    )
+
+
+def pending_task(number: int) -> Task:
+    """The task with this number, as it is created."""
+    return Task(
+        task_id=f"t{number}",
+        number=number,
+        version=1,
+        title=f"task {number}",
+        description="",
+        state=TaskState.PENDING,
+        assignee_id="",
+        creator_id="",
+        priority=0,
+        labels={},
+        thread_id=f"t{number}",
+        input_json=None,
+        outcome_text="",
+        outcome_json=None,
+        attempt=0,
+        create_time=number,
+        update_time=number,
+        assign_time=None,
+        start_time=None,
+        end_time=None,
+        due_time=None,
     )

@@ -17,7 +17,7 @@ from dovetail.server.store.store import open_engine
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TASKS, Task, TaskState
 from dovetail.server.store.tallies import Tallies
-from store.opened import TEAM, migrated
+from store.opened import TEAM, migrated, pending_task
 
 MICROS = 1_000_000
 COUNT = 8
@@ -31,42 +31,15 @@ def engine(shared_url: str) -> Generator[Engine]:
         with engine.write() as group:
             group.team(TEAM)
             for number in range(1, COUNT + 1):
-                tasks.insert(group.unit(TEAM), pending(number))
+                tasks.insert(group.unit(TEAM), pending_task(number))
             group.flush()
         yield engine
-
-
-def pending(number: int) -> Task:
-    """A new task."""
-    return Task(
-        task_id=f"t{number}",
-        number=number,
-        version=1,
-        title="a title",
-        description="",
-        state=TaskState.PENDING,
-        assignee_id="",
-        creator_id="",
-        priority=0,
-        labels={},
-        thread_id=f"t{number}",
-        input_json=None,
-        outcome_text="",
-        outcome_json=None,
-        attempt=0,
-        create_time=number,
-        update_time=number,
-        assign_time=None,
-        start_time=None,
-        end_time=None,
-        due_time=None,
-    )
 
 
 @st.composite
 def changed(draw: st.DrawFn) -> Task:
     """A task as it may be at some time of its life."""
-    task = pending(draw(st.integers(1, COUNT)))
+    task = pending_task(draw(st.integers(1, COUNT)))
     state = draw(st.sampled_from(TaskState))
     begun = state not in (TaskState.PENDING, TaskState.CANCELLED, TaskState.FAILED)
     took = st.integers(0, 400 * 366 * 24 * 3600 * MICROS)
@@ -113,7 +86,7 @@ def test_figures_agree_with_the_tasks_after_any_changes(
 def test_a_commit_writes_each_figure_once() -> None:
     tallies = Tallies()
     for number in range(64):
-        begun = replace(pending(number), state=TaskState.IN_PROGRESS, start_time=number)
+        begun = replace(pending_task(number), state=TaskState.IN_PROGRESS, start_time=number)
         ended = replace(begun, state=TaskState.COMPLETED, end_time=number + MICROS + number % 4)
         tallies.note(TASKS.tallies, TEAM, TASKS.encode(begun), TASKS.encode(ended))
     (_, of_assignee), (_, of_durations) = tallies.take()
@@ -124,9 +97,9 @@ def test_a_commit_writes_each_figure_once() -> None:
 
 def test_what_differs_in_nothing_that_figures_are_made_of_writes_none() -> None:
     tallies = Tallies()
-    row = TASKS.encode(pending(1))
-    tallies.note(TASKS.tallies, TEAM, row, TASKS.encode(replace(pending(1), title="another")))
-    tallies.note(TASKS.tallies, TEAM, row, TASKS.encode(replace(pending(1), due_time=9)))
+    row = TASKS.encode(pending_task(1))
+    tallies.note(TASKS.tallies, TEAM, row, TASKS.encode(replace(pending_task(1), title="another")))
+    tallies.note(TASKS.tallies, TEAM, row, TASKS.encode(replace(pending_task(1), due_time=9)))
     assert tallies.take() == []
 
 

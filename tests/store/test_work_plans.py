@@ -23,10 +23,10 @@ from dovetail.server.store.tables import (
 )
 from dovetail.server.store.tables.dependencies import Window
 from dovetail.server.store.tables.task_pages import ListRequest, TaskOrder
-from dovetail.server.store.tables.tasks import Task, TaskFilter, TaskLink, TaskState
+from dovetail.server.store.tables.tasks import TaskFilter, TaskLink
 from dovetail.server.store.transaction import Transaction
 from store.explaining import Explaining, is_postgres
-from store.opened import TEAM, migrated
+from store.opened import TEAM, migrated, pending_task
 
 MANY = 20_000
 # Half are ready in the pool, and of the others some are scheduled, held, late, and parts.
@@ -56,32 +56,6 @@ FILL_EDGES = (
 )
 
 
-def first_task() -> Task:
-    return Task(
-        task_id="t1",
-        number=1,
-        version=1,
-        title="t",
-        description="",
-        state=TaskState.PENDING,
-        assignee_id="",
-        creator_id="",
-        priority=0,
-        labels={},
-        thread_id="t1",
-        input_json=None,
-        outcome_text="",
-        outcome_json=None,
-        attempt=0,
-        create_time=0,
-        update_time=0,
-        assign_time=None,
-        start_time=None,
-        end_time=None,
-        due_time=None,
-    )
-
-
 @pytest.fixture(scope="module")
 def engine(shared_url: str) -> Generator[Engine]:
     """A store whose team has many tasks, each of which waits for another."""
@@ -91,7 +65,7 @@ def engine(shared_url: str) -> Generator[Engine]:
         with engine.span("BEGIN", "COMMIT"):
             group = Explaining(engine)
             group.team(TEAM)
-            tasks.insert(group.unit(TEAM), first_task())
+            tasks.insert(group.unit(TEAM), pending_task(1))
             group.flush()
             names = ", ".join(columns)
             fill = FILL_TASKS.format(many=MANY, names=names, values=", ".join(values))
@@ -131,7 +105,7 @@ def page(
 
 
 CREATED, UPDATED = TaskOrder.CREATE_TIME, TaskOrder.UPDATE_TIME
-LINKED = replace(first_task(), links=(TaskLink("relates_to", "t9"),))
+LINKED = replace(pending_task(1), links=(TaskLink("relates_to", "t9"),))
 LISTS: dict[str, tuple[ListRequest, str]] = {
     "the last changes": (page(UPDATED, newest_first=True), "tasks_update"),
     "what changed since a page": (page(UPDATED, after=(4_000, 9_000)), "tasks_update"),
@@ -198,7 +172,7 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
     ),
     "the way up from a part": (lambda t: trees.path(t, "t9007", "t1"), "tasks_pkey"),
     "a link that is taken back": (
-        lambda t: links.replace(t, first_task(), before=LINKED),
+        lambda t: links.replace(t, pending_task(1), before=LINKED),
         "task_links",
     ),
     **{

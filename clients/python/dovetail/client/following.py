@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, Self, TypeVar
@@ -20,7 +21,7 @@ CAUGHT_UP = 1
 """STREAM_MARK_CAUGHT_UP of both services."""
 
 
-class Following(Generic[Item]):
+class Following(ABC, Generic[Item]):
     """The items of a stream, in order, each once. Close it, preferably with `async with`.
 
     When the connection is lost or the server stops, it reconnects and continues after the last
@@ -40,9 +41,9 @@ class Following(Generic[Item]):
         self._pauses = pauses(RETRY_SECONDS_MAX)
         self._pause = 0.0
 
+    @abstractmethod
     def _take(self, response: Any) -> list[Item]:
         """The items of a response, whose cursor is in the request from here on."""
-        raise NotImplementedError
 
     def __aiter__(self) -> Self:
         """Iterate over items as they arrive."""

@@ -103,7 +103,7 @@ async def _may_read(talk: Side[Any]) -> bool:
 
 
 def _is_said(record: late.client.MessageRecord) -> bool:
-    """Whether somebody wrote it: of other notices the events tell."""
+    """Whether an agent wrote it. Other notices only repeat what the events say."""
     notice = record.message.notice
     return notice is None or notice.verb in ("request_input", "provide_input")
 

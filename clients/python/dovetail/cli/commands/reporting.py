@@ -24,8 +24,6 @@ BUCKETS = tuple(
 )
 """Lengths of time for the columns of the page's chart."""
 
-DEFAULT_TEAM = "default"
-
 COLUMNS_MAX = 120
 """How many columns are chosen at most; the page adds neighbours up."""
 
@@ -106,8 +104,7 @@ def _write(
     from dovetail.cli.pages import report_page, report_rows
 
     if (name := files["--html"]) is not None:
-        team_id = session.team_id or ("" if session.servers.has_token else DEFAULT_TEAM)
-        context = report_page.Context(team_id=team_id, conditions=_conditions(chosen))
+        context = report_page.Context(team_id=session.known_team_id, conditions=_conditions(chosen))
         writing.write_file("--html", name, report_page.page(found, context).encode())
     if (name := files["--csv"]) is not None:
         writing.write_file("--csv", name, report_rows.rows(found).encode())

@@ -347,7 +347,7 @@ for each in lazy_commands(
     (
         "answer",
         "commands.work:answer",
-        "Answer the question about a task: the work goes on.",
+        "Answer the question about a task.",
     ),
     ("complete", "commands.work:complete", "Complete a task; SUMMARY is its result."),
     ("fail", "commands.work:fail", "Fail a task; MESSAGE says what went wrong."),

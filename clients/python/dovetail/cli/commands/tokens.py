@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from dovetail.cli import late
 from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.admins import Administration, administers
+from dovetail.cli.options.calling import DEFAULT_TEAM
 from dovetail.cli.options.paging import Part, paged
 from dovetail.cli.options.settings import FILE, with_settings
 from dovetail.cli.options.values import LENGTH, Word
@@ -25,7 +26,6 @@ from dovetail.settings import CLIENT
 ROLES = ("agent", "operator", "observer", "admin")
 ROLE = Word(ROLES)
 TEAM = CLIENT["team"]
-DEFAULT_TEAM = "default"
 
 Created: TypeAlias = "tuple[late.admin.Credential, str]"
 

@@ -175,7 +175,7 @@ async def ask(
 @repeatable_options
 @calls
 async def answer(session: Session, task_id: str, text: str, **options: Any) -> None:
-    """Answer the question about a task: the work goes on."""
+    """Answer the question about a task."""
     session.out.item(await session.agent.tasks.answer(task_id, text, **options), late.render.task)
 
 

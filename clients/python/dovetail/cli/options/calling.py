@@ -27,6 +27,8 @@ from dovetail.cli.output.printing import Output
 from dovetail.settings import CLIENT
 
 TIMEOUT: float = CLIENT["timeout"].default
+DEFAULT_TEAM = "default"
+"""The team of callers that name none, on servers without credentials."""
 
 P = ParamSpec("P")
 
@@ -86,6 +88,11 @@ class Session:
     timeout: float
     team_id: str
     servers: Servers
+
+    @property
+    def known_team_id(self) -> str:
+        """The team; empty where only the caller's token says which."""
+        return self.team_id or ("" if self.servers.has_token else DEFAULT_TEAM)
 
 
 def server_options(function: Callable[Concatenate[Servers, P], None]) -> Callable[..., None]:

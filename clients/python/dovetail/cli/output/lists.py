@@ -10,7 +10,7 @@ from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.chosen import preview
 from dovetail.cli.output.json_values import WELL_KNOWN, dumps
 from dovetail.cli.output.messages import delivery_state
-from dovetail.cli.output.render import end_of, labels_of, role_of, state, time_of, used
+from dovetail.cli.output.render import end_of, labels_of, role_of, said, state, time_of, used
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Cell, Column, Listing
@@ -73,7 +73,7 @@ def _event(item: work.TaskEvent) -> tuple[Cell, ...]:
 
 
 def _verb(item: work.TaskEvent) -> str:
-    return types.TaskVerb.Name(item.verb).removeprefix("TASK_VERB_").lower().replace("_", " ")
+    return said(types.TaskVerb, item.verb)
 
 
 def event_line(item: work.TaskEvent) -> Text:
@@ -95,7 +95,7 @@ _ANSWERS = {types.TASK_VERB_REQUEST_INPUT: "question", types.TASK_VERB_PROVIDE_I
 
 
 def _said(item: talk.Message, characters: int) -> tuple[Cell, ...]:
-    """A message about a task as a row of its history; of a question or an answer the text."""
+    """A message about a task, as a row of its history; questions and answers without a subject."""
     kind = _ANSWERS.get(item.notice.verb, "message")
     text = "" if kind != "message" or not item.subject else f"{item.subject}: "
     more = item.recipient_count - len(item.recipient_ids)
@@ -152,11 +152,11 @@ def history(characters: int) -> Listing[work.TaskEvent | talk.Message]:
 
 
 def _attempt(item: work.TaskAttempt) -> tuple[Cell, ...]:
-    end = work.AttemptEnd.Name(item.end).removeprefix("ATTEMPT_END_").lower().replace("_", " ")
+    end = said(work.AttemptEnd, item.end) if item.end else "at work"
     return (
         str(item.attempt),
         _agent(item.holder_id),
-        Text(end if item.end else "at work", style=ATTEMPT_STYLES.get(item.end, "blue")),
+        Text(end, style=ATTEMPT_STYLES.get(item.end, "blue")),
         _said_of(item),
         used(item.usage) if item.HasField("usage") else "",
         _span(item),

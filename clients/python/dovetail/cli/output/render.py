@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as admin
+from dovetail.cli.output.json_values import words
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.text import escape_controls, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
@@ -112,8 +114,12 @@ def is_ready(item: work.Task) -> bool:
 
 def state(value: work.TaskState.ValueType) -> Text:
     """A state, in its colour."""
-    name = work.TaskState.Name(value).removeprefix("TASK_STATE_").lower().replace("_", " ")
-    return Text(name, style=STATE_STYLES.get(value, ""))
+    return Text(said(work.TaskState, value), style=STATE_STYLES.get(value, ""))
+
+
+def said(enum: Any, value: int) -> str:
+    """The word of an enum's value, as people write it: in progress."""
+    return words(enum.DESCRIPTOR).get(value, str(value)).replace("_", " ")
 
 
 def _dependencies(item: work.Task) -> str:
@@ -123,10 +129,14 @@ def _dependencies(item: work.Task) -> str:
 
 def used(item: work.Usage | work.UsageTotal) -> str:
     """Tokens and costs; of cached tokens JSON tells."""
-    costs = [item.cost] if isinstance(item, work.Usage) else list(item.costs)
+    costs = [item.cost] if isinstance(item, work.Usage) else item.costs
     tokens = item.input_tokens + item.output_tokens
-    parts = [f"{tokens:,} tokens"] if tokens else []
-    return ", ".join([*parts, *(f"{each.amount} {each.currency}" for each in costs if each.amount)])
+    return ", ".join(filter(None, (f"{tokens:,} tokens" if tokens else "", money(costs))))
+
+
+def money(costs: Iterable[work.Cost]) -> str:
+    """Costs, each with its currency; empty if there are none."""
+    return ", ".join(f"{each.amount} {each.currency}" for each in costs if each.amount)
 
 
 def _attempts(item: work.Task) -> str:
@@ -155,14 +165,14 @@ def _question(item: work.Task) -> str:
 
 def credential(item: admin.Credential) -> str:
     """One credential as a line."""
-    words = (role_of(item), item.agent_id, item.team_id and f"of team {item.team_id}")
+    parts = (role_of(item), item.agent_id, item.team_id and f"of team {item.team_id}")
     return escape_controls(
-        f"{item.credential_id}: {' '.join(filter(None, words))}, ends: {end_of(item)}"
+        f"{item.credential_id}: {' '.join(filter(None, parts))}, ends: {end_of(item)}"
     )
 
 
 def role_of(item: admin.Credential) -> str:
-    return admin.Role.Name(item.role).removeprefix("ROLE_").lower()
+    return said(admin.Role, item.role)
 
 
 def end_of(item: admin.Credential) -> str:

@@ -8,12 +8,10 @@ from typing import Any
 import click
 
 from dovetail.cli import late
-from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.calling import DEFAULT_TEAM, Session, calls
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Column, Group, Shown, Table
 from dovetail.cli.output.text import escape_controls
-
-DEFAULT_TEAM = "default"
 
 
 @click.command()
@@ -26,7 +24,7 @@ async def whoami(session: Session) -> None:
     """
     facts: dict[str, Any] = {
         "agent_id": session.agent.agent_id,
-        "team_id": session.team_id or ("" if session.servers.has_token else DEFAULT_TEAM),
+        "team_id": session.known_team_id,
         "messaging": session.servers.messaging,
         "tasks": session.servers.tasks,
         "credential": _credential(session),

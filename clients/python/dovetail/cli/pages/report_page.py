@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from dovetail.cli.output.charts import merged
+from dovetail.cli.output.render import money
 from dovetail.cli.output.reports import largest
 from dovetail.cli.output.text import length, local, release
 from dovetail.cli.pages.charts import Part, bar, columns
@@ -228,9 +229,8 @@ def _usage(report: work.Report) -> Markup:
 
 
 def _used(usage: work.UsageTotal) -> tuple[str, ...]:
-    costs = ", ".join(f"{each.amount} {each.currency}" for each in usage.costs)
     tokens = (usage.input_tokens, usage.cached_tokens, usage.output_tokens)
-    return (*(f"{each:,}" for each in tokens), costs or "-")
+    return (*(f"{each:,}" for each in tokens), money(usage.costs) or "-")
 
 
 SECTIONS: tuple[Callable[[work.Report], Markup], ...] = (

@@ -7,6 +7,7 @@ import io
 
 from google.protobuf.message import Message
 
+from dovetail.cli.output.render import money
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 COLUMNS = (
@@ -86,8 +87,8 @@ def _used(item: work.Report | work.AssigneeWorkload) -> tuple[str | int, ...]:
     if not item.HasField("usage"):
         return ("",) * 4
     usage = item.usage
-    costs = ", ".join(f"{each.amount} {each.currency}" for each in usage.costs)
-    return usage.input_tokens, usage.output_tokens, usage.cached_tokens, costs
+    tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
+    return *tokens, money(usage.costs)
 
 
 def harmless(text: str) -> str:

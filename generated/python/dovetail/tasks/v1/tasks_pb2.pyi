@@ -2890,7 +2890,7 @@ class TaskAttempt(_message.Message):
     LATE_RESULT_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     start_event_number: _builtins.int
-    """The number of the event that began it: which attempt it is, in the whole team and for ever."""
+    """The number of the event that began it: it identifies the attempt in the team, and is never used again."""
     task_id: _builtins.str
     """The task."""
     attempt: _builtins.int
