@@ -149,13 +149,10 @@ def write(name: str, comment: str, values: Mapping[str, str]) -> Path | None:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file by one that only its owner can read."""
-    import tempfile  # Slow to load, and only for this.
+    from dovetail.settings.replacing import replace_file  # Slow to load, and only for this.
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    number, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(number, "w") as file:
-        file.write(text)
-    os.replace(draft, path)
+    replace_file(path, text.encode(), 0o600)
 
 
 def _named(name: str, chosen_by: str) -> Profile | None:

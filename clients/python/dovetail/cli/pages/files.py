@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from dovetail.cli.output.exit_codes import CommandError
+from dovetail.settings.replacing import replace_file
 
 STANDARD_OUTPUT = "-"
 
@@ -30,22 +30,9 @@ def write_file(option: str, name: str, content: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
         else:
-            _replace(path.resolve(), content)
+            replace_file(path.resolve(), content, _mode(path))
     except OSError as error:
         raise CommandError(f"{option} {name} cannot be written: {error.strerror}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    number, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(number, "wb") as file:
-            os.fchmod(number, _mode(path))
-            file.write(content)
-        os.replace(draft, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(draft)
-        raise
 
 
 def _mode(path: Path) -> int:

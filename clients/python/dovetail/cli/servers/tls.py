@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from dovetail.cli.options.settings import with_settings
 from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.servers.serve import data_folder
 from dovetail.settings import SERVER
+from dovetail.settings.replacing import replace_file
 
 if TYPE_CHECKING:
     import trustme
@@ -100,8 +99,8 @@ def _authority(folder: Path) -> trustme.CA:
                 f"{cert} and {key} are not an authority and its key: move them away for a new one"
             ) from error
     authority = trustme.CA(organization_name=ORGANIZATION)
-    _write(key, authority.private_key_pem.bytes(), 0o600)
-    _write(cert, authority.cert_pem.bytes(), 0o644)
+    replace_file(key, authority.private_key_pem.bytes(), 0o600)
+    replace_file(cert, authority.cert_pem.bytes(), 0o644)
     return authority
 
 
@@ -115,17 +114,8 @@ def _issue(authority: trustme.CA, *hosts: str) -> trustme.LeafCert:
 def _write_pair(path: Path, leaf: trustme.LeafCert) -> None:
     """Write a certificate with its chain, and its key. A server waits until both are new."""
     chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
-    _write(path.with_name(f"{path.name}.key"), leaf.private_key_pem.bytes(), 0o600)
-    _write(path.with_name(f"{path.name}.pem"), chain, 0o644)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file atomically: a reader gets the old content or the new one."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.chmod(draft, mode)
-    os.replace(draft, path)
+    replace_file(path.with_name(f"{path.name}.key"), leaf.private_key_pem.bytes(), 0o600)
+    replace_file(path.with_name(f"{path.name}.pem"), chain, 0o644)
 
 
 def _next_steps(folder: Path, clients: tuple[str, ...]) -> str:
