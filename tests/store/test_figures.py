@@ -83,6 +83,18 @@ def test_figures_agree_with_the_tasks_after_any_changes(
         assert recounting.is_right(snapshot.of(TEAM))
 
 
+def test_figures_that_are_rebuilt_count_each_task_of_the_same_commit_once(engine: Engine) -> None:
+    with engine.write() as group:
+        unit = group.unit(TEAM)
+        tasks.save(unit, replace(pending_task(1), assignee_id="before"))
+        recounting.rebuild(unit)
+        tasks.save(unit, replace(pending_task(1), assignee_id="after"))
+        assert recounting.is_right(unit)
+        group.flush()
+    with engine.read() as snapshot:
+        assert recounting.is_right(snapshot.of(TEAM))
+
+
 def test_a_commit_writes_each_figure_once() -> None:
     tallies = Tallies()
     for number in range(64):
@@ -144,8 +156,9 @@ def test_the_figures_of_an_older_store_are_built_for_its_tasks(store_url: str) -
     with engine.read() as snapshot:
         for team in ("red", "blue", "none"):
             assert recounting.is_right(snapshot.of(team))
+    counts = "+".join(f"SUM(bucket_{at})" for at in range(sketches.PAGE_BUCKETS))
     rows = engine.database.execute_sql(
-        "SELECT SUM(sample_count) FROM duration_figures WHERE team_id = 'red' AND kind = 2"
+        f"SELECT {counts} FROM duration_figures WHERE team_id = 'red' AND kind = 2"
     ).fetchall()
     assert rows[0][0] == 24  # Tasks that were started and not deleted.
     engine.close_connection()

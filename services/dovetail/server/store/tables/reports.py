@@ -13,6 +13,7 @@ from peewee import SQL, ColumnBase, Expression, fn
 
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
+from dovetail.server.store.sets import Row
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TaskFilter, TaskState
 from dovetail.server.store.tables.usage import UsageTotal
@@ -101,7 +102,7 @@ class InboxLoad:
 _NO_INBOX = InboxLoad(unacknowledged_count=0, average_acknowledge_time=None)
 
 
-_TEAM = Statement(
+TEAM = Statement(
     TeamRow.select(TeamRow.last_time, TeamRow.last_message).where(
         TeamRow.team_id == param("team_id")
     )
@@ -110,7 +111,12 @@ _TEAM = Statement(
 
 def team(snapshot: Snapshot) -> TeamFigures:
     """The figures of the team."""
-    last_time, last_message = snapshot.row(_TEAM) or (0, 0)
+    return team_of(snapshot, snapshot.rows(TEAM))
+
+
+def team_of(snapshot: Snapshot, rows: Sequence[Row]) -> TeamFigures:
+    """The figures of the team, from what `TEAM` has found: nothing if there is no such team."""
+    last_time, last_message = rows[0] if rows else (0, 0)
     report_time = snapshot.time_of(snapshot.team_id, last_time)[0]
     return TeamFigures(report_time=report_time, sent_messages=last_message)
 
@@ -205,12 +211,13 @@ def ended(snapshot: Snapshot, filter: TaskFilter, bucket: int) -> dict[tuple[int
 
 def usage_by_assignee(snapshot: Snapshot, filter: TaskFilter) -> dict[str, UsageTotal]:
     """The usage of the tasks that a filter chooses, by assignee; only of those who have any."""
-    query = TaskRow.select(TaskRow.assignee_id, TaskRow.usage).where(
+    query = TaskRow.select(TaskRow.number, TaskRow.assignee_id, TaskRow.usage).where(
         *tasks.conditions(snapshot, filter), TaskRow.usage.is_null(False)
     )
     found: dict[str, _UsageSum] = defaultdict(_UsageSum)
-    for assignee_id, text in snapshot.select(query):
-        found[assignee_id].add(json.loads(text))
+    for rows in snapshot.select_in_parts(query, TaskRow.number):
+        for _, assignee_id, text in rows:
+            found[assignee_id].add(json.loads(text))
     return {assignee_id: each.total() for assignee_id, each in sorted(found.items())}
 
 
