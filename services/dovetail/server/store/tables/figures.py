@@ -17,6 +17,7 @@ from dovetail.server.store.schema import (
     AssigneeFiguresRow,
     DurationFiguresRow,
     TaskRow,
+    TeamRow,
     UsageFiguresRow,
 )
 from dovetail.server.store.sets import Row
@@ -89,10 +90,22 @@ _OLDEST_QUESTION = TaskRow.select(fn.MIN(TaskRow.ask_time)).where(
     TaskRow.state == SQL(str(int(TaskState.INPUT_REQUIRED))),
 )
 _TOTALS = Statement(
-    AssigneeFiguresRow.select(
-        _OLDEST_QUESTION, fn.COUNT(SQL("1")), *(fn.SUM(each) for each in _STATES)
-    ).where(_MINE, _total() > SQL("0"))
+    TeamRow.select(
+        TeamRow.last_time,
+        TeamRow.last_message,
+        _OLDEST_QUESTION,
+        fn.COUNT(AssigneeFiguresRow.assignee_id),
+        *(fn.SUM(each) for each in _STATES),
+    )
+    .join(
+        AssigneeFiguresRow,
+        JOIN.LEFT_OUTER,
+        on=(AssigneeFiguresRow.team_id == TeamRow.team_id) & (_total() > SQL("0")),
+    )
+    .where(TeamRow.team_id == param("team_id"))
+    .group_by(TeamRow.team_id)
 )
+_NO_TEAM = (0, 0, None, 0, *[0] * len(_STATES))
 _USAGE = Statement(
     UsageFiguresRow.select(
         UsageFiguresRow.assignee_id,
@@ -132,17 +145,17 @@ class Figures:
 
 def read(snapshot: Snapshot, most: int) -> Figures:
     """All figures; at most so many workloads, those with most tasks."""
-    statements = _TOTALS, _PAGES, _WORKLOADS, _USAGE, reports.TEAM
-    (totals,), pages, workloads, usage, teams = snapshot.rows_of_all(statements, most=most)
-    oldest_question_time, assignees, *counts = totals
+    statements = _TOTALS, _PAGES, _WORKLOADS, _USAGE
+    totals, pages, workloads, usage = snapshot.rows_of_all(statements, most=most)
+    last_time, last_message, question_time, assignees, *counts = totals[0] if totals else _NO_TEAM
     return Figures(
         assignees=assignees,
         states={state: int(counts[state - 1] or 0) for state in _STATE_ORDER},
-        oldest_question_time=oldest_question_time,
+        oldest_question_time=question_time,
         durations=_durations(pages),
         workloads=sorted(map(_workload, workloads), key=lambda each: each.assignee_id),
         usage={assignee_id: _usage([*each]) for assignee_id, each in groupby(usage, itemgetter(0))},
-        team=reports.team_of(snapshot, teams),
+        team=reports.team_of(snapshot, last_time, last_message),
     )
 
 

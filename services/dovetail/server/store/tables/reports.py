@@ -13,7 +13,6 @@ from peewee import SQL, ColumnBase, Expression, fn
 
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
-from dovetail.server.store.sets import Row
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TaskFilter, TaskState
 from dovetail.server.store.tables.usage import UsageTotal
@@ -102,7 +101,7 @@ class InboxLoad:
 _NO_INBOX = InboxLoad(unacknowledged_count=0, average_acknowledge_time=None)
 
 
-TEAM = Statement(
+_TEAM = Statement(
     TeamRow.select(TeamRow.last_time, TeamRow.last_message).where(
         TeamRow.team_id == param("team_id")
     )
@@ -111,12 +110,11 @@ TEAM = Statement(
 
 def team(snapshot: Snapshot) -> TeamFigures:
     """The figures of the team."""
-    return team_of(snapshot, snapshot.rows(TEAM))
+    return team_of(snapshot, *(snapshot.row(_TEAM) or (0, 0)))
 
 
-def team_of(snapshot: Snapshot, rows: Sequence[Row]) -> TeamFigures:
-    """The figures of the team, from what `TEAM` has found: nothing if there is no such team."""
-    last_time, last_message = rows[0] if rows else (0, 0)
+def team_of(snapshot: Snapshot, last_time: int, last_message: int) -> TeamFigures:
+    """The figures of a team whose row has been read."""
     report_time = snapshot.time_of(snapshot.team_id, last_time)[0]
     return TeamFigures(report_time=report_time, sent_messages=last_message)
 
