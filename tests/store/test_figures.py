@@ -13,6 +13,7 @@ from playhouse.migrations import Runner
 
 from dovetail.server.store import recounting, sketches
 from dovetail.server.store.engines.base import MIGRATIONS, Engine
+from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.store import open_engine
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TASKS, Task, TaskState
@@ -81,6 +82,16 @@ def test_figures_agree_with_the_tasks_after_any_changes(
             group.flush()
     with engine.read() as snapshot:
         assert recounting.is_right(snapshot.of(TEAM))
+
+
+def test_tasks_are_counted_in_parts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dovetail.server.store.transaction.PART_ROWS", COUNT // 2 - 1)
+    query = TaskRow.select(TaskRow.number).where(TaskRow.team_id == TEAM)
+    with engine.read() as snapshot:
+        parts = [*snapshot.of(TEAM).select_in_parts(query, TaskRow.number)]
+        assert recounting.is_right(snapshot.of(TEAM))
+    assert [number for part in parts for (number,) in part] == [*range(1, COUNT + 1)]
+    assert len(parts) == 3
 
 
 def test_figures_that_are_rebuilt_count_each_task_of_the_same_commit_once(engine: Engine) -> None:

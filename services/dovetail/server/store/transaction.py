@@ -132,17 +132,17 @@ class GlobalSnapshot:
         """A condition: the column contains the text, exactly."""
         return getattr(fn, self._position)(column, text) > 0
 
-    def rows_of_all(self, statements: Iterable[Statement], **values: object) -> list[list[Row]]:
+    def last_rows(self, statements: Iterable[Statement], **values: object) -> list[list[Row]]:
         """All rows of several statements with the same parameters, if possible in one round trip.
 
-        Values of parameters that a statement does not have are ignored.
+        Nothing may be read after them: the transaction may have ended.
         """
-        return self._fetch_all([each.bind(self._database, values) for each in statements])
+        return self._fetch_last([each.bind(self._database, values) for each in statements])
 
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
         return self._database.execute_sql(sql, bound).fetchall()
 
-    def _fetch_all(self, queries: Sequence[tuple[str, Sequence[object]]]) -> list[list[Row]]:
+    def _fetch_last(self, queries: Sequence[tuple[str, Sequence[object]]]) -> list[list[Row]]:
         return [self._fetch(*query) for query in queries]
 
 
@@ -155,7 +155,7 @@ class Snapshot(GlobalSnapshot):
     def __init__(self, whole: GlobalSnapshot, team_id: str) -> None:
         """Read this team of a view over all of them."""
         super().__init__(whole._database, whole._position, whole._times)
-        self._fetch, self._fetch_all = whole._fetch, whole._fetch_all
+        self._fetch, self._fetch_last = whole._fetch, whole._fetch_last
         self.team_id = team_id
         self.is_over: Callable[[], bool] = _never
 
@@ -163,9 +163,12 @@ class Snapshot(GlobalSnapshot):
         """All rows of a statement."""
         return super().rows(statement, **{"team_id": self.team_id, **values})
 
-    def rows_of_all(self, statements: Iterable[Statement], **values: object) -> list[list[Row]]:
-        """All rows of several statements."""
-        return super().rows_of_all(statements, **{"team_id": self.team_id, **values})
+    def last_rows(self, statements: Iterable[Statement], **values: object) -> list[list[Row]]:
+        """All rows of several statements, after which nothing may be read.
+
+        Only for queries that are alone in their group: scans and reports.
+        """
+        return super().last_rows(statements, **{"team_id": self.team_id, **values})
 
     def select_in_parts(self, query: ModelSelect, number: Field) -> Iterator[list[Row]]:
         """The rows of a query, some at a time, by their number, which must be the first column.

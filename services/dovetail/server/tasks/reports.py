@@ -38,6 +38,7 @@ class Reports:
 
 def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
     """Report on all tasks of the team, from the figures that are kept of them."""
+    series = _series(snapshot, TaskFilter(), bucket)
     kept = figures.read(snapshot, ASSIGNEES_MAX)
     return Report(
         states=kept.states,
@@ -46,7 +47,7 @@ def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
         input_wait=kept.durations[DurationKind.INPUT_WAIT],
         workloads=kept.workloads,
         total_assignees=kept.assignees,
-        series=_series(snapshot, TaskFilter(), bucket),
+        series=series,
         oldest_question_time=kept.oldest_question_time,
         basis=ReportBasis.KEPT,
         team=kept.team,

@@ -68,13 +68,17 @@ class PostgresSets(SetDriver):
             for several in parts
         ]
 
-    def read(self, queries: Sequence[tuple[str, Sequence[object]]]) -> list[list[Row]]:
-        """All rows of plain statements."""
+    def read(
+        self, queries: Sequence[tuple[str, Sequence[object]]], is_last: bool = False
+    ) -> list[list[Row]]:
+        """All rows of plain statements; the last of them with the commit."""
         for sql, values in queries:
             self._note_size(len(sql) + _size(values))
         statements = [_encoded(*each) for each in queries]
-        cursors = self._batch(statements, None if self._has_begun else self._reconnect)
-        return [cursor.fetchall() for cursor in cursors]
+        sent = [*statements, _COMMIT] if is_last else statements
+        cursors = self._batch(sent, None if self._has_begun else self._reconnect)
+        self._has_ended = is_last
+        return [cursor.fetchall() for cursor in cursors[: len(statements)]]
 
     def write(self, changes: Sequence[Change], is_last: bool) -> None:
         """Write rows, in this order; the last of them with the commit."""
@@ -93,6 +97,8 @@ class PostgresSets(SetDriver):
         self, statements: Sequence[Sent], reconnect: Callable[[], None] | None = None
     ) -> list[psycopg.Cursor[Any]]:
         """Send statements together, and wait once. Returns the cursors, with all their rows."""
+        if self._has_ended:
+            raise RuntimeError("a statement after those that were said to be the last")
         begin = [] if self._has_begun else [self._begin]
         self._has_begun = True
         connection: psycopg.Connection[Any] = self._database.connection()
@@ -162,7 +168,7 @@ def _size(row: Sequence[object]) -> int:
 
 
 class PostgresSnapshot(GlobalSnapshot):
-    """A view that sends BEGIN with its first statement, and statements that go together at once."""
+    """A view that sends BEGIN with its first statements, and COMMIT with the last ones."""
 
     def __init__(self, database: TypedDatabase, times: Times, sets: PostgresSets) -> None:
         """Read through `sets`."""
@@ -172,5 +178,5 @@ class PostgresSnapshot(GlobalSnapshot):
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
         return self._sets.read([(sql, bound)])[0]
 
-    def _fetch_all(self, queries: Sequence[tuple[str, Sequence[object]]]) -> list[list[Row]]:
-        return self._sets.read(queries)
+    def _fetch_last(self, queries: Sequence[tuple[str, Sequence[object]]]) -> list[list[Row]]:
+        return self._sets.read(queries, is_last=True)

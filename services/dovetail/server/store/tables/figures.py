@@ -144,9 +144,9 @@ class Figures:
 
 
 def read(snapshot: Snapshot, most: int) -> Figures:
-    """All figures; at most so many workloads, those with most tasks."""
+    """All figures; at most so many workloads, those with most tasks. Read nothing after them."""
     statements = _TOTALS, _PAGES, _WORKLOADS, _USAGE
-    totals, pages, workloads, usage = snapshot.rows_of_all(statements, most=most)
+    totals, pages, workloads, usage = snapshot.last_rows(statements, most=most)
     last_time, last_message, question_time, assignees, *counts = totals[0] if totals else _NO_TEAM
     return Figures(
         assignees=assignees,
