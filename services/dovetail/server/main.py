@@ -22,6 +22,7 @@ from dovetail.server.admin.teams import Teams
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Inboxes
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
@@ -127,9 +128,9 @@ async def _ensure_admin(credentials: Credentials, path: Path | None) -> None:
 
 def _messaging(store: Store, config: ServerConfig) -> Service:
     directory, inboxes = Directory(store), Inboxes(store)
-    streams = _streams(store, config)
-    subscriptions = Subscriptions(store, directory, streams)
-    receiver = Receiver(store, directory, inboxes)
+    streams, handouts = _streams(store, config), Handouts(store)
+    subscriptions = Subscriptions(store, directory, streams, handouts)
+    receiver = Receiver(store, directory, inboxes, handouts)
     servicer = MessagingServicer(directory, inboxes, subscriptions, receiver)
 
     def register(server: grpc.aio.Server) -> None:
@@ -138,9 +139,10 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
     def stop() -> None:
         streams.close()
         receiver.close()
+        handouts.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Service(names=(name,), register=register, stop=stop)
+    return Service(names=(name,), register=register, start=handouts.start, stop=stop)
 
 
 def _tasks(store: Store, config: ServerConfig) -> Service:

@@ -114,11 +114,26 @@ class DeliveryRow(Model):
     sequence = BigIntegerField()
     message_number = BigIntegerField()
     create_time = BigIntegerField()
+    see_time = BigIntegerField(null=True)
     acknowledge_time = BigIntegerField(null=True)
 
     class Meta:
         table_name = "deliveries"
         primary_key = CompositeKey("team_id", "agent_id", "sequence")
+
+
+class HandoutRow(Model):
+    """Deliveries of an inbox that were handed out by a time. Spans of one inbox are disjoint."""
+
+    team_id = TextField()
+    agent_id = TextField()
+    last_sequence = BigIntegerField()
+    first_sequence = BigIntegerField()
+    send_time = BigIntegerField()
+
+    class Meta:
+        table_name = "handouts"
+        primary_key = CompositeKey("team_id", "agent_id", "last_sequence")
 
 
 class TaskRow(Model):
@@ -357,6 +372,7 @@ TABLES: tuple[type[Model], ...] = (
     AgentRow,
     MessageRow,
     DeliveryRow,
+    HandoutRow,
     TaskRow,
     TaskDependencyRow,
     TaskLinkRow,
