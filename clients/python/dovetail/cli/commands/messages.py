@@ -206,7 +206,8 @@ def message() -> None:
 async def show(session: Session, message_id: str, receipts: bool, part: Part) -> None:
     """Show one message, with the receipts of its first ten recipients.
 
-    A receipt says whether a recipient has acknowledged the message, and since when.
+    A receipt says what is known of a recipient: that the message was sent to it (handed out), that
+    it has seen it, that it has acknowledged it, and since when.
     """
     if not receipts:
         shown = late.messages.Messages(session.out.max_chars)
