@@ -1,4 +1,4 @@
-"""`dovetail seen`, and what `message show` says of receipts."""
+"""`dovetail message seen`, and what `message show` says of receipts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ def test_a_message_that_was_seen_is_shown_so_and_stays_in_the_inbox(shell: Shell
     shell.says("send", "--as", "alice", "bob", "one")
     shell.says("send", "--as", "alice", "bob", "two")
     bob = shell.within(DOVETAIL_AGENT="bob")
-    assert bob.says("seen", "1") == "seen 1\n"
-    assert bob.json("seen", "1,2") == [{"seen_count": 1}]
-    assert bob.says("seen", "1", "2", "--brief") == "0 seen\n"
+    assert bob.says("message", "seen", "1") == "seen 1\n"
+    assert bob.json("message", "seen", "1,2") == [{"seen_count": 1}]
+    assert bob.says("message", "seen", "1", "2", "--brief") == "0 seen\n"
     assert "#1 (seen)" in bob.says("inbox")
     assert bob.json("inbox")[0]["receipt"]["state"] == "seen"
     (record,) = shell.json("message", "show", "m1")
@@ -26,9 +26,9 @@ def test_a_message_that_was_seen_is_shown_so_and_stays_in_the_inbox(shell: Shell
 
 def test_sequences_must_be_named_and_reached(shell: Shell) -> None:
     shell.says("send", "--as", "alice", "bob", "one")
-    assert shell.fails("seen", "--as", "bob")[0] == 2
-    code, error = shell.fails("seen", "--as", "bob", "2")
-    assert code == 1, error
+    assert shell.fails("message", "seen", "--as", "bob")[0] == 2
+    code, error = shell.fails("message", "seen", "--as", "bob", "2")
+    assert code == 4, error
     assert "1" in error
-    code, error = shell.fails("seen", "1")
+    code, error = shell.fails("message", "seen", "1")
     assert "--as" in error

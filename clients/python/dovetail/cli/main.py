@@ -38,7 +38,6 @@ COMMANDS = lazy_commands(
         "commands.messages:acknowledge",
         "Acknowledge messages.",
     ),
-    ("seen", "commands.seen:seen", "Mark messages as seen."),
     ("message", "commands.messages:message", "Show messages and their receipts."),
     (
         "thread",

@@ -174,7 +174,7 @@ class MessageKind(Word):
 
 @words_of(types_pb2.DeliveryState)
 class DeliveryState(Word):
-    """What is known of a message at a recipient. To a filter SENT and SEEN are UNACKNOWLEDGED too."""
+    """What is known of a message at a recipient; SENT and SEEN are unacknowledged too."""
 
     UNKNOWN = auto()
     UNACKNOWLEDGED = auto()

@@ -218,6 +218,22 @@ async def show(session: Session, message_id: str, receipts: bool, part: Part) ->
     part.tell(session.out, found)
 
 
+@message.command()
+@click.argument(
+    "sequences", metavar="SEQUENCE...", nargs=-1, required=True, type=SEQUENCES, callback=joined
+)
+@calls
+async def seen(session: Session, sequences: tuple[int, ...]) -> None:
+    """Mark messages as seen, before you are done with them.
+
+    They are named by their sequence in the inbox of --as. Their senders read it in the receipts;
+    the messages stay unacknowledged.
+    """
+    count = await session.agent.mark_seen(sequences)
+    response = late.messaging_pb2.MarkMessagesSeenResponse(seen_count=count)
+    session.out.item(response, late.render.seen)
+
+
 @message.command("list")
 @click.option("--to", "recipient_id", default="", help="Only in this agent's inbox.")
 @click.option("--from", "senders", multiple=True, help="Only from this sender.")

@@ -100,7 +100,7 @@ COMMANDS = {
     "SubscribeInbox": "inbox",
     "ReceiveMessages": "inbox --wait",
     "AcknowledgeMessages": "acknowledge",
-    "MarkMessagesSeen": "seen",
+    "MarkMessagesSeen": "message seen",
     "GetMessage": "message show",
     "ListMessages": "message list",
     "ListReceipts": "message show --receipts",
