@@ -40,6 +40,9 @@ The end of such a call is known within some microseconds. Chosen, to be far from
 NOTES_MAX = 50_000
 """Spans that are noted at once; what is beyond is not recorded. Chosen: some 10 MiB."""
 
+UNITS_MAX = 100
+"""Units that wait at once: of very many teams some follow the others."""
+
 UNIT_NOTES_MAX = 200
 """Spans that one unit records: each takes the writer some 30 µs."""
 
@@ -102,7 +105,10 @@ class Handouts:
             for handing in [each for each in self._doubtful if each.is_older(before)]:
                 handing.confirm()
             notes, self._notes, self._count = self._notes, {}, 0
-            await asyncio.gather(*(self._record(*team) for team in _parts(notes)))
+            parts = [*_parts(notes)]
+            for start in range(0, len(parts), UNITS_MAX):
+                some = parts[start : start + UNITS_MAX]
+                await asyncio.gather(*(self._record(*part) for part in some))
             if self._notes or self._doubtful:
                 self._wake.set()
 

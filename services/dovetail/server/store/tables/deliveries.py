@@ -12,7 +12,7 @@ from peewee import Expression
 from dovetail.server.store.queries import fn
 from dovetail.server.store.rings import ROOM, Delivery
 from dovetail.server.store.schema import DeliveryRow
-from dovetail.server.store.sets import Range, Row, Table, plain
+from dovetail.server.store.sets import Index, Range, Row, Table, plain
 from dovetail.server.store.tables import handouts
 from dovetail.server.store.tables.agents import AGENTS, AgentRecord
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
@@ -83,12 +83,10 @@ _SPAN = Range(
 )
 # The id as an expression: else SQLite may go through the whole inbox, where the index on messages
 # leads to the one row.
-_OF_MESSAGE = Range(
+_OF_MESSAGE = Index(
     DELIVERIES,
     (DeliveryRow.agent_id, DeliveryRow.message_number),
     """("agent_id" || '') = ? AND "message_number" = ?""",
-    order='"sequence"',
-    most=1,
 )
 _UNACKNOWLEDGED = DeliveryRow.acknowledge_time.is_null()
 
@@ -205,7 +203,8 @@ def mark_seen(transaction: Transaction, agent_id: str, sequences: Sequence[int])
 
 def mark_message_seen(transaction: Transaction, need: Need) -> None:
     """Mark the delivery that `need_of_message` names as seen, if there is one."""
-    for row in transaction.find_all(_OF_MESSAGE, *need.key):
+    row = transaction.find(_OF_MESSAGE, *need.key)
+    if row is not None:
         _mark_seen(transaction, row)
 
 
@@ -261,9 +260,7 @@ def in_states(states: Sequence[int]) -> list[Expression]:
         DeliveryState.SENT: unseen & (fn.COALESCE(handouts.send_time(), 0) > 0),
         DeliveryState.SEEN: _UNACKNOWLEDGED & DeliveryRow.see_time.is_null(False),
     }
-    if set(states) >= {DeliveryState.UNACKNOWLEDGED, DeliveryState.ACKNOWLEDGED}:
-        return []
-    if not states:
+    if not states or set(states) >= {DeliveryState.UNACKNOWLEDGED, DeliveryState.ACKNOWLEDGED}:
         return []
     first, *others = (tests[DeliveryState(state)] for state in set(states))
     for each in others:
