@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
-from support.callers import Caller, seconds, sequences
+from support.callers import Caller, Inbox, seconds
+from support.pair import running_pair
 from support.refusals import error_info, failure, faults
 from support.teams import Team
 from support.waiting import until
@@ -45,11 +48,20 @@ async def sent(caller: Caller, wanted: Iterable[int], recipient_id: str = "bob")
     await until(are_sent)
 
 
+async def hand_out(caller: Caller, wanted: Iterable[int], **fields: object) -> None:
+    """Stream the inbox of a caller until exactly these are SENT.
+
+    The stream stays open so long: whoever leaves at once may leave doubt.
+    """
+    async with caller.inbox(**fields) as inbox:
+        await inbox.backlog()
+        await sent(caller, wanted, caller.agent_id)
+
+
 async def test_a_backlog_that_was_streamed_is_sent_and_not_seen(team: Team) -> None:
     bob = await team.bob_with(3)
     assert await states(bob) == [UNACKNOWLEDGED] * 3
-    assert sequences(await bob.backlog()) == [1, 2, 3]
-    await sent(bob, [1, 2, 3])
+    await hand_out(bob, [1, 2, 3])
     for receipt in await receipts(team.caller("alice")):
         assert receipt.state_time == receipt.send_time
         assert not receipt.HasField("see_time")
@@ -70,32 +82,53 @@ async def test_what_arrives_on_an_open_stream_is_sent_while_it_stays_open(team: 
         await sent(bob, [1])
 
 
+async def test_the_mark_after_a_backlog_comes_by_itself_so_that_leaving_then_is_no_doubt(
+    team: Team,
+) -> None:
+    bob = await team.bob_with(3)
+    async with bob.inbox() as inbox:
+        responses = await inbox.until(pb.STREAM_MARK_CAUGHT_UP)
+    assert [len(each.deliveries) for each in responses] == [3, 0]
+    assert [each.through_sequence for each in responses] == [3, 3]
+
+
+async def test_a_server_that_stops_records_what_it_handed_out(store_url: str) -> None:
+    async with AsyncExitStack() as stack:
+        pair = await stack.enter_async_context(running_pair(store_url))
+        bob = await Team(pair).bob_with(3)
+        await bob.call(pb.ReceiveMessagesRequest(max_messages=1))
+        call = bob.messaging.SubscribeInbox(
+            pb.SubscribeInboxRequest(after_sequence=1), metadata=bob.metadata
+        )
+        await Inbox(call).backlog()
+        stopping = asyncio.create_task(stack.aclose())
+        await Inbox(call).until(pb.STREAM_MARK_CLOSING)
+        await stopping
+    async with running_pair(store_url) as pair:
+        assert await states(Team(pair).caller("bob")) == [SENT] * 3
+
+
 async def test_only_what_a_filter_let_through_is_sent(team: Team) -> None:
     alice, bob = await team.known("alice", "bob")
     for thread_id in ("a", "b", "a", "a", "b"):
         await alice.send("bob", thread_id=thread_id)
-    await bob.backlog(filter=pb.MessageFilter(thread_id="a"))
-    await sent(bob, [1, 3, 4])
-    await bob.backlog()
-    await sent(bob, [1, 2, 3, 4, 5])
+    await hand_out(bob, [1, 3, 4], filter=pb.MessageFilter(thread_id="a"))
+    await hand_out(bob, [1, 2, 3, 4, 5])
 
 
 async def test_what_is_handed_out_again_keeps_its_first_time(team: Team) -> None:
     bob = await team.bob_with(2)
-    await bob.backlog()
-    await sent(bob, [1, 2])
+    await hand_out(bob, [1, 2])
     first = await receipts(bob)
     await bob.send("bob")
-    await bob.backlog()
-    await sent(bob, [1, 2, 3])
+    await hand_out(bob, [1, 2, 3])
     assert (await receipts(bob))[:2] == first
 
 
 async def test_times_are_in_order(team: Team) -> None:
     bob = await team.bob_with(1)
     created = (await bob.read("m1")).message.create_time.ToMicroseconds()
-    await bob.backlog()
-    await sent(bob, [1])
+    await hand_out(bob, [1])
     await bob.call(pb.MarkMessagesSeenRequest(sequences=[1]))
     await bob.acknowledge(1)
     (receipt,) = await receipts(bob)
@@ -113,8 +146,7 @@ async def test_a_peek_of_another_caller_is_no_hand_out(team: Team) -> None:
     await team.caller("alice").call(pb.ReceiveMessagesRequest(agent_id="bob"))
     # What is recorded later is recorded after it.
     await bob.send("alice")
-    await team.caller("alice").backlog()
-    await sent(operator, [1], "alice")
+    await hand_out(team.caller("alice"), [1])
     assert await states(bob) == [UNACKNOWLEDGED]
 
 

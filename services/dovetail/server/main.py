@@ -139,10 +139,15 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
     def stop() -> None:
         streams.close()
         receiver.close()
-        handouts.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Service(names=(name,), register=register, start=handouts.start, stop=stop)
+    return Service(
+        names=(name,),
+        register=register,
+        start=handouts.start,
+        stop=stop,
+        finish=handouts.finish,
+    )
 
 
 def _tasks(store: Store, config: ServerConfig) -> Service:

@@ -30,7 +30,6 @@ from dovetail.server.store.transaction import Transaction
 PERIOD_SECONDS = 0.5
 """Between two rounds, while something is noted or in doubt. Chosen."""
 
-CLOSE_STEP_SECONDS = 0.05
 DOUBT_SECONDS = 0.5
 """A call that is still open so long after a response has not lost its connection with it.
 
@@ -64,13 +63,15 @@ class Handouts:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Record until `close`."""
+        """Record until `finish`."""
         self._task = asyncio.create_task(self._run())
 
-    def close(self) -> None:
-        """Record what is there, and end."""
+    async def finish(self) -> None:
+        """Record what is left, and end. The calls have ended."""
         self._closing.set()
         self._wake.set()
+        if self._task:
+            await self._task
 
     def begin(self, caller: Caller, agent_id: str) -> Handing:
         """Begin to hand out an inbox to a call; of another agent's nothing is noted."""
@@ -97,27 +98,27 @@ class Handouts:
         self._doubtful.discard(handing)
 
     async def _run(self) -> None:
-        while self._notes or self._doubtful or not self._closing.is_set():
+        while not self._closing.is_set():
             await self._wake.wait()
-            await self._pause()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PERIOD_SECONDS):
+                    await self._closing.wait()
             self._wake.clear()
-            before = time.monotonic() - DOUBT_SECONDS
-            for handing in [each for each in self._doubtful if each.is_older(before)]:
-                handing.confirm()
-            notes, self._notes, self._count = self._notes, {}, 0
-            parts = [*_parts(notes)]
-            for start in range(0, len(parts), UNITS_MAX):
-                some = parts[start : start + UNITS_MAX]
-                await asyncio.gather(*(self._record(*part) for part in some))
+            await self._round()
             if self._notes or self._doubtful:
                 self._wake.set()
+        await self._round()
 
-    async def _pause(self) -> None:
-        """Wait for the next round: shortly once the server stops, and its streams end."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PERIOD_SECONDS):
-                await self._closing.wait()
-                await asyncio.sleep(CLOSE_STEP_SECONDS)
+    async def _round(self) -> None:
+        """Settle what was in doubt for long, and record all notes."""
+        before = time.monotonic() - DOUBT_SECONDS
+        for handing in [each for each in self._doubtful if each.is_older(before)]:
+            handing.confirm()
+        notes, self._notes, self._count = self._notes, {}, 0
+        parts = [*_parts(notes)]
+        for start in range(0, len(parts), UNITS_MAX):
+            some = parts[start : start + UNITS_MAX]
+            await asyncio.gather(*(self._record(*part) for part in some))
 
     async def _record(self, team_id: str, noted: Mapping[str, Sequence[Handout]]) -> None:
         """Record notes of a team. What the store does not take is noted again."""
@@ -133,8 +134,6 @@ class Handouts:
         left: Mapping[str, Sequence[Handout]] = noted
         with contextlib.suppress(DovetailError):
             left = await self._store.write(team_id, unit, needs)
-        if left is noted and self._closing.is_set():
-            return
         for agent_id, handed in left.items():
             self.note((team_id, agent_id), handed)
 
