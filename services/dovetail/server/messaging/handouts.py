@@ -130,12 +130,13 @@ class Handouts:
             }
             return {agent_id: handed for agent_id, handed in left.items() if handed}
 
-        needs = [each for some in noted.items() for each in handouts.need(*some)]
-        left: Mapping[str, Sequence[Handout]] = noted
-        with contextlib.suppress(DovetailError):
-            left = await self._store.write(team_id, unit, needs)
-        for agent_id, handed in left.items():
-            self.note((team_id, agent_id), handed)
+        try:
+            while noted:
+                needs = [each for some in noted.items() for each in handouts.need(*some)]
+                noted = await self._store.write(team_id, unit, needs)
+        except DovetailError:
+            for agent_id, handed in noted.items():
+                self.note((team_id, agent_id), handed)
 
 
 class Handing:

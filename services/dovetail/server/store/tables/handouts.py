@@ -31,19 +31,13 @@ HANDOUTS: Table[Row] = Table(
     2,
     plain(2),
 )
-_WITHIN = Range(
-    HANDOUTS,
-    (HandoutRow.agent_id, HandoutRow.last_sequence, HandoutRow.last_sequence),
-    '"agent_id" = ? AND "last_sequence" >= ? AND "last_sequence" < ?',
-    order='"last_sequence"',
-    most=SPANS_READ_MAX,
-)
-_AT_END = Range(
+# The spans that end at a sequence or later: of what is handed out for the first time there is none.
+_FROM = Range(
     HANDOUTS,
     (HandoutRow.agent_id, HandoutRow.last_sequence),
     '"agent_id" = ? AND "last_sequence" >= ?',
     order='"last_sequence"',
-    most=1,
+    most=SPANS_READ_MAX,
 )
 
 Span = tuple[int, int]
@@ -63,14 +57,7 @@ class Handout(NamedTuple):
 
 def need(agent_id: str, handed: Sequence[Handout]) -> list[Need]:
     """What a unit needs that records these."""
-    return [
-        need
-        for each in handed
-        for need in (
-            Need(_WITHIN, (agent_id, each.first, each.last)),
-            Need(_AT_END, (agent_id, each.last)),
-        )
-    ]
+    return [Need(_FROM, (agent_id, each.first)) for each in handed]
 
 
 def record(transaction: Transaction, agent_id: str, handed: Sequence[Handout]) -> list[Handout]:
@@ -111,13 +98,11 @@ def send_time() -> ModelSelect:
 
 
 def _read(transaction: Transaction, agent_id: str, handed: Handout, covered: set[Span]) -> int:
-    """Add the spans that overlap with one to those that are known; return how far they are."""
-    known = transaction.find_all(_WITHIN, agent_id, handed.first, handed.last)
-    is_all = len(known) < SPANS_READ_MAX
-    if is_all:
-        known = [*known, *transaction.find_all(_AT_END, agent_id, handed.last)]
+    """Add the spans that may overlap to those that are known; return how far they are."""
+    known = transaction.find_all(_FROM, agent_id, handed.first)
     covered.update((first, last) for _, last, first, _ in known)
-    return handed.last if is_all else known[-1][1]
+    is_cut = len(known) == SPANS_READ_MAX
+    return min(handed.last, known[-1][1]) if is_cut else handed.last
 
 
 def _gaps(span: Span, covered: Iterable[Span]) -> list[Span]:
