@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.server.access.rights import RIGHTS, Reach
+from dovetail.types.v1 import types_pb2
 from support.callers import Caller
 from support.guarded import ROLES, Guarded
 from support.pair import Metadata
@@ -158,12 +159,24 @@ class World:
         mine = a.ListCredentialsRequest(team_id=self.team_id, include_ended=True)
         answers: tuple[Message, ...] = await asyncio.gather(
             self.boss.list_agents(),
-            self.boss.list_messages(),
+            _settled(self.boss.list_messages()),
             self.boss.page(),
             pair.admin.ListTeams(a.ListTeamsRequest(page_size=1_000), metadata=admin),
             pair.admin.ListCredentials(mine, metadata=admin),
         )
         return tuple(answer.SerializeToString(deterministic=True) for answer in answers)
+
+
+async def _settled(listing: Awaitable[Any]) -> Any:
+    """Messages without what a server records by itself, some moment after it handed them out."""
+    listed = await listing
+    for record in listed.records:
+        for receipt in record.receipts:
+            receipt.ClearField("send_time")
+            if receipt.state == types_pb2.DELIVERY_STATE_SENT:
+                receipt.ClearField("state_time")
+                receipt.state = types_pb2.DELIVERY_STATE_UNACKNOWLEDGED
+    return listed
 
 
 async def outcome(call: Awaitable[Any]) -> tuple[Outcome, Any]:
