@@ -18,7 +18,7 @@ from mcp.server.mcpserver.tools import Tool
 from pydantic import PrivateAttr, ValidationError
 
 from dovetail.bridges.mcp import prompts
-from dovetail.bridges.mcp.steps import RefusedError
+from dovetail.bridges.mcp.steps import CORRECT, RefusedError
 from dovetail.bridges.mcp.tools import Bridge, Tools
 
 INSTRUCTIONS = (
@@ -73,7 +73,7 @@ class BridgeTool(Tool):
             return self.fn_metadata.validate_arguments(arguments)
         except ValidationError as error:
             faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise RefusedError(f"{'; '.join(faults)}. Correct it and call again.") from error
+            raise RefusedError(f"{'; '.join(faults)}. {CORRECT}") from error
 
 
 def slim(schema: Any) -> Any:

@@ -7,6 +7,7 @@ from dovetail.bridges.fences import one_line
 
 TEXT_CHARACTERS = 1_000
 TELL = "Tell your user."
+CORRECT = "Correct it and call again."
 
 STEPS = {
     "AGENT_NOT_FOUND": "list_agents shows the ids.",
@@ -28,7 +29,7 @@ STEPS = {
     "PARENT_CYCLE": "Choose another parent.",
     "REQUEST_TOO_LARGE": "Send less, or say where the content is.",
     "REQUEST_LATE": "Try again.",
-    "INVALID_FIELDS": "Correct it and call again.",
+    "INVALID_FIELDS": CORRECT,
     "TOO_MANY_TASKS": "Finish or cancel some first.",
     "STORE_BUSY": "Try again in a minute.",
     "SERVER_STOPPING": "Try again in a minute.",

@@ -70,7 +70,7 @@ async def messages_text(fences: Fences, senders: Senders, found: Iterable[Receiv
     for each in found:
         origin = await senders.origin(each.sender_id, each.create_time)
         origin = replace(origin, place=_place(each, f"#{each.sequence} "))
-        way = f"receive_messages(message_id={word(each.message_id)}, offset={MESSAGE_CHARACTERS})"
+        way = f"receive_messages(message_id={word(each.message_id)})"
         text = _notice_text(each) if each.notice else _message_text(each)
         shown.append(fences.text(text, origin, way=way, characters=MESSAGE_CHARACTERS))
     return "\n".join(shown)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from dovetail.bridges.fences import Fences, word
 from dovetail.bridges.mcp.held import HeldTasks
-from dovetail.bridges.mcp.steps import UNKNOWN, RefusedError, explain
+from dovetail.bridges.mcp.steps import CORRECT, UNKNOWN, RefusedError, explain
 from dovetail.bridges.mcp.texts import (
     Senders,
     TaskText,
@@ -96,8 +96,10 @@ class Bridge:
             raise RefusedError(await self._ended(explain(error))) from error
         except TimeoutError as error:
             raise RefusedError(await self._ended(UNKNOWN)) from error
-        except (RefusedError, ValueError) as error:
+        except RefusedError as error:
             raise RefusedError(await self._ended(str(error))) from error
+        except ValueError as error:  # Of the client, which checks some values itself.
+            raise RefusedError(await self._ended(f"{error}. {CORRECT}")) from error
         return await self._ended(text)
 
     async def close(self) -> None:
@@ -263,7 +265,8 @@ class Tools:
 
         progress: percent done, of a task you hold. ask: a question about it to its creator, or
         `to`; the answer comes as a message, and you hold it meanwhile. answer: the question that
-        you were asked. assign: `to` an agent; reassign: also if another works on it. release: give it back.
+        you were asked. assign: `to` an agent; reassign: also if another works on it. release: give
+        it back.
         """
         changes: dict[str, Callable[[], Awaitable[Task]]] = {
             "progress": lambda: self._progress(task_id, percent, text),

@@ -34,9 +34,9 @@ async def mcp(session: Session, port: int | None, lease_duration: timedelta | No
     that the session holds. The agent is that of
     --as, or of the token: no tool can name another.
     """
-    server, tools = _load()
     if not (session.agent.agent_id or session.servers.has_token):
         raise click.UsageError("whose tools? Name their agent: --as AGENT, or DOVETAIL_AGENT")
+    server, tools = _load()
     bridge = tools.Bridge(
         agent=session.agent,
         place=tools.Place(
@@ -47,10 +47,11 @@ async def mcp(session: Session, port: int | None, lease_duration: timedelta | No
         lease=lease_duration or tools.LEASE,
     )
     served = server.build(bridge)
+    stopped = _stopped_by_signals()  # By HTTP too, which sends itself the signal that ended it.
     try:
         if port is not None:
             await server.serve_http(served, port)
-        elif not await server.serve_stdio(served, _stopped_by_signals()):
+        elif not await server.serve_stdio(served, stopped):
             await bridge.close()
             os._exit(INTERRUPTED)  # A thread still waits for standard input, and would for ever.
     finally:
