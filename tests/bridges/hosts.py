@@ -79,11 +79,8 @@ class Workplace:
         async with self.agent(agent_id, **options) as agent:
             place = Place(team_id=self.team_id, messaging=self.messaging, tasks=self.tasks)
             bridge = Bridge(agent=agent, place=place, lease=lease)
-            try:
-                async with Client(build(bridge)) as sdk:
-                    yield Host(client=sdk, bridge=bridge)
-            finally:
-                await bridge.close()
+            async with bridge, Client(build(bridge)) as sdk:
+                yield Host(client=sdk, bridge=bridge)
 
     def environment(self, agent_id: str) -> dict[str, str]:
         """The environment of a bridge of its own."""

@@ -21,6 +21,7 @@ from bridges.hosts import Host, RefusedError, Workplace
 
 TEAM = ("ada", "bob", "cleo", "dan", "eve")
 CALLS_REPEATED_MAX = 50
+RESTARTS_MAX = 500
 MESSAGE = re.compile(r"^<\d{9} #(\d+) (\w+) (?:task=(\S+) )?.*at=", re.MULTILINE)
 CLAIMED = re.compile(r"^(\S+) in_progress, ", re.MULTILINE)
 ROUND = re.compile(r"^round (\d+)$", re.MULTILINE)
@@ -86,6 +87,7 @@ class Model:
                         return
             except Exception as lost:  # noqa: BLE001 - the SDK raises what its pipes met, in groups
                 self._team.restarts += 1
+                assert self._team.restarts < RESTARTS_MAX, lost
                 self._held.clear()
                 raise_unless_lost(lost)
 

@@ -45,6 +45,16 @@ async def test_a_model_may_think_longer_than_its_lease(workplace: Workplace):
         assert (await ada.tasks.get("t1")).attempt == 1
 
 
+async def test_an_agent_is_known_before_its_model_makes_a_call(workplace: Workplace):
+    async with workplace.host("bob"), workplace.agent("ada") as ada:
+
+        async def is_known() -> bool:
+            return "bob" in [each.agent_id async for each in ada.agents()]
+
+        await until(is_known)
+        assert (await ada.tasks.create("work", assignee_id="bob")).assignee_id == "bob"
+
+
 async def test_the_end_of_a_session_gives_back_what_it_holds(workplace: Workplace):
     await assigned(workplace)
     async with workplace.host("bob") as bob:

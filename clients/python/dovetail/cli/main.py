@@ -47,11 +47,7 @@ COMMANDS = lazy_commands(
     ("agent", "commands.agents:agent", "Register and show agents."),
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
-    (
-        "mcp",
-        "commands.mcp:mcp",
-        "Serve your agent's calls as tools for models (MCP).",
-    ),
+    ("mcp", "commands.mcp:mcp", "Serve MCP tools."),
     ("report", "commands.reporting:report", "Show totals, times and workload."),
     ("team", "commands.teams:team", "Create and list teams (admins)."),
     ("token", "commands.tokens:token", "Manage credentials (admins)."),
@@ -64,12 +60,12 @@ COMMANDS = lazy_commands(
     (
         "whoami",
         "overview.whoami:whoami",
-        "Show your agent, team, servers and unread messages.",
+        "Show who you are, and what is unread.",
     ),
     (
         "questions",
         "overview.questions:questions",
-        "Show the open questions to you, the oldest task first.",
+        "Show the open questions to you.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
     ("config", "commands.config:config", "Show settings and their sources."),

@@ -59,6 +59,7 @@ class HeldTasks:
     async def let_go(self, task_id: str) -> None:
         """Keep a task no longer: it ended, or was taken away. Releases it if it is still held."""
         if keeping := self._keeping.get(task_id):
+            await asyncio.sleep(0)  # Cancelled before it began, it would release nothing.
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
 

@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from dovetail.bridges.fences import Fences, word
+from dovetail.bridges.fences import word
 from dovetail.bridges.mcp.held import HeldTasks
+from dovetail.bridges.mcp.rows import agent_row, task_row, totals_text, workload_rows
 from dovetail.bridges.mcp.steps import CORRECT, UNKNOWN, RefusedError, explain
-from dovetail.bridges.mcp.texts import (
-    Senders,
-    TaskText,
-    agent_row,
-    message_text,
-    messages_text,
-    report_text,
-    task_facts,
-    task_row,
-)
 from dovetail.bridges.mcp.unread import unread_line
+from dovetail.bridges.senders import Senders
+from dovetail.bridges.texts import FencedTexts, Ways, task_facts
 from dovetail.client import (
     Agent,
     DovetailError,
@@ -34,6 +28,7 @@ from dovetail.client import (
     PermissionDeniedError,
 )
 from dovetail.client.claims import ClaimOptions, claim_many
+from dovetail.client.held import through_outages
 from dovetail.client.task_records import ClaimedTask, Task
 
 TOOL_SECONDS_MAX = 22.0
@@ -44,6 +39,12 @@ MESSAGES_SHOWN = 10
 ROWS_SHOWN = 30
 AGENTS_SHOWN = 100
 LEASE = timedelta(seconds=60)
+
+WAYS = Ways(
+    message="receive_messages(message_id={id})",
+    rest="receive_messages(message_id={id}, offset={offset})",
+    task="get_task(task_id={id}, offset={offset})",
+)
 
 ENDED = ("completed", "failed", "cancelled")
 OPEN = ("pending", "in_progress", "input_required")
@@ -71,11 +72,21 @@ class Bridge:
     """Empty until the first answer of the servers."""
     held: HeldTasks = field(init=False)
     senders: Senders = field(init=False)
+    _joining: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         """Make what belongs to the session."""
         self.held = HeldTasks(self.agent.tasks)
         self.senders = Senders(self.agent)
+
+    async def __aenter__(self) -> Bridge:
+        """Begin: others may write to the agent before its model makes the first call."""
+        self._joining = asyncio.create_task(self._join_soon())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give back what the session still holds."""
+        await self.close()
 
     async def join(self) -> str:
         """Make the agent known in its team, once; return its id."""
@@ -103,8 +114,15 @@ class Bridge:
         return await self._ended(text)
 
     async def close(self) -> None:
-        """Give back what the session still holds."""
+        """Give back what the session still holds. Closing again does nothing."""
+        if self._joining:
+            self._joining.cancel()
         await self.held.close()
+
+    async def _join_soon(self) -> None:
+        """Make the agent known as soon as the servers answer; a refusal is for the first call."""
+        with suppress(DovetailError):
+            await through_outages(self.agent.tasks, self.join)
 
     async def _ended(self, text: str) -> str:
         return f"{text}\n{await unread_line(self.agent, self.held.take_lost())}"
@@ -134,7 +152,8 @@ class Tools:
     async def list_agents(self) -> str:
         """The agents of your team."""
         listing = self._agent.agents(page_size=AGENTS_SHOWN)
-        text = _fenced_rows([agent_row(each) for each in await listing.next_page()], "agents")
+        rows = [agent_row(each) for each in await listing.next_page()]
+        text = self._texts().rows(rows, "agents")
         return f"{text}\nand more" if listing.page_token else text
 
     async def send_message(
@@ -172,20 +191,18 @@ class Tools:
         acknowledge: first mark these as dealt with, by the number after #. wait=short: if there is
         none, wait up to 18 s. message_id: show this one alone, whole.
         """
-        fences = Fences()
         if message_id:
             if acknowledge:
                 await self._agent.acknowledge(acknowledge)
             found = (await self._agent.message(message_id)).message
-            text = await message_text(fences, self._bridge.senders, found, max(0, offset))
-            return f"{fences.note}\n{text}"
+            return await self._texts().message(found, max(0, offset))
         received = await self._agent.receive(
             max_wait=WAITS[wait], max_messages=MESSAGES_SHOWN + 1, acknowledge=acknowledge or ()
         )
         if not received:
             return "no messages"
         shown = received[:MESSAGES_SHOWN]
-        text = f"{fences.note}\n{await messages_text(fences, self._bridge.senders, shown)}"
+        text = await self._texts().messages(shown)
         return f"{text}\nmore after these" if len(received) > len(shown) else text
 
     async def create_task(
@@ -231,12 +248,13 @@ class Tools:
             page_size=ROWS_SHOWN,
             page_token=page,
         )
-        text = _fenced_rows([task_row(task) for task in await listing.next_page()], "tasks")
+        rows = [task_row(task) for task in await listing.next_page()]
+        text = self._texts().rows(rows, "tasks")
         return f"{text}\nmore: page={listing.page_token}" if listing.page_token else text
 
     async def get_task(self, task_id: str, offset: int = 0) -> str:
         """A task with all its texts (from a character on)."""
-        return await self._text_of(await self._tasks.get(task_id), offset)
+        return await self._texts().task(await self._tasks.get(task_id), max(0, offset))
 
     async def claim_task(self, task_id: str = "", wait: Wait = "none") -> str:
         """Start work on this task, or on the next that is ready for you, and show it.
@@ -246,11 +264,11 @@ class Tools:
         """
         self._held.refuse_more()
         if task_id and self._held.get(task_id):
-            return await self._text_of(await self._tasks.get(task_id))
+            return await self._texts().task(await self._tasks.get(task_id))
         claimed = await self._claimed(task_id, WAITS[wait])
         if claimed is None:
             return "no task is ready for you"
-        return await self._text_of(self._held.hold(claimed).task)
+        return await self._texts().task(self._held.hold(claimed).task)
 
     async def update_task(
         self,
@@ -311,14 +329,12 @@ class Tools:
 
     async def get_report(self) -> str:
         """Totals, times and workload of the team."""
-        fences = Fences()
-        text = report_text(fences, await self._tasks.report())
-        return f"{fences.note}\n{text}" if fences.used else text
+        report = await self._tasks.report()
+        return f"{totals_text(report)}\n{self._texts().rows(workload_rows(report), 'assignees')}"
 
-    async def _text_of(self, task: Task, offset: int = 0) -> str:
-        fences = Fences()
-        text = await TaskText(fences, self._bridge.senders, max(0, offset)).of(task)
-        return f"{fences.note}\n{text}" if fences.used else text
+    def _texts(self) -> FencedTexts:
+        """What an answer shows of others; made when that was read."""
+        return FencedTexts(self._bridge.senders, WAYS)
 
     async def _claimed(self, task_id: str, wait: float) -> ClaimedTask | None:
         if task_id:
@@ -373,11 +389,3 @@ def _named(agent_id: str) -> str:
     if not agent_id:
         raise RefusedError("to: name the agent. list_agents shows the ids.")
     return agent_id
-
-
-def _fenced_rows(rows: list[str], head: str) -> str:
-    if not rows:
-        return f"no {head}"
-    fences = Fences()
-    text = fences.lines(rows, head)
-    return f"{fences.note}\n{text}"

@@ -28,11 +28,11 @@ MISSING = "tools for models are served by mcp: pip install 'dovetail[mcp]'"
 @lease_option
 @calls
 async def mcp(session: Session, port: int | None, lease_duration: timedelta | None) -> None:
-    """Serve your agent's calls as tools for models (MCP).
+    """Serve MCP tools.
 
-    A host starts it, and speaks to it by standard input and output. Its end gives back the tasks
-    that the session holds. The agent is that of
-    --as, or of the token: no tool can name another.
+    A model acts with them as the agent of --as, or of the token: no tool can name another. Its host
+    starts this, and speaks to it by standard input and output. The end gives back the tasks that
+    the session holds.
     """
     if not (session.agent.agent_id or session.servers.has_token):
         raise click.UsageError("whose tools? Name their agent: --as AGENT, or DOVETAIL_AGENT")
@@ -48,14 +48,12 @@ async def mcp(session: Session, port: int | None, lease_duration: timedelta | No
     )
     served = server.build(bridge)
     stopped = _stopped_by_signals()  # By HTTP too, which sends itself the signal that ended it.
-    try:
+    async with bridge:
         if port is not None:
             await server.serve_http(served, port)
         elif not await server.serve_stdio(served, stopped):
             await bridge.close()
             os._exit(INTERRUPTED)  # A thread still waits for standard input, and would for ever.
-    finally:
-        await bridge.close()
 
 
 def _load() -> tuple[ModuleType, ModuleType]:
