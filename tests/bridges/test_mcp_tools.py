@@ -164,7 +164,7 @@ async def test_every_text_of_a_task_says_whose_it_is(workplace: Workplace):
         assert "t1 pending, ada > bob, priority 3" in shown.text
         await ada.call("update_task", task_id="t1", action="cancel", text="no need")
         shown = Shown(await ada.call("get_task", task_id="t1"))
-        assert shown.heads[-1].startswith("cancelled from=no-agent")
+        assert shown.heads[-1].startswith("cancelled from=unknown")
         assert shown.texts[-1] == "no need"
 
 

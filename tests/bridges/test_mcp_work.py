@@ -147,7 +147,7 @@ async def test_a_question_goes_to_whom_it_names(workplace: Workplace):
         )
         assert text.endswith("unread 0")
         shown = Shown(await bob.call("get_task", task_id="t1"))
-        assert any(head.startswith("answer from=eve") for head in shown.heads)
+        assert any(head.startswith("answer from=unknown") for head in shown.heads)
 
 
 async def test_claiming_what_is_held_shows_it_again(workplace: Workplace):

@@ -53,7 +53,8 @@ _HIDDEN = re.compile(
 class Origin:
     """Whose text it is. `is_person` is None where the directory does not say.
 
-    `place` are words of the one who shows it, such as the number of a message.
+    `sender_id` is empty where nothing says it, or no agent wrote it. `place` are words of the one
+    who shows it, such as the number of a message.
     """
 
     sender_id: str
@@ -139,7 +140,7 @@ def minute(time: datetime) -> str:
 def _facts(origin: Origin) -> list[str]:
     """What the opening mark says: from whom, and what is known of that agent."""
     facts = [origin.place] if origin.place else []
-    facts.append(f"from={word(origin.sender_id) if origin.sender_id else 'no-agent'}")
+    facts.append(f"from={word(origin.sender_id) if origin.sender_id else 'unknown'}")
     if origin.role:
         facts.append(f"role={word(origin.role)}")
     facts.append(f"person={_PERSON_WORDS[origin.is_person]}")

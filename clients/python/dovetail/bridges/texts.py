@@ -107,7 +107,7 @@ def _place(message: Message, number: str) -> str:
 
 
 def _message_text(message: Message) -> str:
-    return "\n".join(filter(None, (message.subject, message.body, _json(message.data))))
+    return _joined(message.subject, message.body, _json(message.data))
 
 
 def _notice_text(message: Message) -> str:
@@ -139,34 +139,37 @@ def task_facts(task: Task) -> str:
 
 
 def _texts(task: Task) -> Iterable[tuple[str, str, str]]:
-    """Each text of a task: what it is, who wrote it, and the text."""
-    texts = (task.title, task.description, _json(task.input))
-    yield "task", task.creator_id, "\n".join(filter(None, texts))
+    """Each text of a task: what it is, who wrote it, and the text.
+
+    The author is "" where the task does not say it: of a failure, since another may hold it by now;
+    of an answer, which an operator may give too.
+    """
+    yield "task", task.creator_id, _joined(task.title, task.description, _json(task.input))
     if task.progress and task.progress.note:
         yield "progress", task.assignee_id, task.progress.note
     if task.last_failure:
-        yield "last-failure", task.assignee_id, task.last_failure.message
-    asked_id = ""
-    if task.question:
-        asked_id = task.question.agent_id
-        text = "\n".join(filter(None, (task.question.text, _json(task.question.data))))
-        yield f"question to={shown_id(asked_id)}", task.assignee_id, text
+        yield "last-failure", "", task.last_failure.message
+    if asked := task.question:
+        author_id = task.assignee_id if task.state == "input_required" else ""
+        text = _joined(asked.text, _json(asked.data))
+        yield f"question to={shown_id(asked.agent_id)}", author_id, text
     if task.answer:
-        yield (
-            "answer",
-            asked_id,
-            "\n".join(filter(None, (task.answer.text, _json(task.answer.data)))),
-        )
+        yield "answer", "", _joined(task.answer.text, _json(task.answer.data))
     if task.result:
-        texts = (task.result.summary, _json(task.result.data))
-        yield "result", task.assignee_id, "\n".join(filter(None, texts))
+        text = _joined(task.result.summary, _json(task.result.data))
+        yield "result", task.assignee_id, text
     if task.failure:
-        yield "failure", task.assignee_id, task.failure.message
+        yield "failure", "", task.failure.message
     if task.cancel_reason:
         yield "cancelled", "", task.cancel_reason
 
 
+def _joined(*texts: str) -> str:
+    return "\n".join(filter(None, texts))
+
+
 def shown_id(agent_id: str) -> str:
+    """An agent's id, or what stands for none."""
     return word(agent_id) if agent_id else "-"
 
 
