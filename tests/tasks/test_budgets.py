@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
+from dovetail.server.store.tables import trees
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1 import types_pb2
 from support.callers import Caller, ids
@@ -244,3 +245,88 @@ async def test_a_tree_that_moves_takes_its_usage_and_what_holds_it_back_along(te
     }
     assert (await team.verbs("top")).count("spend-budget") == 0
     assert await claimed(ann) == ["top", "old", "rest"]
+
+
+async def spent_of(team: Team) -> dict[str, int]:
+    return {each.task_id: each.spent_budgets for each in await team.rows()}
+
+
+async def test_one_report_spends_the_budgets_of_many_levels_and_one_update_frees_its_own(
+    team: Team,
+) -> None:
+    boss, ann = await team.known("boss", "ann")
+    for task_id, parent, budget in (
+        *(("a", "", 10), ("b", "a", 0), ("c", "b", 20), ("d", "c", 30), ("e", "d", 0)),
+        *(("a2", "a", 0), ("b2", "b", 5), ("c2", "c", 0), ("d2", "d", 0), ("e2", "e", 0)),
+    ):
+        await boss.made(task_id=task_id, parent_task_id=parent, max_tokens=budget)
+    await ended(ann, "release", "e", usage=used(25))
+    assert await spent_of(team) == {
+        **{"a": 1, "a2": 1, "b": 1, "b2": 1},
+        **{"c": 2, "c2": 2, "d": 2, "d2": 2, "e": 2, "e2": 2},
+    }
+    for task_id in ("a", "c"):  # A task that works on may use more than there is.
+        await boss.do("update", task_id, values={"max_tokens": 1_000})
+    token = await ann.held("e")
+    await boss.do("update", "a", values={"max_tokens": 10})
+    await boss.do("update", "c", values={"max_tokens": 40})
+    await ann.do("heartbeat", "e", lease_token=token, usage=used(15))
+    spent = {"a": 1, "a2": 1, "b": 1, "b2": 1}
+    assert await spent_of(team) == spent | {
+        **{"c": 2, "c2": 2, "d": 3, "d2": 3, "e": 3, "e2": 3},
+    }
+    waiting = await team.waiting(ann)
+    await ann.do("heartbeat", "e", lease_token=token, usage=used(0))
+    assert await spent_of(team) == spent | dict.fromkeys(("c", "c2", "d", "d2", "e", "e2"), 1)
+    await boss.do("update", "a", values={"max_tokens": 0})
+    assert len(await waiting) == 1
+    assert set((await spent_of(team)).values()) == {0}
+
+
+async def test_the_creator_is_told_once_until_the_budget_changes(team: Team) -> None:
+    boss, ann = await team.known("boss", "ann")
+    await boss.made(task_id="x", **BUDGETS["tokens"])
+    token = await ann.held("x")
+    for tokens in (200, 1, 200, 1, 200):
+        beat = await ann.do("heartbeat", "x", lease_token=token, usage=used(tokens))
+        assert beat.budget_spent == (tokens == 200)
+    assert len(await boss.received()) == 1
+    await boss.do("update", "x", values={"title": "other"})
+    await boss.do("update", "x", values={"max_tokens": 150})
+    assert (await team.verbs("x")).count("spend-budget") == 1  # It stayed spent.
+    await boss.do("update", "x", values={"max_tokens": 300})
+    await ann.do("heartbeat", "x", lease_token=token, usage=used(300))
+    assert len(await boss.received()) == 2
+
+
+async def test_a_tree_that_leaves_a_spent_one_goes_on_and_wakes_who_waits(team: Team) -> None:
+    boss, ann = await team.known("boss", "ann")
+    await boss.made(task_id="top", **BUDGETS["tokens"])
+    await boss.made(task_id="a", parent_task_id="top")
+    await boss.made(task_id="a.1", parent_task_id="a", assignee_id="ann")
+    await ended(ann, "complete", "top", usage=SPENT)
+    waiting = await team.waiting(ann)
+    await boss.do("update", "a", values={"parent_task_id": ""})
+    assert ids(each.task for each in await waiting) == ["a.1"]
+
+
+async def test_sums_of_the_deepest_tree_are_whole_and_leave_with_what_made_them(team: Team) -> None:
+    boss, ann = await team.known("boss", "ann")
+    most = trees.LEVELS_MAX
+    drafts = [
+        pb.CreateTaskRequest(
+            task_id=f"t{n}", title="t", parent_task_id=f"t{n - 1}" if n else "", max_tokens=50
+        )
+        for n in range(most + 1)
+    ]
+    await boss.call(pb.BatchCreateTasksRequest(requests=drafts))
+    last = f"t{most}"
+    await ended(ann, "release", last, usage=used(100))
+    assert await spent_of(team) == {f"t{n}": n + 1 for n in range(most + 1)}
+    assert await refused(ann, last) == last
+    await boss.do("update", last, values={"parent_task_id": ""})
+    rest = {each.task_id: each for each in await boss.all()}
+    assert rest.pop(last).tree_usage.input_tokens == 100
+    assert {(each.tree_usage.input_tokens, each.budget_spent) for each in rest.values()} == {
+        (0, False)
+    }

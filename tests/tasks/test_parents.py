@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable
 
 import grpc
 import pytest
@@ -103,14 +104,46 @@ async def test_a_way_up_leads_through_deleted_tasks_too(team: Team) -> None:
     assert (await refusal(moved(joe, "a", "c")))[1] == "PARENT_CYCLE"
 
 
-async def test_the_way_up_is_searched_up_to_a_limit(
-    team: Team, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    joe = team.caller("joe")
-    await tree(joe, "t0", *(f"t{n} t{n - 1}" for n in range(1, 9)), "free")
-    monkeypatch.setattr(trees, "ABOVE_TASKS_MAX", 7)
-    code, reason, metadata = await refusal(moved(joe, "free", "t8"))
+async def chain(joe: Caller, name: str, length: int, top: str = "") -> None:
+    """Tasks of which each is a part of the one before: NAME0 is a part of `top`."""
+    drafts = [
+        pb.CreateTaskRequest(
+            task_id=f"{name}{n}", title="t", parent_task_id=f"{name}{n - 1}" if n else top
+        )
+        for n in range(length)
+    ]
+    await joe.call(pb.BatchCreateTasksRequest(requests=drafts[::-1]))
+
+
+async def too_deep(call: Awaitable[object]) -> None:
+    """The call is refused, since its tree would have too many levels."""
+    code, reason, metadata = await refusal(call)
     assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS")
-    assert metadata == {"most": "7"}
-    assert (await moved(joe, "free", "t7")).parent_task_id == "t7"
-    assert (await refusal(moved(joe, "t1", "t8")))[1] == "PARENT_CYCLE"
+    assert metadata == {"most": str(trees.LEVELS_MAX)}
+
+
+async def test_a_tree_has_a_hundred_levels_below_its_top_and_no_more(team: Team) -> None:
+    joe = team.caller("joe")
+    most = trees.LEVELS_MAX
+    await chain(joe, "t", most)
+    await joe.made(task_id="last", parent_task_id=f"t{most - 1}")
+    await too_deep(joe.made(task_id="x", parent_task_id="last"))
+    await too_deep(chain(joe, "y", 3, top=f"t{most - 2}"))
+    unnamed = pb.CreateTaskRequest(title="t", parent_task_id="last")
+    batch = pb.BatchCreateTasksRequest(requests=[pb.CreateTaskRequest(title="t"), unnamed])
+    await too_deep(joe.call(batch))
+    assert await parts(joe, "last") == []
+    await chain(joe, "y", 2, top=f"t{most - 2}")
+
+
+async def test_a_tree_moves_only_to_where_it_has_room_below(team: Team) -> None:
+    joe = team.caller("joe")
+    most = trees.LEVELS_MAX
+    await chain(joe, "t", most)
+    await chain(joe, "s", 3)
+    await joe.made(task_id="leaf")
+    await too_deep(moved(joe, "s0", f"t{most - 2}"))
+    assert (await moved(joe, "s0", f"t{most - 3}")).parent_task_id == f"t{most - 3}"
+    await too_deep(moved(joe, "leaf", "s2"))
+    assert (await moved(joe, "leaf", "s1")).parent_task_id == "s1"
+    assert (await refusal(moved(joe, "t1", "leaf")))[1] == "PARENT_CYCLE"

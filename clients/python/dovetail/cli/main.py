@@ -47,7 +47,7 @@ COMMANDS = lazy_commands(
     ("agent", "commands.agents:agent", "Register and show agents."),
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
-    ("mcp", "commands.mcp:mcp", "Serve MCP tools."),
+    ("mcp", "commands.mcp:mcp", "Serve tools to a model (MCP)."),
     ("report", "commands.reporting:report", "Show totals, times and workload."),
     ("team", "commands.teams:team", "Create and list teams (admins)."),
     ("token", "commands.tokens:token", "Manage credentials (admins)."),
@@ -60,14 +60,16 @@ COMMANDS = lazy_commands(
     (
         "whoami",
         "overview.whoami:whoami",
-        "Show who you are, and what is unread.",
+        "Show your agent, team, servers and unread messages.",
     ),
     (
         "questions",
         "overview.questions:questions",
-        "Show the open questions to you.",
+        "Show the open questions to you, the oldest task first.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
+    ("backup", "servers.backups:backup", "Copy the store to a file."),
+    ("restore", "servers.backups:restore", "Make a store of a backup."),
     ("config", "commands.config:config", "Show settings and their sources."),
     ("tls", "servers.tls:tls", "Create certificates."),
     (

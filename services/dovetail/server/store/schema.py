@@ -191,6 +191,7 @@ class TaskRow(Model):
     max_tokens = BigIntegerField()
     max_cost = TextField()
     spent_budgets = IntegerField()
+    budget_told = IntegerField()
 
     class Meta:
         table_name = "tasks"

@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from dovetail.server.access.caller import Caller
-from dovetail.server.errors import AlreadyExistsError, InvalidArgumentError, Reason
-from dovetail.server.store.tables import agents, dependencies, links, tasks
+from dovetail.server.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    Reason,
+    ResourceExhaustedError,
+)
+from dovetail.server.store.tables import agents, dependencies, links, tasks, trees
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
@@ -80,6 +85,7 @@ class TaskBatch:
         agents.require(snapshot, sorted(others))
         self._check_references(snapshot)
         self._check_acyclic()
+        self._check_levels(snapshot)
         check_acknowledged(snapshot, self._caller, options)
 
     def _check_references(self, snapshot: Snapshot) -> None:
@@ -110,6 +116,20 @@ class TaskBatch:
                 TopologicalSorter(edges).prepare()
             except CycleError as error:
                 raise error_of("requests", error.args[1][::-1]) from error
+
+    def _check_levels(self, snapshot: Snapshot) -> None:
+        """None may be below more tasks than a report of usage updates."""
+        parents = {draft.parent_task_id for draft in self._drafts}
+        known = [tasks.find(snapshot, parent_id) for parent_id in sorted(parents - self._own)]
+        deep = [parent.task_id for parent in known if parent and parent.parent_task_id]
+        above = {**dict.fromkeys(parents, 0), **trees.levels_above(snapshot, deep), "": -1}
+        edges = {task_id: (parent_id,) for task_id, parent_id in self._parents.items()}
+        for task_id in TopologicalSorter(edges).static_order():
+            if task_id in self._own:
+                above[task_id] = above[self._parents[task_id]] + 1
+        for prefix, draft in zip(self._prefixes, self._drafts, strict=True):
+            if above[draft.parent_task_id] >= trees.LEVELS_MAX:
+                raise too_deep(f"{prefix}parent_task_id", draft.parent_task_id)
 
     def _task(self, transaction: Transaction, draft: NewTask) -> Task:
         team = transaction.team
@@ -185,6 +205,17 @@ def parent_cycle(field: str, path: Sequence[str]) -> InvalidArgumentError:
         Reason.PARENT_CYCLE,
         f"{field}: would be part of itself: {' -> '.join(path)}",
         metadata={"field": field, "path": json.dumps(path, ensure_ascii=False)},
+    )
+
+
+def too_deep(field: str, parent_id: str) -> ResourceExhaustedError:
+    """The error for a task that would be below too many others, or its sub-tasks would."""
+    most = trees.LEVELS_MAX
+    return ResourceExhaustedError(
+        Reason.TOO_MANY_TASKS,
+        f"{field}: below task {parent_id!r} a tree would have a task with more than {most} above"
+        " it: choose one that is higher up",
+        metadata={"most": str(most)},
     )
 
 

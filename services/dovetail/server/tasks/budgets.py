@@ -7,6 +7,7 @@ may be begun is a number in its row too, so that claims pass over a tree without
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dovetail.server.access.caller import Caller
@@ -42,22 +43,12 @@ def settle(transaction: Transaction, before: Task, after: Task) -> Task:
     After a report the sums of the tasks above change. Each whose budget becomes spent by it, or by
     an update, keeps its tree from being begun, and its creator is told.
     """
-    pairs = [(before, after)]
+    changes = [(before, after)]
     if before.attempt_usage_json != after.attempt_usage_json:
         more = _difference(before.attempt_usage_json, after.attempt_usage_json)
-        for parent in trees.ancestors(transaction, after) if more != usage.NOTHING else ():
-            changed = replace(parent, tree_usage_json=_added(parent.tree_usage_json, more))
-            tasks.save(transaction, changed)
-            pairs.append((parent, changed))
-    flipped = [(one, _is_spent(two)) for one, two in pairs if _is_spent(one) != _is_spent(two)]
-    for task, is_spent in flipped:
-        trees.shift_spent(transaction, task.task_id, 1 if is_spent else -1)
-    for task, is_spent in flipped:
-        if is_spent:
-            _tell(transaction, task.task_id)
-        else:
-            trees.ring_queues(transaction, task.task_id)
-    return _found(transaction, after.task_id) if flipped else after
+        parents = trees.ancestors(transaction, after) if more != usage.NOTHING else ()
+        changes += [_add_to_tree(transaction, parent, more) for parent in parents]
+    return _found(transaction, after.task_id) if _hold_back(transaction, changes) else after
 
 
 def settled(transaction: Transaction, before: Task, change: TaskChange) -> TaskChange:
@@ -97,31 +88,59 @@ def _move(transaction: Transaction, before: Task, after: Task) -> None:
 
     What the new place holds back is held back.
     """
-    total = usage.decode_total(after.tree_usage_json)
     by = inherited(transaction, after.parent_task_id) - inherited(
         transaction, before.parent_task_id
     )
     if by:
         trees.shift_spent(transaction, after.task_id, by)
+    if by < 0:
+        trees.ring_queues(transaction, after.task_id)
+    total = usage.decode_total(after.tree_usage_json)
     if total == usage.NOTHING:
         return
-    old, new = (
-        [parent.task_id for parent in trees.ancestors(transaction, place)]
-        for place in (before, after)
-    )
+    old, new = (trees.ancestors(transaction, place) for place in (before, after))
     # Those above both places have the same sum after it.
-    for task_ids, others, sign in ((old, new, -1), (new, old, 1)):
-        for task_id in task_ids:
-            if task_id not in others:
-                _add_to_tree(transaction, task_id, total, sign)
+    both = {parent.task_id for parent in old} & {parent.task_id for parent in new}
+    for parents, sign in ((old, -1), (new, 1)):
+        changes = [
+            _add_to_tree(transaction, parent, total, sign)
+            for parent in parents
+            if parent.task_id not in both
+        ]
+        _hold_back(transaction, changes)
 
 
-def _add_to_tree(transaction: Transaction, task_id: str, total: UsageTotal, sign: int) -> None:
-    task = _found(transaction, task_id)
-    sums = usage.decode_total(task.tree_usage_json).plus(total, sign)
+def _add_to_tree(
+    transaction: Transaction, task: Task, more: UsageTotal, sign: int = 1
+) -> tuple[Task, Task]:
+    """Write a new sum of a task's tree; returns the task as it was and as it is."""
+    sums = usage.decode_total(task.tree_usage_json).plus(more, sign)
     changed = replace(task, tree_usage_json=usage.encode_total(sums))
     tasks.save(transaction, changed)
-    settle(transaction, task, changed)
+    return task, changed
+
+
+def _hold_back(transaction: Transaction, changes: Sequence[tuple[Task, Task]]) -> bool:
+    """Hold back or free the trees of tasks whose budget became spent or free; whether any did.
+
+    Each of the changed tasks is a part of the next one. So every task below them is updated once,
+    however many budgets change: those between one and the next below it by the count so far.
+    """
+    flips = [
+        (one.task_id, _is_spent(two)) for one, two in changes if _is_spent(one) != _is_spent(two)
+    ]
+    flips.reverse()
+    by = 0
+    for at, (task_id, is_spent) in enumerate(flips, 1):
+        by += 1 if is_spent else -1
+        trees.shift_spent(transaction, task_id, by, but=flips[at][0] if at < len(flips) else "")
+    for task_id, is_spent in flips:
+        if is_spent:
+            _tell(transaction, task_id)
+    freed = next((task_id for task_id, is_spent in flips if not is_spent), None)
+    if freed:
+        trees.ring_queues(transaction, freed)
+    return bool(flips)
 
 
 def _difference(before: str | None, after: str | None) -> UsageTotal:
@@ -145,11 +164,13 @@ def _is_spent(task: Task) -> bool:
 
 
 def _tell(transaction: Transaction, task_id: str) -> None:
-    """Record that a budget is spent: an event, and a notice to the creator."""
+    """Record that a budget is spent, once until it changes: an event, a notice to the creator."""
     task = _found(transaction, task_id)
+    if task.budget_told:
+        return
     nobody = Caller(team_id=transaction.team_id, agent_id="")
     action = Action(caller=nobody, verb=TaskVerb.SPEND_BUDGET, options=ChangeOptions())
-    record_change(transaction, action, task, task)
+    record_change(transaction, action, task, replace(task, budget_told=True))
 
 
 def _found(snapshot: Snapshot, task_id: str) -> Task:

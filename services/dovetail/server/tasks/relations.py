@@ -9,7 +9,7 @@ from dovetail.server.errors import FailedPreconditionError, Reason, ResourceExha
 from dovetail.server.store.tables import dependencies, trees
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot
-from dovetail.server.tasks.batches import cycle, parent_cycle
+from dovetail.server.tasks.batches import cycle, parent_cycle, too_deep
 from dovetail.server.tasks.loading import require_task, task_not_found
 
 
@@ -31,16 +31,11 @@ def _check_parent(snapshot: Snapshot, task_id: str, parent_id: str) -> None:
         return
     require_task(snapshot, parent_id, field)
     path = trees.path(snapshot, parent_id, task_id)
-    if path is None:
-        most = trees.ABOVE_TASKS_MAX
-        raise ResourceExhaustedError(
-            Reason.TOO_MANY_TASKS,
-            f"{field}: task {parent_id!r} is below more than {most:,} others: choose one that is"
-            " higher up",
-            metadata={"most": str(most)},
-        )
     if path:
         raise parent_cycle(field, [task_id, *path])
+    levels = trees.levels_above(snapshot, [parent_id])[parent_id] + 1
+    if levels + trees.levels_below(snapshot, task_id) > trees.LEVELS_MAX:
+        raise too_deep(field, parent_id)
 
 
 def _check_links(snapshot: Snapshot, task: Task, changed: Task) -> None:

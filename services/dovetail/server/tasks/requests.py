@@ -233,8 +233,11 @@ class TaskUpdate:
     def apply(self, task: Task) -> Task:
         """The task with its new values."""
         changed = replace(task, **{path: getattr(self, path) for path in self.paths})
-        moved = changed.due_time != task.due_time
-        return replace(changed, overdue_told=False) if moved else changed
+        if changed.due_time != task.due_time:
+            changed = replace(changed, overdue_told=False)
+        if (changed.max_tokens, changed.max_cost) != (task.max_tokens, task.max_cost):
+            changed = replace(changed, budget_told=False)
+        return changed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,8 +6,9 @@ appends an event wakes all watches of its team, and each of them reads once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.errors import OutOfRangeError, Reason
@@ -15,7 +16,7 @@ from dovetail.server.readers import Slot
 from dovetail.server.store.rings import EVENTS, Delivery
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import events
-from dovetail.server.store.tables.events import EventFilter, StretchRequest, TaskEvent
+from dovetail.server.store.tables.events import EventFilter, Stretched, StretchRequest, TaskEvent
 from dovetail.server.store.transaction import Snapshot
 from dovetail.server.streams import NEVER, RESPONSE_BYTES, Mark, StartPosition, Streams
 from dovetail.server.tasks.loading import require_history
@@ -96,11 +97,7 @@ class _Watch:
             most=RESPONSE_EVENTS_MAX,
             most_bytes=RESPONSE_BYTES,
         )
-        # A backlog may need many steps until something matches; what is new is few events.
-        is_long = events.is_stepped(self._filter) and self._backlog_end != NEVER
-        look = self._store.scan if is_long else self._store.read
-        async with self._slot.reads:
-            found = await look(self._team_id, lambda s: events.stretch(s, request))
+        found = await self._read(partial(events.stretch, asked=request))
         self._cursor = found.through_event
         caught_up = self._cursor >= self._backlog_end
         if caught_up:
@@ -109,6 +106,17 @@ class _Watch:
             return [], not found.exhausted
         mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
         return [self._response(found.events, mark)], not found.exhausted
+
+    async def _read(self, stretch: Callable[[Snapshot], Stretched]) -> Stretched:
+        """Read a stretch of events.
+
+        A filtered backlog may need many steps until something matches, while what is new is few
+        events. It is read beside other long queries, and keeps no other stream from its next page.
+        """
+        if events.is_stepped(self._filter) and self._backlog_end != NEVER:
+            return await self._store.scan(self._team_id, stretch)
+        async with self._slot.reads:
+            return await self._store.read(self._team_id, stretch)
 
     def _response(self, found: Sequence[TaskEvent], mark: Mark) -> WatchResponse:
         return WatchResponse(events=found, through_event=self._cursor, mark=mark)

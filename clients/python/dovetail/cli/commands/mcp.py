@@ -28,9 +28,9 @@ MISSING = "tools for models are served by mcp: pip install 'dovetail[mcp]'"
 @lease_option
 @calls
 async def mcp(session: Session, port: int | None, lease_duration: timedelta | None) -> None:
-    """Serve MCP tools.
+    """Serve tools to a model (MCP).
 
-    A model acts with them as the agent of --as, or of the token: no tool can name another. Its host
+    It acts with them as the agent of --as, or of the token: no tool can name another. Its host
     starts this, and speaks to it by standard input and output. The end gives back the tasks that
     the session holds.
     """

@@ -100,16 +100,21 @@ class TaskServiceStub:
     Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
     attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
     repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
-    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs.
     Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
     a late result is not counted.
 
     Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
     sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
     `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
-    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
-    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
-    has it. One that has ended must be reopened first.
+    task's history has an event SPEND_BUDGET, and the creator gets a notice: once, until the budget is
+    changed. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first. A sub-task counts whoever made it: a budget bounds
+    what a team spends, and protects no task from other agents of its team.
+
+    Levels. A task may have at most 100 others above it: its parent, the parent of that, and so on, deleted
+    tasks too. CreateTask, BatchCreateTasks and UpdateTask fail with RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if
+    that task, or with a new parent one of its sub-tasks, would have more.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -128,7 +133,8 @@ class TaskServiceStub:
     CreateTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CreateTaskRequest, _tasks_pb2.CreateTaskResponse]
     """CreateTask makes a PENDING task, assigned or not. Fails with ALREADY_EXISTS `TASK_EXISTS` for a
     `task_id` that is or was taken; NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the
-    nearest ids. Safe to retry with the same `request_id`.
+    nearest ids; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` below 100 others. Safe to retry with the same
+    `request_id`.
     """
     BatchCreateTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.BatchCreateTasksRequest, _tasks_pb2.BatchCreateTasksResponse]
     """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
@@ -146,8 +152,8 @@ class TaskServiceStub:
     and, while PENDING, depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
     dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
     the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
-    a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
-    changes, nothing is written.
+    a cycle of dependencies, or a tree would have too many levels. Safe to retry: if nothing changes,
+    nothing is written.
     """
     DeleteTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]
     """DeleteTask removes a task that no agent holds: not allowed while IN_PROGRESS or INPUT_REQUIRED. Its
@@ -340,16 +346,21 @@ class TaskServiceAsyncStub(TaskServiceStub):
     Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
     attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
     repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
-    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs.
     Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
     a late result is not counted.
 
     Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
     sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
     `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
-    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
-    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
-    has it. One that has ended must be reopened first.
+    task's history has an event SPEND_BUDGET, and the creator gets a notice: once, until the budget is
+    changed. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first. A sub-task counts whoever made it: a budget bounds
+    what a team spends, and protects no task from other agents of its team.
+
+    Levels. A task may have at most 100 others above it: its parent, the parent of that, and so on, deleted
+    tasks too. CreateTask, BatchCreateTasks and UpdateTask fail with RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if
+    that task, or with a new parent one of its sub-tasks, would have more.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -365,7 +376,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     CreateTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CreateTaskRequest, _tasks_pb2.CreateTaskResponse]  # type: ignore[assignment]
     """CreateTask makes a PENDING task, assigned or not. Fails with ALREADY_EXISTS `TASK_EXISTS` for a
     `task_id` that is or was taken; NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the
-    nearest ids. Safe to retry with the same `request_id`.
+    nearest ids; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` below 100 others. Safe to retry with the same
+    `request_id`.
     """
     BatchCreateTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.BatchCreateTasksRequest, _tasks_pb2.BatchCreateTasksResponse]  # type: ignore[assignment]
     """BatchCreateTasks makes up to 1,000 tasks in one commit, all or none. They may depend on each other,
@@ -383,8 +395,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     and, while PENDING, depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
     dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
     the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
-    a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
-    changes, nothing is written.
+    a cycle of dependencies, or a tree would have too many levels. Safe to retry: if nothing changes,
+    nothing is written.
     """
     DeleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.DeleteTaskRequest, _tasks_pb2.DeleteTaskResponse]  # type: ignore[assignment]
     """DeleteTask removes a task that no agent holds: not allowed while IN_PROGRESS or INPUT_REQUIRED. Its
@@ -576,16 +588,21 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     Usage. HeartbeatTask, ReleaseTask, CompleteTask and FailTask may carry `usage`: what the present
     attempt has used so far, in all. Each report replaces the last one of the attempt, so it is safe to
     repeat. Servers keep what callers report, and price nothing. Tokens and costs are summed, exactly, for
-    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs, up to 100 levels.
+    each task over its attempts, and for its tree: itself and its sub-tasks, and theirs.
     Different currencies are never added. ReopenTask and DeleteTask leave the sums. Usage that comes with
     a late result is not counted.
 
     Budgets. `max_tokens` and `max_cost` of a task bound the usage of its tree. A budget is spent when the
     sum has reached it; then no task of the tree is begun: StartTask fails with FAILED_PRECONDITION
     `BUDGET_SPENT`, and ClaimTask passes over them. What is at work goes on; HeartbeatTask says so. The
-    task's history has an event SPEND_BUDGET, each time that its budget becomes spent, and the creator
-    gets a notice. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
-    has it. One that has ended must be reopened first.
+    task's history has an event SPEND_BUDGET, and the creator gets a notice: once, until the budget is
+    changed. A larger budget, by UpdateTask, lets the tree go on; so does DeleteTask of the task that
+    has it. One that has ended must be reopened first. A sub-task counts whoever made it: a budget bounds
+    what a team spends, and protects no task from other agents of its team.
+
+    Levels. A task may have at most 100 others above it: its parent, the parent of that, and so on, deleted
+    tasks too. CreateTask, BatchCreateTasks and UpdateTask fail with RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if
+    that task, or with a new parent one of its sub-tasks, would have more.
 
     Ready. A task may be started if it is PENDING, all tasks on which it depends are COMPLETED, and its
     `schedule_time` has passed; otherwise FAILED_PRECONDITION `TASK_NOT_READY` names what it waits for.
@@ -605,7 +622,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tasks_pb2.CreateTaskResponse, _abc.Awaitable[_tasks_pb2.CreateTaskResponse]]:
         """CreateTask makes a PENDING task, assigned or not. Fails with ALREADY_EXISTS `TASK_EXISTS` for a
         `task_id` that is or was taken; NOT_FOUND `AGENT_NOT_FOUND` for an unknown assignee, with the
-        nearest ids. Safe to retry with the same `request_id`.
+        nearest ids; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` below 100 others. Safe to retry with the same
+        `request_id`.
         """
 
     @_abc_1.abstractmethod
@@ -647,8 +665,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         and, while PENDING, depends_on. Not allowed once the task has ended. Fails with NOT_FOUND `TASK_NOT_FOUND` for an unknown
         dependency, parent or newly linked task; INVALID_ARGUMENT `DEPENDENCY_CYCLE` or `PARENT_CYCLE`, with
         the path; RESOURCE_EXHAUSTED `TOO_MANY_TASKS` if more than 10,000 tasks would have to be searched for
-        a cycle of dependencies, or for a parent below more than 1,000 others. Safe to retry: if nothing
-        changes, nothing is written.
+        a cycle of dependencies, or a tree would have too many levels. Safe to retry: if nothing changes,
+        nothing is written.
         """
 
     @_abc_1.abstractmethod

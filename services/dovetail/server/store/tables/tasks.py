@@ -40,7 +40,7 @@ class Task:
     the agent that must answer the open question, `question_agent_id` the one that was asked last.
     `input_wait` is how long it waited for answers. Durations are in microseconds. Usage and costs
     are texts of `tables/usage.py`; of so many budgets as `spent_budgets` says, its own and those of
-    the tasks that it is a part of, nothing is left.
+    the tasks that it is a part of, nothing is left. `budget_told`: its creator knows of its own.
     """
 
     task_id: str
@@ -101,6 +101,7 @@ class Task:
     max_tokens: int = 0
     max_cost: str = ""
     spent_budgets: int = 0
+    budget_told: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -195,6 +196,7 @@ COLUMNS = (
     TaskRow.max_tokens,
     TaskRow.max_cost,
     TaskRow.spent_budgets,
+    TaskRow.budget_told,
 )
 _RENAMED = {
     "input": "input_json",
@@ -207,7 +209,7 @@ _RENAMED = {
     "tree_usage": "tree_usage_json",
 }
 _NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
-_FLAGS = ("pooled", "answered", "overdue_told")
+_FLAGS = ("pooled", "answered", "overdue_told", "budget_told")
 _FIELDS = attrgetter(*_NAMES)
 _LABELS_AT, _DEPENDS_ON_AT = _NAMES.index("labels"), _NAMES.index("depends_on")
 _LINKS_AT = _NAMES.index("links")

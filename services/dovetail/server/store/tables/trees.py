@@ -6,24 +6,25 @@ from collections.abc import Sequence
 
 from peewee import JOIN, SQL
 
-from dovetail.server.store.queries import Select
+from dovetail.server.store.chunks import chunks
+from dovetail.server.store.queries import Select, fn
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.tables import queues, tasks
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param
 
 LEVELS_MAX = 100
-"""So many levels up usage is summed, and so many budgets hold a task back."""
+"""Tasks above one: so many sums a report changes, and so many budgets may hold a task back."""
 
 QUEUES_RUNG_MAX = 1_000
 """Queues that are rung when a tree may go on; claims at others find its tasks when they look."""
 
-ABOVE_TASKS_MAX = 1_000
-"""Tasks above one: as many as a cascade cancels below one. 5 to 7 ms."""
-
 
 def _tree() -> Select:
-    """The ids of a task and of all its sub-tasks, and theirs. UNION ends it, whatever is stored."""
+    """The ids of a task and of all its sub-tasks, and theirs, but not of a tree in it (`but`).
+
+    UNION ends it, whatever is stored.
+    """
     mine = TaskRow.team_id == param("team_id")
     first = (
         TaskRow.select(TaskRow.task_id)
@@ -34,7 +35,12 @@ def _tree() -> Select:
     further = (
         Select([first], [TaskRow.task_id])
         .join(TaskRow, JOIN.CROSS)
-        .where(mine, TaskRow.parent_task_id == first.c.task_id, tasks.IS_SUBTASK)
+        .where(
+            mine,
+            TaskRow.parent_task_id == first.c.task_id,
+            tasks.IS_SUBTASK,
+            TaskRow.task_id != param("but"),
+        )
     )
     tree = first.union(further)
     return tree.select_from(tree.c.task_id)
@@ -66,11 +72,54 @@ def ancestors(snapshot: Snapshot, task: Task) -> Sequence[Task]:
     return found
 
 
-def path(snapshot: Snapshot, begin: str, end: str) -> list[str] | None:
+def levels_above(snapshot: Snapshot, task_ids: Sequence[str]) -> dict[str, int]:
+    """How many tasks are above each of these; LEVELS_MAX + 1 stands for any number beyond it."""
+    mine = TaskRow.team_id == snapshot.team_id
+    found = dict.fromkeys(task_ids, 0)
+    for some in chunks(task_ids):
+        first = (
+            TaskRow.select(TaskRow.task_id, TaskRow.parent_task_id, SQL("0"))
+            .where(mine, TaskRow.task_id.in_(some), tasks.IS_SUBTASK)
+            .cte("above", recursive=True, columns=("begin", "parent_task_id", "level"))
+        )
+        further = (
+            Select([first], [first.c.begin, TaskRow.parent_task_id, first.c.level + 1])
+            .join(TaskRow, JOIN.CROSS)
+            .where(mine, TaskRow.task_id == first.c.parent_task_id, first.c.level <= LEVELS_MAX)
+        )
+        above = first.union_all(further)
+        deepest = above.select_from(above.c.begin, fn.MAX(above.c.level)).group_by(above.c.begin)
+        found |= dict(snapshot.select(deepest))
+    return found
+
+
+def levels_below(snapshot: Snapshot, task_id: str) -> int:
+    """How many levels of sub-tasks are below a task; LEVELS_MAX + 1 stands for any more."""
+    mine = TaskRow.team_id == snapshot.team_id
+    first = (
+        TaskRow.select(TaskRow.task_id, SQL("0"))
+        .where(mine, TaskRow.task_id == task_id)
+        .cte("below", recursive=True, columns=("task_id", "level"))
+    )
+    further = (
+        Select([first], [TaskRow.task_id, first.c.level + 1])
+        .join(TaskRow, JOIN.CROSS)
+        .where(
+            mine,
+            TaskRow.parent_task_id == first.c.task_id,
+            tasks.IS_SUBTASK,
+            first.c.level <= LEVELS_MAX,
+        )
+    )
+    below = first.union(further)
+    ((deepest,),) = snapshot.select(below.select_from(fn.MAX(below.c.level)))
+    return deepest or 0
+
+
+def path(snapshot: Snapshot, begin: str, end: str) -> list[str]:
     """The chain of parents from one task up to another; empty if that is not above it.
 
-    None if more than ABOVE_TASKS_MAX tasks would have to be read. Deleted tasks are followed too:
-    what is below them stays below what is above them.
+    Deleted tasks are followed too: what is below them stays below what is above them.
     """
     mine = TaskRow.team_id == snapshot.team_id
     columns = (TaskRow.task_id, TaskRow.parent_task_id)
@@ -86,23 +135,24 @@ def path(snapshot: Snapshot, begin: str, end: str) -> list[str] | None:
             mine,
             TaskRow.task_id == first.c.parent_task_id,
             first.c.task_id != end,
-            first.c.depth <= ABOVE_TASKS_MAX,
+            first.c.depth < LEVELS_MAX,
         )
     )
     above = first.union_all(further)
     query = above.select_from(above.c.task_id).order_by(above.c.depth)
     chain = [task_id for (task_id,) in snapshot.select(query)]
-    if end in chain:
-        return chain
-    return None if len(chain) > ABOVE_TASKS_MAX + 1 else []
+    return chain if end in chain else []
 
 
-def shift_spent(transaction: Transaction, task_id: str, by: int) -> None:
-    """Add `by` to the count of spent budgets of a task and all below it."""
-    transaction.write(_SHIFT, task_id=task_id, by=by)
+def shift_spent(transaction: Transaction, task_id: str, by: int, but: str = "") -> None:
+    """Add `by` to the count of spent budgets of a task and all below it.
+
+    Not of the task `but` in its tree, and what is below that.
+    """
+    transaction.write(_SHIFT, task_id=task_id, by=by, but=but)
 
 
 def ring_queues(transaction: Transaction, task_id: str) -> None:
     """Wake the claims that wait for ready tasks of a tree."""
-    for (assignee_id,) in transaction.rows(_QUEUES, task_id=task_id):
+    for (assignee_id,) in transaction.rows(_QUEUES, task_id=task_id, but=""):
         transaction.ring(queues.name(assignee_id))
