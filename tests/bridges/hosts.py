@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TextIO
 
+import psutil
 from mcp import Client, StdioServerParameters, stdio_client
 
 from dovetail import client
@@ -105,6 +106,16 @@ class Workplace:
         )
         async with Client(stdio_client(started, errlog=errors)) as sdk:
             yield Host(client=sdk)
+
+
+def bridges() -> list[psutil.Process]:
+    """The bridges that this process has started and that run."""
+    found: list[psutil.Process] = []
+    for each in psutil.Process().children():
+        with suppress(psutil.Error):  # It ended meanwhile.
+            if "mcp" in each.cmdline():
+                found.append(each)
+    return found
 
 
 @dataclass

@@ -12,17 +12,11 @@ import psutil
 import pytest
 from mcp import Client
 
-from bridges.hosts import Workplace, text_of
+from bridges.hosts import Workplace, bridges, text_of
 from bridges.test_mcp_work import assigned
 from dovetail.client import TaskState
 from support.processes import free_port
 from support.waiting import until
-
-
-def bridges() -> list[psutil.Process]:
-    """The bridges that this process has started and that run."""
-    children = psutil.Process().children()
-    return [each for each in children if "mcp" in each.cmdline()]
 
 
 @pytest.mark.parametrize("end", ["end of input", "SIGTERM"])

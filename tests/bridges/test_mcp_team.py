@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
-from bridges.hosts import Workplace
+from bridges.hosts import Workplace, bridges
 from bridges.models import TEAM, Team
 from dovetail.client import TaskState
 from support.processes import ServerProcess
@@ -53,8 +52,7 @@ class Killer:
                 self._kill_bridge()
 
     def _kill_bridge(self) -> None:
-        running = [each for each in psutil.Process().children() if "mcp" in each.cmdline()]
-        if running:
+        if running := bridges():
             self._random.choice(running).kill()
             self.kills["bridge"] += 1
 
