@@ -18,7 +18,7 @@ from support.processes import ServerProcess
 from support.servers import serving
 from support.soak import SOAK, full_or_tenth
 
-CALLS_BETWEEN_KILLS = 60
+CALLS_BETWEEN_KILLS = 80
 UNREAD_SECONDS_MAX = 10.0
 
 
@@ -43,7 +43,7 @@ class Killer:
         while True:
             await self._due.wait()
             self._due.clear()
-            if sum(self.kills.values()) % 3 == 2:
+            if sum(self.kills.values()) % 3 == 1:
                 server = self._random.choice(self._servers)
                 server.kill()
                 self.kills[server.service] += 1
