@@ -68,8 +68,8 @@ COMMANDS = lazy_commands(
         "Show the open questions to you, the oldest task first.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
-    ("backup", "servers.backups:backup", "Copy the store to a file."),
-    ("restore", "servers.backups:restore", "Make a store of a backup."),
+    ("backup", "servers.backups:backup", "Copy the store to a new FILE."),
+    ("restore", "servers.backups:restore", "Make the store of a backup FILE."),
     ("config", "commands.config:config", "Show settings and their sources."),
     ("tls", "servers.tls:tls", "Create certificates."),
     (

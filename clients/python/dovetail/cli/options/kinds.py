@@ -74,6 +74,10 @@ KINDS = {
     "token list": Kind(message="admin.Credential"),
     "token rotate": Kind(message="admin.Credential", names=("token",)),
     "token revoke": Kind(message="admin.Credential"),
+    **{
+        command: Kind(names=("file", "bytes", "teams", "agents", "messages", "tasks"))
+        for command in ("backup", "restore")
+    },
     "status": Kind(
         names=(
             *("version", "team_id", "servers", "agents", "unacknowledged"),

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 @with_settings(SERVER["store"], SERVER["data-dir"])
 @prints
 def backup(file: Path, store: str | None, data_dir: Path | None, output: Output) -> None:
-    """Copy the store to a new FILE. Servers may keep running.
+    """Copy the store to a new FILE.
 
-    The copy is of one moment, whole, and checked like a store by doctor. For PostgreSQL use
-    pg_dump.
+    Servers may keep running: the copy is of one moment, whole, and checked as doctor checks a
+    store. For PostgreSQL use pg_dump.
     """
     from dovetail.server.main import back_up  # Slow to load.
 
@@ -47,9 +47,9 @@ def backup(file: Path, store: str | None, data_dir: Path | None, output: Output)
 @with_settings(SERVER["store"], SERVER["data-dir"])
 @prints
 def restore(file: Path, store: str | None, data_dir: Path | None, output: Output) -> None:
-    """Make the store of a backup FILE, where there is none.
+    """Make the store of a backup FILE.
 
-    What agents did after the backup is gone: they begin again at their first unacknowledged
+    Nothing is replaced: there must be none yet. What agents did after the backup is gone: they begin again at their first unacknowledged
     message.
     """
     from dovetail.server.main import restore as make  # Slow to load.
