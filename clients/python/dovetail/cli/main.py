@@ -44,6 +44,8 @@ COMMANDS = lazy_commands(
         "commands.messages:thread",
         "Show a thread of messages.",
     ),
+    ("watch", "commands.watch:watch", "Wait until there is something to look at, and end."),
+    ("hook", "commands.hook:hook", "Print for HOST what its model should read now."),
     ("agent", "commands.agents:agent", "Register and show agents."),
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),

@@ -1,0 +1,112 @@
+"""What a model reads of a watcher: a digest when it wakes, and what hooks show."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dovetail.bridges.fences import Fences, origin_of, word
+from dovetail.bridges.watcher.news import Line
+
+DIGEST_BYTES_MAX = 512
+SENDERS_SHOWN = 6
+LINES_SHOWN = 10
+TASKS_SHOWN = 20
+PREVIEW_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """The agent, and the options with which its commands name it."""
+
+    agent_id: str
+    options: str
+    """For example ` --as bob`; empty where a token names it."""
+
+    def command(self, words: str) -> str:
+        """A command line of this agent."""
+        return f"dovetail {words}{self.options}"
+
+
+def names_of(agent_id: str, *, has_token: bool) -> Names:
+    """How commands name an agent."""
+    return Names(agent_id=agent_id, options="" if has_token else f" --as {shlex.quote(agent_id)}")
+
+
+def digest(names: Names, lines: Sequence[Line], unread: int) -> str:
+    """What there is to look at: counts, senders and the next steps, never what was written."""
+    facts = digest_facts(names, lines, unread)
+    senders: list[str] = [f"{word(sender)} {count}" for sender, count in facts["senders"].items()]
+    high = f" ({facts['high']} high)" if facts["high"] else ""
+    steps = f"Read: {facts['read']}. To be woken again, run it again: {facts['again']}"
+    while True:
+        left = len(Counter(line.sender_id for line in lines)) - len(senders)
+        more = [f"{left} more senders"] if left else []
+        whose = ", ".join(senders + more)
+        text = f"{len(lines)} new for {word(names.agent_id)}{high}, {unread} unread. From {whose}."
+        text = f"{text} {steps}"
+        if len(text.encode()) < DIGEST_BYTES_MAX or not senders:
+            return text
+        senders.pop()
+
+
+def digest_facts(names: Names, lines: Sequence[Line], unread: int) -> dict[str, Any]:
+    """The digest for programs."""
+    senders = Counter(line.sender_id for line in lines).most_common(SENDERS_SHOWN)
+    return {
+        "new": len(lines),
+        "high": sum(line.is_high for line in lines),
+        "unread": unread,
+        "through_sequence": max(line.sequence for line in lines),
+        "senders": dict(senders),
+        "read": names.command("inbox --brief"),
+        "again": names.command("watch"),
+    }
+
+
+def messages_text(names: Names, lines: Sequence[Line], unread: int) -> str:
+    """Messages as a hook shows them: each between marks, and how to go on."""
+    fences = Fences()
+    shown = lines[:LINES_SHOWN]
+    rows = [_message(fences, names, line) for line in shown]
+    left = len(lines) - len(shown)
+    more = [f"and {left} more: {names.command('inbox --brief')}"] if left else []
+    head = f"Dovetail: {unread} unread for {word(names.agent_id)}. {fences.note}"
+    step = f"Once done with one: {names.command('acknowledge SEQUENCE')}"
+    return "\n".join([head, *rows, *more, step])
+
+
+def held_text(names: Names, task_ids: Sequence[str]) -> str:
+    """The reminder of tasks that the agent still holds."""
+    shown = [
+        f"task {word(each)} is still yours: complete, fail or release it"
+        for each in task_ids[:TASKS_SHOWN]
+    ]
+    left = len(task_ids) - len(shown)
+    more = [f"and {left} more tasks"] if left > 0 else []
+    way = names.command("task complete TASK RESULT")
+    return "\n".join([*shown, *more, f"For example: {way}"])
+
+
+def watch_text(names: Names) -> str:
+    """What a model is asked to do where only a process of its own session can wake it."""
+    return (
+        "Dovetail: no watcher of this session runs. Start it in the background, and end your turn:"
+        f" {names.command('watch')}\nIts end wakes you when there is something for you."
+    )
+
+
+def _message(fences: Fences, names: Names, line: Line) -> str:
+    facts = [f"#{line.sequence}", word(line.message_id)]
+    facts += ["HIGH"] if line.is_high else []
+    facts += [line.what] if line.what else []
+    facts += [f"task {word(line.task_id)}"] if line.task_id else []
+    preview = line.text[:PREVIEW_CHARACTERS]
+    left = line.left + len(line.text) - len(preview)
+    way = names.command(f"message show {shlex.quote(line.message_id)} --fields message.body")
+    cut = f"\ncut: {left:,} more characters; all: {way}" if left else ""
+    origin = origin_of(line.sender_id, line.time)
+    return f"{' '.join(facts)}\n{fences.text(preview, origin)}{cut}"

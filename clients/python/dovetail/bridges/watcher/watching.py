@@ -1,0 +1,281 @@
+"""One watcher: its lock, its socket, and when it wakes."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import time
+from asyncio import FIRST_COMPLETED
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dovetail.bridges.hooks import places
+from dovetail.bridges.hooks.call import asked
+from dovetail.bridges.watcher.desk import LEAVE, Desk, HeldTasks, Watch
+from dovetail.bridges.watcher.memory import Memory
+from dovetail.bridges.watcher.news import REFRESH_SECONDS_MAX, Line, News
+from dovetail.bridges.watcher.texts import Names, names_of
+from dovetail.client import Agent, DovetailError, TaskState, UnimplementedError
+from dovetail.client.reconnecting import pauses
+
+T = TypeVar("T")
+
+QUIET_SECONDS = 0.2
+"""A burst has ended when nothing came for so long."""
+BURST_SECONDS_MAX = 1.0
+
+UNASKED_SECONDS_MAX = 3_600.0
+"""A watcher for hooks ends when none asked for so long: its hosts have ended."""
+
+LEAVING_SECONDS_MAX = 10.0
+CALLS_MAX = 500
+TASKS_MAX = 50
+CONNECTIONS_MAX = 64
+
+
+class AlreadyWatchedError(Exception):
+    """Another watcher of this agent runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wake:
+    """What a watcher found: what is new, and how much is unread."""
+
+    names: Names
+    lines: Sequence[Line]
+    unread: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The private folder of the watchers of one agent."""
+
+    path: Path
+
+    @property
+    def memory(self) -> Memory:
+        """What they told."""
+        return Memory(self.path / places.MEMORY)
+
+    @property
+    def is_armed_by_host(self) -> bool:
+        """Whether the host starts them."""
+        return (self.path / places.HOST_ARMS).exists()
+
+    def set_armed_by_host(self) -> None:
+        """Remember that the host starts them."""
+        (self.path / places.HOST_ARMS).touch(0o600)
+
+    def is_watched(self) -> bool:
+        """Whether a watcher runs."""
+        try:
+            with self.locked():
+                return False
+        except AlreadyWatchedError:
+            return True
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Be the one watcher inside the block. Raises AlreadyWatchedError."""
+        number = os.open(self.path / places.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _lock(number)
+            yield
+        finally:
+            os.close(number)
+
+    def ask_to_leave(self) -> None:
+        """Ask a watcher that only answers hooks to make room."""
+        asked(places.Folder(str(self.path)), f"{LEAVE}\n".encode())
+
+
+def place_of(*parts: str) -> Place:
+    """The folder of the watchers of an agent, made where it is missing. Raises OSError."""
+    return Place(path=Path(places.private(f"{places.root()}/{places.key_of(*parts)}")))
+
+
+def remember_call(key: str, place: Place) -> None:
+    """Let hooks with the settings of this call find the folder. Raises OSError."""
+    calls = Path(places.private(f"{places.root()}/{places.CALLS}"))
+    draft = calls / f"{key}.{os.getpid()}"
+    draft.write_text(f"{place.path.name}\n")
+    draft.replace(calls / key)
+    by_age = sorted(calls.iterdir(), key=_change_time)
+    for oldest in by_age[:-CALLS_MAX]:
+        oldest.unlink(missing_ok=True)
+
+
+def _change_time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+async def until_free(place: Place) -> None:
+    """Make a watcher that only answers hooks leave, and wait for that. A waking one stays."""
+    end = time.monotonic() + LEAVING_SECONDS_MAX
+    while place.is_watched() and time.monotonic() < end:
+        await asyncio.to_thread(place.ask_to_leave)
+        await asyncio.sleep(0.05)
+
+
+class Watcher:
+    """Waits in a locked folder, and answers hooks meanwhile."""
+
+    def __init__(self, agent: Agent, place: Place, watch: Watch, *, has_token: bool) -> None:
+        """Watch the inbox of an agent."""
+        self._agent = agent
+        self._place = place
+        self._watch = watch
+        self._has_token = has_token
+        self._memory = place.memory
+
+    async def wake(self, *, again: bool) -> Wake:
+        """Wait for something new. With `again`, also for what was told already."""
+        if again:
+            self._memory.forget()
+        async with self._serving() as desk:
+            return await _while_following(desk.news, self._until_news(desk))
+
+    def remember(self, wake: Wake) -> None:
+        """Remember that it was told; after it was. Raises OSError."""
+        self._memory.tell(wake.lines[-1].sequence)
+        self._memory.save()
+
+    async def serve_hooks(self) -> None:
+        """Answer hooks until none asks, or another watcher wants to take over."""
+        async with self._serving() as desk:
+            await _while_following(desk.news, _until_left(desk))
+
+    async def _until_news(self, desk: Desk) -> Wake:
+        news = desk.news
+        while True:
+            while not news.after(self._memory.told_through):
+                await news.change()
+            await _until_quiet(news)
+            await desk.until_idle()
+            await news.refresh()
+            if lines := news.after(self._memory.told_through):
+                return Wake(names=desk.names, lines=lines, unread=max(news.count, len(lines)))
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncGenerator[Desk]:
+        agent = await insist(self._agent.agent)
+        if agent.last_sequence < self._memory.told_through:  # It was the inbox of another store.
+            self._memory.forget()
+        news = News(self._agent, agent.agent_id)
+        news.count = agent.unacknowledged_count
+        desk = Desk(
+            names_of(agent.agent_id, has_token=self._has_token),
+            news,
+            self._memory,
+            self._held_by(agent.agent_id),
+        )
+        desk.watch = self._watch
+        async with _listening(self._place, desk):
+            yield desk
+
+    def _held_by(self, agent_id: str) -> HeldTasks:
+        """A function that reads which tasks an agent holds; none if no server answers soon."""
+
+        async def held() -> Sequence[str]:
+            listing = self._agent.tasks.list(states=TaskState.IN_PROGRESS, assignee=agent_id)
+            with suppress(DovetailError, TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS_MAX):
+                    return [task.task_id for task in await listing.next_page(TASKS_MAX)]
+            return ()
+
+        return held
+
+
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a call through outages of any length. Raises DovetailError if it is refused."""
+    for pause in pauses():
+        try:
+            return await call()
+        except UnimplementedError:
+            raise
+        except DovetailError as error:
+            if not error.is_passing:
+                raise
+            await asyncio.sleep(pause)
+    raise AssertionError("pauses never end")
+
+
+async def _until_quiet(news: News) -> None:
+    """Wait until a burst has ended, so that it wakes once."""
+    end = time.monotonic() + BURST_SECONDS_MAX
+    while await news.change(QUIET_SECONDS) and time.monotonic() < end:
+        pass
+
+
+async def _until_left(desk: Desk) -> None:
+    """Wait until no hook asked for long, or the desk should be left."""
+    leaving = asyncio.create_task(desk.left.wait())
+    try:
+        while not leaving.done():
+            asking = asyncio.create_task(desk.asked.wait())
+            done, _ = await asyncio.wait(
+                (asking, leaving), timeout=UNASKED_SECONDS_MAX, return_when=FIRST_COMPLETED
+            )
+            asking.cancel()
+            desk.asked.clear()
+            if not done:
+                return
+    finally:
+        leaving.cancel()
+
+
+async def _while_following(news: News, waiting: Coroutine[Any, Any, T]) -> T:
+    """Wait, while the stream of news is read; an error of the stream ends the wait."""
+    following = asyncio.create_task(news.follow())
+    wait = asyncio.create_task(waiting)
+    try:
+        await asyncio.wait((following, wait), return_when=FIRST_COMPLETED)
+        if not wait.done():
+            await following
+        return await wait
+    finally:
+        for each in (following, wait):
+            each.cancel()
+        await asyncio.wait((following, wait))
+
+
+@asynccontextmanager
+async def _listening(place: Place, desk: Desk) -> AsyncGenerator[None]:
+    """Answer hooks at the socket of a folder, which is locked."""
+    folder = places.Folder(str(place.path))
+    path = folder.name(places.SOCKET)
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # Of a watcher that was killed.
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(CONNECTIONS_MAX)
+            listener.setblocking(False)
+            server = await asyncio.start_unix_server(desk.serve, sock=listener)
+            try:
+                yield
+            finally:
+                server.close()
+                with suppress(OSError):
+                    os.unlink(path)
+    finally:
+        folder.close()
+
+
+def _lock(number: int) -> None:
+    """Lock an open file, and write into it whose it is. Raises AlreadyWatchedError."""
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(number, 32, 0).decode(errors="replace").strip()
+        raise AlreadyWatchedError(f"process {holder}" if holder else "it begins") from None
+    os.ftruncate(number, 0)
+    os.pwrite(number, f"{os.getpid()}\n".encode(), 0)
