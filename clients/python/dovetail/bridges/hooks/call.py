@@ -48,8 +48,9 @@ def _read() -> bytes:
         return b""
     kept = b""
     while chunk := os.read(0, SAID_BYTES_MAX):
-        kept = (kept + chunk)[:SAID_BYTES_MAX]
-    return kept
+        if len(kept) < SAID_BYTES_MAX:
+            kept += chunk
+    return kept[:SAID_BYTES_MAX]
 
 
 def _ask(key: str, request: bytes) -> bytes | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from _blake2 import blake2b  # hashlib takes 5 ms to load.
-from stat import S_IMODE, S_ISDIR
+from stat import S_IMODE, S_ISDIR, S_ISREG
 
 SOCKET, LOCK, MEMORY, HOST_ARMS = "socket", "lock", "memory.json", "host-arms"
 CALLS, ARMING = "calls", ".arming"
@@ -128,4 +128,5 @@ def _state(path: str) -> str:
         seen = os.stat(path)
     except OSError:
         return ""
-    return f"{path} {seen.st_mtime_ns} {seen.st_size}"
+    # The times of /dev/null, which stands for no file, change.
+    return f"{path} {seen.st_mtime_ns} {seen.st_size}" if S_ISREG(seen.st_mode) else ""

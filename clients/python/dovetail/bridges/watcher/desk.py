@@ -161,7 +161,7 @@ class Desk:
         if not lines:
             return ""
         session.high_through = max(session.high_through, lines[-1].sequence)
-        return texts.messages_text(self.names, lines, self.news.count)
+        return await self._shown(lines)
 
     async def _all(self, session: Session) -> str:
         """All messages."""
@@ -172,7 +172,12 @@ class Desk:
             self._memory.tell(session.shown_through)
         if not lines:
             return ""
-        return texts.messages_text(self.names, lines, self.news.count)
+        return await self._shown(lines)
+
+    async def _shown(self, lines: Sequence[Line]) -> str:
+        shown = lines[: texts.LINES_SHOWN]
+        origins = {line.sequence: await self.news.origin(line) for line in shown}
+        return texts.messages_text(self.names, lines, origins, self.news.count)
 
     async def _at_the_end(self, session: Session, call: _Call) -> str:
         """All messages, the tasks that the agent still holds, and who wakes it."""
@@ -211,8 +216,9 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
     """A request, up to its end. One that is too long is cut."""
     kept = b""
     while chunk := await reader.read(64 * 1024):
-        kept = (kept + chunk)[:REQUEST_BYTES_MAX]
-    return kept
+        if len(kept) < REQUEST_BYTES_MAX:
+            kept += chunk
+    return kept[:REQUEST_BYTES_MAX]
 
 
 def _read_call(words: Sequence[str], said: bytes) -> _Call | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from dovetail.bridges.fences import Origin, origin_of
 from dovetail.client import (
     Agent,
     DeliveryState,
@@ -21,6 +23,9 @@ KEPT_MAX = 200
 """How many unread messages are known one by one, the newest; the count knows of all."""
 
 PAGE_MESSAGES = 50
+SENDERS_MAX = 100
+"""Of how many senders the labels are kept."""
+
 PREVIEW_CHARACTERS = 300
 REFRESH_SECONDS_MAX = 0.7
 """A hook waits for it: while servers are away, what the stream told last must do."""
@@ -55,6 +60,7 @@ class News:
         self.lines: dict[int, Line] = {}
         self.count = 0
         """How many are unread, as far as the last read knows."""
+        self._labels: dict[str, Mapping[str, str]] = {}
 
     async def follow(self) -> None:
         """Read the stream without end, through all outages. Raises DovetailError."""
@@ -108,6 +114,17 @@ class News:
                 if sequence >= oldest:
                     self.lines.pop(sequence, None)
             self.lines |= found
+
+    async def origin(self, line: Line) -> Origin:
+        """Whose text it is, as the directory says; if no server answers soon, only the sender."""
+        sender = line.sender_id
+        if sender and sender not in self._labels:
+            with suppress(DovetailError, TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS_MAX):
+                    self._labels[sender] = (await self._agent.agent(sender)).labels
+            while len(self._labels) > SENDERS_MAX:
+                del self._labels[next(iter(self._labels))]
+        return origin_of(sender, line.time, self._labels.get(sender))
 
 
 def _line(sequence: int, message: Message) -> Line:

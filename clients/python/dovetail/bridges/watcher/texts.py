@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dovetail.bridges.fences import Fences, origin_of, word
+from dovetail.bridges.fences import Fences, Origin, word
 from dovetail.bridges.watcher.news import Line
 
 DIGEST_BYTES_MAX = 512
@@ -67,11 +67,16 @@ def digest_facts(names: Names, lines: Sequence[Line], unread: int) -> dict[str, 
     }
 
 
-def messages_text(names: Names, lines: Sequence[Line], unread: int) -> str:
-    """Messages as a hook shows them: each between marks, and how to go on."""
+def messages_text(
+    names: Names, lines: Sequence[Line], origins: Mapping[int, Origin], unread: int
+) -> str:
+    """Messages as a hook shows them: each between marks, and how to go on.
+
+    `origins` has those of the first LINES_SHOWN, by their sequence.
+    """
     fences = Fences()
     shown = lines[:LINES_SHOWN]
-    rows = [_message(fences, names, line) for line in shown]
+    rows = [_message(fences, names, line, origins[line.sequence]) for line in shown]
     left = len(lines) - len(shown)
     more = [f"and {left} more: {names.command('inbox --brief')}"] if left else []
     head = f"Dovetail: {unread} unread for {word(names.agent_id)}. {fences.note}"
@@ -99,7 +104,7 @@ def watch_text(names: Names) -> str:
     )
 
 
-def _message(fences: Fences, names: Names, line: Line) -> str:
+def _message(fences: Fences, names: Names, line: Line, origin: Origin) -> str:
     facts = [f"#{line.sequence}", word(line.message_id)]
     facts += ["HIGH"] if line.is_high else []
     facts += [line.what] if line.what else []
@@ -108,5 +113,4 @@ def _message(fences: Fences, names: Names, line: Line) -> str:
     left = line.left + len(line.text) - len(preview)
     way = names.command(f"message show {shlex.quote(line.message_id)} --fields message.body")
     cut = f"\ncut: {left:,} more characters; all: {way}" if left else ""
-    origin = origin_of(line.sender_id, line.time)
     return f"{' '.join(facts)}\n{fences.text(preview, origin)}{cut}"

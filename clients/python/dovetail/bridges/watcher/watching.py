@@ -139,7 +139,7 @@ class Watcher:
     async def wake(self, *, again: bool) -> Wake:
         """Wait for something new. With `again`, also for what was told already."""
         if again:
-            self._memory.forget()
+            self._memory.told_through = 0
         async with self._serving() as desk:
             return await _while_following(desk.news, self._until_news(desk))
 
