@@ -71,7 +71,7 @@ async def test_a_watcher_ends_with_a_digest_of_what_came(bob: Shell):
         write(bob, "a secret text", "--importance", "high")
         assert watcher.wait() == 0
     assert watcher.error == ""
-    assert "1 new for bob (1 high), 1 unread. From alice 1." in watcher.out
+    assert "1 new (1 high), 1 unread. From alice 1." in watcher.out
     assert "dovetail inbox --brief --as bob" in watcher.out
     assert "secret" not in watcher.out
 
@@ -121,7 +121,7 @@ async def test_an_assigned_task_wakes_its_assignee(bob: Shell):
         await until_watched(bob)
         bob.says("task", "create", "a title that is not told", "--assignee", "bob", "--as", "alice")
         watcher.wait()
-    assert "1 new for bob" in watcher.out
+    assert "1 new, 1 unread" in watcher.out
     assert "title" not in watcher.out
 
 
@@ -134,6 +134,16 @@ def test_the_digest_of_many_long_names_is_short(bob: Shell):
             assert watcher.wait() == 0
         assert len(watcher.out.encode()) <= DIGEST_BYTES_MAX
         assert "8" in watcher.out
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_the_digest_of_an_agent_with_the_longest_name_is_short(bob: Shell, words: list[str]):
+    name = "\N{ANCHOR}" * 128
+    bob.says("agent", "register", name)
+    bob.says("send", "--as", "alice", name, "text")
+    with watching(bob, "--as", name, *words) as watcher:
+        assert watcher.wait() == 0
+    assert len(watcher.out.encode()) <= DIGEST_BYTES_MAX
 
 
 async def test_there_is_one_watcher_for_each_agent(bob: Shell):

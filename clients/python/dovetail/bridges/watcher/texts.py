@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -39,32 +40,47 @@ def names_of(agent_id: str, *, has_token: bool) -> Names:
 def digest(names: Names, lines: Sequence[Line], unread: int) -> str:
     """What there is to look at: counts, senders and the next steps, never what was written."""
     facts = digest_facts(names, lines, unread)
-    senders: list[str] = [f"{word(sender)} {count}" for sender, count in facts["senders"].items()]
+    senders = [f"{word(sender)} {count}" for sender, count in facts["senders"].items()]
     high = f" ({facts['high']} high)" if facts["high"] else ""
-    steps = f"Read: {facts['read']}. To be woken again, run it again: {facts['again']}"
+    head = f"{len(lines)} new{high}, {unread} unread."
+    steps = (
+        f"Read: {names.command('inbox --brief')}\nAfter that run it again: {names.command('watch')}"
+    )
     while True:
-        left = len(Counter(line.sender_id for line in lines)) - len(senders)
-        more = [f"{left} more senders"] if left else []
-        whose = ", ".join(senders + more)
-        text = f"{len(lines)} new for {word(names.agent_id)}{high}, {unread} unread. From {whose}."
-        text = f"{text} {steps}"
-        if len(text.encode()) < DIGEST_BYTES_MAX or not senders:
+        left = facts["sender_count"] - len(senders)
+        whose = ", ".join([*senders, *([f"{left} more"] if left else [])])
+        text = f"{head} From {whose}. {steps}"
+        if _fits(text):
             return text
+        if not senders:  # The name of the agent is that long.
+            return f"{head} Read: dovetail inbox --brief"
         senders.pop()
 
 
 def digest_facts(names: Names, lines: Sequence[Line], unread: int) -> dict[str, Any]:
     """The digest for programs."""
-    senders = Counter(line.sender_id for line in lines).most_common(SENDERS_SHOWN)
-    return {
+    senders = Counter(line.sender_id for line in lines)
+    shown = dict(senders.most_common(SENDERS_SHOWN))
+    facts = {
         "new": len(lines),
         "high": sum(line.is_high for line in lines),
         "unread": unread,
         "through_sequence": max(line.sequence for line in lines),
-        "senders": dict(senders),
+        "sender_count": len(senders),
+        "senders": shown,
         "read": names.command("inbox --brief"),
         "again": names.command("watch"),
     }
+    while shown and not _fits(json.dumps(facts, ensure_ascii=False)):
+        shown.popitem()
+    if not _fits(json.dumps(facts, ensure_ascii=False)):
+        del facts["read"], facts["again"]
+    return facts
+
+
+def _fits(text: str) -> bool:
+    """Whether a digest is short enough, with the end of its line."""
+    return len(text.encode()) < DIGEST_BYTES_MAX
 
 
 def messages_text(
