@@ -46,6 +46,8 @@ class Memory:
     def __init__(self, path: Path) -> None:
         """Read the file."""
         self._path = path
+        self.inbox = ""
+        """When the agent was registered: another store at the same address has another inbox."""
         self.told_through = 0
         self.sessions: dict[str, Session] = {}
         self.read()
@@ -54,15 +56,16 @@ class Memory:
         """Take what the file says; one that is missing or broken remembers nothing."""
         try:
             kept = json.loads(self._path.read_bytes())
+            self.inbox = str(kept["inbox"])
             self.told_through = int(kept["told_through"])
             self.sessions = {name: Session(**each) for name, each in kept["sessions"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            self.forget()
+            self.belong_to("")
 
-    def forget(self) -> None:
-        """Remember nothing: all that is unread is told again."""
-        self.told_through = 0
-        self.sessions = {}
+    def belong_to(self, inbox: str) -> None:
+        """Remember nothing of another inbox."""
+        if self.inbox != inbox or not inbox:
+            self.inbox, self.told_through, self.sessions = inbox, 0, {}
 
     def session(self, name: str) -> Session:
         """What was shown to a session, which is now the one that was heard of last."""
@@ -81,6 +84,7 @@ class Memory:
         for each in self.sessions.values():
             del each.reminded[:-TASKS_MAX]
         kept: dict[str, Any] = {
+            "inbox": self.inbox,
             "told_through": self.told_through,
             "sessions": {name: asdict(each) for name, each in self.sessions.items()},
         }

@@ -138,9 +138,9 @@ class Watcher:
 
     async def wake(self, *, again: bool) -> Wake:
         """Wait for something new. With `again`, also for what was told already."""
-        if again:
-            self._memory.told_through = 0
         async with self._serving() as desk:
+            if again:
+                self._memory.told_through = 0
             return await _while_following(desk.news, self._until_news(desk))
 
     def remember(self, wake: Wake) -> None:
@@ -167,8 +167,7 @@ class Watcher:
     @asynccontextmanager
     async def _serving(self) -> AsyncGenerator[Desk]:
         agent = await insist(self._agent.agent)
-        if agent.last_sequence < self._memory.told_through:  # It was the inbox of another store.
-            self._memory.forget()
+        self._memory.belong_to(agent.create_time.isoformat())
         news = News(self._agent, agent.agent_id)
         news.count = agent.unacknowledged_count
         desk = Desk(
