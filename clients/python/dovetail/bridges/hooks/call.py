@@ -60,20 +60,15 @@ def _ask(key: str, request: bytes) -> bytes | None:
         folder = places.Folder(place) if place else None
     except FileNotFoundError:
         folder = None
-    return folder and asked(folder, request)
-
-
-def asked(folder: places.Folder, request: bytes) -> bytes | None:
-    """What the watcher of an open folder answers; None where none runs, or it does not answer."""
+    if folder is None:
+        return None
     connection = socket(AF_UNIX, SOCK_STREAM)
     connection.settimeout(ANSWER_SECONDS_MAX)
-    answer = b""
     try:
         connection.connect(folder.name(places.SOCKET))
         connection.sendall(request)
         connection.shutdown(SHUT_WR)
-        while chunk := connection.recv(ANSWER_BYTES_MAX):
-            answer += chunk
+        return _received(connection)
     except TimeoutError:  # It runs, and is stopped or busy: another one would not help.
         return b""
     except OSError:
@@ -81,6 +76,13 @@ def asked(folder: places.Folder, request: bytes) -> bytes | None:
     finally:
         connection.close()
         folder.close()
+
+
+def _received(connection: socket) -> bytes:
+    """All that comes until the end. An answer is short: a watcher bounds it."""
+    answer = b""
+    while chunk := connection.recv(ANSWER_BYTES_MAX):
+        answer += chunk
     return answer
 
 

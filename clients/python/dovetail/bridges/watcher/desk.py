@@ -32,9 +32,6 @@ SESSION_CHARACTERS_MAX = 200
 ASKING_SECONDS = 600.0
 """How often a session is asked to start a watcher."""
 
-LEAVE = "leave"
-"""What a watcher that wakes says to one that only answers hooks."""
-
 _SESSION = re.compile(rb'"(?:session_id|conversation_id)"\s*:\s*"([^"\\]{1,200})"')
 
 HeldTasks = Callable[[], Awaitable[Sequence[str]]]
@@ -75,7 +72,7 @@ class Desk:
         self.asked = asyncio.Event()
         """Set by each call."""
         self.left = asyncio.Event()
-        """Set when this watcher should make room."""
+        """Set when the session is over that it only answers hooks of."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection."""
@@ -116,10 +113,6 @@ class Desk:
     async def _answer(self, request: bytes) -> str:
         head, _, said = request.partition(b"\n")
         words = head.decode(errors="replace").split()
-        if words == [LEAVE]:
-            if not self.watch.wakes:
-                self.left.set()
-            return ""
         call = _read_call(words, said)
         if call is None:
             return ""
@@ -176,7 +169,8 @@ class Desk:
 
     async def _shown(self, lines: Sequence[Line]) -> str:
         shown = lines[: texts.LINES_SHOWN]
-        origins = {line.sequence: await self.news.origin(line) for line in shown}
+        await self.news.learn_senders(shown)
+        origins = {line.sequence: self.news.origin(line) for line in shown}
         return texts.messages_text(self.names, lines, origins, self.news.count)
 
     async def _at_the_end(self, session: Session, call: _Call) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from dovetail.client import (
     MessageKind,
     Order,
 )
-from dovetail.client.message_records import Message
+from dovetail.client.message_records import AgentRecord, Message
 
 KEPT_MAX = 200
 """How many unread messages are known one by one, the newest; the count knows of all."""
@@ -27,7 +27,7 @@ SENDERS_MAX = 100
 """Of how many senders the labels are kept."""
 
 PREVIEW_CHARACTERS = 300
-REFRESH_SECONDS_MAX = 0.7
+REFRESH_SECONDS_MAX = 0.5
 """A hook waits for it: while servers are away, what the stream told last must do."""
 
 
@@ -115,16 +115,21 @@ class News:
                     self.lines.pop(sequence, None)
             self.lines |= found
 
-    async def origin(self, line: Line) -> Origin:
-        """Whose text it is, as the directory says; if no server answers soon, only the sender."""
-        sender = line.sender_id
-        if sender and sender not in self._labels:
-            with suppress(DovetailError, TimeoutError):
-                async with asyncio.timeout(REFRESH_SECONDS_MAX):
-                    self._labels[sender] = (await self._agent.agent(sender)).labels
-            while len(self._labels) > SENDERS_MAX:
-                del self._labels[next(iter(self._labels))]
-        return origin_of(sender, line.time, self._labels.get(sender))
+    async def learn_senders(self, lines: Sequence[Line]) -> None:
+        """Read what the directory says of those who wrote; nothing if no server answers soon."""
+        new = {line.sender_id for line in lines if line.sender_id} - self._labels.keys()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REFRESH_SECONDS_MAX):
+                found = await asyncio.gather(*map(self._agent.agent, new), return_exceptions=True)
+            for agent in found:
+                if isinstance(agent, AgentRecord):
+                    self._labels[agent.agent_id] = agent.labels
+        while len(self._labels) > SENDERS_MAX:
+            del self._labels[next(iter(self._labels))]
+
+    def origin(self, line: Line) -> Origin:
+        """Whose text it is, as far as that was read."""
+        return origin_of(line.sender_id, line.time, self._labels.get(line.sender_id))
 
 
 def _line(sequence: int, message: Message) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import signal
 import socket
 import time
 from asyncio import FIRST_COMPLETED
@@ -15,8 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dovetail.bridges.hooks import places
-from dovetail.bridges.hooks.call import asked
-from dovetail.bridges.watcher.desk import LEAVE, Desk, HeldTasks, Watch
+from dovetail.bridges.watcher.desk import Desk, HeldTasks, Watch
 from dovetail.bridges.watcher.memory import Memory
 from dovetail.bridges.watcher.news import REFRESH_SECONDS_MAX, Line, News
 from dovetail.bridges.watcher.texts import Names, names_of
@@ -32,7 +32,12 @@ BURST_SECONDS_MAX = 1.0
 UNASKED_SECONDS_MAX = 3_600.0
 """A watcher for hooks ends when none asked for so long: its hosts have ended."""
 
-LEAVING_SECONDS_MAX = 10.0
+TAKE_OVER_SECONDS_MAX = 10.0
+LOOK_SECONDS = 0.02
+LOCK_ATTEMPTS = 5
+"""Who only looks whether it is locked holds it too, for a moment."""
+WAKES, FOR_HOOKS = "wakes", "for-hooks"
+"""What a watcher is, as its lock says."""
 CALLS_MAX = 500
 TASKS_MAX = 50
 CONNECTIONS_MAX = 64
@@ -74,24 +79,43 @@ class Place:
     def is_watched(self) -> bool:
         """Whether a watcher runs."""
         try:
-            with self.locked():
-                return False
-        except AlreadyWatchedError:
+            number = os.open(self.path / places.LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        finally:
+            os.close(number)
+        return False
 
     @contextmanager
-    def locked(self) -> Generator[None]:
+    def locked(self, word: str = WAKES) -> Generator[None]:
         """Be the one watcher inside the block. Raises AlreadyWatchedError."""
         number = os.open(self.path / places.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _lock(number)
+            _lock(number, word)
             yield
         finally:
             os.close(number)
 
-    def ask_to_leave(self) -> None:
-        """Ask a watcher that only answers hooks to make room."""
-        asked(places.Folder(str(self.path)), f"{LEAVE}\n".encode())
+    def is_for_hooks(self) -> bool:
+        """Whether one runs that only answers hooks."""
+        return self._holder()[1] == FOR_HOOKS and self.is_watched()
+
+    def end_for_hooks(self) -> None:
+        """End a watcher that only answers hooks, and wait for that; one that wakes stays."""
+        end = time.monotonic() + TAKE_OVER_SECONDS_MAX
+        while self.is_for_hooks() and time.monotonic() < end:
+            with suppress(OSError, ValueError):
+                os.kill(int(self._holder()[0]), signal.SIGTERM)
+            time.sleep(LOOK_SECONDS)
+
+    def _holder(self) -> tuple[str, str]:
+        """The process that locked it last, and what it is."""
+        process_id, _, word = places.read_line(str(self.path / places.LOCK)).partition(" ")
+        return process_id, word
 
 
 def place_of(*parts: str) -> Place:
@@ -115,14 +139,6 @@ def _change_time(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-async def until_free(place: Place) -> None:
-    """Make a watcher that only answers hooks leave, and wait for that. A waking one stays."""
-    end = time.monotonic() + LEAVING_SECONDS_MAX
-    while place.is_watched() and time.monotonic() < end:
-        await asyncio.to_thread(place.ask_to_leave)
-        await asyncio.sleep(0.05)
 
 
 class Watcher:
@@ -269,12 +285,16 @@ async def _listening(place: Place, desk: Desk) -> AsyncGenerator[None]:
         folder.close()
 
 
-def _lock(number: int) -> None:
+def _lock(number: int, word: str) -> None:
     """Lock an open file, and write into it whose it is. Raises AlreadyWatchedError."""
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(number, 32, 0).decode(errors="replace").strip()
-        raise AlreadyWatchedError(f"process {holder}" if holder else "it begins") from None
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(LOOK_SECONDS)
+    else:
+        holder = os.pread(number, 64, 0).decode(errors="replace").partition(" ")[0]
+        raise AlreadyWatchedError(f"process {holder}" if holder else "it begins")
     os.ftruncate(number, 0)
-    os.pwrite(number, f"{os.getpid()}\n".encode(), 0)
+    os.pwrite(number, f"{os.getpid()} {word}\n".encode(), 0)

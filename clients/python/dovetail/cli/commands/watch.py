@@ -50,8 +50,8 @@ async def watch(
             session.out.remark("a watcher runs")
             return
         if not for_hooks:
-            await watching.until_free(place)
-        with place.locked():
+            await late.asyncio.to_thread(place.end_for_hooks)
+        with place.locked(watching.FOR_HOOKS if for_hooks else watching.WAKES):
             if exit_code is not None:
                 place.set_armed_by_host()
             watcher = watching.Watcher(
