@@ -43,6 +43,8 @@ WITHOUT_A_CALL = [
     ["whoami", "--help"],
     ["worker", "--help"],
     ["demo", "--help"],
+    ["watch", "--help"],
+    ["hook", "--help"],
     ["up", "--help"],
     ["serve", "--help"],
     ["token", "--help"],

@@ -9,15 +9,16 @@ claude is woken by the end of a background process. The others are started again
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from cli.shell import PROGRAM
+from dovetail.bridges.hooks.call import BY_HOOK
 from support.background import Background
 from support.scripted_model import Model
 
@@ -114,11 +115,9 @@ class FakeHost:
 
 
 def end_watchers(runtime: Path) -> None:
-    """End what hooks started: the process that each lock names."""
-    for lock in runtime.glob("dovetail/*/lock"):
-        process_id = lock.read_text().strip()
-        with suppress(OSError, ValueError):
-            # Only where it has this folder: numbers are used again.
-            environment = Path(f"/proc/{process_id}/environ").read_bytes()
-            if f"XDG_RUNTIME_DIR={runtime}".encode() in environment.split(b"\0"):
-                os.kill(int(process_id), signal.SIGKILL)
+    """End the watchers that hooks started in a runtime folder."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            is_ours = process.environ().get("XDG_RUNTIME_DIR") == str(runtime)
+            if is_ours and BY_HOOK in process.cmdline():
+                process.kill()

@@ -10,7 +10,7 @@ import socket
 import time
 from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,9 @@ BURST_SECONDS_MAX = 1.0
 
 UNASKED_SECONDS_MAX = 3_600.0
 """A watcher for hooks ends when none asked for so long: its hosts have ended."""
+
+START_SECONDS_MAX = 60.0
+"""So long it tries to reach a server."""
 
 TAKE_OVER_SECONDS_MAX = 10.0
 LOOK_SECONDS = 0.02
@@ -166,7 +169,12 @@ class Watcher:
 
     async def serve_hooks(self) -> None:
         """Answer hooks until none asks, or another watcher wants to take over."""
-        async with self._serving() as desk:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(START_SECONDS_MAX):
+                    desk = await stack.enter_async_context(self._serving())
+            except TimeoutError:
+                return  # The next hook starts another one.
             await _while_following(desk.news, _until_left(desk))
 
     async def _until_news(self, desk: Desk) -> Wake:
