@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -33,8 +33,6 @@ ASKING_SECONDS = 600.0
 """How often a session is asked to start a watcher."""
 
 _SESSION = re.compile(rb'"(?:session_id|conversation_id)"\s*:\s*"([^"\\]{1,200})"')
-
-HeldTasks = Callable[[], Awaitable[Sequence[str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +57,15 @@ class _Call:
 class Desk:
     """Answers hooks, one at a time."""
 
-    def __init__(self, names: Names, news: News, memory: Memory, held: HeldTasks) -> None:
-        """Answer for an agent; `held` reads which tasks it holds."""
+    def __init__(self, names: Names, news: News, memory: Memory, watch: Watch) -> None:
+        """Answer for an agent."""
         self.names = names
         self.news = news
         self._memory = memory
-        self._held = held
+        self._watch = watch
         self._one_at_a_time = asyncio.Lock()
         self._turns: dict[str, float] = {}
         self._idle = asyncio.Event()
-        self.watch = Watch(wakes=False, is_started_by_host=False)
         self.asked = asyncio.Event()
         """Set by each call."""
         self.left = asyncio.Event()
@@ -141,7 +138,7 @@ class Desk:
             return await self._all(session)
         if call.moment == STOP:
             return await self._at_the_end(session, call)
-        if not self.watch.wakes:
+        if not self._watch.wakes:
             self.left.set()
         return ""
 
@@ -180,7 +177,7 @@ class Desk:
         if session.holds >= call.host.HOLDS_MAX:
             return ""
         parts = [await self._all(session)]
-        held = await self._held()
+        held = await self.news.held_tasks()
         if fresh := [each for each in held if each not in session.reminded]:
             session.reminded += fresh
             parts.append(texts.held_text(self.names, fresh))
@@ -193,7 +190,7 @@ class Desk:
 
     def _is_deaf(self, session: Session, host: Contract) -> bool:
         """Whether nothing would wake the session, and it was not asked lately to change that."""
-        is_woken = self.watch.wakes or self.watch.is_started_by_host
+        is_woken = self._watch.wakes or self._watch.is_started_by_host
         is_asked = time.time() - session.asked_to_watch < ASKING_SECONDS
         return host.IS_WOKEN_BY_EXIT and not is_woken and not is_asked
 

@@ -1,4 +1,4 @@
-"""The unread messages of one inbox, as a stream tells them and as a read corrects them."""
+"""What an agent should look at: unread messages, by a stream that reads correct, and its tasks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dovetail.client import (
     Importance,
     MessageKind,
     Order,
+    TaskState,
 )
 from dovetail.client.message_records import AgentRecord, Message
 
@@ -23,6 +24,7 @@ KEPT_MAX = 200
 """How many unread messages are known one by one, the newest; the count knows of all."""
 
 PAGE_MESSAGES = 50
+TASKS_MAX = 50
 SENDERS_MAX = 100
 """Of how many senders the labels are kept."""
 
@@ -114,6 +116,14 @@ class News:
                 if sequence >= oldest:
                     self.lines.pop(sequence, None)
             self.lines |= found
+
+    async def held_tasks(self) -> Sequence[str]:
+        """The tasks that the agent works on; none if no server answers soon."""
+        listing = self._agent.tasks.list(states=TaskState.IN_PROGRESS, assignee=self._agent_id)
+        with suppress(DovetailError, TimeoutError):
+            async with asyncio.timeout(REFRESH_SECONDS_MAX):
+                return [task.task_id for task in await listing.next_page(TASKS_MAX)]
+        return ()
 
     async def learn_senders(self, lines: Sequence[Line]) -> None:
         """Read what the directory says of those who wrote; nothing if no server answers soon."""

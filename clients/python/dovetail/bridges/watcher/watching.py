@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dovetail.bridges.hooks import places
-from dovetail.bridges.watcher.desk import Desk, HeldTasks, Watch
+from dovetail.bridges.watcher.desk import Desk, Watch
 from dovetail.bridges.watcher.memory import Memory
-from dovetail.bridges.watcher.news import REFRESH_SECONDS_MAX, Line, News
+from dovetail.bridges.watcher.news import Line, News
 from dovetail.bridges.watcher.texts import Names, names_of
-from dovetail.client import Agent, DovetailError, TaskState, UnimplementedError
+from dovetail.client import Agent, DovetailError, UnimplementedError
 from dovetail.client.reconnecting import pauses
 
 T = TypeVar("T")
@@ -42,7 +42,6 @@ LOCK_ATTEMPTS = 5
 WAKES, FOR_HOOKS = "wakes", "for-hooks"
 """What a watcher is, as its lock says."""
 CALLS_MAX = 500
-TASKS_MAX = 50
 CONNECTIONS_MAX = 64
 
 
@@ -194,27 +193,10 @@ class Watcher:
         self._memory.belong_to(agent.create_time.isoformat())
         news = News(self._agent, agent.agent_id)
         news.count = agent.unacknowledged_count
-        desk = Desk(
-            names_of(agent.agent_id, has_token=self._has_token),
-            news,
-            self._memory,
-            self._held_by(agent.agent_id),
-        )
-        desk.watch = self._watch
+        names = names_of(agent.agent_id, has_token=self._has_token)
+        desk = Desk(names, news, self._memory, self._watch)
         async with _listening(self._place, desk):
             yield desk
-
-    def _held_by(self, agent_id: str) -> HeldTasks:
-        """A function that reads which tasks an agent holds; none if no server answers soon."""
-
-        async def held() -> Sequence[str]:
-            listing = self._agent.tasks.list(states=TaskState.IN_PROGRESS, assignee=agent_id)
-            with suppress(DovetailError, TimeoutError):
-                async with asyncio.timeout(REFRESH_SECONDS_MAX):
-                    return [task.task_id for task in await listing.next_page(TASKS_MAX)]
-            return ()
-
-        return held
 
 
 async def insist(call: Callable[[], Awaitable[T]]) -> T:
