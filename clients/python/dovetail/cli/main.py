@@ -69,6 +69,8 @@ COMMANDS = lazy_commands(
         "Show the open questions to you, the oldest task first.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
+    ("backup", "servers.backups:backup", "Copy the store to a file."),
+    ("restore", "servers.backups:restore", "Make a store of a backup."),
     ("config", "commands.config:config", "Show settings and their sources."),
     ("tls", "servers.tls:tls", "Create certificates."),
     (
