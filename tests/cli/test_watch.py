@@ -189,19 +189,22 @@ async def test_a_watcher_waits_through_a_restart_of_the_servers(tmp_path: Path, 
             assert watcher.wait() == 0
 
 
-async def test_another_store_is_told_from_its_beginning(tmp_path: Path, runtime: Path):
+def test_another_store_is_told_from_its_beginning(tmp_path: Path, runtime: Path):
     with process_pair(f"sqlite:///{tmp_path}/store.db", tmp_path) as (messaging, tasks):
         shell = _shell_of(messaging, tasks, runtime)
-        for number in range(2):
-            write(shell, f"text {number}")
-        with watching(shell) as watcher:
-            watcher.wait()
+        _write_and_be_woken(shell)
         messaging.stop()
         messaging.store_url = f"sqlite:///{tmp_path}/other.db"
         messaging.start()
-        write(shell, "text")
-        with watching(shell) as watcher:
-            assert watcher.wait() == 0
+        _write_and_be_woken(shell)
+
+
+def _write_and_be_woken(shell: Shell) -> None:
+    shell.says("agent", "register", "bob")
+    write(shell, "text")
+    with watching(shell, "--json") as watcher:
+        assert watcher.wait() == 0
+    assert json.loads(watcher.out)["through_sequence"] == 1
 
 
 def _shell_of(messaging: ServerProcess, tasks: ServerProcess, runtime: Path) -> Shell:

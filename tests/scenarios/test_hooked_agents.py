@@ -26,8 +26,8 @@ from support.waiting import until
 pytestmark = pytest.mark.soak
 
 HOSTS = {"ann": "claude", "ben": "claude", "cid": "codex", "dee": "cursor", "eva": "gemini"}
-ROUNDS = full_or_tenth(100) if SOAK else 5
-KILLS = full_or_tenth(30)
+ROUNDS = 100 if SOAK else 4
+KILLS = 30 if SOAK else 2
 PAUSE_SECONDS = (0.5, 2.0)
 UNREAD_SECONDS_MAX = 10.0
 END_SECONDS = 1_200.0
