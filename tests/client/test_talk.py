@@ -99,6 +99,19 @@ async def test_a_message_is_found_with_what_became_of_it(alice: Agent, bob: Agen
     assert [found async for found in unread] == []
 
 
+async def test_a_message_is_marked_as_seen_and_says_so_to_its_sender(alice: Agent, bob: Agent):
+    sent = await alice.send("bob", "x")
+    sequence = sent.receipts[0].sequence
+    assert await bob.mark_seen([sequence]) == 1
+    assert await bob.mark_seen([sequence]) == 0
+    (receipt,) = (await alice.message(sent.message_id)).receipts
+    assert receipt.state == DeliveryState.SEEN
+    assert receipt.see_time == receipt.state_time
+    assert receipt.see_time >= sent.create_time
+    seen = alice.messages(recipient_id="bob", states="seen")
+    assert [found.message.message_id async for found in seen] == [sent.message_id]
+
+
 async def test_the_same_request_id_sends_once(alice: Agent):
     one = await alice.send("alice", "x", request_id="r")
     two = await alice.send("alice", "x", request_id="r")

@@ -91,6 +91,8 @@ def receipts(draw: st.DrawFn) -> Receipt:
         sequence=draw(NUMBERS),
         message_number=draw(NUMBERS),
         acknowledge_time=draw(st.none() | TIMES),
+        send_time=draw(st.none() | TIMES),
+        see_time=draw(st.none() | TIMES),
     )
 
 
@@ -167,12 +169,15 @@ def test_structured_content_says_in_bytes_what_its_json_says(
 def test_joined_deliveries_are_read_as_those_that_protobuf_builds(
     sent: list[tuple[Made, Receipt]], agent_id: str, first: int, second: int
 ) -> None:
-    told = [(made, replace(receipt, recipient_id=agent_id)) for made, receipt in sent]
+    told = [
+        (made, replace(receipt, recipient_id=agent_id, send_time=None)) for made, receipt in sent
+    ]
     deliveries = [
         Delivery(
             sequence=receipt.sequence,
             message_number=receipt.message_number,
             acknowledge_time=receipt.acknowledge_time,
+            see_time=receipt.see_time,
             payload=encode(made[0], receipt.message_number, "thread", 1),
         )
         for made, receipt in told
@@ -198,6 +203,7 @@ def test_joined_deliveries_are_read_as_those_that_protobuf_builds(
         deliveries=deliveries,
         acknowledged_count=first,
         unacknowledged_count=second,
+        taken=lambda: None,
     )
     answered = read_back(m.ReceiveMessagesResponse, proto.received_response(received))
     assert canonical(answered) == canonical(
@@ -251,7 +257,14 @@ def test_the_stored_size_bounds_what_a_response_has_of_a_message(
     payload = encode(new, number, "thread", time)
     shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
     told = [
-        Receipt(recipient_id=each, sequence=sequence, message_number=number, acknowledge_time=time)
+        Receipt(
+            recipient_id=each,
+            sequence=sequence,
+            message_number=number,
+            acknowledge_time=time,
+            send_time=time,
+            see_time=time,
+        )
         for each in shown
     ]
     message = Message(
@@ -261,7 +274,7 @@ def test_the_stored_size_bounds_what_a_response_has_of_a_message(
         payload=payload,
     )
     listed = cast(bytes, proto.listed_response([(message, told)], ""))
-    delivery = Delivery(sequence, number, time, payload)
+    delivery = Delivery(sequence, number, time, payload, time)
     response = Response(
         agent_id=shown[0], deliveries=[delivery], through_sequence=0, mark=Mark.NONE
     )

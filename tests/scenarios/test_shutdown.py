@@ -84,6 +84,7 @@ async def test_a_stopping_server_ends_its_streams_with_their_cursor(
         stream = servers.messaging_stub.SubscribeInbox(
             messaging_pb.SubscribeInboxRequest(), metadata=identity("bob")
         )
+        assert await _marks(stream) == (messaging_pb.STREAM_MARK_UNSPECIFIED, 1)
         assert await _marks(stream) == (messaging_pb.STREAM_MARK_CAUGHT_UP, 1)
         servers.messaging.signal(signal.SIGTERM)
         assert await _marks(stream) == (messaging_pb.STREAM_MARK_CLOSING, 1)

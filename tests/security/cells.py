@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -12,6 +13,7 @@ from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.server.access.rights import RIGHTS, Reach
+from dovetail.types.v1 import types_pb2
 from support.callers import Caller
 from support.guarded import ROLES, Guarded
 from support.pair import Metadata
@@ -110,13 +112,16 @@ class World:
         """A new team with the agents alice, bob and carol."""
         team_id = f"team-{next(_numbers)}"
         await guarded.team(team_id)
+        names = (*OWNERS.values(), "carol")
+        # At once: the server writes them in one transaction.
+        boss, *agents = await asyncio.gather(
+            *(guarded.caller(each, team_id) for each in ("", *names))
+        )
         return World(
             guarded=guarded,
             team_id=team_id,
-            boss=await guarded.caller("", team_id),
-            agents={
-                each: await guarded.caller(each, team_id) for each in (*OWNERS.values(), "carol")
-            },
+            boss=boss,
+            agents=dict(zip(names, agents, strict=True)),
         )
 
     async def in_role(self, role: str) -> Metadata:
@@ -152,14 +157,26 @@ class World:
         """All that the team has, and what admins made."""
         pair, admin = self.guarded.pair, self.guarded.admin
         mine = a.ListCredentialsRequest(team_id=self.team_id, include_ended=True)
-        answers: tuple[Message, ...] = (
-            await self.boss.list_agents(),
-            await self.boss.list_messages(),
-            await self.boss.page(),
-            await pair.admin.ListTeams(a.ListTeamsRequest(page_size=1_000), metadata=admin),
-            await pair.admin.ListCredentials(mine, metadata=admin),
+        answers: tuple[Message, ...] = await asyncio.gather(
+            self.boss.list_agents(),
+            _settled(self.boss.list_messages()),
+            self.boss.page(),
+            pair.admin.ListTeams(a.ListTeamsRequest(page_size=1_000), metadata=admin),
+            pair.admin.ListCredentials(mine, metadata=admin),
         )
         return tuple(answer.SerializeToString(deterministic=True) for answer in answers)
+
+
+async def _settled(listing: Awaitable[Any]) -> Any:
+    """Messages without what a server records by itself, some moment after it handed them out."""
+    listed = await listing
+    for record in listed.records:
+        for receipt in record.receipts:
+            receipt.ClearField("send_time")
+            if receipt.state == types_pb2.DELIVERY_STATE_SENT:
+                receipt.ClearField("state_time")
+                receipt.state = types_pb2.DELIVERY_STATE_UNACKNOWLEDGED
+    return listed
 
 
 async def outcome(call: Awaitable[Any]) -> tuple[Outcome, Any]:

@@ -74,6 +74,12 @@ async def _acknowledge(world: World, owner: str) -> Scene:
     return Scene(request=request, acts=True)
 
 
+async def _mark_seen(world: World, _: str) -> Scene:
+    # There is no other's inbox to name: the caller's own is meant.
+    await world.send("carol", OWNERS["own"], "seen already")
+    return Scene(request=m.MarkMessagesSeenRequest(sequences=[1]), shows="1", acts=True)
+
+
 async def _get_message(world: World, owner: str) -> Scene:
     message_id = await world.send(owner, "carol", "a secret")
     return Scene(request=m.GetMessageRequest(message_id=message_id), shows="a secret")
@@ -210,6 +216,7 @@ STAGES: dict[str, Stage] = {
     "SubscribeInbox": _subscribe,
     "ReceiveMessages": _receive,
     "AcknowledgeMessages": _acknowledge,
+    "MarkMessagesSeen": _mark_seen,
     "GetMessage": _get_message,
     "ListReceipts": _list_receipts,
     "ListMessages": _list_messages,

@@ -17,6 +17,7 @@ from dovetail.server.store.tables import (
     deliveries,
     events,
     figures,
+    handouts,
     inboxes,
     messages,
     reports,
@@ -25,6 +26,7 @@ from dovetail.server.store.tables import (
 )
 from dovetail.server.store.tables.deliveries import DeliveryState
 from dovetail.server.store.tables.events import EventFilter
+from dovetail.server.store.tables.handouts import Handout
 from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.message_bytes import Importance
 from dovetail.server.store.tables.messages import Message, MessageFilter
@@ -123,6 +125,18 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
     ),
     "receipts": (
         lambda t: deliveries.receipts(t, MESSAGE.number, MESSAGE.recipient_ids),
+        "deliveries_message",
+    ),
+    "when a message was handed out": (
+        lambda t: deliveries.receipts(t, MESSAGE.number, MESSAGE.recipient_ids),
+        "PRIMARY KEY",
+    ),
+    "what was handed out already": (
+        lambda t: handouts.record(t, "bob", [Handout(3, 9, 0.0)]),
+        "PRIMARY KEY",
+    ),
+    "the delivery of a message that is replied to": (
+        lambda t: deliveries.mark_message_seen(t, deliveries.need_of_message("bob", 1)),
         "deliveries_message",
     ),
     "which are unacknowledged": (

@@ -324,6 +324,10 @@ def numbers() -> Iterator[Row]:
     yield "AcknowledgeMessages", acknowledge(through_sequence=-1), "through_sequence"
     yield "AcknowledgeMessages", acknowledge(), "sequences"
     yield "AcknowledgeMessages", acknowledge(sequences=[1] * 1_001), "sequences"
+    see = m.MarkMessagesSeenRequest
+    yield "MarkMessagesSeen", see(), "sequences"
+    yield "MarkMessagesSeen", see(sequences=[1] * 1_001), "sequences"
+    yield "MarkMessagesSeen", see(sequences=[1, 0]), "sequences[1]"
     for sequence in (-1, -(2**63)):
         request = m.SubscribeInboxRequest(after_sequence=sequence)
         yield "SubscribeInbox", request, "after_sequence"

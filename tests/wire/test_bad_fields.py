@@ -108,6 +108,11 @@ SEVERAL: tuple[tuple[str, Message, set[str]], ...] = (
         {"agent_id", "sequences[0]", "through_sequence"},
     ),
     (
+        "MarkMessagesSeen",
+        m.MarkMessagesSeenRequest(sequences=[0, 1, -1]),
+        {"sequences[0]", "sequences[2]"},
+    ),
+    (
         "ReceiveMessages",
         m.ReceiveMessagesRequest(agent_id=" x", max_messages=-5, max_wait=Duration(nanos=1)),
         {"agent_id", "max_messages", "max_wait"},

@@ -22,6 +22,7 @@ from dovetail.server.admin.teams import Teams
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Inboxes
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
@@ -132,9 +133,9 @@ async def _ensure_admin(credentials: Credentials, path: Path | None) -> None:
 
 def _messaging(store: Store, config: ServerConfig) -> Service:
     directory, inboxes = Directory(store), Inboxes(store)
-    streams = _streams(store, config)
-    subscriptions = Subscriptions(store, directory, streams)
-    receiver = Receiver(store, directory, inboxes)
+    streams, handouts = _streams(store, config), Handouts(store)
+    subscriptions = Subscriptions(store, directory, streams, handouts)
+    receiver = Receiver(store, directory, inboxes, handouts)
     servicer = MessagingServicer(directory, inboxes, subscriptions, receiver)
 
     def register(server: grpc.aio.Server) -> None:
@@ -145,7 +146,13 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
         receiver.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Service(names=(name,), register=register, stop=stop)
+    return Service(
+        names=(name,),
+        register=register,
+        start=handouts.start,
+        stop=stop,
+        finish=handouts.finish,
+    )
 
 
 def _tasks(store: Store, config: ServerConfig) -> Service:

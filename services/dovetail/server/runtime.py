@@ -61,8 +61,8 @@ OPTIONS = (
 log = structlog.get_logger("dovetail.server")
 
 
-async def _nothing_to_prepare() -> None:
-    """The default of `Service.prepare`."""
+async def _nothing_to_await() -> None:
+    """The default of `Service.prepare` and `Service.finish`."""
 
 
 def _nothing_to_do() -> None:
@@ -74,15 +74,16 @@ class Service:
     """A gRPC service, or several that one server offers together.
 
     `names` are the full names, the main service first. The server calls `prepare` before anybody
-    can reach it, `register` to add the handlers, `start` once it accepts calls, and `stop` when
-    health says NOT_SERVING, while open calls may still finish.
+    can reach it, `register` to add the handlers, `start` once it accepts calls, `stop` when health
+    says NOT_SERVING, while open calls may still finish, and `finish` when all have ended.
     """
 
     names: tuple[str, ...]
     register: Callable[[grpc.aio.Server], None]
-    prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare
+    prepare: Callable[[], Awaitable[None]] = _nothing_to_await
     start: Callable[[], None] = _nothing_to_do
     stop: Callable[[], None]
+    finish: Callable[[], Awaitable[None]] = _nothing_to_await
 
 
 @dataclass(kw_only=True)
@@ -149,6 +150,7 @@ async def _serving(
         store.finish_within(config.drain_seconds * FINISH_SHARE)
         await interceptor.close(config.drain_seconds / 10)
         await (stopping or server.stop(config.drain_seconds))
+        await service.finish()
 
 
 async def serve(

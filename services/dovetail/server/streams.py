@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import closing
 from enum import IntEnum
 from typing import Protocol, TypeVar
 
@@ -61,6 +62,14 @@ class Source(Protocol[R]):
         """A response without items, with the cursor."""
         ...
 
+    def taken(self) -> None:
+        """The connection took the last response."""
+        ...
+
+    def close(self) -> None:
+        """The stream has ended."""
+        ...
+
 
 class Streams:
     """Runs the streams of one server, and closes them all when it stops."""
@@ -91,8 +100,9 @@ class Streams:
         with (
             self._readers.stream(caller) as slot,
             self._store.bells.watch(caller.team_id, names) as bell,
+            closing(begin(slot)) as source,
         ):
-            source, clock = begin(slot), asyncio.get_running_loop().time
+            clock = asyncio.get_running_loop().time
             due = clock() + self._heartbeat
             while not self._closing.is_set():
                 caller.check_live()  # Before the read as well: a store that hangs ends no read.
@@ -102,11 +112,13 @@ class Streams:
                     ready.append(source.mark(Mark.HEARTBEAT))
                 if ready:
                     yield ready.pop()  # referenced nowhere else: slow readers would keep it
+                    source.taken()
                     slot.release()
                     due = clock() + self._heartbeat
                 if not more and not self._closing.is_set():
                     await bell.wait(due - clock())
             yield source.mark(Mark.CLOSING)
+            source.taken()
         raise UnavailableError(
             Reason.SERVER_STOPPING,
             "the server is stopping: resume after the cursor of the last response",

@@ -62,6 +62,7 @@ ROOT = {
     "release": "task release",
     "reply": "send --reply-to",
     "run": "up",
+    "seen": "message seen",
     "server": "up",
     "servers": "up",
     "settings": "config",

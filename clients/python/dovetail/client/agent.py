@@ -257,6 +257,14 @@ class Agent:
         done = await self._call(self._stub.AcknowledgeMessages, request)
         return record(AcknowledgeResult, done)
 
+    async def mark_seen(self, sequences: Iterable[int]) -> int:
+        """Say that this agent has seen these messages of its inbox; they stay unacknowledged.
+
+        Their senders then read SEEN in the receipts. Returns how many were not seen before.
+        """
+        request = pb.MarkMessagesSeenRequest(sequences=sequences)
+        return (await self._call(self._stub.MarkMessagesSeen, request)).seen_count
+
     async def message(self, message_id: str) -> MessageRecord:
         """Return one message, with the receipts of its first ten recipients."""
         request = pb.GetMessageRequest(message_id=message_id)

@@ -26,13 +26,19 @@ class AgentRecord(Record, of=pb.Agent):
 
 
 class Receipt(Record, of=types_pb2.Receipt):
-    """A message in the inbox of one recipient, and whether that agent has acknowledged it."""
+    """A message in the inbox of one recipient, and what became of it there.
+
+    `send_time` is by when it was handed out, `see_time` when the agent said that it has seen it;
+    None: that is not known.
+    """
 
     recipient_id: str
     sequence: int
     message_id: str
     state: DeliveryState
     state_time: datetime | None
+    send_time: datetime | None
+    see_time: datetime | None
     proto: types_pb2.Receipt
 
 

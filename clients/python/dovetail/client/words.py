@@ -174,11 +174,13 @@ class MessageKind(Word):
 
 @words_of(types_pb2.DeliveryState)
 class DeliveryState(Word):
-    """Whether a recipient has acknowledged a message."""
+    """What is known of a message at a recipient; SENT and SEEN are unacknowledged too."""
 
     UNKNOWN = auto()
     UNACKNOWLEDGED = auto()
     ACKNOWLEDGED = auto()
+    SENT = auto()
+    SEEN = auto()
 
 
 @words_of(types_pb2.Order)

@@ -24,6 +24,7 @@ from dovetail.server.access.authentication import Authenticator
 from dovetail.server.access.caller import Caller, current_caller
 from dovetail.server.access.line_limit import LineLimit
 from dovetail.server.edge.intake import Intake, request_bytes_max
+from dovetail.server.edge.joined import Followed, is_followed
 from dovetail.server.edge.statuses import STATUS_CODES, to_status
 from dovetail.server.errors import (
     DovetailError,
@@ -148,6 +149,9 @@ def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any
 
         return grpc.stream_stream_rpc_method_handler(cast(Any, stream), None, None)
 
+    if is_followed(handler.unary_unary):
+        return _wrap_followed(method, handler, drain)
+
     async def unary(requests: Any, context: Context) -> Any:
         del requests
         call = _Call(method, context, drain)
@@ -161,6 +165,35 @@ def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any
         return response
 
     return grpc.stream_unary_rpc_method_handler(cast(Any, unary), None, encode)
+
+
+def _wrap_followed(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any, Any]:
+    """Wrap a method whose responses are followed by something.
+
+    On the wire it is as any other. But gRPC would write its response after the handler returned,
+    and tell nobody whether the connection took it.
+    """
+    deserialize, encode = handler.request_deserializer, _encoder(handler.response_serializer)
+    read, bytes_max = drain.intake.request, request_bytes_max(method)
+
+    async def written(requests: Any, context: Context) -> None:
+        del requests
+        call = _Call(method, context, drain)
+        try:
+            await call.begin()
+            async with read(context, deserialize, bytes_max) as request:
+                answer: Followed = await handler.unary_unary(request, context)
+        except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
+            await call.fail(error)
+            return
+        call.end()
+        await context.write(encode(answer.response))
+        # gRPC says so also where the connection broke in that moment. Then it cancels this call in
+        # the same step, and the cancellation comes here.
+        await asyncio.sleep(0)
+        answer.taken()
+
+    return grpc.stream_stream_rpc_method_handler(cast(Any, written), None, None)
 
 
 def _encoder(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:

@@ -60,6 +60,7 @@ _MESSAGING = {
     "SubscribeInbox": _own("its inbox"),
     "ReceiveMessages": _own("its inbox"),
     "AcknowledgeMessages": _own("its inbox"),
+    "MarkMessagesSeen": _WORKERS,
     "GetMessage": _own("a message that it sent or received; others are NOT_FOUND"),
     "ListReceipts": _own("a message that it sent, or its own receipt of one that it received"),
     "ListMessages": _own("messages that it sent or received; others are left out"),

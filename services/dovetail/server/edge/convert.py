@@ -100,7 +100,9 @@ def receipt_message(receipt: Receipt) -> types_pb2.Receipt:
         sequence=receipt.sequence,
         message_id=message_id(receipt.message_number),
         state=types_pb2.DeliveryState.ValueType(receipt.state),
-        state_time=optional_timestamp(receipt.acknowledge_time),
+        state_time=optional_timestamp(receipt.state_time),
+        send_time=optional_timestamp(receipt.send_time),
+        see_time=optional_timestamp(receipt.see_time),
     )
 
 

@@ -105,6 +105,7 @@ class Inboxes:
             thread_ids = _threads(transaction, caller, batch)
             _check_tasks(transaction, batch)
             agents.touch(transaction, sender_id)
+            _mark_answered(transaction, sender_id, batch)
             last_sequences |= agents.last_sequences(transaction, [sender_id])
             return [
                 _append(transaction, sender_id, outgoing, thread_id, last_sequences)
@@ -141,6 +142,22 @@ class Inboxes:
             total += count
             if count < ACKNOWLEDGED_MAX:
                 return total, left
+
+    async def mark_seen(self, caller: Caller, sequences: Sequence[int]) -> int:
+        """Mark deliveries of the caller's inbox as seen. Returns how many were not before.
+
+        The inbox is always the caller's own: nobody else knows what it has seen.
+        """
+        agent_id = caller.require_agent("marking messages as seen")
+
+        def unit(transaction: Transaction) -> int:
+            last = agents.require(transaction, [agent_id])[agent_id]
+            check_reached(max(sequences), last)
+            agents.touch(transaction, agent_id)
+            return deliveries.mark_seen(transaction, agent_id, sequences)
+
+        needs = agents.need([agent_id]) + deliveries.need(agent_id, deliveries.spans(sequences))
+        return await self._store.write(caller.team_id, unit, needs)
 
     async def get(self, caller: Caller, message_id: str) -> Record:
         """One message with its receipts."""
@@ -210,7 +227,21 @@ def _needs(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
     needs += messages.need(sender_id, first.repeat, "" if others else first.in_reply_to)
     if first.task_id and not others:
         needs.append(tasks.need(first.task_id))
-    return needs
+    return needs + _answered(sender_id, batch)
+
+
+def _answered(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
+    """The deliveries to which the sender replies with these messages."""
+    numbers = {message_number(each.in_reply_to): None for each in batch if each.in_reply_to}
+    return [deliveries.need_of_message(sender_id, each) for each in numbers if each]
+
+
+def _mark_answered(
+    transaction: Transaction, sender_id: str, batch: Sequence[OutgoingMessage]
+) -> None:
+    """Mark what the sender replies to as seen."""
+    for need in _answered(sender_id, batch):
+        deliveries.mark_message_seen(transaction, need)
 
 
 def _append(

@@ -32,8 +32,10 @@ _SEQUENCE = wire.number_tag(types_pb2.Receipt.SEQUENCE_FIELD_NUMBER)
 _MESSAGE_ID = wire.bytes_tag(types_pb2.Receipt.MESSAGE_ID_FIELD_NUMBER)
 _STATE = wire.number_tag(types_pb2.Receipt.STATE_FIELD_NUMBER)
 _STATE_TIME = wire.bytes_tag(types_pb2.Receipt.STATE_TIME_FIELD_NUMBER)
-_UNACKNOWLEDGED = wire.number(_STATE, DeliveryState.UNACKNOWLEDGED)
-_ACKNOWLEDGED = wire.number(_STATE, DeliveryState.ACKNOWLEDGED)
+_SEND_TIME = wire.bytes_tag(types_pb2.Receipt.SEND_TIME_FIELD_NUMBER)
+_SEE_TIME = wire.bytes_tag(types_pb2.Receipt.SEE_TIME_FIELD_NUMBER)
+_STATES = {state: wire.number(_STATE, state) for state in DeliveryState}
+_UNACKNOWLEDGED = _STATES[DeliveryState.UNACKNOWLEDGED]
 
 
 def stream_response(response: Response) -> pb.SubscribeInboxResponse:
@@ -69,8 +71,20 @@ def listed_response(records: Iterable[Record], next_page_token: str) -> pb.ListM
 
 def _deliveries(tag: bytes, agent_id: str, deliveries: Sequence[Delivery]) -> Iterator[bytes]:
     recipient = wire.text(_RECIPIENT_ID, agent_id)
-    for sequence, number, acknowledge_time, payload in deliveries:
-        receipt = _receipt(recipient, sequence, number, acknowledge_time)
+    for sequence, number, acknowledge_time, payload, see_time in deliveries:
+        receipt = _place(recipient, sequence, number)
+        if acknowledge_time is see_time is None:
+            receipt += _UNACKNOWLEDGED
+        else:
+            receipt += _told(
+                Receipt(
+                    recipient_id=agent_id,
+                    sequence=sequence,
+                    message_number=number,
+                    acknowledge_time=acknowledge_time,
+                    see_time=see_time,
+                )
+            )
         head = wire.nested(_DELIVERY_RECEIPT, receipt) + _head(_DELIVERY_MESSAGE, payload)
         yield tag + wire.varint(len(head) + len(payload)) + head
         yield payload
@@ -79,7 +93,7 @@ def _deliveries(tag: bytes, agent_id: str, deliveries: Sequence[Delivery]) -> It
 def _record(tag: bytes, record: Record) -> Iterator[bytes]:
     message, receipts = record
     head = _head(_RECORD_MESSAGE, message.payload)
-    told = b"".join(wire.nested(_RECORD_RECEIPTS, _receipt_of(each)) for each in receipts)
+    told = b"".join(wire.nested(_RECORD_RECEIPTS, _receipt(each)) for each in receipts)
     yield tag + wire.varint(len(head) + len(message.payload) + len(told)) + head
     yield message.payload
     yield told
@@ -90,19 +104,27 @@ def _head(tag: bytes, value: bytes) -> bytes:
     return tag + wire.varint(len(value))
 
 
-def _receipt_of(receipt: Receipt) -> bytes:
+def _receipt(receipt: Receipt) -> bytes:
+    """What `edge.convert.receipt_message` makes, in bytes."""
     recipient = wire.text(_RECIPIENT_ID, receipt.recipient_id)
-    return _receipt(recipient, receipt.sequence, receipt.message_number, receipt.acknowledge_time)
+    return _place(recipient, receipt.sequence, receipt.message_number) + _told(receipt)
 
 
-def _receipt(recipient: bytes, sequence: int, number: int, acknowledge_time: int | None) -> bytes:
-    """What `edge.convert.receipt_message` makes, in bytes; `recipient` is its field already."""
+def _place(recipient: bytes, sequence: int, number: int) -> bytes:
+    """Where a message is; `recipient` is its field already."""
     placed = recipient + wire.number(_SEQUENCE, sequence)
-    named = placed + wire.nested(_MESSAGE_ID, b"m%d" % number)
-    if acknowledge_time is None:
-        return named + _UNACKNOWLEDGED
-    time = wire.nested(_STATE_TIME, wire.timestamp(acknowledge_time))
-    return named + _ACKNOWLEDGED + time
+    return placed + wire.nested(_MESSAGE_ID, b"m%d" % number)
+
+
+def _told(receipt: Receipt) -> bytes:
+    """What became of a message."""
+    times = (
+        (_STATE_TIME, receipt.state_time),
+        (_SEND_TIME, receipt.send_time),
+        (_SEE_TIME, receipt.see_time),
+    )
+    said = [wire.nested(tag, wire.timestamp(time)) for tag, time in times if time is not None]
+    return _STATES[receipt.state] + b"".join(said)
 
 
 def agent_proto(agent: Agent) -> pb.Agent:

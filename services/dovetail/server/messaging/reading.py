@@ -164,6 +164,14 @@ def read_acknowledgement(check: Checks, request: pb.AcknowledgeMessagesRequest) 
     )
 
 
+def read_seen(check: Checks, request: pb.MarkMessagesSeenRequest) -> list[int]:
+    """Which deliveries to mark as seen."""
+    if not request.sequences:
+        check.refuse("sequences", f"must have 1 to {SEQUENCES_MAX:,} sequences")
+    _check_sequences(check, "", request.sequences, 0)
+    return list(request.sequences)
+
+
 def read_query(check: Checks, request: pb.ListMessagesRequest, paging: Paging) -> MessageQuery:
     """Which messages to list."""
     check.optional_id("recipient_id", request.recipient_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from dovetail.server.edge.paging import PAGE_BYTES
 from dovetail.server.edge.validation import PAGE_SIZE_DEFAULT
 from dovetail.server.errors import UnauthenticatedError
 from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Acknowledgement, Inboxes
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.store import Store
@@ -39,14 +40,19 @@ class Received:
     deliveries: Sequence[Delivery]
     acknowledged_count: int
     unacknowledged_count: int
+    taken: Callable[[], None]
+    """To be called once the connection has taken the response."""
 
 
 class Receiver:
     """Returns the unacknowledged messages of an inbox, and waits for the first."""
 
-    def __init__(self, store: Store, directory: Directory, inboxes: Inboxes) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, inboxes: Inboxes, handouts: Handouts
+    ) -> None:
         """Receive from `store`."""
         self._store = store
+        self._handouts = handouts
         self._directory = directory
         self._inboxes = inboxes
         self._closing = asyncio.Event()
@@ -72,11 +78,14 @@ class Receiver:
             if not acknowledged:
                 raise
             deliveries = ()
+        handing = self._handouts.begin(caller, agent_id)
+        handing.offer([each.sequence for each in deliveries])
         return Received(
             agent_id=agent_id,
             deliveries=deliveries,
             acknowledged_count=acknowledged,
             unacknowledged_count=left,
+            taken=handing.finish,
         )
 
     async def _wait(

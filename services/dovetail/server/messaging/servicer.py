@@ -11,6 +11,7 @@ from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.messaging.v1 import messaging_pb2_grpc as pb_grpc
 from dovetail.server.access.caller import current_caller
 from dovetail.server.edge.convert import converted, read_paging, receipt_message, timestamp
+from dovetail.server.edge.joined import followed, follows
 from dovetail.server.edge.validation import Checks
 from dovetail.server.messaging import reading, receiving
 from dovetail.server.messaging.agents import Directory
@@ -122,6 +123,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             while True:  # no name holds what a slow reader has yet to take
                 yield stream_response(await anext(stream))
 
+    @follows
     async def ReceiveMessages(
         self, request: pb.ReceiveMessagesRequest, context: Context
     ) -> pb.ReceiveMessagesResponse:
@@ -129,7 +131,7 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         with Checks() as check:
             wanted = reading.read_reception(check, request)
         received = await self._receiver.receive(current_caller.get(), wanted)
-        return received_response(received)
+        return followed(received_response(received), received.taken)
 
     async def AcknowledgeMessages(
         self, request: pb.AcknowledgeMessagesRequest, context: Context
@@ -139,6 +141,15 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             wanted = reading.read_acknowledgement(check, request)
         count, left = await self._inboxes.acknowledge(current_caller.get(), wanted)
         return pb.AcknowledgeMessagesResponse(acknowledged_count=count, unacknowledged_count=left)
+
+    async def MarkMessagesSeen(
+        self, request: pb.MarkMessagesSeenRequest, context: Context
+    ) -> pb.MarkMessagesSeenResponse:
+        """Mark deliveries as seen."""
+        with Checks() as check:
+            sequences = reading.read_seen(check, request)
+        count = await self._inboxes.mark_seen(current_caller.get(), sequences)
+        return pb.MarkMessagesSeenResponse(seen_count=count)
 
     async def GetMessage(
         self, request: pb.GetMessageRequest, context: Context

@@ -7,11 +7,12 @@ gap between the cursor and what was handed over, and always with a filter.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.handouts import Handing, Handouts
 from dovetail.server.preconditions import check_reached
 from dovetail.server.readers import Slot
 from dovetail.server.store.rings import Delivery
@@ -50,11 +51,14 @@ class Response:
 class Subscriptions:
     """Opens streams of inboxes."""
 
-    def __init__(self, store: Store, directory: Directory, streams: Streams) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, streams: Streams, handouts: Handouts
+    ) -> None:
         """Stream from `store`."""
         self._store = store
         self._directory = directory
         self._streams = streams
+        self._handouts = handouts
 
     async def open(self, caller: Caller, request: SubscribeRequest) -> AsyncGenerator[Response]:
         """Open a stream: the backlog, CAUGHT_UP, then what arrives; see `Streams.follow`."""
@@ -66,7 +70,8 @@ class Subscriptions:
             names.append(deliveries.room(agent_id))
 
         def begin(slot: Slot) -> _Inbox:
-            return _Inbox(self._store, caller.team_id, own, agent.last_sequence, slot)
+            handing = self._handouts.begin(caller, agent_id)
+            return _Inbox(self._store, handing, own, agent.last_sequence, slot)
 
         # The generator itself, and none around it: that would keep what a slow reader has yet to
         # take.
@@ -77,11 +82,12 @@ class _Inbox:
     """The cursor of one stream, and what of it is outstanding."""
 
     def __init__(
-        self, store: Store, team_id: str, request: SubscribeRequest, last: int, slot: Slot
+        self, store: Store, handing: Handing, request: SubscribeRequest, last: int, slot: Slot
     ) -> None:
         """Begin where the request says, in an inbox whose last sequence is `last`."""
         self._store = store
-        self._team_id = team_id
+        self._handing = handing
+        self._team_id = handing.team_id
         self._agent_id = request.agent_id
         self._wanted = request
         self._slot = slot
@@ -89,6 +95,15 @@ class _Inbox:
         self._cursor = _start(request, last)
         self._backlog_end = last
         self._outstanding: set[int] = set()
+        self._owed: tuple[Mark, bool] | None = None
+
+    def taken(self) -> None:
+        """Note what was handed out."""
+        self._handing.take()
+
+    def close(self) -> None:
+        """Forget what was not taken for certain."""
+        self._handing.close()
 
     def mark(self, mark: Mark) -> Response:
         """A response without deliveries."""
@@ -122,6 +137,9 @@ class _Inbox:
 
         A large one waits up to `seconds` for a slot (`readers.py`).
         """
+        if self._owed:
+            (mark, more), self._owed = self._owed, None
+            return [self.mark(mark)], more
         credit = await self._credit()
         if not credit:
             return [], False
@@ -144,11 +162,17 @@ class _Inbox:
             return [], not page.exhausted
         if caught_up:
             self._backlog_end = NEVER
-        mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
-        return [self._response(page.deliveries, mark)], not page.exhausted
+        if not page.deliveries:
+            return [self.mark(Mark.CAUGHT_UP)], not page.exhausted
+        if caught_up:
+            # In a response of its own: whoever reads the backlog and leaves has taken all of it
+            # for certain once the connection took this one (`handouts.py`).
+            self._owed = Mark.CAUGHT_UP, not page.exhausted
+        return [self._response(page.deliveries, Mark.NONE)], caught_up or not page.exhausted
 
-    def _count(self, sent: Iterable[Delivery]) -> None:
-        """Count what is outstanding from here on, if that is limited."""
+    def _count(self, sent: Sequence[Delivery]) -> None:
+        """Offer these to the reader, and count what is outstanding if that is limited."""
+        self._handing.offer([each.sequence for each in sent])
         if self._wanted.max_outstanding:
             self._outstanding.update(each.sequence for each in sent if not each.acknowledge_time)
 

@@ -34,6 +34,7 @@ class Delivery(NamedTuple):
     message_number: int
     acknowledge_time: int | None
     payload: bytes
+    see_time: int | None = None
 
 
 class Rings:

@@ -11,6 +11,11 @@ from __future__ import annotations
 
 from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField
 
+from dovetail.server.store.figure_rows import (
+    AssigneeFiguresRow,
+    DurationFiguresRow,
+    UsageFiguresRow,
+)
 from dovetail.server.store.queries import Model
 
 
@@ -114,11 +119,26 @@ class DeliveryRow(Model):
     sequence = BigIntegerField()
     message_number = BigIntegerField()
     create_time = BigIntegerField()
+    see_time = BigIntegerField(null=True)
     acknowledge_time = BigIntegerField(null=True)
 
     class Meta:
         table_name = "deliveries"
         primary_key = CompositeKey("team_id", "agent_id", "sequence")
+
+
+class HandoutRow(Model):
+    """Deliveries of an inbox that were handed out by a time. Spans of one inbox are disjoint."""
+
+    team_id = TextField()
+    agent_id = TextField()
+    last_sequence = BigIntegerField()
+    first_sequence = BigIntegerField()
+    send_time = BigIntegerField()
+
+    class Meta:
+        table_name = "handouts"
+        primary_key = CompositeKey("team_id", "agent_id", "last_sequence")
 
 
 class TaskRow(Model):
@@ -298,84 +318,13 @@ class TaskAttemptRow(Model):
         primary_key = CompositeKey("team_id", "task_id", "start_event")
 
 
-class AssigneeFiguresRow(Model):
-    """The tasks of one assignee, or of none: how many in which state, and how long they took.
-
-    A sum of durations is kept as seconds and microseconds apart, so that it cannot overflow.
-    """
-
-    team_id = TextField()
-    assignee_id = TextField()
-    pending_tasks = BigIntegerField()
-    in_progress_tasks = BigIntegerField()
-    input_required_tasks = BigIntegerField()
-    completed_tasks = BigIntegerField()
-    failed_tasks = BigIntegerField()
-    cancelled_tasks = BigIntegerField()
-    task_seconds = BigIntegerField()
-    task_micros = BigIntegerField()
-
-    class Meta:
-        table_name = "assignee_figures"
-        primary_key = CompositeKey("team_id", "assignee_id")
-
-
-class DurationFiguresRow(Model):
-    """How many durations of one kind are in each of 16 neighbouring buckets, and their sum.
-
-    Several buckets in a row (`sketches.py`), as a report reads all of them.
-    """
-
-    team_id = TextField()
-    kind = IntegerField()
-    page = IntegerField()
-    bucket_0 = BigIntegerField()
-    bucket_1 = BigIntegerField()
-    bucket_2 = BigIntegerField()
-    bucket_3 = BigIntegerField()
-    bucket_4 = BigIntegerField()
-    bucket_5 = BigIntegerField()
-    bucket_6 = BigIntegerField()
-    bucket_7 = BigIntegerField()
-    bucket_8 = BigIntegerField()
-    bucket_9 = BigIntegerField()
-    bucket_10 = BigIntegerField()
-    bucket_11 = BigIntegerField()
-    bucket_12 = BigIntegerField()
-    bucket_13 = BigIntegerField()
-    bucket_14 = BigIntegerField()
-    bucket_15 = BigIntegerField()
-    seconds = BigIntegerField()
-    micros = BigIntegerField()
-
-    class Meta:
-        table_name = "duration_figures"
-        primary_key = CompositeKey("team_id", "kind", "page")
-
-
-class UsageFiguresRow(Model):
-    """What the tasks of one assignee, or of none, used by one measure (`tables/shares.py`).
-
-    A sum is kept as billions and the rest apart, so that it cannot overflow.
-    """
-
-    team_id = TextField()
-    assignee_id = TextField()
-    measure = TextField()
-    billions = BigIntegerField()
-    units = BigIntegerField()
-
-    class Meta:
-        table_name = "usage_figures"
-        primary_key = CompositeKey("team_id", "assignee_id", "measure")
-
-
 TABLES: tuple[type[Model], ...] = (
     TeamRow,
     CredentialRow,
     AgentRow,
     MessageRow,
     DeliveryRow,
+    HandoutRow,
     TaskRow,
     TaskDependencyRow,
     TaskLinkRow,

@@ -169,9 +169,10 @@ class Index(Finder[T]):
     any of them is found.
     """
 
-    def __init__(self, table: Table[T], fields: Sequence[Field]) -> None:
-        """Add it to `table`, which has the columns."""
-        super().__init__(table, fields, " AND ".join(f"{quoted(field)} = ?" for field in fields))
+    def __init__(self, table: Table[T], fields: Sequence[Field], where: str = "") -> None:
+        """Add it to `table`, which has the columns. `where` says the same in other words."""
+        plain_where = " AND ".join(f"{quoted(field)} = ?" for field in fields)
+        super().__init__(table, fields, where or plain_where)
         at = table.positions(fields)
         self.of: Callable[[Row], Row] = lambda row: tuple(row[each] for each in at)
         table.indexes.append(self)

@@ -88,6 +88,12 @@ class _Watch:
         """A response without events."""
         return self._response((), mark)
 
+    def taken(self) -> None:
+        """Nothing is recorded of events."""
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
     async def next(self, seconds: float) -> tuple[list[WatchResponse], bool]:
         """The next response, or none, and whether more may be ready."""
         del seconds  # An event is small: it waits for no slot.

@@ -206,7 +206,8 @@ def message() -> None:
 async def show(session: Session, message_id: str, receipts: bool, part: Part) -> None:
     """Show one message, with the receipts of its first ten recipients.
 
-    A receipt says whether a recipient has acknowledged the message, and since when.
+    A receipt says what is known of a recipient: that the message was sent to it (handed out), that
+    it has seen it, that it has acknowledged it, and since when.
     """
     if not receipts:
         shown = late.messages.Messages(session.out.max_chars)
@@ -215,6 +216,22 @@ async def show(session: Session, message_id: str, receipts: bool, part: Part) ->
     found = session.agent.receipts(message_id, page_token=part.page_token)
     await session.out.rows(part.of(found), late.lists.RECEIPTS)
     part.tell(session.out, found)
+
+
+@message.command()
+@click.argument(
+    "sequences", metavar="SEQUENCE...", nargs=-1, required=True, type=SEQUENCES, callback=joined
+)
+@calls
+async def seen(session: Session, sequences: tuple[int, ...]) -> None:
+    """Mark messages as seen, before you are done with them.
+
+    They are named by their sequence in the inbox of --as. Their senders read it in the receipts;
+    the messages stay unacknowledged.
+    """
+    count = await session.agent.mark_seen(sequences)
+    response = late.messaging_pb2.MarkMessagesSeenResponse(seen_count=count)
+    session.out.item(response, late.render.seen)
 
 
 @message.command("list")

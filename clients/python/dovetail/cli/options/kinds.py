@@ -36,6 +36,7 @@ KINDS = {
     "send": Kind(message="messaging.SendMessageResponse"),
     "inbox": Kind(message="messaging.Delivery"),
     "acknowledge": Kind(message="messaging.AcknowledgeMessagesResponse"),
+    "message seen": Kind(message="messaging.MarkMessagesSeenResponse"),
     "message show": Kind(message="messaging.MessageRecord"),
     "message show --receipts": Kind(message="types.Receipt"),
     "message list": Kind(message="messaging.MessageRecord"),

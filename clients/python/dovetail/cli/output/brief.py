@@ -67,8 +67,9 @@ def _claimed(claimed: Mapping[str, Any]) -> str:
 
 
 def _delivery(delivery: Mapping[str, Any]) -> str:
-    done = "acknowledged" if delivery["receipt"]["state"] == "acknowledged" else ""
-    return _joined(f"#{delivery['receipt']['sequence']}", done, _message(delivery["message"]))
+    state = delivery["receipt"]["state"]
+    told = state if state in ("acknowledged", "seen") else ""
+    return _joined(f"#{delivery['receipt']['sequence']}", told, _message(delivery["message"]))
 
 
 def _record(record: Mapping[str, Any]) -> str:
@@ -99,6 +100,10 @@ def _sent(sent: Mapping[str, Any]) -> str:
 def _acknowledged(response: Mapping[str, Any]) -> str:
     done, left = (response.get(f"{name}_count", 0) for name in ("acknowledged", "unacknowledged"))
     return f"{done} acknowledged, {left} left"
+
+
+def _seen(response: Mapping[str, Any]) -> str:
+    return f"{response.get('seen_count', 0)} seen"
 
 
 def _agent(agent: Mapping[str, Any]) -> str:
@@ -137,6 +142,7 @@ LINES: dict[str, Callable[[Any], str]] = {
     "MessageRecord": _record,
     "SendMessageResponse": _sent,
     "AcknowledgeMessagesResponse": _acknowledged,
+    "MarkMessagesSeenResponse": _seen,
     "Agent": _agent,
     "Receipt": _receipt,
     "HeartbeatTaskResponse": _heartbeat,

@@ -100,6 +100,7 @@ COMMANDS = {
     "SubscribeInbox": "inbox",
     "ReceiveMessages": "inbox --wait",
     "AcknowledgeMessages": "acknowledge",
+    "MarkMessagesSeen": "message seen",
     "GetMessage": "message show",
     "ListMessages": "message list",
     "ListReceipts": "message show --receipts",

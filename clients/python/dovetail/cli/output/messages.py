@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dovetail.cli.output.chosen import preview
 from dovetail.cli.output.json_values import dumps, fields, words
-from dovetail.cli.output.render import labels_of
+from dovetail.cli.output.render import labels_of, said, time_of
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.text import escape_controls, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.types.v1 import types_pb2 as types
+
+_TOLD = (types.DELIVERY_STATE_ACKNOWLEDGED, types.DELIVERY_STATE_SEEN)
+"""The states of a delivery that are shown with it."""
 
 
 class Messages:
@@ -22,13 +25,13 @@ class Messages:
     def delivery(self, item: talk.Delivery) -> Text:
         """A message in an inbox."""
         receipt = item.receipt
-        done = " (acknowledged)" if receipt.state == types.DELIVERY_STATE_ACKNOWLEDGED else ""
-        return self._message(item.message, f"#{receipt.sequence}{done}  ")
+        told = f" ({said(types.DeliveryState, receipt.state)})" if receipt.state in _TOLD else ""
+        return self._message(item.message, f"#{receipt.sequence}{told}  ")
 
     def record(self, item: talk.MessageRecord) -> Text:
         """A message, with a line for each receipt that came with it."""
         rows = [
-            f"    to {escape_controls(each.recipient_id)} #{each.sequence}: {delivery_state(each)}"
+            f"    to {escape_controls(each.recipient_id)} #{each.sequence}: {_history(each)}"
             for each in item.receipts
         ]
         left = item.message.recipient_count - len(item.receipts)
@@ -61,10 +64,19 @@ class Messages:
 
 
 def delivery_state(item: types.Receipt) -> str:
-    """Whether a recipient has acknowledged a message, and when."""
-    if item.state == types.DELIVERY_STATE_ACKNOWLEDGED:
-        return f"acknowledged {local(item.state_time)}"
-    return "unacknowledged"
+    """What became of a message at a recipient, and when."""
+    state = said(types.DeliveryState, item.state)
+    return f"{state} {local(item.state_time)}" if item.HasField("state_time") else state
+
+
+def _history(item: types.Receipt) -> str:
+    """The state, and what was before it."""
+    before = {
+        "seen": time_of(item, "see_time") if item.state != types.DELIVERY_STATE_SEEN else "",
+        "sent": time_of(item, "send_time") if item.state != types.DELIVERY_STATE_SENT else "",
+    }
+    earlier = (f"{state} {time}" for state, time in before.items() if time)
+    return ", ".join((delivery_state(item), *earlier))
 
 
 def _head(message: talk.Message, place: str) -> Text:

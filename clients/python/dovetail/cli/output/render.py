@@ -46,6 +46,11 @@ def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
     return Text(f"acknowledged {item.acknowledged_count}, {item.unacknowledged_count} are left")
 
 
+def seen(item: talk.MarkMessagesSeenResponse) -> Text:
+    """The result of marking messages as seen."""
+    return Text(f"seen {item.seen_count}")
+
+
 def task(item: work.Task) -> Text:
     """One task, without its empty fields, its input and its backoff."""
     head = Text.assemble(

@@ -1142,6 +1142,52 @@ class AcknowledgeMessagesResponse(_message.Message):
 Global___AcknowledgeMessagesResponse: _TypeAlias = AcknowledgeMessagesResponse  # noqa: Y015
 
 @_typing.final
+class MarkMessagesSeenRequest(_message.Message):
+    """MarkMessagesSeenRequest names deliveries of the caller's inbox."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """These: 1 to 1,000 sequences."""
+
+    def __init__(
+        self,
+        *,
+        sequences: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequences", b"sequences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkMessagesSeenRequest: _TypeAlias = MarkMessagesSeenRequest  # noqa: Y015
+
+@_typing.final
+class MarkMessagesSeenResponse(_message.Message):
+    """MarkMessagesSeenResponse returns what changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEEN_COUNT_FIELD_NUMBER: _builtins.int
+    seen_count: _builtins.int
+    """How many deliveries this call marked, not counting those that were seen or acknowledged already."""
+    def __init__(
+        self,
+        *,
+        seen_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seen_count", b"seen_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkMessagesSeenResponse: _TypeAlias = MarkMessagesSeenResponse  # noqa: Y015
+
+@_typing.final
 class GetMessageRequest(_message.Message):
     """GetMessageRequest names a message."""
 
@@ -1210,7 +1256,7 @@ class ListMessagesRequest(_message.Message):
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.DeliveryState.ValueType]:
         """Only messages with a delivery (in the inbox of `recipient_id`, if that is set) in any of these
-        states. Empty: in any. At most 1,000.
+        states; UNACKNOWLEDGED is also SENT and SEEN. Empty: in any. At most 1,000.
         """
 
     @_builtins.property

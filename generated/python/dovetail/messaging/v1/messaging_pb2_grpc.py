@@ -109,6 +109,11 @@ class MessagingServiceStub(object):
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesRequest.SerializeToString,
                 response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesResponse.FromString,
                 _registered_method=True)
+        self.MarkMessagesSeen = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/MarkMessagesSeen',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.MarkMessagesSeenRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.MarkMessagesSeenResponse.FromString,
+                _registered_method=True)
         self.GetMessage = channel.unary_unary(
                 '/dovetail.messaging.v1.MessagingService/GetMessage',
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetMessageRequest.SerializeToString,
@@ -256,6 +261,20 @@ class MessagingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MarkMessagesSeen(self, request, context):
+        """MarkMessagesSeen says that the caller has seen deliveries of its own inbox, before it is done with
+        them: their senders then read SEEN in the receipts. It is for a program between an inbox and its
+        reader, such as a model, which confirms what it has passed on. The deliveries stay unacknowledged,
+        and are sent again. Committed before it returns. Safe to retry: what was seen or acknowledged before
+        stays as it is.
+
+        Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
+        `CURSOR_IN_FUTURE` for a sequence that the inbox has not reached, and then marks nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetMessage(self, request, context):
         """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
         also if it neither sent nor received the message.
@@ -324,6 +343,11 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeMessages,
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesRequest.FromString,
                     response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesResponse.SerializeToString,
+            ),
+            'MarkMessagesSeen': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkMessagesSeen,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.MarkMessagesSeenRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.MarkMessagesSeenResponse.SerializeToString,
             ),
             'GetMessage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMessage,
@@ -592,6 +616,33 @@ class MessagingService(object):
             '/dovetail.messaging.v1.MessagingService/AcknowledgeMessages',
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesRequest.SerializeToString,
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkMessagesSeen(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/MarkMessagesSeen',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.MarkMessagesSeenRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.MarkMessagesSeenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -126,6 +126,16 @@ class MessagingServiceStub:
     Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
     inbox has not reached, and then acknowledges nothing.
     """
+    MarkMessagesSeen: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.MarkMessagesSeenRequest, _messaging_pb2.MarkMessagesSeenResponse]
+    """MarkMessagesSeen says that the caller has seen deliveries of its own inbox, before it is done with
+    them: their senders then read SEEN in the receipts. It is for a program between an inbox and its
+    reader, such as a model, which confirms what it has passed on. The deliveries stay unacknowledged,
+    and are sent again. Committed before it returns. Safe to retry: what was seen or acknowledged before
+    stays as it is.
+
+    Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
+    `CURSOR_IN_FUTURE` for a sequence that the inbox has not reached, and then marks nothing.
+    """
     GetMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.GetMessageRequest, _messaging_pb2.GetMessageResponse]
     """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
     also if it neither sent nor received the message.
@@ -238,6 +248,16 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
     inbox has not reached, and then acknowledges nothing.
+    """
+    MarkMessagesSeen: _aio.UnaryUnaryMultiCallable[_messaging_pb2.MarkMessagesSeenRequest, _messaging_pb2.MarkMessagesSeenResponse]  # type: ignore[assignment]
+    """MarkMessagesSeen says that the caller has seen deliveries of its own inbox, before it is done with
+    them: their senders then read SEEN in the receipts. It is for a program between an inbox and its
+    reader, such as a model, which confirms what it has passed on. The deliveries stay unacknowledged,
+    and are sent again. Committed before it returns. Safe to retry: what was seen or acknowledged before
+    stays as it is.
+
+    Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
+    `CURSOR_IN_FUTURE` for a sequence that the inbox has not reached, and then marks nothing.
     """
     GetMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.GetMessageRequest, _messaging_pb2.GetMessageResponse]  # type: ignore[assignment]
     """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
@@ -396,6 +416,22 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
         inbox has not reached, and then acknowledges nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def MarkMessagesSeen(
+        self,
+        request: _messaging_pb2.MarkMessagesSeenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.MarkMessagesSeenResponse, _abc.Awaitable[_messaging_pb2.MarkMessagesSeenResponse]]:
+        """MarkMessagesSeen says that the caller has seen deliveries of its own inbox, before it is done with
+        them: their senders then read SEEN in the receipts. It is for a program between an inbox and its
+        reader, such as a model, which confirms what it has passed on. The deliveries stay unacknowledged,
+        and are sent again. Committed before it returns. Safe to retry: what was seen or acknowledged before
+        stays as it is.
+
+        Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
+        `CURSOR_IN_FUTURE` for a sequence that the inbox has not reached, and then marks nothing.
         """
 
     @_abc_1.abstractmethod

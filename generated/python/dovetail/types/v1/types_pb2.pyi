@@ -51,21 +51,47 @@ class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     DELIVERY_STATE_UNSPECIFIED: _DeliveryState.ValueType  # 0
     """Never returned."""
     DELIVERY_STATE_UNACKNOWLEDGED: _DeliveryState.ValueType  # 1
-    """The recipient is not done with it yet."""
+    """The recipient is not done with it, and no more is known. In a filter: every delivery that is not
+    acknowledged, also SENT and SEEN.
+    """
     DELIVERY_STATE_ACKNOWLEDGED: _DeliveryState.ValueType  # 2
-    """The recipient is done with it.
+    """The recipient is done with it."""
+    DELIVERY_STATE_SENT: _DeliveryState.ValueType  # 10
+    """Not acknowledged, and handed out: a server wrote it, in a response of SubscribeInbox or
+    ReceiveMessages, to the connection of a call that the recipient itself made, and that connection
+    took it. Whether it arrived there, or was read, is not known. Servers record it within 2 s, while
+    the store can be written, and not at all if they are killed before, or if the call ends at once: one
+    that was handed out may be UNACKNOWLEDGED, but one that was not is never SENT.
+    """
+    DELIVERY_STATE_SEEN: _DeliveryState.ValueType  # 11
+    """Not acknowledged, and seen: a later call of the recipient itself named it, MarkMessagesSeen by its
+    sequence, or SendMessage or BatchSendMessages by `in_reply_to`. Never because it was sent, because
+    time passed, or because a call ended.
     3 to 9 are kept for rejected, expired and withdrawn.
     """
 
 class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
-    """DeliveryState is what became of a delivery."""
+    """DeliveryState is what became of a delivery: the furthest state that is known of it."""
 
 DELIVERY_STATE_UNSPECIFIED: DeliveryState.ValueType  # 0
 """Never returned."""
 DELIVERY_STATE_UNACKNOWLEDGED: DeliveryState.ValueType  # 1
-"""The recipient is not done with it yet."""
+"""The recipient is not done with it, and no more is known. In a filter: every delivery that is not
+acknowledged, also SENT and SEEN.
+"""
 DELIVERY_STATE_ACKNOWLEDGED: DeliveryState.ValueType  # 2
-"""The recipient is done with it.
+"""The recipient is done with it."""
+DELIVERY_STATE_SENT: DeliveryState.ValueType  # 10
+"""Not acknowledged, and handed out: a server wrote it, in a response of SubscribeInbox or
+ReceiveMessages, to the connection of a call that the recipient itself made, and that connection
+took it. Whether it arrived there, or was read, is not known. Servers record it within 2 s, while
+the store can be written, and not at all if they are killed before, or if the call ends at once: one
+that was handed out may be UNACKNOWLEDGED, but one that was not is never SENT.
+"""
+DELIVERY_STATE_SEEN: DeliveryState.ValueType  # 11
+"""Not acknowledged, and seen: a later call of the recipient itself named it, MarkMessagesSeen by its
+sequence, or SendMessage or BatchSendMessages by `in_reply_to`. Never because it was sent, because
+time passed, or because a call ended.
 3 to 9 are kept for rejected, expired and withdrawn.
 """
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
@@ -225,6 +251,8 @@ class Receipt(_message.Message):
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     STATE_TIME_FIELD_NUMBER: _builtins.int
+    SEND_TIME_FIELD_NUMBER: _builtins.int
+    SEE_TIME_FIELD_NUMBER: _builtins.int
     recipient_id: _builtins.str
     """The agent whose inbox it is."""
     sequence: _builtins.int
@@ -232,11 +260,21 @@ class Receipt(_message.Message):
     message_id: _builtins.str
     """The message."""
     state: Global___DeliveryState.ValueType
-    """What became of it so far."""
+    """What became of it so far. In a Delivery never SENT: that is what the Delivery itself does."""
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
-        """When it came into this state; unset while UNACKNOWLEDGED.
-        6 is kept for the reason of a rejection, 7 to 9 for the time of sending on a stream.
+        """When it came into this state; unset while UNACKNOWLEDGED."""
+
+    @_builtins.property
+    def send_time(self) -> _timestamp_pb2.Timestamp:
+        """By when it was first handed out, as SENT says, to about a second: a delivery that was seen or
+        acknowledged at once may have an earlier `state_time`. Unset if that is not known, and in a Delivery.
+        """
+
+    @_builtins.property
+    def see_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was first named, as SEEN says; unset if it was not before it was acknowledged.
+        6 is kept for the reason of a rejection, 9 for more.
         """
 
     def __init__(
@@ -247,10 +285,12 @@ class Receipt(_message.Message):
         message_id: _builtins.str = ...,
         state: Global___DeliveryState.ValueType = ...,
         state_time: _timestamp_pb2.Timestamp | None = ...,
+        send_time: _timestamp_pb2.Timestamp | None = ...,
+        see_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["state_time", b"state_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["see_time", b"see_time", "send_time", b"send_time", "state_time", b"state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "recipient_id", b"recipient_id", "sequence", b"sequence", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "recipient_id", b"recipient_id", "see_time", b"see_time", "send_time", b"send_time", "sequence", b"sequence", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Deliveries: the content of each inbox, in order, and what was acknowledged."""
+"""Deliveries: the content of each inbox, in order, and what was seen and acknowledged."""
 
 from __future__ import annotations
 
@@ -9,33 +9,49 @@ from itertools import islice
 
 from peewee import Expression
 
+from dovetail.server.store.queries import fn
 from dovetail.server.store.rings import ROOM, Delivery
 from dovetail.server.store.schema import DeliveryRow
-from dovetail.server.store.sets import Range, Row, Table, plain
+from dovetail.server.store.sets import Index, Range, Row, Table, plain
+from dovetail.server.store.tables import handouts
 from dovetail.server.store.tables.agents import AGENTS, AgentRecord
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
 class DeliveryState(IntEnum):
-    """The state of a delivery."""
+    """The state of a delivery: the furthest that is known."""
 
     UNACKNOWLEDGED = 1
     ACKNOWLEDGED = 2
+    SENT = 10
+    SEEN = 11
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """The state of a message at one recipient."""
+    """What became of a message at one recipient. Times are None where that is not known."""
 
     recipient_id: str
     sequence: int
     message_number: int
     acknowledge_time: int | None
+    send_time: int | None = None
+    see_time: int | None = None
 
     @property
     def state(self) -> DeliveryState:
-        """The state, derived from the time."""
-        return DeliveryState.ACKNOWLEDGED if self.acknowledge_time else DeliveryState.UNACKNOWLEDGED
+        """The state, derived from the times."""
+        if self.acknowledge_time is not None:
+            return DeliveryState.ACKNOWLEDGED
+        if self.see_time is not None:
+            return DeliveryState.SEEN
+        return DeliveryState.UNACKNOWLEDGED if self.send_time is None else DeliveryState.SENT
+
+    @property
+    def state_time(self) -> int | None:
+        """When it came into this state."""
+        times = (self.acknowledge_time, self.see_time, self.send_time)
+        return next((time for time in times if time is not None), None)
 
 
 ACKNOWLEDGED_MAX = 1_000
@@ -44,18 +60,20 @@ ACKNOWLEDGED_MAX = 1_000
 SPANS_MAX = 32
 """Spans that one unit names before it runs. Of very many it is cheaper to ask for each."""
 
-# Sequence, message and times after the key.
+# Message and times after the key: each update writes those that change.
 DELIVERIES: Table[Row] = Table(
     (
         DeliveryRow.agent_id,
         DeliveryRow.sequence,
         DeliveryRow.message_number,
         DeliveryRow.create_time,
+        DeliveryRow.see_time,
         DeliveryRow.acknowledge_time,
     ),
     2,
     plain(2),
 )
+_CREATED, _SEEN, _ACKNOWLEDGED = 3, 4, 5
 _SPAN = Range(
     DELIVERIES,
     (DeliveryRow.agent_id, DeliveryRow.sequence, DeliveryRow.sequence),
@@ -63,12 +81,24 @@ _SPAN = Range(
     order='"sequence"',
     most=ACKNOWLEDGED_MAX,
 )
+# The id as an expression: else SQLite may go through the whole inbox, where the index on messages
+# leads to the one row.
+_OF_MESSAGE = Index(
+    DELIVERIES,
+    (DeliveryRow.agent_id, DeliveryRow.message_number),
+    """("agent_id" || '') = ? AND "message_number" = ?""",
+)
 _UNACKNOWLEDGED = DeliveryRow.acknowledge_time.is_null()
 
 
 def need(agent_id: str, spans: Iterable[tuple[int, int]]) -> list[Need]:
     """What a unit needs that acknowledges these spans of an inbox."""
     return [Need(_SPAN, (agent_id, first, last)) for first, last in islice(spans, SPANS_MAX)]
+
+
+def need_of_message(agent_id: str, message_number: int) -> Need:
+    """What a unit needs that marks the delivery of a message to an agent."""
+    return Need(_OF_MESSAGE, (agent_id, message_number))
 
 
 def room(agent_id: str) -> str:
@@ -84,7 +114,7 @@ def add(transaction: Transaction, receipts: Iterable[Receipt], payload: bytes) -
     now, is_live = transaction.team.stamp, transaction.can_deliver(payload)
     for receipt in receipts:
         agent_id, sequence = receipt.recipient_id, receipt.sequence
-        transaction.add(DELIVERIES, (agent_id, sequence, receipt.message_number, now, None))
+        transaction.add(DELIVERIES, (agent_id, sequence, receipt.message_number, now, None, None))
         agent = _agent(transaction, agent_id)
         count = agent.unacknowledged_count + 1
         grown = agent._replace(last_sequence=sequence, unacknowledged_count=count)
@@ -110,7 +140,10 @@ def receipts_of(
         DeliveryRow.message_number,
         DeliveryRow.agent_id,
         DeliveryRow.sequence,
+        DeliveryRow.create_time,
+        DeliveryRow.see_time,
         DeliveryRow.acknowledge_time,
+        handouts.send_time(),
     ).where(
         DeliveryRow.team_id == snapshot.team_id,
         DeliveryRow.message_number.in_([*recipient_ids]),
@@ -118,9 +151,15 @@ def receipts_of(
     )
     found = {
         (number, agent_id): Receipt(
-            recipient_id=agent_id, sequence=sequence, message_number=number, acknowledge_time=time
+            recipient_id=agent_id,
+            sequence=sequence,
+            message_number=number,
+            acknowledge_time=acknowledged,
+            # The time of a hand-out is reckoned back, so it may fall a little short.
+            send_time=sent and max(sent, created),
+            see_time=seen,
         )
-        for number, agent_id, sequence, time in snapshot.select(query)
+        for number, agent_id, sequence, created, seen, acknowledged, sent in snapshot.select(query)
     }
     return {
         number: [found[number, agent_id] for agent_id in ids if (number, agent_id) in found]
@@ -134,13 +173,13 @@ def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], 
     At most ACKNOWLEDGED_MAX.
     """
     found = transaction.find_all(_SPAN, agent_id, *span)
-    rows = [row for row in found if row[-1] is None][:most]
+    rows = [row for row in found if row[_ACKNOWLEDGED] is None][:most]
     if not rows:
         return 0
     now, micros = transaction.team.stamp, 0
     for row in rows:
-        transaction.put(DELIVERIES, (*row[:-1], now))
-        micros += now - row[-2]
+        transaction.put(DELIVERIES, (*row[:_ACKNOWLEDGED], now))
+        micros += now - row[_CREATED]
     agent = _agent(transaction, agent_id)
     transaction.put(
         AGENTS,
@@ -152,6 +191,28 @@ def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], 
     )
     transaction.ring(room(agent_id))
     return len(rows)
+
+
+def mark_seen(transaction: Transaction, agent_id: str, sequences: Sequence[int]) -> int:
+    """Mark deliveries as seen. Returns how many were neither seen nor acknowledged before."""
+    rows = (
+        row for span in spans(sequences) for row in transaction.find_all(_SPAN, agent_id, *span)
+    )
+    return sum(_mark_seen(transaction, row) for row in rows)
+
+
+def mark_message_seen(transaction: Transaction, need: Need) -> None:
+    """Mark the delivery that `need_of_message` names as seen, if there is one."""
+    row = transaction.find(_OF_MESSAGE, *need.key)
+    if row is not None:
+        _mark_seen(transaction, row)
+
+
+def _mark_seen(transaction: Transaction, row: Row) -> bool:
+    if row[_SEEN] is not None or row[_ACKNOWLEDGED] is not None:
+        return False
+    transaction.put(DELIVERIES, (*row[:_SEEN], transaction.team.stamp, None))
+    return True
 
 
 def _agent(transaction: Transaction, agent_id: str) -> AgentRecord:
@@ -192,9 +253,16 @@ def unacknowledged(snapshot: Snapshot, agent_id: str, sequences: Sequence[int]) 
 
 def in_states(states: Sequence[int]) -> list[Expression]:
     """A condition on deliveries: in one of these states; without states, no condition."""
+    unseen = _UNACKNOWLEDGED & DeliveryRow.see_time.is_null()
     tests = {
-        DeliveryState.UNACKNOWLEDGED: DeliveryRow.acknowledge_time.is_null(),
+        DeliveryState.UNACKNOWLEDGED: _UNACKNOWLEDGED,
         DeliveryState.ACKNOWLEDGED: DeliveryRow.acknowledge_time.is_null(False),
+        DeliveryState.SENT: unseen & (fn.COALESCE(handouts.send_time(), 0) > 0),
+        DeliveryState.SEEN: _UNACKNOWLEDGED & DeliveryRow.see_time.is_null(False),
     }
-    wanted = [tests[DeliveryState(state)] for state in set(states)]
-    return wanted if len(wanted) == 1 else []
+    if not states or set(states) >= {DeliveryState.UNACKNOWLEDGED, DeliveryState.ACKNOWLEDGED}:
+        return []
+    first, *others = (tests[DeliveryState(state)] for state in set(states))
+    for each in others:
+        first |= each
+    return [first]

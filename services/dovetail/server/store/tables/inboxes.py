@@ -59,8 +59,8 @@ def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
     )
     old = messages.old_payloads(snapshot, [row[2] for row in rows if row[-1] is None])
     deliveries = [
-        Delivery(sequence, number, acknowledge_time, payload or old[number])
-        for _, sequence, number, acknowledge_time, payload in rows
+        Delivery(sequence, number, acknowledge_time, payload or old[number], see_time)
+        for _, sequence, number, see_time, acknowledge_time, payload in rows
     ]
     scanned = rows[0][0] if rows else 0
     if len(rows) < scanned or scanned == most:
@@ -119,6 +119,7 @@ def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Mode
         DeliveryRow.select(
             DeliveryRow.sequence,
             DeliveryRow.message_number,
+            DeliveryRow.see_time,
             DeliveryRow.acknowledge_time,
             MessageRow.size,
         )
@@ -134,6 +135,7 @@ def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Mode
         [
             scanned.c.sequence,
             scanned.c.message_number,
+            scanned.c.see_time,
             scanned.c.acknowledge_time,
             fn.COUNT(SQL("*")).over().alias("scanned_rows"),
             (through - scanned.c.size).alias("size_before"),
@@ -144,6 +146,7 @@ def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Mode
         sized.c.scanned_rows,
         sized.c.sequence,
         sized.c.message_number,
+        sized.c.see_time,
         sized.c.acknowledge_time,
     )
     return (

@@ -73,7 +73,7 @@ def message_number(text: str) -> int | None:
 
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
-RECEIPT_BYTES = 56
+RECEIPT_BYTES = 90
 """The bytes of a receipt in a response beside its recipient's id, at most."""
 
 RESPONSE_BYTES = 16
