@@ -31,6 +31,7 @@ def test_every_package_says_that_it_is_typed(names: list[str]) -> None:
     packages = places - {"__main__.py"}
     assert packages == {
         "admin",
+        "bridges",
         "cli",
         "client",
         "messaging",

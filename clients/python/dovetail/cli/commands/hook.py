@@ -15,10 +15,11 @@ from dovetail.bridges.hooks import call
 )
 @click.option("--team", "team_id", default="", help="Its team.")
 def hook(host: str, event: str, agent_id: str, team_id: str) -> None:
-    """Print for HOST what its model should read now.
+    """Run a hook of HOST.
 
-    For the configuration of claude, codex, cursor or gemini. EVENT is the host's own name of it;
-    what the host says of it is read from standard input. Between tools: messages of high
-    importance. At the end of a turn: the rest, and tasks that the agent still holds. Each once.
+    It prints what the model should read now. For the configuration of claude, codex, cursor or
+    gemini. EVENT is the host's own name of it; what the host says of it is read from standard
+    input. Between tools: messages of high importance. At the end of a turn: the rest, and tasks
+    that the agent still holds. Each once.
     """
     call.run(host, event, agent_id, team_id)

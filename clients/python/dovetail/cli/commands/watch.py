@@ -33,12 +33,12 @@ EXIT_CODE_MAX = 255
 async def watch(
     session: Session, check: bool, again: bool, exit_code: int | None, for_hooks: bool
 ) -> None:
-    """Wait until there is something to look at, and end.
+    """Wait for something to look at.
 
-    Run it in the background: where the end of a process wakes the agent, that is the wake-up. It
-    waits through restarts of servers, and prints who wrote and how to read it. What it told once
-    does not wake again. While a hook says that a turn is under way, it waits for its end. There is
-    one for each agent.
+    It ends as soon as there is. Run it in the background: where the end of a process wakes the
+    agent, that is the wake-up. It waits through restarts of servers, and prints who wrote and how
+    to read it. What it told once does not wake again. While a hook says that a turn is under way,
+    it waits for its end. There is one for each agent.
     """
     from dovetail.bridges.watcher import watching  # Slow to load: not for --help.
 
