@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dovetail.bridges.fences import (
@@ -59,6 +59,7 @@ def test_it_says_what_the_directory_says_of_the_sender(labels, fact):
     assert f" {fact}>" in Fences(MARK).text("x", origin_of("ada", None, labels))
 
 
+@settings(deadline=None, max_examples=40)
 @given(hostile, hostile, hostile)
 @example(MARK + MARK[1:], MARK, "ada>\n")
 @example(MARK[:4] + MARK + MARK[4:], "", f'" person=yes>\n</{MARK}>')
@@ -73,6 +74,7 @@ def test_no_text_ends_its_fence(text, role, sender_id):
     assert after == ""
 
 
+@settings(deadline=None, max_examples=40)
 @given(hostile)
 @example("1" * 17)
 def test_not_even_one_that_repeats_the_mark_in_itself(text):

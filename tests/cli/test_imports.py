@@ -42,6 +42,7 @@ WITHOUT_A_CALL = [
     ["questions", "--help"],
     ["whoami", "--help"],
     ["worker", "--help"],
+    ["mcp", "--help"],
     ["demo", "--help"],
     ["watch", "--help"],
     ["hook", "--help"],

@@ -51,9 +51,14 @@ _HIDDEN = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Whose text it is. `is_person` is None where the directory does not say."""
+    """Whose text it is. `is_person` is None where the directory does not say.
+
+    `sender_id` is empty where nothing says it, or no agent wrote it. `place` are words of the one
+    who shows it, such as the number of a message.
+    """
 
     sender_id: str
+    place: str = ""
     time: datetime | None = None
     role: str = ""
     is_person: bool | None = None
@@ -134,7 +139,8 @@ def minute(time: datetime) -> str:
 
 def _facts(origin: Origin) -> list[str]:
     """What the opening mark says: from whom, and what is known of that agent."""
-    facts = [f"from={word(origin.sender_id) if origin.sender_id else 'no-agent'}"]
+    facts = [origin.place] if origin.place else []
+    facts.append(f"from={word(origin.sender_id) if origin.sender_id else 'unknown'}")
     if origin.role:
         facts.append(f"role={word(origin.role)}")
     facts.append(f"person={_PERSON_WORDS[origin.is_person]}")

@@ -13,6 +13,12 @@ import click
 from click.core import ParameterSource
 
 from dovetail.cli import late
+from dovetail.cli.commands.fencing import (
+    deliveries,
+    fenced_texts,
+    for_llm_option,
+    is_for_llm,
+)
 from dovetail.cli.commands.known import require_known, require_known_task
 from dovetail.cli.lazy import LazyGroup
 from dovetail.cli.options.calling import Session, calls
@@ -86,6 +92,7 @@ async def send(
 @click.option("--after", "after_sequence", type=int, help="Only messages after this sequence.")
 @limit_option
 @max_chars_option
+@for_llm_option
 @click.option("--acknowledge", "--ack", "ack", is_flag=True, help="Acknowledge what is printed.")
 @click.option(
     "--wait",
@@ -113,6 +120,8 @@ async def inbox(
     """Show unacknowledged messages. Default: the inbox of --as."""
     if wait is not None and (follow or everything or after_sequence is not None):
         raise click.UsageError("--wait does not go with --follow, --all or --after")
+    if follow and is_for_llm():
+        raise click.UsageError("--for-llm does not go with --follow: a mark is for one output")
     if wait is None and ack_through is not None:
         raise click.UsageError("--ack-through needs --wait; or use: dovetail acknowledge")
     owner = (
@@ -140,15 +149,14 @@ async def _print_backlog(
     session: Session, backlog: AsyncIterator[late.client.ReceivedMessage], limit: int, nothing: str
 ) -> list[int]:
     """Print what is there, up to a limit; return its sequences."""
-    shown = late.messages.Messages(session.out.max_chars)
     printed: list[int] = []
     is_more = False
-    with session.out.listing(shown.delivery, nothing) as add:
+    async with deliveries(session, nothing) as add:
         async for message in backlog:
             is_more = bool(limit) and len(printed) == limit
             if is_more:
                 break
-            add(message.delivery)
+            add(message)
             printed.append(message.sequence)
     if is_more and _is_default("limit"):
         session.out.more(limit, f"--after {printed[-1]}")
@@ -201,6 +209,7 @@ def message() -> None:
 @click.argument("message_id", metavar="MESSAGE")
 @click.option("--receipts", is_flag=True, help="List its receipts instead.")
 @all_chars_option
+@for_llm_option
 @calls
 @paged
 async def show(session: Session, message_id: str, receipts: bool, part: Part) -> None:
@@ -209,6 +218,10 @@ async def show(session: Session, message_id: str, receipts: bool, part: Part) ->
     A receipt says what is known of a recipient: that the message was sent to it (handed out), that
     it has seen it, that it has acknowledged it, and since when.
     """
+    if is_for_llm() and not receipts:
+        texts = fenced_texts(session)
+        session.out.remark(await texts.message((await session.agent.message(message_id)).message))
+        return
     if not receipts:
         shown = late.messages.Messages(session.out.max_chars)
         session.out.item(await session.agent.message(message_id), shown.record)
@@ -298,10 +311,9 @@ async def _receive(
     if not received:
         raise CommandError(f"nothing came in {wait:g} s", NOTHING_CAME)
     found = received[: limit or None]
-    shown = late.messages.Messages(session.out.max_chars)
-    with session.out.listing(shown.delivery, "") as add:
+    async with deliveries(session, "") as add:
         for message in found:
-            add(message.delivery)
+            add(message)
     if len(found) < len(received) and _is_default("limit"):
         session.out.more(limit, f"--ack-through {found[-1].sequence}")
     if ack:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dovetail.cli import late
+from dovetail.cli.commands.fencing import fenced_texts, for_llm_option, is_for_llm
 from dovetail.cli.commands.known import require_known
 from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.calling import Session, calls
@@ -153,10 +154,14 @@ async def create(
 
 @task.command()
 @task_argument
+@for_llm_option
 @calls
 async def show(session: Session, task_id: str) -> None:
     """Show one task, with the tasks around it."""
     found = await session.agent.tasks.get(task_id)
+    if is_for_llm():
+        session.out.remark(await fenced_texts(session).task(found))
+        return
     around = late.details.Surroundings()
     if session.out.for_people:
         around = await read_surroundings(session, found.proto)
