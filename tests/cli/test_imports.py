@@ -44,6 +44,8 @@ WITHOUT_A_CALL = [
     ["worker", "--help"],
     ["mcp", "--help"],
     ["demo", "--help"],
+    ["watch", "--help"],
+    ["hook", "--help"],
     ["up", "--help"],
     ["serve", "--help"],
     ["token", "--help"],

@@ -28,6 +28,7 @@ from docs.pages import (
     pages_with,
 )
 from dovetail.cli.options.config_file import read_config
+from support.fake_hosts import end_watchers
 from support.processes import free_port, process_pair
 from support.soak import only_in_soaks
 
@@ -157,6 +158,7 @@ class Reader:
             "DOVETAIL_MESSAGING": self.messaging,
             "DOVETAIL_TASKS": self.tasks,
             "DOVETAIL_DATA_DIR": str(self.folder),
+            "XDG_RUNTIME_DIR": str(self.folder),
             **self.exported,
         }
 
@@ -173,6 +175,7 @@ def new_reader(folder: Path) -> Generator[Reader]:
     (folder / ".venv").symlink_to(sys.prefix)
     with process_pair(f"sqlite:///{folder}/store.db", folder) as (messaging, tasks):
         yield Reader(messaging=messaging.address, tasks=tasks.address, folder=folder)
+        end_watchers(folder)
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def test_it_offers_the_command_dovetail(wheel: Path, names: list[str]) -> None:
     scripts = ConfigParser()
     with ZipFile(wheel) as archive:
         scripts.read_string(archive.read(listing).decode())
-    assert dict(scripts["console_scripts"]) == {"dovetail": "dovetail.cli.main:main"}
+    assert dict(scripts["console_scripts"]) == {"dovetail": "dovetail.cli.entry:main"}
 
 
 def test_what_is_installed_is_whole(installed: Environment) -> None:

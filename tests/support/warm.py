@@ -46,13 +46,9 @@ def run(
         own = [os.fdopen(end, mode) for end, mode in zip(_own(ends), "wrr", strict=True)]
         for file in own:
             stack.enter_context(file)
-        mine, its = _messages()
+        mine, its = messages()
         stack.enter_context(mine)
-        theirs = [ends[0][0], ends[1][1], ends[2][1], its.fileno()]
-        socket.send_fds(_forker(), [_request((module, *words), environment)], theirs)
-        for end in theirs[:3]:
-            os.close(end)
-        its.close()
+        fork((module, *words), environment, (ends[0][0], ends[1][1], ends[2][1], its.detach()))
         process_id = int(mine.recv(32))
         alarm = threading.Timer(seconds, os.kill, (process_id, signal.SIGKILL))
         alarm.start()
@@ -75,7 +71,14 @@ def _request(words: Sequence[str], environment: Mapping[str, str]) -> bytes:
     return json.dumps([list(words), dict(environment), os.getcwd()]).encode()
 
 
-def _messages() -> tuple[socket.socket, socket.socket]:
+def fork(words: Sequence[str], environment: Mapping[str, str], theirs: Sequence[int]) -> None:
+    """Start a module. It gets its standard files and the socket that reports, closed here."""
+    socket.send_fds(_forker(), [_request(words, environment)], theirs)
+    for end in theirs:
+        os.close(end)
+
+
+def messages() -> tuple[socket.socket, socket.socket]:
     """Two ends between which a message is read as it was sent."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -99,7 +102,7 @@ def _write(file: IO[str], text: str) -> None:
 @cache
 def _forker() -> socket.socket:
     """The socket of the process that forks, which ends with this one."""
-    mine, its = _messages()
+    mine, its = messages()
     command = [sys.executable, str(Path(__file__)), str(its.fileno())]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()])
     its.close()

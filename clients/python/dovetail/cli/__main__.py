@@ -1,5 +1,5 @@
 """`python -m dovetail.cli` is `dovetail`."""
 
-from dovetail.cli.main import main
+from dovetail.cli.entry import main
 
-main(prog_name="dovetail")
+main()

@@ -44,6 +44,8 @@ COMMANDS = lazy_commands(
         "commands.messages:thread",
         "Show a thread of messages.",
     ),
+    ("watch", "commands.watch:watch", "Wait for something to look at."),
+    ("hook", "commands.hook:hook", "Run a hook of HOST."),
     ("agent", "commands.agents:agent", "Register and show agents."),
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),

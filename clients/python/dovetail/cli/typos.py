@@ -73,7 +73,6 @@ ROOT = {
     "teams": "team list",
     "tokens": "token list",
     "version": "--version",
-    "watch": "inbox --follow",
 }
 """The same at the root, where a command of a group may be meant."""
 

@@ -90,6 +90,12 @@ KINDS = {
             "completed_in_hour",
         )
     ),
+    "watch": Kind(
+        names=(
+            *("new", "high", "unread", "through_sequence", "sender_count", "senders"),
+            *("read", "again"),
+        )
+    ),
     "whoami": Kind(
         names=(
             *("agent_id", "team_id", "messaging", "tasks", "credential", "tls", "role", "known"),
