@@ -29,7 +29,8 @@ from grpc_tools import protoc
 from dovetail.cli.lazy import subcommands
 from dovetail.cli.main import main as program
 from dovetail.cli.output import exit_codes
-from dovetail.cli.worker.programs import VARIABLES
+from dovetail.cli.worker import turns
+from dovetail.cli.worker.task_programs import VARIABLES
 from dovetail.settings import CLIENT, CONFIG, PROFILE, SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -361,6 +362,13 @@ def _variables() -> Iterator[str]:
     yield "| environment variable | meaning |"
     yield "|---|---|"
     for name, meaning in VARIABLES.items():
+        yield f"| `{name}` | {_cell(meaning)} |"
+    yield ""
+    yield "A program of `dovetail attend` has these instead:"
+    yield ""
+    yield "| environment variable | meaning |"
+    yield "|---|---|"
+    for name, meaning in turns.VARIABLES.items():
         yield f"| `{name}` | {_cell(meaning)} |"
 
 
