@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from google.protobuf import duration_pb2
 
 from cli.shell import PROGRAM, Finished, Shell
 from dovetail.messaging.v1 import messaging_pb2 as pb
@@ -27,7 +28,8 @@ class Mail:
         self, body: str = "", *, sender: str = "alice", **fields: Any
     ) -> pb.SendMessageResponse:
         """A message, to bob unless somebody else is named."""
-        request = pb.SendMessageRequest(body=body, **{"recipient_ids": ["bob"], **fields})
+        fields.setdefault("recipient_ids", ["bob"])
+        request = pb.SendMessageRequest(body=body, **fields)
         return self._stub.SendMessage(request, metadata=identity(sender, self._team))
 
     def register(self, agent_id: str, **labels: str) -> None:
@@ -46,7 +48,8 @@ class Mail:
     def replies(self, count: int) -> list[pb.Message]:
         """So many messages for alice, which may still come."""
         for _ in range(60):
-            request = pb.ReceiveMessagesRequest(max_messages=1_000, max_wait={"seconds": 1})
+            wait = duration_pb2.Duration(seconds=1)
+            request = pb.ReceiveMessagesRequest(max_messages=1_000, max_wait=wait)
             metadata = identity("alice", self._team)
             found = self._stub.ReceiveMessages(request, metadata=metadata).deliveries
             if len(found) >= count:

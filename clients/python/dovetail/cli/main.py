@@ -69,6 +69,7 @@ COMMANDS = lazy_commands(
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
     ("config", "commands.config:config", "Show settings and their sources."),
+    ("setup", "setup.command:setup", "Configure the host of a model for Dovetail."),
     ("tls", "servers.tls:tls", "Create certificates."),
     (
         "completion",
