@@ -219,8 +219,6 @@ def test_a_stopped_command_lets_programs_finish(
     program = f"print('begun', file=sys.stderr, flush=True); open({str(go)!r}).read(); print('ok')"
     with attending(shell, "--grace", "60s", *python(program)) as process:
         begun(process)
-        if number == signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
-            number = signal.SIGTERM
         process.send_signal(number)
         go.write_text("")
         out, errors = process.communicate(timeout=SECONDS)
@@ -236,8 +234,8 @@ def test_what_is_not_finished_in_time_or_at_a_second_signal_stays_unacknowledged
     mail.send("x")
     with attending(shell, "--grace", grace, *python(WAITS)) as process:
         program = begun(process)
-        for _ in range(signals):
-            process.send_signal(signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGINT)[:signals]:
+            process.send_signal(number)
         out, _ = process.communicate(timeout=SECONDS)
         assert process.returncode == 0
         assert psutil.wait_procs([program], timeout=SECONDS)[1] == []

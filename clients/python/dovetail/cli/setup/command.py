@@ -44,7 +44,7 @@ HOSTS: Mapping[str, Planner] = {
 def setup(
     host: str, agent: str, team: str, scope: str, prints: bool, undo: bool, yes: bool
 ) -> None:
-    """Configure HOST (claude, codex, cursor, gemini) for Dovetail.
+    """Configure a model's host.
 
     Shows as a diff what it would write (MCP server, hooks, a text for the model), and asks.
     Without --as the host's DOVETAIL_AGENT or its profile says which agent it is.

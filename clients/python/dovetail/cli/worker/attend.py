@@ -13,10 +13,8 @@ from dovetail.cli.options.values import LENGTH
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("words", metavar="COMMAND [ARG]...", nargs=-1, required=True)
-@click.option("--text", "as_text", is_flag=True, help="It reads a prompt instead of JSON.")
-@click.option(
-    "--session", "with_session", is_flag=True, help="DOVETAIL_SESSION_ID: a UUID for each thread."
-)
+@click.option("--text", "as_text", is_flag=True, help="It reads a prompt.")
+@click.option("--session", "with_session", is_flag=True, help="DOVETAIL_SESSION_ID.")
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 1_000),
@@ -41,7 +39,7 @@ from dovetail.cli.options.values import LENGTH
     metavar="N",
     default=30,
     show_default=True,
-    help="Programs that answer each other in a row.",
+    help="Replies to replies.",
 )
 @click.option("--max-turns", type=click.IntRange(1), metavar="N", help="End after so many turns.")
 @click.option("--once", "max_turns", flag_value=1, type=int, help="End after one turn.")
@@ -67,10 +65,10 @@ async def attend(
     until_idle: timedelta | None,
     grace: timedelta,
 ) -> None:
-    """Run COMMAND for the new messages of each thread.
+    """Run COMMAND for new messages.
 
-    COMMAND reads them as JSON. What it prints is the reply; nothing: no reply. Exit code 0
-    acknowledges them, 64 to 78 except 75 leave them aside, others are tried again.
+    COMMAND reads those of one thread as JSON, and prints the reply, or nothing. Exit code 0
+    acknowledges them, 64 to 78 except 75 leave them aside.
     """
     from dovetail.cli.worker.attending import Attendance, attend_to_inbox  # Slow to load.
     from dovetail.cli.worker.preparing import ProgramOptions
