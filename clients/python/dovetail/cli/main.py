@@ -47,7 +47,7 @@ COMMANDS = lazy_commands(
     ("agent", "commands.agents:agent", "Register and show agents."),
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
-    ("attend", "worker.attend:attend", "Run COMMAND for new messages."),
+    ("attend", "worker.attend:attend", "Reply with COMMAND."),
     ("report", "commands.reporting:report", "Show totals, times and workload."),
     ("team", "commands.teams:team", "Create and list teams (admins)."),
     ("token", "commands.tokens:token", "Manage credentials (admins)."),

@@ -65,9 +65,9 @@ async def attend(
     until_idle: timedelta | None,
     grace: timedelta,
 ) -> None:
-    """Run COMMAND for new messages.
+    """Reply with COMMAND.
 
-    COMMAND reads those of one thread as JSON, and prints the reply, or nothing. Exit code 0
+    It reads the new messages of a thread as JSON, and prints the reply, or nothing. Exit code 0
     acknowledges them, 64 to 78 except 75 leave them aside.
     """
     from dovetail.cli.worker.attending import Attendance, attend_to_inbox  # Slow to load.

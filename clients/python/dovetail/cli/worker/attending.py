@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,10 +20,20 @@ from dovetail.cli.worker.programs import NotStartedError, Program
 from dovetail.cli.worker.replying import end_turn, lasting, reply_of
 from dovetail.cli.worker.stopping import Stopping
 from dovetail.cli.worker.turns import Place, Turn
-from dovetail.client import Agent, DovetailError, Inbox, NotFoundError, WorkFailedError
+from dovetail.client import (
+    Agent,
+    DovetailError,
+    Inbox,
+    NotFoundError,
+    ReceivedMessage,
+    WorkFailedError,
+)
 
 MESSAGES_MAX = 50
 """How many messages a program reads in one turn."""
+
+TURN_BYTES = 1024 * 1024
+"""A turn ends with the message that reaches this size."""
 
 THREADS_MAX = 1_000
 """How many threads with new messages are remembered. Then the inbox is read no further."""
@@ -64,7 +74,9 @@ async def attend_to_inbox(session: Session, options: Attendance) -> None:
     """Attend until a signal, or one of the limits, ends it."""
     with prepared(session, options.program, MARKS) as (program, display):
         known = await session.agent.register()
-        place = Place(team_id=session.known_team_id, agent_id=known.agent_id, thread_id="")
+        # A token does not say its team: then the address keeps the sessions of teams apart.
+        team_id = session.known_team_id or session.servers.messaging
+        place = Place(team_id=team_id, agent_id=known.agent_id, thread_id="")
         await _Attendant(session.agent, place, _Runner(program, display, options)).run()
 
 
@@ -196,16 +208,17 @@ class _Attendant:
 
     async def _look(self, thread_id: str, attempt: int) -> Turn:
         """What is unacknowledged in a thread now, but for what was left aside."""
-        most = MESSAGES_MAX + list(self._aside.values()).count(thread_id)
-        found = await lasting(
-            lambda: self._agent.receive(
-                self._place.agent_id, thread_id=thread_id, max_messages=most
-            )
-        )
-        messages = [each for each in found if each.sequence not in self._aside][:MESSAGES_MAX]
-        place = Place(
-            team_id=self._place.team_id, agent_id=self._place.agent_id, thread_id=thread_id
-        )
+        messages: list[ReceivedMessage] = []
+        size = 0
+        async with self._agent.inbox(self._place.agent_id, thread_id=thread_id) as inbox:
+            async for each in inbox.backlog():
+                if each.sequence in self._aside:
+                    continue
+                messages.append(each)
+                size += each.delivery.ByteSize()
+                if len(messages) >= MESSAGES_MAX or size >= TURN_BYTES:
+                    break
+        place = replace(self._place, thread_id=thread_id)
         return Turn(place=place, messages=messages, attempt=attempt)
 
     def _may_begin(self) -> bool:
