@@ -29,8 +29,7 @@ from grpc_tools import protoc
 from dovetail.cli.lazy import subcommands
 from dovetail.cli.main import main as program
 from dovetail.cli.output import exit_codes
-from dovetail.cli.worker import turns
-from dovetail.cli.worker.task_programs import VARIABLES
+from dovetail.cli.worker import task_programs, turns
 from dovetail.settings import CLIENT, CONFIG, PROFILE, SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -355,20 +354,14 @@ def _variables() -> Iterator[str]:
     yield ""
     yield "## What a worker's program finds"
     yield ""
-    yield "`dovetail worker` gives these to the program that it runs, beside the settings by which"
+    yield "`dovetail worker` gives these to the program that it runs, and `dovetail attend` those of a"
+    yield "thread, a turn and a session, beside the settings by which"
     yield "that can call `dovetail` itself. `dovetail task` takes the token of a lease from there:"
     yield "for the task that is named there, or for any where none is."
     yield ""
     yield "| environment variable | meaning |"
     yield "|---|---|"
-    for name, meaning in VARIABLES.items():
-        yield f"| `{name}` | {_cell(meaning)} |"
-    yield ""
-    yield "A program of `dovetail attend` has these instead:"
-    yield ""
-    yield "| environment variable | meaning |"
-    yield "|---|---|"
-    for name, meaning in turns.VARIABLES.items():
+    for name, meaning in (task_programs.VARIABLES | turns.VARIABLES).items():
         yield f"| `{name}` | {_cell(meaning)} |"
 
 

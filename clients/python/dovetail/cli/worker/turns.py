@@ -19,10 +19,10 @@ HOPS_LABEL = "dovetail-hops"
 was sent otherwise."""
 
 VARIABLES = {
-    "DOVETAIL_THREAD_ID": "The thread whose messages it reads.",
-    "DOVETAIL_TURN_ATTEMPT": "The number of the attempt at these messages, from 1.",
-    "DOVETAIL_TURN_ID": "This turn, as no other.",
-    "DOVETAIL_SESSION_ID": "With --session: a UUID, the same for every turn at this thread.",
+    "DOVETAIL_THREAD_ID": "Of `attend`: the thread whose messages it reads.",
+    "DOVETAIL_TURN_ATTEMPT": "Of `attend`: the number of the attempt at these messages, from 1.",
+    "DOVETAIL_TURN_ID": "Of `attend`: this turn, as no other.",
+    "DOVETAIL_SESSION_ID": "Of `attend --session`: a UUID, the same for every turn at this thread.",
 }
 """The environment of a program, beside the settings for calling the servers as its agent."""
 
