@@ -354,7 +354,7 @@ def _variables() -> Iterator[str]:
     yield ""
     yield "## What a worker's program finds"
     yield ""
-    yield "`dovetail worker` and `dovetail attend` give these to their program, beside the settings, so"
+    yield "`dovetail worker` and `attend` give these to their programs, beside the settings, so"
     yield "that can call `dovetail` itself. `dovetail task` takes the token of a lease from there:"
     yield "for the task that is named there, or for any where none is."
     yield ""
