@@ -96,11 +96,12 @@ def _print(plan: Plan) -> None:
 
 
 def _caller(agent: str, team: str) -> Caller:
-    """How the host calls Dovetail: by the name in PATH, which other machines have too."""
-    program = ("dovetail",) if shutil.which("dovetail") else (sys.executable, "-m", "dovetail.cli")
+    """How the host calls Dovetail: by its name, which other machines have too, if PATH has it."""
+    beside = Path(sys.executable).with_name("dovetail")
+    program = "dovetail" if shutil.which("dovetail") or not beside.exists() else str(beside)
     named = {"--as": agent, "--team": team}
     options = tuple(word for flag, value in named.items() if value for word in (flag, value))
-    return Caller(program=program, options=options)
+    return Caller(program=(program,), options=options)
 
 
 def _place(*, is_user: bool) -> Scope:
