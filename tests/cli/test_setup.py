@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cli.foreign import FOREIGN, MCP
 from cli.shell import PROGRAM, Finished, Shell
+from dovetail.cli.main import main
 from dovetail.cli.setup.command import HOSTS
 from support.children import SECONDS
 
@@ -36,17 +38,15 @@ class Desk:
         } | {"HOME": str(self.home)}
 
     def run(self, *words: str) -> Finished:
-        done = subprocess.run(
-            [*PROGRAM, "setup", *words],
-            cwd=self.project,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        return Finished(exit_code=done.returncode, out=done.stdout, error=done.stderr)
+        """Run the command in this process: a start of its own takes longer than all it does."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.project)
+            for name in {*os.environ} - {*self.environment}:
+                patch.delenv(name)
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            done = CliRunner().invoke(main, ["setup", *words])
+        return Finished(exit_code=done.exit_code, out=done.stdout, error=done.stderr)
 
     def path(self, name: str) -> Path:
         return self.home / name[2:] if name.startswith("~/") else self.project / name
@@ -97,11 +97,8 @@ def test_nothing_that_was_there_is_lost_and_undo_gives_it_back(desk: Desk, host:
     assert (done.exit_code, done.error) == (0, "")
     for name, text in files.items():
         written = desk.path(name).read_bytes().decode()
-        assert text.splitlines()[0] in written
-        lines = iter(written.splitlines())
-        kept = [line.rstrip(",").rstrip() for line in text.splitlines() if len(line.strip()) > 2]
-        if "\n" in text:
-            assert all(any(line.startswith(each) for line in lines) for each in kept), name
+        rest = iter(written)
+        assert all(character in rest for character in text), "something was not only inserted"
         if name in values:
             assert contains(desk.value(name), values[name])
             assert desk.value(name) != values[name]
@@ -153,7 +150,7 @@ def test_a_diff_is_shown_and_nothing_is_written_without_a_yes(desk: Desk):
     before = desk.read()
     done = desk.run("claude")
     assert (done.exit_code, before == desk.read()) == (2, True)
-    assert "nobody can be asked. Say --yes" in done.error
+    assert "nobody can be asked here. Say --yes" in done.error
     assert '+\t\t"dovetail": {' in done.out
     assert "-\t\t" not in done.out.replace("-\t\t}\n", "")
     ours, theirs = pty.openpty()

@@ -49,11 +49,11 @@ def work(task_id: str) -> str:
     """Do a task, unless it is done. One whose title ends so fails at first."""
     started = run("task", "start", task_id, "--lease", "3s", "--json", may_fail=True)
     if started is None:
-        (shown,) = json.loads(run("task", "show", task_id, "--json", "--fields", "state") or "")
+        shown = json.loads(run("task", "show", task_id, "--json", "--fields", "state") or "")
         if shown["state"] != "completed":
             sys.exit(TRY_AGAIN)
         return f"report {task_id}"
-    (found,) = json.loads(started)
+    found = json.loads(started)
     task, lease = found["task"], ("--lease-token", found["lease_token"])
     if task["title"].endswith("!") and task["attempt"] == 1:
         run("task", "fail", task_id, "not at the first try", "--retryable", *lease)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -175,7 +176,8 @@ async def test_rounds_of_work_lose_nothing_and_report_once(
                         each = await agent.agent(each.agent_id)
                         await asyncio.sleep(0.05)
                 await lead.hear_the_rest()
-                assert [await asyncio.to_thread(each.stop) for each in agents] == [0] * len(AGENTS)
+                stopped = {await asyncio.to_thread(each.stop) for each in agents}
+                assert stopped <= {0, -signal.SIGTERM}  # That of one that was starting again.
             done = [task.task_id async for task in agent.tasks.list(states=TaskState.COMPLETED)]
             completed = Counter[str]()
             for task_id in done:
