@@ -48,7 +48,7 @@ PART = json_part(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(configurations())
 def test_json_has_all_that_was_there_and_gets_it_back(text: str):
     before = json.loads(text.removeprefix("\ufeff"))

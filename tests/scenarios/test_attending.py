@@ -19,12 +19,13 @@ import pytest
 from dovetail.client import Agent, AttemptEnd, TaskState, connect
 from support.children import SECONDS
 from support.processes import ServerProcess, process_pair
-from support.soak import full_or_tenth
+from support.soak import SOAK
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1_800)]
 
 AGENTS = [f"agent-{number}" for number in range(5)]
-ROUNDS = full_or_tenth(100)
+ROUNDS = 100 if SOAK else 6
+"""Of each some ten commands, of 0.3 s each."""
 ROUNDS_AT_ONCE = 5
 KILL_CHANCE = 0.3
 """Of a kill, each time that the lead hears something."""
