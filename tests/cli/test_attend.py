@@ -160,6 +160,19 @@ def test_messages_after_those_that_were_left_aside_are_read(shell: Shell, mail: 
     assert mail.bodies("bob") == ["no"]
 
 
+def test_a_new_message_ends_the_wait_for_the_next_attempt(shell: Shell, mail: Mail):
+    thread = mail.send("one").thread_id
+    program = python(
+        f"{READS}\nif len(texts) < 2: sys.exit(1)\nprint(os.environ['DOVETAIL_TURN_ATTEMPT'], texts)"
+    )
+    with attending(shell, *program) as process:
+        assert process.stdout is not None
+        while json.loads(process.stdout.readline())["event"] != "retried":
+            pass
+        mail.send("two", thread_id=thread)
+        assert [each.body for each in mail.replies(1)] == ["1 ['one', 'two']"]
+
+
 def test_one_failed_turn_is_the_exit_code_with_once(shell: Shell, mail: Mail):
     mail.send("x")
     done = attend(shell, "false")

@@ -39,7 +39,15 @@ class Attending:
 
     def __init__(self, agent_id: str, log: Path, environment: dict[str, str]) -> None:
         self._command = [sys.executable, "-m", "dovetail.cli", "attend", "--as", agent_id]
-        self._command += ["--attempts", "100", "--", sys.executable, str(PROGRAM)]
+        self._command += [
+            "--attempts",
+            "100",
+            "--concurrency",
+            "4",
+            "--",
+            sys.executable,
+            str(PROGRAM),
+        ]
         self._log, self._environment = log, environment
         self.start()
 

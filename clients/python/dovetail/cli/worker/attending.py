@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Any
 
 from dovetail.cli.options.calling import Session
@@ -80,6 +81,14 @@ async def attend_to_inbox(session: Session, options: Attendance) -> None:
         await _Attendant(session.agent, place, _Runner(program, display, options)).run()
 
 
+class _Ended(Enum):
+    """What became of a turn: it is done with, to be tried again, or there was nothing to read."""
+
+    DONE = auto()
+    FAILED = auto()
+    NOTHING = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class _Runner:
     """The program, what shows its turns, and the options."""
@@ -103,8 +112,8 @@ class _Attendant:
         options = runner.options
         self._left = options.max_turns
         self._places = asyncio.Semaphore(options.concurrency)
-        self._threads: dict[str, bool] = {}
-        """Those that are attended to, and whether there may be more to read in each."""
+        self._threads: dict[str, asyncio.Event] = {}
+        """Those that are attended to; set when there is something new in one, or the end comes."""
         self._doing = set[asyncio.Task[None]]()
         self._changed = asyncio.Event()
         """Set when a thread was attended to."""
@@ -144,7 +153,7 @@ class _Attendant:
             async with self._agent.inbox(self._place.agent_id) as inbox:
                 while await self._next(inbox, idle.total_seconds() if idle else None):
                     pass
-            self._stop.set()
+            self._end()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the command
             self._fail(error)
 
@@ -160,51 +169,56 @@ class _Attendant:
             return bool(self._threads)
         thread_id = message.thread_id
         if thread_id not in self._threads:
+            self._threads[thread_id] = asyncio.Event()
             task = asyncio.create_task(self._attend(thread_id))
             self._doing.add(task)
             task.add_done_callback(self._doing.discard)
-        self._threads[thread_id] = True
+        self._threads[thread_id].set()
         return True
 
     async def _attend(self, thread_id: str) -> None:
-        """Run turns at a thread until there is nothing more to read in it."""
-        attempt = 1
+        """Run turns at a thread until there is nothing more to read in it.
+
+        What failed waits for its next attempt. A new message ends that wait, as it may change all,
+        and the attempts are counted anew: so there are at most so many for each message.
+        """
+        news, attempt = self._threads[thread_id], 1
         try:
-            while self._threads[thread_id] and not self._stop.is_set():
+            while not self._stop.is_set():
                 async with self._places:
-                    has_ended = await self._take_turn(thread_id, attempt)
-                attempt = 1 if has_ended else attempt + 1
-                if not has_ended:
-                    await self._pause(attempt)
+                    news.clear()
+                    ended = await self._take_turn(thread_id, attempt)
+                if ended is _Ended.FAILED:
+                    attempt = 1 if await self._pause(news, attempt) else attempt + 1
+                elif ended is _Ended.NOTHING and not news.is_set():
+                    return
+                else:
+                    attempt = 1
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the command
             self._fail(error)
         finally:
             del self._threads[thread_id]
             self._changed.set()
 
-    async def _pause(self, attempt: int) -> None:
-        """Wait before another attempt, or until it is to stop."""
-        pause = min(BACKOFF_SECONDS * 2 ** (attempt - 2), BACKOFF_SECONDS_MAX)
+    async def _pause(self, news: asyncio.Event, attempt: int) -> bool:
+        """Wait after an attempt. Returns whether something new came before the time was over."""
+        pause = min(BACKOFF_SECONDS * 2 ** (attempt - 1), BACKOFF_SECONDS_MAX)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
-                await self._stop.wait()
+                return await news.wait()
+        return False
 
-    async def _take_turn(self, thread_id: str, attempt: int) -> bool:
-        """Run a turn, if there is anything to read. Returns whether that is done with."""
-        self._threads[thread_id] = False
+    async def _take_turn(self, thread_id: str, attempt: int) -> _Ended:
+        """Run a turn, if there is anything to read."""
         if self._stop.is_set():
-            return True
+            return _Ended.NOTHING
         turn = await self._look(thread_id, attempt)
         if not turn.messages:
-            return True
+            return _Ended.NOTHING
         if turn.hops >= self._runner.options.hops_max:
-            self._threads[thread_id] = True
             self._leave_aside(turn, f"programs have answered each other {turn.hops} times")
-            return True
-        if not self._may_begin():
-            return True
-        self._threads[thread_id] = True
-        return await self._run(turn)
+            return _Ended.DONE
+        return await self._run(turn) if self._may_begin() else _Ended.NOTHING
 
     async def _look(self, thread_id: str, attempt: int) -> Turn:
         """What is unacknowledged in a thread now, but for what was left aside."""
@@ -227,15 +241,15 @@ class _Attendant:
             return not self._stop.is_set()
         self._left -= 1
         if self._left == 0:
-            self._stop.set()
+            self._end()
         return True
 
-    async def _run(self, turn: Turn) -> bool:
+    async def _run(self, turn: Turn) -> _Ended:
         display, shown = self._runner.display, _shown(turn)
         display.begin("started", shown)
         try:
             await self._run_program(turn)
-            return True
+            return _Ended.DONE
         except asyncio.CancelledError:
             display.end("released", shown)
             raise
@@ -243,7 +257,7 @@ class _Attendant:
             display.end("released", shown, str(error))
             raise CommandError(str(error)) from error
         except WorkFailedError as failure:
-            return await self._failed(turn, failure, failure.retryable)
+            return await self._failed(turn, failure, retryable=failure.retryable)
         except DovetailError as error:  # The servers refuse the reply, and would again.
             return await self._failed(turn, error, retryable=False)
 
@@ -264,18 +278,18 @@ class _Attendant:
                 found[sender_id] = (await lasting(lambda s=sender_id: self._agent.agent(s))).labels
         return found
 
-    async def _failed(self, turn: Turn, failure: Exception, retryable: bool) -> bool:
-        """See to messages at which the program failed. Returns whether they are done with."""
+    async def _failed(self, turn: Turn, failure: Exception, *, retryable: bool) -> _Ended:
+        """See to messages at which the program failed."""
         shown, why = _shown(turn), _text(failure)
         if retryable and await self._signals.has_ended(failure):
             self._runner.display.end("released", shown, why)
-            return True
+            return _Ended.DONE
         self._failing[turn.place.thread_id] = why
         if retryable and turn.attempt < self._runner.options.attempts:
             self._runner.display.end("retried", shown, why)
-            return False
+            return _Ended.FAILED
         self._leave_aside(turn, why)
-        return True
+        return _Ended.DONE
 
     def _leave_aside(self, turn: Turn, why: str) -> None:
         thread_id = turn.place.thread_id
@@ -293,11 +307,17 @@ class _Attendant:
     def _fail(self, error: Exception) -> None:
         """End the command with an error, once what is under way has ended."""
         self._fault = self._fault or error
-        self._stop.set()
+        self._end()
 
     def _signalled(self) -> None:
         self._runner.display.stopping = True
+        self._end()
+
+    def _end(self) -> None:
+        """Begin no other turn, and wait for no other attempt."""
         self._stop.set()
+        for news in self._threads.values():
+            news.set()
 
     def _release_all(self) -> None:
         """End the programs under way; what they read stays unacknowledged."""
