@@ -163,7 +163,8 @@ def test_messages_after_those_that_were_left_aside_are_read(shell: Shell, mail: 
 def test_a_new_message_ends_the_wait_for_the_next_attempt(shell: Shell, mail: Mail):
     thread = mail.send("one").thread_id
     program = python(
-        f"{READS}\nif len(texts) < 2: sys.exit(1)\nprint(os.environ['DOVETAIL_TURN_ATTEMPT'], texts)"
+        f"{READS}\nif len(texts) < 2: sys.exit(1)\n"
+        "print(os.environ['DOVETAIL_TURN_ATTEMPT'], texts)"
     )
     with attending(shell, *program) as process:
         assert process.stdout is not None
