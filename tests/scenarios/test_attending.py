@@ -24,7 +24,7 @@ from support.soak import SOAK
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1_800)]
 
 AGENTS = [f"agent-{number}" for number in range(5)]
-ROUNDS = 100 if SOAK else 6
+ROUNDS = 100 if SOAK else 5
 """Of each some ten commands, of 0.3 s each."""
 ROUNDS_AT_ONCE = 5
 KILL_CHANCE = 0.3
