@@ -43,7 +43,9 @@ test-fast: compiled  ## run the tests of the servers and the client on SQLite, w
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -k "not postgres and not killed" \
 	  tests/messaging tests/tasks tests/store tests/wire tests/model $(ARGS)
 
-check: lint types test  ## lint, types, tests: what CI runs
+check: setup  ## lint, types, tests: what CI runs
+	@$(MAKE) --no-print-directory --jobs=2 lint types
+	@$(MAKE) --no-print-directory test
 
 lint: setup generated-check breaking  ## style, layers, structure, contract, generated code
 	$(BIN)/ruff check

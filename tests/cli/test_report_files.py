@@ -20,10 +20,12 @@ from dovetail.cli.commands.reporting import BUCKETS, longer_bucket
 from dovetail.cli.output.reports import largest
 from dovetail.cli.pages.report_page import Context, page
 from dovetail.cli.pages.report_rows import COLUMNS, rows
+from dovetail.cli.pages.retried import RetriedTask
 from dovetail.cli.pages.style import STYLE
 from dovetail.tasks.v1 import tasks_pb2 as work
 
 NOW = 1_790_000_000
+USED = '{"input_tokens": 1200, "cost": {"amount": "0.25", "currency": "USD"}}'
 HOSTILE = (
     *("", "bob", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "&amp;"),
     *("\u202eevil", "שלום עולם", "研究", "=1+1", "+1", "-1", "@x", "\uff1d1", "a,b", 'a"b'),
@@ -206,6 +208,44 @@ def test_what_was_used_is_on_the_page_and_in_the_rows() -> None:
     _, total, bob, ann = csv.reader(io.StringIO(rows(found), newline=""))
     assert total[-4:] == bob[-4:] == ["1200", "80", "7", "0.5 EUR, 7.3 USD"]
     assert ann[-4:] == ["", "", "", ""]
+
+
+def test_the_attempts_of_tasks_that_were_tried_again_are_on_the_page(shell: Shell) -> None:
+    shell.says("task", "create", "<dig>", "--id", "x", "--backoff", "0s")
+    shell.says("task", "create", "once", "--id", "once")
+    for agent, words in (
+        ("ann", ("fail", "x", "no <spade>", "--retryable", "--usage", USED)),
+        ("ann", ("fail", "x", "rock", "--retryable")),
+        ("bob", ("complete", "x", "--usage", '{"output_tokens": 50}')),
+        ("bob", ("complete", "once")),
+    ):
+        shell.says("task", "start", words[1], "--as", agent)
+        shell.says("task", *words, "--as", agent)
+    text = shell.says("report", "--html", "-")
+    read = Reader(text)
+    assert read.texts["h3"] == ["x: <dig>, completed"]
+    assert read.texts["caption"][-1] == "Attempts of x"
+    cells = [re.sub("<[^>]*>", "|", row) for row in text.split("<tr>")[-3:]]
+    for row, parts in zip(
+        cells,
+        (
+            ("1", "ann", "failed", "no &lt;spade&gt;", "1,200 tokens, 0.25 USD"),
+            ("2", "ann", "failed", "rock", "-"),
+            ("3", "bob", "completed", "50 tokens"),
+        ),
+        strict=True,
+    ):
+        assert all(f"|{part}|" in row for part in parts), row
+    assert "<h3>" not in shell.says("report", "--html", "-", "--assignee", "ann")
+
+
+def test_only_the_last_of_very_many_attempts_are_shown() -> None:
+    task = work.Task(task_id="x", title="dig", state=work.TASK_STATE_PENDING)
+    attempts = [work.TaskAttempt(task_id="x", attempt=n, reason="y" * 999) for n in (31, 32)]
+    retried = [RetriedTask(task=task, attempts=attempts, left_out=30)]
+    text = page(report(("bob",)), Context(team_id="red", retried=retried))
+    assert "Attempts of x: the last 2; 30 before them are left out" in text
+    assert "y" * 500 + "&#8230;" in text
 
 
 def test_columns_are_as_long_as_makes_them_few() -> None:

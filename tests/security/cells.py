@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -110,13 +111,16 @@ class World:
         """A new team with the agents alice, bob and carol."""
         team_id = f"team-{next(_numbers)}"
         await guarded.team(team_id)
+        names = (*OWNERS.values(), "carol")
+        # At once: the server writes them in one transaction.
+        boss, *agents = await asyncio.gather(
+            *(guarded.caller(each, team_id) for each in ("", *names))
+        )
         return World(
             guarded=guarded,
             team_id=team_id,
-            boss=await guarded.caller("", team_id),
-            agents={
-                each: await guarded.caller(each, team_id) for each in (*OWNERS.values(), "carol")
-            },
+            boss=boss,
+            agents=dict(zip(names, agents, strict=True)),
         )
 
     async def in_role(self, role: str) -> Metadata:
@@ -152,12 +156,12 @@ class World:
         """All that the team has, and what admins made."""
         pair, admin = self.guarded.pair, self.guarded.admin
         mine = a.ListCredentialsRequest(team_id=self.team_id, include_ended=True)
-        answers: tuple[Message, ...] = (
-            await self.boss.list_agents(),
-            await self.boss.list_messages(),
-            await self.boss.page(),
-            await pair.admin.ListTeams(a.ListTeamsRequest(page_size=1_000), metadata=admin),
-            await pair.admin.ListCredentials(mine, metadata=admin),
+        answers: tuple[Message, ...] = await asyncio.gather(
+            self.boss.list_agents(),
+            self.boss.list_messages(),
+            self.boss.page(),
+            pair.admin.ListTeams(a.ListTeamsRequest(page_size=1_000), metadata=admin),
+            pair.admin.ListCredentials(mine, metadata=admin),
         )
         return tuple(answer.SerializeToString(deterministic=True) for answer in answers)
 

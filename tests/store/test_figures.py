@@ -13,6 +13,7 @@ from playhouse.migrations import Runner
 
 from dovetail.server.store import recounting, sketches
 from dovetail.server.store.engines.base import MIGRATIONS, Engine
+from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.store import open_engine
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TASKS, Task, TaskState
@@ -83,6 +84,28 @@ def test_figures_agree_with_the_tasks_after_any_changes(
         assert recounting.is_right(snapshot.of(TEAM))
 
 
+def test_tasks_are_counted_in_parts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dovetail.server.store.transaction.PART_ROWS", COUNT // 2 - 1)
+    query = TaskRow.select(TaskRow.number).where(TaskRow.team_id == TEAM)
+    with engine.read() as snapshot:
+        parts = [*snapshot.of(TEAM).select_in_parts(query, TaskRow.number)]
+        assert recounting.is_right(snapshot.of(TEAM))
+    assert [number for part in parts for (number,) in part] == [*range(1, COUNT + 1)]
+    assert len(parts) == 3
+
+
+def test_figures_that_are_rebuilt_count_each_task_of_the_same_commit_once(engine: Engine) -> None:
+    with engine.write() as group:
+        unit = group.unit(TEAM)
+        tasks.save(unit, replace(pending_task(1), assignee_id="before"))
+        recounting.rebuild(unit)
+        tasks.save(unit, replace(pending_task(1), assignee_id="after"))
+        assert recounting.is_right(unit)
+        group.flush()
+    with engine.read() as snapshot:
+        assert recounting.is_right(snapshot.of(TEAM))
+
+
 def test_a_commit_writes_each_figure_once() -> None:
     tallies = Tallies()
     for number in range(64):
@@ -144,8 +167,9 @@ def test_the_figures_of_an_older_store_are_built_for_its_tasks(store_url: str) -
     with engine.read() as snapshot:
         for team in ("red", "blue", "none"):
             assert recounting.is_right(snapshot.of(team))
+    counts = "+".join(f"SUM(bucket_{at})" for at in range(sketches.PAGE_BUCKETS))
     rows = engine.database.execute_sql(
-        "SELECT SUM(sample_count) FROM duration_figures WHERE team_id = 'red' AND kind = 2"
+        f"SELECT {counts} FROM duration_figures WHERE team_id = 'red' AND kind = 2"
     ).fetchall()
     assert rows[0][0] == 24  # Tasks that were started and not deleted.
     engine.close_connection()

@@ -10,6 +10,7 @@ import pytest
 
 from dovetail.server.errors import Reason, ResourceExhaustedError
 from dovetail.server.store.engines import sqlite
+from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.store import SCANNERS
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import Snapshot, Transaction
@@ -26,6 +27,14 @@ def endless(snapshot: Snapshot) -> object:
     return snapshot._fetch(ENDLESS, [])
 
 
+def endless_in_parts(snapshot: Snapshot) -> None:
+    """Quick queries, one after another, of which none is worth being broken off by itself."""
+    query = TeamRow.select(TeamRow.create_time)
+    while True:
+        for _ in snapshot.select_in_parts(query, TeamRow.create_time):
+            pass
+
+
 def quick(snapshot: Snapshot) -> bool:
     return agents.find(snapshot, "nobody") is None
 
@@ -40,6 +49,17 @@ async def test_a_query_that_takes_too_long_is_broken_off(
                 await run(TEAM, endless)
             assert refused.value.reason is Reason.QUERY_TOO_LONG
             assert await run(TEAM, quick)
+
+
+async def test_a_query_of_many_parts_is_broken_off_between_them(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dovetail.server.store.store.QUERY_SECONDS_MAX", 0.2)
+    async with opened(store_url) as store:
+        await store.write(TEAM, lambda transaction: agents.touch(transaction, "bob"))
+        with pytest.raises(ResourceExhaustedError, match="narrow the filter"):
+            await store.report(TEAM, endless_in_parts)
+        assert await store.report(TEAM, quick)
 
 
 async def test_a_query_whose_caller_has_left_is_broken_off(store_url: str) -> None:

@@ -11,14 +11,15 @@ import psycopg
 import pytest
 from peewee import fn
 
-from dovetail.server.errors import UnavailableError
+from dovetail.server.errors import ResourceExhaustedError, UnavailableError
 from dovetail.server.store import executor
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.engines.postgres import PostgresEngine
 from dovetail.server.store.schema import AgentRow
 from dovetail.server.store.store import READERS, Store
 from dovetail.server.store.tables import agents
-from store.opened import migrated, opened
+from dovetail.server.store.transaction import Snapshot
+from store.opened import TEAM, migrated, opened
 from support.callers import sequences
 from support.databases import empty_database
 from support.pair import running_pair
@@ -95,6 +96,20 @@ async def test_an_open_stream_outlives_or_ends_by_an_outage_and_resumes(
         while not await outcome(bob.backlog()):
             pass
         assert sequences(await bob.backlog(after_sequence=cursor)) == [4]
+
+
+async def test_a_query_that_had_to_reconnect_is_broken_off_too(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(snapshot: Snapshot) -> object:
+        return snapshot._fetch("SELECT pg_sleep(600)", [])
+
+    monkeypatch.setattr("dovetail.server.store.store.QUERY_SECONDS_MAX", 0.2)
+    async with opened(postgres_url) as store:
+        await store.report(TEAM, lambda snapshot: agents.find(snapshot, "nobody"))
+        hang_up(postgres_url)
+        with pytest.raises(ResourceExhaustedError, match="narrow the filter"):
+            await store.report(TEAM, endless)
 
 
 async def locked_out(store: Store, teams: list[str]) -> list[asyncio.Task[Any]]:

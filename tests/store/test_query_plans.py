@@ -205,8 +205,8 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         lambda t: reports.workloads(t, TaskFilter(assignee_ids=["bob"])),
         "tasks_assignee",
     ),
-    "the oldest open task of each assignee": (lambda t: figures.workloads(t, 10), "tasks_open"),
-    "the oldest open question": (figures.totals, "tasks_asked"),
+    "the oldest open task of each assignee": (lambda t: figures.read(t, 10), "tasks_open"),
+    "the oldest open question": (lambda t: figures.read(t, 10), "tasks_asked"),
 }
 
 

@@ -30,6 +30,7 @@ from dovetail.server.open_files import TooFewDescriptorsError, raise_limit
 from dovetail.server.readers import Readers
 from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.shared_port import check_shareable, reserved
+from dovetail.server.store.backups import Content, back_up, restore
 from dovetail.server.store.doctor import Finding, Level, check_store, rebuild_figures
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
@@ -50,16 +51,20 @@ __all__ = [
     "LOOPBACK",
     "SERVICES",
     "ConfigError",
+    "Content",
     "Finding",
     "Level",
     "ServerConfig",
     "StartError",
+    "StoreOpenError",
+    "back_up",
     "build",
     "check_shareable",
     "check_store",
     "configure_log",
     "rebuild_figures",
     "reserved",
+    "restore",
     "run",
     "run_server",
 ]

@@ -68,6 +68,8 @@ COMMANDS = lazy_commands(
         "Show the open questions to you.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
+    ("backup", "servers.backups:backup", "Copy the store to a file."),
+    ("restore", "servers.backups:restore", "Make a store of a backup."),
     ("config", "commands.config:config", "Show settings and their sources."),
     ("setup", "setup.command:setup", "Configure a model's host."),
     ("tls", "servers.tls:tls", "Create certificates."),

@@ -112,7 +112,7 @@ def _sqlite(path: Path) -> Iterator[Finding]:
     try:
         typed(database).connect()
         with closing(typed(database)):
-            yield from _file(database)
+            yield from check_file(database)
     except (OSError, PeeweeException, cysqlite.DatabaseError) as error:
         yield _fail("store", f"{path} cannot be read: {error}", RECOVER)
 
@@ -190,7 +190,7 @@ def _writer(path: Path) -> Iterator[Finding]:
         turnstile.close()
 
 
-def _file(database: Database) -> Iterator[Finding]:
+def check_file(database: Database) -> Iterator[Finding]:
     """Check the file by SQLite's own means, then by ours."""
     faults = [str(row[0]) for row in _rows(database, "PRAGMA quick_check") if row[0] != "ok"]
     if faults:

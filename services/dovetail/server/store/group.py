@@ -10,6 +10,7 @@ Two rules keep memory and tables equal for a unit:
   them the tables that their foreign keys refer to.
 - A statement that writes by itself is run after all that is held was written, and the rows of the
   tables that it names are forgotten.
+Before both, sums in tables that they name (`tallies.py`) are written as well.
 Within a team they are safe because its row is locked: nobody else writes what the group holds.
 """
 
@@ -330,9 +331,10 @@ class WriteGroup(GlobalSnapshot):
     def write(self, statement: Statement, **values: object) -> int:
         """Run a statement that writes. Returns how many rows it changed."""
         self.writes += 1
-        self._flush(self._dirty)
-        count = self._execute(statement, values)
         sql, _ = statement.compile(self._database)
+        self._flush(self._dirty)
+        self._flush_sums(sql)
+        count = self._execute(statement, values)
         for table in list(self._held):
             if table.is_named_in(sql):
                 self._forget(table)
@@ -342,6 +344,7 @@ class WriteGroup(GlobalSnapshot):
         for table in list(self._dirty):
             if table.is_named_in(sql):
                 self._flush_up_to(table)
+        self._flush_sums(sql)
         self._driver.begin()
         return super()._fetch(sql, bound)
 
@@ -361,6 +364,13 @@ class WriteGroup(GlobalSnapshot):
         """If rows of this table were put, write them, and before them what their keys refer to."""
         if table in self._dirty:
             self._flush([each for each in self._dirty if each.order <= table.order])
+
+    def _flush_sums(self, sql: str) -> None:
+        """If a statement names a table of sums, write all that was put, and what it adds."""
+        kept = {tally for table in self._dirty for tally, _ in table.tallies}
+        if any(tally.is_named_in(sql) for tally in kept.union(self._tallies.pending)):
+            self._flush(self._dirty)
+            self._driver.write(self._tallies.take(), is_last=False)
 
     def _flush(
         self, tables: Iterable[Table[Any]], further: Sequence[Change] = (), is_last: bool = False

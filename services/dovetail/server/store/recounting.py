@@ -11,9 +11,6 @@ from dovetail.server.store.tables.tasks import TASKS
 from dovetail.server.store.tallies import Tally, add_to
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
 
-TASKS_AT_ONCE = 10_000
-"""How many are in memory at a time. Chosen."""
-
 Sums = Mapping[Key, Sequence[int]]
 _TALLIES = [tally for tally, _ in TASKS.tallies]
 
@@ -25,7 +22,9 @@ def is_right(snapshot: Snapshot) -> bool:
 
 
 def rebuild(transaction: Transaction) -> None:
-    """Replace the kept figures of a team by those of its tasks."""
+    """Replace the kept figures of a team by those of its tasks, also those that were just put."""
+    # Reading the tasks writes those that were put, and deleting the sums writes what these add to
+    # them (`group.py`): so nothing is left that would be added to the new ones.
     for tally, sums in _count(transaction).items():
         transaction.write(Statement(Delete(tally.model).where(tally.team == param("team_id"))))
         add = Statement(tally.model.insert(params(*tally.columns)))
@@ -38,11 +37,10 @@ def _count(snapshot: Snapshot) -> dict[Tally, dict[Key, list[int]]]:
     """All that the tasks of a team add, read in parts. Memory grows with assignees, not tasks."""
     found: dict[Tally, dict[Key, list[int]]] = {tally: {} for tally in _TALLIES}
     fields = [field for tally in _TALLIES for field in tally.fields]
-    query = TaskRow.select(TaskRow.number, *fields).order_by(TaskRow.number).limit(TASKS_AT_ONCE)
-    mine, last = TaskRow.team_id == snapshot.team_id, 0
-    while rows := snapshot.select(query.where(mine, TaskRow.number > last)):
-        for number, *values in rows:
-            last, at = number, 0
+    query = TaskRow.select(TaskRow.number, *fields).where(TaskRow.team_id == snapshot.team_id)
+    for rows in snapshot.select_in_parts(query, TaskRow.number):
+        for _, *values in rows:
+            at = 0
             for tally, sums in found.items():
                 for key, amounts in tally.shares(*values[at : at + len(tally.fields)]):
                     add_to(sums, key, amounts)

@@ -321,18 +321,36 @@ class AssigneeFiguresRow(Model):
 
 
 class DurationFiguresRow(Model):
-    """How many durations of one kind are in one bucket (`sketches.py`), and their sum."""
+    """How many durations of one kind are in each of 16 neighbouring buckets, and their sum.
+
+    Several buckets in a row (`sketches.py`), as a report reads all of them.
+    """
 
     team_id = TextField()
     kind = IntegerField()
-    bucket = IntegerField()
-    sample_count = BigIntegerField()
+    page = IntegerField()
+    bucket_0 = BigIntegerField()
+    bucket_1 = BigIntegerField()
+    bucket_2 = BigIntegerField()
+    bucket_3 = BigIntegerField()
+    bucket_4 = BigIntegerField()
+    bucket_5 = BigIntegerField()
+    bucket_6 = BigIntegerField()
+    bucket_7 = BigIntegerField()
+    bucket_8 = BigIntegerField()
+    bucket_9 = BigIntegerField()
+    bucket_10 = BigIntegerField()
+    bucket_11 = BigIntegerField()
+    bucket_12 = BigIntegerField()
+    bucket_13 = BigIntegerField()
+    bucket_14 = BigIntegerField()
+    bucket_15 = BigIntegerField()
     seconds = BigIntegerField()
     micros = BigIntegerField()
 
     class Meta:
         table_name = "duration_figures"
-        primary_key = CompositeKey("team_id", "kind", "bucket")
+        primary_key = CompositeKey("team_id", "kind", "page")
 
 
 class UsageFiguresRow(Model):

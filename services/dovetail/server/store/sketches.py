@@ -4,6 +4,9 @@ This is a DDSketch (Masson, Rim, Lee: DDSketch, VLDB 2019) of whole microseconds
 2 % above the one below it, or a microsecond above: up to 100 µs all figures are exact. The bounds
 are integers made by integer arithmetic, not logarithms: what is stored is taken off again by other
 machines, other releases and SQL, and all must choose the same bucket.
+
+They are stored in pages of neighbouring buckets: durations of like size change few rows, and a
+reader of a whole sketch has few rows to read.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 from bisect import bisect_left
 
 MICROS_MAX = 2**63 - 1
+PAGE_BUCKETS = 16
+"""The buckets of a page. Stored figures are made with it."""
 
 
 def _bounds() -> list[int]:

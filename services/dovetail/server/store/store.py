@@ -39,7 +39,13 @@ from dovetail.server.store.engines.wakeups import Bells
 from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, PartitionBlockedError
 from dovetail.server.store.rings import Delivery, WakeKey
 from dovetail.server.store.tables import agents
-from dovetail.server.store.transaction import GlobalSnapshot, Need, Snapshot, Transaction
+from dovetail.server.store.transaction import (
+    GlobalSnapshot,
+    Need,
+    QueryOverError,
+    Snapshot,
+    Transaction,
+)
 from dovetail.server.store.units import (
     RefusedLateError,
     Unit,
@@ -297,18 +303,20 @@ class Store:
         own statement timeout.
         """
         end = time.monotonic() + QUERY_SECONDS_MAX
+
+        def is_over() -> bool:
+            return job.abandoned or time.monotonic() > end
+
+        team = snapshot.of(job.team_id)
+        team.is_over = is_over
         bounded = alone or self._engine.survives_cancelled_query
         try:
-            with (
-                self._engine.cancelling(lambda: job.abandoned or time.monotonic() > end)
-                if bounded
-                else contextlib.nullcontext()
-            ):
-                job.result = job.work(snapshot.of(job.team_id))
+            with self._engine.cancelling(is_over) if bounded else contextlib.nullcontext():
+                job.result = job.work(team)
         except DovetailError as error:
             job.error = error
         except Exception as error:
-            if not self._engine.was_cancelled(error):
+            if not isinstance(error, QueryOverError) and not self._engine.was_cancelled(error):
                 raise
             job.error = ResourceExhaustedError(
                 Reason.QUERY_TOO_LONG,

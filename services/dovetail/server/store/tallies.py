@@ -34,12 +34,17 @@ class Tally:
         """`shares` gets the values of `fields` of a row, and returns what the row adds."""
         meta = getattr(model, "_meta")  # noqa: B009
         self.model = model
+        self.table = str(meta.table_name)
         self.team: Field = getattr(model, "team_id")  # noqa: B009
         self.fields = tuple(fields)
         self.shares = shares
         self.columns: tuple[Field, ...] = tuple(meta.sorted_fields)
         self.key_size = len(meta.primary_key.field_names)
-        self.add = _add(str(meta.table_name), self.columns, self.key_size)
+        self.add = _add(self.table, self.columns, self.key_size)
+
+    def is_named_in(self, sql: str) -> bool:
+        """Whether a statement names the table of the sums."""
+        return f'"{self.table}"' in sql
 
 
 BoundTally = tuple[Tally, Callable[[Row], Row]]
@@ -52,6 +57,11 @@ class Tallies:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._sums: defaultdict[Tally, dict[Key, list[int]]] = defaultdict(dict)
+
+    @property
+    def pending(self) -> Iterable[Tally]:
+        """The tallies of which something is to be written."""
+        return self._sums.keys()
 
     def note(
         self, tallies: Iterable[BoundTally], team_id: str, stored: Row | None, row: Row

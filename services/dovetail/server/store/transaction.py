@@ -10,7 +10,7 @@ nothing of it may be used after the group. Statements are shared by all threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -23,9 +23,16 @@ from dovetail.server.store.times import Times
 
 if TYPE_CHECKING:
     from dovetail.server.store.group import WriteGroup
+    from dovetail.server.store.queries import ModelSelect
 
 T = TypeVar("T")
 MICROS = 1_000_000
+PART_ROWS = 10_000
+"""How many rows of a long query are in memory at a time. Chosen."""
+
+
+class QueryOverError(Exception):
+    """A query that reads in parts has reached its limit, or its caller has left."""
 
 
 class Need(NamedTuple):
@@ -82,6 +89,10 @@ class Statement:
         return self._compiled[kind]
 
 
+def _never() -> bool:
+    return False
+
+
 class GlobalSnapshot:
     """A consistent view of the store, over all teams."""
 
@@ -121,8 +132,18 @@ class GlobalSnapshot:
         """A condition: the column contains the text, exactly."""
         return getattr(fn, self._position)(column, text) > 0
 
+    def last_rows(self, statements: Iterable[Statement], **values: object) -> list[list[Row]]:
+        """All rows of several statements with the same parameters, if possible in one round trip.
+
+        Nothing may be read after them: the transaction may have ended.
+        """
+        return self._fetch_last([each.bind(self._database, values) for each in statements])
+
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
         return self._database.execute_sql(sql, bound).fetchall()
+
+    def _fetch_last(self, queries: Sequence[tuple[str, Sequence[object]]]) -> list[list[Row]]:
+        return [self._fetch(*query) for query in queries]
 
 
 class Snapshot(GlobalSnapshot):
@@ -134,12 +155,33 @@ class Snapshot(GlobalSnapshot):
     def __init__(self, whole: GlobalSnapshot, team_id: str) -> None:
         """Read this team of a view over all of them."""
         super().__init__(whole._database, whole._position, whole._times)
-        self._fetch = whole._fetch
+        self._fetch, self._fetch_last = whole._fetch, whole._fetch_last
         self.team_id = team_id
+        self.is_over: Callable[[], bool] = _never
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of a statement."""
         return super().rows(statement, **{"team_id": self.team_id, **values})
+
+    def last_rows(self, statements: Iterable[Statement], **values: object) -> list[list[Row]]:
+        """All rows of several statements, after which nothing may be read.
+
+        Only for queries that are alone in their group: scans and reports.
+        """
+        return super().last_rows(statements, **{"team_id": self.team_id, **values})
+
+    def select_in_parts(self, query: ModelSelect, number: Field) -> Iterator[list[Row]]:
+        """The rows of a query, some at a time, by their number, which must be the first column.
+
+        What the database does for one part may be short, and what is done with it long: so it also
+        ends here once the query is over.
+        """
+        part, last = query.order_by(number).limit(PART_ROWS), 0
+        while rows := self.select(part.where(number > last)):
+            yield rows
+            last = rows[-1][0]
+            if self.is_over():
+                raise QueryOverError
 
     def find(self, index: Index[T], *key: object) -> T | None:
         """The row that an index finds by its columns, or None."""

@@ -185,7 +185,7 @@ def notice_receipts(changed: TaskChange) -> list[types_pb2.Receipt]:
 
 def report_message(report: Report) -> pb.Report:
     """A report."""
-    return pb.Report(
+    message = pb.Report(
         total_tasks=sum(report.states.values()),
         states=[
             pb.StateCount(state=pb.TaskState.ValueType(state), count=count)
@@ -196,9 +196,6 @@ def report_message(report: Report) -> pb.Report:
         task_time=_summary(report.task_time),
         queue_time=_summary(report.queue_time),
         input_wait_time=_summary(report.input_wait),
-        assignees=[
-            _workload(each, report.usage.get(each.assignee_id)) for each in report.workloads
-        ],
         completions=[
             pb.CompletionBucket(
                 start_time=timestamp(each.start_time), completed_tasks=each.completed
@@ -213,6 +210,9 @@ def report_message(report: Report) -> pb.Report:
         sent_messages=report.team.sent_messages,
         usage=total_message(sum_of(report.usage.values())) if report.usage else None,
     )
+    for each in report.workloads:
+        _add_workload(message, each, report.usage.get(each.assignee_id))
+    return message
 
 
 def _bucket(bucket: Bucket) -> pb.ReportBucket:
@@ -234,15 +234,14 @@ def _summary(summary: DurationSummary) -> pb.DurationSummary:
     )
 
 
-def _workload(workload: Workload, used: UsageTotal | None) -> pb.AssigneeWorkload:
+def _add_workload(message: pb.Report, workload: Workload, used: UsageTotal | None) -> None:
+    """Add the row of an assignee: made in its place, as making and copying takes twice as long."""
     counts = workload.states
-    in_progress = counts.get(TaskState.IN_PROGRESS, 0)
-    open_tasks = sum(counts.get(state, 0) for state in OPEN_STATES)
-    return pb.AssigneeWorkload(
+    row = message.assignees.add(
         assignee_id=workload.assignee_id,
         total_tasks=sum(counts.values()),
-        open_tasks=open_tasks,
-        in_progress_tasks=in_progress,
+        open_tasks=sum(counts.get(state, 0) for state in OPEN_STATES),
+        in_progress_tasks=counts.get(TaskState.IN_PROGRESS, 0),
         completed_tasks=counts.get(TaskState.COMPLETED, 0),
         failed_tasks=counts.get(TaskState.FAILED, 0),
         cancelled_tasks=counts.get(TaskState.CANCELLED, 0),
@@ -250,9 +249,10 @@ def _workload(workload: Workload, used: UsageTotal | None) -> pb.AssigneeWorkloa
         oldest_open_create_time=optional_timestamp(workload.oldest_open_create_time),
         unacknowledged_messages=workload.unacknowledged_messages,
         average_acknowledge_time=optional_duration(workload.average_acknowledge_time),
-        usage=total_message(used) if used else None,
         input_required_tasks=counts.get(TaskState.INPUT_REQUIRED, 0),
     )
+    if used:
+        row.usage.CopyFrom(total_message(used))
 
 
 def event_message(event: TaskEvent) -> pb.TaskEvent:

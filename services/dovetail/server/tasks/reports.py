@@ -38,20 +38,20 @@ class Reports:
 
 def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
     """Report on all tasks of the team, from the figures that are kept of them."""
-    totals = figures.totals(snapshot)
-    durations = figures.durations(snapshot)
+    series = _series(snapshot, TaskFilter(), bucket)
+    kept = figures.read(snapshot, ASSIGNEES_MAX)
     return Report(
-        states=totals.states,
-        task_time=durations[DurationKind.TASK_TIME],
-        queue_time=durations[DurationKind.QUEUE_TIME],
-        input_wait=durations[DurationKind.INPUT_WAIT],
-        workloads=figures.workloads(snapshot, ASSIGNEES_MAX),
-        total_assignees=totals.assignees,
-        series=_series(snapshot, TaskFilter(), bucket),
-        oldest_question_time=totals.oldest_question_time,
+        states=kept.states,
+        task_time=kept.durations[DurationKind.TASK_TIME],
+        queue_time=kept.durations[DurationKind.QUEUE_TIME],
+        input_wait=kept.durations[DurationKind.INPUT_WAIT],
+        workloads=kept.workloads,
+        total_assignees=kept.assignees,
+        series=series,
+        oldest_question_time=kept.oldest_question_time,
         basis=ReportBasis.KEPT,
-        team=reports.team(snapshot),
-        usage=figures.usage(snapshot),
+        team=kept.team,
+        usage=kept.usage,
     )
 
 

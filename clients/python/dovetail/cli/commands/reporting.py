@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from dovetail.cli.commands.known import require_known
 from dovetail.cli.commands.tasks import filters, task_filter
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.values import LENGTH
+
+if TYPE_CHECKING:
+    from dovetail.cli.pages.retried import RetriedTask
 
 FIRST_BUCKET = timedelta(minutes=1)
 BUCKETS = tuple(
@@ -26,6 +29,13 @@ BUCKETS = tuple(
 
 COLUMNS_MAX = 120
 """How many columns are chosen at most; the page adds neighbours up."""
+
+LOOKED_TASKS_MAX = 1_000
+RETRIED_TASKS_MAX = 20
+SHOWN_ATTEMPTS_MAX = 10
+"""Of the tasks that changed last, so many of those with more than one attempt, and of these the
+last ones: what a person looks through.
+"""
 
 
 @click.command()
@@ -55,7 +65,7 @@ async def report(
     if html is None and rows is None:
         session.out.item(found, late.reports.report)
         return
-    _write(session, found.proto, files, chosen)
+    await _write(session, found.proto, files, chosen)
 
 
 def _check_files(session: Session, files: Mapping[str, str | None]) -> None:
@@ -94,7 +104,7 @@ def longer_bucket(span: timedelta, length: timedelta) -> timedelta:
     return next((each for each in longer if span <= COLUMNS_MAX * each), longer[-1])
 
 
-def _write(
+async def _write(
     session: Session,
     found: late.tasks_pb2.Report,
     files: Mapping[str, str | None],
@@ -104,13 +114,37 @@ def _write(
     from dovetail.cli.pages import report_page, report_rows
 
     if (name := files["--html"]) is not None:
-        context = report_page.Context(team_id=session.known_team_id, conditions=_conditions(chosen))
+        context = report_page.Context(
+            team_id=session.known_team_id,
+            conditions=_conditions(chosen),
+            retried=await _retried(session, task_filter(**chosen)),
+        )
         writing.write_file("--html", name, report_page.page(found, context).encode())
     if (name := files["--csv"]) is not None:
         writing.write_file("--csv", name, report_rows.rows(found).encode())
     written = {option[2:]: name for option, name in files.items() if name is not None}
     if "-" not in written.values():  # What is printed there is a file by itself.
         session.out.facts(written, lambda: f"written: {', '.join(map(str, written.values()))}")
+
+
+async def _retried(session: Session, filter: late.tasks_pb2.TaskFilter) -> list[RetriedTask]:
+    """The tasks with more than one attempt that changed last, and their attempts."""
+    from dovetail.cli.pages.retried import RetriedTask
+
+    tasks = session.agent.tasks
+    found: list[RetriedTask] = []
+    pages = tasks.list(
+        filter=filter, order_by="update_time", order="newest_first", page_size=LOOKED_TASKS_MAX
+    )
+    for task in await pages.next_page():
+        if task.attempt > 1 and len(found) < RETRIED_TASKS_MAX:
+            attempts = tasks.attempts(
+                task.task_id, order="newest_first", page_size=SHOWN_ATTEMPTS_MAX
+            )
+            last = [each.proto for each in await attempts.next_page()][::-1]
+            left_out = max(0, last[0].attempt - 1) if last else 0
+            found.append(RetriedTask(task=task.proto, attempts=last, left_out=left_out))
+    return found
 
 
 def _conditions(chosen: Mapping[str, Any]) -> list[tuple[str, str]]:

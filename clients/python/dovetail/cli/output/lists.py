@@ -157,14 +157,14 @@ def _attempt(item: work.TaskAttempt) -> tuple[Cell, ...]:
         str(item.attempt),
         _agent(item.holder_id),
         Text(end, style=ATTEMPT_STYLES.get(item.end, "blue")),
-        _said_of(item),
+        attempt_words(item),
         used(item.usage) if item.HasField("usage") else "",
-        _span(item),
+        attempt_length(item),
         time_of(item, "start_time"),
     )
 
 
-def _said_of(item: work.TaskAttempt) -> str:
+def attempt_words(item: work.TaskAttempt) -> str:
     """Its failure or reason, otherwise its progress; and what came late."""
     progress = f"{item.progress.percent} % {item.progress.note}".strip()
     said = item.failure.message or item.reason or (progress if item.HasField("progress") else "")
@@ -176,7 +176,7 @@ def _said_of(item: work.TaskAttempt) -> str:
     return one_line("; ".join(filter(None, (said, f"late {word}: {brought}"))))
 
 
-def _span(item: work.TaskAttempt) -> str:
+def attempt_length(item: work.TaskAttempt) -> str:
     """How long it lasted."""
     if not item.HasField("end_time"):
         return ""

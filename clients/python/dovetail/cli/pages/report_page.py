@@ -16,8 +16,10 @@ from dovetail.cli.output.charts import merged
 from dovetail.cli.output.render import money
 from dovetail.cli.output.reports import largest
 from dovetail.cli.output.text import length, local, release
+from dovetail.cli.pages import parts
 from dovetail.cli.pages.charts import Part, bar, columns
 from dovetail.cli.pages.markup import Markup, element, joined, written_by_others
+from dovetail.cli.pages.retried import RetriedTask, retried_tasks
 from dovetail.cli.pages.style import STYLE
 from dovetail.tasks.v1 import tasks_pb2 as work
 
@@ -54,11 +56,13 @@ BASES: dict[int, str] = {
 class Context:
     """What a report is about: the team, and the conditions that its tasks meet, by name.
 
-    The team is empty where only the caller's token says which it is.
+    The team is empty where only the caller's token says which it is. Tasks with more than one
+    attempt are shown beside the figures.
     """
 
     team_id: str
     conditions: Sequence[tuple[str, str]] = ()
+    retried: Sequence[RetriedTask] = ()
 
 
 def page(report: work.Report, context: Context) -> str:
@@ -74,7 +78,7 @@ def page(report: work.Report, context: Context) -> str:
         element("title", title),
         element("style", Markup(STYLE)),
     )
-    sections = [section(report) for section in SECTIONS]
+    sections = [*(show(report) for show in SECTIONS), retried_tasks(context.retried)]
     footer = element("footer", f"Made by Dovetail {release()}.")
     main = element("main", _heading(report, context), *sections, footer)
     html = element("html", head, element("body", main), lang="en", dir="ltr")
@@ -107,17 +111,17 @@ def _totals(report: work.Report) -> Markup:
     card_list = (
         element("div", element("dt", name), element("dd", value)) for name, value in cards.items()
     )
-    parts = [
+    bars = [
         Part(_class(name), counts.get(state, 0), f"{name}: {counts.get(state, 0):,}")
         for state, name in STATES
     ]
-    picture = element("div", bar(parts, report.total_tasks, "Tasks by state"), class_="total")
+    picture = element("div", bar(bars, report.total_tasks, "Tasks by state"), class_="total")
     rows = [
         (joined(_key(part.name), name), f"{part.size:,}", _share(part.size, report))
-        for part, (_, name) in zip(parts, STATES, strict=True)
+        for part, (_, name) in zip(bars, STATES, strict=True)
     ]
-    table = _table("Tasks by state", ("state", "tasks", "share"), rows)
-    return _section("Totals", element("dl", *card_list, class_="cards"), picture, table)
+    table = parts.table("Tasks by state", ("state", "tasks", "share"), rows)
+    return parts.section("Totals", element("dl", *card_list, class_="cards"), picture, table)
 
 
 def _times(report: work.Report) -> Markup:
@@ -131,7 +135,7 @@ def _times(report: work.Report) -> Markup:
         for name, each in summaries.items()
     ]
     header = ("time", "tasks", "average", "median", "95 % within")
-    return _section("Times", _table("How long tasks took and waited", header, rows))
+    return parts.section("Times", parts.table("How long tasks took and waited", header, rows))
 
 
 _PERCENTILES = ("average", "median", "p95")
@@ -142,7 +146,7 @@ def _completions(report: work.Report) -> Markup:
     buckets = report.completions
     if not buckets:
         nothing = element("p", "No task is completed.", class_="faint")
-        return _section("Completions over time", nothing)
+        return parts.section("Completions over time", nothing)
     counts, together = merged([each.completed_tasks for each in buckets], COLUMNS_MAX)
     starts = [local(each.start_time) for each in buckets[::together]]
     values = [
@@ -155,10 +159,10 @@ def _completions(report: work.Report) -> Markup:
     ends = (element("span", each) for each in (starts[0], starts[-1]))
     axis = element("div", *ends, class_="axis")
     rows = [(start, f"{count:,}") for start, count in zip(starts, counts, strict=True)]
-    table = _table(f"Completed tasks{_each(report, together)}", ("from", "completed"), rows)
+    table = parts.table(f"Completed tasks{_each(report, together)}", ("from", "completed"), rows)
     details = element("details", element("summary", "As a table"), table)
     said = element("p", f"Completed tasks{_each(report, together)}.", class_="faint")
-    return _section("Completions over time", said, top, chart, axis, details)
+    return parts.section("Completions over time", said, top, chart, axis, details)
 
 
 def _each(report: work.Report, together: int) -> str:
@@ -191,7 +195,9 @@ def _workload(report: work.Report) -> Markup:
     ]
     states = ("open", "in progress", "completed", "failed", "cancelled")
     header = ("assignee", "tasks by state", "tasks", *states)
-    return _section("Workload", _table(f"Tasks of each assignee{said}", header, rows, wide=1))
+    return parts.section(
+        "Workload", parts.table(f"Tasks of each assignee{said}", header, rows, wide=1)
+    )
 
 
 def _messages(report: work.Report) -> Markup:
@@ -213,8 +219,8 @@ def _messages(report: work.Report) -> Markup:
         *("assignee", "average task time", "oldest open task created"),
         *("messages not acknowledged", "time to acknowledge"),
     )
-    table = _table(f"Pace and inbox of each assignee{said}", header, rows)
-    return _section("Pace and messages", table)
+    table = parts.table(f"Pace and inbox of each assignee{said}", header, rows)
+    return parts.section("Pace and messages", table)
 
 
 def _usage(report: work.Report) -> Markup:
@@ -225,7 +231,7 @@ def _usage(report: work.Report) -> Markup:
     rows = [("all", *_used(report.usage))]
     rows += [(_assignee(each), *_used(each.usage)) for each in rows_of if each.HasField("usage")]
     header = ("assignee", "input tokens", "of them cached", "output tokens", "costs")
-    return _section("Usage", _table(f"What tasks used, as reported{said}", header, rows))
+    return parts.section("Usage", parts.table(f"What tasks used, as reported{said}", header, rows))
 
 
 def _used(usage: work.UsageTotal) -> tuple[str, ...]:
@@ -261,39 +267,8 @@ def _work_bar(each: work.AssigneeWorkload, most: int) -> Markup:
         "failed": each.failed_tasks,
         "cancelled": each.cancelled_tasks,
     }
-    parts = [Part(_class(name), count, f"{name}: {count:,}") for name, count in counts.items()]
-    return bar(parts, most, "; ".join(part.title for part in parts if part.size))
-
-
-def _section(title: str, *content: Markup) -> Markup:
-    return element("section", element("h2", title), *content)
-
-
-def _table(
-    caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], wide: int | None = None
-) -> Markup:
-    """A table with a caption, that scrolls by itself where it is too wide; `wide` is a chart."""
-    kinds = ["wide" if at == wide else None for at in range(len(header))]
-    heads = zip(header, kinds, strict=True)
-    head = element("tr", *(element("th", each, scope="col", class_=kind) for each, kind in heads))
-    body = (
-        element(
-            "tr",
-            element("th", row[0], scope="row"),
-            *(
-                element("td", cell, class_=kind)
-                for cell, kind in zip(row[1:], kinds[1:], strict=True)
-            ),
-        )
-        for row in rows
-    )
-    table = element(
-        "table",
-        element("caption", caption),
-        element("thead", head),
-        element("tbody", *body),
-    )
-    return element("div", table, class_="scroll", role="region", aria_label=caption, tabindex=0)
+    bars = [Part(_class(name), count, f"{name}: {count:,}") for name, count in counts.items()]
+    return bar(bars, most, "; ".join(part.title for part in bars if part.size))
 
 
 def _key(name: str) -> Markup:

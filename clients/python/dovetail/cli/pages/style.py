@@ -13,6 +13,8 @@ font:1rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
 main{max-width:80rem;margin:0 auto;padding:1rem clamp(.75rem,3vw,2.5rem) 3rem}
 h1{font-size:1.6rem;line-height:1.25;margin:.5rem 0;overflow-wrap:anywhere}
 h2{font-size:1.2rem;margin:2.25rem 0 .75rem}
+h3{font-size:1rem;margin:1.25rem 0 .25rem;font-weight:600}
+.words{display:block;min-width:14rem;white-space:normal;text-align:start}
 p{margin:.5rem 0}
 .faint,footer,caption,.axis{color:var(--faint)}
 bdi{overflow-wrap:anywhere}

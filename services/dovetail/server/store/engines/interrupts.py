@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import psycopg
@@ -30,7 +31,8 @@ class Breaker:
 
     def __init__(self) -> None:
         """Watch nothing yet."""
-        self._watched: dict[psycopg.Connection[Any], Callable[[], bool]] = {}
+        # By thread.
+        self._watched: dict[int, tuple[psycopg.Connection[Any], Callable[[], bool]]] = {}
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._stopping = False
@@ -41,16 +43,22 @@ class Breaker:
     def watching(
         self, connection: psycopg.Connection[Any], when: Callable[[], bool]
     ) -> Generator[None]:
-        """Cancel the queries of a connection as soon as `when` returns True."""
+        """Cancel the queries of this thread's connection as soon as `when` returns True."""
         with self._lock:
-            self._watched[connection] = when
+            self._watched[get_ident()] = connection, when
         self._news.set()
         try:
             yield
         finally:
             # Waits for a cancellation that is under way: it must not hit the next query.
             with self._lock:
-                self._watched.pop(connection, None)
+                self._watched.pop(get_ident(), None)
+
+    def follow(self, connection: psycopg.Connection[Any]) -> None:
+        """Watch another connection of this thread from now on, if one is watched."""
+        with self._lock:
+            if watched := self._watched.get(get_ident()):
+                self._watched[get_ident()] = connection, watched[1]
 
     def close(self, seconds: float) -> None:
         """Watch no more."""
@@ -63,10 +71,11 @@ class Breaker:
             self._news.wait(None if not self._watched else GLANCE_SECONDS)
             self._news.clear()
             with self._lock:
-                for connection in [each for each, when in self._watched.items() if when()]:
-                    del self._watched[connection]
-                    with contextlib.suppress(psycopg.Error):
-                        connection.cancel_safe(timeout=CANCEL_SECONDS)
+                for thread, (connection, when) in [*self._watched.items()]:
+                    if when():
+                        del self._watched[thread]
+                        with contextlib.suppress(psycopg.Error):
+                            connection.cancel_safe(timeout=CANCEL_SECONDS)
 
 
 def hang_up(connection: psycopg.Connection[Any]) -> None:

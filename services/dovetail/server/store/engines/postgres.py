@@ -37,7 +37,7 @@ from dovetail.server.store.engines.base import (
     unavailable,
 )
 from dovetail.server.store.engines.interrupts import Breaker, hang_up
-from dovetail.server.store.engines.postgres_sets import PostgresSets
+from dovetail.server.store.engines.postgres_sets import POSITION, PostgresSets, PostgresSnapshot
 from dovetail.server.store.engines.wakeups import decode_ring
 from dovetail.server.store.group import LOCK_TEAM_FOR_UPDATE, WriteGroup
 from dovetail.server.store.rings import WakeKey
@@ -57,7 +57,6 @@ DEAD_PEER = {
 POLL_SECONDS = 1.0
 GLANCE_SECONDS = 0.1  # psycopg itself looks up from its wait as often
 RETRY_SECONDS = 0.5
-POSITION = "STRPOS"
 # libpq's buffers grow to a connection's largest statement and never shrink. One that sent a larger
 # statement than this is closed after its transaction; the next one opens another, in milliseconds.
 KEPT_BUFFER_BYTES = 512 * 1024
@@ -67,7 +66,7 @@ KEPT_BUFFER_BYTES = 512 * 1024
 SETTINGS = (
     "-c lock_timeout=300ms -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
 )
-BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+BEGIN_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PostgresEngine(Engine):
@@ -143,7 +142,11 @@ class PostgresEngine(Engine):
 
     def sets(self) -> PostgresSets:
         """One statement for each set."""
-        return PostgresSets(typed(self.database), self._postgres.note_size, self._reconnect)
+        return self._sets(b"BEGIN")
+
+    def _sets(self, begin: bytes) -> PostgresSets:
+        note_size = self._postgres.note_size
+        return PostgresSets(typed(self.database), note_size, self._reconnect, begin)
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -163,8 +166,9 @@ class PostgresEngine(Engine):
     @contextmanager
     def read(self) -> Generator[GlobalSnapshot]:
         """Read one snapshot."""
-        with self.span(BEGIN_READ, "COMMIT"):
-            yield GlobalSnapshot(typed(self.database), POSITION, self.times)
+        sets = self._sets(BEGIN_READ)
+        with self.span("", sets.commit):
+            yield PostgresSnapshot(typed(self.database), self.times, sets)
 
     @contextmanager
     def cancelling(self, when: Callable[[], bool]) -> Generator[None]:
@@ -199,6 +203,7 @@ class PostgresEngine(Engine):
     def _reconnect(self) -> None:
         self.close_connection()
         typed(self.database).connect()
+        self._breaker.follow(typed(self.database).connection())
 
     def announce(self, inboxes: Iterable[WakeKey]) -> None:
         """Pass the names to the announcer, which notifies outside of every transaction."""

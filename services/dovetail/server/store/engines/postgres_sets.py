@@ -1,4 +1,4 @@
-"""Sets of rows on PostgreSQL: one JSON parameter for a set, one round trip for several sets."""
+"""Statements on PostgreSQL: one JSON parameter for a set, one round trip for several statements."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from peewee import PeeweeException
 
 from dovetail.server.store.database import TypedDatabase, driver_errors
 from dovetail.server.store.sets import Change, Fetch, Row, RowStatement, SetDriver
+from dovetail.server.store.times import Times
+from dovetail.server.store.transaction import GlobalSnapshot
+
+POSITION = "STRPOS"
 
 # Below the size from which on a connection is closed after its statement (`postgres.py`).
 SET_CHARACTERS_MAX = 128 * 1024
@@ -20,7 +24,6 @@ SET_CHARACTERS_MAX = 128 * 1024
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 Sent = tuple[bytes, Sequence[object]]
-_BEGIN: Sent = (b"BEGIN", ())
 _COMMIT: Sent = (b"COMMIT", ())
 
 
@@ -36,13 +39,15 @@ class PostgresSets(SetDriver):
         database: TypedDatabase,
         note_size: Callable[[int], None],
         reconnect: Callable[[], None],
+        begin: bytes = b"BEGIN",
     ) -> None:
         """Use `database`; `note_size` is told the size of what is sent."""
         self._database = database
         self._note_size = note_size
         self._reconnect = reconnect
+        self._begin: Sent = (begin, ())
         self._has_begun = False
-        self._has_committed = False
+        self._has_ended = False
 
     def begin(self) -> None:
         """Begin, if nothing has been sent yet."""
@@ -63,24 +68,38 @@ class PostgresSets(SetDriver):
             for several in parts
         ]
 
+    def read(
+        self, queries: Sequence[tuple[str, Sequence[object]]], is_last: bool = False
+    ) -> list[list[Row]]:
+        """All rows of plain statements; the last of them with the commit."""
+        for sql, values in queries:
+            self._note_size(len(sql) + _size(values))
+        statements = [_encoded(*each) for each in queries]
+        sent = [*statements, _COMMIT] if is_last else statements
+        cursors = self._batch(sent, None if self._has_begun else self._reconnect)
+        self._has_ended = is_last
+        return [cursor.fetchall() for cursor in cursors[: len(statements)]]
+
     def write(self, changes: Sequence[Change], is_last: bool) -> None:
         """Write rows, in this order; the last of them with the commit."""
         statements = [
             self._statement(each, part) for each, rows in changes for part in _parts(each, rows)
         ]
         self._batch([*statements, _COMMIT] if is_last else statements)
-        self._has_committed = is_last
+        self._has_ended = is_last
 
     def commit(self) -> None:
-        """Commit, unless the last statements have done so, or nothing was begun."""
-        if self._has_begun and not self._has_committed:
+        """Commit, unless the last statements have done so, an error did, or nothing was begun."""
+        if self._has_begun and not self._has_ended:
             self._batch([_COMMIT])
 
     def _batch(
         self, statements: Sequence[Sent], reconnect: Callable[[], None] | None = None
     ) -> list[psycopg.Cursor[Any]]:
         """Send statements together, and wait once. Returns the cursors, with all their rows."""
-        begin = [] if self._has_begun else [_BEGIN]
+        if self._has_ended:
+            raise RuntimeError("a statement after those that were said to be the last")
+        begin = [] if self._has_begun else [self._begin]
         self._has_begun = True
         connection: psycopg.Connection[Any] = self._database.connection()
         try:
@@ -92,6 +111,7 @@ class PostgresSets(SetDriver):
                 # Only its own rollback makes it forget them.
                 with contextlib.suppress(psycopg.Error):
                     connection.rollback()
+                self._has_ended = True
                 raise
             if not reconnect:
                 raise
@@ -143,5 +163,20 @@ def _by_key(cursor: psycopg.Cursor[Any], count: int) -> list[list[Row]]:
     return found
 
 
-def _size(row: Row) -> int:
+def _size(row: Sequence[object]) -> int:
     return sum(len(each) if isinstance(each, (str, bytes)) else 8 for each in row)
+
+
+class PostgresSnapshot(GlobalSnapshot):
+    """A view that sends BEGIN with its first statements, and COMMIT with the last ones."""
+
+    def __init__(self, database: TypedDatabase, times: Times, sets: PostgresSets) -> None:
+        """Read through `sets`."""
+        super().__init__(database, POSITION, times)
+        self._sets = sets
+
+    def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
+        return self._sets.read([(sql, bound)])[0]
+
+    def _fetch_last(self, queries: Sequence[tuple[str, Sequence[object]]]) -> list[list[Row]]:
+        return self._sets.read(queries, is_last=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 TASKS_AT_ONCE = 10_000
+PAGE_BUCKETS = 16
+COUNTS = ", ".join(f"bucket_{at} BIGINT NOT NULL" for at in range(PAGE_BUCKETS))
 STATEMENTS = (
     """
     CREATE TABLE assignee_figures (
@@ -26,11 +28,11 @@ STATEMENTS = (
     CREATE TABLE duration_figures (
         team_id {id} NOT NULL REFERENCES teams (team_id),
         kind INTEGER NOT NULL,
-        bucket INTEGER NOT NULL,
-        sample_count BIGINT NOT NULL,
+        page INTEGER NOT NULL,
+        {counts},
         seconds BIGINT NOT NULL,
         micros BIGINT NOT NULL,
-        PRIMARY KEY (team_id, kind, bucket)
+        PRIMARY KEY (team_id, kind, page)
     ){options}""",
     # No task has used anything yet: usage is as new as this.
     """
@@ -75,7 +77,7 @@ def up(_: Any, db: Any) -> None:
     """Add tables and index, and fill them. Frozen as it was released."""
     types = next(TYPES[kind.__name__] for kind in type(db).__mro__ if kind.__name__ in TYPES)
     for statement in STATEMENTS:
-        db.execute_sql(statement.format(**types))
+        db.execute_sql(statement.format(counts=COUNTS, **types))
     for (team_id,) in db.execute_sql("SELECT team_id FROM teams").fetchall():
         _sketch(db, team_id)
 
@@ -87,11 +89,12 @@ def _sketch(db: Any, team_id: str) -> None:
         bounds.append(max(bounds[-1] + 1, bounds[-1] * 102 // 100))
     sums: dict[tuple[int, int], list[int]] = {}
     for kind, micros in _durations(db, team_id):
-        found = sums.setdefault((kind, bisect_left(bounds, micros)), [0, 0, 0])
-        found[0] += 1
-        found[1] += micros // 1_000_000
-        found[2] += micros % 1_000_000
-    marks = ", ".join([db.param] * 6)
+        page, at = divmod(bisect_left(bounds, micros), PAGE_BUCKETS)
+        found = sums.setdefault((kind, page), [0] * (PAGE_BUCKETS + 2))
+        found[at] += 1
+        found[-2] += micros // 1_000_000
+        found[-1] += micros % 1_000_000
+    marks = ", ".join([db.param] * (3 + PAGE_BUCKETS + 2))
     for key, values in sums.items():
         statement = f"INSERT INTO duration_figures VALUES ({marks})"
         db.execute_sql(statement, (team_id, *key, *values))

@@ -17,11 +17,14 @@ from dovetail.server.store.schema import (
     AssigneeFiguresRow,
     DurationFiguresRow,
     TaskRow,
+    TeamRow,
     UsageFiguresRow,
 )
 from dovetail.server.store.sets import Row
-from dovetail.server.store.tables.reports import DurationSummary, Workload
-from dovetail.server.store.tables.shares import DurationKind
+from dovetail.server.store.sketches import PAGE_BUCKETS
+from dovetail.server.store.tables import reports
+from dovetail.server.store.tables.reports import DurationSummary, TeamFigures, Workload
+from dovetail.server.store.tables.shares import DURATIONS, DurationKind
 from dovetail.server.store.tables.task_states import TaskState
 from dovetail.server.store.tables.usage import NANOS, TOKENS, UsageTotal
 from dovetail.server.store.transaction import MICROS, Snapshot, Statement, param
@@ -86,12 +89,23 @@ _OLDEST_QUESTION = TaskRow.select(fn.MIN(TaskRow.ask_time)).where(
     TaskRow.team_id == param("team_id"),
     TaskRow.state == SQL(str(int(TaskState.INPUT_REQUIRED))),
 )
-# One statement: each is a round trip on PostgreSQL.
 _TOTALS = Statement(
-    AssigneeFiguresRow.select(
-        _OLDEST_QUESTION, fn.COUNT(SQL("1")), *(fn.SUM(each) for each in _STATES)
-    ).where(_MINE, _total() > SQL("0"))
+    TeamRow.select(
+        TeamRow.last_time,
+        TeamRow.last_message,
+        _OLDEST_QUESTION,
+        fn.COUNT(AssigneeFiguresRow.assignee_id),
+        *(fn.SUM(each) for each in _STATES),
+    )
+    .join(
+        AssigneeFiguresRow,
+        JOIN.LEFT_OUTER,
+        on=(AssigneeFiguresRow.team_id == TeamRow.team_id) & (_total() > SQL("0")),
+    )
+    .where(TeamRow.team_id == param("team_id"))
+    .group_by(TeamRow.team_id)
 )
+_NO_TEAM = (0, 0, None, 0, *[0] * len(_STATES))
 _USAGE = Statement(
     UsageFiguresRow.select(
         UsageFiguresRow.assignee_id,
@@ -105,66 +119,49 @@ _USAGE = Statement(
     )
     .order_by(UsageFiguresRow.assignee_id, UsageFiguresRow.measure)
 )
-_OF_TEAM = DurationFiguresRow.team_id == param("team_id")
-_SUMS = Statement(
-    DurationFiguresRow.select(
-        DurationFiguresRow.kind,
-        fn.SUM(DurationFiguresRow.sample_count),
-        fn.SUM(DurationFiguresRow.seconds),
-        fn.SUM(DurationFiguresRow.micros),
-    )
-    .where(_OF_TEAM)
-    .group_by(DurationFiguresRow.kind)
-)
-_BUCKETS = Statement(
-    DurationFiguresRow.select(
-        DurationFiguresRow.kind, DurationFiguresRow.bucket, DurationFiguresRow.sample_count
-    )
-    .where(_OF_TEAM)
-    .order_by(DurationFiguresRow.kind, DurationFiguresRow.bucket)
+_PAGES = Statement(
+    DurationFiguresRow.select(*DURATIONS.columns[1:])
+    .where(DurationFiguresRow.team_id == param("team_id"))
+    .order_by(DurationFiguresRow.kind, DurationFiguresRow.page)
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Totals:
-    """How many assignees have tasks, how many tasks are in each state, and since when one asks."""
+class Figures:
+    """The figures of all tasks of a team. `assignees` is how many have tasks.
+
+    Percentiles of durations are estimates. Workloads are in order of id; usage is by assignee, and
+    only that of those who used something.
+    """
 
     assignees: int
     states: Mapping[TaskState, int]
     oldest_question_time: int | None
+    durations: Mapping[DurationKind, DurationSummary]
+    workloads: Sequence[Workload]
+    usage: Mapping[str, UsageTotal]
+    team: TeamFigures
 
 
-def totals(snapshot: Snapshot) -> Totals:
-    """The figures of the whole team."""
-    ((oldest_question_time, assignees, *counts),) = snapshot.rows(_TOTALS)
-    return Totals(
+def read(snapshot: Snapshot, most: int) -> Figures:
+    """All figures; at most so many workloads, those with most tasks. Read nothing after them."""
+    statements = _TOTALS, _PAGES, _WORKLOADS, _USAGE
+    totals, pages, workloads, usage = snapshot.last_rows(statements, most=most)
+    last_time, last_message, question_time, assignees, *counts = totals[0] if totals else _NO_TEAM
+    return Figures(
         assignees=assignees,
         states={state: int(counts[state - 1] or 0) for state in _STATE_ORDER},
-        oldest_question_time=oldest_question_time,
+        oldest_question_time=question_time,
+        durations=_durations(pages),
+        workloads=sorted(map(_workload, workloads), key=lambda each: each.assignee_id),
+        usage={assignee_id: _usage([*each]) for assignee_id, each in groupby(usage, itemgetter(0))},
+        team=reports.team_of(snapshot, last_time, last_message),
     )
 
 
-def workloads(snapshot: Snapshot, most: int) -> list[Workload]:
-    """The workload of each assignee, in order of id; at most so many, those with most tasks."""
-    rows = snapshot.rows(_WORKLOADS, most=most)
-    return sorted(map(_workload, rows), key=lambda each: each.assignee_id)
-
-
-def durations(snapshot: Snapshot) -> dict[DurationKind, DurationSummary]:
-    """The durations of all tasks, by kind. Percentiles are estimates."""
-    # Buckets are hundreds of rows: the database adds up what needs no look at each of them.
-    sums = {kind: (int(count), *rest) for kind, count, *rest in snapshot.rows(_SUMS)}
-    buckets = {kind: [*rows] for kind, rows in groupby(snapshot.rows(_BUCKETS), key=itemgetter(0))}
-    return {
-        kind: _summary(buckets[kind], *sums[kind]) if sums.get(kind, (0,))[0] else _NO_SAMPLES
-        for kind in DurationKind
-    }
-
-
-def usage(snapshot: Snapshot) -> dict[str, UsageTotal]:
-    """What all tasks used, by assignee; only of those who used something."""
-    rows = snapshot.rows(_USAGE)
-    return {assignee_id: _usage([*each]) for assignee_id, each in groupby(rows, itemgetter(0))}
+def _durations(pages: Sequence[Row]) -> dict[DurationKind, DurationSummary]:
+    by_kind = {kind: _summary([*each]) for kind, each in groupby(pages, key=itemgetter(0))}
+    return {kind: by_kind.get(kind, _NO_SAMPLES) for kind in DurationKind}
 
 
 def _usage(rows: Sequence[Row]) -> UsageTotal:
@@ -175,16 +172,24 @@ def _usage(rows: Sequence[Row]) -> UsageTotal:
     )
 
 
-def _summary(buckets: Sequence[Row], count: int, seconds: int, micros: int) -> DurationSummary:
-    upto = [*accumulate(map(itemgetter(2), buckets))]
+def _summary(pages: Sequence[Row]) -> DurationSummary:
+    """A sketch, from its pages in order."""
+    upto = [0, *accumulate(sum(counts) for _, _, *counts, _, _ in pages)]
+    count = upto[-1]
+    if not count:
+        return _NO_SAMPLES
+    seconds, micros = sum(map(itemgetter(-2), pages)), sum(map(itemgetter(-1), pages))
 
     def percentile(percent: int) -> int:
         rank = -(-count * percent // 100)
-        return sketches.estimate(buckets[bisect_left(upto, rank)][1])
+        at = bisect_left(upto, rank) - 1
+        _, page, first, *counts, _, _ = pages[at]
+        within = [*accumulate(counts, initial=upto[at] + first)]
+        return sketches.estimate(page * PAGE_BUCKETS + bisect_left(within, rank))
 
     return DurationSummary(
         sample_count=count,
-        average=int(seconds * MICROS + micros) // count,
+        average=(seconds * MICROS + micros) // count,
         median=percentile(50),
         p95=percentile(95),
     )

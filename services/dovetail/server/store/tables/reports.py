@@ -110,7 +110,11 @@ _TEAM = Statement(
 
 def team(snapshot: Snapshot) -> TeamFigures:
     """The figures of the team."""
-    last_time, last_message = snapshot.row(_TEAM) or (0, 0)
+    return team_of(snapshot, *(snapshot.row(_TEAM) or (0, 0)))
+
+
+def team_of(snapshot: Snapshot, last_time: int, last_message: int) -> TeamFigures:
+    """The figures of a team whose row has been read."""
     report_time = snapshot.time_of(snapshot.team_id, last_time)[0]
     return TeamFigures(report_time=report_time, sent_messages=last_message)
 
@@ -205,12 +209,13 @@ def ended(snapshot: Snapshot, filter: TaskFilter, bucket: int) -> dict[tuple[int
 
 def usage_by_assignee(snapshot: Snapshot, filter: TaskFilter) -> dict[str, UsageTotal]:
     """The usage of the tasks that a filter chooses, by assignee; only of those who have any."""
-    query = TaskRow.select(TaskRow.assignee_id, TaskRow.usage).where(
+    query = TaskRow.select(TaskRow.number, TaskRow.assignee_id, TaskRow.usage).where(
         *tasks.conditions(snapshot, filter), TaskRow.usage.is_null(False)
     )
     found: dict[str, _UsageSum] = defaultdict(_UsageSum)
-    for assignee_id, text in snapshot.select(query):
-        found[assignee_id].add(json.loads(text))
+    for rows in snapshot.select_in_parts(query, TaskRow.number):
+        for _, assignee_id, text in rows:
+            found[assignee_id].add(json.loads(text))
     return {assignee_id: each.total() for assignee_id, each in sorted(found.items())}
 
 

@@ -16,6 +16,7 @@ from dovetail.server.store.schema import (
     TaskRow,
     UsageFiguresRow,
 )
+from dovetail.server.store.sketches import PAGE_BUCKETS
 from dovetail.server.store.tables import usage
 from dovetail.server.store.tables.task_states import TaskState
 from dovetail.server.store.tallies import Share, Tally
@@ -32,6 +33,9 @@ class DurationKind(IntEnum):
 
 _NOTHING = (0,) * (len(TaskState) + 2)
 """A count for each state, seconds, microseconds."""
+
+_ONE_AT = [tuple(int(at == one) for at in range(PAGE_BUCKETS)) for one in range(PAGE_BUCKETS)]
+"""By bucket of a page: one duration in it, and none in the others."""
 
 
 def _of_assignee(
@@ -81,7 +85,8 @@ def _of_usage(assignee_id: str, usage_json: str | None, delete_time: int | None)
 
 
 def _sample(kind: DurationKind, micros: int) -> Share:
-    return (int(kind), sketches.bucket_of(micros)), (1, *divmod(micros, MICROS))
+    page, at = divmod(sketches.bucket_of(micros), PAGE_BUCKETS)
+    return (int(kind), page), (*_ONE_AT[at], *divmod(micros, MICROS))
 
 
 ASSIGNEES = Tally(
