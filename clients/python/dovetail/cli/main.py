@@ -54,18 +54,18 @@ COMMANDS = lazy_commands(
     (
         "status",
         "overview.status:status",
-        "Show services and totals.",
+        "Show whether both services serve, and totals.",
     ),
     ("top", "overview.top:top", "Watch the team at work."),
     (
         "whoami",
         "overview.whoami:whoami",
-        "Show who and where you are.",
+        "Show your agent, team, servers and unread messages.",
     ),
     (
         "questions",
         "overview.questions:questions",
-        "Show the open questions to you.",
+        "Show the open questions to you, the oldest task first.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
     ("backup", "servers.backups:backup", "Copy the store to a file."),

@@ -19,10 +19,9 @@ PAGE = 500
 @click.option("--all", "everybody", is_flag=True, help="Whoever is asked.")
 @calls
 async def questions(session: Session, agent_id: str, everybody: bool) -> None:
-    """Show the open questions to you.
+    """Show the open questions to you, the oldest task first.
 
-    The oldest task first. Default: those to the agent of --as. Answer one: dovetail task answer
-    TASK TEXT
+    Default: those to the agent of --as. Answer one: dovetail task answer TASK TEXT
     """
     asked = "" if everybody else await _asked(session, agent_id)
     found: list[str] = []

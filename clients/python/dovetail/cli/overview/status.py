@@ -21,10 +21,10 @@ from dovetail.cli.servers.health import Health, Probe
 @click.command()
 @calls
 async def status(session: Session) -> None:
-    """Show services and totals.
+    """Show whether both services serve, and totals.
 
-    Whether both services serve, and what there is. With an admin's token it shows only the
-    services: an admin sees no team. Ends with exit code 6 if one of them does not serve.
+    With an admin's token it shows only the services: an admin sees no team. Ends with exit code 6
+    if one of them does not serve.
     """
     from dovetail.cli.overview import snapshot  # Loads gRPC, as what follows does.
     from dovetail.cli.servers.probe import probe_all
