@@ -14,6 +14,7 @@ from typing import Any
 from dovetail.cli.options.calling import Session
 from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.output.failures import describe
+from dovetail.cli.output.text import escape_controls
 from dovetail.cli.worker import programs, turns
 from dovetail.cli.worker.display import Display, Shown
 from dovetail.cli.worker.preparing import ProgramOptions, prepared
@@ -297,10 +298,11 @@ class _Attendant:
         self._aside |= dict.fromkeys(turn.sequences, thread_id)
         self._runner.display.end("left aside", _shown(turn), why)
         numbers = ", ".join(map(str, turn.sequences))
-        self._runner.program.errors.line(
-            f"dovetail: left aside, unacknowledged, in thread {thread_id}: {numbers}"
+        told = (
+            f"left aside, unacknowledged, in thread {thread_id}: {numbers}"
             f" (attempt {turn.attempt}): {_first_line(why)}"
         )
+        self._runner.program.errors.line(f"dovetail: {escape_controls(told)}")
         if len(self._aside) > ASIDE_MAX:
             self._fail(CommandError(f"more than {ASIDE_MAX} messages are left aside: {why}"))
 
