@@ -29,7 +29,7 @@ from grpc_tools import protoc
 from dovetail.cli.lazy import subcommands
 from dovetail.cli.main import main as program
 from dovetail.cli.output import exit_codes
-from dovetail.cli.worker.programs import VARIABLES
+from dovetail.cli.worker import task_programs, turns
 from dovetail.settings import CLIENT, CONFIG, PROFILE, SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -354,13 +354,13 @@ def _variables() -> Iterator[str]:
     yield ""
     yield "## What a worker's program finds"
     yield ""
-    yield "`dovetail worker` gives these to the program that it runs, beside the settings by which"
+    yield "`dovetail worker` and `attend` give these to their programs, beside the settings, so"
     yield "that can call `dovetail` itself. `dovetail task` takes the token of a lease from there:"
     yield "for the task that is named there, or for any where none is."
     yield ""
     yield "| environment variable | meaning |"
     yield "|---|---|"
-    for name, meaning in VARIABLES.items():
+    for name, meaning in (task_programs.VARIABLES | turns.VARIABLES).items():
         yield f"| `{name}` | {_cell(meaning)} |"
 
 

@@ -124,3 +124,15 @@ async def test_without_a_request_id_each_send_is_a_message(alice: Agent):
     one = await alice.send("alice", "x")
     two = await alice.send("alice", "x")
     assert one.message_id != two.message_id
+
+
+async def test_a_reply_acknowledges_in_the_same_call(alice: Agent, bob: Agent):
+    await bob.register()
+    for text in ("one", "two", "three"):
+        await alice.send("bob", text)
+    first, second, _ = await bob.receive()
+    await first.reply("done", acknowledge=[first.sequence])
+    assert [each.body for each in await bob.receive()] == ["two", "three"]
+    await bob.send("alice", "both", acknowledge=[second.sequence, 3])
+    assert await bob.receive() == []
+    assert [each.body for each in await alice.receive()] == ["done", "both"]

@@ -15,7 +15,8 @@ from docs.pages import DOCS, FENCED, PAGES, ROOT
 from dovetail.admin.v1 import admin_pb2
 from dovetail.cli.lazy import subcommands
 from dovetail.cli.main import main
-from dovetail.cli.worker.programs import VARIABLES
+from dovetail.cli.worker import turns
+from dovetail.cli.worker.task_programs import VARIABLES
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import Reason
@@ -111,11 +112,11 @@ def test_every_setting_is_documented_and_no_other() -> None:
     files = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")]
     named = {name for path in files for name in SETTING.findall(path.read_text())}
     read = {setting.variable for setting in (*SETTINGS, CONFIG, PROFILE)}
-    assert named <= read | set(VARIABLES)
+    assert named <= read | set(VARIABLES) | set(turns.VARIABLES)
     documented = re.findall(r"^\| `(\w+)` \|", section("command-line.md", "Settings"), re.MULTILINE)
     assert set(documented) == read
     everywhere = {name for page in PAGES for name in SETTING.findall(page.read_text())}
-    assert everywhere <= read | set(VARIABLES)
+    assert everywhere <= read | set(VARIABLES) | set(turns.VARIABLES)
 
 
 def test_every_decision_says_context_choice_and_cost() -> None:

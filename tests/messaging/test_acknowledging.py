@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from support.callers import sequences
-from support.refusals import error_info, failure
+from support.refusals import error_info, failure, refusal
 from support.teams import Team
 
 
@@ -120,3 +120,31 @@ async def test_at_once_from_many_sides_each_delivery_is_counted_once(team: Team)
     )
     assert sum(answer.acknowledged_count for answer in answers) == 20
     assert (await bob.look()).unacknowledged_count == 0
+
+
+async def test_a_reply_acknowledges_what_it_replies_to_in_the_same_commit(team: Team) -> None:
+    bob = await team.bob_with(4)
+    asked = (await bob.backlog())[1]
+    reply = {"in_reply_to": asked.message.message_id, "acknowledge_sequences": [2, 4, 2]}
+    first = await bob.send("bob", body="yes", request_id="r", **reply)
+    assert sequences(await bob.backlog()) == [1, 3, 5]
+    again = await bob.send("bob", body="yes", request_id="r", **reply)
+    assert again.message_id == first.message_id
+    assert sequences(await bob.backlog()) == [1, 3, 5]
+    other = {**reply, "acknowledge_sequences": [1]}
+    _, reason, _ = await refusal(bob.send("bob", body="yes", request_id="r", **other))
+    assert reason == "REQUEST_ID_REUSED"
+    await team.known("carol")
+    await bob.send("carol", acknowledge_sequences=[1])
+    assert sequences(await bob.backlog()) == [3, 5]
+
+
+async def test_a_message_that_is_refused_acknowledges_nothing(team: Team) -> None:
+    bob = await team.bob_with(2)
+    for recipient, named in (("bob", [1, 99]), ("nobody", [1])):
+        code, _, _ = await refusal(bob.send(recipient, acknowledge_sequences=named))
+        expected = {"bob": grpc.StatusCode.OUT_OF_RANGE, "nobody": grpc.StatusCode.NOT_FOUND}
+        assert code == expected[recipient]
+    assert sequences(await bob.backlog()) == [1, 2]
+    code, reason, _ = await refusal(team.caller("stranger").send("bob", acknowledge_sequences=[1]))
+    assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "AGENT_NOT_FOUND")

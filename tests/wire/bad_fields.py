@@ -321,6 +321,9 @@ def numbers() -> Iterator[Row]:
         yield "SendMessage", send(recipient_ids=["bob"] * count), "recipient_ids"
     for sequence in (0, -1, -(2**63)):
         yield "AcknowledgeMessages", acknowledge(sequences=[1, sequence]), "sequences[1]"
+        yield "SendMessage", send(acknowledge_sequences=[1, sequence]), "acknowledge_sequences[1]"
+    yield "SendMessage", send(acknowledge_sequences=[1] * 1_001), "acknowledge_sequences"
+    yield "BatchSendMessages", sends(acknowledge_sequences=[1]), "requests[1].acknowledge_sequences"
     yield "AcknowledgeMessages", acknowledge(through_sequence=-1), "through_sequence"
     yield "AcknowledgeMessages", acknowledge(), "sequences"
     yield "AcknowledgeMessages", acknowledge(sequences=[1] * 1_001), "sequences"

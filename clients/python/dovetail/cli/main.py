@@ -50,6 +50,7 @@ COMMANDS = lazy_commands(
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
     ("mcp", "commands.mcp:mcp", "Serve tools to a model (MCP)."),
+    ("attend", "worker.attend:attend", "Reply with COMMAND."),
     ("report", "commands.reporting:report", "Show totals, times and workload."),
     ("team", "commands.teams:team", "Create and list teams (admins)."),
     ("token", "commands.tokens:token", "Manage credentials (admins)."),
@@ -73,6 +74,7 @@ COMMANDS = lazy_commands(
     ("backup", "servers.backups:backup", "Copy the store to a new FILE."),
     ("restore", "servers.backups:restore", "Make the store of a backup FILE."),
     ("config", "commands.config:config", "Show settings and their sources."),
+    ("setup", "setup.command:setup", "Configure a model's host."),
     ("tls", "servers.tls:tls", "Create certificates."),
     (
         "completion",

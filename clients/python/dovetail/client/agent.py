@@ -108,9 +108,11 @@ class Agent:
         task_id: str = "",
         labels: Mapping[str, str] | None = None,
         request_id: str = "",
+        acknowledge: Iterable[int] = (),
     ) -> SendResult:
         """Send a message to one or more agents. When this returns, it is on the server's disk.
 
+        The sequences in `acknowledge`, of this agent's inbox, are acknowledged in the same commit.
         After an error with an unknown outcome, sending again with the same `request_id` sends the
         message once. Without a `request_id`, a new one covers the repeats within this call.
         """
@@ -126,6 +128,7 @@ class Agent:
             labels=labels,
         )
         request.request_id = request_id or new_id()
+        request.acknowledge_sequences.extend(acknowledge)
         return record(SendResult, await self._call(self._stub.SendMessage, request))
 
     async def send_many(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol, TypedDict, Unpack
 
 from dovetail.client.message_records import Message, SendResult
@@ -23,6 +23,7 @@ class MessageContent(TypedDict, total=False):
     task_id: str
     labels: Mapping[str, str] | None
     request_id: str
+    acknowledge: Iterable[int]
 
 
 class InboxMessage(Message, hidden="delivery"):
@@ -46,7 +47,10 @@ class ReceivedMessage(InboxMessage):
         await self._acknowledge(self.sequence)
 
     async def reply(self, body: str = "", **content: Unpack[MessageContent]) -> SendResult:
-        """Reply to the sender, in the same thread. Does not acknowledge the message."""
+        """Reply to the sender, in the same thread.
+
+        Acknowledges the message too, in the same commit, only with `acknowledge=[its sequence]`.
+        """
         return await self._reply(self, body, **content)
 
 

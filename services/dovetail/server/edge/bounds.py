@@ -37,6 +37,7 @@ MAXIMA: dict[str, int] = {
     f"{_MESSAGING}ListAgentsRequest.labels": LABELS_MAX,
     f"{_MESSAGING}SendMessageRequest.recipient_ids": 1_000,
     f"{_MESSAGING}SendMessageRequest.labels": LABELS_MAX,
+    f"{_MESSAGING}SendMessageRequest.acknowledge_sequences": 1_000,
     f"{_MESSAGING}BatchSendMessagesRequest.requests": 1_000,
     f"{_MESSAGING}MessageFilter.sender_ids": 1_000,
     f"{_MESSAGING}MessageFilter.kinds": 1_000,

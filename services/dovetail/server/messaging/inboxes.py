@@ -44,6 +44,8 @@ class OutgoingMessage:
     repeat: IdempotencyKey | None
     prefix: str = ""
     """What its fields begin with in errors: a batch has several."""
+    acknowledge: Sequence[int] = ()
+    """Sequences in the sender's inbox. No message of a batch has any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,8 +106,13 @@ class Inboxes:
             last_sequences = agents.require(transaction, others)
             thread_ids = _threads(transaction, caller, batch)
             _check_tasks(transaction, batch)
+            acknowledged = batch[0].acknowledge
+            if acknowledged:
+                last = agents.require(transaction, [sender_id])[sender_id]
+                check_reached(max(acknowledged), last)
             agents.touch(transaction, sender_id)
             _mark_answered(transaction, sender_id, batch)
+            deliveries.acknowledge_each(transaction, sender_id, acknowledged)
             last_sequences |= agents.last_sequences(transaction, [sender_id])
             return [
                 _append(transaction, sender_id, outgoing, thread_id, last_sequences)
@@ -227,7 +234,8 @@ def _needs(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
     needs += messages.need(sender_id, first.repeat, "" if others else first.in_reply_to)
     if first.task_id and not others:
         needs.append(tasks.need(first.task_id))
-    return needs + _answered(sender_id, batch)
+    needs += _answered(sender_id, batch)
+    return needs + deliveries.need(sender_id, deliveries.spans(first.acknowledge))
 
 
 def _answered(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:

@@ -74,6 +74,7 @@ def read_message(
         labels=dict(request.labels),
     )
     check.labels(f"{prefix}labels", content.labels)
+    _check_sequences(check, f"{prefix}acknowledge_", request.acknowledge_sequences, 0)
     return OutgoingMessage(
         prefix=prefix,
         recipient_ids=list(request.recipient_ids),
@@ -82,6 +83,7 @@ def read_message(
         in_reply_to=request.in_reply_to,
         task_id=request.task_id,
         repeat=idempotency_key(request.request_id, request),
+        acknowledge=list(request.acknowledge_sequences),
     )
 
 
@@ -103,6 +105,11 @@ def read_messages(check: Checks, request: pb.BatchSendMessagesRequest) -> list[O
         if each.request_id:
             check.refuse(
                 f"requests[{index}].request_id", "must be unset: set request_id of the batch"
+            )
+        if each.acknowledge_sequences:
+            check.refuse(
+                f"requests[{index}].acknowledge_sequences",
+                "must be unset: a batch acknowledges nothing",
             )
     first, *others = (
         read_message(check, each, f"requests[{index}].") for index, each in enumerate(requests)

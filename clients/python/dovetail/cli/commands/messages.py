@@ -25,7 +25,14 @@ from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.formats import all_chars_option, max_chars_option
 from dovetail.cli.options.paging import Part, limit_option, paged
 from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
-from dovetail.cli.options.values import SEQUENCES, Length, Word, joined, label_option
+from dovetail.cli.options.values import (
+    SEQUENCES,
+    Length,
+    Word,
+    acknowledge_option,
+    joined,
+    label_option,
+)
 from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
 
 SEQUENCES_MAX = 1_000
@@ -50,6 +57,7 @@ IMPORTANCES = ("low", "normal", "high")
     help="How important it is.",
 )
 @click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
+@acknowledge_option
 @label_option
 @allow_empty_option
 @calls
@@ -64,6 +72,7 @@ async def send(
     task_id: str,
     importance: str,
     request_id: str,
+    acknowledge: tuple[int, ...],
     labels: tuple[tuple[str, str], ...],
 ) -> None:
     """Send TEXT to agents.
@@ -81,6 +90,7 @@ async def send(
         importance=late.messaging_pb2.Importance.Value(f"IMPORTANCE_{importance.upper()}"),
         labels=dict(labels),
         request_id=request_id,
+        acknowledge=acknowledge,
     )
     session.out.item(response, late.render.sent)
 

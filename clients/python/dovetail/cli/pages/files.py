@@ -30,12 +30,12 @@ def write_file(option: str, name: str, content: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
         else:
-            replace_file(path.resolve(), content, _mode(path))
+            replace_file(path.resolve(), content, mode_for(path))
     except OSError as error:
         raise CommandError(f"{option} {name} cannot be written: {error.strerror}") from error
 
 
-def _mode(path: Path) -> int:
+def mode_for(path: Path) -> int:
     """The mode of the file that is there, or that a new one gets."""
     with suppress(OSError):
         return stat.S_IMODE(path.stat().st_mode)

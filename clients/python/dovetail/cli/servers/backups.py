@@ -49,8 +49,8 @@ def backup(file: Path, store: str | None, data_dir: Path | None, output: Output)
 def restore(file: Path, store: str | None, data_dir: Path | None, output: Output) -> None:
     """Make the store of a backup FILE.
 
-    Nothing is replaced: there must be none yet. What agents did after the backup is gone: they begin again at their first unacknowledged
-    message.
+    Nothing is replaced: there must be none yet. What agents did after the backup is gone: they
+    begin again at their first unacknowledged message.
     """
     from dovetail.server.main import restore as make  # Slow to load.
 

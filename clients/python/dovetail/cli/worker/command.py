@@ -52,16 +52,16 @@ async def worker(
     completes the task, 64 to 78 except 75 fail it for good, others are tried again. At SIGTERM or
     Ctrl-C the worker releases what is not finished within --grace.
     """
-    from dovetail.cli.worker.running import Work, run_worker  # Slow to load: not for --help.
+    from dovetail.cli.worker.preparing import ProgramOptions  # Slow to load: not for --help.
+    from dovetail.cli.worker.running import Work, run_worker
 
     await run_worker(
         session,
         Work(
-            words=words,
+            program=ProgramOptions(words=words, time_limit=time_limit),
             concurrency=concurrency,
             labels=dict(labels),
             lease_duration=lease_duration,
-            time_limit=time_limit,
             max_tasks=max_tasks,
             until_idle=until_idle,
             grace=grace,

@@ -7,6 +7,7 @@ identifies them. On other systems nothing is found here, and only the group is e
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -20,6 +21,9 @@ from pathlib import Path
 PR_SET_CHILD_SUBREAPER = 36
 INIT = 1
 ENVIRONMENT_BYTES = 2 * 1024 * 1024
+REAP_SECONDS = 1.0
+"""How often adopted processes are reaped."""
+
 PROCESSES_MAX = 10_000
 """How many are looked at in one pass: a fork bomb must not stop the worker as well."""
 
@@ -88,6 +92,12 @@ class Families:
         """Reap the adopted processes that have ended: no other process will."""
         for _ in self._adopted():
             pass
+
+    async def keep_reaping(self) -> None:
+        """Reap again and again: as process 1, or as a subreaper, this process adopts orphans."""
+        while True:
+            await asyncio.sleep(REAP_SECONDS)
+            self.reap()
 
     def _adopted(self) -> Iterator[int]:
         """Living children of this process that it did not start."""

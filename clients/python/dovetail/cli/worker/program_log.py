@@ -20,11 +20,11 @@ never slowed down by its log."""
 
 
 class ProgramLog:
-    """Passes on text that comes in pieces as whole lines, each with the task's id before it."""
+    """Passes on text that comes in pieces as whole lines, each with a name before it."""
 
-    def __init__(self, task_id: str, sink: Sink) -> None:
+    def __init__(self, name: str, sink: Sink) -> None:
         """Pass on to `sink`."""
-        self._prefix = escape_controls(task_id)
+        self._prefix = escape_controls(name)
         self._sink = sink
         self._last = b""
         self._line = bytearray()

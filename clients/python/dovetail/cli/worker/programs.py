@@ -1,28 +1,22 @@
-"""Programs that work on tasks: how they start and get a task, and what their end means for it."""
+"""Programs that do an errand: how they start and end, and what their end means."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import re
 import signal
 import subprocess
-import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from dovetail.cli import signals
-from dovetail.cli.output.json_values import fields
 from dovetail.cli.output.sink import Sink
 from dovetail.cli.worker.descendants import Families, Family, send
 from dovetail.cli.worker.program_log import ProgramLog
-from dovetail.cli.worker.results import Result, result
-from dovetail.client import DovetailError, HeldTask, WorkFailedError
-from dovetail.settings import CLIENT
+from dovetail.client import WorkFailedError
 
 OUTPUT_BYTES = 1024 * 1024
 """How much a program may print; a JSON object with much white space may be large."""
@@ -31,7 +25,6 @@ EX_TEMPFAIL = 75
 FINAL_CODES = frozenset(range(64, 79)) - {EX_TEMPFAIL}
 """The exit codes of sysexits.h with which a program says that another attempt would also fail."""
 
-PROGRESS_POLL_SECONDS = 0.5
 TERM_SECONDS = 2.0
 """How long a program, and what it left running, may take to end before it is killed."""
 
@@ -45,29 +38,10 @@ STDIN, STDERR = 0, 2
 SHELL_SIGNALS = 128
 """A shell adds this to the number of the signal that ended its command."""
 
-WHOLE = 100
-PROGRESS = re.compile(r"(\d{1,3})\s*%?\s*(.*)", re.ASCII)
-PROGRESS_BYTES = 8 * 1024
-"""How much of the file is read, from its end."""
-
-NOTE_CHARACTERS = 4_096
-FAILURE_BYTES = 4_096
-"""How much of the last failure is in the environment."""
-
-VARIABLES = {
-    "DOVETAIL_TASK_ID": "The task that it works on.",
-    "DOVETAIL_TASK_TITLE": "What to do, in one line.",
-    "DOVETAIL_TASK_ATTEMPT": "The number of the attempt, from 1.",
-    "DOVETAIL_TASK_LAST_FAILURE": "Why the attempt before failed, cut to 4,096 bytes; or empty.",
-    "DOVETAIL_LEASE_TOKEN": "Proves that it holds the task: `dovetail task ask` and others use it.",
-    "DOVETAIL_PROGRESS": "A file: its last line, `PERCENT NOTE`, is the progress of the task.",
-}
-"""The environment of a program, beside the settings for calling the servers as its agent."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """The program to run for each task, and how many seconds it may take.
+    """The program to run for each errand, and how many seconds it may take.
 
     `folder` is for its files; its standard error goes to `errors`.
     """
@@ -80,30 +54,41 @@ class Program:
     families: Families
 
 
+@dataclass(frozen=True, kw_only=True)
+class Errand:
+    """What a program is to do once: what it reads, and what its environment has beside.
+
+    `name` stands before each line of its standard error. `mark` is a variable that no other program
+    has with this value: all its processes are known by it.
+    """
+
+    name: str
+    mark: tuple[str, str]
+    variables: Mapping[str, str]
+    stdin: bytes
+
+
 class NotStartedError(Exception):
-    """The program cannot be started at all: no task is at fault, and the next would fail too."""
+    """The program cannot be started at all: no errand is at fault, and the next would fail too."""
 
 
-async def run(program: Program, task: HeldTask) -> Result:
-    """Run a program on a task. Raises WorkFailedError or NotStartedError.
+async def run(program: Program, errand: Errand) -> bytes:
+    """Run a program once. Returns its output. Raises WorkFailedError or NotStartedError.
 
     It has a session of its own. All processes that it started have ended when this returns or
     raises, even if they left the session.
     """
     is_late = False
-    with _progress(program) as progress:
-        running = await _started(program, task, progress)
-        watching = asyncio.create_task(_watch(progress, task))
-        try:
-            running.send_task(task)
-            async with asyncio.timeout(program.timeout):
-                await running.finished.wait()
-            await _wait_at_most(OUTPUT_SECONDS, running.output_closed)
-        except TimeoutError:
-            is_late = True
-        finally:
-            watching.cancel()
-            await _end(running)
+    running = await _started(program, errand)
+    try:
+        running.send(errand.stdin)
+        async with asyncio.timeout(program.timeout):
+            await running.finished.wait()
+        await _wait_at_most(OUTPUT_SECONDS, running.output_closed)
+    except TimeoutError:
+        is_late = True
+    finally:
+        await _end(running)
     if is_late:
         assert program.timeout is not None
         raise running.failure(
@@ -111,19 +96,6 @@ async def run(program: Program, task: HeldTask) -> Result:
             {"time_limit_seconds": program.timeout},
         )
     return running.outcome()
-
-
-@contextlib.contextmanager
-def _progress(program: Program) -> Generator[Path]:
-    """An empty file in a folder of its own; the program may remove or replace it."""
-    try:
-        folder = tempfile.TemporaryDirectory(dir=program.folder, ignore_cleanup_errors=True)
-        progress = Path(folder.name, "progress")
-        progress.touch()
-    except OSError as error:
-        raise _not_started(program, error) from error
-    with folder:
-        yield progress
 
 
 def was_signalled(failure: WorkFailedError) -> bool:
@@ -140,9 +112,10 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-async def _started(program: Program, task: HeldTask, progress: Path) -> _Running:
-    mark = f"\0DOVETAIL_LEASE_TOKEN={task.lease_token}\0".encode()
-    running = _Running(program, mark, ProgramLog(task.task_id, program.errors))
+async def _started(program: Program, errand: Errand) -> _Running:
+    variable, value = errand.mark
+    mark = f"\0{variable}={value}\0".encode()
+    running = _Running(program, mark, ProgramLog(errand.name, program.errors))
     try:
         with program.families.starting():
             await asyncio.get_running_loop().subprocess_exec(
@@ -152,41 +125,22 @@ async def _started(program: Program, task: HeldTask, progress: Path) -> _Running
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                env=_environment(program, task, progress),
+                env={**program.environment, **errand.variables, variable: value},
             )
     except OSError as error:
-        raise _not_started(program, error) from error
+        raise not_started(program, error) from error
     except asyncio.CancelledError:  # asyncio has killed it.
         running.forget()
         raise
     return running
 
 
-def _not_started(program: Program, error: OSError) -> NotStartedError:
+def not_started(program: Program, error: OSError) -> NotStartedError:
+    """The error of a program that cannot be started."""
     return NotStartedError(f"{program.words[0]!r} cannot be started: {error.strerror or error}")
 
 
-def _environment(program: Program, task: HeldTask, progress: Path) -> dict[str, str]:
-    return {
-        **program.environment,
-        CLIENT["agent"].variable: task.task.assignee_id,
-        "DOVETAIL_TASK_ID": task.task_id,
-        "DOVETAIL_TASK_TITLE": _without_nul(task.title),
-        "DOVETAIL_TASK_ATTEMPT": str(task.task.attempt),
-        "DOVETAIL_TASK_LAST_FAILURE": _last_failure(task),
-        "DOVETAIL_LEASE_TOKEN": task.lease_token,
-        "DOVETAIL_PROGRESS": str(progress),
-    }
-
-
-def _last_failure(task: HeldTask) -> str:
-    """Why the attempt before failed; an environment is small, and the task has all of it."""
-    failure = task.task.last_failure
-    text = _without_nul(failure.message) if failure else ""
-    return text.encode()[:FAILURE_BYTES].decode(errors="ignore")
-
-
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
     """Text without NUL, which an environment cannot hold."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
@@ -229,10 +183,10 @@ class _Running(asyncio.SubprocessProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self.output_closed.set()
 
-    def send_task(self, task: HeldTask) -> None:
-        """Write the task as JSON to its standard input; a program need not read it."""
+    def send(self, data: bytes) -> None:
+        """Write to its standard input; a program need not read it."""
         stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(STDIN))
-        stdin.write(json.dumps(fields(task.task.proto)).encode() + b"\n")
+        stdin.write(data)
         stdin.close()
 
     async def terminate(self) -> None:
@@ -280,8 +234,8 @@ class _Running(asyncio.SubprocessProtocol):
         """Remove it from the running programs."""
         self._families.remove(self._mark)
 
-    def outcome(self) -> Result:
-        """Its result, once it has ended. Raises WorkFailedError."""
+    def outcome(self) -> bytes:
+        """Its output, once it has ended. Raises WorkFailedError."""
         if self._is_too_much():
             raise WorkFailedError(f"it printed more than {OUTPUT_BYTES:,} bytes, and was ended")
         code = self._transport.get_returncode()
@@ -291,52 +245,18 @@ class _Running(asyncio.SubprocessProtocol):
             raise self.failure(f"exit code {code}", {"exit_code": code})
         if code < 0:
             raise self.failure(f"killed by {_signal(-code)}", {"signal": -code})
-        return result(self._printed)
+        return bytes(self._printed)
 
     def failure(self, how: str, data: dict[str, Any]) -> WorkFailedError:
         """How it failed, with the end of its standard error."""
         return WorkFailedError(
-            f"{how}\n{_without_nul(self._log.last)}".strip(),
+            f"{how}\n{without_nul(self._log.last)}".strip(),
             data=data,
             retryable=data.get("exit_code") not in FINAL_CODES,
         )
 
     def _is_too_much(self) -> bool:
         return len(self._printed) > OUTPUT_BYTES
-
-
-async def _watch(progress: Path, task: HeldTask) -> None:
-    """Send the progress of the task whenever the program's file has changed."""
-    last = None
-    with contextlib.suppress(DovetailError):
-        while True:
-            await asyncio.sleep(PROGRESS_POLL_SECONDS)
-            current = _read_progress(progress)
-            if current and current != last:
-                last = current
-                task.progress(*current)
-                await task.heartbeat()
-
-
-def _read_progress(progress: Path) -> tuple[int, str] | None:
-    """The percentage and note in the last line of the file; None if it is not understood."""
-    lines = _last_lines(progress)
-    match = PROGRESS.fullmatch(lines[-1].strip()) if lines else None
-    if match is None or int(match[1]) > WHOLE:
-        return None
-    return int(match[1]), _without_nul(match[2])[:NOTE_CHARACTERS]
-
-
-def _last_lines(progress: Path) -> list[str]:
-    """The complete lines at the file's end; none if the program removed the file."""
-    try:
-        with open(os.open(progress, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # May be a pipe.
-            start = max(0, file.seek(0, os.SEEK_END) - PROGRESS_BYTES)
-            file.seek(start)
-            lines = file.read(PROGRESS_BYTES).decode(errors="replace").splitlines()
-    except OSError:
-        return []
-    return lines[1:] if start else lines
 
 
 async def _end(running: _Running) -> None:

@@ -740,6 +740,7 @@ class SendMessageRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """0 to 512 characters."""
     body: _builtins.str
@@ -757,9 +758,7 @@ class SendMessageRequest(_message.Message):
     task_id: _builtins.str
     """The task that it is about."""
     request_id: _builtins.str
-    """Makes a repeat safe: an id chosen by the caller, remembered with the message for the caller.
-    11 to 29 are kept for attachments, groups and expiry.
-    """
+    """Makes a repeat safe: an id chosen by the caller, remembered with the message for the caller."""
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to 1,000 known agents, the caller itself allowed; each gets it once."""
@@ -774,6 +773,14 @@ class SendMessageRequest(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free labels."""
 
+    @_builtins.property
+    def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Deliveries in the caller's inbox that this call acknowledges in the same commit, such as the one to
+        which it replies: 0 to 1,000 sequences. A sequence that the inbox has not reached fails with
+        OUT_OF_RANGE `CURSOR_IN_FUTURE`, and then nothing is sent.
+        11 to 29 are kept for attachments, groups and expiry.
+        """
+
     def __init__(
         self,
         *,
@@ -787,10 +794,11 @@ class SendMessageRequest(_message.Message):
         task_id: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "data", b"data", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "data", b"data", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -847,7 +855,7 @@ class BatchSendMessagesRequest(_message.Message):
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendMessageRequest]:
         """1 to 1,000, with at most 10,000 recipients in all. Their own `request_id` must be unset: the batch
-        has one for all. None can reply to another of them, which has no id yet.
+        has one for all; `acknowledge_sequences` too. None can reply to another of them, which has no id yet.
         """
 
     def __init__(

@@ -193,10 +193,12 @@ class MessagingServiceServicer(object):
 
     def SendMessage(self, request, context):
         """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
-        a receipt for each recipient. The sender is the caller, which must be an agent.
+        a receipt for each recipient. The sender is the caller, which must be an agent. Also acknowledges
+        `acknowledge_sequences`, in the same commit.
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
-        `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
+        `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`;
+        OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
         retry with the same `request_id`, which returns what the first call sent; fails with
         INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """

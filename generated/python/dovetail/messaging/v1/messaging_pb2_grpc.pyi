@@ -78,10 +78,12 @@ class MessagingServiceStub:
     """ListAgents returns the team's agents in order of `agent_id`, page by page."""
     SendMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.SendMessageRequest, _messaging_pb2.SendMessageResponse]
     """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
-    a receipt for each recipient. The sender is the caller, which must be an agent.
+    a receipt for each recipient. The sender is the caller, which must be an agent. Also acknowledges
+    `acknowledge_sequences`, in the same commit.
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
-    `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
+    `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`;
+    OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
     retry with the same `request_id`, which returns what the first call sent; fails with
     INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
@@ -201,10 +203,12 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     """ListAgents returns the team's agents in order of `agent_id`, page by page."""
     SendMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.SendMessageRequest, _messaging_pb2.SendMessageResponse]  # type: ignore[assignment]
     """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
-    a receipt for each recipient. The sender is the caller, which must be an agent.
+    a receipt for each recipient. The sender is the caller, which must be an agent. Also acknowledges
+    `acknowledge_sequences`, in the same commit.
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
-    `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
+    `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`;
+    OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
     retry with the same `request_id`, which returns what the first call sent; fails with
     INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
@@ -345,10 +349,12 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.SendMessageResponse, _abc.Awaitable[_messaging_pb2.SendMessageResponse]]:
         """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
-        a receipt for each recipient. The sender is the caller, which must be an agent.
+        a receipt for each recipient. The sender is the caller, which must be an agent. Also acknowledges
+        `acknowledge_sequences`, in the same commit.
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
-        `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`. Safe to
+        `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`;
+        OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
         retry with the same `request_id`, which returns what the first call sent; fails with
         INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """
