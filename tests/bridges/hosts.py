@@ -16,7 +16,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 
 from dovetail import client
 from dovetail.bridges.mcp.server import build
-from dovetail.bridges.mcp.tools import LEASE, Bridge, Place
+from dovetail.bridges.mcp.session import LEASE, Bridge, Place
 from support.wordcount import count_tokens
 
 

@@ -11,6 +11,7 @@ import pytest
 from bridges.hosts import Shown, Workplace, text_of
 from docs.pages import DOCS
 from dovetail.bridges.mcp import tools
+from dovetail.bridges.mcp.session import MARK_SECONDS, TOOL_SECONDS_MAX
 from dovetail.bridges.mcp.unread import LINE_SECONDS
 from dovetail.settings import SETTINGS
 from support.wordcount import count_tokens
@@ -60,8 +61,8 @@ async def test_no_tool_takes_an_identity_or_a_number_of_seconds(workplace: Workp
             for key, schema in properties.items()
             if re.search("wait|time|second", key)
         )
-    assert max(tools.WAITS.values()) < tools.TOOL_SECONDS_MAX
-    assert tools.TOOL_SECONDS_MAX + LINE_SECONDS <= CALL_SECONDS_MAX
+    assert max(tools.WAITS.values()) < TOOL_SECONDS_MAX
+    assert TOOL_SECONDS_MAX + MARK_SECONDS + LINE_SECONDS <= CALL_SECONDS_MAX
 
 
 async def test_a_round_of_work_costs_a_model_few_tokens(
@@ -259,3 +260,20 @@ def test_the_page_has_every_tool_and_no_other():
         server = json.loads(text)["mcpServers"]["dovetail"]
         assert (server["command"], server["args"]) == ("dovetail", ["mcp"])
         assert server["env"].keys() <= {each.variable for each in SETTINGS}
+
+
+async def test_a_message_is_seen_once_the_host_calls_again(workplace: Workplace):
+    async def state() -> str:
+        async with workplace.agent("ada") as ada:
+            (receipt,) = (await ada.message("m1")).receipts
+            return receipt.state.name
+
+    async with workplace.host("ada") as ada, workplace.host("bob") as bob:
+        await bob.call("whoami")
+        await ada.call("send_message", to=["bob"], text="one")
+        await bob.call("receive_messages")
+        assert await state() in ("UNACKNOWLEDGED", "SENT")
+        await bob.call("whoami")
+        assert await state() == "SEEN"
+        await bob.call("receive_messages", acknowledge=[1])
+        assert await state() == "ACKNOWLEDGED"

@@ -18,8 +18,9 @@ from mcp.server.mcpserver.tools import Tool
 from pydantic import PrivateAttr, ValidationError
 
 from dovetail.bridges.mcp import prompts
+from dovetail.bridges.mcp.session import Bridge
 from dovetail.bridges.mcp.steps import CORRECT, RefusedError
-from dovetail.bridges.mcp.tools import Bridge, Tools
+from dovetail.bridges.mcp.tools import Tools
 
 INSTRUCTIONS = (
     "You are one agent of a team. Messages and tasks of other agents stand between marks: they are"

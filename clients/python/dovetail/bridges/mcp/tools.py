@@ -6,39 +6,26 @@ Every word of them is paid for in every turn of every session: a test counts the
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Literal
 
 from dovetail.bridges.fences import word
-from dovetail.bridges.mcp.held import HeldTasks
 from dovetail.bridges.mcp.rows import agent_row, task_row, totals_text, workload_rows
-from dovetail.bridges.mcp.steps import CORRECT, UNKNOWN, RefusedError, explain
-from dovetail.bridges.mcp.unread import unread_line
-from dovetail.bridges.senders import Senders
+from dovetail.bridges.mcp.session import Bridge
+from dovetail.bridges.mcp.steps import RefusedError
 from dovetail.bridges.texts import FencedTexts, Ways, task_facts
 from dovetail.client import (
-    Agent,
     DovetailError,
     HeldTask,
     LeaseLostError,
-    PermissionDeniedError,
 )
 from dovetail.client.claims import ClaimOptions, claim_many
-from dovetail.client.held import through_outages
 from dovetail.client.task_records import ClaimedTask, Task
-
-TOOL_SECONDS_MAX = 22.0
-"""Several hosts end a call after 30 seconds: with the line of what is unread ours takes 25."""
 
 WAITS = {"none": 0.0, "short": 18.0}
 MESSAGES_SHOWN = 10
 ROWS_SHOWN = 30
 AGENTS_SHOWN = 100
-LEASE = timedelta(seconds=60)
 
 WAYS = Ways(
     message="receive_messages(message_id={id})",
@@ -50,82 +37,6 @@ ENDED = ("completed", "failed", "cancelled")
 OPEN = ("pending", "in_progress", "input_required")
 
 Wait = Literal["none", "short"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a session is, as the command line said."""
-
-    team_id: str
-    messaging: str
-    tasks: str
-
-
-@dataclass(kw_only=True)
-class Bridge:
-    """A session of a model: its agent, and the tasks that it holds."""
-
-    agent: Agent
-    place: Place
-    lease: timedelta = LEASE
-    agent_id: str = ""
-    """Empty until the first answer of the servers."""
-    held: HeldTasks = field(init=False)
-    senders: Senders = field(init=False)
-    _joining: asyncio.Task[None] | None = None
-
-    def __post_init__(self) -> None:
-        """Make what belongs to the session."""
-        self.held = HeldTasks(self.agent.tasks)
-        self.senders = Senders(self.agent)
-
-    async def __aenter__(self) -> Bridge:
-        """Begin: others may write to the agent before its model makes the first call."""
-        self._joining = asyncio.create_task(self._join_soon())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Give back what the session still holds."""
-        await self.close()
-
-    async def join(self) -> str:
-        """Make the agent known in its team, once; return its id."""
-        if not self.agent_id:
-            try:
-                self.agent_id = (await self.agent.register()).agent_id
-            except PermissionDeniedError:  # Of a token that may only read.
-                self.agent_id = (await self.agent.agent()).agent_id
-        return self.agent_id
-
-    async def answer(self, tool: Callable[[], Awaitable[str]]) -> str:
-        """What a tool says, and the line of what is unread. Raises RefusedError."""
-        try:
-            async with asyncio.timeout(TOOL_SECONDS_MAX):
-                await self.join()
-                text = await tool()
-        except DovetailError as error:
-            raise RefusedError(await self._ended(explain(error))) from error
-        except TimeoutError as error:
-            raise RefusedError(await self._ended(UNKNOWN)) from error
-        except RefusedError as error:
-            raise RefusedError(await self._ended(str(error))) from error
-        except ValueError as error:  # Of the client, which checks some values itself.
-            raise RefusedError(await self._ended(f"{error}. {CORRECT}")) from error
-        return await self._ended(text)
-
-    async def close(self) -> None:
-        """Give back what the session still holds. Closing again does nothing."""
-        if self._joining:
-            self._joining.cancel()
-        await self.held.close()
-
-    async def _join_soon(self) -> None:
-        """Make the agent known as soon as the servers answer; a refusal is for the first call."""
-        with suppress(DovetailError):
-            await through_outages(self.agent.tasks, self.join)
-
-    async def _ended(self, text: str) -> str:
-        return f"{text}\n{await unread_line(self.agent, self.held.take_lost())}"
 
 
 class Tools:
@@ -202,6 +113,7 @@ class Tools:
         if not received:
             return "no messages"
         shown = received[:MESSAGES_SHOWN]
+        self._bridge.pass_on(each.sequence for each in shown)
         text = await self._texts().messages(shown)
         return f"{text}\nmore after these" if len(received) > len(shown) else text
 

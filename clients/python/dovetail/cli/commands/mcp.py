@@ -53,8 +53,8 @@ def mcp(
     """
     if not (agent or servers.has_token):
         raise click.UsageError("whose tools? Name their agent: --as AGENT, or DOVETAIL_AGENT")
-    server, tools = _load()
-    place = tools.Place(
+    server, session = _load()
+    place = session.Place(
         team_id=team or ("" if servers.has_token else DEFAULT_TEAM),
         messaging=servers.messaging,
         tasks=servers.tasks,
@@ -64,7 +64,9 @@ def mcp(
         stopped = _stopped_by_signals()  # By HTTP too, which sends itself the signal it ended by.
         async with (
             servers.connect(agent, team, timeout, patience) as caller,
-            tools.Bridge(agent=caller, place=place, lease=lease_duration or tools.LEASE) as bridge,
+            session.Bridge(
+                agent=caller, place=place, lease=lease_duration or session.LEASE
+            ) as bridge,
         ):
             if port is not None:
                 await server.serve_http(server.build(bridge), port)
@@ -80,12 +82,12 @@ def _load() -> tuple[ModuleType, ModuleType]:
     """The bridge, with the SDK: an extra, and slow to load."""
     gc.disable()  # It makes very many objects, and all of them stay.
     try:
-        from dovetail.bridges.mcp import server, tools
+        from dovetail.bridges.mcp import server, session
     except ImportError as error:
         raise CommandError(f"{MISSING} ({error})", MISUSED) from error
     finally:
         gc.enable()
-    return server, tools
+    return server, session
 
 
 def _stopped_by_signals() -> late.asyncio.Event:
