@@ -8,22 +8,21 @@ from datetime import timedelta
 import click
 
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.programs import (
+    concurrency_option,
+    grace_option,
+    program_argument,
+    time_limit_option,
+)
 from dovetail.cli.options.values import LENGTH
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.argument("words", metavar="COMMAND [ARG]...", nargs=-1, required=True)
+@program_argument
 @click.option("--text", "as_text", is_flag=True, help="It reads a prompt.")
 @click.option("--session", "with_session", is_flag=True, help="DOVETAIL_SESSION_ID.")
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 1_000),
-    metavar="N",
-    default=1,
-    show_default=True,
-    help="Threads at once.",
-)
-@click.option("--time-limit", type=LENGTH, help="End a program that takes longer.")
+@concurrency_option("Threads")
+@time_limit_option
 @click.option(
     "--attempts",
     type=click.IntRange(1, 100),
@@ -44,13 +43,7 @@ from dovetail.cli.options.values import LENGTH
 @click.option("--max-turns", type=click.IntRange(1), metavar="N", help="End after so many turns.")
 @click.option("--once", "max_turns", flag_value=1, type=int, help="End after one turn.")
 @click.option("--until-idle", type=LENGTH, help="End when nothing came for this long.")
-@click.option(
-    "--grace",
-    type=LENGTH,
-    default="10s",
-    show_default=True,
-    help="How long they may take to end.",
-)
+@grace_option
 @calls
 async def attend(
     session: Session,

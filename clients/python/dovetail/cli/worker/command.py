@@ -8,32 +8,25 @@ from datetime import timedelta
 import click
 
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.programs import (
+    concurrency_option,
+    grace_option,
+    program_argument,
+    time_limit_option,
+)
 from dovetail.cli.options.values import LENGTH, Labels, label_option, lease_option
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.argument("words", metavar="COMMAND [ARG]...", nargs=-1, required=True)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 1_000),
-    metavar="N",
-    default=1,
-    show_default=True,
-    help="Tasks at once.",
-)
+@program_argument
+@concurrency_option("Tasks")
 @label_option
 @lease_option
-@click.option("--time-limit", type=LENGTH, help="End a program that takes longer.")
+@time_limit_option
 @click.option("--max-tasks", type=click.IntRange(1), metavar="N", help="End after so many tasks.")
 @click.option("--once", "max_tasks", flag_value=1, type=int, help="End after one task.")
 @click.option("--until-idle", type=LENGTH, help="End when none was ready for this long.")
-@click.option(
-    "--grace",
-    type=LENGTH,
-    default="10s",
-    show_default=True,
-    help="How long they may take to end.",
-)
+@grace_option
 @calls
 async def worker(
     session: Session,
