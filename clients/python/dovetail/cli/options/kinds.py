@@ -66,6 +66,7 @@ KINDS = {
             *("complete", "fail", "cancel", "reopen"),
         )
     },
+    "attend": Kind(names=("event", "thread_id", "sequences", "attempt", "seconds", "text")),
     "worker": Kind(names=("event", "task_id", "title", "attempt", "seconds", "text")),
     "report": Kind(message="tasks.Report"),
     "team create": Kind(message="admin.Team"),

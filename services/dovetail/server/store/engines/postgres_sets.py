@@ -23,6 +23,9 @@ SET_CHARACTERS_MAX = 128 * 1024
 # It warns of errors that follow from one that is raised, by plain lines on standard error.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
+# What is read is logged where Peewee logs its own statements, and as it does.
+_STATEMENTS = logging.getLogger("peewee")
+
 Sent = tuple[bytes, Sequence[object]]
 _COMMIT: Sent = (b"COMMIT", ())
 
@@ -74,6 +77,7 @@ class PostgresSets(SetDriver):
         """All rows of plain statements; the last of them with the commit."""
         for sql, values in queries:
             self._note_size(len(sql) + _size(values))
+            _STATEMENTS.debug((sql, values))
         statements = [_encoded(*each) for each in queries]
         sent = [*statements, _COMMIT] if is_last else statements
         cursors = self._batch(sent, None if self._has_begun else self._reconnect)
