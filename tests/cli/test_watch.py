@@ -92,6 +92,17 @@ async def test_a_burst_wakes_once(bob: Shell):
     assert json.loads(watcher.out)["new"] == 3 - told
 
 
+async def test_one_of_very_many_recipients_is_woken_too(bob: Shell):
+    others = [f"other-{number:02}" for number in range(12)]
+    for name in others:
+        bob.says("agent", "register", name)
+    with watching(bob) as watcher:
+        await until_watched(bob)
+        bob.says("send", "--as", "alice", *others, "bob", "for all")
+        assert watcher.wait() == 0
+    assert "1 new, 1 unread. From alice 1." in watcher.out
+
+
 async def test_what_was_told_does_not_wake_again_unless_asked(bob: Shell):
     write(bob, "one")
     with watching(bob) as watcher:

@@ -110,11 +110,15 @@ class News:
                 for receipt in each.receipts
                 if receipt.recipient_id == self._agent_id
             }
+            # A record has the receipts of its first ten recipients alone. That it is here says that
+            # the delivery is unacknowledged, whichever recipient this is.
+            there = {each.message.message_id for each in records}
             # What came while the page was read is not in it, and stays.
             oldest = min(found, default=0) if newest.page_token else 0
             for sequence in known - found.keys():
-                if sequence >= oldest:
-                    self.lines.pop(sequence, None)
+                line = self.lines.get(sequence)
+                if line and line.message_id not in there and sequence >= oldest:
+                    del self.lines[sequence]
             self.lines |= found
 
     async def held_tasks(self) -> Sequence[str]:
