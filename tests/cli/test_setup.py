@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from cli.foreign import FOREIGN, MCP
 from cli.shell import PROGRAM, Finished, Shell
+from dovetail.bridges.hooks.hosts import HOSTS as CONTRACTS
 from dovetail.cli.main import main
 from dovetail.cli.setup import claude, codex, cursor, gemini
 from dovetail.cli.setup.command import HOSTS
@@ -147,9 +148,8 @@ def test_what_each_host_is_told(desk: Desk):
 
 
 def test_each_host_calls_the_hooks_that_are_there_for_its_events():
-    hooks = pytest.importorskip("dovetail.bridges.hooks.hosts").HOSTS
     found = {module.HOST: {*module.EVENTS} for module in (claude, codex, cursor, gemini)}
-    assert found == {host: {*contract.EVENTS} for host, contract in hooks.items()}
+    assert found == {host: {*contract.EVENTS} for host, contract in CONTRACTS.items()}
 
 
 def test_a_diff_is_shown_and_nothing_is_written_without_a_yes(desk: Desk):

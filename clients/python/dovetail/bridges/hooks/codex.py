@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dovetail.bridges.hooks.answers import held_by_mark, more_context
 from dovetail.bridges.hooks.moments import PROMPT, START, STOP, TOOL
 
 EVENTS = {
@@ -35,16 +36,14 @@ def is_for_us(event: str, said: Mapping[str, Any]) -> bool:  # noqa: ARG001 - on
     return not said.get("agent_id")
 
 
-def held_before(said: Mapping[str, Any]) -> int | None:
-    """How often hooks held the end of this turn before; None where the host does not count."""
-    return None if said.get("stop_hook_active") else 0
+held_before = held_by_mark
 
 
 def shown(event: str, text: str) -> dict[str, Any]:
     """The object with which the host shows a text to the model."""
     if EVENTS[event] == STOP:
         return {"decision": "block", "reason": text}
-    return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
+    return more_context(event, text)
 
 
 NOTHING = "{}"

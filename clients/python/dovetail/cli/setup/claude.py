@@ -12,6 +12,7 @@ Read on 26 November 2026: code.claude.com/docs/en/settings, /hooks, /mcp and /me
 
 from __future__ import annotations
 
+from dovetail.bridges.hooks.claude import EVENTS
 from dovetail.cli.setup.hosts import (
     HOOK_SECONDS_MAX,
     Caller,
@@ -25,7 +26,6 @@ from dovetail.cli.setup.hosts import (
 )
 
 HOST = "claude"
-EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop", "SessionEnd")
 FOLDER_VARIABLE = "CLAUDE_CONFIG_DIR"
 
 

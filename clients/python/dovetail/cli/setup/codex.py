@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from dovetail.bridges.hooks.codex import EVENTS
 from dovetail.cli.setup.hosts import (
     HOOK_SECONDS_MAX,
     SERVER,
@@ -32,7 +33,6 @@ from dovetail.cli.setup.parts import BlockPart
 from dovetail.settings import CLIENT, CONFIG, PROFILE
 
 HOST = "codex"
-EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop")
 
 
 def plan(caller: Caller, scope: Scope) -> Plan:

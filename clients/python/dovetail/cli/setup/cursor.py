@@ -11,6 +11,7 @@ Read on 26 November 2026: cursor.com/docs/hooks.md, /docs/context/mcp, /docs/con
 
 from __future__ import annotations
 
+from dovetail.bridges.hooks.cursor import EVENTS
 from dovetail.cli.setup.hosts import (
     HOOK_SECONDS_MAX,
     Caller,
@@ -24,7 +25,6 @@ from dovetail.cli.setup.hosts import (
 from dovetail.cli.setup.texts import INSTRUCTIONS
 
 HOST = "cursor"
-EVENTS = ("sessionStart", "postToolUse", "stop", "sessionEnd")
 
 
 def plan(caller: Caller, scope: Scope) -> Plan:

@@ -12,6 +12,7 @@ Read on 26 November 2026: geminicli.com/docs/hooks/reference, /docs/cli/configur
 
 from __future__ import annotations
 
+from dovetail.bridges.hooks.gemini import EVENTS
 from dovetail.cli.setup.hosts import (
     HOOK_SECONDS_MAX,
     SERVER,
@@ -25,7 +26,6 @@ from dovetail.cli.setup.hosts import (
 )
 
 HOST = "gemini"
-EVENTS = ("SessionStart", "BeforeAgent", "AfterTool", "AfterAgent", "SessionEnd")
 
 
 def plan(caller: Caller, scope: Scope) -> Plan:
