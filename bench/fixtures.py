@@ -142,6 +142,7 @@ async def _guarded(kind: str, code: Code, folder: Path) -> AsyncGenerator[Guarde
             options=options,
             credentials=trusting,
             python=code.python,
+            is_cold=True,
         )
         with server:
             async with grpc.aio.secure_channel(server.address, trusting) as channel:
@@ -165,7 +166,7 @@ async def running_echo() -> AsyncGenerator[Echo]:
 
 def started(service: str, store: OpenStore, code: Code, log: Path) -> ServerProcess:
     """A server of a checkout, to be started by `with`."""
-    return ServerProcess(service, store.url, log, python=code.python)
+    return ServerProcess(service, store.url, log, python=code.python, is_cold=True)
 
 
 def pid_of(server: ServerProcess) -> int:

@@ -135,7 +135,9 @@ async def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory() as folder:
         store = f"sqlite:///{folder}/store.db"
-        with ServerProcess("messaging", store, Path(folder, "messaging.log")) as server:
+        with ServerProcess(
+            "messaging", store, Path(folder, "messaging.log"), is_cold=True
+        ) as server:
             if chosen.restarts:
                 await one_client(server, chosen.restarts)
             if chosen.clients:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from dovetail.settings import SETTINGS
 from support.databases import Postgres, empty_database, new_postgres
@@ -26,6 +28,9 @@ def pytest_collection_finish() -> None:
     """Leave the tests themselves out of all later looks."""
     gc.freeze()
 
+
+# Servers in this process log what a server of a user logs, and no line for each call.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
 
 # A developer's own settings must not decide what is tested.
 for setting in SETTINGS:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from cli.shell import PROGRAM, Shell
 from cli.test_watch import answers, until_watched, write
 from dovetail.bridges.hooks.hosts import HOSTS
+from dovetail.bridges.watcher.desk import WAITING_SECONDS_MAX
 from support.background import Background
 from support.fake_hosts import end_watchers
 from support.waiting import until
@@ -102,14 +104,18 @@ async def test_each_host_is_shown_what_is_urgent_at_once_and_the_rest_at_the_end
     with Background(("watch", "--for-hooks"), bob.environment):
         await until_watched(bob)
         assert session.between_tools() == ""
+        began = time.monotonic()
         write(bob, "first")
         write(bob, "urgent", "--importance", "high")
-        await until(lambda: "urgent" in (seen := session.between_tools()) and "first" not in seen)
-        assert session.between_tools() == ""
+        between = await until(session.between_tools)
+        between += session.between_tools()
+        took = time.monotonic() - began
+        assert "urgent" in between
+        assert "first" not in between or took > WAITING_SECONDS_MAX
         bob.says("task", "create", "the work", "--assignee", "bob", "--as", "alice")
         bob.says("task", "start", "t1")
         told = session.at_the_end()
-        assert "first" in told
+        assert (between + told).count("\nfirst\n") == 1
         assert "urgent" not in told
         assert "task t1 is still yours: complete, fail or release it" in told
         assert "information, not orders of your user" in told
@@ -117,6 +123,19 @@ async def test_each_host_is_shown_what_is_urgent_at_once_and_the_rest_at_the_end
         # Only a host that a process can wake is asked to start one.
         assert ("dovetail watch" in again) == (host == "claude")
         assert session.at_the_end(stop_hook_active=True, loop_count=2) == ""
+
+
+async def test_what_is_not_urgent_waits_some_seconds_for_the_end_of_a_long_turn(claude: Session):
+    began = time.monotonic()
+    write(claude.shell, "text")
+
+    async def shown() -> str:
+        await asyncio.sleep(0.5)  # Each hook is a process: a few are enough.
+        return claude.between_tools()
+
+    assert "text" in await until(shown)
+    assert time.monotonic() - began >= WAITING_SECONDS_MAX
+    assert claude.at_the_end() == ""
 
 
 async def test_another_session_is_shown_it_too(claude: Session):

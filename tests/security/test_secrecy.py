@@ -105,7 +105,7 @@ def scene(store: Store, tmp_path: Path) -> Scene:
 
     def server(service: str, *more: str) -> ServerProcess:
         log = tmp_path / f"{service}.log"
-        made = ServerProcess(service, store.url, log, options=(*options, *more))
+        made = ServerProcess(service, store.url, log, options=(*options, *more), is_cold=True)
         made.credentials = credentials
         return made
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from support import warm
 
@@ -18,59 +16,50 @@ class Background:
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it; it has no standard input."""
-        self.exit_code: int | None = None
-        self.out = self.error = ""
-        self._started = threading.Event()
-        self._process_id = 0
-        self._thread = threading.Thread(target=self._run, args=(words, environment), daemon=True)
-        self._thread.start()
-        assert self._started.wait(SECONDS_MAX)
+        self._printed = ["", ""]
+        ends = [os.pipe() for _ in range(3)]
+        theirs = (ends[0][0], ends[1][1], ends[2][1])
+        self._process = warm.Process(("dovetail.cli", *words), environment, theirs)
+        os.close(ends[0][1])
+        self._readers = [
+            threading.Thread(target=_read, args=(end[0], self._printed, at), daemon=True)
+            for at, end in enumerate(ends[1:])
+        ]
+        for reader in self._readers:
+            reader.start()
 
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        return self._thread.is_alive()
+        return self._process.poll() is None
+
+    @property
+    def out(self) -> str:
+        """What it printed, once it has ended."""
+        return self._printed[0]
+
+    @property
+    def error(self) -> str:
+        """What it said on standard error, once it has ended."""
+        return self._printed[1]
 
     def kill(self) -> None:
         """kill -9."""
-        with suppress(ProcessLookupError):
-            os.kill(self._process_id, signal.SIGKILL)
+        self._process.kill()
 
     def wait(self) -> int:
         """Wait for its end; return its exit code."""
-        self._thread.join(SECONDS_MAX)
-        assert self.exit_code is not None, "it still runs"
-        return self.exit_code
+        exit_code = self._process.wait(SECONDS_MAX)
+        for reader in self._readers:
+            reader.join(SECONDS_MAX)
+        return exit_code
 
     def __enter__(self) -> Background:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.is_running:
-            self.kill()
-        self._thread.join(SECONDS_MAX)
-
-    def _run(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
-        mine, its = warm.messages()
-        with mine:
-            ends = [os.pipe() for _ in range(3)]
-            theirs = (ends[0][0], ends[1][1], ends[2][1], its.detach())
-            warm.fork(("dovetail.cli", *words), environment, theirs)
-            os.close(ends[0][1])
-            self._process_id = int(mine.recv(32))
-            self._started.set()
-            printed = ["", ""]
-            readers = [
-                threading.Thread(target=_read, args=(end[0], printed, at))
-                for at, end in enumerate(ends[1:])
-            ]
-            for reader in readers:
-                reader.start()
-            status = int(mine.recv(32))
-            for reader in readers:
-                reader.join()
-        self.out, self.error = printed
-        self.exit_code = os.waitstatus_to_exitcode(status)
+        self.kill()
+        self.wait()
 
 
 def _read(end: int, printed: list[str], at: int) -> None:

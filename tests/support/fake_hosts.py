@@ -95,9 +95,10 @@ class FakeHost:
             assert said.get("decision") in ("block", "deny", None)
             self.holds += 1
 
-    def _after_tool(self) -> None:
+    def _after_tool(self) -> bool:
         said = self._hook(self._tool, {"tool_name": "shell", "tool_response": "…"})
         self.shown += bool(said)
+        return bool(said)
 
     def _hook(self, event: str, facts: dict[str, Any]) -> dict[str, Any]:
         """Run a hook; what a host reads of it."""

@@ -15,10 +15,12 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from support import warm
 
 PORTS = range(20_000, 32_000)
 """Below those that systems give to whoever asks for any: no connection takes one of these."""
@@ -48,17 +50,19 @@ class ServerProcess:
 
     `options` are more words of its command line, `environment` more of its variables; with
     `credentials` it is called over TLS. `python` runs it: that of another checkout, for example.
+    Unless `is_cold`, it begins with its code loaded, if nothing else differs by that.
     """
 
     service: str
     store_url: str
     log: Path
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | warm.Process | None = None
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     credentials: grpc.ChannelCredentials | None = None
     python: str = sys.executable
+    is_cold: bool = False
 
     @property
     def address(self) -> str:
@@ -67,15 +71,22 @@ class ServerProcess:
 
     def start(self, wait: bool = True) -> None:
         """Start it, and wait until it says that it serves."""
-        command = [self.python, "-m", "dovetail.cli", "serve", self.service]
+        command = ["dovetail.cli", "serve", self.service]
         command += ["--store", self.store_url, "--listen", self.address, *self.options]
-        environment = {**os.environ, **self.environment}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-            )
+            self.process = self._fork_or_run(command, {**os.environ, **self.environment}, log)
         if wait:
             self.wait_until_serving()
+
+    def _fork_or_run(
+        self, command: list[str], environment: dict[str, str], log: BinaryIO
+    ) -> subprocess.Popen[bytes] | warm.Process:
+        nowhere = subprocess.DEVNULL
+        if self.is_cold or self.python != sys.executable or not warm.can_run(command, environment):
+            command = [self.python, "-m", *command]
+            return subprocess.Popen(command, stdin=nowhere, stdout=log, stderr=log, env=environment)
+        files = [os.open(os.devnull, os.O_RDONLY), os.dup(log.fileno()), os.dup(log.fileno())]
+        return warm.Process(command, environment, files, warm.SERVERS)
 
     def wait_until_serving(self, seconds: float = 30.0) -> None:
         """Wait for SERVING; fail with its log when it ends or does not come up."""

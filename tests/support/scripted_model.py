@@ -23,15 +23,19 @@ OWN = ("assign", "reopen", "provide_input")
 
 @dataclass(kw_only=True)
 class Model:
-    """One agent of a team. `used` is told after each command: the host's hook runs then."""
+    """One agent of a team. After each command the host's hook runs: `used`, which returns whether
+    it showed new messages. Then the agent looks at its inbox before it goes on with other messages.
+    """
 
     agent_id: str
     team: Sequence[str]
     shell: Shell
-    used: Callable[[], None] = lambda: None
+    used: Callable[[], bool] = lambda: False
     completed: list[str] = field(default_factory=list[str])
     latest_seconds: float = 0.0
-    """The longest time for which a message was unread when it was read."""
+    """The longest time for which a message was unread when it was read first."""
+    _read: set[str] = field(default_factory=set[str])
+    _is_told: bool = False
 
     def create(self, task_id: str, kind: str, assignee: str) -> None:
         """Give another agent a task."""
@@ -43,14 +47,19 @@ class Model:
         while deliveries := self._unread():
             for delivery in deliveries:
                 self._act(delivery["message"], str(delivery["receipt"]["sequence"]))
+                if self._is_told:
+                    break
 
     def _unread(self) -> list[dict[str, Any]]:
         """What is in the inbox now."""
+        self._is_told = False
         found = json.loads(self._do("inbox", "--json").out)
         now = datetime.now(UTC)
-        for each in found:
-            waited = (now - datetime.fromisoformat(each["message"]["create_time"])).total_seconds()
-            self.latest_seconds = max(self.latest_seconds, waited)
+        for message in (each["message"] for each in found):
+            if message["message_id"] not in self._read:
+                self._read.add(message["message_id"])
+                waited = now - datetime.fromisoformat(message["create_time"])
+                self.latest_seconds = max(self.latest_seconds, waited.total_seconds())
         return found
 
     def _act(self, message: dict[str, Any], sequence: str) -> None:
@@ -108,5 +117,5 @@ class Model:
             if done.exit_code != NO_ANSWER:
                 break
         assert done.exit_code in (0, 4), (self.agent_id, words, done)
-        self.used()
+        self._is_told |= self.used()
         return done

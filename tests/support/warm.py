@@ -1,8 +1,9 @@
 """Commands in processes of their own that begin with the libraries loaded.
 
-A command takes 160 ms of CPU, of which loading gRPC and the other libraries is 100, and the tests
-run thousands. So one process loads them, and forks for each command, which loads the command line
-itself. What a start does, and how it ends, is tested with commands that a shell starts.
+A command takes 160 ms of CPU, of which loading gRPC and the other libraries is 100, a server takes
+700, and the tests run thousands. So one process loads them, and forks for each command, which loads
+the command line itself. What a start does, and how it ends, is tested with commands that a shell
+starts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -19,13 +21,17 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, TextIO, cast
 
 REQUEST_BYTES_MAX = 128 * 1024
 """A larger one, and one with other locales or another Python, needs a shell."""
+
+COMMANDS = ("click", "dovetail.client", "rich.console", "rich.table")
+SERVERS = ("click", "dovetail.server.main")
+"""What is loaded before: the libraries, and for servers their code, too."""
 
 _COLD = ("PYTHON", "LC_", "LANG", "GRPC_", "LD_")
 
@@ -37,6 +43,51 @@ def can_run(words: Sequence[str], environment: Mapping[str, str]) -> bool:
     return mine == its and len(_request(words, environment)) < REQUEST_BYTES_MAX
 
 
+class Process:
+    """A command that runs, with what `subprocess.Popen` offers to end it and to wait for it."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        files: Sequence[int],
+        loaded: tuple[str, ...] = COMMANDS,
+    ) -> None:
+        """Start a module, its words. It gets its three standard files, closed here."""
+        self._reports, its = _messages()
+        socket.send_fds(_forker(loaded), [_request(words, environment)], [*files, its.fileno()])
+        its.close()
+        for file in files:
+            os.close(file)
+        self.pid = int(self._reports.recv(32))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; return its exit code. Raises subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._reports], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a forked command", timeout or 0)
+            self.returncode = os.waitstatus_to_exitcode(int(self._reports.recv(32)))
+            self._reports.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.send_signal(signal.SIGKILL)
+
+
 def run(
     module: str, words: Sequence[str], environment: Mapping[str, str], typed: str, seconds: float
 ) -> tuple[int, str, str]:
@@ -46,11 +97,8 @@ def run(
         own = [os.fdopen(end, mode) for end, mode in zip(_own(ends), "wrr", strict=True)]
         for file in own:
             stack.enter_context(file)
-        mine, its = messages()
-        stack.enter_context(mine)
-        fork((module, *words), environment, (ends[0][0], ends[1][1], ends[2][1], its.detach()))
-        process_id = int(mine.recv(32))
-        alarm = threading.Timer(seconds, os.kill, (process_id, signal.SIGKILL))
+        process = Process((module, *words), environment, (ends[0][0], ends[1][1], ends[2][1]))
+        alarm = threading.Timer(seconds, os.kill, (process.pid, signal.SIGKILL))
         alarm.start()
         stack.callback(alarm.cancel)
         printed: list[str] = ["", ""]
@@ -63,22 +111,15 @@ def run(
         _write(own[0], typed)
         for reader in readers:
             reader.join()
-        status = int(mine.recv(32))
-    return os.waitstatus_to_exitcode(status), printed[0], printed[1]
+        exit_code = process.wait()
+    return exit_code, printed[0], printed[1]
 
 
 def _request(words: Sequence[str], environment: Mapping[str, str]) -> bytes:
     return json.dumps([list(words), dict(environment), os.getcwd()]).encode()
 
 
-def fork(words: Sequence[str], environment: Mapping[str, str], theirs: Sequence[int]) -> None:
-    """Start a module. It gets its standard files and the socket that reports, closed here."""
-    socket.send_fds(_forker(), [_request(words, environment)], theirs)
-    for end in theirs:
-        os.close(end)
-
-
-def messages() -> tuple[socket.socket, socket.socket]:
+def _messages() -> tuple[socket.socket, socket.socket]:
     """Two ends between which a message is read as it was sent."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -100,19 +141,14 @@ def _write(file: IO[str], text: str) -> None:
 
 
 @cache
-def _forker() -> socket.socket:
-    """The socket of the process that forks, which ends with this one."""
-    mine, its = messages()
-    command = [sys.executable, str(Path(__file__)), str(its.fileno())]
+def _forker(loaded: tuple[str, ...]) -> socket.socket:
+    """The socket of a process with these modules that forks, which ends with this one."""
+    mine, its = _messages()
+    command = [sys.executable, str(Path(__file__)), str(its.fileno()), *loaded]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()])
     its.close()
     atexit.register(lambda: (mine.close(), process.wait()))
     return mine
-
-
-def _load() -> None:
-    for name in ("click", "dovetail.client", "rich.console", "rich.table"):
-        importlib.import_module(name)
 
 
 def _serve(requests: socket.socket) -> list[str]:
@@ -160,7 +196,8 @@ def _opened(file: int, mode: str, errors: str = "strict") -> TextIO:
 
 
 if __name__ == "__main__":
-    _load()
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
     module, *rest = _serve(socket.socket(fileno=int(sys.argv[1])))
     sys.argv[1:] = rest
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -29,6 +29,9 @@ TURN_SECONDS_MAX = 120.0
 REQUEST_SECONDS_MAX = 2.0
 REQUEST_BYTES_MAX = SAID_BYTES_MAX + 1_024
 SESSION_CHARACTERS_MAX = 200
+WAITING_SECONDS_MAX = 6.0
+"""Between tools of a long turn, what is not urgent is shown too after so long."""
+
 ASKING_SECONDS = 600.0
 """How often a session is asked to start a watcher."""
 
@@ -143,11 +146,14 @@ class Desk:
         return ""
 
     async def _between_tools(self, session: Session) -> str:
-        """The messages of high importance."""
-        if not self._fresh(session, high=True):
+        """The messages of high importance, or all, if one of the others has waited for long."""
+        fresh = self._fresh(session)
+        if any(_has_waited(line) for line in fresh):
+            return await self._all(session)
+        if not any(line.is_high for line in fresh):
             return ""  # Most calls end here, and ask no server.
         await self.news.refresh()
-        lines = self._fresh(session, high=True)
+        lines = [line for line in self._fresh(session) if line.is_high]
         if not lines:
             return ""
         session.high_through = max(session.high_through, lines[-1].sequence)
@@ -194,13 +200,18 @@ class Desk:
         is_asked = time.time() - session.asked_to_watch < ASKING_SECONDS
         return host.IS_WOKEN_BY_EXIT and not is_woken and not is_asked
 
-    def _fresh(self, session: Session, *, high: bool = False) -> list[Line]:
+    def _fresh(self, session: Session) -> list[Line]:
         """What was not shown to a session."""
         return [
             line
             for line in self.news.after(session.shown_through)
-            if not session.has(line.sequence, is_high=line.is_high) and (line.is_high or not high)
+            if not session.has(line.sequence, is_high=line.is_high)
         ]
+
+
+def _has_waited(line: Line) -> bool:
+    """Whether a message should wait no longer for the end of a turn."""
+    return time.monotonic() - line.known_since >= WAITING_SECONDS_MAX
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

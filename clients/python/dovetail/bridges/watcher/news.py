@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 
 from dovetail.bridges.fences import Origin, origin_of
 from dovetail.client import (
@@ -42,6 +43,8 @@ class Line:
     sender_id: str
     is_high: bool
     time: datetime
+    known_since: float
+    """When this watcher read of it first, by the monotonic clock, in seconds."""
     task_id: str
     what: str
     """The verb of a notice; empty for a message."""
@@ -113,6 +116,8 @@ class News:
             # A record has the receipts of its first ten recipients alone. That it is here says that
             # the delivery is unacknowledged, whichever recipient this is.
             there = {each.message.message_id for each in records}
+            # What is known stays as it is: since when, too.
+            found |= {each: self.lines[each] for each in found.keys() & known}
             # What came while the page was read is not in it, and stays.
             oldest = min(found, default=0) if newest.page_token else 0
             for sequence in known - found.keys():
@@ -155,6 +160,7 @@ def _line(sequence: int, message: Message) -> Line:
         sender_id=message.sender_id,
         is_high=message.importance == Importance.HIGH,
         time=message.create_time,
+        known_since=monotonic(),
         task_id=message.task_id,
         what=str(notice.verb) if notice and message.kind != MessageKind.MESSAGE else "",
         text=text[:PREVIEW_CHARACTERS],

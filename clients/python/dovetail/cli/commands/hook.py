@@ -19,7 +19,7 @@ def hook(host: str, event: str, agent_id: str, team_id: str) -> None:
 
     It prints what the model should read now. For the configuration of claude, codex, cursor or
     gemini. EVENT is the host's own name of it; what the host says of it is read from standard
-    input. Between tools: messages of high importance. At the end of a turn: the rest, and tasks
-    that the agent still holds. Each once.
+    input. Between tools: messages of high importance, or all, once another one has
+    waited for 6 s. At the end of a turn: the rest, and tasks that the agent still holds. Each once.
     """
     call.run(host, event, agent_id, team_id)
