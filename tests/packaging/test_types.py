@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -37,62 +38,63 @@ def reveal(agent: Agent) -> None:
     reveal_type(agent.tasks.complete)
 """
 WRONG_LINES = [6, 7, 8]
+FILES = ("consumer.py", "revealed.py", "wrong.py")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+Said = dict[str, list[tuple[int, str]]]
+"""What a checker says of each file: line, text."""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of somebody's own, with programs that use Dovetail."""
-    shutil.copy(CONSUMER, tmp_path)
-    (tmp_path / "revealed.py").write_text(REVEALED)
-    (tmp_path / "wrong.py").write_text(WRONG)
-    (tmp_path / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}))
-    return tmp_path
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(CONSUMER, folder)
+    (folder / "revealed.py").write_text(REVEALED)
+    (folder / "wrong.py").write_text(WRONG)
+    (folder / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}))
+    return folder
 
 
-def pyright(file: str, environment: Environment, project: Path) -> list[tuple[int, str]]:
-    """What pyright says: line, text."""
+@pytest.fixture(scope="module")
+def pyright(installed: Environment, project: Path) -> Said:
+    """What pyright says. It runs once: most of its time goes into the libraries."""
     line = [sys.executable, "-m", "pyright", "--outputjson"]
-    line += ["--pythonpath", str(environment.python), file]
+    line += ["--pythonpath", str(installed.python), *FILES]
     done = subprocess.run(line, cwd=project, capture_output=True, text=True, check=False)
-    said = json.loads(done.stdout)
-    assert said["summary"]["filesAnalyzed"] == 1
-    return [
-        (each["range"]["start"]["line"] + 1, each["message"]) for each in said["generalDiagnostics"]
-    ]
+    report = json.loads(done.stdout)
+    assert report["summary"]["filesAnalyzed"] == len(FILES)
+    said: Said = defaultdict(list)
+    for each in report["generalDiagnostics"]:
+        at = each["range"]["start"]["line"] + 1
+        said[Path(each["file"]).name].append((at, each["message"]))
+    return said
 
 
-def mypy(file: str, environment: Environment, project: Path) -> list[tuple[int, str]]:
-    """What mypy says: line, text."""
+@pytest.fixture(scope="module")
+def mypy(installed: Environment, project: Path) -> Said:
+    """What mypy says."""
     line = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--no-pretty"]
-    line += ["--python-executable", str(environment.python), file]
+    line += ["--python-executable", str(installed.python), *FILES]
     done = subprocess.run(line, cwd=project, capture_output=True, text=True, check=False)
     assert not done.stderr
-    said = re.findall(r"^[^:]+:(\d+): (.*)$", done.stdout, re.MULTILINE)
-    return [(int(number), text) for number, text in said]
+    said: Said = defaultdict(list)
+    for file, at, text in re.findall(r"^([^:]+):(\d+): (.*)$", done.stdout, re.MULTILINE):
+        said[file].append((int(at), text))
+    return said
 
 
-def test_pyright_is_content_with_a_program_that_is_right(
-    installed: Environment, project: Path
-) -> None:
-    assert pyright("consumer.py", installed, project) == []
+def test_both_are_content_with_a_program_that_is_right(pyright: Said, mypy: Said) -> None:
+    assert (pyright["consumer.py"], mypy["consumer.py"]) == ([], [])
 
 
-def test_mypy_is_content_with_a_program_that_is_right(
-    installed: Environment, project: Path
-) -> None:
-    assert mypy("consumer.py", installed, project) == []
+def test_both_find_what_is_wrong(pyright: Said, mypy: Said) -> None:
+    for said in (pyright, mypy):
+        assert sorted({line for line, _ in said["wrong.py"]}) == WRONG_LINES
 
 
-def test_both_find_what_is_wrong(installed: Environment, project: Path) -> None:
-    by_pyright = {line for line, _ in pyright("wrong.py", installed, project)}
-    by_mypy = {line for line, _ in mypy("wrong.py", installed, project)}
-    assert sorted(by_pyright) == sorted(by_mypy) == WRONG_LINES
-
-
-def test_the_blocking_face_shows_the_client_s_own_signatures(
-    installed: Environment, project: Path
-) -> None:
-    said = [text for _, text in pyright("revealed.py", installed, project)]
+def test_the_blocking_face_shows_the_client_s_own_signatures(pyright: Said) -> None:
+    said = [text for _, text in pyright["revealed.py"]]
     connect, send, ask, receive, messages, inbox, complete = (
         re.findall(r'"\((.*)\) -> (.*)"$', text)[0] for text in said
     )
