@@ -19,6 +19,7 @@ EXPIRED = types_pb2.DELIVERY_STATE_EXPIRED
 WITHDRAWN = types_pb2.DELIVERY_STATE_WITHDRAWN
 SENT = types_pb2.DELIVERY_STATE_SENT
 SEEN = types_pb2.DELIVERY_STATE_SEEN
+OPEN = (UNACKNOWLEDGED, SENT, SEEN)
 
 
 async def receipts(caller: Caller, recipient_id: str = "bob") -> list[types_pb2.Receipt]:

@@ -110,8 +110,9 @@ def tell_some(transaction: Transaction) -> bool:
     heads = message_heads.find_all(transaction, [number for _, number in passed])
     late = {number: endings.open_recipients(transaction, number) for number in heads}
     deadlines.remove(transaction, passed)
-    for number, head in heads.items():
-        if late[number]:
+    for _, number in passed:
+        if late.get(number):
+            head = heads[number]
             report = MailReport(
                 event=MailEvent.UNACKNOWLEDGED,
                 message=head,
