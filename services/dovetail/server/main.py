@@ -22,8 +22,10 @@ from dovetail.server.admin.teams import Teams
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.endings import Endings
 from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Inboxes
+from dovetail.server.messaging.mail_monitor import MailMonitor
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.subscriptions import Subscriptions
@@ -136,20 +138,26 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
     streams, handouts = _streams(store, config), Handouts(store)
     subscriptions = Subscriptions(store, directory, streams, handouts)
     receiver = Receiver(store, directory, inboxes, handouts)
-    servicer = MessagingServicer(directory, inboxes, subscriptions, receiver)
+    servicer = MessagingServicer(directory, inboxes, subscriptions, receiver, Endings(store))
+    monitor = MailMonitor(store)
 
     def register(server: grpc.aio.Server) -> None:
         messaging_pb2_grpc.add_MessagingServiceServicer_to_server(servicer, server)
 
+    def start() -> None:
+        handouts.start()
+        monitor.start()
+
     def stop() -> None:
         streams.close()
         receiver.close()
+        monitor.close()
 
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
     return Service(
         names=(name,),
         register=register,
-        start=handouts.start,
+        start=start,
         stop=stop,
         finish=handouts.finish,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dovetail.server.errors import InvalidArgumentError, OutOfRangeError, Reason
+from dovetail.server.errors import AbortedError, InvalidArgumentError, OutOfRangeError, Reason
 from dovetail.server.store.idempotency import IdempotencyKey
 
 
@@ -24,4 +24,20 @@ def check_reached(sequence: int, last: int) -> None:
             Reason.CURSOR_IN_FUTURE,
             f"sequence {sequence:,} lies beyond the end of the inbox: 0 to {last:,} are legal",
             metadata={"sequence": str(sequence), "first": "0", "last": str(last)},
+        )
+
+
+def etag(version: int) -> str:
+    """The etag of a task in this version: another one after every change."""
+    return f"v{version}"
+
+
+def check_etag(field: str, task_id: str, version: int, expected: str) -> None:
+    """Raise AbortedError if a task is not in the version that the caller expects; empty: in any."""
+    if expected and expected != etag(version):
+        raise AbortedError(
+            Reason.ETAG_MISMATCH,
+            f"{field}: task {task_id!r} has changed: its etag is {etag(version)!r},"
+            f" not {expected!r}; read it again",
+            metadata={"task_id": task_id, "etag": etag(version)},
         )

@@ -15,6 +15,7 @@ from dovetail.server.edge.joined import followed, follows
 from dovetail.server.edge.validation import Checks
 from dovetail.server.messaging import reading, receiving
 from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.endings import Endings
 from dovetail.server.messaging.inboxes import Inboxes, OutgoingMessage
 from dovetail.server.messaging.proto import (
     agent_proto,
@@ -38,9 +39,11 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         inboxes: Inboxes,
         subscriptions: Subscriptions,
         receiver: receiving.Receiver,
+        endings: Endings,
     ) -> None:
         """Serve these rules."""
         self._receiver = receiver
+        self._endings = endings
         self._directory = directory
         self._inboxes = inboxes
         self._subscriptions = subscriptions
@@ -141,6 +144,28 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             wanted = reading.read_acknowledgement(check, request)
         count, left = await self._inboxes.acknowledge(current_caller.get(), wanted)
         return pb.AcknowledgeMessagesResponse(acknowledged_count=count, unacknowledged_count=left)
+
+    async def RejectMessage(
+        self, request: pb.RejectMessageRequest, context: Context
+    ) -> pb.RejectMessageResponse:
+        """Reject deliveries."""
+        with Checks() as check:
+            rejection = reading.read_rejection(check, request)
+        count, left = await self._endings.reject(current_caller.get(), rejection)
+        return pb.RejectMessageResponse(rejected_count=count, unacknowledged_count=left)
+
+    async def WithdrawMessage(
+        self, request: pb.WithdrawMessageRequest, context: Context
+    ) -> pb.WithdrawMessageResponse:
+        """Take a message back."""
+        with Checks() as check:
+            check.id("message_id", request.message_id)
+        withdrawal = await self._endings.withdraw(current_caller.get(), request.message_id)
+        return pb.WithdrawMessageResponse(
+            withdrawn_count=withdrawal.withdrawn_count,
+            late_count=withdrawal.late_count,
+            receipts=map(receipt_message, withdrawal.receipts),
+        )
 
     async def MarkMessagesSeen(
         self, request: pb.MarkMessagesSeenRequest, context: Context

@@ -47,7 +47,7 @@ class Line:
     """When this watcher read of it first, by the monotonic clock, in seconds."""
     task_id: str
     what: str
-    """The verb of a notice; empty for a message."""
+    """What a notice reports, as a word; empty for a message."""
     text: str
     """The beginning of it."""
     left: int
@@ -152,7 +152,8 @@ class News:
 
 
 def _line(sequence: int, message: Message) -> Line:
-    notice = message.notice
+    notice, mail = message.notice, message.mail_notice
+    what = notice.verb if notice else mail and mail.event
     text = "\n".join(filter(None, (message.subject, message.body)))
     return Line(
         sequence=sequence,
@@ -162,7 +163,7 @@ def _line(sequence: int, message: Message) -> Line:
         time=message.create_time,
         known_since=monotonic(),
         task_id=message.task_id,
-        what=str(notice.verb) if notice and message.kind != MessageKind.MESSAGE else "",
+        what=str(what) if what and message.kind != MessageKind.MESSAGE else "",
         text=text[:PREVIEW_CHARACTERS],
         left=max(0, len(text) - PREVIEW_CHARACTERS),
     )
