@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dovetail.server.errors import InvalidArgumentError, OutOfRangeError, Reason
+from collections.abc import Mapping
+
+from dovetail.server.errors import AbortedError, InvalidArgumentError, OutOfRangeError, Reason
 from dovetail.server.store.idempotency import IdempotencyKey
 
 
@@ -24,4 +26,14 @@ def check_reached(sequence: int, last: int) -> None:
             Reason.CURSOR_IN_FUTURE,
             f"sequence {sequence:,} lies beyond the end of the inbox: 0 to {last:,} are legal",
             metadata={"sequence": str(sequence), "first": "0", "last": str(last)},
+        )
+
+
+def check_etag(what: str, expected: str, etag: str, metadata: Mapping[str, str]) -> None:
+    """Raise AbortedError if a thing is not in the version that the caller expects; empty: any."""
+    if expected and expected != etag:
+        raise AbortedError(
+            Reason.ETAG_MISMATCH,
+            f"etag: {what} has changed: its etag is {etag!r}, not {expected!r}; read it again",
+            metadata={**metadata, "etag": etag},
         )

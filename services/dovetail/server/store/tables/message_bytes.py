@@ -66,6 +66,7 @@ class NewMessage:
     in_reply_to: str = ""
     task_id: str = ""
     repeat: IdempotencyKey | None = None
+    group_ids: Sequence[str] = ()
 
 
 SHOWN_RECIPIENTS_MAX = 10
@@ -86,6 +87,7 @@ _KIND = wire.number_tag(12)
 _CREATE_TIME = wire.bytes_tag(13)
 _NOTICE = wire.bytes_tag(14)
 _RECIPIENT_COUNT = wire.number_tag(15)
+_GROUP_IDS = wire.bytes_tag(16)
 
 _NOTICE_VERB = wire.number_tag(1)
 _NOTICE_TASK_ID = wire.bytes_tag(2)
@@ -120,6 +122,7 @@ def encode(new: NewMessage, number: int, thread_id: str, create_time: int) -> by
         wire.nested(_CREATE_TIME, wire.timestamp(create_time)),
         _encode_notice(content.notice) if content.notice else b"",
         wire.number(_RECIPIENT_COUNT, len(new.recipient_ids)),
+        *[text(_GROUP_IDS, each) for each in new.group_ids],
     ]
     return b"".join(parts)
 
