@@ -188,7 +188,9 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "sqlite_autoindex_task_attempts_1",
     ),
     "what changed since a look": (
-        lambda t: changed_names.since(t, {TEAM: Counters(message=-1, event=-1, removals=-1)}, [(TEAM, "bob")]),
+        lambda t: changed_names.since(
+            t, {TEAM: Counters(message=-1, event=-1, removals=-1)}, [(TEAM, "bob")]
+        ),
         "deliveries_message",
     ),
     "recipients": (

@@ -304,17 +304,22 @@ class Presence:
         return is_known
 
     async def _record(self, team_id: str, counts: Mapping[str, Count]) -> None:
-        unit = partial(presence.record, process_id=self._process_id, counts=counts)
-        needs = presence.need(self._process_id, counts)
-        told = await self._store.write(team_id, unit, needs)
-        for agent_id, count in counts.items():
-            key = team_id, agent_id
-            if agent_id not in told:
-                self._unknown[key] = count
-            elif count:
-                self._told[key] = count
-            else:
-                self._told.pop(key, None)
+        """Tell of some agents of a team, as far as they are in the directory.
+
+        Anybody may watch tasks, also as an agent or in a team that never was: a unit would make
+        that team.
+        """
+        find = partial(agents.removals, agent_ids=[*counts])
+        known = await self._store.read(team_id, find)
+        told = {agent_id: counts[agent_id] for agent_id in known}
+        self._unknown |= {(team_id, each): counts[each] for each in counts.keys() - told.keys()}
+        if told:
+            unit = partial(presence.record, process_id=self._process_id, counts=told)
+            await self._store.write(team_id, unit, presence.need(self._process_id, told))
+        for agent_id, count in told.items():
+            self._told[team_id, agent_id] = count
+            if not count:
+                del self._told[team_id, agent_id]
 
     async def _look(self) -> None:
         """Note which processes have beaten, and forget those that have not for long."""
@@ -372,8 +377,9 @@ class Presence:
         try:
             while wanted:
                 team_id, agent_ids = next(iter(wanted.items()))
-                find = partial(agents.removed_among, agent_ids=sorted(agent_ids))
-                for agent_id in await self._store.read(team_id, find):
+                find = partial(agents.removals, agent_ids=sorted(agent_ids))
+                found = await self._store.read(team_id, find)
+                for agent_id in [each for each, is_removed in found.items() if is_removed]:
                     for stay in list(self._stays(team_id).get(agent_id, ())):
                         stay.end(_removed(team_id, agent_id))
                 del wanted[team_id]

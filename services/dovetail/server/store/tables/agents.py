@@ -263,16 +263,14 @@ def last_sequences(snapshot: Snapshot, agent_ids: Iterable[str]) -> dict[str, in
     }
 
 
-def removed_among(snapshot: Snapshot, agent_ids: Sequence[str]) -> list[str]:
-    """Those of these agents that were removed."""
-    found: list[str] = []
+def removals(snapshot: Snapshot, agent_ids: Sequence[str]) -> dict[str, bool]:
+    """Those of these agents that are in the directory, and whether each was removed."""
+    found: dict[str, bool] = {}
     for some in chunks(agent_ids):
-        query = AgentRow.select(AgentRow.agent_id).where(
-            AgentRow.team_id == snapshot.team_id,
-            AgentRow.agent_id.in_(some),
-            AgentRow.remove_time.is_null(False),
+        query = AgentRow.select(AgentRow.agent_id, AgentRow.remove_time).where(
+            AgentRow.team_id == snapshot.team_id, AgentRow.agent_id.in_(some)
         )
-        found += [agent_id for (agent_id,) in snapshot.select(query)]
+        found |= {agent_id: time is not None for agent_id, time in snapshot.select(query)}
     return found
 
 
@@ -314,7 +312,7 @@ def _agent(row: Row) -> Agent:
 
 def unknown_error(snapshot: Snapshot, unknown: Sequence[str]) -> NotFoundError:
     """The error for agents that are not known, with the nearest that are."""
-    return not_found(snapshot, unknown, _AGENT, len(removed_among(snapshot, unknown)))
+    return not_found(snapshot, unknown, _AGENT, sum(removals(snapshot, unknown).values()))
 
 
 def _neighbours(snapshot: Snapshot, agent_id: str) -> list[str]:

@@ -9,7 +9,6 @@ from dovetail.server.store.chunks import chunks
 from dovetail.server.store.queries import Delete
 from dovetail.server.store.schema import PresenceRow, ServerProcessRow
 from dovetail.server.store.sets import Row, Table, plain
-from dovetail.server.store.tables.agents import AGENTS
 from dovetail.server.store.transaction import (
     GlobalSnapshot,
     Need,
@@ -83,34 +82,22 @@ _TEAMS = Statement(
 
 def need(process_id: str, agent_ids: Iterable[str]) -> list[Need]:
     """What a unit needs that records what these agents have open at a process."""
-    return [
-        need
-        for agent_id in agent_ids
-        for need in (
-            Need(AGENTS.by_key, (agent_id,)),
-            Need(PRESENCE.by_key, (agent_id, process_id)),
-        )
-    ]
+    return [Need(PRESENCE.by_key, (agent_id, process_id)) for agent_id in agent_ids]
 
 
-def record(
-    transaction: Transaction, process_id: str, counts: Mapping[str, Count]
-) -> dict[str, Count]:
-    """Record what agents have open at a process. Returns it of those that are in the directory."""
-    told: dict[str, Count] = {}
+def record(transaction: Transaction, process_id: str, counts: Mapping[str, Count]) -> None:
+    """Record what agents, which are in the directory, have open at a process."""
     for agent_id, count in counts.items():
         row = (agent_id, process_id, *count)
-        if transaction.find(PRESENCE.by_key, agent_id, process_id) is not None:
-            transaction.put(PRESENCE, row)
-        elif transaction.find(AGENTS.by_key, agent_id) is None:
-            continue  # Anybody may watch tasks, also as an agent or in a team that never was.
-        elif count:
+        if not count:
+            continue
+        if transaction.find(PRESENCE.by_key, agent_id, process_id) is None:
             transaction.add(PRESENCE, row)
-        told[agent_id] = count
-    for some in chunks([agent_id for agent_id, count in told.items() if not count]):
+        else:
+            transaction.put(PRESENCE, row)
+    for some in chunks([agent_id for agent_id, count in counts.items() if not count]):
         gone = Delete(PresenceRow).where(*_OWN, PresenceRow.agent_id.in_(some))
         transaction.write(Statement(gone), process_id=process_id)
-    return told
 
 
 def of_agents(snapshot: Snapshot, agent_ids: Sequence[str]) -> list[Told]:
