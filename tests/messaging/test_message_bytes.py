@@ -18,16 +18,21 @@ from dovetail.server.messaging.receiving import Received
 from dovetail.server.messaging.subscriptions import Mark, Response
 from dovetail.server.store import wire
 from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.inboxes import Delivery
 from dovetail.server.store.tables.message_bytes import (
+    HEAD_BYTES_MAX,
     SHOWN_RECIPIENTS_MAX,
     Content,
     Importance,
+    MailEvent,
+    MailNotice,
     MessageKind,
     NewMessage,
     Notice,
     encode,
+    subject_of,
 )
 from dovetail.server.store.tables.messages import Message, response_bytes
 from dovetail.types.v1 import types_pb2
@@ -44,6 +49,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=20,
 )
+ENDINGS = (DeliveryState.REJECTED, DeliveryState.EXPIRED, DeliveryState.WITHDRAWN)
 OBJECTS = st.dictionaries(st.text(), VALUES, max_size=5)
 
 T = TypeVar("T", bound=Built)
@@ -63,6 +69,17 @@ def notices(draw: st.DrawFn) -> Notice:
 
 
 @st.composite
+def mail_notices(draw: st.DrawFn) -> MailNotice:
+    return MailNotice(
+        event=draw(st.sampled_from(MailEvent)),
+        message_id=draw(IDS),
+        recipient_ids=draw(st.lists(NAMES, max_size=3)),
+        recipient_count=draw(st.integers(0, 1_000)),
+        reason=draw(st.text(max_size=200)),
+    )
+
+
+@st.composite
 def new_messages(draw: st.DrawFn) -> Made:
     """A message, and its structured content."""
     data = draw(st.none() | OBJECTS)
@@ -73,6 +90,7 @@ def new_messages(draw: st.DrawFn) -> Made:
         importance=draw(st.sampled_from(Importance)),
         labels=draw(st.dictionaries(st.text(), st.text(), max_size=4)),
         notice=draw(st.none() | notices()),
+        mail_notice=draw(st.none() | mail_notices()),
     )
     return NewMessage(
         sender_id=draw(IDS),
@@ -81,6 +99,7 @@ def new_messages(draw: st.DrawFn) -> Made:
         content=content,
         in_reply_to=draw(IDS),
         task_id=draw(IDS),
+        expire_time=draw(st.none() | TIMES),
     ), data
 
 
@@ -93,6 +112,8 @@ def receipts(draw: st.DrawFn) -> Receipt:
         acknowledge_time=draw(st.none() | TIMES),
         send_time=draw(st.none() | TIMES),
         see_time=draw(st.none() | TIMES),
+        ending=draw(st.none() | st.sampled_from(ENDINGS)),
+        reason=draw(st.text(max_size=200)),
     )
 
 
@@ -131,6 +152,18 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
             assignee_id=notice.assignee_id,
             former_assignee_id=notice.former_assignee_id,
         ),
+        expire_time=None if new.expire_time is None else timestamp(new.expire_time),
+        mail_notice=content.mail_notice and built_mail_notice(content.mail_notice),
+    )
+
+
+def built_mail_notice(notice: MailNotice) -> m.MailNotice:
+    return m.MailNotice(
+        event=m.MailEvent.ValueType(notice.event),
+        message_id=notice.message_id,
+        recipient_ids=notice.recipient_ids,
+        recipient_count=notice.recipient_count,
+        reason=notice.reason,
     )
 
 
@@ -153,6 +186,7 @@ def test_the_bytes_of_a_message_are_read_as_the_message(
     expected = built(made, number, thread_id, create_time)
     assert canonical(m.Message.FromString(payload)) == canonical(expected)
     assert len(payload) == expected.ByteSize()
+    assert subject_of(payload[:HEAD_BYTES_MAX]) == made[0].content.subject
 
 
 @settings(deadline=None, max_examples=200)
@@ -170,7 +204,8 @@ def test_joined_deliveries_are_read_as_those_that_protobuf_builds(
     sent: list[tuple[Made, Receipt]], agent_id: str, first: int, second: int
 ) -> None:
     told = [
-        (made, replace(receipt, recipient_id=agent_id, send_time=None)) for made, receipt in sent
+        (made, replace(receipt, recipient_id=agent_id, send_time=None, ending=None, reason=""))
+        for made, receipt in sent
     ]
     deliveries = [
         Delivery(

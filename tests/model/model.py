@@ -25,6 +25,7 @@ from support.tables import (
     NOTICES,
     PENDING,
     REQUESTS,
+    WITHDRAWN_BY_CANCEL,
 )
 
 Told = list[tuple[str, list[str]]]
@@ -34,6 +35,8 @@ TOLD: dict[type, Told] = {kind: NOTICES[verb] for verb, kind in REQUESTS.items()
 HOLDERS: tuple[type[Any], ...] = tuple(
     REQUESTS[verb] for verb in LEASE_VERBS if verb != "heartbeat"
 )
+
+ASKING = {types_pb2.TaskVerb.Value(f"TASK_VERB_{verb}") for verb in WITHDRAWN_BY_CANCEL}
 
 Receipts = list[tuple[str, int]]
 
@@ -46,6 +49,12 @@ class Delivery:
     says: str = ""
     notice: talk.Notice | None = None
     acknowledged: bool = False
+    withdrawn: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its recipient is not done with it."""
+        return not (self.acknowledged or self.withdrawn)
 
 
 @dataclass
@@ -107,7 +116,7 @@ class Model:
 
     def unacknowledged(self, agent_id: str) -> int:
         """How many deliveries are not acknowledged."""
-        return sum(not delivery.acknowledged for delivery in self.inboxes.get(agent_id, ()))
+        return sum(delivery.is_open for delivery in self.inboxes.get(agent_id, ()))
 
     def _method(self, kind: type) -> Callable[[str, Any], tuple[Answer, bool]]:
         methods: dict[type, Callable[[str, Any], tuple[Answer, bool]]] = {
@@ -143,7 +152,7 @@ class Model:
         require(max(sequences) <= len(inbox), "CURSOR_IN_FUTURE")
         before = self.unacknowledged(actor)
         for sequence in sequences:
-            inbox[sequence - 1].acknowledged = True
+            inbox[sequence - 1].acknowledged |= inbox[sequence - 1].is_open
         after = self.unacknowledged(actor)
         return Answer(counts=(before - after, after)), True
 
@@ -202,6 +211,8 @@ class Model:
         former, was = task.assignee_id, task.state
         if not self._alter(actor, request, task):
             return Answer(task), False
+        if kind is work.CancelTaskRequest:
+            self._withdraw_notices(task)
         silent = getattr(request, "notify", 0) == work.NOTIFY_NONE
         retried = kind is work.FailTaskRequest and task.state not in ENDED
         told = NOTICES["fail~"] if retried else TOLD[kind]
@@ -319,6 +330,14 @@ class Model:
             others = [agent_id for agent_id in ids if agent_id and agent_id != actor]
             receipts += self._deliver(others, Delivery(actor, notice=notice))
         return receipts
+
+    def _withdraw_notices(self, task: Task) -> None:
+        """Take back what asks agents to do something for a task, and is still open."""
+        for inbox in self.inboxes.values():
+            for delivery in inbox:
+                notice = delivery.notice
+                if notice and notice.task_id == task.task_id and notice.verb in ASKING:
+                    delivery.withdrawn |= delivery.is_open
 
     def _follow(self, actor: str, task: Task, was: int, silent: bool) -> Receipts:
         """What a change means for the tasks that wait for this one."""

@@ -24,7 +24,7 @@ from dovetail.server.store.tables import (
     task_pages,
     tasks,
 )
-from dovetail.server.store.tables.deliveries import DeliveryState
+from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import EventFilter
 from dovetail.server.store.tables.handouts import Handout
 from dovetail.server.store.tables.inboxes import PageRequest

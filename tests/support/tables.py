@@ -100,6 +100,12 @@ NOTICES: dict[str, list[tuple[str, list[str]]]] = {}
 for _change, _verb, *_audience in map(str.split, _NOTICES.strip().splitlines()):
     NOTICES.setdefault(_change, []).extend([(_verb, _audience)] if _audience else [])
 
+WITHDRAWN_BY_CANCEL = (
+    *("ASSIGN", "UPDATE", "REOPEN", "BECOME_READY", "BECOME_OVERDUE"),
+    *("REQUEST_INPUT", "PROVIDE_INPUT"),
+)
+"""The notices of a task that its cancelling takes back from those who have not read them."""
+
 LEASE_VERBS = ("heartbeat", "release", "request-input", "complete", "fail")
 """What needs the token of the task's lease, while there is one."""
 

@@ -22,9 +22,11 @@ from dovetail.server.admin.teams import Teams
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.endings import Endings
 from dovetail.server.messaging.groups import Groups
 from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Inboxes
+from dovetail.server.messaging.mail_monitor import MailMonitor
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.servicer import Rules as MessagingRules
@@ -147,19 +149,23 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
             inboxes=inboxes,
             subscriptions=subscriptions,
             receiver=receiver,
+            endings=Endings(store),
         )
     )
+    monitor = MailMonitor(store)
 
     def register(server: grpc.aio.Server) -> None:
         messaging_pb2_grpc.add_MessagingServiceServicer_to_server(servicer, server)
 
+    def start() -> None:
+        handouts.start()
+        monitor.start()
+        presence.start()
+
     def stop() -> None:
         streams.close()
         receiver.close()
-
-    def start() -> None:
-        handouts.start()
-        presence.start()
+        monitor.close()
 
     async def finish() -> None:
         await handouts.finish()

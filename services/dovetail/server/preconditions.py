@@ -29,11 +29,25 @@ def check_reached(sequence: int, last: int) -> None:
         )
 
 
-def check_etag(what: str, expected: str, etag: str, metadata: Mapping[str, str]) -> None:
-    """Raise AbortedError if a thing is not in the version that the caller expects; empty: any."""
-    if expected and expected != etag:
+def etag(version: int) -> str:
+    """The etag of a task in this version: another one after every change."""
+    return f"v{version}"
+
+
+def check_etag(field: str, task_id: str, version: int, expected: str) -> None:
+    """Raise AbortedError if a task is not in the version that the caller expects; empty: in any."""
+    check_version(field, f"task {task_id!r}", expected, {"task_id": task_id, "etag": etag(version)})
+
+
+def check_version(field: str, what: str, expected: str, metadata: Mapping[str, str]) -> None:
+    """Raise AbortedError if a thing has another etag than the caller expects; empty: any.
+
+    Its own is in `metadata`, for the error.
+    """
+    if expected and expected != metadata["etag"]:
         raise AbortedError(
             Reason.ETAG_MISMATCH,
-            f"etag: {what} has changed: its etag is {etag!r}, not {expected!r}; read it again",
-            metadata={**metadata, "etag": etag},
+            f"{field}: {what} has changed: its etag is {metadata['etag']!r}, not {expected!r};"
+            " read it again",
+            metadata=metadata,
         )

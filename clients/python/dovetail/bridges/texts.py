@@ -97,6 +97,8 @@ def _place(message: Message, number: str) -> str:
     facts = [f"{number}{word(message.message_id)}"]
     if message.notice:
         facts = [f"{number}{message.notice.verb}"]
+    elif mail := message.mail_notice:
+        facts = [f"{number}{mail.event} {word(mail.message_id)}"]
     if message.task_id:
         facts.append(f"task={word(message.task_id)}")
     if message.in_reply_to:

@@ -59,6 +59,7 @@ ROOT = {
     "read": "inbox",
     "receive": "inbox",
     "register": "agent register",
+    "reject": "message reject",
     "release": "task release",
     "reply": "send --reply-to",
     "run": "up",
@@ -73,6 +74,7 @@ ROOT = {
     "teams": "team list",
     "tokens": "token list",
     "version": "--version",
+    "withdraw": "message withdraw",
 }
 """The same at the root, where a command of a group may be meant."""
 

@@ -47,12 +47,15 @@ from dovetail.client.inbox import Inbox
 from dovetail.client.message_records import (
     AcknowledgeResult,
     AgentRecord,
+    MailNotice,
     Message,
     MessageRecord,
     Notice,
     Receipt,
+    RejectResult,
     SendResult,
     SentMessage,
+    WithdrawResult,
 )
 from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
@@ -89,6 +92,7 @@ from dovetail.client.words import (
     AttemptEnd,
     DeliveryState,
     Importance,
+    MailEvent,
     MessageKind,
     Notify,
     Order,
@@ -133,6 +137,8 @@ __all__ = [
     "LateResult",
     "Lease",
     "LeaseLostError",
+    "MailEvent",
+    "MailNotice",
     "Message",
     "MessageChoice",
     "MessageContent",
@@ -147,6 +153,7 @@ __all__ = [
     "PermissionDeniedError",
     "Receipt",
     "ReceivedMessage",
+    "RejectResult",
     "Report",
     "ReportBasis",
     "ReportBucket",
@@ -179,6 +186,7 @@ __all__ = [
     "Usage",
     "UsageFields",
     "UsageTotal",
+    "WithdrawResult",
     "WorkFailedError",
     "WorkOptions",
     "completion",

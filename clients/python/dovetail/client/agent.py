@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, TypeAlias, Unpack
 
@@ -22,8 +22,10 @@ from dovetail.client.message_records import (
     AgentRecord,
     MessageRecord,
     Receipt,
+    RejectResult,
     SendResult,
     SentMessage,
+    WithdrawResult,
 )
 from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
@@ -109,12 +111,19 @@ class Agent:
         labels: Mapping[str, str] | None = None,
         request_id: str = "",
         acknowledge: Iterable[int] = (),
+        expire: datetime | timedelta | None = None,
+        ack_deadline: timedelta | None = None,
+        task_etag: str = "",
     ) -> SendResult:
         """Send a message to one or more agents. When this returns, it is on the server's disk.
 
         The sequences in `acknowledge`, of this agent's inbox, are acknowledged in the same commit.
         After an error with an unknown outcome, sending again with the same `request_id` sends the
         message once. Without a `request_id`, a new one covers the repeats within this call.
+
+        It expires at `expire`, or so long from now (with a `request_id` of your own give a time: a
+        length is another time in each call). After `ack_deadline` a notice tells who is not done
+        with it. If the task `task_id` has changed since `task_etag`, this raises AbortedError.
         """
         request = draft_message(
             to,
@@ -126,6 +135,9 @@ class Agent:
             in_reply_to=in_reply_to,
             task_id=task_id,
             labels=labels,
+            expire=expire,
+            ack_deadline=ack_deadline,
+            task_etag=task_etag,
         )
         request.request_id = request_id or new_id()
         request.acknowledge_sequences.extend(acknowledge)
@@ -259,6 +271,19 @@ class Agent:
         )
         done = await self._call(self._stub.AcknowledgeMessages, request)
         return record(AcknowledgeResult, done)
+
+    async def reject(self, sequences: Iterable[int], reason: str) -> RejectResult:
+        """Say that this agent cannot act on these messages of its inbox, and why.
+
+        They are not delivered any more, and a notice tells their senders.
+        """
+        request = pb.RejectMessageRequest(sequences=sequences, reason=reason)
+        return record(RejectResult, await self._call(self._stub.RejectMessage, request))
+
+    async def withdraw(self, message_id: str) -> WithdrawResult:
+        """Take a message that this agent sent back from those that are not done with it yet."""
+        request = pb.WithdrawMessageRequest(message_id=message_id)
+        return record(WithdrawResult, await self._call(self._stub.WithdrawMessage, request))
 
     async def mark_seen(self, sequences: Iterable[int]) -> int:
         """Say that this agent has seen these messages of its inbox; they stay unacknowledged.

@@ -267,6 +267,8 @@ class Agent(_Closing):
         self.receive = _converting(loop.waiting(agent.receive), partial(_messages, loop))
         self.inbox = _opening(loop, agent.inbox, Inbox)
         self.acknowledge = loop.waiting(agent.acknowledge)
+        self.reject = loop.waiting(agent.reject)
+        self.withdraw = loop.waiting(agent.withdraw)
         self.mark_seen = loop.waiting(agent.mark_seen)
         self.message = loop.waiting(agent.message)
         self.receipts = loop.iterating(agent.receipts)

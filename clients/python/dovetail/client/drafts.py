@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -93,14 +93,26 @@ class MessageFields(TypedDict, total=False):
     in_reply_to: str
     task_id: str
     labels: Mapping[str, str] | None
+    expire: datetime | timedelta | None
+    ack_deadline: timedelta | None
+    task_etag: str
 
 
 def draft_message(
     to: str | Iterable[str], body: str = "", **fields: Unpack[MessageFields]
 ) -> talk.SendMessageRequest:
-    """A request for a message to one or more agents, for `Agent.send_many`."""
+    """A request for a message to one or more agents, for `Agent.send_many`.
+
+    `expire` is a time, or a length of time from now.
+    """
     values: dict[str, Any] = {**fields, "data": struct(fields.get("data"))}
     values["importance"] = number(Importance, fields.get("importance", 0))
+    expire = values.pop("expire", None)
+    if expire is not None:
+        is_length = isinstance(expire, timedelta)
+        values["expire_time"] = timestamp(datetime.now(UTC) + expire if is_length else expire)
+    if "ack_deadline" in values:
+        values["ack_deadline"] = duration(values["ack_deadline"])
     recipient_ids = [to] if isinstance(to, str) else to
     return talk.SendMessageRequest(recipient_ids=recipient_ids, body=body, **values)
 

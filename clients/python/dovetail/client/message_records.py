@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dovetail.client.records import Record
-from dovetail.client.words import DeliveryState, Importance, MessageKind, TaskVerb
+from dovetail.client.words import DeliveryState, Importance, MailEvent, MessageKind, TaskVerb
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
@@ -29,7 +29,7 @@ class Receipt(Record, of=types_pb2.Receipt):
     """A message in the inbox of one recipient, and what became of it there.
 
     `send_time` is by when it was handed out, `see_time` when the agent said that it has seen it;
-    None: that is not known.
+    None: that is not known. `reason` is why the agent rejected it.
     """
 
     recipient_id: str
@@ -37,6 +37,7 @@ class Receipt(Record, of=types_pb2.Receipt):
     message_id: str
     state: DeliveryState
     state_time: datetime | None
+    reason: str
     send_time: datetime | None
     see_time: datetime | None
     proto: types_pb2.Receipt
@@ -54,10 +55,25 @@ class Notice(Record, of=pb.Notice):
     proto: pb.Notice
 
 
-class Message(Record, of=pb.Message):
-    """A message. `data` and `notice` are None if it has none.
+class MailNotice(Record, of=pb.MailNotice):
+    """What became of a message, of which a notice tells its sender.
 
-    `recipient_ids` are the first ten of `recipient_count`; `Agent.receipts` has all.
+    `recipient_ids` are the first ten of `recipient_count` recipients at which it happened.
+    """
+
+    event: MailEvent
+    message_id: str
+    recipient_ids: tuple[str, ...]
+    recipient_count: int
+    reason: str
+    proto: pb.MailNotice
+
+
+class Message(Record, of=pb.Message):
+    """A message. `data`, `notice` and `mail_notice` are None if it has none.
+
+    `recipient_ids` are the first ten of `recipient_count`; `Agent.receipts` has all. A message of
+    kind NOTICE has a `notice`, about a task, or a `mail_notice`, about a message.
     """
 
     message_id: str
@@ -75,6 +91,8 @@ class Message(Record, of=pb.Message):
     kind: MessageKind
     create_time: datetime
     notice: Notice | None
+    expire_time: datetime | None
+    mail_notice: MailNotice | None
     proto: pb.Message
 
 
@@ -110,3 +128,23 @@ class AcknowledgeResult(Record, of=pb.AcknowledgeMessagesResponse):
     acknowledged_count: int
     unacknowledged_count: int
     proto: pb.AcknowledgeMessagesResponse
+
+
+class RejectResult(Record, of=pb.RejectMessageResponse):
+    """How many messages were rejected, and how many are left unacknowledged."""
+
+    rejected_count: int
+    unacknowledged_count: int
+    proto: pb.RejectMessageResponse
+
+
+class WithdrawResult(Record, of=pb.WithdrawMessageResponse):
+    """From how many recipients a message was taken back, and for how many it was too late.
+
+    `receipts` are those of the first ten recipients.
+    """
+
+    withdrawn_count: int
+    late_count: int
+    receipts: tuple[Receipt, ...]
+    proto: pb.WithdrawMessageResponse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypedDict, Unpack
 
 from dovetail.client.message_records import Message, SendResult
@@ -24,6 +25,9 @@ class MessageContent(TypedDict, total=False):
     labels: Mapping[str, str] | None
     request_id: str
     acknowledge: Iterable[int]
+    expire: datetime | timedelta | None
+    ack_deadline: timedelta | None
+    task_etag: str
 
 
 class InboxMessage(Message, hidden="delivery"):

@@ -172,6 +172,17 @@ class MessageKind(Word):
     NOTICE = auto()
 
 
+@words_of(messaging_pb2.MailEvent)
+class MailEvent(Word):
+    """What became of a message, as a notice tells its sender."""
+
+    UNKNOWN = auto()
+    REJECTED = auto()
+    UNACKNOWLEDGED = auto()
+    RECIPIENT_REMOVED = auto()
+    LOOP_SUSPECTED = auto()
+
+
 @words_of(types_pb2.DeliveryState)
 class DeliveryState(Word):
     """What is known of a message at a recipient; SENT and SEEN are unacknowledged too."""
@@ -179,6 +190,9 @@ class DeliveryState(Word):
     UNKNOWN = auto()
     UNACKNOWLEDGED = auto()
     ACKNOWLEDGED = auto()
+    REJECTED = auto()
+    EXPIRED = auto()
+    WITHDRAWN = auto()
     SENT = auto()
     SEEN = auto()
 

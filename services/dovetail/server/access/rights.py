@@ -67,6 +67,8 @@ _MESSAGING = {
     "ReceiveMessages": _own("its inbox"),
     "AcknowledgeMessages": _own("its inbox"),
     "MarkMessagesSeen": _WORKERS,
+    "RejectMessage": _WORKERS,
+    "WithdrawMessage": _own("a message that it sent; what it neither sent nor got is NOT_FOUND"),
     "GetMessage": _own("a message that it sent or received; others are NOT_FOUND"),
     "ListReceipts": _own("a message that it sent, or its own receipt of one that it received"),
     "ListMessages": _own("messages that it sent or received; others are left out"),

@@ -50,6 +50,7 @@ MAXIMA: dict[str, int] = {
     f"{_MESSAGING}ReceiveMessagesRequest.acknowledge_sequences": 1_000,
     f"{_MESSAGING}AcknowledgeMessagesRequest.sequences": 1_000,
     f"{_MESSAGING}MarkMessagesSeenRequest.sequences": 1_000,
+    f"{_MESSAGING}RejectMessageRequest.sequences": 100,
     f"{_MESSAGING}ListMessagesRequest.states": 1_000,
     f"{_TASKS}CreateTaskRequest.labels": LABELS_MAX,
     f"{_TASKS}CreateTaskRequest.acknowledge_sequences": 1_000,

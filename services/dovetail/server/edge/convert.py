@@ -103,6 +103,7 @@ def receipt_message(receipt: Receipt) -> types_pb2.Receipt:
         state_time=optional_timestamp(receipt.state_time),
         send_time=optional_timestamp(receipt.send_time),
         see_time=optional_timestamp(receipt.see_time),
+        reason=receipt.reason,
     )
 
 

@@ -16,7 +16,7 @@ from dovetail.server.errors import (
     Reason,
     ResourceExhaustedError,
 )
-from dovetail.server.preconditions import check_etag
+from dovetail.server.preconditions import check_version
 from dovetail.server.presence import Presence
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, groups, open_work, presence
@@ -88,7 +88,7 @@ class Directory:
                 return _found(transaction, before)
             if profile.kind is not before.kind:
                 _check_kind(caller, profile.kind)
-            check_etag(f"agent {agent_id!r}", etag, before.etag, {"agent_id": agent_id})
+            _check_etag(before, etag)
             agents.touch(transaction, caller.agent_id)
             agents.update(transaction, agent_id, profile)
             return _found(transaction, agents.get(transaction, agent_id))
@@ -105,7 +105,7 @@ class Directory:
             if before and before.remove_time is not None:
                 return _found(transaction, before), 0
             before = agents.get(transaction, agent_id)
-            check_etag(f"agent {agent_id!r}", etag, before.etag, {"agent_id": agent_id})
+            _check_etag(before, etag)
             _check_idle(agent_id, open_work.of_agent(transaction, agent_id))
             if caller.agent_id != agent_id:  # Whoever removes itself is not registered by that.
                 agents.touch(transaction, caller.agent_id)
@@ -163,6 +163,11 @@ class Found(NamedTuple):
 
 def _found(snapshot: Snapshot, *found: Agent) -> Found:
     return Found(found, presence.of_agents(snapshot, [agent.agent_id for agent in found]))
+
+
+def _check_etag(agent: Agent, expected: str) -> None:
+    metadata = {"agent_id": agent.agent_id, "etag": agent.etag}
+    check_version("etag", f"agent {agent.agent_id!r}", expected, metadata)
 
 
 def _check_kind(caller: Caller, kind: AgentKind) -> None:

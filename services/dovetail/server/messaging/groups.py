@@ -14,7 +14,7 @@ from dovetail.server.errors import (
     Reason,
     ResourceExhaustedError,
 )
-from dovetail.server.preconditions import check_etag
+from dovetail.server.preconditions import check_version
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, groups
 from dovetail.server.store.tables.groups import Group
@@ -214,7 +214,8 @@ def _check_etag(group_id: str, group: Group | None, expected: str) -> None:
             metadata={"group_id": group_id, "etag": ""},
         )
     if group:
-        check_etag(f"group {group_id!r}", expected, group.etag, {"group_id": group_id})
+        metadata = {"group_id": group_id, "etag": group.etag}
+        check_version("etag", f"group {group_id!r}", expected, metadata)
 
 
 def _check_room(snapshot: Snapshot) -> None:

@@ -10,19 +10,23 @@ from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.errors import NotFoundError, Reason
 from dovetail.server.messaging import groups
+from dovetail.server.messaging.conditions import check_conditions
 from dovetail.server.messaging.groups import Addressed
 from dovetail.server.preconditions import check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.pages import take_bytes
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import (
     agents,
+    deadlines,
     deliveries,
     dependencies,
     messages,
     tasks,
     threads,
 )
-from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX, DeliveryState, Receipt
+from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX, Receipt
+from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.message_bytes import (
     SHOWN_RECIPIENTS_MAX,
     Content,
@@ -50,6 +54,11 @@ class OutgoingMessage:
     """What its fields begin with in errors: a batch has several."""
     acknowledge: Sequence[int] = ()
     """Sequences in the sender's inbox. No message of a batch has any."""
+    expire_time: int | None = None
+    ack_deadline: int | None = None
+    """After so many microseconds its sender is told who is not done with it."""
+    task_etag: str = ""
+    """The task must be in the version with this etag; empty: in any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +121,7 @@ class Inboxes:
             last_sequences = agents.require(transaction, others)
             thread_ids = _threads(transaction, caller, batch)
             _check_tasks(transaction, batch)
+            check_conditions(transaction, batch)
             acknowledged = batch[0].acknowledge
             if acknowledged:
                 last = agents.require(transaction, [sender_id])[sender_id]
@@ -135,25 +145,26 @@ class Inboxes:
         agent_id = wanted.agent_id or caller.require_agent("a request without an agent_id")
         caller.require_own(f"the inbox of {agent_id!r}", agent_id)
 
-        def step(transaction: Transaction) -> tuple[int, int]:
+        def step(transaction: Transaction) -> tuple[int, int, bool]:
             last = agents.require(transaction, [agent_id])[agent_id]
             check_reached(max([wanted.through_sequence, *wanted.sequences]), last)
             agents.touch(transaction, caller.agent_id)
-            count = 0
+            count, room = 0, ACKNOWLEDGED_MAX
             for span in wanted.spans():
-                most = ACKNOWLEDGED_MAX - count
-                if most:
-                    count += deliveries.acknowledge(transaction, agent_id, span, most)
+                if room:
+                    taken = deliveries.acknowledge(transaction, agent_id, span, room)
+                    count += taken.acknowledged
+                    room -= sum(taken)
             agent = agents.get(transaction, agent_id)
-            return count, agent.unacknowledged_count
+            return count, agent.unacknowledged_count, not room
 
         needs = agents.need([agent_id, caller.agent_id])
         needs += deliveries.need(agent_id, wanted.spans())
         total = 0
         while True:
-            count, left = await self._store.write(caller.team_id, step, needs)
+            count, left, more = await self._store.write(caller.team_id, step, needs)
             total += count
-            if count < ACKNOWLEDGED_MAX:
+            if not more:
                 return total, left
 
     async def mark_seen(self, caller: Caller, sequences: Sequence[int]) -> int:
@@ -198,8 +209,11 @@ class Inboxes:
             last = first + paging.most
             shown = message.recipient_ids[first:last]
             found = deliveries.receipts(snapshot, message.number, shown)
+            told = take_bytes(((each, _reason_bytes([each])) for each in found), PAGE_BYTES)
+            if len(told) < len(found):
+                last = message.recipient_ids.index(found[len(told)].recipient_id)
             more = last < len(message.recipient_ids)
-            return found, paging.next_token(last if more else None)
+            return told, paging.next_token(last if more else None)
 
         return await self._store.read(caller.team_id, query)
 
@@ -228,9 +242,18 @@ class Inboxes:
             shown = {each.number: _shown_to(caller, each) for each in found}
             receipts = deliveries.receipts_of(snapshot, shown)
             records: list[Record] = [(each, receipts[each.number]) for each in found]
-            return records, paging.next_token(after)
+            # Of a message's size the reasons of rejections, which came later, are no part.
+            told = take_bytes(((each, _reason_bytes(each[1])) for each in records), PAGE_BYTES)
+            if len(told) < len(records):
+                after = told[-1][0].number
+            return told, paging.next_token(after)
 
         return await self._store.scan(caller.team_id, query)
+
+
+def _reason_bytes(receipts: Sequence[Receipt]) -> int:
+    """The bytes of what recipients said when they rejected a message, at most."""
+    return sum(4 * len(each.reason) for each in receipts)
 
 
 def _needs(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
@@ -286,8 +309,12 @@ def _append(
         task_id=outgoing.task_id,
         repeat=outgoing.repeat,
         group_ids=outgoing.group_ids,
+        expire_time=outgoing.expire_time,
     )
     sent = messages.append(transaction, new, last_sequences)
+    if outgoing.ack_deadline is not None:
+        deadline_time = transaction.team.wall_clock + outgoing.ack_deadline
+        deadlines.add(transaction, deadline_time, sent.number)
     for receipt in sent.receipts:
         last_sequences[receipt.recipient_id] = receipt.sequence
     return sent
@@ -325,7 +352,7 @@ def _readable(snapshot: Snapshot, caller: Caller, message_id: str) -> Message:
     number = message_number(message_id)
     message = number and messages.find(snapshot, number)
     if not message or not caller.reaches(message.sender_id, *message.recipient_ids):
-        raise _no_message("message_id", message_id)
+        raise no_message("message_id", message_id)
     return message
 
 
@@ -348,7 +375,7 @@ def _thread(known: Mapping[int, Thread], caller: Caller, outgoing: OutgoingMessa
         return outgoing.thread_id
     found = known.get(message_number(outgoing.in_reply_to) or 0)
     if not found or not caller.reaches(*found.party_ids):
-        raise _no_message(f"{outgoing.prefix}in_reply_to", outgoing.in_reply_to)
+        raise no_message(f"{outgoing.prefix}in_reply_to", outgoing.in_reply_to)
     thread_id = found.thread_id
     if outgoing.thread_id not in ("", thread_id):
         with Checks() as check:
@@ -360,7 +387,8 @@ def _thread(known: Mapping[int, Thread], caller: Caller, outgoing: OutgoingMessa
     return thread_id
 
 
-def _no_message(field: str, message_id: str) -> NotFoundError:
+def no_message(field: str, message_id: str) -> NotFoundError:
+    """The error for a message that does not exist, or not for this caller."""
     return NotFoundError(
         Reason.MESSAGE_NOT_FOUND,
         f"{field}: no message {message_id!r}",

@@ -16,7 +16,8 @@ from dovetail.server.messaging.receiving import Received
 from dovetail.server.messaging.subscriptions import Response
 from dovetail.server.store import wire
 from dovetail.server.store.rings import Delivery
-from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
+from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.types.v1 import types_pb2
 
 _STREAMED = wire.bytes_tag(pb.SubscribeInboxResponse.DELIVERIES_FIELD_NUMBER)
@@ -34,6 +35,7 @@ _STATE = wire.number_tag(types_pb2.Receipt.STATE_FIELD_NUMBER)
 _STATE_TIME = wire.bytes_tag(types_pb2.Receipt.STATE_TIME_FIELD_NUMBER)
 _SEND_TIME = wire.bytes_tag(types_pb2.Receipt.SEND_TIME_FIELD_NUMBER)
 _SEE_TIME = wire.bytes_tag(types_pb2.Receipt.SEE_TIME_FIELD_NUMBER)
+_REASON = wire.bytes_tag(types_pb2.Receipt.REASON_FIELD_NUMBER)
 _STATES = {state: wire.number(_STATE, state) for state in DeliveryState}
 _UNACKNOWLEDGED = _STATES[DeliveryState.UNACKNOWLEDGED]
 
@@ -71,7 +73,7 @@ def listed_response(records: Iterable[Record], next_page_token: str) -> pb.ListM
 
 def _deliveries(tag: bytes, agent_id: str, deliveries: Sequence[Delivery]) -> Iterator[bytes]:
     recipient = wire.text(_RECIPIENT_ID, agent_id)
-    for sequence, number, acknowledge_time, payload, see_time in deliveries:
+    for sequence, number, acknowledge_time, payload, see_time, _ in deliveries:
         receipt = _place(recipient, sequence, number)
         if acknowledge_time is see_time is None:
             receipt += _UNACKNOWLEDGED
@@ -124,7 +126,7 @@ def _told(receipt: Receipt) -> bytes:
         (_SEE_TIME, receipt.see_time),
     )
     said = [wire.nested(tag, wire.timestamp(time)) for tag, time in times if time is not None]
-    return _STATES[receipt.state] + b"".join(said)
+    return _STATES[receipt.state] + b"".join(said) + wire.text(_REASON, receipt.reason)
 
 
 def agent_proto(present: PresentAgent) -> pb.Agent:

@@ -15,16 +15,18 @@ from dovetail.server.edge.convert import (
     read_duration,
     read_object,
     read_time_range,
+    read_timestamp,
 )
 from dovetail.server.edge.paging import Order, Paging
 from dovetail.server.edge.validation import PAGE_SIZE_MAX, Checks, shown
+from dovetail.server.messaging.endings import Rejection
 from dovetail.server.messaging.groups import BATCH_RECIPIENTS_MAX, RECIPIENTS_MAX
 from dovetail.server.messaging.inboxes import Acknowledgement, MessageQuery, OutgoingMessage
 from dovetail.server.messaging.receiving import ReceiveRequest
 from dovetail.server.messaging.subscriptions import SubscribeRequest
 from dovetail.server.store import wire
 from dovetail.server.store.tables.agents import AgentKind, Profile
-from dovetail.server.store.tables.deliveries import DeliveryState
+from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.message_bytes import Content, Importance, MessageKind
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import MICROS
@@ -40,6 +42,11 @@ DISPLAY_NAME_CHARACTERS_MAX = 256
 PROFILE_FIELDS = ("display_name", "labels", "kind")
 OUTSTANDING_MAX = 1_000
 SEQUENCE_MAX = 2**63 - 1
+REJECTED_MAX = 100
+"""Each may write a notice to another sender."""
+REASON_CHARACTERS_MAX = 1_000
+ACK_DEADLINE_DAYS_MAX = 365
+DAY_MICROS = 24 * 3600 * MICROS
 WAIT_MAX_SECONDS = 50
 
 
@@ -123,7 +130,28 @@ def read_message(
         repeat=idempotency_key(request.request_id, request),
         acknowledge=list(request.acknowledge_sequences),
         group_ids=list(dict.fromkeys(request.group_ids)),
+        expire_time=read_timestamp(check, f"{prefix}expire_time", request, "expire_time"),
+        ack_deadline=_read_ack_deadline(check, request, prefix),
+        task_etag=_read_task_etag(check, request, prefix),
     )
+
+
+def _read_ack_deadline(check: Checks, request: pb.SendMessageRequest, prefix: str) -> int | None:
+    field = f"{prefix}ack_deadline"
+    deadline = read_duration(check, field, request, "ack_deadline")
+    if deadline is not None and not 0 < deadline <= ACK_DEADLINE_DAYS_MAX * DAY_MICROS:
+        check.refuse(
+            field,
+            f"must be more than 0 and at most {ACK_DEADLINE_DAYS_MAX} days,"
+            f" is {deadline / MICROS:g} s",
+        )
+    return deadline
+
+
+def _read_task_etag(check: Checks, request: pb.SendMessageRequest, prefix: str) -> str:
+    if request.task_etag and not request.task_id:
+        check.refuse(f"{prefix}task_etag", "needs the task_id whose etag it is")
+    return request.task_etag
 
 
 def read_messages(check: Checks, request: pb.BatchSendMessagesRequest) -> list[OutgoingMessage]:
@@ -213,6 +241,17 @@ def read_acknowledgement(check: Checks, request: pb.AcknowledgeMessagesRequest) 
         sequences=list(request.sequences),
         through_sequence=request.through_sequence,
     )
+
+
+def read_rejection(check: Checks, request: pb.RejectMessageRequest) -> Rejection:
+    """Which deliveries to reject, and why."""
+    count = len(request.sequences)
+    if not 1 <= count <= REJECTED_MAX:
+        check.refuse("sequences", f"must have 1 to {REJECTED_MAX:,} sequences, has {count:,}")
+    else:
+        _check_sequences(check, "", request.sequences, 0)
+    check.text("reason", request.reason, REASON_CHARACTERS_MAX, least=1)
+    return Rejection(sequences=list(request.sequences), reason=request.reason)
 
 
 def read_seen(check: Checks, request: pb.MarkMessagesSeenRequest) -> list[int]:

@@ -16,6 +16,7 @@ from dovetail.server.edge.paging import PAGE_BYTES
 from dovetail.server.edge.validation import Checks
 from dovetail.server.messaging import reading, receiving
 from dovetail.server.messaging.agents import Directory
+from dovetail.server.messaging.endings import Endings
 from dovetail.server.messaging.groups import Groups
 from dovetail.server.messaging.groups_servicer import GroupsServicer
 from dovetail.server.messaging.inboxes import Inboxes, OutgoingMessage
@@ -42,6 +43,7 @@ class Rules:
     inboxes: Inboxes
     subscriptions: Subscriptions
     receiver: receiving.Receiver
+    endings: Endings
 
 
 class MessagingServicer(GroupsServicer):
@@ -51,6 +53,7 @@ class MessagingServicer(GroupsServicer):
         """Serve these rules."""
         super().__init__(rules.groups)
         self._receiver = rules.receiver
+        self._endings = rules.endings
         self._directory = rules.directory
         self._inboxes = rules.inboxes
         self._subscriptions = rules.subscriptions
@@ -180,6 +183,28 @@ class MessagingServicer(GroupsServicer):
             wanted = reading.read_acknowledgement(check, request)
         count, left = await self._inboxes.acknowledge(current_caller.get(), wanted)
         return pb.AcknowledgeMessagesResponse(acknowledged_count=count, unacknowledged_count=left)
+
+    async def RejectMessage(
+        self, request: pb.RejectMessageRequest, context: Context
+    ) -> pb.RejectMessageResponse:
+        """Reject deliveries."""
+        with Checks() as check:
+            rejection = reading.read_rejection(check, request)
+        count, left = await self._endings.reject(current_caller.get(), rejection)
+        return pb.RejectMessageResponse(rejected_count=count, unacknowledged_count=left)
+
+    async def WithdrawMessage(
+        self, request: pb.WithdrawMessageRequest, context: Context
+    ) -> pb.WithdrawMessageResponse:
+        """Take a message back."""
+        with Checks() as check:
+            check.id("message_id", request.message_id)
+        withdrawal = await self._endings.withdraw(current_caller.get(), request.message_id)
+        return pb.WithdrawMessageResponse(
+            withdrawn_count=withdrawal.withdrawn_count,
+            late_count=withdrawal.late_count,
+            receipts=map(receipt_message, withdrawal.receipts),
+        )
 
     async def MarkMessagesSeen(
         self, request: pb.MarkMessagesSeenRequest, context: Context

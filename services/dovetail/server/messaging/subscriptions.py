@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
+from dovetail.server import clock
 from dovetail.server.access.caller import Caller
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.handouts import Handing, Handouts
@@ -126,6 +127,8 @@ class _Inbox:
             fresh[-1].sequence != self._cursor + len(fresh)
             or (limit and len(self._outstanding) + len(fresh) > limit)
             or sum(len(each.payload) for each in fresh) > RESPONSE_BYTES
+            # The read leaves out what has expired on its way here.
+            or any(each.expire_time and each.expire_time <= clock.now() for each in fresh)
         ):
             return None
         self._count(fresh)

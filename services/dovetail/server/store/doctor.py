@@ -327,13 +327,14 @@ COUNTERS = {
     "inbox counters": f"""
         SELECT a.team_id, a.agent_id FROM agents a LEFT JOIN (
             SELECT team_id, agent_id, MAX(sequence) AS last_sequence,
-                COUNT(*) AS deliveries, COUNT(acknowledge_time) AS acknowledged
+                COUNT(*) AS deliveries, COUNT(acknowledge_time) AS closed,
+                COUNT(acknowledge_time) - COUNT(ending) AS acknowledged
             FROM deliveries GROUP BY team_id, agent_id
         ) d ON d.team_id = a.team_id AND d.agent_id = a.agent_id
         WHERE a.last_sequence <> COALESCE(d.last_sequence, 0)
             OR a.last_sequence <> COALESCE(d.deliveries, 0)
             OR a.acknowledged_count <> COALESCE(d.acknowledged, 0)
-            OR a.unacknowledged_count <> COALESCE(d.deliveries - d.acknowledged, 0)
+            OR a.unacknowledged_count <> COALESCE(d.deliveries - d.closed, 0)
         LIMIT {NAMED_MAX + 1}""",
     "team counters": f"""
         SELECT t.team_id FROM teams t

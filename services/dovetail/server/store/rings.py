@@ -14,7 +14,7 @@ QUEUE = "\0"
 ROOM = "\1"
 """The first character of the name under which those wait who may deliver no more to an inbox.
 
-An acknowledgement wakes them, and nobody else: it brings no message.
+What ends a delivery wakes them, and nobody else: it brings no message.
 """
 
 EVENTS = "\2"
@@ -38,6 +38,8 @@ class Delivery(NamedTuple):
     acknowledge_time: int | None
     payload: bytes
     see_time: int | None = None
+    expire_time: int | None = None
+    """Set where a commit hands it over: it may expire before a stream takes it."""
 
 
 class Rings:

@@ -123,7 +123,12 @@ class MessageRow(Model):
 
 
 class DeliveryRow(Model):
-    """A message in one recipient's inbox."""
+    """A message in one recipient's inbox.
+
+    It is open until it has an `acknowledge_time`, which is when it ended, in whatever way: `ending`
+    is NULL where it was acknowledged, else the state that it ended in. `expire_time` is that of its
+    message.
+    """
 
     team_id = TextField()
     agent_id = TextField()
@@ -132,10 +137,25 @@ class DeliveryRow(Model):
     create_time = BigIntegerField()
     see_time = BigIntegerField(null=True)
     acknowledge_time = BigIntegerField(null=True)
+    ending = IntegerField(null=True)
+    reason = TextField(null=True)
+    expire_time = BigIntegerField(null=True)
 
     class Meta:
         table_name = "deliveries"
         primary_key = CompositeKey("team_id", "agent_id", "sequence")
+
+
+class MessageDeadlineRow(Model):
+    """When the sender of a message is told who is not done with it. Removed once that is told."""
+
+    team_id = TextField()
+    deadline_time = BigIntegerField()
+    message_number = BigIntegerField()
+
+    class Meta:
+        table_name = "message_deadlines"
+        primary_key = CompositeKey("team_id", "deadline_time", "message_number")
 
 
 class HandoutRow(Model):
@@ -339,6 +359,7 @@ TABLES: tuple[type[Model], ...] = (
     ServerProcessRow,
     MessageRow,
     DeliveryRow,
+    MessageDeadlineRow,
     HandoutRow,
     TaskRow,
     TaskDependencyRow,

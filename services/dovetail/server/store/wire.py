@@ -20,6 +20,7 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 """What `json.loads` returns."""
 
 MICROS = 1_000_000
+_VARINT, _BYTES = 0, 2
 _SMALL = [bytes([number]) for number in range(128)]
 _DOUBLE = struct.Struct("<Bd")
 
@@ -80,6 +81,37 @@ def text_map(tag: bytes, pairs: Mapping[str, str]) -> bytes:
         nested(tag, nested(_FIRST, key.encode()) + nested(_SECOND, value.encode()))
         for key, value in pairs.items()
     )
+
+
+def text_of(message: bytes, field: int) -> str:
+    """A text of a message whose fields were written in order of number; of its first bytes too."""
+    at, found = 0, 0
+    while at < len(message) and found < field:
+        key, at = _read_varint(message, at)
+        found, size = key >> 3, 0
+        if key & 7 == _BYTES:
+            size, at = _read_varint(message, at)
+            if found == field:
+                return message[at : at + size].decode(errors="ignore")
+        elif key & 7 == _VARINT:
+            _, at = _read_varint(message, at)
+        else:
+            break
+        at += size
+    return ""
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    """A whole number that begins at a position, and the position after it."""
+    value = shift = 0
+    while at < len(message):
+        byte = message[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            break
+        shift += 7
+    return value, at
 
 
 # Value is one of several fields: the one that is set is written whatever it holds.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from dovetail.server import preconditions
 from dovetail.server.access.caller import Caller
 from dovetail.server.errors import (
     AbortedError,
@@ -11,7 +12,7 @@ from dovetail.server.errors import (
     NotFoundError,
     Reason,
 )
-from dovetail.server.preconditions import check_reached, check_same_request
+from dovetail.server.preconditions import check_etag, check_reached, check_same_request
 from dovetail.server.store.tables import agents, deliveries, dependencies, events, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
@@ -52,7 +53,7 @@ def load_for_change(snapshot: Snapshot, action: Action, task_id: str) -> Task:
     if action.verb in LEASE_VERBS:
         _check_lease(snapshot, task, options.lease_token)
     check_access(caller, action.verb, task)
-    _check_etag(task, options.etag)
+    check_etag("etag", task.task_id, task.version, options.etag)
     check_acknowledged(snapshot, caller, options)
     return task
 
@@ -75,7 +76,7 @@ def _parties(task: Task) -> list[Need]:
 
 def etag(task: Task) -> str:
     """The etag of a task: another one after every change."""
-    return f"v{task.version}"
+    return preconditions.etag(task.version)
 
 
 def new_lease(duration: int) -> Lease:
@@ -166,14 +167,4 @@ def _check_lease(snapshot: Snapshot, task: Task, token: str) -> None:
             f"task {task.task_id!r} is held under a lease: only the holder of its lease_token may"
             " do this",
             metadata={"task_id": task.task_id, "assignee_id": task.assignee_id},
-        )
-
-
-def _check_etag(task: Task, expected: str) -> None:
-    if expected and expected != etag(task):
-        raise AbortedError(
-            Reason.ETAG_MISMATCH,
-            f"etag: task {task.task_id!r} has changed: its etag is {etag(task)!r},"
-            f" not {expected!r}; read it again",
-            metadata={"task_id": task.task_id, "etag": etag(task)},
         )

@@ -18,12 +18,15 @@ from dovetail.server.store.store import Store
 from dovetail.server.store.tables import (
     agents,
     dependencies,
+    endings,
     events,
     links,
     task_pages,
     tasks,
 )
+from dovetail.server.store.tables.delivery_states import DeliveryAct
 from dovetail.server.store.tables.dependencies import Window
+from dovetail.server.store.tables.endings import Ending
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Snapshot, Transaction
@@ -36,6 +39,7 @@ from dovetail.server.tasks.loading import (
     require_agent,
     require_task,
 )
+from dovetail.server.tasks.notices import ASKING_VERBS
 from dovetail.server.tasks.recording import Action, TaskChange, record_change
 from dovetail.server.tasks.relations import check_no_cycle, related
 from dovetail.server.tasks.requests import (
@@ -209,6 +213,7 @@ class Lifecycle:
             task = load_for_change(transaction, action, task_id)
             state = next_state(TaskVerb.CANCEL, task)
             ids = _open_subtask_ids(transaction, task) if options.cascade else []
+            _withdraw_notices(transaction, [task_id, *ids])
             stamp, outcome = transaction.team.stamp, Outcome(text=options.reason)
             after = transitions.finish(task, state, outcome, stamp)
             cascade_ids = frozenset(ids)
@@ -242,6 +247,15 @@ class Lifecycle:
             return record_change(transaction, action, task, after)
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
+
+
+def _withdraw_notices(transaction: Transaction, task_ids: Sequence[str]) -> None:
+    """Take back what asks agents to work on these tasks, where they have not read it yet.
+
+    Of the notices that the cancelling writes itself there are none so far.
+    """
+    unread = endings.unread_notices(transaction, task_ids, ASKING_VERBS)
+    endings.end(transaction, unread, Ending(act=DeliveryAct.WITHDRAW))
 
 
 def _stays(task: Task, options: ChangeOptions) -> bool:

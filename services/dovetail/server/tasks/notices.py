@@ -86,6 +86,20 @@ RULES: dict[TaskVerb, tuple[Rule, ...]] = {
     TaskVerb.SPEND_BUDGET: _told(TaskVerb.SPEND_BUDGET, "has spent its budget", Audience.CREATOR),
 }
 
+ASKING_VERBS = frozenset(
+    {
+        TaskVerb.ASSIGN,
+        TaskVerb.UPDATE,
+        TaskVerb.REOPEN,
+        TaskVerb.BECOME_READY,
+        TaskVerb.BECOME_OVERDUE,
+        TaskVerb.REQUEST_INPUT,
+        TaskVerb.PROVIDE_INPUT,
+    }
+)
+"""Notices that ask their recipients to do something for the task. A cancelled task withdraws those
+that are unread; the others report what happened, and stay."""
+
 # The notice of a failure after which another attempt follows.
 RETRIED = Rule(
     verb=TaskVerb.RETRY, says="failed, and will be tried again", audience=(Audience.CREATOR,)

@@ -44,7 +44,7 @@ class Line:
     time: datetime
     task_id: str
     what: str
-    """The verb of a notice; empty for a message."""
+    """What a notice reports, as a word; empty for a message."""
     text: str
     """The beginning of it."""
     left: int
@@ -147,7 +147,8 @@ class News:
 
 
 def _line(sequence: int, message: Message) -> Line:
-    notice = message.notice
+    notice, mail = message.notice, message.mail_notice
+    what = notice.verb if notice else mail and mail.event
     text = "\n".join(filter(None, (message.subject, message.body)))
     return Line(
         sequence=sequence,
@@ -156,7 +157,7 @@ def _line(sequence: int, message: Message) -> Line:
         is_high=message.importance == Importance.HIGH,
         time=message.create_time,
         task_id=message.task_id,
-        what=str(notice.verb) if notice and message.kind != MessageKind.MESSAGE else "",
+        what=str(what) if what and message.kind != MessageKind.MESSAGE else "",
         text=text[:PREVIEW_CHARACTERS],
         left=max(0, len(text) - PREVIEW_CHARACTERS),
     )

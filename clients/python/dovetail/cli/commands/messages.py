@@ -8,6 +8,7 @@ import shlex
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from datetime import timedelta
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -20,10 +21,11 @@ from dovetail.cli.commands.fencing import (
     is_for_llm,
 )
 from dovetail.cli.commands.known import require_known, require_known_task
-from dovetail.cli.lazy import LazyGroup
+from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.formats import all_chars_option, max_chars_option
 from dovetail.cli.options.paging import Part, limit_option, paged
+from dovetail.cli.options.sending import check_repeatable, condition_options
 from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
 from dovetail.cli.options.values import (
     SEQUENCES,
@@ -57,6 +59,7 @@ IMPORTANCES = ("low", "normal", "high")
     help="How important it is.",
 )
 @click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
+@condition_options
 @acknowledge_option
 @label_option
 @allow_empty_option
@@ -74,11 +77,13 @@ async def send(
     request_id: str,
     acknowledge: tuple[int, ...],
     labels: tuple[tuple[str, str], ...],
+    **conditions: Any,
 ) -> None:
     """Send TEXT to agents.
 
     TEXT may be `-` (standard input) or `@FILE`; `@@…` is a text that begins with @.
     """
+    check_repeatable(request_id, conditions["expire"])
     response = await session.agent.send(
         recipients,
         body,
@@ -91,6 +96,7 @@ async def send(
         labels=dict(labels),
         request_id=request_id,
         acknowledge=acknowledge,
+        **conditions,
     )
     session.out.item(response, late.render.sent)
 
@@ -226,7 +232,8 @@ async def show(session: Session, message_id: str, receipts: bool, part: Part) ->
     """Show one message, with the receipts of its first ten recipients.
 
     A receipt says what is known of a recipient: that the message was sent to it (handed out), that
-    it has seen it, that it has acknowledged it, and since when.
+    it has seen it, that it has acknowledged or rejected it, or that it expired or was withdrawn
+    before, and since when.
     """
     if is_for_llm() and not receipts:
         texts = fenced_texts(session)
@@ -255,6 +262,13 @@ async def seen(session: Session, sequences: tuple[int, ...]) -> None:
     count = await session.agent.mark_seen(sequences)
     response = late.messaging_pb2.MarkMessagesSeenResponse(seen_count=count)
     session.out.item(response, late.render.seen)
+
+
+for each in lazy_commands(
+    ("reject", "commands.endings:reject", "Reject messages that you cannot act on."),
+    ("withdraw", "commands.endings:withdraw", "Take back a message that you sent."),
+).values():
+    message.add_command(each)
 
 
 @message.command("list")

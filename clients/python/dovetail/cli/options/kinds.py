@@ -28,7 +28,7 @@ class Kind:
 CHANGED_TASK = Kind(message="tasks.Task", is_change=True)
 _SAID = (
     *("sender_id", "recipient_ids", "recipient_count", "subject", "body", "data", "importance"),
-    *("thread_id", "in_reply_to", "labels", "kind", "notice"),
+    *("thread_id", "in_reply_to", "labels", "kind", "notice", "expire_time", "mail_notice"),
 )
 """What a message has that an event has not."""
 
@@ -37,6 +37,8 @@ KINDS = {
     "inbox": Kind(message="messaging.Delivery"),
     "acknowledge": Kind(message="messaging.AcknowledgeMessagesResponse"),
     "message seen": Kind(message="messaging.MarkMessagesSeenResponse"),
+    "message reject": Kind(message="messaging.RejectMessageResponse"),
+    "message withdraw": Kind(message="messaging.WithdrawMessageResponse"),
     "message show": Kind(message="messaging.MessageRecord"),
     "message show --receipts": Kind(message="types.Receipt"),
     "message list": Kind(message="messaging.MessageRecord"),

@@ -58,6 +58,25 @@ class _NewTime(_Time):
         return CLEARED if value == "" else super().convert(value, param, ctx)
 
 
+class _Expiry(click.ParamType[datetime | timedelta]):
+    """A length of time from now, or a time."""
+
+    name = "LENGTH|TIME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime | timedelta:
+        try:
+            length = read_length(str(value))
+        except ValueError as error:
+            if re.match(r"\d{4}-", str(value)):
+                return TIME.convert(value, param, ctx)
+            self.fail(f"{error}; or a time, such as 2026-11-30T17:00", param, ctx)
+        try:
+            datetime.now(UTC) + length
+        except OverflowError:
+            self.fail(f"{value!r} is too long", param, ctx)
+        return length
+
+
 class Length(click.ParamType[timedelta]):
     """A length of time, as `read_length` reads it."""
 
@@ -133,6 +152,7 @@ NEW_TIME = _NewTime()
 
 CLEARED = datetime.max.replace(tzinfo=UTC)
 LENGTH = Length()
+EXPIRY = _Expiry()
 SEQUENCES = _Sequences()
 COUNT = _Count()
 

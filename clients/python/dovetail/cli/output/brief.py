@@ -77,9 +77,12 @@ def _record(record: Mapping[str, Any]) -> str:
 
 
 def _message(message: Mapping[str, Any], to: str = "") -> str:
-    """Who says what: a notice with its verb and its task, a message with its id."""
-    notice: Mapping[str, Any] = message.get("notice", {})
-    about = _joined(notice["verb"], notice["task_id"]) if notice else message["message_id"]
+    """Who says what: a notice with what it reports and of what, a message with its id."""
+    about = message["message_id"]
+    if notice := message.get("notice"):
+        about = _joined(notice["verb"], notice["task_id"])
+    elif mail := message.get("mail_notice"):
+        about = _joined(mail["event"], mail["message_id"])
     sender = message.get("sender_id", "") or "-"
     head = _joined(sender, to and f"> {to}", about)
     return f"{_said(head, _text(message))}{' +data' if message.get('data') else ''}"
@@ -106,13 +109,24 @@ def _seen(response: Mapping[str, Any]) -> str:
     return f"{response.get('seen_count', 0)} seen"
 
 
+def _rejected(response: Mapping[str, Any]) -> str:
+    done, left = (response.get(f"{name}_count", 0) for name in ("rejected", "unacknowledged"))
+    return f"{done} rejected, {left} left"
+
+
+def _withdrawn(response: Mapping[str, Any]) -> str:
+    done, late = (response.get(f"{name}_count", 0) for name in ("withdrawn", "late"))
+    return f"{done} withdrawn, {late} too late"
+
+
 def _agent(agent: Mapping[str, Any]) -> str:
     unread = agent.get("unacknowledged_count")
     return _joined(agent["agent_id"], unread and f"{unread} unread")
 
 
 def _receipt(receipt: Mapping[str, Any]) -> str:
-    return f"{receipt['recipient_id']} #{receipt['sequence']} {receipt['state']}"
+    head = _joined(receipt["recipient_id"], f"#{receipt['sequence']}", receipt["state"])
+    return _said(head, receipt.get("reason"))
 
 
 def _heartbeat(response: Mapping[str, Any]) -> str:
@@ -143,6 +157,8 @@ LINES: dict[str, Callable[[Any], str]] = {
     "SendMessageResponse": _sent,
     "AcknowledgeMessagesResponse": _acknowledged,
     "MarkMessagesSeenResponse": _seen,
+    "RejectMessageResponse": _rejected,
+    "WithdrawMessageResponse": _withdrawn,
     "Agent": _agent,
     "Receipt": _receipt,
     "HeartbeatTaskResponse": _heartbeat,

@@ -96,8 +96,9 @@ _ANSWERS = {types.TASK_VERB_REQUEST_INPUT: "question", types.TASK_VERB_PROVIDE_I
 
 def _said(item: talk.Message, characters: int) -> tuple[Cell, ...]:
     """A message about a task, as a row of its history; questions and answers without a subject."""
-    kind = _ANSWERS.get(item.notice.verb, "message")
-    text = "" if kind != "message" or not item.subject else f"{item.subject}: "
+    usual = "notice" if item.HasField("mail_notice") else "message"
+    kind = _ANSWERS.get(item.notice.verb, usual)
+    text = f"{item.subject}: " if kind == usual and item.subject else ""
     more = item.recipient_count - len(item.recipient_ids)
     to = ", ".join(item.recipient_ids) + (f" and {more:,} more" if more else "")
     body = preview(item.body, characters, f"dovetail message show {item.message_id}")

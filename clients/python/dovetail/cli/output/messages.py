@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.chosen import preview
 from dovetail.cli.output.json_values import dumps, fields, words
 from dovetail.cli.output.render import labels_of, said, time_of
@@ -66,7 +67,8 @@ class Messages:
 def delivery_state(item: types.Receipt) -> str:
     """What became of a message at a recipient, and when."""
     state = said(types.DeliveryState, item.state)
-    return f"{state} {local(item.state_time)}" if item.HasField("state_time") else state
+    time = f" {local(item.state_time)}" if item.HasField("state_time") else ""
+    return f"{state}{time}" + (f" ({one_line(item.reason)})" if item.reason else "")
 
 
 def _history(item: types.Receipt) -> str:
@@ -90,12 +92,18 @@ def _head(message: talk.Message, place: str) -> Text:
 
 def _origin(message: talk.Message) -> str:
     facts = [message.message_id, f"thread {message.thread_id}"]
-    if message.kind == talk.MESSAGE_KIND_NOTICE:
+    if message.HasField("notice"):
         facts.append(words(types.TaskVerb.DESCRIPTOR)[message.notice.verb])
+    if message.HasField("mail_notice"):
+        mail = message.mail_notice
+        event = words(talk.MailEvent.DESCRIPTOR).get(mail.event, str(mail.event))
+        facts.append(f"{event} {mail.message_id}")
     if message.in_reply_to:
         facts.append(f"replies to {message.in_reply_to}")
     if message.task_id:
         facts.append(f"task {message.task_id}")
+    if message.HasField("expire_time"):
+        facts.append(f"expires {local(message.expire_time)}")
     if message.importance != talk.IMPORTANCE_NORMAL:
         facts.append(words(talk.Importance.DESCRIPTOR)[message.importance])
     return escape_controls(

@@ -46,6 +46,17 @@ def acknowledged(item: talk.AcknowledgeMessagesResponse) -> Text:
     return Text(f"acknowledged {item.acknowledged_count}, {item.unacknowledged_count} are left")
 
 
+def rejected(item: talk.RejectMessageResponse) -> Text:
+    """The result of rejecting messages."""
+    return Text(f"rejected {item.rejected_count}, {item.unacknowledged_count} are left")
+
+
+def withdrawn(item: talk.WithdrawMessageResponse) -> Text:
+    """The result of taking back a message."""
+    late = f", too late for {item.late_count:,}" if item.late_count else ""
+    return Text(f"withdrawn from {item.withdrawn_count:,}{late}")
+
+
 def seen(item: talk.MarkMessagesSeenResponse) -> Text:
     """The result of marking messages as seen."""
     return Text(f"seen {item.seen_count}")

@@ -130,6 +130,8 @@ def _content(message: ReceivedMessage) -> str:
     """All that a message says, as text."""
     kind = "notice" if message.kind == MessageKind.NOTICE else "message"
     facts = [f"{kind} {message.message_id}"]
+    if mail := message.mail_notice:
+        facts.append(f"{mail.event} of {mail.message_id}")
     if message.task_id:
         facts.append(f"task {word(message.task_id)}")
     if message.importance == Importance.HIGH:

@@ -91,7 +91,7 @@ class _MessageKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageKi
     MESSAGE_KIND_MESSAGE: _MessageKind.ValueType  # 1
     """Sent by an agent with SendMessage."""
     MESSAGE_KIND_NOTICE: _MessageKind.ValueType  # 2
-    """Written by a change of a task, in the same commit."""
+    """Written by a change of a task, or by what became of another message, in the same commit."""
 
 class MessageKind(_MessageKind, metaclass=_MessageKindEnumTypeWrapper):
     """MessageKind is what wrote a message."""
@@ -101,8 +101,40 @@ MESSAGE_KIND_UNSPECIFIED: MessageKind.ValueType  # 0
 MESSAGE_KIND_MESSAGE: MessageKind.ValueType  # 1
 """Sent by an agent with SendMessage."""
 MESSAGE_KIND_NOTICE: MessageKind.ValueType  # 2
-"""Written by a change of a task, in the same commit."""
+"""Written by a change of a task, or by what became of another message, in the same commit."""
 Global___MessageKind: _TypeAlias = MessageKind  # noqa: Y015
+
+class _MailEvent:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MailEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MailEvent.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MAIL_EVENT_UNSPECIFIED: _MailEvent.ValueType  # 0
+    """Never returned."""
+    MAIL_EVENT_REJECTED: _MailEvent.ValueType  # 1
+    """A recipient cannot act on it: RejectMessage."""
+    MAIL_EVENT_UNACKNOWLEDGED: _MailEvent.ValueType  # 2
+    """It was still open at these recipients when its `ack_deadline` had passed. Told once for a message."""
+    MAIL_EVENT_RECIPIENT_REMOVED: _MailEvent.ValueType  # 3
+    """These recipients were removed before they were done with it."""
+    MAIL_EVENT_LOOP_SUSPECTED: _MailEvent.ValueType  # 4
+    """It looks like a part of a loop: agents that only answer each other."""
+
+class MailEvent(_MailEvent, metaclass=_MailEventEnumTypeWrapper):
+    """MailEvent is what became of a message at its recipients."""
+
+MAIL_EVENT_UNSPECIFIED: MailEvent.ValueType  # 0
+"""Never returned."""
+MAIL_EVENT_REJECTED: MailEvent.ValueType  # 1
+"""A recipient cannot act on it: RejectMessage."""
+MAIL_EVENT_UNACKNOWLEDGED: MailEvent.ValueType  # 2
+"""It was still open at these recipients when its `ack_deadline` had passed. Told once for a message."""
+MAIL_EVENT_RECIPIENT_REMOVED: MailEvent.ValueType  # 3
+"""These recipients were removed before they were done with it."""
+MAIL_EVENT_LOOP_SUSPECTED: MailEvent.ValueType  # 4
+"""It looks like a part of a loop: agents that only answer each other."""
+Global___MailEvent: _TypeAlias = MailEvent  # noqa: Y015
 
 class _StartPosition:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -201,7 +233,9 @@ class Agent(_message.Message):
     last_sequence: _builtins.int
     """The highest sequence in its inbox; 0 when nothing was ever sent to it. Set by the server."""
     unacknowledged_count: _builtins.int
-    """How many deliveries are not acknowledged. Set by the server."""
+    """How many deliveries are open: not acknowledged, rejected, expired or withdrawn. One that expires is
+    counted for up to 2 s more. Set by the server.
+    """
     open_streams: _builtins.int
     """How many streams the agent itself has open now, on all servers: of an inbox, or of the history of
     tasks. On the server that is asked it is exact; others tell it within 15 s, one that was killed is
@@ -303,11 +337,14 @@ class Message(_message.Message):
     NOTICE_FIELD_NUMBER: _builtins.int
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
     GROUP_IDS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    MAIL_NOTICE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Made by the server, unique in the team, short: "m1", "m2", …"""
     sender_id: _builtins.str
-    """The agent that sent it; of a notice, the agent that changed the task. Empty: a caller without an
-    agent changed the task. Always the caller, never a field of a request.
+    """The agent that sent it; of a notice, the agent that changed the task or rejected the message. Empty:
+    a caller without an agent changed the task, or no call did. Always the caller, never a field of a
+    request.
     """
     subject: _builtins.str
     """0 to 512 characters."""
@@ -317,14 +354,14 @@ class Message(_message.Message):
     """How much it matters to the sender."""
     thread_id: _builtins.str
     """The messages that belong together. A first message starts its own thread, named by its
-    `message_id`; the notices of a task are in the thread of the task.
+    `message_id`; the notices of a task are in the thread of the task, those about a message in its own.
     """
     in_reply_to: _builtins.str
     """The message to which this one replies, or empty."""
     task_id: _builtins.str
     """The task that it is about, or empty."""
     kind: Global___MessageKind.ValueType
-    """Whether an agent sent it or a change of a task wrote it."""
+    """Whether an agent sent it or a server wrote it as a notice."""
     recipient_count: _builtins.int
     """To how many agents it was sent. Set by the server."""
     @_builtins.property
@@ -347,13 +384,22 @@ class Message(_message.Message):
 
     @_builtins.property
     def notice(self) -> Global___Notice:
-        """What happened to the task, when `kind` is NOTICE; else unset."""
+        """What happened to the task, in a notice about a task; else unset. A NOTICE has this or `mail_notice`."""
 
     @_builtins.property
     def group_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The groups to which it was sent, as the sender named them; the recipients are those that were members
         then.
-        17 to 29 are kept for attachments (by reference: a backlog must not carry them) and expiry.
+        """
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """From then on it is not handed out any more, and what is open is EXPIRED. Unset: never."""
+
+    @_builtins.property
+    def mail_notice(self) -> Global___MailNotice:
+        """What became of a message, in a notice about a message; else unset.
+        18 to 29 are kept for attachments (by reference: a backlog must not carry them).
         """
 
     def __init__(
@@ -375,10 +421,12 @@ class Message(_message.Message):
         notice: Global___Notice | None = ...,
         recipient_count: _builtins.int = ...,
         group_ids: _abc.Iterable[_builtins.str] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        mail_notice: Global___MailNotice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "notice", b"notice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "mail_notice", b"mail_notice", "notice", b"notice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "mail_notice", b"mail_notice", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -427,6 +475,46 @@ class Notice(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Notice: _TypeAlias = Notice  # noqa: Y015
+
+@_typing.final
+class MailNotice(_message.Message):
+    """MailNotice is the structured content of a notice about a message, which its sender gets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_IDS_FIELD_NUMBER: _builtins.int
+    RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    event: Global___MailEvent.ValueType
+    """What became of it. Later versions may know more."""
+    message_id: _builtins.str
+    """The message."""
+    recipient_count: _builtins.int
+    """At how many in all."""
+    reason: _builtins.str
+    """What the recipient said, when it rejected the message; else empty."""
+    @_builtins.property
+    def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At whom: the first ten."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___MailEvent.ValueType = ...,
+        message_id: _builtins.str = ...,
+        recipient_ids: _abc.Iterable[_builtins.str] | None = ...,
+        recipient_count: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "message_id", b"message_id", "reason", b"reason", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MailNotice: _TypeAlias = MailNotice  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):
@@ -1247,6 +1335,9 @@ class SendMessageRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     GROUP_IDS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ACK_DEADLINE_FIELD_NUMBER: _builtins.int
+    TASK_ETAG_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """0 to 512 characters."""
@@ -1266,6 +1357,10 @@ class SendMessageRequest(_message.Message):
     """The task that it is about."""
     request_id: _builtins.str
     """Makes a repeat safe: an id chosen by the caller, remembered with the message for the caller."""
+    task_etag: _builtins.str
+    """The `etag` of the task `task_id`: if the task has changed since, nothing is sent, and the call fails
+    with ABORTED `ETAG_MISMATCH`. Default: it may have changed.
+    """
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Known agents, the caller itself allowed; each gets it once. 1 to 1,000, or none beside `group_ids`."""
@@ -1288,11 +1383,24 @@ class SendMessageRequest(_message.Message):
         """
 
     @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the message is of no use any more: from then on what is open is EXPIRED, and not handed out. It
+        must lie in the future, by the server's clock. Default: never.
+        """
+
+    @_builtins.property
+    def ack_deadline(self) -> _duration_pb2.Duration:
+        """The sender is told once, by a notice (`mail_notice`, UNACKNOWLEDGED), which recipients are not done
+        with it so long after it was sent: those to which it is still open. The notice comes up to 2 s later.
+        More than 0, and at most 365 days. Default: it is not told. The sender must be known then still.
+        """
+
+    @_builtins.property
     def acknowledge_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Deliveries in the caller's inbox that this call acknowledges in the same commit, such as the one to
         which it replies: 0 to 1,000 sequences. A sequence that the inbox has not reached fails with
         OUT_OF_RANGE `CURSOR_IN_FUTURE`, and then nothing is sent.
-        12 to 29 are kept for attachments and expiry.
+        13 to 29 are kept for attachments.
         """
 
     def __init__(
@@ -1309,11 +1417,14 @@ class SendMessageRequest(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         request_id: _builtins.str = ...,
         group_ids: _abc.Iterable[_builtins.str] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        ack_deadline: _duration_pb2.Duration | None = ...,
+        task_etag: _builtins.str = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "data", b"data", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "data", b"data", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_etag", b"task_etag", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1465,9 +1576,9 @@ class SubscribeInboxRequest(_message.Message):
     sequence.
     """
     include_acknowledged: _builtins.bool
-    """Also send what is acknowledged already. Default: false."""
+    """Also send what is acknowledged already; never what is REJECTED, EXPIRED or WITHDRAWN. Default: false."""
     max_outstanding: _builtins.int
-    """How many deliveries that were sent on this stream may be unacknowledged, whoever acknowledges
+    """How many deliveries that were sent on this stream may be open, whoever acknowledges or ends
     them; at this limit the server waits. A new stream counts from 0. 0 to 1,000; default (0): no
     limit.
     """
@@ -1648,7 +1759,7 @@ class AcknowledgeMessagesResponse(_message.Message):
     ACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
     acknowledged_count: _builtins.int
-    """How many deliveries this call acknowledged, not counting those that were already."""
+    """How many deliveries this call acknowledged, not counting those that had ended already."""
     unacknowledged_count: _builtins.int
     """How many stay unacknowledged in the inbox."""
     def __init__(
@@ -1664,6 +1775,114 @@ class AcknowledgeMessagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeMessagesResponse: _TypeAlias = AcknowledgeMessagesResponse  # noqa: Y015
+
+@_typing.final
+class RejectMessageRequest(_message.Message):
+    """RejectMessageRequest names deliveries of the caller's inbox, and says why they are rejected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why the caller cannot act on them, for their senders: 1 to 1,000 characters."""
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """These: 1 to 100 sequences."""
+
+    def __init__(
+        self,
+        *,
+        sequences: _abc.Iterable[_builtins.int] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "sequences", b"sequences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectMessageRequest: _TypeAlias = RejectMessageRequest  # noqa: Y015
+
+@_typing.final
+class RejectMessageResponse(_message.Message):
+    """RejectMessageResponse returns what changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REJECTED_COUNT_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
+    rejected_count: _builtins.int
+    """How many deliveries this call rejected, not counting those that had ended already."""
+    unacknowledged_count: _builtins.int
+    """How many stay unacknowledged in the inbox."""
+    def __init__(
+        self,
+        *,
+        rejected_count: _builtins.int = ...,
+        unacknowledged_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rejected_count", b"rejected_count", "unacknowledged_count", b"unacknowledged_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectMessageResponse: _TypeAlias = RejectMessageResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawMessageRequest(_message.Message):
+    """WithdrawMessageRequest names a message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The id of the message."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawMessageRequest: _TypeAlias = WithdrawMessageRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawMessageResponse(_message.Message):
+    """WithdrawMessageResponse returns what changed, and what was too late."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHDRAWN_COUNT_FIELD_NUMBER: _builtins.int
+    LATE_COUNT_FIELD_NUMBER: _builtins.int
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    withdrawn_count: _builtins.int
+    """How many deliveries this call withdrew, not counting those that were WITHDRAWN already."""
+    late_count: _builtins.int
+    """How many had ended before in another way: ACKNOWLEDGED, REJECTED or EXPIRED."""
+    @_builtins.property
+    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
+        """What became of the message at its first ten recipients, in their order; ListReceipts has all."""
+
+    def __init__(
+        self,
+        *,
+        withdrawn_count: _builtins.int = ...,
+        late_count: _builtins.int = ...,
+        receipts: _abc.Iterable[_types_pb2.Receipt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["late_count", b"late_count", "receipts", b"receipts", "withdrawn_count", b"withdrawn_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawMessageResponse: _TypeAlias = WithdrawMessageResponse  # noqa: Y015
 
 @_typing.final
 class MarkMessagesSeenRequest(_message.Message):
@@ -1697,7 +1916,7 @@ class MarkMessagesSeenResponse(_message.Message):
 
     SEEN_COUNT_FIELD_NUMBER: _builtins.int
     seen_count: _builtins.int
-    """How many deliveries this call marked, not counting those that were seen or acknowledged already."""
+    """How many deliveries this call marked, not counting those that were seen or had ended already."""
     def __init__(
         self,
         *,

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class MessagingServiceStub(object):
     """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
-    once and in order, until the agent acknowledges it.
+    once and in order, until the agent acknowledges or rejects it, its sender withdraws it, or it expires.
 
     Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
     credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
@@ -140,6 +140,16 @@ class MessagingServiceStub(object):
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesRequest.SerializeToString,
                 response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesResponse.FromString,
                 _registered_method=True)
+        self.RejectMessage = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/RejectMessage',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RejectMessageRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RejectMessageResponse.FromString,
+                _registered_method=True)
+        self.WithdrawMessage = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/WithdrawMessage',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.WithdrawMessageRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.WithdrawMessageResponse.FromString,
+                _registered_method=True)
         self.MarkMessagesSeen = channel.unary_unary(
                 '/dovetail.messaging.v1.MessagingService/MarkMessagesSeen',
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.MarkMessagesSeenRequest.SerializeToString,
@@ -164,7 +174,7 @@ class MessagingServiceStub(object):
 
 class MessagingServiceServicer(object):
     """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
-    once and in order, until the agent acknowledges it.
+    once and in order, until the agent acknowledges or rejects it, its sender withdraws it, or it expires.
 
     Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
     credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
@@ -299,8 +309,9 @@ class MessagingServiceServicer(object):
         `GROUP_NOT_FOUND` and the unknown groups, `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`,
         `TASK_NOT_FOUND` for an unknown `task_id`; FAILED_PRECONDITION `NO_RECIPIENTS` if the groups have no
         member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
-        with their number if groups and agents together are more than 1,000;
-        OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
+        with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
+        task has changed since `task_etag`, with its etag; OUT_OF_RANGE
+        `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
         retry with the same `request_id`, which returns what the first call sent; fails with
         INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """
@@ -358,10 +369,42 @@ class MessagingServiceServicer(object):
     def AcknowledgeMessages(self, request, context):
         """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
         through a sequence, or both. Committed before it returns. Safe to retry: acknowledging again changes
-        nothing. Very many deliveries are acknowledged in several commits, in order.
+        nothing, and what is REJECTED, EXPIRED or WITHDRAWN stays so. Very many deliveries are acknowledged in
+        several commits, in order.
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
         inbox has not reached, and then acknowledges nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectMessage(self, request, context):
+        """RejectMessage says that the caller cannot act on deliveries of its own inbox, and why. They are
+        REJECTED then: not handed out any more, and not counted as unacknowledged. The sender of each gets a
+        notice in the same commit (`mail_notice`, REJECTED), but not of a notice, nor of what the caller sent
+        itself. Committed before it returns. Safe to retry: what is REJECTED, EXPIRED or WITHDRAWN already
+        stays as it is, and nobody is told again.
+
+        Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
+        `CURSOR_IN_FUTURE` for a sequence that the inbox has not reached; FAILED_PRECONDITION
+        `DELIVERY_ACKNOWLEDGED` with the sequences (at most ten) that were acknowledged before: their senders
+        may rely on that. Then it rejects nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawMessage(self, request, context):
+        """WithdrawMessage takes a message back from those recipients that are not done with it yet: its open
+        deliveries are WITHDRAWN then, not handed out any more and not counted as unacknowledged; they keep
+        their sequence. It hides nothing: the message can still be read, and what was handed out before may
+        have been acted on. For the sender, and operators. Committed before it returns. Safe to retry:
+        withdrawing again changes nothing.
+
+        Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also if it neither sent nor received the
+        message; PERMISSION_DENIED `NOT_YOURS` for what another agent sent; FAILED_PRECONDITION
+        `NOTICE_NOT_WITHDRAWABLE` for a notice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -371,7 +414,7 @@ class MessagingServiceServicer(object):
         """MarkMessagesSeen says that the caller has seen deliveries of its own inbox, before it is done with
         them: their senders then read SEEN in the receipts. It is for a program between an inbox and its
         reader, such as a model, which confirms what it has passed on. The deliveries stay unacknowledged,
-        and are sent again. Committed before it returns. Safe to retry: what was seen or acknowledged before
+        and are sent again. Committed before it returns. Safe to retry: what was seen or has ended before
         stays as it is.
 
         Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
@@ -480,6 +523,16 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesRequest.FromString,
                     response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesResponse.SerializeToString,
             ),
+            'RejectMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectMessage,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RejectMessageRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RejectMessageResponse.SerializeToString,
+            ),
+            'WithdrawMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawMessage,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.WithdrawMessageRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.WithdrawMessageResponse.SerializeToString,
+            ),
             'MarkMessagesSeen': grpc.unary_unary_rpc_method_handler(
                     servicer.MarkMessagesSeen,
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.MarkMessagesSeenRequest.FromString,
@@ -510,7 +563,7 @@ def add_MessagingServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class MessagingService(object):
     """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
-    once and in order, until the agent acknowledges it.
+    once and in order, until the agent acknowledges or rejects it, its sender withdraws it, or it expires.
 
     Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
     credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
@@ -915,6 +968,60 @@ class MessagingService(object):
             '/dovetail.messaging.v1.MessagingService/AcknowledgeMessages',
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesRequest.SerializeToString,
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.AcknowledgeMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/RejectMessage',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RejectMessageRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RejectMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/WithdrawMessage',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.WithdrawMessageRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.WithdrawMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class MessagingServiceStub:
     """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
-    once and in order, until the agent acknowledges it.
+    once and in order, until the agent acknowledges or rejects it, its sender withdraws it, or it expires.
 
     Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
     credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
@@ -129,8 +129,9 @@ class MessagingServiceStub:
     `GROUP_NOT_FOUND` and the unknown groups, `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`,
     `TASK_NOT_FOUND` for an unknown `task_id`; FAILED_PRECONDITION `NO_RECIPIENTS` if the groups have no
     member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
-    with their number if groups and agents together are more than 1,000;
-    OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
+    with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
+    task has changed since `task_etag`, with its etag; OUT_OF_RANGE
+    `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
     retry with the same `request_id`, which returns what the first call sent; fails with
     INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
@@ -172,16 +173,40 @@ class MessagingServiceStub:
     AcknowledgeMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]
     """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
     through a sequence, or both. Committed before it returns. Safe to retry: acknowledging again changes
-    nothing. Very many deliveries are acknowledged in several commits, in order.
+    nothing, and what is REJECTED, EXPIRED or WITHDRAWN stays so. Very many deliveries are acknowledged in
+    several commits, in order.
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
     inbox has not reached, and then acknowledges nothing.
+    """
+    RejectMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.RejectMessageRequest, _messaging_pb2.RejectMessageResponse]
+    """RejectMessage says that the caller cannot act on deliveries of its own inbox, and why. They are
+    REJECTED then: not handed out any more, and not counted as unacknowledged. The sender of each gets a
+    notice in the same commit (`mail_notice`, REJECTED), but not of a notice, nor of what the caller sent
+    itself. Committed before it returns. Safe to retry: what is REJECTED, EXPIRED or WITHDRAWN already
+    stays as it is, and nobody is told again.
+
+    Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
+    `CURSOR_IN_FUTURE` for a sequence that the inbox has not reached; FAILED_PRECONDITION
+    `DELIVERY_ACKNOWLEDGED` with the sequences (at most ten) that were acknowledged before: their senders
+    may rely on that. Then it rejects nothing.
+    """
+    WithdrawMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.WithdrawMessageRequest, _messaging_pb2.WithdrawMessageResponse]
+    """WithdrawMessage takes a message back from those recipients that are not done with it yet: its open
+    deliveries are WITHDRAWN then, not handed out any more and not counted as unacknowledged; they keep
+    their sequence. It hides nothing: the message can still be read, and what was handed out before may
+    have been acted on. For the sender, and operators. Committed before it returns. Safe to retry:
+    withdrawing again changes nothing.
+
+    Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also if it neither sent nor received the
+    message; PERMISSION_DENIED `NOT_YOURS` for what another agent sent; FAILED_PRECONDITION
+    `NOTICE_NOT_WITHDRAWABLE` for a notice.
     """
     MarkMessagesSeen: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.MarkMessagesSeenRequest, _messaging_pb2.MarkMessagesSeenResponse]
     """MarkMessagesSeen says that the caller has seen deliveries of its own inbox, before it is done with
     them: their senders then read SEEN in the receipts. It is for a program between an inbox and its
     reader, such as a model, which confirms what it has passed on. The deliveries stay unacknowledged,
-    and are sent again. Committed before it returns. Safe to retry: what was seen or acknowledged before
+    and are sent again. Committed before it returns. Safe to retry: what was seen or has ended before
     stays as it is.
 
     Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
@@ -205,7 +230,7 @@ class MessagingServiceStub:
 @_typing.type_check_only
 class MessagingServiceAsyncStub(MessagingServiceStub):
     """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
-    once and in order, until the agent acknowledges it.
+    once and in order, until the agent acknowledges or rejects it, its sender withdraws it, or it expires.
 
     Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
     credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
@@ -303,8 +328,9 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     `GROUP_NOT_FOUND` and the unknown groups, `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`,
     `TASK_NOT_FOUND` for an unknown `task_id`; FAILED_PRECONDITION `NO_RECIPIENTS` if the groups have no
     member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
-    with their number if groups and agents together are more than 1,000;
-    OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
+    with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
+    task has changed since `task_etag`, with its etag; OUT_OF_RANGE
+    `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
     retry with the same `request_id`, which returns what the first call sent; fails with
     INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
@@ -346,16 +372,40 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     AcknowledgeMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]  # type: ignore[assignment]
     """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
     through a sequence, or both. Committed before it returns. Safe to retry: acknowledging again changes
-    nothing. Very many deliveries are acknowledged in several commits, in order.
+    nothing, and what is REJECTED, EXPIRED or WITHDRAWN stays so. Very many deliveries are acknowledged in
+    several commits, in order.
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
     inbox has not reached, and then acknowledges nothing.
+    """
+    RejectMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.RejectMessageRequest, _messaging_pb2.RejectMessageResponse]  # type: ignore[assignment]
+    """RejectMessage says that the caller cannot act on deliveries of its own inbox, and why. They are
+    REJECTED then: not handed out any more, and not counted as unacknowledged. The sender of each gets a
+    notice in the same commit (`mail_notice`, REJECTED), but not of a notice, nor of what the caller sent
+    itself. Committed before it returns. Safe to retry: what is REJECTED, EXPIRED or WITHDRAWN already
+    stays as it is, and nobody is told again.
+
+    Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
+    `CURSOR_IN_FUTURE` for a sequence that the inbox has not reached; FAILED_PRECONDITION
+    `DELIVERY_ACKNOWLEDGED` with the sequences (at most ten) that were acknowledged before: their senders
+    may rely on that. Then it rejects nothing.
+    """
+    WithdrawMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.WithdrawMessageRequest, _messaging_pb2.WithdrawMessageResponse]  # type: ignore[assignment]
+    """WithdrawMessage takes a message back from those recipients that are not done with it yet: its open
+    deliveries are WITHDRAWN then, not handed out any more and not counted as unacknowledged; they keep
+    their sequence. It hides nothing: the message can still be read, and what was handed out before may
+    have been acted on. For the sender, and operators. Committed before it returns. Safe to retry:
+    withdrawing again changes nothing.
+
+    Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also if it neither sent nor received the
+    message; PERMISSION_DENIED `NOT_YOURS` for what another agent sent; FAILED_PRECONDITION
+    `NOTICE_NOT_WITHDRAWABLE` for a notice.
     """
     MarkMessagesSeen: _aio.UnaryUnaryMultiCallable[_messaging_pb2.MarkMessagesSeenRequest, _messaging_pb2.MarkMessagesSeenResponse]  # type: ignore[assignment]
     """MarkMessagesSeen says that the caller has seen deliveries of its own inbox, before it is done with
     them: their senders then read SEEN in the receipts. It is for a program between an inbox and its
     reader, such as a model, which confirms what it has passed on. The deliveries stay unacknowledged,
-    and are sent again. Committed before it returns. Safe to retry: what was seen or acknowledged before
+    and are sent again. Committed before it returns. Safe to retry: what was seen or has ended before
     stays as it is.
 
     Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
@@ -378,7 +428,7 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
 
 class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     """MessagingService keeps one durable inbox per agent. What is sent to an agent is delivered at least
-    once and in order, until the agent acknowledges it.
+    once and in order, until the agent acknowledges or rejects it, its sender withdraws it, or it expires.
 
     Caller. Every call is made in a team, by an agent or by none, in a role. Where the server requires
     credentials, all three come from the bearer token in the call's metadata `authorization` (`Bearer
@@ -534,8 +584,9 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         `GROUP_NOT_FOUND` and the unknown groups, `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`,
         `TASK_NOT_FOUND` for an unknown `task_id`; FAILED_PRECONDITION `NO_RECIPIENTS` if the groups have no
         member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
-        with their number if groups and agents together are more than 1,000;
-        OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
+        with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
+        task has changed since `task_etag`, with its etag; OUT_OF_RANGE
+        `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
         retry with the same `request_id`, which returns what the first call sent; fails with
         INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """
@@ -601,10 +652,46 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_messaging_pb2.AcknowledgeMessagesResponse, _abc.Awaitable[_messaging_pb2.AcknowledgeMessagesResponse]]:
         """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
         through a sequence, or both. Committed before it returns. Safe to retry: acknowledging again changes
-        nothing. Very many deliveries are acknowledged in several commits, in order.
+        nothing, and what is REJECTED, EXPIRED or WITHDRAWN stays so. Very many deliveries are acknowledged in
+        several commits, in order.
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the
         inbox has not reached, and then acknowledges nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RejectMessage(
+        self,
+        request: _messaging_pb2.RejectMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.RejectMessageResponse, _abc.Awaitable[_messaging_pb2.RejectMessageResponse]]:
+        """RejectMessage says that the caller cannot act on deliveries of its own inbox, and why. They are
+        REJECTED then: not handed out any more, and not counted as unacknowledged. The sender of each gets a
+        notice in the same commit (`mail_notice`, REJECTED), but not of a notice, nor of what the caller sent
+        itself. Committed before it returns. Safe to retry: what is REJECTED, EXPIRED or WITHDRAWN already
+        stays as it is, and nobody is told again.
+
+        Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE
+        `CURSOR_IN_FUTURE` for a sequence that the inbox has not reached; FAILED_PRECONDITION
+        `DELIVERY_ACKNOWLEDGED` with the sequences (at most ten) that were acknowledged before: their senders
+        may rely on that. Then it rejects nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def WithdrawMessage(
+        self,
+        request: _messaging_pb2.WithdrawMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.WithdrawMessageResponse, _abc.Awaitable[_messaging_pb2.WithdrawMessageResponse]]:
+        """WithdrawMessage takes a message back from those recipients that are not done with it yet: its open
+        deliveries are WITHDRAWN then, not handed out any more and not counted as unacknowledged; they keep
+        their sequence. It hides nothing: the message can still be read, and what was handed out before may
+        have been acted on. For the sender, and operators. Committed before it returns. Safe to retry:
+        withdrawing again changes nothing.
+
+        Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent also if it neither sent nor received the
+        message; PERMISSION_DENIED `NOT_YOURS` for what another agent sent; FAILED_PRECONDITION
+        `NOTICE_NOT_WITHDRAWABLE` for a notice.
         """
 
     @_abc_1.abstractmethod
@@ -616,7 +703,7 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         """MarkMessagesSeen says that the caller has seen deliveries of its own inbox, before it is done with
         them: their senders then read SEEN in the receipts. It is for a program between an inbox and its
         reader, such as a model, which confirms what it has passed on. The deliveries stay unacknowledged,
-        and are sent again. Committed before it returns. Safe to retry: what was seen or acknowledged before
+        and are sent again. Committed before it returns. Safe to retry: what was seen or has ended before
         stays as it is.
 
         Fails with INVALID_ARGUMENT `CALLER_AGENT_REQUIRED`; NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE

@@ -51,48 +51,66 @@ class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     DELIVERY_STATE_UNSPECIFIED: _DeliveryState.ValueType  # 0
     """Never returned."""
     DELIVERY_STATE_UNACKNOWLEDGED: _DeliveryState.ValueType  # 1
-    """The recipient is not done with it, and no more is known. In a filter: every delivery that is not
-    acknowledged, also SENT and SEEN.
+    """The recipient is not done with it, and no more is known. In a filter: every delivery that is still
+    open, also SENT and SEEN.
     """
     DELIVERY_STATE_ACKNOWLEDGED: _DeliveryState.ValueType  # 2
     """The recipient is done with it."""
+    DELIVERY_STATE_REJECTED: _DeliveryState.ValueType  # 3
+    """The recipient cannot act on it, and said why: RejectMessage."""
+    DELIVERY_STATE_EXPIRED: _DeliveryState.ValueType  # 4
+    """Its message's `expire_time` passed before the recipient was done with it."""
+    DELIVERY_STATE_WITHDRAWN: _DeliveryState.ValueType  # 5
+    """Its sender took it back before the recipient was done with it (WithdrawMessage), or its task was
+    cancelled.
+    """
     DELIVERY_STATE_SENT: _DeliveryState.ValueType  # 10
-    """Not acknowledged, and handed out: a server wrote it, in a response of SubscribeInbox or
+    """Still open, and handed out: a server wrote it, in a response of SubscribeInbox or
     ReceiveMessages, to the connection of a call that the recipient itself made, and that connection
     took it. Whether it arrived there, or was read, is not known. Servers record it within 2 s, while
     the store can be written, and not at all if they are killed before, or if the call ends at once: one
     that was handed out may be UNACKNOWLEDGED, but one that was not is never SENT.
     """
     DELIVERY_STATE_SEEN: _DeliveryState.ValueType  # 11
-    """Not acknowledged, and seen: a later call of the recipient itself named it, MarkMessagesSeen by its
+    """Still open, and seen: a later call of the recipient itself named it, MarkMessagesSeen by its
     sequence, or SendMessage or BatchSendMessages by `in_reply_to`. Never because it was sent, because
     time passed, or because a call ended.
-    3 to 9 are kept for rejected, expired and withdrawn.
+    6 to 9 are kept for more ends.
     """
 
 class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
-    """DeliveryState is what became of a delivery: the furthest state that is known of it."""
+    """DeliveryState is what became of a delivery: the furthest state that is known of it. UNACKNOWLEDGED,
+    SENT and SEEN are open; the others are ends, which never change. docs/states.md has the table.
+    """
 
 DELIVERY_STATE_UNSPECIFIED: DeliveryState.ValueType  # 0
 """Never returned."""
 DELIVERY_STATE_UNACKNOWLEDGED: DeliveryState.ValueType  # 1
-"""The recipient is not done with it, and no more is known. In a filter: every delivery that is not
-acknowledged, also SENT and SEEN.
+"""The recipient is not done with it, and no more is known. In a filter: every delivery that is still
+open, also SENT and SEEN.
 """
 DELIVERY_STATE_ACKNOWLEDGED: DeliveryState.ValueType  # 2
 """The recipient is done with it."""
+DELIVERY_STATE_REJECTED: DeliveryState.ValueType  # 3
+"""The recipient cannot act on it, and said why: RejectMessage."""
+DELIVERY_STATE_EXPIRED: DeliveryState.ValueType  # 4
+"""Its message's `expire_time` passed before the recipient was done with it."""
+DELIVERY_STATE_WITHDRAWN: DeliveryState.ValueType  # 5
+"""Its sender took it back before the recipient was done with it (WithdrawMessage), or its task was
+cancelled.
+"""
 DELIVERY_STATE_SENT: DeliveryState.ValueType  # 10
-"""Not acknowledged, and handed out: a server wrote it, in a response of SubscribeInbox or
+"""Still open, and handed out: a server wrote it, in a response of SubscribeInbox or
 ReceiveMessages, to the connection of a call that the recipient itself made, and that connection
 took it. Whether it arrived there, or was read, is not known. Servers record it within 2 s, while
 the store can be written, and not at all if they are killed before, or if the call ends at once: one
 that was handed out may be UNACKNOWLEDGED, but one that was not is never SENT.
 """
 DELIVERY_STATE_SEEN: DeliveryState.ValueType  # 11
-"""Not acknowledged, and seen: a later call of the recipient itself named it, MarkMessagesSeen by its
+"""Still open, and seen: a later call of the recipient itself named it, MarkMessagesSeen by its
 sequence, or SendMessage or BatchSendMessages by `in_reply_to`. Never because it was sent, because
 time passed, or because a call ended.
-3 to 9 are kept for rejected, expired and withdrawn.
+6 to 9 are kept for more ends.
 """
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
@@ -150,7 +168,7 @@ class _TaskVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskVerb.Val
     """
     TASK_VERB_SPEND_BUDGET: _TaskVerb.ValueType  # 25
     """Its tree has used as much as its budget allows.
-    26 to 29 are kept for the withdrawal of notices.
+    26 to 29 are kept for more.
     """
 
 class TaskVerb(_TaskVerb, metaclass=_TaskVerbEnumTypeWrapper):
@@ -206,7 +224,7 @@ the attempt.
 """
 TASK_VERB_SPEND_BUDGET: TaskVerb.ValueType  # 25
 """Its tree has used as much as its budget allows.
-26 to 29 are kept for the withdrawal of notices.
+26 to 29 are kept for more.
 """
 Global___TaskVerb: _TypeAlias = TaskVerb  # noqa: Y015
 
@@ -251,6 +269,7 @@ class Receipt(_message.Message):
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     STATE_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
     SEE_TIME_FIELD_NUMBER: _builtins.int
     recipient_id: _builtins.str
@@ -261,9 +280,11 @@ class Receipt(_message.Message):
     """The message."""
     state: Global___DeliveryState.ValueType
     """What became of it so far. In a Delivery never SENT: that is what the Delivery itself does."""
+    reason: _builtins.str
+    """Why the recipient rejected it; empty unless it is REJECTED."""
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
-        """When it came into this state; unset while UNACKNOWLEDGED."""
+        """When it came into this state; unset while UNACKNOWLEDGED. Of EXPIRED the `expire_time`."""
 
     @_builtins.property
     def send_time(self) -> _timestamp_pb2.Timestamp:
@@ -273,8 +294,8 @@ class Receipt(_message.Message):
 
     @_builtins.property
     def see_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was first named, as SEEN says; unset if it was not before it was acknowledged.
-        6 is kept for the reason of a rejection, 9 for more.
+        """When it was first named, as SEEN says; unset if it was not before it ended.
+        9 is kept for more.
         """
 
     def __init__(
@@ -285,12 +306,13 @@ class Receipt(_message.Message):
         message_id: _builtins.str = ...,
         state: Global___DeliveryState.ValueType = ...,
         state_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
         see_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["see_time", b"see_time", "send_time", b"send_time", "state_time", b"state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "recipient_id", b"recipient_id", "see_time", b"see_time", "send_time", b"send_time", "sequence", b"sequence", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "reason", b"reason", "recipient_id", b"recipient_id", "see_time", b"see_time", "send_time", b"send_time", "sequence", b"sequence", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from peewee import SQL, Expression
 
+from dovetail.server import clock
 from dovetail.server.store.queries import ModelSelect, Select, fn
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.schema import DeliveryRow, MessageRow
@@ -56,6 +57,7 @@ def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
         most=most,
         most_bytes=request.most_bytes,
         until=until,
+        now=clock.now(),
     )
     old = messages.old_payloads(snapshot, [row[2] for row in rows if row[-1] is None])
     deliveries = [
@@ -92,6 +94,7 @@ def _window(include_acknowledged: bool) -> ModelSelect:
     ]
     if not include_acknowledged:
         where.append(DeliveryRow.acknowledge_time.is_null())
+    # What has expired, or has ended in another way, is counted too: this is a bound, no choice.
     query = DeliveryRow.select(DeliveryRow.sequence).where(*where).order_by(DeliveryRow.sequence)
     return query.limit(1).offset(param("before"))
 
@@ -112,6 +115,9 @@ def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Mode
     ]
     if not include_acknowledged:
         where.append(DeliveryRow.acknowledge_time.is_null())
+    # What was rejected, withdrawn or has expired is handed out no more, marked as such or not yet.
+    where.append(DeliveryRow.ending.is_null())
+    where.append(DeliveryRow.expire_time.is_null() | (DeliveryRow.expire_time > param("now")))
     joined = (MessageRow.team_id == DeliveryRow.team_id) & (
         MessageRow.number == DeliveryRow.message_number
     )

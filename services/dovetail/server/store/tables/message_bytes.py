@@ -24,7 +24,7 @@ class Importance(IntEnum):
 
 
 class MessageKind(IntEnum):
-    """Whether an agent or a change of a task caused a message."""
+    """Whether an agent sent a message, or a change of a task or of mail wrote it."""
 
     MESSAGE = 1
     NOTICE = 2
@@ -42,6 +42,26 @@ class Notice:
     former_assignee_id: str
 
 
+class MailEvent(IntEnum):
+    """What became of a message at its recipients. The numbers are those of the contract."""
+
+    REJECTED = 1
+    UNACKNOWLEDGED = 2
+    RECIPIENT_REMOVED = 3
+    LOOP_SUSPECTED = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailNotice:
+    """What became of a message, as a notice reports it. Of the recipients the first few."""
+
+    event: MailEvent
+    message_id: str
+    recipient_ids: Sequence[str]
+    recipient_count: int
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
     """The content of a message. `data` is a google.protobuf.Struct in bytes, or None."""
@@ -52,11 +72,15 @@ class Content:
     importance: Importance = Importance.NORMAL
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     notice: Notice | None = None
+    mail_notice: MailNotice | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewMessage:
-    """A message to append. With an empty `thread_id` it begins a new thread."""
+    """A message to append. With an empty `thread_id` it begins a new thread.
+
+    From `expire_time` on its deliveries are not handed out; None: it does not expire.
+    """
 
     sender_id: str
     recipient_ids: Sequence[str]
@@ -67,6 +91,7 @@ class NewMessage:
     task_id: str = ""
     repeat: IdempotencyKey | None = None
     group_ids: Sequence[str] = ()
+    expire_time: int | None = None
 
 
 SHOWN_RECIPIENTS_MAX = 10
@@ -88,6 +113,14 @@ _CREATE_TIME = wire.bytes_tag(13)
 _NOTICE = wire.bytes_tag(14)
 _RECIPIENT_COUNT = wire.number_tag(15)
 _GROUP_IDS = wire.bytes_tag(16)
+_EXPIRE_TIME = wire.bytes_tag(17)
+_MAIL_NOTICE = wire.bytes_tag(21)
+
+_MAIL_EVENT = wire.number_tag(1)
+_MAIL_MESSAGE_ID = wire.bytes_tag(2)
+_MAIL_RECIPIENT_IDS = wire.bytes_tag(3)
+_MAIL_RECIPIENT_COUNT = wire.number_tag(4)
+_MAIL_REASON = wire.bytes_tag(5)
 
 _NOTICE_VERB = wire.number_tag(1)
 _NOTICE_TASK_ID = wire.bytes_tag(2)
@@ -124,7 +157,20 @@ def encode(new: NewMessage, number: int, thread_id: str, create_time: int) -> by
         wire.number(_RECIPIENT_COUNT, len(new.recipient_ids)),
         *[text(_GROUP_IDS, each) for each in new.group_ids],
     ]
+    if new.expire_time is not None:
+        parts.append(wire.nested(_EXPIRE_TIME, wire.timestamp(new.expire_time)))
+    if content.mail_notice:
+        parts.append(_encode_mail_notice(content.mail_notice))
     return b"".join(parts)
+
+
+HEAD_BYTES_MAX = 8 * 1024
+"""A stored message has its subject within so many bytes: ids of 512 bytes, and 2 KiB of text."""
+
+
+def subject_of(head: bytes) -> str:
+    """The subject of a stored message, of which these are the first HEAD_BYTES_MAX bytes."""
+    return wire.text_of(head, 4)
 
 
 def _encode_notice(notice: Notice) -> bytes:
@@ -138,3 +184,15 @@ def _encode_notice(notice: Notice) -> bytes:
         text(_NOTICE_FORMER_ASSIGNEE_ID, notice.former_assignee_id),
     )
     return wire.nested(_NOTICE, b"".join(fields))
+
+
+def _encode_mail_notice(notice: MailNotice) -> bytes:
+    text = wire.text
+    fields = (
+        wire.number(_MAIL_EVENT, notice.event),
+        text(_MAIL_MESSAGE_ID, notice.message_id),
+        *[text(_MAIL_RECIPIENT_IDS, each) for each in notice.recipient_ids],
+        wire.number(_MAIL_RECIPIENT_COUNT, notice.recipient_count),
+        text(_MAIL_REASON, notice.reason),
+    )
+    return wire.nested(_MAIL_NOTICE, b"".join(fields))

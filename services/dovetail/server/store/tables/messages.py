@@ -16,7 +16,8 @@ from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.sets import Codec, Index, Table
 from dovetail.server.store.tables import deliveries
-from dovetail.server.store.tables.deliveries import DeliveryState, Receipt
+from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.message_bytes import (
     SHOWN_RECIPIENTS_MAX,
@@ -199,7 +200,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         )
         for agent_id in new.recipient_ids
     )
-    deliveries.add(transaction, receipts, payload)
+    deliveries.add(transaction, receipts, payload, new.expire_time)
     return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 
 

@@ -267,6 +267,17 @@ def exists(snapshot: Snapshot, task_id: str) -> bool:
     return task is not None and task.delete_time is None
 
 
+def versions(snapshot: Snapshot, task_ids: Sequence[str]) -> dict[str, int]:
+    """The versions of those of these tasks that exist, without reading their content."""
+    found: dict[str, int] = {}
+    for some in chunks(task_ids):
+        query = TaskRow.select(TaskRow.task_id, TaskRow.version).where(
+            TaskRow.team_id == snapshot.team_id, TaskRow.task_id.in_(some)
+        )
+        found |= dict(snapshot.select(query))
+    return found
+
+
 def plain_id(number: int) -> str:
     """The id of a task for which its creator gave none."""
     return f"t{number}"

@@ -1,0 +1,28 @@
+"""The options of a message that say until when, and on which condition, it is of use."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import click
+
+from dovetail.cli.options.values import EXPIRY, LENGTH, stacked
+
+condition_options = stacked(
+    click.option("--expire", type=EXPIRY, help="From then on it is not delivered any more."),
+    click.option(
+        "--ack-deadline", type=LENGTH, help="A notice tells you who is not done with it by then."
+    ),
+    click.option(
+        "--if-task-etag", "task_etag", default="", help="Only if --task still has this etag."
+    ),
+)
+
+
+def check_repeatable(request_id: str, expire: datetime | timedelta | None) -> None:
+    """Refuse a length of time in what may be repeated: the repeat would be another request."""
+    if request_id and isinstance(expire, timedelta):
+        raise click.UsageError(
+            "--expire needs a time beside --request-id, such as 2026-11-30T17:00: a length of time"
+            " would mean another time in a repeat"
+        )
