@@ -60,6 +60,7 @@ class MailNotice:
     recipient_ids: Sequence[str]
     recipient_count: int
     reason: str
+    message_count: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +122,7 @@ _MAIL_MESSAGE_ID = wire.bytes_tag(2)
 _MAIL_RECIPIENT_IDS = wire.bytes_tag(3)
 _MAIL_RECIPIENT_COUNT = wire.number_tag(4)
 _MAIL_REASON = wire.bytes_tag(5)
+_MAIL_MESSAGE_COUNT = wire.number_tag(10)
 
 _NOTICE_VERB = wire.number_tag(1)
 _NOTICE_TASK_ID = wire.bytes_tag(2)
@@ -194,5 +196,6 @@ def _encode_mail_notice(notice: MailNotice) -> bytes:
         *[text(_MAIL_RECIPIENT_IDS, each) for each in notice.recipient_ids],
         wire.number(_MAIL_RECIPIENT_COUNT, notice.recipient_count),
         text(_MAIL_REASON, notice.reason),
+        wire.number(_MAIL_MESSAGE_COUNT, notice.message_count),
     )
     return wire.nested(_MAIL_NOTICE, b"".join(fields))
