@@ -76,7 +76,7 @@ def mail_notices(draw: st.DrawFn) -> MailNotice:
         recipient_ids=draw(st.lists(NAMES, max_size=3)),
         recipient_count=draw(st.integers(0, 1_000)),
         reason=draw(st.text(max_size=200)),
-        message_count=draw(st.integers(1, 5_000)),
+        message_count=draw(st.integers(0, 5_000)),
     )
 
 

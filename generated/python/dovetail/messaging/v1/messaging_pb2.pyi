@@ -497,8 +497,8 @@ class MailNotice(_message.Message):
     reason: _builtins.str
     """What the recipient said, when it rejected the message; else empty."""
     message_count: _builtins.int
-    """Of how many messages it is so. RECIPIENT_REMOVED is told once, of all messages of the sender that the
-    recipient was not done with, and names the newest; of others 1.
+    """Of RECIPIENT_REMOVED: with how many messages of this sender the recipient was not done. It is told
+    once of all of them, and names the newest. Else 0.
     """
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

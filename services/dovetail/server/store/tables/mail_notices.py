@@ -45,7 +45,7 @@ _EXPLAINS = {
 class MailReport:
     """What became of a message: at whom, who did it (empty: no call did), and why.
 
-    `told_ids` are told; None: its sender is. It may stand for several messages, as their newest.
+    `told_ids` are told; None: its sender is. With a `message_count` it stands for so many.
     `remark` is a sentence for people.
     """
 
@@ -55,7 +55,7 @@ class MailReport:
     actor_id: str = ""
     reason: str = ""
     told_ids: Sequence[str] | None = None
-    message_count: int = 1
+    message_count: int = 0
     remark: str = ""
 
 
@@ -81,7 +81,7 @@ def _compose(report: MailReport, told_ids: tuple[str, ...]) -> NewMessage:
     about = message_id(message.number)
     count = len(report.recipient_ids)
     named = _names(report.recipient_ids, NAMED_MAX)
-    others = report.message_count - 1
+    others = max(0, report.message_count - 1)
     title = f": {message.subject}" if message.subject else ""
     more = f" and {others:,} more of yours" if others else ""
     explained = _EXPLAINS[report.event].format(

@@ -60,7 +60,7 @@ class MailNotice:
     recipient_ids: Sequence[str]
     recipient_count: int
     reason: str
-    message_count: int = 1
+    message_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
