@@ -32,7 +32,7 @@ class PresentAgent(NamedTuple):
     """An agent, and what it has open."""
 
     agent: Agent
-    count: Count
+    calls: Count
 
 
 class Removal(NamedTuple):

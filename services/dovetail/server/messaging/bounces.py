@@ -39,7 +39,7 @@ def tell_senders(transaction: Transaction, agent_id: str, actor_id: str) -> Boun
             message=heads[each.newest],
             recipient_ids=[agent_id],
             actor_id=actor_id,
-            message_count=each.count,
+            message_count=each.messages,
             remark=_STAYS,
         )
         told += mail_notices.write(transaction, report) is not None

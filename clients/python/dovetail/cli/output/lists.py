@@ -252,11 +252,11 @@ def _member(item: talk.Agent) -> tuple[Cell, ...]:
         str(item.unacknowledged_count),
         age(item.last_seen_time) if item.HasField("last_seen_time") else "",
         one_line(item.display_name),
-        presence(item),
-        said(talk.AgentKind, item.kind) if item.kind else "",
         str(item.last_sequence),
         labels_of(item.labels),
         time_of(item, "last_seen_time"),
+        said(talk.AgentKind, item.kind) if item.kind else "",
+        presence(item),
     )
 
 
@@ -266,11 +266,11 @@ AGENTS: Listing[talk.Agent] = Listing(
         Column(name="unread", is_number=True),
         Column(name="seen", is_number=True, only_on_terminals=True),
         Column(name="name", cells_min=AGENT),
-        Column(name="present", terminal_min=80),
-        Column(name="kind", terminal_min=100),
         Column(name="last", is_number=True, terminal_min=80),
         LABELS,
         Column(name="last seen", terminal_min=120),
+        Column(name="kind", terminal_min=100),
+        Column(name="present", terminal_min=80),
     ),
     row=_member,
     empty="no agents",

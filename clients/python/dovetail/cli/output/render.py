@@ -54,13 +54,16 @@ def presence(item: talk.Agent) -> str:
     )
 
 
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def group(item: talk.Group) -> Text:
     """One group with its members."""
-    count = item.agent_count
     rows = [
         Text.assemble(
             (escape_controls(item.group_id), "bold"),
-            f"  {count:,} member{'s' * (count != 1)}",
+            f"  {_count(item.agent_count, 'member')}",
             f"  {escape_controls(item.display_name)}" if item.display_name else "",
         )
     ]
@@ -75,12 +78,12 @@ def group(item: talk.Group) -> Text:
 def removed(item: talk.RemoveAgentResponse) -> Text:
     """The result of removing an agent."""
     facts = [
-        f"{item.agent.unacknowledged_count:,} unread messages stay in its inbox"
+        f"unread messages that stay in its inbox: {item.agent.unacknowledged_count:,}"
         if item.agent.unacknowledged_count
         else "",
-        f"{item.told_sender_count:,} senders were told" if item.told_sender_count else "",
-        f"{item.untold_sender_count:,} more were not" if item.untold_sender_count else "",
-        f"it left {item.left_group_count:,} groups" if item.left_group_count else "",
+        f"told: {_count(item.told_sender_count, 'sender')}" if item.told_sender_count else "",
+        f"not told: {item.untold_sender_count:,} more" if item.untold_sender_count else "",
+        f"it left {_count(item.left_group_count, 'group')}" if item.left_group_count else "",
     ]
     told = "; ".join(filter(None, facts))
     return Text(f"removed {escape_controls(item.agent.agent_id)}" + (f": {told}" if told else ""))

@@ -19,7 +19,7 @@ class UnreadOf(NamedTuple):
     """How many messages of a sender are open in an inbox, and the number of the newest."""
 
     sender_id: str
-    count: int
+    messages: int
     newest: int
 
 
