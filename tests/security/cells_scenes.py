@@ -119,6 +119,18 @@ async def _mark_seen(world: World, _: str) -> Scene:
     return Scene(request=m.MarkMessagesSeenRequest(sequences=[1]), shows="1", acts=True)
 
 
+async def _reject(world: World, _: str) -> Scene:
+    await world.send("carol", OWNERS["own"], "asks too much")
+    rejection = m.RejectMessageRequest(sequences=[1], reason="no time")
+    return Scene(request=rejection, shows="1", acts=True)
+
+
+async def _withdraw(world: World, owner: str) -> Scene:
+    message_id = await world.send(owner, "carol", "a secret")
+    request = m.WithdrawMessageRequest(message_id=message_id)
+    return Scene(request=request, shows="carol", acts=True)
+
+
 async def _get_message(world: World, owner: str) -> Scene:
     message_id = await world.send(owner, "carol", "a secret")
     return Scene(request=m.GetMessageRequest(message_id=message_id), shows="a secret")
@@ -262,6 +274,8 @@ STAGES: dict[str, Stage] = {
     "ReceiveMessages": _receive,
     "AcknowledgeMessages": _acknowledge,
     "MarkMessagesSeen": _mark_seen,
+    "RejectMessage": _reject,
+    "WithdrawMessage": _withdraw,
     "GetMessage": _get_message,
     "ListReceipts": _list_receipts,
     "ListMessages": _list_messages,

@@ -57,7 +57,18 @@ KINDS = {
 # Fields that hold words: they name nothing.
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
-    *("summary", "message", "text", "note", "etag", "kind", "model", "amount", "currency"),
+    *(
+        "summary",
+        "message",
+        "text",
+        "note",
+        "etag",
+        "task_etag",
+        "kind",
+        "model",
+        "amount",
+        "currency",
+    ),
 }
 NEVER = {
     "agent": "ochre agent",

@@ -14,6 +14,7 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1.types_pb2 import TimeRange
 from wire.bad_batch_fields import batches
+from wire.bad_mail_fields import mail
 from wire.bad_work_fields import work
 from wire.requests import (
     BACKWARDS,
@@ -58,6 +59,7 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("GetGroup", lambda v: m.GetGroupRequest(group_id=v), "group_id"),
     ("DeleteGroup", lambda v: m.DeleteGroupRequest(group_id=v), "group_id"),
     ("GetMessage", lambda v: m.GetMessageRequest(message_id=v), "message_id"),
+    ("WithdrawMessage", lambda v: m.WithdrawMessageRequest(message_id=v), "message_id"),
     ("ListMessages", lambda v: listing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("SubscribeInbox", lambda v: subscribing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("GetTask", lambda v: t.GetTaskRequest(task_id=v), "task_id"),
@@ -402,6 +404,7 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "times": times,
     "numbers": numbers,
     "work": work,
+    "mail": mail,
     "masks": masks,
     "buckets": buckets,
 }

@@ -28,7 +28,10 @@ PAGES = {
     *("ListCredentials", "ListTaskEvents", "ListTaskAttempts"),
 }
 ENDS_AT_1_MIB = {"ReceiveMessages", "SubscribeInbox", "ClaimTask", "WatchTasks"}
-ONE_MESSAGE = {"GetMessage", "SendMessage", "AcknowledgeMessages", "MarkMessagesSeen"}
+ONE_MESSAGE = {
+    *("GetMessage", "SendMessage", "AcknowledgeMessages", "MarkMessagesSeen"),
+    *("RejectMessage", "WithdrawMessage"),
+}
 ONE_AGENT = {"RegisterAgent", "GetAgent", "UpdateAgent", "RemoveAgent"}
 ONE_GROUP = {"PutGroup", "GetGroup", "DeleteGroup"}
 ONE_TASK = {
