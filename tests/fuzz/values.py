@@ -77,7 +77,7 @@ DURATIONS = {
 MASKS = ("title", "description", "labels", "priority", "due_time", "schedule_time", "input")
 MORE_MASKS = (
     *("depends_on", "max_attempts", "initial_backoff", "parent_task_id", "links", "thread_id"),
-    *("max_tokens", "max_cost"),
+    *("max_tokens", "max_cost", "display_name", "kind"),
 )
 DEEP = (28, 29, 30, 31)
 """Levels of structured data: each is up to three messages, and protobuf allows 100 in all."""

@@ -76,6 +76,7 @@ def mail_notices(draw: st.DrawFn) -> MailNotice:
         recipient_ids=draw(st.lists(NAMES, max_size=3)),
         recipient_count=draw(st.integers(0, 1_000)),
         reason=draw(st.text(max_size=200)),
+        message_count=draw(st.integers(0, 5_000)),
     )
 
 
@@ -100,6 +101,7 @@ def new_messages(draw: st.DrawFn) -> Made:
         in_reply_to=draw(IDS),
         task_id=draw(IDS),
         expire_time=draw(st.none() | TIMES),
+        group_ids=draw(st.lists(NAMES, max_size=3)),
     ), data
 
 
@@ -133,6 +135,7 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
         sender_id=new.sender_id,
         recipient_ids=new.recipient_ids[:10],
         recipient_count=len(new.recipient_ids),
+        group_ids=new.group_ids,
         subject=content.subject,
         body=content.body,
         data=None if data is None else struct(data),
@@ -164,6 +167,7 @@ def built_mail_notice(notice: MailNotice) -> m.MailNotice:
         recipient_ids=notice.recipient_ids,
         recipient_count=notice.recipient_count,
         reason=notice.reason,
+        message_count=notice.message_count,
     )
 
 

@@ -91,14 +91,12 @@ async def test_an_answer_ends_at_one_mebibyte(pair: Pair) -> None:
     assert len((await receive(pair)).deliveries) == 2
 
 
-async def test_a_caller_that_receives_is_registered_and_another_inbox_must_exist(
-    pair: Pair,
-) -> None:
-    assert bodies(await receive(pair)) == []
-    await pair.messaging.GetAgent(pb.GetAgentRequest(agent_id="bob"))
+@pytest.mark.parametrize("agent_id", ["", "nobody"])
+async def test_an_inbox_that_is_received_from_must_exist(pair: Pair, agent_id: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await receive(pair, agent_id="nobody")
+        await receive(pair, agent_id=agent_id)
     assert error_info(caught.value).reason == "AGENT_NOT_FOUND"
+    assert not (await pair.messaging.ListAgents(pb.ListAgentsRequest())).agents
 
 
 async def test_a_sequence_in_the_future_acknowledges_nothing(pair: Pair) -> None:
@@ -134,6 +132,7 @@ async def test_a_stopping_server_answers_those_who_wait(sqlite_url: str) -> None
             channel = grpc.aio.insecure_channel(server.address)
             await clients.enter_async_context(channel)
             stub = messaging_pb2_grpc.MessagingServiceStub(channel)
+            await stub.RegisterAgent(pb.RegisterAgentRequest(), metadata=BOB)
             request = pb.ReceiveMessagesRequest(max_wait=Duration(seconds=50))
             waiting = asyncio.ensure_future(stub.ReceiveMessages(request, metadata=BOB))
             await until(server.store.bells.watched)

@@ -163,10 +163,14 @@ async def test_another_may_watch_an_inbox_without_taking_from_it(team: Team) -> 
 
 
 @pytest.mark.parametrize("agent_id", ["", "bob"])
-async def test_opening_ones_own_inbox_registers(team: Team, agent_id: str) -> None:
+async def test_opening_ones_own_inbox_registers_nobody(team: Team, agent_id: str) -> None:
     bob = team.caller("bob")
+    error = await failure(bob.backlog(agent_id=agent_id))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert error_info(error).reason == "AGENT_NOT_FOUND"
+    assert await team.agents() == []
+    await bob.register()
     assert await bob.backlog(agent_id=agent_id) == []
-    assert (await bob.look()).agent_id == "bob"
 
 
 async def test_the_inbox_of_an_unknown_other_is_not_found(team: Team) -> None:

@@ -19,13 +19,17 @@ from dovetail.server.store.tables import (
     endings,
     events,
     figures,
+    groups,
     handouts,
     inboxes,
     message_heads,
     messages,
+    open_work,
+    presence,
     reports,
     task_pages,
     tasks,
+    unread_mail,
 )
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import EventFilter, TaskVerb
@@ -105,6 +109,7 @@ def event_page(filter: EventFilter) -> events.ListRequest:
 ATTEMPT_PAGE = attempts.ListRequest(
     task_id="t1", present=None, newest_first=True, after=7, most=50, most_bytes=1_000_000
 )
+GROUP_PAGE = groups.ListRequest(agent_id="bob", labels={}, after="a", most=50, most_bytes=1_000_000)
 MESSAGE = Message(
     number=1,
     sender_id="bob",
@@ -218,12 +223,36 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "sqlite_autoindex_task_attempts_1",
     ),
     "what changed since a look": (
-        lambda t: changed_names.since(t, {TEAM: Counters(message=-1, event=-1)}, [(TEAM, "bob")]),
+        lambda t: changed_names.since(
+            t, {TEAM: Counters(message=-1, event=-1, removals=-1)}, [(TEAM, "bob")]
+        ),
         "deliveries_message",
     ),
     "recipients": (
         lambda t: agents.last_sequences(t, ["bob", "eve"]),
         "sqlite_autoindex_agents_1",
+    ),
+    "the groups to which a message is sent, and their members": (
+        lambda t: t.need([*groups.need(["crew"]), *groups.need_members(["crew", "all"])]),
+        "PRIMARY KEY (team_id=? AND group_id=?)",
+    ),
+    "the groups of an agent": (lambda t: groups.take_out(t, "bob"), "group_members_agent"),
+    "the groups of a member, by page": (
+        lambda t: groups.page(t, GROUP_PAGE),
+        "group_members_agent",
+    ),
+    "what agents have open": (
+        lambda t: presence.of_agents(t, ["bob", "eve"]),
+        "PRIMARY KEY (team_id=? AND agent_id=?)",
+    ),
+    "the open tasks of an agent": (lambda t: open_work.of_agent(t, "bob"), "tasks_open"),
+    "the open questions to an agent": (
+        lambda t: open_work.of_agent(t, "bob"),
+        "tasks_question",
+    ),
+    "the senders of unread mail": (
+        lambda t: unread_mail.by_sender(t, "bob", 7),
+        "deliveries_unacknowledged",
     ),
     "the messages of a thread": (
         lambda t: messages.page(t, message_page(MessageFilter(thread_id="m1"))),

@@ -25,7 +25,8 @@ class ServerConfig:
     for changes of rights and for refusals (default: the log). `drain_seconds` is how long calls may
     take to finish when the server stops, `request_seconds` how long a request may take to arrive
     once its call has begun, `stall_seconds` how long a stream that does not read a large message
-    may delay others. `shortest_lease_seconds` is the minimum for the lease of a task. `worker` is
+    may delay others, `presence_seconds` how long until others see what an agent has open.
+    `shortest_lease_seconds` is the minimum for the lease of a task. `worker` is
     this process's number among those that share `listen`; 0: it has the address for itself. With
     `has_parent` another process decides how long it may take to stop.
     """
@@ -44,6 +45,7 @@ class ServerConfig:
     heartbeat_seconds: float = 30.0
     request_seconds: float = 20.0
     stall_seconds: float = 10.0
+    presence_seconds: float = 10.0
     shortest_lease_seconds: float = 10.0
     worker: int = 0
     has_parent: bool = False

@@ -23,13 +23,16 @@ from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerC
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.endings import Endings
+from dovetail.server.messaging.groups import Groups
 from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Inboxes
 from dovetail.server.messaging.mail_monitor import MailMonitor
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
+from dovetail.server.messaging.servicer import Rules as MessagingRules
 from dovetail.server.messaging.subscriptions import Subscriptions
 from dovetail.server.open_files import TooFewDescriptorsError, raise_limit
+from dovetail.server.presence import Presence
 from dovetail.server.readers import Readers
 from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.shared_port import check_shareable, reserved
@@ -134,11 +137,21 @@ async def _ensure_admin(credentials: Credentials, path: Path | None) -> None:
 
 
 def _messaging(store: Store, config: ServerConfig) -> Service:
-    directory, inboxes = Directory(store), Inboxes(store)
-    streams, handouts = _streams(store, config), Handouts(store)
+    presence = Presence(store, config.presence_seconds)
+    directory, inboxes = Directory(store, presence), Inboxes(store)
+    streams, handouts = _streams(store, config, presence), Handouts(store)
     subscriptions = Subscriptions(store, directory, streams, handouts)
-    receiver = Receiver(store, directory, inboxes, handouts)
-    servicer = MessagingServicer(directory, inboxes, subscriptions, receiver, Endings(store))
+    receiver = Receiver(directory, inboxes, handouts, presence)
+    servicer = MessagingServicer(
+        MessagingRules(
+            directory=directory,
+            groups=Groups(store),
+            inboxes=inboxes,
+            subscriptions=subscriptions,
+            receiver=receiver,
+            endings=Endings(store),
+        )
+    )
     monitor = MailMonitor(store)
 
     def register(server: grpc.aio.Server) -> None:
@@ -147,26 +160,27 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
     def start() -> None:
         handouts.start()
         monitor.start()
+        presence.start()
 
     def stop() -> None:
         streams.close()
         receiver.close()
         monitor.close()
 
+    async def finish() -> None:
+        await handouts.finish()
+        await presence.finish()
+
     name = messaging_pb2.DESCRIPTOR.services_by_name["MessagingService"].full_name
-    return Service(
-        names=(name,),
-        register=register,
-        start=start,
-        stop=stop,
-        finish=handouts.finish,
-    )
+    return Service(names=(name,), register=register, start=start, stop=stop, finish=finish)
 
 
 def _tasks(store: Store, config: ServerConfig) -> Service:
     shortest = round(config.shortest_lease_seconds * MICROS)
+    presence = Presence(store, config.presence_seconds)
     work, monitor = Work(store), LeaseMonitor(store)
-    claims, streams = Claims(store, work.release), _streams(store, config)
+    claims = Claims(store, work.release, presence)
+    streams = _streams(store, config, presence)
     servicer = TaskServicer(
         Rules(
             lifecycle=Lifecycle(store),
@@ -189,13 +203,18 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
         streams.close()
         monitor.close()
 
-    # Not earlier than `start`: a lease that is timed before its holder can reach the server to
-    # renew it would expire too soon.
-    return Service(names=(name,), register=register, start=monitor.start, stop=stop)
+    def start() -> None:
+        # Not earlier: a lease that is timed before its holder can reach the server to renew it
+        # would expire too soon.
+        monitor.start()
+        presence.start()
+
+    return Service(names=(name,), register=register, start=start, stop=stop, finish=presence.finish)
 
 
-def _streams(store: Store, config: ServerConfig) -> Streams:
-    return Streams(store, Readers(config.stall_seconds), config.heartbeat_seconds)
+def _streams(store: Store, config: ServerConfig, presence: Presence) -> Streams:
+    readers = Readers(config.stall_seconds)
+    return Streams(store, readers, presence, config.heartbeat_seconds)
 
 
 SERVICES = {"messaging": _messaging, "tasks": _tasks}

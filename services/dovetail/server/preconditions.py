@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dovetail.server.errors import AbortedError, InvalidArgumentError, OutOfRangeError, Reason
 from dovetail.server.store.idempotency import IdempotencyKey
 
@@ -34,10 +36,18 @@ def etag(version: int) -> str:
 
 def check_etag(field: str, task_id: str, version: int, expected: str) -> None:
     """Raise AbortedError if a task is not in the version that the caller expects; empty: in any."""
-    if expected and expected != etag(version):
+    check_version(field, f"task {task_id!r}", expected, {"task_id": task_id, "etag": etag(version)})
+
+
+def check_version(field: str, what: str, expected: str, metadata: Mapping[str, str]) -> None:
+    """Raise AbortedError if a thing has another etag than the caller expects; empty: any.
+
+    Its own is in `metadata`, for the error.
+    """
+    if expected and expected != metadata["etag"]:
         raise AbortedError(
             Reason.ETAG_MISMATCH,
-            f"{field}: task {task_id!r} has changed: its etag is {etag(version)!r},"
-            f" not {expected!r}; read it again",
-            metadata={"task_id": task_id, "etag": etag(version)},
+            f"{field}: {what} has changed: its etag is {metadata['etag']!r}, not {expected!r};"
+            " read it again",
+            metadata=metadata,
         )

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.errors import Reason, UnavailableError
+from dovetail.server.presence import Presence
 from dovetail.server.readers import Readers, Slot
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.store import Store
@@ -75,11 +76,16 @@ class Streams:
     """Runs the streams of one server, and closes them all when it stops."""
 
     def __init__(
-        self, store: Store, readers: Readers, heartbeat_seconds: float = HEARTBEAT_SECONDS
+        self,
+        store: Store,
+        readers: Readers,
+        presence: Presence,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         """Stream what changes in `store` to `readers`."""
         self._store = store
         self._readers = readers
+        self._presence = presence
         self._heartbeat = heartbeat_seconds
         self._closing = asyncio.Event()
 
@@ -89,25 +95,33 @@ class Streams:
         self._store.bells.ring_all()
 
     async def follow(
-        self, caller: Caller, names: Iterable[str], begin: Callable[[Slot], Source[R]]
+        self,
+        caller: Caller,
+        names: Iterable[str],
+        begin: Callable[[Slot], Source[R]],
+        agent_ids: Sequence[str] = (),
     ) -> AsyncGenerator[R]:
         """Yield what a source has, and go on when one of these names rings; with heartbeats.
 
         It has no end of its own. Raises UnavailableError when the server stops, after a response
-        that is marked CLOSING; UnauthenticatedError when the credential ends; before the first
-        response ResourceExhaustedError, and what `begin` raises.
+        that is marked CLOSING; UnauthenticatedError when the credential ends; NotFoundError when
+        the caller or one of these agents is removed; before the first response
+        ResourceExhaustedError, and what `begin` raises.
         """
         with (
             self._readers.stream(caller) as slot,
+            self._presence.stream(caller, *agent_ids) as stay,
             self._store.bells.watch(caller.team_id, names) as bell,
             closing(begin(slot)) as source,
         ):
+            stay.on_end = lambda _: bell.ring()
             clock = asyncio.get_running_loop().time
             due = clock() + self._heartbeat
             while not self._closing.is_set():
                 caller.check_live()  # Before the read as well: a store that hangs ends no read.
                 ready, more = source.take(bell.clear()) or await source.next(due - clock())
                 caller.check_live()
+                stay.check()
                 if not ready and clock() >= due:
                     ready.append(source.mark(Mark.HEARTBEAT))
                 if ready:

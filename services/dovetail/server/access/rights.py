@@ -52,9 +52,15 @@ _CREATOR = _own("a task that it created")
 _REPLIES = _own("what is no reply, or replies to what it sent or received; others are NOT_FOUND")
 
 _MESSAGING = {
-    "RegisterAgent": _own("itself"),
+    "RegisterAgent": _own("itself; an operator marks a person as one"),
     "GetAgent": _EVERYBODY,
     "ListAgents": _EVERYBODY,
+    "UpdateAgent": _own("itself; an operator marks a person as one"),
+    "RemoveAgent": _own("itself"),
+    "PutGroup": _own("a new group, or one that it created"),
+    "GetGroup": _EVERYBODY,
+    "ListGroups": _EVERYBODY,
+    "DeleteGroup": _own("a group that it created"),
     "SendMessage": _REPLIES,
     "BatchSendMessages": _REPLIES,
     "SubscribeInbox": _own("its inbox"),

@@ -35,7 +35,12 @@ _MESSAGING, _TASKS = "dovetail.messaging.v1.", "dovetail.tasks.v1."
 MAXIMA: dict[str, int] = {
     f"{_MESSAGING}RegisterAgentRequest.labels": LABELS_MAX,
     f"{_MESSAGING}ListAgentsRequest.labels": LABELS_MAX,
+    f"{_MESSAGING}Agent.labels": LABELS_MAX,
+    f"{_MESSAGING}Group.labels": LABELS_MAX,
+    f"{_MESSAGING}Group.agent_ids": 1_000,
+    f"{_MESSAGING}ListGroupsRequest.labels": LABELS_MAX,
     f"{_MESSAGING}SendMessageRequest.recipient_ids": 1_000,
+    f"{_MESSAGING}SendMessageRequest.group_ids": 20,
     f"{_MESSAGING}SendMessageRequest.labels": LABELS_MAX,
     f"{_MESSAGING}SendMessageRequest.acknowledge_sequences": 1_000,
     f"{_MESSAGING}BatchSendMessagesRequest.requests": 1_000,

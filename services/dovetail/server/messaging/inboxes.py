@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.errors import NotFoundError, Reason
+from dovetail.server.messaging import groups
 from dovetail.server.messaging.conditions import check_conditions
+from dovetail.server.messaging.groups import Addressed
 from dovetail.server.preconditions import check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import take_bytes
@@ -46,6 +48,8 @@ class OutgoingMessage:
     in_reply_to: str
     task_id: str
     repeat: IdempotencyKey | None
+    group_ids: Sequence[str] = ()
+    """Groups to whose members it goes too."""
     prefix: str = ""
     """What its fields begin with in errors: a batch has several."""
     acknowledge: Sequence[int] = ()
@@ -106,11 +110,13 @@ class Inboxes:
         """
         sender_id = caller.require_agent("sending")
         repeat = batch[0].repeat
+        has_groups = any(each.group_ids for each in batch)
 
         def unit(transaction: Transaction) -> list[Sent]:
             if repeat and (earlier := _find_repeat(transaction, caller, repeat, len(batch))):
                 return earlier
-            everybody = dict.fromkeys(each for sent in batch for each in sent.recipient_ids)
+            sending = _addressed(transaction, sender_id, batch) if has_groups else batch
+            everybody = dict.fromkeys(each for sent in sending for each in sent.recipient_ids)
             others = [agent_id for agent_id in everybody if agent_id != sender_id]
             last_sequences = agents.require(transaction, others)
             thread_ids = _threads(transaction, caller, batch)
@@ -126,7 +132,7 @@ class Inboxes:
             last_sequences |= agents.last_sequences(transaction, [sender_id])
             return [
                 _append(transaction, sender_id, outgoing, thread_id, last_sequences)
-                for outgoing, thread_id in zip(batch, thread_ids, strict=True)
+                for outgoing, thread_id in zip(sending, thread_ids, strict=True)
             ]
 
         return await self._store.write(caller.team_id, unit, _needs(sender_id, batch))
@@ -258,7 +264,17 @@ def _needs(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
     if first.task_id and not others:
         needs.append(tasks.need(first.task_id))
     needs += _answered(sender_id, batch)
+    needs += groups.needs(dict.fromkeys(each for sent in batch for each in sent.group_ids))
     return needs + deliveries.need(sender_id, deliveries.spans(first.acknowledge))
+
+
+def _addressed(
+    transaction: Transaction, sender_id: str, batch: Sequence[OutgoingMessage]
+) -> list[OutgoingMessage]:
+    """The messages with the members of their groups among the recipients."""
+    addressed = [Addressed(each.recipient_ids, each.group_ids, each.prefix) for each in batch]
+    resolved = groups.recipients(transaction, sender_id, addressed)
+    return [replace(each, recipient_ids=found) for each, found in zip(batch, resolved, strict=True)]
 
 
 def _answered(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
@@ -292,6 +308,7 @@ def _append(
         in_reply_to=outgoing.in_reply_to,
         task_id=outgoing.task_id,
         repeat=outgoing.repeat,
+        group_ids=outgoing.group_ids,
         expire_time=outgoing.expire_time,
     )
     sent = messages.append(transaction, new, last_sequences)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.server.edge.convert import timestamp
+from dovetail.server.edge.convert import optional_timestamp, timestamp
 from dovetail.server.edge.joined import joined
+from dovetail.server.messaging.agents import PresentAgent
 from dovetail.server.messaging.inboxes import Record
 from dovetail.server.messaging.receiving import Received
 from dovetail.server.messaging.subscriptions import Response
 from dovetail.server.store import wire
 from dovetail.server.store.rings import Delivery
-from dovetail.server.store.tables.agents import Agent
 from dovetail.server.store.tables.deliveries import Receipt
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.types.v1 import types_pb2
@@ -129,7 +129,9 @@ def _told(receipt: Receipt) -> bytes:
     return _STATES[receipt.state] + b"".join(said) + wire.text(_REASON, receipt.reason)
 
 
-def agent_proto(agent: Agent) -> pb.Agent:
+def agent_proto(present: PresentAgent) -> pb.Agent:
+    """An agent, with what it has open."""
+    agent, count = present
     return pb.Agent(
         agent_id=agent.agent_id,
         display_name=agent.display_name,
@@ -138,4 +140,9 @@ def agent_proto(agent: Agent) -> pb.Agent:
         last_seen_time=timestamp(agent.last_seen_time),
         last_sequence=agent.last_sequence,
         unacknowledged_count=agent.unacknowledged_count,
+        open_streams=count.open_streams,
+        waiting_calls=count.waiting_calls,
+        etag=agent.etag,
+        remove_time=optional_timestamp(agent.remove_time),
+        kind=pb.AgentKind.ValueType(agent.kind),
     )

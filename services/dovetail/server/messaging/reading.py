@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.edge.convert import (
@@ -17,25 +18,28 @@ from dovetail.server.edge.convert import (
     read_timestamp,
 )
 from dovetail.server.edge.paging import Order, Paging
-from dovetail.server.edge.validation import PAGE_SIZE_MAX, Checks
+from dovetail.server.edge.validation import PAGE_SIZE_MAX, Checks, shown
 from dovetail.server.messaging.endings import Rejection
+from dovetail.server.messaging.groups import BATCH_RECIPIENTS_MAX, RECIPIENTS_MAX
 from dovetail.server.messaging.inboxes import Acknowledgement, MessageQuery, OutgoingMessage
 from dovetail.server.messaging.receiving import ReceiveRequest
 from dovetail.server.messaging.subscriptions import SubscribeRequest
 from dovetail.server.store import wire
+from dovetail.server.store.tables.agents import AgentKind, Profile
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.message_bytes import Content, Importance, MessageKind
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import StartPosition
 
-RECIPIENTS_MAX = 1_000
 BATCH_MESSAGES_MAX = 1_000
-BATCH_RECIPIENTS_MAX = 10_000
-"""Of all messages of a batch: each delivery takes the one writer some 20 µs, 0.2 s in all."""
+MESSAGE_GROUPS_MAX = 20
+BATCH_GROUPS_MAX = 100
+"""Different groups in all messages of a batch: each is looked up."""
 SEQUENCES_MAX = 1_000
 SUBJECT_CHARACTERS_MAX = 512
 DISPLAY_NAME_CHARACTERS_MAX = 256
+PROFILE_FIELDS = ("display_name", "labels", "kind")
 OUTSTANDING_MAX = 1_000
 SEQUENCE_MAX = 2**63 - 1
 REJECTED_MAX = 100
@@ -47,11 +51,43 @@ DAY_MICROS = 24 * 3600 * MICROS
 WAIT_MAX_SECONDS = 50
 
 
-def check_registration(check: Checks, request: pb.RegisterAgentRequest) -> None:
-    """Record what is wrong with an agent to register."""
+def read_registration(check: Checks, request: pb.RegisterAgentRequest) -> Profile:
+    """What is said of an agent to register."""
     check.optional_id("agent_id", request.agent_id)
-    check.text("display_name", request.display_name, DISPLAY_NAME_CHARACTERS_MAX)
-    check.labels("labels", dict(request.labels))
+    return _read_profile(check, request, "")
+
+
+def read_agent_update(check: Checks, request: pb.UpdateAgentRequest) -> dict[str, Any]:
+    """What is to be said of an agent: the fields of a profile that the mask names."""
+    check.optional_id("agent.agent_id", request.agent.agent_id)
+    paths, known = request.update_mask.paths, ", ".join(PROFILE_FIELDS)
+    if not paths:
+        check.refuse("update_mask", f"must name one or more of {known}")
+    for path in paths:
+        if path not in PROFILE_FIELDS:
+            check.refuse("update_mask", f"{shown(path)} cannot be updated: name {known}")
+            break
+    profile = _read_profile(check, request.agent, "agent.", paths)
+    return {path: getattr(profile, path) for path in paths if path in PROFILE_FIELDS}
+
+
+def _read_profile(
+    check: Checks,
+    source: pb.RegisterAgentRequest | pb.Agent,
+    prefix: str,
+    wanted: Sequence[str] = PROFILE_FIELDS,
+) -> Profile:
+    """What a message says of an agent, as far as it is wanted."""
+    name = source.display_name if "display_name" in wanted else ""
+    labels = dict(source.labels) if "labels" in wanted else {}
+    kind = source.kind if "kind" in wanted else 0
+    check.text(f"{prefix}display_name", name, DISPLAY_NAME_CHARACTERS_MAX)
+    check.labels(f"{prefix}labels", labels)
+    return Profile(
+        display_name=name,
+        labels=labels,
+        kind=check.enum(f"{prefix}kind", kind, AgentKind.UNSPECIFIED),
+    )
 
 
 def read_message(
@@ -59,12 +95,14 @@ def read_message(
 ) -> OutgoingMessage:
     """A message to send. In errors its fields begin with `prefix`."""
     count = len(request.recipient_ids)
-    if not 1 <= count <= RECIPIENTS_MAX:
+    if not (1 <= count <= RECIPIENTS_MAX or (request.group_ids and not count)):
         check.refuse(
-            f"{prefix}recipient_ids", f"must have 1 to {RECIPIENTS_MAX:,} ids, has {count:,}"
+            f"{prefix}recipient_ids",
+            f"must have 1 to {RECIPIENTS_MAX:,} ids (or none beside group_ids), has {count:,}",
         )
     else:
         check.ids(f"{prefix}recipient_ids", request.recipient_ids, RECIPIENTS_MAX)
+    check.ids(f"{prefix}group_ids", request.group_ids, MESSAGE_GROUPS_MAX)
     check.text(f"{prefix}subject", request.subject, SUBJECT_CHARACTERS_MAX)
     if "\0" in request.body:
         check.refuse(
@@ -92,6 +130,7 @@ def read_message(
         task_id=request.task_id,
         repeat=idempotency_key(request.request_id, request),
         acknowledge=list(request.acknowledge_sequences),
+        group_ids=list(dict.fromkeys(request.group_ids)),
         expire_time=read_timestamp(check, f"{prefix}expire_time", request, "expire_time"),
         ack_deadline=_read_ack_deadline(check, request, prefix),
         task_etag=_read_task_etag(check, request, prefix),
@@ -130,6 +169,11 @@ def read_messages(check: Checks, request: pb.BatchSendMessagesRequest) -> list[O
             f"must have at most {BATCH_RECIPIENTS_MAX:,} recipients in all, has {recipients:,}",
         )
         return []
+    groups = len({group_id for each in requests for group_id in each.group_ids})
+    if groups > BATCH_GROUPS_MAX:
+        check.refuse(
+            "requests", f"must have at most {BATCH_GROUPS_MAX} different groups, has {groups:,}"
+        )
     check.optional_id("request_id", request.request_id)
     for index, each in enumerate(requests):
         if each.request_id:

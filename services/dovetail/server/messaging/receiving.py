@@ -10,12 +10,12 @@ from functools import partial
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES
 from dovetail.server.edge.validation import PAGE_SIZE_DEFAULT
-from dovetail.server.errors import UnauthenticatedError
+from dovetail.server.errors import NotFoundError, UnauthenticatedError
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Acknowledgement, Inboxes
+from dovetail.server.presence import Presence
 from dovetail.server.store.rings import Delivery
-from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, inboxes
 from dovetail.server.store.tables.inboxes import InboxPage, PageRequest
 from dovetail.server.store.tables.messages import MessageFilter
@@ -48,10 +48,11 @@ class Receiver:
     """Returns the unacknowledged messages of an inbox, and waits for the first."""
 
     def __init__(
-        self, store: Store, directory: Directory, inboxes: Inboxes, handouts: Handouts
+        self, directory: Directory, inboxes: Inboxes, handouts: Handouts, presence: Presence
     ) -> None:
-        """Receive from `store`."""
-        self._store = store
+        """Receive from the store of `directory`."""
+        self._store = directory.store
+        self._presence = presence
         self._handouts = handouts
         self._directory = directory
         self._inboxes = inboxes
@@ -72,9 +73,9 @@ class Receiver:
             acknowledged, left = await self._inboxes.acknowledge(caller, acknowledgement)
         try:
             deliveries, left = await self._wait(caller, agent_id, request)
-        except UnauthenticatedError:
-            # The credential ended meanwhile. The caller must learn what was acknowledged, and gets
-            # nothing else.
+        except (UnauthenticatedError, NotFoundError):
+            # The credential ended meanwhile, or the agent was removed. The caller must learn what
+            # was acknowledged, and gets nothing else.
             if not acknowledged:
                 raise
             deliveries = ()
@@ -94,12 +95,17 @@ class Receiver:
         """Return what is unacknowledged, as soon as there is something or the time has passed."""
         clock = asyncio.get_running_loop().time
         end = clock() + request.max_wait / MICROS
-        with self._store.bells.watch(caller.team_id, [agent_id]) as bell:
+        with (
+            self._presence.waiting(caller, agent_id) as stay,
+            self._store.bells.watch(caller.team_id, [agent_id]) as bell,
+        ):
+            stay.on_end = lambda _: bell.ring()
             while True:
                 bell.clear()
                 caller.check_live()  # Before the read as well: a store that hangs ends no read.
                 deliveries, left = await self._look(caller, agent_id, request)
                 caller.check_live()
+                stay.check()
                 if deliveries or clock() >= end or self._closing.is_set():
                     return deliveries, left
                 await bell.wait(end - clock())

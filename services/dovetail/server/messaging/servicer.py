@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from grpc.aio import ServicerContext
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.messaging.v1 import messaging_pb2_grpc as pb_grpc
 from dovetail.server.access.caller import current_caller
 from dovetail.server.edge.convert import converted, read_paging, receipt_message, timestamp
 from dovetail.server.edge.joined import followed, follows
+from dovetail.server.edge.paging import PAGE_BYTES
 from dovetail.server.edge.validation import Checks
 from dovetail.server.messaging import reading, receiving
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.endings import Endings
+from dovetail.server.messaging.groups import Groups
+from dovetail.server.messaging.groups_servicer import GroupsServicer
 from dovetail.server.messaging.inboxes import Inboxes, OutgoingMessage
 from dovetail.server.messaging.proto import (
     agent_proto,
@@ -25,37 +28,44 @@ from dovetail.server.messaging.proto import (
     stream_response,
 )
 from dovetail.server.messaging.subscriptions import Subscriptions
+from dovetail.server.store.tables.agents import ListRequest
 from dovetail.server.store.tables.message_bytes import message_id
 
 Context = ServicerContext[object, object]
 
 
-class MessagingServicer(pb_grpc.MessagingServiceServicer):
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The rules that the service offers."""
+
+    directory: Directory
+    groups: Groups
+    inboxes: Inboxes
+    subscriptions: Subscriptions
+    receiver: receiving.Receiver
+    endings: Endings
+
+
+class MessagingServicer(GroupsServicer):
     """Translates between the contract and the rules of messaging."""
 
-    def __init__(
-        self,
-        directory: Directory,
-        inboxes: Inboxes,
-        subscriptions: Subscriptions,
-        receiver: receiving.Receiver,
-        endings: Endings,
-    ) -> None:
+    def __init__(self, rules: Rules) -> None:
         """Serve these rules."""
-        self._receiver = receiver
-        self._endings = endings
-        self._directory = directory
-        self._inboxes = inboxes
-        self._subscriptions = subscriptions
+        super().__init__(rules.groups)
+        self._receiver = rules.receiver
+        self._endings = rules.endings
+        self._directory = rules.directory
+        self._inboxes = rules.inboxes
+        self._subscriptions = rules.subscriptions
 
     async def RegisterAgent(
         self, request: pb.RegisterAgentRequest, context: Context
     ) -> pb.RegisterAgentResponse:
         """Make an agent known."""
         with Checks() as check:
-            reading.check_registration(check, request)
+            profile = reading.read_registration(check, request)
         agent, created = await self._directory.register(
-            current_caller.get(), request.agent_id, request.display_name, dict(request.labels)
+            current_caller.get(), request.agent_id, profile
         )
         return pb.RegisterAgentResponse(agent=agent_proto(agent), created=created)
 
@@ -75,8 +85,40 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         with Checks() as check:
             check.labels("labels", labels)
             after = paging.after_id(check)
-        page, token = await self._directory.page(caller, labels, after, paging)
+        asked = ListRequest(
+            labels=labels,
+            after=after,
+            most=paging.most,
+            most_bytes=PAGE_BYTES,
+            include_removed=request.include_removed,
+        )
+        page, token = await self._directory.page(caller, asked, paging)
         return pb.ListAgentsResponse(agents=map(agent_proto, page), next_page_token=token)
+
+    async def UpdateAgent(
+        self, request: pb.UpdateAgentRequest, context: Context
+    ) -> pb.UpdateAgentResponse:
+        """Change what is said of an agent."""
+        with Checks() as check:
+            changes = reading.read_agent_update(check, request)
+        agent = await self._directory.update(
+            current_caller.get(), request.agent.agent_id, changes, request.etag
+        )
+        return pb.UpdateAgentResponse(agent=agent_proto(agent))
+
+    async def RemoveAgent(
+        self, request: pb.RemoveAgentRequest, context: Context
+    ) -> pb.RemoveAgentResponse:
+        """Remove an agent."""
+        with Checks() as check:
+            check.id("agent_id", request.agent_id)
+        removal = await self._directory.remove(current_caller.get(), request.agent_id, request.etag)
+        return pb.RemoveAgentResponse(
+            agent=agent_proto(removal.agent),
+            left_group_count=removal.left_groups,
+            told_sender_count=removal.bounce.told_senders,
+            untold_sender_count=removal.bounce.other_senders,
+        )
 
     async def SendMessage(
         self, request: pb.SendMessageRequest, context: Context

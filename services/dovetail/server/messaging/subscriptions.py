@@ -76,7 +76,7 @@ class Subscriptions:
 
         # The generator itself, and none around it: that would keep what a slow reader has yet to
         # take.
-        return self._streams.follow(caller, names, begin)
+        return self._streams.follow(caller, names, begin, [agent_id])
 
 
 class _Inbox:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dovetail.server.store.chunks import chunks
-from dovetail.server.store.rings import EVENTS, QUEUE, WakeKey
+from dovetail.server.store.rings import EVENTS, QUEUE, REMOVALS, WakeKey
 from dovetail.server.store.schema import DeliveryRow, TeamRow
 from dovetail.server.store.transaction import Snapshot
 
@@ -27,10 +27,11 @@ Chosen, to bound what one look reads. A ring too many costs its watcher one read
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counters:
-    """How far a team is: the numbers of its last message and of its last change of a task."""
+    """How far a team is: its last message and change of a task, and its removals of agents."""
 
     message: int
     event: int
+    removals: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +66,20 @@ def since(snapshot: Snapshot, seen: dict[str, Counters], watched: Iterable[WakeK
             found.names.update(
                 each for each in by_team[team_id] if each[1].startswith((QUEUE, EVENTS))
             )
+        if now.removals > before.removals:
+            found.names.add((team_id, REMOVALS))
     return found
 
 
 def _counters(snapshot: Snapshot, team_ids: list[str]) -> dict[str, Counters]:
     found: dict[str, Counters] = {}
     for some in chunks(team_ids):
-        query = TeamRow.select(TeamRow.team_id, TeamRow.last_message, TeamRow.last_event)
+        query = TeamRow.select(
+            TeamRow.team_id, TeamRow.last_message, TeamRow.last_event, TeamRow.removal_count
+        )
         chosen = query.where(TeamRow.team_id.in_(some))
-        for team_id, message, event in snapshot.select(chosen):
-            found[team_id] = Counters(message=message, event=event)
+        for team_id, message, event, removals in snapshot.select(chosen):
+            found[team_id] = Counters(message=message, event=event, removals=removals)
     return found
 
 

@@ -20,6 +20,9 @@ What ends a delivery wakes them, and nobody else: it brings no message.
 EVENTS = "\2"
 """The name under which those wait who watch the events of a team."""
 
+REMOVALS = "\3"
+"""The name under which those wait whose calls end when an agent of the team is removed."""
+
 LIVE_BYTES_MAX = 56 * 1024
 """A larger message is not handed over, and is read from the table: its readers wait their turn."""
 

@@ -11,6 +11,12 @@ from __future__ import annotations
 
 from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField
 
+from dovetail.server.store.directory_rows import (
+    AgentGroupRow,
+    GroupMemberRow,
+    PresenceRow,
+    ServerProcessRow,
+)
 from dovetail.server.store.figure_rows import (
     AssigneeFiguresRow,
     DurationFiguresRow,
@@ -23,6 +29,7 @@ class TeamRow(Model):
     """A team's counters. On PostgreSQL this row is the lock that makes a team's writes serial.
 
     The row of the empty id belongs to no team: it counts the changes of teams and credentials.
+    `removal_count` grows with each removal of an agent, so that servers see that there was one.
     """
 
     team_id = TextField(primary_key=True)
@@ -31,6 +38,7 @@ class TeamRow(Model):
     last_event = BigIntegerField()
     last_time = BigIntegerField()
     create_time = BigIntegerField(null=True)
+    removal_count = BigIntegerField()
 
     class Meta:
         table_name = "teams"
@@ -60,7 +68,7 @@ class CredentialRow(Model):
 
 
 class AgentRow(Model):
-    """An agent and the counters of its inbox."""
+    """An agent and the counters of its inbox. One that was removed has a `remove_time`."""
 
     team_id = TextField()
     agent_id = TextField()
@@ -72,6 +80,9 @@ class AgentRow(Model):
     unacknowledged_count = BigIntegerField()
     acknowledged_count = BigIntegerField()
     acknowledge_micros = BigIntegerField()
+    kind = IntegerField()
+    version = BigIntegerField()
+    remove_time = BigIntegerField(null=True)
 
     class Meta:
         table_name = "agents"
@@ -342,6 +353,10 @@ TABLES: tuple[type[Model], ...] = (
     TeamRow,
     CredentialRow,
     AgentRow,
+    AgentGroupRow,
+    GroupMemberRow,
+    PresenceRow,
+    ServerProcessRow,
     MessageRow,
     DeliveryRow,
     MessageDeadlineRow,

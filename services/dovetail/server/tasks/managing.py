@@ -240,6 +240,8 @@ class Lifecycle:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             after = transitions.reopen(task)
+            if after.assignee_id and agents.is_removed(transaction, after.assignee_id):
+                after = transitions.unassign(after)  # Nobody would ever do it.
             # What it depends on may have been made to wait for it while it was COMPLETED.
             check_no_cycle(transaction, "task_id", task.task_id, task.depends_on)
             return record_change(transaction, action, task, after)

@@ -249,6 +249,10 @@ def _notify(
         return ()
     written: list[Receipt] = []
     for new in notices.compose(context, event_number):
+        # Those who were removed are passed by: a change of work never fails because of an inbox.
         last_sequences = agents.last_sequences(transaction, new.recipient_ids)
-        written += messages.append(transaction, new, last_sequences).receipts
+        known = tuple(each for each in new.recipient_ids if each in last_sequences)
+        if known:
+            sent = replace(new, recipient_ids=known) if known != new.recipient_ids else new
+            written += messages.append(transaction, sent, last_sequences).receipts
     return tuple(written)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from dovetail.types.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -22,6 +23,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AgentKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AgentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AgentKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AGENT_KIND_UNSPECIFIED: _AgentKind.ValueType  # 0
+    """Nobody has said."""
+    AGENT_KIND_MODEL: _AgentKind.ValueType  # 1
+    """A model, such as an LLM, with the program that runs it."""
+    AGENT_KIND_PERSON: _AgentKind.ValueType  # 2
+    """A person. Where the servers require credentials only an operator says this of an agent."""
+    AGENT_KIND_SERVICE: _AgentKind.ValueType  # 3
+    """A program without a model."""
+
+class AgentKind(_AgentKind, metaclass=_AgentKindEnumTypeWrapper):
+    """AgentKind is what an agent is."""
+
+AGENT_KIND_UNSPECIFIED: AgentKind.ValueType  # 0
+"""Nobody has said."""
+AGENT_KIND_MODEL: AgentKind.ValueType  # 1
+"""A model, such as an LLM, with the program that runs it."""
+AGENT_KIND_PERSON: AgentKind.ValueType  # 2
+"""A person. Where the servers require credentials only an operator says this of an agent."""
+AGENT_KIND_SERVICE: AgentKind.ValueType  # 3
+"""A program without a model."""
+Global___AgentKind: _TypeAlias = AgentKind  # noqa: Y015
 
 class _Importance:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -192,6 +221,11 @@ class Agent(_message.Message):
     LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
+    OPEN_STREAMS_FIELD_NUMBER: _builtins.int
+    WAITING_CALLS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REMOVE_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """The id, chosen by the user, unique in the team."""
     display_name: _builtins.str
@@ -201,8 +235,23 @@ class Agent(_message.Message):
     unacknowledged_count: _builtins.int
     """How many deliveries are open: not acknowledged, rejected, expired or withdrawn. One that expires is
     counted for up to 2 s more. Set by the server.
-    8 to 19 are kept for the directory: presence, etag, removal; 20 to 24 for retention: the first
-    sequence that is still kept.
+    """
+    open_streams: _builtins.int
+    """How many streams the agent itself has open now, on all servers: of an inbox, or of the history of
+    tasks. On the server that is asked it is exact; others tell it within 15 s, one that was killed is
+    left out after 60 s at most. Set by the server.
+    """
+    waiting_calls: _builtins.int
+    """How many of its calls wait now, on all servers, for a message (ReceiveMessages) or for a task
+    (ClaimTask). As exact as `open_streams`. Set by the server.
+    """
+    etag: _builtins.str
+    """Its version: another one after each change of name, labels or kind, each removal and registration.
+    Set by the server.
+    """
+    kind: Global___AgentKind.ValueType
+    """What it is. Default: UNSPECIFIED.
+    13 to 19 are kept for the directory; 20 to 24 for retention: the first sequence that is still kept.
     """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -210,11 +259,17 @@ class Agent(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the agent was registered. Set by the server."""
+        """When the agent was registered, the last time. Set by the server."""
 
     @_builtins.property
     def last_seen_time(self) -> _timestamp_pb2.Timestamp:
         """When the agent last made a write or opened its inbox, to the minute. Set by the server."""
+
+    @_builtins.property
+    def remove_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was removed; unset while it is known. Only ListAgents with `include_removed` and RemoveAgent
+        return agents with it. Set by the server.
+        """
 
     def __init__(
         self,
@@ -226,10 +281,15 @@ class Agent(_message.Message):
         last_seen_time: _timestamp_pb2.Timestamp | None = ...,
         last_sequence: _builtins.int = ...,
         unacknowledged_count: _builtins.int = ...,
+        open_streams: _builtins.int = ...,
+        waiting_calls: _builtins.int = ...,
+        etag: _builtins.str = ...,
+        remove_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___AgentKind.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_seen_time", b"last_seen_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_seen_time", b"last_seen_time", "remove_time", b"remove_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "display_name", b"display_name", "labels", b"labels", "last_seen_time", b"last_seen_time", "last_sequence", b"last_sequence", "unacknowledged_count", b"unacknowledged_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "kind", b"kind", "labels", b"labels", "last_seen_time", b"last_seen_time", "last_sequence", b"last_sequence", "open_streams", b"open_streams", "remove_time", b"remove_time", "unacknowledged_count", b"unacknowledged_count", "waiting_calls", b"waiting_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,6 +336,7 @@ class Message(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
+    GROUP_IDS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     MAIL_NOTICE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
@@ -305,7 +366,9 @@ class Message(_message.Message):
     """To how many agents it was sent. Set by the server."""
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The first ten agents to which it was sent, each once, in the order given; ListReceipts has all."""
+        """The first ten agents to which it was sent, each once, in the order given, members of groups last;
+        ListReceipts has all.
+        """
 
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
@@ -324,13 +387,19 @@ class Message(_message.Message):
         """What happened to the task, in a notice about a task; else unset. A NOTICE has this or `mail_notice`."""
 
     @_builtins.property
+    def group_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The groups to which it was sent, as the sender named them; the recipients are those that were members
+        then.
+        """
+
+    @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """From then on it is not handed out any more, and what is open is EXPIRED. Unset: never."""
 
     @_builtins.property
     def mail_notice(self) -> Global___MailNotice:
         """What became of a message, in a notice about a message; else unset.
-        16 to 29 are kept for attachments (by reference: a backlog must not carry them) and groups.
+        18 to 29 are kept for attachments (by reference: a backlog must not carry them).
         """
 
     def __init__(
@@ -351,12 +420,13 @@ class Message(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         notice: Global___Notice | None = ...,
         recipient_count: _builtins.int = ...,
+        group_ids: _abc.Iterable[_builtins.str] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         mail_notice: Global___MailNotice | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "mail_notice", b"mail_notice", "notice", b"notice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "mail_notice", b"mail_notice", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "mail_notice", b"mail_notice", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -417,6 +487,7 @@ class MailNotice(_message.Message):
     RECIPIENT_IDS_FIELD_NUMBER: _builtins.int
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
     event: Global___MailEvent.ValueType
     """What became of it. Later versions may know more."""
     message_id: _builtins.str
@@ -425,6 +496,10 @@ class MailNotice(_message.Message):
     """At how many in all."""
     reason: _builtins.str
     """What the recipient said, when it rejected the message; else empty."""
+    message_count: _builtins.int
+    """Of RECIPIENT_REMOVED: with how many messages of this sender the recipient was not done. It is told
+    once of all of them, and names the newest. Else 0.
+    """
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At whom: the first ten."""
@@ -437,10 +512,11 @@ class MailNotice(_message.Message):
         recipient_ids: _abc.Iterable[_builtins.str] | None = ...,
         recipient_count: _builtins.int = ...,
         reason: _builtins.str = ...,
+        message_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "message_id", b"message_id", "reason", b"reason", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "message_count", b"message_count", "message_id", b"message_id", "reason", b"reason", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -611,10 +687,13 @@ class RegisterAgentRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """The agent. Default: the caller."""
     display_name: _builtins.str
     """A name for people, 0 to 256 characters; used when the agent is created."""
+    kind: Global___AgentKind.ValueType
+    """What it is; used when the agent is created. Default: UNSPECIFIED."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free labels; used when the agent is created."""
@@ -625,10 +704,11 @@ class RegisterAgentRequest(_message.Message):
         agent_id: _builtins.str = ...,
         display_name: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        kind: Global___AgentKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "display_name", b"display_name", "labels", b"labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "display_name", b"display_name", "kind", b"kind", "labels", b"labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -643,7 +723,7 @@ class RegisterAgentResponse(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
     created: _builtins.bool
-    """True when this call created it."""
+    """True when this call created it, or registered it again after its removal."""
     @_builtins.property
     def agent(self) -> Global___Agent:
         """The agent."""
@@ -737,10 +817,13 @@ class ListAgentsRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    INCLUDE_REMOVED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most."""
     page_token: _builtins.str
     """Where to go on; empty: the first page."""
+    include_removed: _builtins.bool
+    """Also agents that were removed. Default: false."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Only agents with all of these labels."""
@@ -751,10 +834,11 @@ class ListAgentsRequest(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        include_removed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_removed", b"include_removed", "labels", b"labels", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -772,8 +856,8 @@ class ListAgentsResponse(_message.Message):
     """For the next page; empty at the end."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Agent]:
-        """In order of `agent_id`. With `labels` there may be few, or none, and a next page all the same: a
-        call looks at 20,000 agents.
+        """In order of `agent_id`. With `labels`, or where very many were removed, there may be few, or none, and
+        a next page all the same: a call looks at 20,000 agents.
         """
 
     def __init__(
@@ -789,6 +873,446 @@ class ListAgentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateAgentRequest(_message.Message):
+    """UpdateAgentRequest names an agent and its new values."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """The etag that the agent must have. Empty: any."""
+    @_builtins.property
+    def agent(self) -> Global___Agent:
+        """`agent_id` names the agent (default: the caller); the fields that the mask names carry the new values,
+        all others are ignored.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """One or more of: display_name, labels, kind."""
+
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "etag", b"etag", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateAgentRequest: _TypeAlias = UpdateAgentRequest  # noqa: Y015
+
+@_typing.final
+class UpdateAgentResponse(_message.Message):
+    """UpdateAgentResponse returns the agent as it now is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent:
+        """The agent."""
+
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateAgentResponse: _TypeAlias = UpdateAgentResponse  # noqa: Y015
+
+@_typing.final
+class RemoveAgentRequest(_message.Message):
+    """RemoveAgentRequest names an agent to remove."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """The agent. Required, the caller itself allowed."""
+    etag: _builtins.str
+    """The etag that the agent must have. Empty: any."""
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "etag", b"etag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveAgentRequest: _TypeAlias = RemoveAgentRequest  # noqa: Y015
+
+@_typing.final
+class RemoveAgentResponse(_message.Message):
+    """RemoveAgentResponse returns what was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    LEFT_GROUP_COUNT_FIELD_NUMBER: _builtins.int
+    TOLD_SENDER_COUNT_FIELD_NUMBER: _builtins.int
+    UNTOLD_SENDER_COUNT_FIELD_NUMBER: _builtins.int
+    left_group_count: _builtins.int
+    """Of how many groups it was a member. This and the following are 0 when it was removed before."""
+    told_sender_count: _builtins.int
+    """How many senders this call told by a notice (`mail_notice`, RECIPIENT_REMOVED), each once, that it was
+    not done with messages of theirs: at most 200, those of the newest messages. The caller is not told.
+    """
+    untold_sender_count: _builtins.int
+    """How many further senders have open messages among its newest 5,000."""
+    @_builtins.property
+    def agent(self) -> Global___Agent:
+        """The agent, with its `remove_time`. Its `unacknowledged_count` deliveries stay as they are."""
+
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+        left_group_count: _builtins.int = ...,
+        told_sender_count: _builtins.int = ...,
+        untold_sender_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "left_group_count", b"left_group_count", "told_sender_count", b"told_sender_count", "untold_sender_count", b"untold_sender_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveAgentResponse: _TypeAlias = RemoveAgentResponse  # noqa: Y015
+
+@_typing.final
+class Group(_message.Message):
+    """Group is a named set of agents of the team."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    AGENT_IDS_FIELD_NUMBER: _builtins.int
+    AGENT_COUNT_FIELD_NUMBER: _builtins.int
+    CREATOR_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    group_id: _builtins.str
+    """The id, chosen by the user, unique in the team."""
+    display_name: _builtins.str
+    """A name for people, 0 to 256 characters. Default: empty."""
+    agent_count: _builtins.int
+    """How many members it has. Set by the server."""
+    creator_id: _builtins.str
+    """The agent that created it; empty: a caller without an agent. Set by the server."""
+    etag: _builtins.str
+    """Its version: another one after each change. Set by the server."""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Free labels."""
+
+    @_builtins.property
+    def agent_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its members: 0 to 1,000 known agents, each once, in order of id. ListGroups leaves them out."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was created. Set by the server."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last changed, also by the removal of a member. Set by the server."""
+
+    def __init__(
+        self,
+        *,
+        group_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        agent_ids: _abc.Iterable[_builtins.str] | None = ...,
+        agent_count: _builtins.int = ...,
+        creator_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_count", b"agent_count", "agent_ids", b"agent_ids", "create_time", b"create_time", "creator_id", b"creator_id", "display_name", b"display_name", "etag", b"etag", "group_id", b"group_id", "labels", b"labels", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Group: _TypeAlias = Group  # noqa: Y015
+
+@_typing.final
+class PutGroupRequest(_message.Message):
+    """PutGroupRequest is a group as it is to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """The etag that the group must have, which must exist. Empty: any, or none."""
+    @_builtins.property
+    def group(self) -> Global___Group:
+        """`group_id`, `display_name`, `labels` and `agent_ids` are used; the caller itself may be a member."""
+
+    def __init__(
+        self,
+        *,
+        group: Global___Group | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "group", b"group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutGroupRequest: _TypeAlias = PutGroupRequest  # noqa: Y015
+
+@_typing.final
+class PutGroupResponse(_message.Message):
+    """PutGroupResponse returns the group as it now is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    created: _builtins.bool
+    """True when this call created it."""
+    @_builtins.property
+    def group(self) -> Global___Group:
+        """The group."""
+
+    def __init__(
+        self,
+        *,
+        group: Global___Group | None = ...,
+        created: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "group", b"group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutGroupResponse: _TypeAlias = PutGroupResponse  # noqa: Y015
+
+@_typing.final
+class GetGroupRequest(_message.Message):
+    """GetGroupRequest names a group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    group_id: _builtins.str
+    """The group."""
+    def __init__(
+        self,
+        *,
+        group_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_id", b"group_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGroupRequest: _TypeAlias = GetGroupRequest  # noqa: Y015
+
+@_typing.final
+class GetGroupResponse(_message.Message):
+    """GetGroupResponse returns a group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def group(self) -> Global___Group:
+        """The group."""
+
+    def __init__(
+        self,
+        *,
+        group: Global___Group | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGroupResponse: _TypeAlias = GetGroupResponse  # noqa: Y015
+
+@_typing.final
+class ListGroupsRequest(_message.Message):
+    """ListGroupsRequest chooses groups and a page of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """Only groups of which this agent is a member. Empty: all."""
+    page_size: _builtins.int
+    """How many at most."""
+    page_token: _builtins.str
+    """Where to go on; empty: the first page."""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only groups with all of these labels."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "labels", b"labels", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGroupsRequest: _TypeAlias = ListGroupsRequest  # noqa: Y015
+
+@_typing.final
+class ListGroupsResponse(_message.Message):
+    """ListGroupsResponse returns a page of groups."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Group]:
+        """In order of `group_id`, without `agent_ids`."""
+
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[Global___Group] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGroupsResponse: _TypeAlias = ListGroupsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteGroupRequest(_message.Message):
+    """DeleteGroupRequest names a group to remove."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    group_id: _builtins.str
+    """The group."""
+    etag: _builtins.str
+    """The etag that the group must have. Empty: any."""
+    def __init__(
+        self,
+        *,
+        group_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "group_id", b"group_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteGroupRequest: _TypeAlias = DeleteGroupRequest  # noqa: Y015
+
+@_typing.final
+class DeleteGroupResponse(_message.Message):
+    """DeleteGroupResponse says whether there was a group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.bool
+    """True when this call removed it; false: there is none."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteGroupResponse: _TypeAlias = DeleteGroupResponse  # noqa: Y015
 
 @_typing.final
 class SendMessageRequest(_message.Message):
@@ -826,6 +1350,7 @@ class SendMessageRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    GROUP_IDS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ACK_DEADLINE_FIELD_NUMBER: _builtins.int
     TASK_ETAG_FIELD_NUMBER: _builtins.int
@@ -854,7 +1379,7 @@ class SendMessageRequest(_message.Message):
     """
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 1,000 known agents, the caller itself allowed; each gets it once."""
+        """Known agents, the caller itself allowed; each gets it once. 1 to 1,000, or none beside `group_ids`."""
 
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
@@ -865,6 +1390,13 @@ class SendMessageRequest(_message.Message):
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free labels."""
+
+    @_builtins.property
+    def group_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Groups whose members get it, as they are at the commit: 0 to 20. Whoever is named by several, here or
+        in `recipient_ids`, gets it once; the sender only if `recipient_ids` names it. At most 1,000
+        recipients in all.
+        """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -884,7 +1416,7 @@ class SendMessageRequest(_message.Message):
         """Deliveries in the caller's inbox that this call acknowledges in the same commit, such as the one to
         which it replies: 0 to 1,000 sequences. A sequence that the inbox has not reached fails with
         OUT_OF_RANGE `CURSOR_IN_FUTURE`, and then nothing is sent.
-        11 to 29 are kept for attachments and groups.
+        13 to 29 are kept for attachments.
         """
 
     def __init__(
@@ -900,6 +1432,7 @@ class SendMessageRequest(_message.Message):
         task_id: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        group_ids: _abc.Iterable[_builtins.str] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         ack_deadline: _duration_pb2.Duration | None = ...,
         task_etag: _builtins.str = ...,
@@ -907,7 +1440,7 @@ class SendMessageRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "data", b"data", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "data", b"data", "expire_time", b"expire_time", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_etag", b"task_etag", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_etag", b"task_etag", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -933,7 +1466,7 @@ class SendMessageResponse(_message.Message):
 
     @_builtins.property
     def receipts(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Receipt]:
-        """One per recipient, in the order given."""
+        """One per recipient, in the order given; then the members of each group, in order of id."""
 
     def __init__(
         self,
@@ -963,7 +1496,8 @@ class BatchSendMessagesRequest(_message.Message):
     """Makes a repeat of the whole batch safe."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendMessageRequest]:
-        """1 to 1,000, with at most 10,000 recipients in all. Their own `request_id` must be unset: the batch
+        """1 to 1,000, with at most 10,000 recipients in all, the members of groups counted, and at most 100
+        different groups. Their own `request_id` must be unset: the batch
         has one for all; `acknowledge_sequences` too. None can reply to another of them, which has no id yet.
         """
 

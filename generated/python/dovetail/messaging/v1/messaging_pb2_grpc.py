@@ -35,7 +35,8 @@ class MessagingServiceStub(object):
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
     is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
-    caller never sees anything of another team. A write registers its caller.
+    caller never sees anything of another team. A write registers its caller, also one that was removed;
+    reading registers nobody.
 
     Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
     fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
@@ -83,6 +84,36 @@ class MessagingServiceStub(object):
                 '/dovetail.messaging.v1.MessagingService/ListAgents',
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListAgentsRequest.SerializeToString,
                 response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListAgentsResponse.FromString,
+                _registered_method=True)
+        self.UpdateAgent = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/UpdateAgent',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.UpdateAgentRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.UpdateAgentResponse.FromString,
+                _registered_method=True)
+        self.RemoveAgent = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/RemoveAgent',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RemoveAgentRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RemoveAgentResponse.FromString,
+                _registered_method=True)
+        self.PutGroup = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/PutGroup',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.PutGroupRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.PutGroupResponse.FromString,
+                _registered_method=True)
+        self.GetGroup = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/GetGroup',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetGroupRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetGroupResponse.FromString,
+                _registered_method=True)
+        self.ListGroups = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/ListGroups',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListGroupsRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListGroupsResponse.FromString,
+                _registered_method=True)
+        self.DeleteGroup = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/DeleteGroup',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.DeleteGroupRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.DeleteGroupResponse.FromString,
                 _registered_method=True)
         self.SendMessage = channel.unary_unary(
                 '/dovetail.messaging.v1.MessagingService/SendMessage',
@@ -151,7 +182,8 @@ class MessagingServiceServicer(object):
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
     is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
-    caller never sees anything of another team. A write registers its caller.
+    caller never sees anything of another team. A write registers its caller, also one that was removed;
+    reading registers nobody.
 
     Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
     fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
@@ -181,7 +213,11 @@ class MessagingServiceServicer(object):
 
     def RegisterAgent(self, request, context):
         """RegisterAgent makes an agent known, so that others can send to it. Returns an agent that exists as
-        it is, unchanged. Safe to retry.
+        it is, unchanged. One that was removed is registered anew, with the fields of the request; its inbox
+        goes on where it ended. Safe to retry.
+
+        Fails with PERMISSION_DENIED `ROLE_REFUSED` if a caller in the role AGENT sets `kind` to PERSON: an
+        operator does that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,14 +237,80 @@ class MessagingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateAgent(self, request, context):
+        """UpdateAgent sets the fields that `update_mask` names: display_name, labels, kind. Fails with NOT_FOUND
+        `AGENT_NOT_FOUND`, also for a caller that is not known yet; ABORTED `ETAG_MISMATCH`;
+        PERMISSION_DENIED `ROLE_REFUSED` as RegisterAgent does. Safe to retry: if nothing changes, nothing is
+        written, whatever the etag.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveAgent(self, request, context):
+        """RemoveAgent takes an agent out of the directory and out of all groups. From this commit on it is not
+        known: others can neither send to it nor assign it a task, and notices about tasks pass it by. Its
+        open streams and waiting calls end with NOT_FOUND `AGENT_NOT_FOUND` within 5 s, on every server. What
+        was delivered to it stays, unacknowledged as it is, and the senders are told by a notice each. Its
+        messages stay too, its tasks that have ended, and its tokens: revoke those (AdminService) if it must
+        not come back, because its next write registers it again, and its inbox goes on; claiming alone does
+        not. Returns the agent as it was removed. Safe to retry: removing it again changes nothing.
+
+        Fails with NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `ETAG_MISMATCH`; FAILED_PRECONDITION `AGENT_HAS_WORK`
+        while a task that has not ended is assigned to it, or a question is put to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutGroup(self, request, context):
+        """PutGroup makes a group, or replaces its name, labels and members by those of the request: a named set
+        of agents, to which SendMessage sends. A caller in the role AGENT may replace groups that it created.
+        Safe to retry: if nothing changes, nothing is written, whatever the etag.
+
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown members (at most ten, and their number);
+        ABORTED `ETAG_MISMATCH`; RESOURCE_EXHAUSTED `TOO_MANY_GROUPS` if the team has 1,000 groups.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGroup(self, request, context):
+        """GetGroup returns one group with its members. Fails with NOT_FOUND `GROUP_NOT_FOUND`, with the nearest
+        known ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGroups(self, request, context):
+        """ListGroups returns the team's groups in order of `group_id`, page by page, without their members.
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `agent_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteGroup(self, request, context):
+        """DeleteGroup removes a group; messages that were sent to it keep its name. A caller in the role AGENT
+        may delete groups that it created. Fails with ABORTED `ETAG_MISMATCH`. Safe to retry: where there is
+        no such group, it returns `deleted` false.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SendMessage(self, request, context):
         """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
         a receipt for each recipient. The sender is the caller, which must be an agent. Also acknowledges
         `acknowledge_sequences`, in the same commit.
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
-        `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`; ABORTED
-        `ETAG_MISMATCH` if the task has changed since `task_etag`, with its etag; OUT_OF_RANGE
+        `GROUP_NOT_FOUND` and the unknown groups, `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`,
+        `TASK_NOT_FOUND` for an unknown `task_id`; FAILED_PRECONDITION `NO_RECIPIENTS` if the groups have no
+        member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
+        with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
+        task has changed since `task_etag`, with its etag; OUT_OF_RANGE
         `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
         retry with the same `request_id`, which returns what the first call sent; fails with
         INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
@@ -220,7 +322,8 @@ class MessagingServiceServicer(object):
     def BatchSendMessages(self, request, context):
         """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
         Returns their ids, without receipts: ListReceipts has them. Fails as SendMessage does, the fields
-        named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+        named `requests[INDEX].…`, and with FAILED_PRECONDITION `TOO_MANY_RECIPIENTS` if all have more than
+        10,000 recipients with the members of their groups. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -229,8 +332,8 @@ class MessagingServiceServicer(object):
     def SubscribeInbox(self, request, context):
         """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
         order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
-        next subscription, not within this one. Streams of one inbox are copies and do not compete. A
-        caller that subscribes to its own inbox is registered.
+        next subscription, not within this one. Streams of one inbox are copies and do not compete. Reading
+        registers nobody, so a caller that is not known yet calls RegisterAgent first.
 
         Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
         own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
@@ -238,7 +341,8 @@ class MessagingServiceServicer(object):
         Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
         while other streams wait loses its stream with CANCELLED, and may resume.
 
-        Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown inbox, also the caller's own, and within 5 s of
+        the removal of its agent or of the caller; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
         RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
         INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
@@ -250,13 +354,13 @@ class MessagingServiceServicer(object):
         """ReceiveMessages is for callers that cannot hold a stream. It first acknowledges what the request
         names, then returns unacknowledged deliveries in order of sequence; if there are none, it waits for
         some. What it returns stays unacknowledged, so that the next call returns it again unless it
-        acknowledges it: safe to retry, and nothing is lost with a lost response. A caller that receives
-        from its own inbox is registered.
+        acknowledges it: safe to retry, and nothing is lost with a lost response.
 
-        Returns no deliveries if none came in time, or if the caller's credential ended after the call had
-        acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as
-        AcknowledgeMessages does, and then acknowledges nothing; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above
-        256 KiB.
+        Returns no deliveries if none came in time, or if the caller's credential ended, or the agent was
+        removed, after the call had acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND` for an
+        unknown inbox, also the caller's own, and within 5 s of the removal of its agent or of the caller;
+        OUT_OF_RANGE `CURSOR_IN_FUTURE` as AcknowledgeMessages does, and then acknowledges nothing;
+        INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -364,6 +468,36 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListAgentsRequest.FromString,
                     response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListAgentsResponse.SerializeToString,
             ),
+            'UpdateAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAgent,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.UpdateAgentRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.UpdateAgentResponse.SerializeToString,
+            ),
+            'RemoveAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveAgent,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RemoveAgentRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RemoveAgentResponse.SerializeToString,
+            ),
+            'PutGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutGroup,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.PutGroupRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.PutGroupResponse.SerializeToString,
+            ),
+            'GetGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGroup,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetGroupRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetGroupResponse.SerializeToString,
+            ),
+            'ListGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGroups,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListGroupsRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListGroupsResponse.SerializeToString,
+            ),
+            'DeleteGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteGroup,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.DeleteGroupRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.DeleteGroupResponse.SerializeToString,
+            ),
             'SendMessage': grpc.unary_unary_rpc_method_handler(
                     servicer.SendMessage,
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageRequest.FromString,
@@ -437,7 +571,8 @@ class MessagingService(object):
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
     is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
-    caller never sees anything of another team. A write registers its caller.
+    caller never sees anything of another team. A write registers its caller, also one that was removed;
+    reading registers nobody.
 
     Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
     fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
@@ -536,6 +671,168 @@ class MessagingService(object):
             '/dovetail.messaging.v1.MessagingService/ListAgents',
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListAgentsRequest.SerializeToString,
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/UpdateAgent',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.UpdateAgentRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.UpdateAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/RemoveAgent',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RemoveAgentRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.RemoveAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/PutGroup',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.PutGroupRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.PutGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/GetGroup',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetGroupRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/ListGroups',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListGroupsRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/DeleteGroup',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.DeleteGroupRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.DeleteGroupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,7 +36,8 @@ class MessagingServiceStub:
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
     is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
-    caller never sees anything of another team. A write registers its caller.
+    caller never sees anything of another team. A write registers its caller, also one that was removed;
+    reading registers nobody.
 
     Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
     fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
@@ -70,20 +71,66 @@ class MessagingServiceStub:
     def __new__(cls, channel: _aio.Channel) -> MessagingServiceAsyncStub: ...
     RegisterAgent: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.RegisterAgentRequest, _messaging_pb2.RegisterAgentResponse]
     """RegisterAgent makes an agent known, so that others can send to it. Returns an agent that exists as
-    it is, unchanged. Safe to retry.
+    it is, unchanged. One that was removed is registered anew, with the fields of the request; its inbox
+    goes on where it ended. Safe to retry.
+
+    Fails with PERMISSION_DENIED `ROLE_REFUSED` if a caller in the role AGENT sets `kind` to PERSON: an
+    operator does that.
     """
     GetAgent: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.GetAgentRequest, _messaging_pb2.GetAgentResponse]
     """GetAgent returns one agent. Fails with NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids."""
     ListAgents: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListAgentsRequest, _messaging_pb2.ListAgentsResponse]
     """ListAgents returns the team's agents in order of `agent_id`, page by page."""
+    UpdateAgent: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.UpdateAgentRequest, _messaging_pb2.UpdateAgentResponse]
+    """UpdateAgent sets the fields that `update_mask` names: display_name, labels, kind. Fails with NOT_FOUND
+    `AGENT_NOT_FOUND`, also for a caller that is not known yet; ABORTED `ETAG_MISMATCH`;
+    PERMISSION_DENIED `ROLE_REFUSED` as RegisterAgent does. Safe to retry: if nothing changes, nothing is
+    written, whatever the etag.
+    """
+    RemoveAgent: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.RemoveAgentRequest, _messaging_pb2.RemoveAgentResponse]
+    """RemoveAgent takes an agent out of the directory and out of all groups. From this commit on it is not
+    known: others can neither send to it nor assign it a task, and notices about tasks pass it by. Its
+    open streams and waiting calls end with NOT_FOUND `AGENT_NOT_FOUND` within 5 s, on every server. What
+    was delivered to it stays, unacknowledged as it is, and the senders are told by a notice each. Its
+    messages stay too, its tasks that have ended, and its tokens: revoke those (AdminService) if it must
+    not come back, because its next write registers it again, and its inbox goes on; claiming alone does
+    not. Returns the agent as it was removed. Safe to retry: removing it again changes nothing.
+
+    Fails with NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `ETAG_MISMATCH`; FAILED_PRECONDITION `AGENT_HAS_WORK`
+    while a task that has not ended is assigned to it, or a question is put to it.
+    """
+    PutGroup: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.PutGroupRequest, _messaging_pb2.PutGroupResponse]
+    """PutGroup makes a group, or replaces its name, labels and members by those of the request: a named set
+    of agents, to which SendMessage sends. A caller in the role AGENT may replace groups that it created.
+    Safe to retry: if nothing changes, nothing is written, whatever the etag.
+
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown members (at most ten, and their number);
+    ABORTED `ETAG_MISMATCH`; RESOURCE_EXHAUSTED `TOO_MANY_GROUPS` if the team has 1,000 groups.
+    """
+    GetGroup: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.GetGroupRequest, _messaging_pb2.GetGroupResponse]
+    """GetGroup returns one group with its members. Fails with NOT_FOUND `GROUP_NOT_FOUND`, with the nearest
+    known ids.
+    """
+    ListGroups: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListGroupsRequest, _messaging_pb2.ListGroupsResponse]
+    """ListGroups returns the team's groups in order of `group_id`, page by page, without their members.
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `agent_id`.
+    """
+    DeleteGroup: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.DeleteGroupRequest, _messaging_pb2.DeleteGroupResponse]
+    """DeleteGroup removes a group; messages that were sent to it keep its name. A caller in the role AGENT
+    may delete groups that it created. Fails with ABORTED `ETAG_MISMATCH`. Safe to retry: where there is
+    no such group, it returns `deleted` false.
+    """
     SendMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.SendMessageRequest, _messaging_pb2.SendMessageResponse]
     """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
     a receipt for each recipient. The sender is the caller, which must be an agent. Also acknowledges
     `acknowledge_sequences`, in the same commit.
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
-    `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`; ABORTED
-    `ETAG_MISMATCH` if the task has changed since `task_etag`, with its etag; OUT_OF_RANGE
+    `GROUP_NOT_FOUND` and the unknown groups, `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`,
+    `TASK_NOT_FOUND` for an unknown `task_id`; FAILED_PRECONDITION `NO_RECIPIENTS` if the groups have no
+    member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
+    with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
+    task has changed since `task_etag`, with its etag; OUT_OF_RANGE
     `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
     retry with the same `request_id`, which returns what the first call sent; fails with
     INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
@@ -91,13 +138,14 @@ class MessagingServiceStub:
     BatchSendMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.BatchSendMessagesRequest, _messaging_pb2.BatchSendMessagesResponse]
     """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
     Returns their ids, without receipts: ListReceipts has them. Fails as SendMessage does, the fields
-    named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+    named `requests[INDEX].…`, and with FAILED_PRECONDITION `TOO_MANY_RECIPIENTS` if all have more than
+    10,000 recipients with the members of their groups. Safe to retry with the same `request_id`.
     """
     SubscribeInbox: _grpc.UnaryStreamMultiCallable[_messaging_pb2.SubscribeInboxRequest, _messaging_pb2.SubscribeInboxResponse]
     """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
     order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
-    next subscription, not within this one. Streams of one inbox are copies and do not compete. A
-    caller that subscribes to its own inbox is registered.
+    next subscription, not within this one. Streams of one inbox are copies and do not compete. Reading
+    registers nobody, so a caller that is not known yet calls RegisterAgent first.
 
     Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
     own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
@@ -105,7 +153,8 @@ class MessagingServiceStub:
     Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
     while other streams wait loses its stream with CANCELLED, and may resume.
 
-    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown inbox, also the caller's own, and within 5 s of
+    the removal of its agent or of the caller; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
     RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
     INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
@@ -113,13 +162,13 @@ class MessagingServiceStub:
     """ReceiveMessages is for callers that cannot hold a stream. It first acknowledges what the request
     names, then returns unacknowledged deliveries in order of sequence; if there are none, it waits for
     some. What it returns stays unacknowledged, so that the next call returns it again unless it
-    acknowledges it: safe to retry, and nothing is lost with a lost response. A caller that receives
-    from its own inbox is registered.
+    acknowledges it: safe to retry, and nothing is lost with a lost response.
 
-    Returns no deliveries if none came in time, or if the caller's credential ended after the call had
-    acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as
-    AcknowledgeMessages does, and then acknowledges nothing; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above
-    256 KiB.
+    Returns no deliveries if none came in time, or if the caller's credential ended, or the agent was
+    removed, after the call had acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND` for an
+    unknown inbox, also the caller's own, and within 5 s of the removal of its agent or of the caller;
+    OUT_OF_RANGE `CURSOR_IN_FUTURE` as AcknowledgeMessages does, and then acknowledges nothing;
+    INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
     AcknowledgeMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]
     """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
@@ -189,7 +238,8 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
     is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
-    caller never sees anything of another team. A write registers its caller.
+    caller never sees anything of another team. A write registers its caller, also one that was removed;
+    reading registers nobody.
 
     Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
     fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
@@ -220,20 +270,66 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterAgent: _aio.UnaryUnaryMultiCallable[_messaging_pb2.RegisterAgentRequest, _messaging_pb2.RegisterAgentResponse]  # type: ignore[assignment]
     """RegisterAgent makes an agent known, so that others can send to it. Returns an agent that exists as
-    it is, unchanged. Safe to retry.
+    it is, unchanged. One that was removed is registered anew, with the fields of the request; its inbox
+    goes on where it ended. Safe to retry.
+
+    Fails with PERMISSION_DENIED `ROLE_REFUSED` if a caller in the role AGENT sets `kind` to PERSON: an
+    operator does that.
     """
     GetAgent: _aio.UnaryUnaryMultiCallable[_messaging_pb2.GetAgentRequest, _messaging_pb2.GetAgentResponse]  # type: ignore[assignment]
     """GetAgent returns one agent. Fails with NOT_FOUND `AGENT_NOT_FOUND`, with the nearest known ids."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListAgentsRequest, _messaging_pb2.ListAgentsResponse]  # type: ignore[assignment]
     """ListAgents returns the team's agents in order of `agent_id`, page by page."""
+    UpdateAgent: _aio.UnaryUnaryMultiCallable[_messaging_pb2.UpdateAgentRequest, _messaging_pb2.UpdateAgentResponse]  # type: ignore[assignment]
+    """UpdateAgent sets the fields that `update_mask` names: display_name, labels, kind. Fails with NOT_FOUND
+    `AGENT_NOT_FOUND`, also for a caller that is not known yet; ABORTED `ETAG_MISMATCH`;
+    PERMISSION_DENIED `ROLE_REFUSED` as RegisterAgent does. Safe to retry: if nothing changes, nothing is
+    written, whatever the etag.
+    """
+    RemoveAgent: _aio.UnaryUnaryMultiCallable[_messaging_pb2.RemoveAgentRequest, _messaging_pb2.RemoveAgentResponse]  # type: ignore[assignment]
+    """RemoveAgent takes an agent out of the directory and out of all groups. From this commit on it is not
+    known: others can neither send to it nor assign it a task, and notices about tasks pass it by. Its
+    open streams and waiting calls end with NOT_FOUND `AGENT_NOT_FOUND` within 5 s, on every server. What
+    was delivered to it stays, unacknowledged as it is, and the senders are told by a notice each. Its
+    messages stay too, its tasks that have ended, and its tokens: revoke those (AdminService) if it must
+    not come back, because its next write registers it again, and its inbox goes on; claiming alone does
+    not. Returns the agent as it was removed. Safe to retry: removing it again changes nothing.
+
+    Fails with NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `ETAG_MISMATCH`; FAILED_PRECONDITION `AGENT_HAS_WORK`
+    while a task that has not ended is assigned to it, or a question is put to it.
+    """
+    PutGroup: _aio.UnaryUnaryMultiCallable[_messaging_pb2.PutGroupRequest, _messaging_pb2.PutGroupResponse]  # type: ignore[assignment]
+    """PutGroup makes a group, or replaces its name, labels and members by those of the request: a named set
+    of agents, to which SendMessage sends. A caller in the role AGENT may replace groups that it created.
+    Safe to retry: if nothing changes, nothing is written, whatever the etag.
+
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown members (at most ten, and their number);
+    ABORTED `ETAG_MISMATCH`; RESOURCE_EXHAUSTED `TOO_MANY_GROUPS` if the team has 1,000 groups.
+    """
+    GetGroup: _aio.UnaryUnaryMultiCallable[_messaging_pb2.GetGroupRequest, _messaging_pb2.GetGroupResponse]  # type: ignore[assignment]
+    """GetGroup returns one group with its members. Fails with NOT_FOUND `GROUP_NOT_FOUND`, with the nearest
+    known ids.
+    """
+    ListGroups: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListGroupsRequest, _messaging_pb2.ListGroupsResponse]  # type: ignore[assignment]
+    """ListGroups returns the team's groups in order of `group_id`, page by page, without their members.
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `agent_id`.
+    """
+    DeleteGroup: _aio.UnaryUnaryMultiCallable[_messaging_pb2.DeleteGroupRequest, _messaging_pb2.DeleteGroupResponse]  # type: ignore[assignment]
+    """DeleteGroup removes a group; messages that were sent to it keep its name. A caller in the role AGENT
+    may delete groups that it created. Fails with ABORTED `ETAG_MISMATCH`. Safe to retry: where there is
+    no such group, it returns `deleted` false.
+    """
     SendMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.SendMessageRequest, _messaging_pb2.SendMessageResponse]  # type: ignore[assignment]
     """SendMessage writes one message and a delivery in the inbox of each recipient, in one commit. Returns
     a receipt for each recipient. The sender is the caller, which must be an agent. Also acknowledges
     `acknowledge_sequences`, in the same commit.
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
-    `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`; ABORTED
-    `ETAG_MISMATCH` if the task has changed since `task_etag`, with its etag; OUT_OF_RANGE
+    `GROUP_NOT_FOUND` and the unknown groups, `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`,
+    `TASK_NOT_FOUND` for an unknown `task_id`; FAILED_PRECONDITION `NO_RECIPIENTS` if the groups have no
+    member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
+    with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
+    task has changed since `task_etag`, with its etag; OUT_OF_RANGE
     `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
     retry with the same `request_id`, which returns what the first call sent; fails with
     INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
@@ -241,13 +337,14 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     BatchSendMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.BatchSendMessagesRequest, _messaging_pb2.BatchSendMessagesResponse]  # type: ignore[assignment]
     """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
     Returns their ids, without receipts: ListReceipts has them. Fails as SendMessage does, the fields
-    named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+    named `requests[INDEX].…`, and with FAILED_PRECONDITION `TOO_MANY_RECIPIENTS` if all have more than
+    10,000 recipients with the members of their groups. Safe to retry with the same `request_id`.
     """
     SubscribeInbox: _aio.UnaryStreamMultiCallable[_messaging_pb2.SubscribeInboxRequest, _messaging_pb2.SubscribeInboxResponse]  # type: ignore[assignment]
     """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
     order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
-    next subscription, not within this one. Streams of one inbox are copies and do not compete. A
-    caller that subscribes to its own inbox is registered.
+    next subscription, not within this one. Streams of one inbox are copies and do not compete. Reading
+    registers nobody, so a caller that is not known yet calls RegisterAgent first.
 
     Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
     own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
@@ -255,7 +352,8 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
     while other streams wait loses its stream with CANCELLED, and may resume.
 
-    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown inbox, also the caller's own, and within 5 s of
+    the removal of its agent or of the caller; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
     RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
     INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
@@ -263,13 +361,13 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     """ReceiveMessages is for callers that cannot hold a stream. It first acknowledges what the request
     names, then returns unacknowledged deliveries in order of sequence; if there are none, it waits for
     some. What it returns stays unacknowledged, so that the next call returns it again unless it
-    acknowledges it: safe to retry, and nothing is lost with a lost response. A caller that receives
-    from its own inbox is registered.
+    acknowledges it: safe to retry, and nothing is lost with a lost response.
 
-    Returns no deliveries if none came in time, or if the caller's credential ended after the call had
-    acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as
-    AcknowledgeMessages does, and then acknowledges nothing; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above
-    256 KiB.
+    Returns no deliveries if none came in time, or if the caller's credential ended, or the agent was
+    removed, after the call had acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND` for an
+    unknown inbox, also the caller's own, and within 5 s of the removal of its agent or of the caller;
+    OUT_OF_RANGE `CURSOR_IN_FUTURE` as AcknowledgeMessages does, and then acknowledges nothing;
+    INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
     AcknowledgeMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.AcknowledgeMessagesRequest, _messaging_pb2.AcknowledgeMessagesResponse]  # type: ignore[assignment]
     """AcknowledgeMessages says that the recipient is done with deliveries: those that are named, or all
@@ -338,7 +436,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     metadata `dovetail-team` (default "default") and `dovetail-agent` (may be absent), or
     `dovetail-team-bin` and `dovetail-agent-bin` with UTF-8 bytes where the id is not ASCII, and the role
     is operator. Metadata that contradicts a token fails with PERMISSION_DENIED `CALLER_MISMATCH`. A
-    caller never sees anything of another team. A write registers its caller.
+    caller never sees anything of another team. A write registers its caller, also one that was removed;
+    reading registers nobody.
 
     Rights. docs/reference/rights.md says what each role may do, RPC by RPC. A missing or unknown token
     fails with UNAUTHENTICATED `CREDENTIAL_REQUIRED` or `CREDENTIAL_UNKNOWN`, one that was revoked or has
@@ -373,7 +472,11 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.RegisterAgentResponse, _abc.Awaitable[_messaging_pb2.RegisterAgentResponse]]:
         """RegisterAgent makes an agent known, so that others can send to it. Returns an agent that exists as
-        it is, unchanged. Safe to retry.
+        it is, unchanged. One that was removed is registered anew, with the fields of the request; its inbox
+        goes on where it ended. Safe to retry.
+
+        Fails with PERMISSION_DENIED `ROLE_REFUSED` if a caller in the role AGENT sets `kind` to PERSON: an
+        operator does that.
         """
 
     @_abc_1.abstractmethod
@@ -393,6 +496,81 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListAgents returns the team's agents in order of `agent_id`, page by page."""
 
     @_abc_1.abstractmethod
+    def UpdateAgent(
+        self,
+        request: _messaging_pb2.UpdateAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.UpdateAgentResponse, _abc.Awaitable[_messaging_pb2.UpdateAgentResponse]]:
+        """UpdateAgent sets the fields that `update_mask` names: display_name, labels, kind. Fails with NOT_FOUND
+        `AGENT_NOT_FOUND`, also for a caller that is not known yet; ABORTED `ETAG_MISMATCH`;
+        PERMISSION_DENIED `ROLE_REFUSED` as RegisterAgent does. Safe to retry: if nothing changes, nothing is
+        written, whatever the etag.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveAgent(
+        self,
+        request: _messaging_pb2.RemoveAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.RemoveAgentResponse, _abc.Awaitable[_messaging_pb2.RemoveAgentResponse]]:
+        """RemoveAgent takes an agent out of the directory and out of all groups. From this commit on it is not
+        known: others can neither send to it nor assign it a task, and notices about tasks pass it by. Its
+        open streams and waiting calls end with NOT_FOUND `AGENT_NOT_FOUND` within 5 s, on every server. What
+        was delivered to it stays, unacknowledged as it is, and the senders are told by a notice each. Its
+        messages stay too, its tasks that have ended, and its tokens: revoke those (AdminService) if it must
+        not come back, because its next write registers it again, and its inbox goes on; claiming alone does
+        not. Returns the agent as it was removed. Safe to retry: removing it again changes nothing.
+
+        Fails with NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `ETAG_MISMATCH`; FAILED_PRECONDITION `AGENT_HAS_WORK`
+        while a task that has not ended is assigned to it, or a question is put to it.
+        """
+
+    @_abc_1.abstractmethod
+    def PutGroup(
+        self,
+        request: _messaging_pb2.PutGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.PutGroupResponse, _abc.Awaitable[_messaging_pb2.PutGroupResponse]]:
+        """PutGroup makes a group, or replaces its name, labels and members by those of the request: a named set
+        of agents, to which SendMessage sends. A caller in the role AGENT may replace groups that it created.
+        Safe to retry: if nothing changes, nothing is written, whatever the etag.
+
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown members (at most ten, and their number);
+        ABORTED `ETAG_MISMATCH`; RESOURCE_EXHAUSTED `TOO_MANY_GROUPS` if the team has 1,000 groups.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGroup(
+        self,
+        request: _messaging_pb2.GetGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.GetGroupResponse, _abc.Awaitable[_messaging_pb2.GetGroupResponse]]:
+        """GetGroup returns one group with its members. Fails with NOT_FOUND `GROUP_NOT_FOUND`, with the nearest
+        known ids.
+        """
+
+    @_abc_1.abstractmethod
+    def ListGroups(
+        self,
+        request: _messaging_pb2.ListGroupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.ListGroupsResponse, _abc.Awaitable[_messaging_pb2.ListGroupsResponse]]:
+        """ListGroups returns the team's groups in order of `group_id`, page by page, without their members.
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `agent_id`.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteGroup(
+        self,
+        request: _messaging_pb2.DeleteGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.DeleteGroupResponse, _abc.Awaitable[_messaging_pb2.DeleteGroupResponse]]:
+        """DeleteGroup removes a group; messages that were sent to it keep its name. A caller in the role AGENT
+        may delete groups that it created. Fails with ABORTED `ETAG_MISMATCH`. Safe to retry: where there is
+        no such group, it returns `deleted` false.
+        """
+
+    @_abc_1.abstractmethod
     def SendMessage(
         self,
         request: _messaging_pb2.SendMessageRequest,
@@ -403,8 +581,11 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         `acknowledge_sequences`, in the same commit.
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
-        `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`; ABORTED
-        `ETAG_MISMATCH` if the task has changed since `task_etag`, with its etag; OUT_OF_RANGE
+        `GROUP_NOT_FOUND` and the unknown groups, `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`,
+        `TASK_NOT_FOUND` for an unknown `task_id`; FAILED_PRECONDITION `NO_RECIPIENTS` if the groups have no
+        member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
+        with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
+        task has changed since `task_etag`, with its etag; OUT_OF_RANGE
         `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
         retry with the same `request_id`, which returns what the first call sent; fails with
         INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
@@ -418,7 +599,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_messaging_pb2.BatchSendMessagesResponse, _abc.Awaitable[_messaging_pb2.BatchSendMessagesResponse]]:
         """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
         Returns their ids, without receipts: ListReceipts has them. Fails as SendMessage does, the fields
-        named `requests[INDEX].…`. Safe to retry with the same `request_id`.
+        named `requests[INDEX].…`, and with FAILED_PRECONDITION `TOO_MANY_RECIPIENTS` if all have more than
+        10,000 recipients with the members of their groups. Safe to retry with the same `request_id`.
         """
 
     @_abc_1.abstractmethod
@@ -429,8 +611,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_messaging_pb2.SubscribeInboxResponse], _abc.AsyncIterator[_messaging_pb2.SubscribeInboxResponse]]:
         """SubscribeInbox streams one inbox: the backlog in pages, a CAUGHT_UP mark, then new deliveries, in
         order of sequence and without a gap. At least once: what stays unacknowledged is sent again on the
-        next subscription, not within this one. Streams of one inbox are copies and do not compete. A
-        caller that subscribes to its own inbox is registered.
+        next subscription, not within this one. Streams of one inbox are copies and do not compete. Reading
+        registers nobody, so a caller that is not known yet calls RegisterAgent first.
 
         Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
         own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
@@ -438,7 +620,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
         while other streams wait loses its stream with CANCELLED, and may resume.
 
-        Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown inbox, also the caller's own, and within 5 s of
+        the removal of its agent or of the caller; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
         RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
         INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
@@ -452,13 +635,13 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         """ReceiveMessages is for callers that cannot hold a stream. It first acknowledges what the request
         names, then returns unacknowledged deliveries in order of sequence; if there are none, it waits for
         some. What it returns stays unacknowledged, so that the next call returns it again unless it
-        acknowledges it: safe to retry, and nothing is lost with a lost response. A caller that receives
-        from its own inbox is registered.
+        acknowledges it: safe to retry, and nothing is lost with a lost response.
 
-        Returns no deliveries if none came in time, or if the caller's credential ended after the call had
-        acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` as
-        AcknowledgeMessages does, and then acknowledges nothing; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above
-        256 KiB.
+        Returns no deliveries if none came in time, or if the caller's credential ended, or the agent was
+        removed, after the call had acknowledged something. Fails with NOT_FOUND `AGENT_NOT_FOUND` for an
+        unknown inbox, also the caller's own, and within 5 s of the removal of its agent or of the caller;
+        OUT_OF_RANGE `CURSOR_IN_FUTURE` as AcknowledgeMessages does, and then acknowledges nothing;
+        INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
 
     @_abc_1.abstractmethod

@@ -12,7 +12,7 @@ from dovetail.server.store.queries import ModelSelect, Select, fn
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.tables import messages
-from dovetail.server.store.tables.agents import last_sequences
+from dovetail.server.store.tables.agents import require
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import Snapshot, Statement, param
 
@@ -70,7 +70,7 @@ def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
         return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=False)
     if until is not None:
         return InboxPage(deliveries=deliveries, through_sequence=until, exhausted=False)
-    head = last_sequences(snapshot, [request.agent_id])[request.agent_id]
+    head = require(snapshot, [request.agent_id])[request.agent_id]  # Unless it was removed.
     through = max(head, request.after)
     return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=True)
 

@@ -60,6 +60,7 @@ class MailNotice:
     recipient_ids: Sequence[str]
     recipient_count: int
     reason: str
+    message_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +91,7 @@ class NewMessage:
     in_reply_to: str = ""
     task_id: str = ""
     repeat: IdempotencyKey | None = None
+    group_ids: Sequence[str] = ()
     expire_time: int | None = None
 
 
@@ -111,6 +113,7 @@ _KIND = wire.number_tag(12)
 _CREATE_TIME = wire.bytes_tag(13)
 _NOTICE = wire.bytes_tag(14)
 _RECIPIENT_COUNT = wire.number_tag(15)
+_GROUP_IDS = wire.bytes_tag(16)
 _EXPIRE_TIME = wire.bytes_tag(17)
 _MAIL_NOTICE = wire.bytes_tag(21)
 
@@ -119,6 +122,7 @@ _MAIL_MESSAGE_ID = wire.bytes_tag(2)
 _MAIL_RECIPIENT_IDS = wire.bytes_tag(3)
 _MAIL_RECIPIENT_COUNT = wire.number_tag(4)
 _MAIL_REASON = wire.bytes_tag(5)
+_MAIL_MESSAGE_COUNT = wire.number_tag(10)
 
 _NOTICE_VERB = wire.number_tag(1)
 _NOTICE_TASK_ID = wire.bytes_tag(2)
@@ -153,6 +157,7 @@ def encode(new: NewMessage, number: int, thread_id: str, create_time: int) -> by
         wire.nested(_CREATE_TIME, wire.timestamp(create_time)),
         _encode_notice(content.notice) if content.notice else b"",
         wire.number(_RECIPIENT_COUNT, len(new.recipient_ids)),
+        *[text(_GROUP_IDS, each) for each in new.group_ids],
     ]
     if new.expire_time is not None:
         parts.append(wire.nested(_EXPIRE_TIME, wire.timestamp(new.expire_time)))
@@ -191,5 +196,6 @@ def _encode_mail_notice(notice: MailNotice) -> bytes:
         *[text(_MAIL_RECIPIENT_IDS, each) for each in notice.recipient_ids],
         wire.number(_MAIL_RECIPIENT_COUNT, notice.recipient_count),
         text(_MAIL_REASON, notice.reason),
+        wire.number(_MAIL_MESSAGE_COUNT, notice.message_count),
     )
     return wire.nested(_MAIL_NOTICE, b"".join(fields))

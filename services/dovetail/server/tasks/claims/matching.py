@@ -195,7 +195,7 @@ def assign_ready(
         fits = take_bytes(((task, tasks.size(task)) for task in found), PAGE_BYTES)
         if not fits:
             continue
-        before = _find_granted(transaction, claim)
+        before = _refusal(transaction, claim) or _find_granted(transaction, claim)
         if before is not None:
             repeated.append((claim, before))
             fits = []
@@ -326,6 +326,14 @@ def find_granted(snapshot: Snapshot, caller: Caller, request: ClaimRequest) -> l
     found = [tasks.find(snapshot, event.task_id) for event in earlier]
     held = zip(found, earlier, strict=True)
     return [task for task, event in held if task and _holds(task, event)]
+
+
+def _refusal(snapshot: Snapshot, claim: WaitingClaim) -> DovetailError | None:
+    """Why nothing is granted: a worker of an agent that was removed must not bring it back."""
+    agent_id = claim.caller.agent_id
+    if not agents.is_removed(snapshot, agent_id):
+        return None
+    return agents.unknown_error(snapshot, [agent_id])
 
 
 def _find_granted(snapshot: Snapshot, claim: WaitingClaim) -> list[Task] | DovetailError | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from dovetail.server.access.caller import Caller
+from dovetail.server.presence import Presence
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.tasks.claims.matcher import Matcher, Release
@@ -18,9 +19,10 @@ from dovetail.server.tasks.claims.matching import ClaimRequest, find_granted
 class Claims:
     """Grants ready tasks to the agents that claim them."""
 
-    def __init__(self, store: Store, release: Release) -> None:
+    def __init__(self, store: Store, release: Release, presence: Presence) -> None:
         """Grant tasks of `store`; `release` takes back those whose caller left meanwhile."""
         self._store = store
+        self._presence = presence
         self._release = release
         self._matchers: dict[str, Matcher] = {}
 
@@ -38,7 +40,9 @@ class Claims:
         matcher = self._matcher(caller.team_id)
         claim = matcher.add(caller, request)
         try:
-            found = await claim.answer
+            with self._presence.waiting(caller) as stay:
+                stay.on_end = claim.refuse
+                found = await claim.answer
         except asyncio.CancelledError:
             # The caller left. If its answer was made in the same turn of the loop, nobody reads it:
             # the tasks go back at once, not only when their leases end.
