@@ -76,6 +76,7 @@ def mail_notices(draw: st.DrawFn) -> MailNotice:
         recipient_ids=draw(st.lists(NAMES, max_size=3)),
         recipient_count=draw(st.integers(0, 1_000)),
         reason=draw(st.text(max_size=200)),
+        task_ids=draw(st.lists(NAMES, max_size=3)),
         message_count=draw(st.integers(0, 5_000)),
     )
 
@@ -101,6 +102,7 @@ def new_messages(draw: st.DrawFn) -> Made:
         in_reply_to=draw(IDS),
         task_id=draw(IDS),
         expire_time=draw(st.none() | TIMES),
+        hop_count=draw(st.integers(0, 2**31 - 1)),
         group_ids=draw(st.lists(NAMES, max_size=3)),
     ), data
 
@@ -156,6 +158,7 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
             former_assignee_id=notice.former_assignee_id,
         ),
         expire_time=None if new.expire_time is None else timestamp(new.expire_time),
+        hop_count=new.hop_count,
         mail_notice=content.mail_notice and built_mail_notice(content.mail_notice),
     )
 
@@ -167,6 +170,7 @@ def built_mail_notice(notice: MailNotice) -> m.MailNotice:
         recipient_ids=notice.recipient_ids,
         recipient_count=notice.recipient_count,
         reason=notice.reason,
+        task_ids=notice.task_ids,
         message_count=notice.message_count,
     )
 

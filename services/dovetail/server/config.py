@@ -26,8 +26,10 @@ class ServerConfig:
     take to finish when the server stops, `request_seconds` how long a request may take to arrive
     once its call has begun, `stall_seconds` how long a stream that does not read a large message
     may delay others, `presence_seconds` how long until others see what an agent has open.
-    `shortest_lease_seconds` is the minimum for the lease of a task. `worker` is
-    this process's number among those that share `listen`; 0: it has the address for itself. With
+    `shortest_lease_seconds` is the minimum for the lease of a task. `loop_hops`, `loop_thread_hour`
+    and `loop_depth` limit what agents say to each other in teams that set no limits, and after
+    `away_seconds` of an asked agent's absence the asker is told; None or 0: never. `worker` is this
+    process's number among those that share `listen`; 0: it has the address for itself. With
     `has_parent` another process decides how long it may take to stop.
     """
 
@@ -47,6 +49,10 @@ class ServerConfig:
     stall_seconds: float = 10.0
     presence_seconds: float = 10.0
     shortest_lease_seconds: float = 10.0
+    loop_hops: int | None = None
+    loop_thread_hour: int | None = None
+    loop_depth: int | None = None
+    away_seconds: float | None = None
     worker: int = 0
     has_parent: bool = False
 

@@ -26,6 +26,7 @@ from dovetail.server.messaging.endings import Endings
 from dovetail.server.messaging.groups import Groups
 from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Inboxes
+from dovetail.server.messaging.loops import LoopGuard
 from dovetail.server.messaging.mail_monitor import MailMonitor
 from dovetail.server.messaging.receiving import Receiver
 from dovetail.server.messaging.servicer import MessagingServicer
@@ -39,6 +40,7 @@ from dovetail.server.shared_port import check_shareable, reserved
 from dovetail.server.store.backups import Content, back_up, restore
 from dovetail.server.store.doctor import Finding, Level, check_store, rebuild_figures
 from dovetail.server.store.engines.base import StoreOpenError
+from dovetail.server.store.loop_limits import LoopLimits
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import Streams
@@ -138,7 +140,8 @@ async def _ensure_admin(credentials: Credentials, path: Path | None) -> None:
 
 def _messaging(store: Store, config: ServerConfig) -> Service:
     presence = Presence(store, config.presence_seconds)
-    directory, inboxes = Directory(store, presence), Inboxes(store)
+    directory = Directory(store, presence)
+    inboxes = Inboxes(store, LoopGuard(_loop_limits(config)))
     streams, handouts = _streams(store, config, presence), Handouts(store)
     subscriptions = Subscriptions(store, directory, streams, handouts)
     receiver = Receiver(directory, inboxes, handouts, presence)
@@ -210,6 +213,17 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
         presence.start()
 
     return Service(names=(name,), register=register, start=start, stop=stop, finish=presence.finish)
+
+
+def _loop_limits(config: ServerConfig) -> LoopLimits:
+    """The limits of teams that set none."""
+    away = config.away_seconds
+    return LoopLimits(
+        hops=config.loop_hops,
+        thread_messages=config.loop_thread_hour,
+        depth=config.loop_depth,
+        away=None if away is None else round(away * MICROS),
+    )
 
 
 def _streams(store: Store, config: ServerConfig, presence: Presence) -> Streams:

@@ -99,6 +99,12 @@ def _client(name: str, help: str, **more: Any) -> Setting:  # noqa: A002
 _ADDRESS: dict[str, Any] = {"metavar": "HOST:PORT"}
 _FILE: dict[str, Any] = {"metavar": "FILE", "kind": Kind.FILE}
 _SWITCH: dict[str, Any] = {"kind": Kind.SWITCH, "default": False}
+_LIMIT: dict[str, Any] = {
+    "metavar": "NUMBER",
+    "kind": Kind.COUNT,
+    "at_least": 0,
+    "at_most": 1_000_000,
+}
 
 SETTINGS = (
     _server(
@@ -189,6 +195,33 @@ SETTINGS = (
         at_least=0.5,
         at_most=60,
         default=10.0,
+    ),
+    _server(
+        "loop-hops",
+        "The longest chain of messages of agents that answer each other; 0: no limit.",
+        default_text="no limit; of `dovetail up`: 64",
+        **_LIMIT,
+    ),
+    _server(
+        "loop-thread-hour",
+        "How many messages agents may send in a thread in an hour without a person; 0: no limit.",
+        default_text="no limit; of `dovetail up`: 150",
+        **_LIMIT,
+    ),
+    _server(
+        "loop-depth",
+        "How often agents may pass on what they are sent, without an answer back; 0: no limit.",
+        default_text="no limit; of `dovetail up`: 16",
+        **_LIMIT,
+    ),
+    _server(
+        "away-seconds",
+        "How long an agent that was asked may be away before the one that asked is told; 0: never.",
+        metavar="LENGTH",
+        kind=Kind.LENGTH,
+        at_least=0,
+        at_most=31_536_000,
+        default_text="never; of `dovetail up`: 15m",
     ),
     _client(
         "agent",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.errors import FailedPreconditionError, Reason
-from dovetail.server.messaging.inboxes import no_message
+from dovetail.server.messaging.references import no_message
 from dovetail.server.preconditions import check_reached
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, deliveries, endings, mail_notices, message_heads

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
-from dovetail.server.edge.validation import Checks, shown
-from dovetail.server.errors import NotFoundError, Reason
-from dovetail.server.messaging import groups
+from dovetail.server.errors import DovetailError
+from dovetail.server.messaging import groups, tracing
 from dovetail.server.messaging.conditions import check_conditions
 from dovetail.server.messaging.groups import Addressed
+from dovetail.server.messaging.loops import LoopGuard, Step, refuse
+from dovetail.server.messaging.references import check_tasks, no_message, replied_to, thread_of
+from dovetail.server.messaging.tracing import Tracer
 from dovetail.server.preconditions import check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import take_bytes
@@ -20,10 +22,8 @@ from dovetail.server.store.tables import (
     agents,
     deadlines,
     deliveries,
-    dependencies,
     messages,
     tasks,
-    threads,
 )
 from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX, Receipt
 from dovetail.server.store.tables.delivery_states import DeliveryState
@@ -34,7 +34,6 @@ from dovetail.server.store.tables.message_bytes import (
     NewMessage,
 )
 from dovetail.server.store.tables.messages import Message, MessageFilter, Sent, message_number
-from dovetail.server.store.tables.threads import Thread
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
@@ -57,6 +56,8 @@ class OutgoingMessage:
     expire_time: int | None = None
     ack_deadline: int | None = None
     """After so many microseconds its sender is told who is not done with it."""
+    cause_sequence: int = 0
+    """The delivery in the sender's inbox on which it acts; 0: it names none."""
     task_etag: str = ""
     """The task must be in the version with this etag; empty: in any."""
 
@@ -94,9 +95,10 @@ Record = tuple[Message, Sequence[Receipt]]
 class Inboxes:
     """Sends, acknowledges and finds messages."""
 
-    def __init__(self, store: Store) -> None:
-        """Keep messages in `store`."""
+    def __init__(self, store: Store, guard: LoopGuard | None = None) -> None:
+        """Keep messages in `store`; without a guard only what a team sets ends loops."""
         self._store = store
+        self._guard = guard or LoopGuard()
 
     async def send(self, caller: Caller, outgoing: OutgoingMessage) -> Sent:
         """Write one message and a delivery for each recipient, in one commit."""
@@ -112,30 +114,35 @@ class Inboxes:
         repeat = batch[0].repeat
         has_groups = any(each.group_ids for each in batch)
 
-        def unit(transaction: Transaction) -> list[Sent]:
+        def unit(transaction: Transaction) -> list[Sent] | DovetailError:
             if repeat and (earlier := _find_repeat(transaction, caller, repeat, len(batch))):
                 return earlier
             sending = _addressed(transaction, sender_id, batch) if has_groups else batch
             everybody = dict.fromkeys(each for sent in sending for each in sent.recipient_ids)
             others = [agent_id for agent_id in everybody if agent_id != sender_id]
             last_sequences = agents.require(transaction, others)
-            thread_ids = _threads(transaction, caller, batch)
-            _check_tasks(transaction, batch)
+            known = replied_to(transaction, batch)
+            thread_ids = [thread_of(known, caller, each) for each in batch]
+            check_tasks(transaction, batch)
             check_conditions(transaction, batch)
-            acknowledged = batch[0].acknowledge
-            if acknowledged:
-                last = agents.require(transaction, [sender_id])[sender_id]
-                check_reached(max(acknowledged), last)
+            _check_own(transaction, sender_id, batch)
+            tracer = Tracer(transaction, sender_id, known, self._guard.limits(transaction))
+            steps = [*map(Step, sending, thread_ids, tracer.trace_all(sending))]
+            excess = self._guard.find_excess(transaction, sender_id, steps)
+            if excess:
+                return refuse(transaction, sender_id, excess)
             agents.touch(transaction, sender_id)
             _mark_answered(transaction, sender_id, batch)
-            deliveries.acknowledge_each(transaction, sender_id, acknowledged)
+            deliveries.acknowledge_each(transaction, sender_id, batch[0].acknowledge)
             last_sequences |= agents.last_sequences(transaction, [sender_id])
-            return [
-                _append(transaction, sender_id, outgoing, thread_id, last_sequences)
-                for outgoing, thread_id in zip(sending, thread_ids, strict=True)
-            ]
+            self._guard.count(transaction, sender_id, steps)
+            return [_append(transaction, sender_id, step, last_sequences) for step in steps]
 
-        return await self._store.write(caller.team_id, unit, _needs(sender_id, batch))
+        needs = [*_needs(sender_id, batch), *self._guard.needs(batch)]
+        sent = await self._store.write(caller.team_id, unit, needs)
+        if isinstance(sent, DovetailError):
+            raise sent
+        return sent
 
     async def acknowledge(self, caller: Caller, wanted: Acknowledgement) -> tuple[int, int]:
         """Return how many deliveries this acknowledged, and how many remain unacknowledged.
@@ -263,7 +270,7 @@ def _needs(sender_id: str, batch: Sequence[OutgoingMessage]) -> list[Need]:
     needs += messages.need(sender_id, first.repeat, "" if others else first.in_reply_to)
     if first.task_id and not others:
         needs.append(tasks.need(first.task_id))
-    needs += _answered(sender_id, batch)
+    needs += [*_answered(sender_id, batch), *tracing.needs(sender_id, batch)]
     needs += groups.needs(dict.fromkeys(each for sent in batch for each in sent.group_ids))
     return needs + deliveries.need(sender_id, deliveries.spans(first.acknowledge))
 
@@ -291,14 +298,22 @@ def _mark_answered(
         deliveries.mark_message_seen(transaction, need)
 
 
+def _check_own(transaction: Transaction, sender_id: str, batch: Sequence[OutgoingMessage]) -> None:
+    """Raise if a sequence that the sender acknowledges or names is not in its inbox yet."""
+    named = [*batch[0].acknowledge, *(each.cause_sequence for each in batch)]
+    if any(named):
+        last = agents.require(transaction, [sender_id])[sender_id]
+        check_reached(max(named), last)
+
+
 def _append(
     transaction: Transaction,
     sender_id: str,
-    outgoing: OutgoingMessage,
-    thread_id: str,
+    step: Step[OutgoingMessage],
     last_sequences: dict[str, int],
 ) -> Sent:
     """Write one message, and count it in `last_sequences`."""
+    outgoing, thread_id, trace = step
     new = NewMessage(
         sender_id=sender_id,
         recipient_ids=tuple(dict.fromkeys(outgoing.recipient_ids)),
@@ -310,6 +325,9 @@ def _append(
         repeat=outgoing.repeat,
         group_ids=outgoing.group_ids,
         expire_time=outgoing.expire_time,
+        cause_number=trace.cause_number,
+        hop_count=trace.hop_count,
+        depth=trace.depth,
     )
     sent = messages.append(transaction, new, last_sequences)
     if outgoing.ack_deadline is not None:
@@ -318,20 +336,6 @@ def _append(
     for receipt in sent.receipts:
         last_sequences[receipt.recipient_id] = receipt.sequence
     return sent
-
-
-def _check_tasks(snapshot: Snapshot, batch: Sequence[OutgoingMessage]) -> None:
-    """Raise if one of the tasks that the messages are about does not exist."""
-    prefixes = {each.task_id: each.prefix for each in reversed(batch) if each.task_id}
-    if len(batch) == 1 and all(tasks.exists(snapshot, task_id) for task_id in prefixes):
-        return
-    # By a query, which reads no content of very many tasks.
-    for task_id in dependencies.unknown(snapshot, [*prefixes])[-1:]:
-        raise NotFoundError(
-            Reason.TASK_NOT_FOUND,
-            f"{prefixes[task_id]}task_id: no task {task_id!r}",
-            metadata={"task_id": task_id},
-        )
 
 
 def _find_repeat(
@@ -361,36 +365,3 @@ def _shown_to(caller: Caller, message: Message) -> Sequence[str]:
     if caller.reaches(message.sender_id):
         return message.recipient_ids[:SHOWN_RECIPIENTS_MAX]
     return [caller.agent_id] if caller.agent_id in message.recipient_ids else []
-
-
-def _threads(snapshot: Snapshot, caller: Caller, batch: Sequence[OutgoingMessage]) -> list[str]:
-    """The thread of each message; of one that replies, that of what it replies to."""
-    numbers = {message_number(each.in_reply_to) or 0 for each in batch if each.in_reply_to}
-    known = threads.of_messages(snapshot, [*numbers]) if numbers else {}
-    return [_thread(known, caller, each) for each in batch]
-
-
-def _thread(known: Mapping[int, Thread], caller: Caller, outgoing: OutgoingMessage) -> str:
-    if not outgoing.in_reply_to:
-        return outgoing.thread_id
-    found = known.get(message_number(outgoing.in_reply_to) or 0)
-    if not found or not caller.reaches(*found.party_ids):
-        raise no_message(f"{outgoing.prefix}in_reply_to", outgoing.in_reply_to)
-    thread_id = found.thread_id
-    if outgoing.thread_id not in ("", thread_id):
-        with Checks() as check:
-            check.refuse(
-                f"{outgoing.prefix}thread_id",
-                f"{shown(outgoing.thread_id)} is not the thread of {outgoing.in_reply_to}, which is"
-                f" {shown(thread_id)}: leave it out",
-            )
-    return thread_id
-
-
-def no_message(field: str, message_id: str) -> NotFoundError:
-    """The error for a message that does not exist, or not for this caller."""
-    return NotFoundError(
-        Reason.MESSAGE_NOT_FOUND,
-        f"{field}: no message {message_id!r}",
-        metadata={"message_id": message_id},
-    )

@@ -1,9 +1,10 @@
 """The mail monitor: what becomes of messages without a caller, because a time has passed.
 
-Deliveries expire, and senders are told of deadlines that were missed. Every messaging server has a
-monitor, over all teams. Each unit reads again what it is about, so the first to write does it, and
-the others find nothing. Nobody waits for a monitor: what has expired counts as such for every
-reader at once (`tables/deliveries.py`), and is only counted off by it.
+Deliveries expire, senders are told of deadlines that were missed, and what the loop guard counted
+in an hour is removed after it. Every messaging server has a monitor, over all teams. Each unit
+reads again what it is about, so the first to write does it, and the others find nothing. Nobody
+waits for a monitor: what has expired counts as such for every reader at once
+(`tables/deliveries.py`), and is only counted off by it.
 
 All state belongs to the event loop; units run on the store's thread and see only their arguments.
 """
@@ -19,7 +20,13 @@ import structlog
 from dovetail.server import clock
 from dovetail.server.errors import DovetailError
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import deadlines, endings, mail_notices, message_heads
+from dovetail.server.store.tables import (
+    deadlines,
+    endings,
+    mail_notices,
+    message_heads,
+    thread_hours,
+)
 from dovetail.server.store.tables.delivery_states import DeliveryAct
 from dovetail.server.store.tables.endings import Ending
 from dovetail.server.store.tables.mail_notices import MailReport
@@ -80,7 +87,11 @@ class MailMonitor:
     async def _settle(self, team_id: str) -> None:
         """Do all that is due in a team. Each step is a commit, so other writers come between."""
         try:
-            steps: tuple[Callable[[Transaction], bool], ...] = expire_some, tell_some
+            steps: tuple[Callable[[Transaction], bool], ...] = (
+                expire_some,
+                tell_some,
+                thread_hours.forget,
+            )
             for step in steps:
                 while await self._store.write(team_id, step):
                     pass
@@ -94,7 +105,8 @@ def _teams_due(snapshot: GlobalSnapshot) -> set[str]:
     """The teams in which there is something to do."""
     now = clock.now()
     expired = endings.teams_due(snapshot, now, TEAMS_MAX)
-    return {*expired, *deadlines.teams_due(snapshot, now, TEAMS_MAX)}
+    passed = deadlines.teams_due(snapshot, now, TEAMS_MAX)
+    return {*expired, *passed, *thread_hours.teams_due(snapshot, now, TEAMS_MAX)}
 
 
 def expire_some(transaction: Transaction) -> bool:

@@ -121,6 +121,7 @@ def read_message(
     )
     check.labels(f"{prefix}labels", content.labels)
     _check_sequences(check, f"{prefix}acknowledge_", request.acknowledge_sequences, 0)
+    check.number(f"{prefix}cause_sequence", request.cause_sequence, 0, SEQUENCE_MAX)
     return OutgoingMessage(
         prefix=prefix,
         recipient_ids=list(request.recipient_ids),
@@ -130,6 +131,7 @@ def read_message(
         task_id=request.task_id,
         repeat=idempotency_key(request.request_id, request),
         acknowledge=list(request.acknowledge_sequences),
+        cause_sequence=request.cause_sequence,
         group_ids=list(dict.fromkeys(request.group_ids)),
         expire_time=read_timestamp(check, f"{prefix}expire_time", request, "expire_time"),
         ack_deadline=_read_ack_deadline(check, request, prefix),

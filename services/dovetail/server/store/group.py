@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from dovetail.server import clock
 from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.differences import HeldRow, differences
+from dovetail.server.store.loop_limits import LoopLimits
 from dovetail.server.store.rings import Rings
 from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.sets import (
@@ -71,7 +72,13 @@ _TEAM_FIELDS = (
     TeamRow.last_time,
 )
 _NEW_TEAM = (*_TEAM_FIELDS, TeamRow.create_time)
-_LOCK_TEAM = TeamRow.select(*_TEAM_FIELDS[1:]).where(TeamRow.team_id == param("team_id"))
+_LIMITS = (
+    TeamRow.max_loop_hops,
+    TeamRow.max_loop_thread_messages,
+    TeamRow.max_loop_depth,
+    TeamRow.max_away,
+)
+_LOCK_TEAM = TeamRow.select(*_TEAM_FIELDS[1:], *_LIMITS).where(TeamRow.team_id == param("team_id"))
 _ADD_TEAM = Statement(TeamRow.insert(params(*_NEW_TEAM)).on_conflict_ignore())
 _SAVE_TEAM = RowStatement(
     'UPDATE "teams" SET "last_message" = ?, "last_task" = ?, "last_event" = ?, "last_time" = ?'
@@ -148,7 +155,7 @@ class WriteGroup(GlobalSnapshot):
         self._execute(_ADD_TEAM, {"team_id": team_id, "create_time": clock.now(), **zero})
 
     def _set_team(self, team_id: str, row: Row) -> None:
-        message, task, event, last_time = row
+        message, task, event, last_time, *limits = row
         stamp, wall_clock = self.time_of(team_id, last_time)
         self._teams[team_id] = TeamCounters(
             team_id=team_id,
@@ -158,6 +165,7 @@ class WriteGroup(GlobalSnapshot):
             last_time=last_time,
             stamp=stamp,
             wall_clock=wall_clock,
+            loop_limits=LoopLimits.of(limits),
         )
 
     # Rows by index

@@ -23,6 +23,7 @@ from dovetail.server.store.figure_rows import (
     UsageFiguresRow,
 )
 from dovetail.server.store.queries import Model
+from dovetail.server.store.thread_rows import ThreadHourRow
 
 
 class TeamRow(Model):
@@ -39,6 +40,10 @@ class TeamRow(Model):
     last_time = BigIntegerField()
     create_time = BigIntegerField(null=True)
     removal_count = BigIntegerField()
+    max_loop_hops = IntegerField(null=True)
+    max_loop_thread_messages = IntegerField(null=True)
+    max_loop_depth = IntegerField(null=True)
+    max_away = BigIntegerField(null=True)
 
     class Meta:
         table_name = "teams"
@@ -116,6 +121,7 @@ class MessageRow(Model):
     request_id = TextField(null=True)
     request_hash = BlobField(null=True)
     payload = BlobField(null=True)
+    cause_number = BigIntegerField(null=True)
 
     class Meta:
         table_name = "messages"
@@ -127,7 +133,7 @@ class DeliveryRow(Model):
 
     It is open until it has an `acknowledge_time`, which is when it ended, in whatever way: `ending`
     is NULL where it was acknowledged, else the state that it ended in. `expire_time` is that of its
-    message.
+    message, and so are `hop_count` and `depth`: NULL is 0.
     """
 
     team_id = TextField()
@@ -140,6 +146,8 @@ class DeliveryRow(Model):
     ending = IntegerField(null=True)
     reason = TextField(null=True)
     expire_time = BigIntegerField(null=True)
+    hop_count = IntegerField(null=True)
+    depth = IntegerField(null=True)
 
     class Meta:
         table_name = "deliveries"
@@ -243,6 +251,7 @@ class TaskRow(Model):
     max_cost = TextField()
     spent_budgets = IntegerField()
     budget_told = IntegerField()
+    away_told = IntegerField()
 
     class Meta:
         table_name = "tasks"
@@ -361,6 +370,7 @@ TABLES: tuple[type[Model], ...] = (
     DeliveryRow,
     MessageDeadlineRow,
     HandoutRow,
+    ThreadHourRow,
     TaskRow,
     TaskDependencyRow,
     TaskLinkRow,

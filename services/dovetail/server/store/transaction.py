@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from peewee import Expression, Field, Node, Value, fn
 
 from dovetail.server.store.database import TypedDatabase
+from dovetail.server.store.loop_limits import LoopLimits
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.sets import Finder, Index, Key, Range, Row, Table
 from dovetail.server.store.times import Times
@@ -203,7 +204,7 @@ class TeamCounters:
 
     `stamp` is the time of what is written: it does not run backwards, nor stand still for long.
     `wall_clock` is the time itself: schedules and leases are compared with it, because a stamp may
-    be days ahead where a server's clock once was.
+    be days ahead where a server's clock once was. `loop_limits` is None where the team sets none.
     """
 
     team_id: str
@@ -213,6 +214,7 @@ class TeamCounters:
     last_time: int
     stamp: int
     wall_clock: int
+    loop_limits: LoopLimits | None = None
 
     def next_message(self) -> int:
         """The number of a new message."""

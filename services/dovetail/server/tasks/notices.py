@@ -185,7 +185,7 @@ def _subject(rule: Rule, change: NoticeContext) -> str:
         whom = f" {task.assignee_id}"
     elif rule.verb is TaskVerb.UNASSIGN:
         whom = f" {change.former_assignee_id}"
-    return _cut(f"Task {task.task_id} {rule.says}{whom}: {task.title}", SUBJECT_CHARACTERS)
+    return cut(f"Task {task.task_id} {rule.says}{whom}: {task.title}", SUBJECT_CHARACTERS)
 
 
 def _body(rule: Rule, change: NoticeContext) -> str:
@@ -206,7 +206,7 @@ def _body(rule: Rule, change: NoticeContext) -> str:
     if change.reason:
         is_said = change.verb is TaskVerb.KEEP_LATE_RESULT
         lines.append(change.reason if is_said else f"Reason: {change.reason}")
-    return _cut("\n\n".join(line for line in lines if line), SHOWN_CHARACTERS)
+    return cut("\n\n".join(line for line in lines if line), SHOWN_CHARACTERS)
 
 
 def _ending(rule: Rule, change: NoticeContext) -> list[str]:
@@ -247,5 +247,6 @@ def _facts(task: Task) -> list[str]:
     ]
 
 
-def _cut(text: str, characters: int) -> str:
+def cut(text: str, characters: int) -> str:
+    """A text of so many characters at most."""
     return text if len(text) <= characters else text[: characters - 1] + "…"

@@ -98,6 +98,7 @@ def ask(task: Task, state: TaskState, asked_id: str, question: Exchange, now: in
         answer_text="",
         answer_json=None,
         lease_expire_time=None,
+        away_told=False,
     )
 
 

@@ -19,7 +19,7 @@ from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.tables.usage import Usage
 from dovetail.server.store.transaction import Transaction
-from dovetail.server.tasks import transitions
+from dovetail.server.tasks import transitions, waits
 from dovetail.server.tasks.budgets import check_budgets, report, settle, settled
 from dovetail.server.tasks.late import change_or_raise, load_or_keep
 from dovetail.server.tasks.loading import (
@@ -139,7 +139,9 @@ class Work:
             require_agent(transaction, caller, asked_id)
             stamp = transaction.team.stamp
             after = transitions.ask(task, state, asked_id, question, stamp)
-            return record_change(transaction, action, task, after)
+            change = record_change(transaction, action, task, after)
+            waits.tell_circle(transaction, change)
+            return change
 
         return await self._store.write(
             caller.team_id, unit, [*needs(action, task_id), *agents.need([agent_id])]

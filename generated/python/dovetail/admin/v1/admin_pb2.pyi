@@ -61,12 +61,17 @@ class Team(_message.Message):
 
     TEAM_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    LOOP_LIMITS_FIELD_NUMBER: _builtins.int
     team_id: _builtins.str
     """Chosen by the caller that made it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was made; unset for a team that older releases made. Set by the server.
-        3 to 19 are kept for limits and retention.
+        """When it was made; unset for a team that older releases made. Set by the server."""
+
+    @_builtins.property
+    def loop_limits(self) -> Global___LoopLimits:
+        """The limits that were set for this team; unset: none was.
+        3 to 11 and 13 to 19 are kept for limits and retention.
         """
 
     def __init__(
@@ -74,14 +79,79 @@ class Team(_message.Message):
         *,
         team_id: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        loop_limits: Global___LoopLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "loop_limits", b"loop_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "loop_limits", b"loop_limits", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Team: _TypeAlias = Team  # noqa: Y015
+
+@_typing.final
+class LoopLimits(_message.Message):
+    """LoopLimits end exchanges in which agents only answer each other, without anybody else. A message that
+    would go beyond one is refused with FAILED_PRECONDITION `LOOP_SUSPECTED`, and whoever began the thread is
+    told, once an hour (`mail_notice`, LOOP_SUSPECTED). Never refused, and not counted, are notices, what a
+    person sends (an agent of the kind PERSON), and notes to oneself.
+
+    0: no limit. Unset: the default of the server, which has none unless it was started with some.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOPS_MAX_FIELD_NUMBER: _builtins.int
+    THREAD_MESSAGES_PER_HOUR_MAX_FIELD_NUMBER: _builtins.int
+    DEPTH_MAX_FIELD_NUMBER: _builtins.int
+    AWAY_MAX_FIELD_NUMBER: _builtins.int
+    hops_max: _builtins.int
+    """The highest `hop_count` that a message may have: 0 to 1,000,000. It ends exchanges of any shape."""
+    thread_messages_per_hour_max: _builtins.int
+    """How many messages agents may send in one thread within an hour in which no person says anything there:
+    0 to 1,000,000. A message counts once for each recipient beside its sender, at most ten times. The
+    message that begins the thread does not count. The hour begins with the first message that counts; it
+    begins anew once it has passed, and when a person says something.
+    """
+    depth_max: _builtins.int
+    """The greatest depth of a message: 0 to 1,000,000. It ends exchanges that go on in a ring, sooner than
+    `hops_max` does. A message has a depth of one more than its cause, but one less if it goes back to the
+    sender of its cause alone: so long dialogues, and work that is given to one after the other, stay flat.
+    It begins anew where `hop_count` does.
+    """
+    @_builtins.property
+    def away_max(self) -> _duration_pb2.Duration:
+        """How long an agent to which a question is put may be away before the agent that asked is told
+        (`mail_notice`, ASKED_AWAY): counted from the question, and from when it was last seen, while it has
+        no stream open and no call that waits. 0, or 1 minute to 365 days; servers look twice a minute.
+        """
+
+    def __init__(
+        self,
+        *,
+        hops_max: _builtins.int | None = ...,
+        thread_messages_per_hour_max: _builtins.int | None = ...,
+        depth_max: _builtins.int | None = ...,
+        away_max: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_depth_max", b"_depth_max", "_hops_max", b"_hops_max", "_thread_messages_per_hour_max", b"_thread_messages_per_hour_max", "away_max", b"away_max", "depth_max", b"depth_max", "hops_max", b"hops_max", "thread_messages_per_hour_max", b"thread_messages_per_hour_max"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_depth_max", b"_depth_max", "_hops_max", b"_hops_max", "_thread_messages_per_hour_max", b"_thread_messages_per_hour_max", "away_max", b"away_max", "depth_max", b"depth_max", "hops_max", b"hops_max", "thread_messages_per_hour_max", b"thread_messages_per_hour_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__depth_max: _TypeAlias = _typing.Literal["depth_max"]  # noqa: Y015
+    _WhichOneofArgType__depth_max: _TypeAlias = _typing.Literal["_depth_max", b"_depth_max"]  # noqa: Y015
+    _WhichOneofReturnType__hops_max: _TypeAlias = _typing.Literal["hops_max"]  # noqa: Y015
+    _WhichOneofArgType__hops_max: _TypeAlias = _typing.Literal["_hops_max", b"_hops_max"]  # noqa: Y015
+    _WhichOneofReturnType__thread_messages_per_hour_max: _TypeAlias = _typing.Literal["thread_messages_per_hour_max"]  # noqa: Y015
+    _WhichOneofArgType__thread_messages_per_hour_max: _TypeAlias = _typing.Literal["_thread_messages_per_hour_max", b"_thread_messages_per_hour_max"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__depth_max) -> _WhichOneofReturnType__depth_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hops_max) -> _WhichOneofReturnType__hops_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__thread_messages_per_hour_max) -> _WhichOneofReturnType__thread_messages_per_hour_max | None: ...
+
+Global___LoopLimits: _TypeAlias = LoopLimits  # noqa: Y015
 
 @_typing.final
 class Credential(_message.Message):

@@ -119,7 +119,18 @@ class _MailEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MailEvent.V
     MAIL_EVENT_RECIPIENT_REMOVED: _MailEvent.ValueType  # 3
     """These recipients were removed before they were done with it."""
     MAIL_EVENT_LOOP_SUSPECTED: _MailEvent.ValueType  # 4
-    """It looks like a part of a loop: agents that only answer each other."""
+    """It looks like a part of a loop: these agents only answer each other, and what would have followed
+    was refused. Whoever began the thread is told, once an hour.
+    """
+    MAIL_EVENT_MUTUAL_WAIT: _MailEvent.ValueType  # 5
+    """It is a question that closed a circle of waits: each of these agents waits for the next one, and the
+    last for the first, with the tasks `task_ids`; none of them has other work to go on with. All of them
+    are told, in the commit of the question.
+    """
+    MAIL_EVENT_ASKED_AWAY: _MailEvent.ValueType  # 6
+    """It is an open question, and the agent that was asked has been removed, or not been seen for the time
+    that the team sets (dovetail.admin.v1.LoopLimits). The agent that asked is told once.
+    """
 
 class MailEvent(_MailEvent, metaclass=_MailEventEnumTypeWrapper):
     """MailEvent is what became of a message at its recipients."""
@@ -133,7 +144,18 @@ MAIL_EVENT_UNACKNOWLEDGED: MailEvent.ValueType  # 2
 MAIL_EVENT_RECIPIENT_REMOVED: MailEvent.ValueType  # 3
 """These recipients were removed before they were done with it."""
 MAIL_EVENT_LOOP_SUSPECTED: MailEvent.ValueType  # 4
-"""It looks like a part of a loop: agents that only answer each other."""
+"""It looks like a part of a loop: these agents only answer each other, and what would have followed
+was refused. Whoever began the thread is told, once an hour.
+"""
+MAIL_EVENT_MUTUAL_WAIT: MailEvent.ValueType  # 5
+"""It is a question that closed a circle of waits: each of these agents waits for the next one, and the
+last for the first, with the tasks `task_ids`; none of them has other work to go on with. All of them
+are told, in the commit of the question.
+"""
+MAIL_EVENT_ASKED_AWAY: MailEvent.ValueType  # 6
+"""It is an open question, and the agent that was asked has been removed, or not been seen for the time
+that the team sets (dovetail.admin.v1.LoopLimits). The agent that asked is told once.
+"""
 Global___MailEvent: _TypeAlias = MailEvent  # noqa: Y015
 
 class _StartPosition:
@@ -338,6 +360,7 @@ class Message(_message.Message):
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
     GROUP_IDS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    HOP_COUNT_FIELD_NUMBER: _builtins.int
     MAIL_NOTICE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Made by the server, unique in the team, short: "m1", "m2", …"""
@@ -364,6 +387,12 @@ class Message(_message.Message):
     """Whether an agent sent it or a server wrote it as a notice."""
     recipient_count: _builtins.int
     """To how many agents it was sent. Set by the server."""
+    hop_count: _builtins.int
+    """How many messages of agents led to it, each caused by the one before: one more than its cause has,
+    and 0 without a cause. What a person sends (an agent of the kind PERSON), and what is caused by a
+    message that is older than an hour, begins anew with 0; a note to oneself has as many as its cause.
+    A notice has 0. What the cause is, `SendMessageRequest.cause_sequence` says. Set by the server.
+    """
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The first ten agents to which it was sent, each once, in the order given, members of groups last;
@@ -422,11 +451,12 @@ class Message(_message.Message):
         recipient_count: _builtins.int = ...,
         group_ids: _abc.Iterable[_builtins.str] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        hop_count: _builtins.int = ...,
         mail_notice: Global___MailNotice | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "mail_notice", b"mail_notice", "notice", b"notice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "mail_notice", b"mail_notice", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "hop_count", b"hop_count", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "mail_notice", b"mail_notice", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -478,7 +508,9 @@ Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class MailNotice(_message.Message):
-    """MailNotice is the structured content of a notice about a message, which its sender gets."""
+    """MailNotice is the structured content of a notice about a message, which its sender gets, or those whom
+    `event` names.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -487,6 +519,7 @@ class MailNotice(_message.Message):
     RECIPIENT_IDS_FIELD_NUMBER: _builtins.int
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TASK_IDS_FIELD_NUMBER: _builtins.int
     MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
     event: Global___MailEvent.ValueType
     """What became of it. Later versions may know more."""
@@ -495,7 +528,9 @@ class MailNotice(_message.Message):
     recipient_count: _builtins.int
     """At how many in all."""
     reason: _builtins.str
-    """What the recipient said, when it rejected the message; else empty."""
+    """What the recipient said, when it rejected the message; of LOOP_SUSPECTED the limit, of MUTUAL_WAIT
+    who waits for whom, of ASKED_AWAY why no answer is to be expected. Else empty.
+    """
     message_count: _builtins.int
     """Of RECIPIENT_REMOVED: with how many messages of this sender the recipient was not done. It is told
     once of all of them, and names the newest. Else 0.
@@ -503,6 +538,10 @@ class MailNotice(_message.Message):
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At whom: the first ten."""
+
+    @_builtins.property
+    def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of MUTUAL_WAIT: the tasks with which `recipient_ids` wait, one for each, in the same order. Else empty."""
 
     def __init__(
         self,
@@ -512,11 +551,12 @@ class MailNotice(_message.Message):
         recipient_ids: _abc.Iterable[_builtins.str] | None = ...,
         recipient_count: _builtins.int = ...,
         reason: _builtins.str = ...,
+        task_ids: _abc.Iterable[_builtins.str] | None = ...,
         message_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "message_count", b"message_count", "message_id", b"message_id", "reason", b"reason", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "message_count", b"message_count", "message_id", b"message_id", "reason", b"reason", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "task_ids", b"task_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1354,6 +1394,7 @@ class SendMessageRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ACK_DEADLINE_FIELD_NUMBER: _builtins.int
     TASK_ETAG_FIELD_NUMBER: _builtins.int
+    CAUSE_SEQUENCE_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """0 to 512 characters."""
@@ -1376,6 +1417,13 @@ class SendMessageRequest(_message.Message):
     task_etag: _builtins.str
     """The `etag` of the task `task_id`: if the task has changed since, nothing is sent, and the call fails
     with ABORTED `ETAG_MISMATCH`. Default: it may have changed.
+    """
+    cause_sequence: _builtins.int
+    """The delivery in the caller's inbox on which the caller acts when it sends this: the message there is
+    the cause of this one, for `Message.hop_count`. Default (0): the message of `in_reply_to`; without
+    one, of the open deliveries in `acknowledge_sequences` the one with the highest `hop_count`; else the
+    message has no cause. Only what is in the caller's own inbox is a cause. A sequence that the inbox
+    has not reached fails with OUT_OF_RANGE `CURSOR_IN_FUTURE`.
     """
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1436,11 +1484,12 @@ class SendMessageRequest(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         ack_deadline: _duration_pb2.Duration | None = ...,
         task_etag: _builtins.str = ...,
+        cause_sequence: _builtins.int = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "data", b"data", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_etag", b"task_etag", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "cause_sequence", b"cause_sequence", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_etag", b"task_etag", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

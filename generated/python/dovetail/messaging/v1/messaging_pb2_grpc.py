@@ -57,7 +57,7 @@ class MessagingServiceStub(object):
     metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
     google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
     after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL, and but for a late result
-    of a task (see dovetail.tasks.v1.TaskService). After those two, and after every error without that
+    of a task (see dovetail.tasks.v1.TaskService) and the notice of `LOOP_SUSPECTED`. After those two, and after every error without that
     ErrorInfo whatever its status (a library or something in between made it), the outcome is unknown:
     repeat the call with the same `request_id`, or open a stream again after its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
@@ -204,7 +204,7 @@ class MessagingServiceServicer(object):
     metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
     google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
     after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL, and but for a late result
-    of a task (see dovetail.tasks.v1.TaskService). After those two, and after every error without that
+    of a task (see dovetail.tasks.v1.TaskService) and the notice of `LOOP_SUSPECTED`. After those two, and after every error without that
     ErrorInfo whatever its status (a library or something in between made it), the outcome is unknown:
     repeat the call with the same `request_id`, or open a stream again after its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the
@@ -311,7 +311,11 @@ class MessagingServiceServicer(object):
         member but the sender, and no agent is named beside them; FAILED_PRECONDITION `TOO_MANY_RECIPIENTS`
         with their number if groups and agents together are more than 1,000; ABORTED `ETAG_MISMATCH` if the
         task has changed since `task_etag`, with its etag; OUT_OF_RANGE
-        `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
+        `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached; FAILED_PRECONDITION
+        `LOOP_SUSPECTED` if the message would go beyond a limit of the team for agents that only answer each
+        other (see dovetail.admin.v1.LoopLimits), with the limit, the ids and senders of the last messages
+        of the chain, and whether whoever began the thread was told of it: that notice is all that the call
+        writes then. Safe to
         retry with the same `request_id`, which returns what the first call sent; fails with
         INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """
@@ -593,7 +597,7 @@ class MessagingService(object):
     metadata), google.rpc.BadRequest with the fields that were wrong (at most ten), and
     google.rpc.RetryInfo where a retry helps. Only an error with that ErrorInfo was made by Dovetail:
     after one, nothing was written, unless its status is UNAVAILABLE or INTERNAL, and but for a late result
-    of a task (see dovetail.tasks.v1.TaskService). After those two, and after every error without that
+    of a task (see dovetail.tasks.v1.TaskService) and the notice of `LOOP_SUSPECTED`. After those two, and after every error without that
     ErrorInfo whatever its status (a library or something in between made it), the outcome is unknown:
     repeat the call with the same `request_id`, or open a stream again after its cursor. Every RPC may fail with INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the store's disk is full),
     UNAVAILABLE (the store cannot be reached, or the server is stopping) and INTERNAL; each RPC names the

@@ -472,8 +472,16 @@ class TaskServiceServicer(object):
     def RequestTaskInput(self, request, context):
         """RequestTaskInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
         INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. While it is
-        open the lease cannot be lost; its token stays valid. Fails with NOT_FOUND `AGENT_NOT_FOUND`. Safe
-        to retry with the same `request_id`.
+        open the lease cannot be lost; its token stays valid. If the question closes a circle of agents that
+        wait for each other, all of them are told in the same commit; see below. Fails with NOT_FOUND
+        `AGENT_NOT_FOUND`. Safe to retry with the same `request_id`.
+
+        Circles of waits. An agent can go on if it has a task that is IN_PROGRESS, or PENDING and not waiting
+        for other tasks. An agent that cannot go on waits for another if a task of its own has an open
+        question to that agent, or is PENDING and depends, directly or through other PENDING tasks, on an
+        open task that is assigned to that agent. Where such waits lead from the caller back to the caller, every
+        agent on the way gets a notice (`mail_notice`, MUTUAL_WAIT). At most 100 agents and 1,000 tasks are
+        looked at: a longer circle is not told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -204,8 +204,16 @@ class TaskServiceStub:
     RequestTaskInput: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.RequestTaskInputRequest, _tasks_pb2.RequestTaskInputResponse]
     """RequestTaskInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
     INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. While it is
-    open the lease cannot be lost; its token stays valid. Fails with NOT_FOUND `AGENT_NOT_FOUND`. Safe
-    to retry with the same `request_id`.
+    open the lease cannot be lost; its token stays valid. If the question closes a circle of agents that
+    wait for each other, all of them are told in the same commit; see below. Fails with NOT_FOUND
+    `AGENT_NOT_FOUND`. Safe to retry with the same `request_id`.
+
+    Circles of waits. An agent can go on if it has a task that is IN_PROGRESS, or PENDING and not waiting
+    for other tasks. An agent that cannot go on waits for another if a task of its own has an open
+    question to that agent, or is PENDING and depends, directly or through other PENDING tasks, on an
+    open task that is assigned to that agent. Where such waits lead from the caller back to the caller, every
+    agent on the way gets a notice (`mail_notice`, MUTUAL_WAIT). At most 100 agents and 1,000 tasks are
+    looked at: a longer circle is not told.
     """
     ProvideTaskInput: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ProvideTaskInputRequest, _tasks_pb2.ProvideTaskInputResponse]
     """ProvideTaskInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the
@@ -449,8 +457,16 @@ class TaskServiceAsyncStub(TaskServiceStub):
     RequestTaskInput: _aio.UnaryUnaryMultiCallable[_tasks_pb2.RequestTaskInputRequest, _tasks_pb2.RequestTaskInputResponse]  # type: ignore[assignment]
     """RequestTaskInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
     INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. While it is
-    open the lease cannot be lost; its token stays valid. Fails with NOT_FOUND `AGENT_NOT_FOUND`. Safe
-    to retry with the same `request_id`.
+    open the lease cannot be lost; its token stays valid. If the question closes a circle of agents that
+    wait for each other, all of them are told in the same commit; see below. Fails with NOT_FOUND
+    `AGENT_NOT_FOUND`. Safe to retry with the same `request_id`.
+
+    Circles of waits. An agent can go on if it has a task that is IN_PROGRESS, or PENDING and not waiting
+    for other tasks. An agent that cannot go on waits for another if a task of its own has an open
+    question to that agent, or is PENDING and depends, directly or through other PENDING tasks, on an
+    open task that is assigned to that agent. Where such waits lead from the caller back to the caller, every
+    agent on the way gets a notice (`mail_notice`, MUTUAL_WAIT). At most 100 agents and 1,000 tasks are
+    looked at: a longer circle is not told.
     """
     ProvideTaskInput: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ProvideTaskInputRequest, _tasks_pb2.ProvideTaskInputResponse]  # type: ignore[assignment]
     """ProvideTaskInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the
@@ -769,8 +785,16 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tasks_pb2.RequestTaskInputResponse, _abc.Awaitable[_tasks_pb2.RequestTaskInputResponse]]:
         """RequestTaskInput asks an agent, by default the creator, for what the work needs: IN_PROGRESS to
         INPUT_REQUIRED. The question is a message in that agent's inbox, in the task's thread. While it is
-        open the lease cannot be lost; its token stays valid. Fails with NOT_FOUND `AGENT_NOT_FOUND`. Safe
-        to retry with the same `request_id`.
+        open the lease cannot be lost; its token stays valid. If the question closes a circle of agents that
+        wait for each other, all of them are told in the same commit; see below. Fails with NOT_FOUND
+        `AGENT_NOT_FOUND`. Safe to retry with the same `request_id`.
+
+        Circles of waits. An agent can go on if it has a task that is IN_PROGRESS, or PENDING and not waiting
+        for other tasks. An agent that cannot go on waits for another if a task of its own has an open
+        question to that agent, or is PENDING and depends, directly or through other PENDING tasks, on an
+        open task that is assigned to that agent. Where such waits lead from the caller back to the caller, every
+        agent on the way gets a notice (`mail_notice`, MUTUAL_WAIT). At most 100 agents and 1,000 tasks are
+        looked at: a longer circle is not told.
         """
 
     @_abc_1.abstractmethod

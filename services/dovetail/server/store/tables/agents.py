@@ -157,6 +157,12 @@ def is_removed(snapshot: Snapshot, agent_id: str) -> bool:
     return record is not None and record.remove_time is not None
 
 
+def is_person(snapshot: Snapshot, agent_id: str) -> bool:
+    """Whether an agent is known as a person."""
+    record = snapshot.find(AGENTS.by_key, agent_id)
+    return record is not None and record.kind == AgentKind.PERSON
+
+
 def get(snapshot: Snapshot, agent_id: str) -> Agent:
     """One agent. Raises NotFoundError with the nearest known ids."""
     agent = find(snapshot, agent_id)

@@ -76,6 +76,8 @@ class DeliveryRecord(NamedTuple):
     ending: int | None
     reason: str | None
     expire_time: int | None
+    hop_count: int | None
+    depth: int | None
 
 
 COLUMNS = (
@@ -88,6 +90,8 @@ COLUMNS = (
     DeliveryRow.ending,
     DeliveryRow.reason,
     DeliveryRow.expire_time,
+    DeliveryRow.hop_count,
+    DeliveryRow.depth,
 )
 """The fields of a DeliveryRecord. An update writes those that change."""
 
@@ -130,18 +134,23 @@ def room(agent_id: str) -> str:
     return ROOM + agent_id
 
 
+class Carried(NamedTuple):
+    """What the deliveries of a message repeat of it. Counts of 0 are None."""
+
+    expire_time: int | None
+    hop_count: int | None
+    depth: int | None
+
+
 def add(
-    transaction: Transaction,
-    receipts: Iterable[Receipt],
-    payload: bytes,
-    expire_time: int | None = None,
+    transaction: Transaction, receipts: Iterable[Receipt], payload: bytes, carried: Carried
 ) -> None:
     """Add a message to inboxes, at the sequences of these receipts, and ring their watchers.
 
     The agents must exist. `payload` is the message.
     """
     now, is_live = transaction.team.stamp, transaction.can_deliver(payload)
-    rest = now, None, None, None, None, expire_time
+    rest, expire_time = (now, None, None, None, None, *carried), carried.expire_time
     for receipt in receipts:
         agent_id, sequence = receipt.recipient_id, receipt.sequence
         transaction.add(DELIVERIES, (agent_id, sequence, receipt.message_number, *rest))
@@ -257,6 +266,35 @@ def mark_seen(transaction: Transaction, agent_id: str, sequences: Sequence[int])
         row for span in spans(sequences) for row in transaction.find_all(_SPAN, agent_id, *span)
     )
     return sum(_mark_seen(transaction, row) for row in rows)
+
+
+def find(transaction: Transaction, agent_id: str, sequence: int) -> DeliveryRecord | None:
+    """The delivery at a sequence, or None."""
+    row = transaction.find(DELIVERIES.by_key, agent_id, sequence)
+    return row and DeliveryRecord._make(row)
+
+
+def need_of_sequence(agent_id: str, sequence: int) -> Need:
+    """What a unit needs that looks at the delivery at a sequence."""
+    return Need(DELIVERIES.by_key, (agent_id, sequence))
+
+
+def find_of_message(
+    transaction: Transaction, agent_id: str, message_number: int
+) -> DeliveryRecord | None:
+    """The delivery of a message to an agent, or None."""
+    row = transaction.find(_OF_MESSAGE, agent_id, message_number)
+    return row and DeliveryRecord._make(row)
+
+
+def find_open(
+    transaction: Transaction, agent_id: str, sequences: Sequence[int]
+) -> list[DeliveryRecord]:
+    """Those of these deliveries that have not ended, as far as the group knows."""
+    found = [
+        row for span in spans(sequences) for row in transaction.find_all(_SPAN, agent_id, *span)
+    ]
+    return [DeliveryRecord._make(row) for row in found if row[_ACKNOWLEDGED] is None]
 
 
 def mark_message_seen(transaction: Transaction, need: Need) -> None:

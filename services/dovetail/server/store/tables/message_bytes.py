@@ -49,17 +49,20 @@ class MailEvent(IntEnum):
     UNACKNOWLEDGED = 2
     RECIPIENT_REMOVED = 3
     LOOP_SUSPECTED = 4
+    MUTUAL_WAIT = 5
+    ASKED_AWAY = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MailNotice:
-    """What became of a message, as a notice reports it. Of the recipients the first few."""
+    """What became of a message, as a notice reports it. Of recipients and tasks the first few."""
 
     event: MailEvent
     message_id: str
     recipient_ids: Sequence[str]
     recipient_count: int
     reason: str
+    task_ids: Sequence[str] = ()
     message_count: int = 0
 
 
@@ -80,7 +83,8 @@ class Content:
 class NewMessage:
     """A message to append. With an empty `thread_id` it begins a new thread.
 
-    From `expire_time` on its deliveries are not handed out; None: it does not expire.
+    From `expire_time` on its deliveries are not handed out; None: it does not expire. The message
+    `cause_number` led to it, and before that others, `hop_count` in all; see `causes.py`.
     """
 
     sender_id: str
@@ -93,6 +97,9 @@ class NewMessage:
     repeat: IdempotencyKey | None = None
     group_ids: Sequence[str] = ()
     expire_time: int | None = None
+    cause_number: int | None = None
+    hop_count: int = 0
+    depth: int = 0
 
 
 SHOWN_RECIPIENTS_MAX = 10
@@ -115,6 +122,7 @@ _NOTICE = wire.bytes_tag(14)
 _RECIPIENT_COUNT = wire.number_tag(15)
 _GROUP_IDS = wire.bytes_tag(16)
 _EXPIRE_TIME = wire.bytes_tag(17)
+_HOP_COUNT = wire.number_tag(19)
 _MAIL_NOTICE = wire.bytes_tag(21)
 
 _MAIL_EVENT = wire.number_tag(1)
@@ -122,6 +130,7 @@ _MAIL_MESSAGE_ID = wire.bytes_tag(2)
 _MAIL_RECIPIENT_IDS = wire.bytes_tag(3)
 _MAIL_RECIPIENT_COUNT = wire.number_tag(4)
 _MAIL_REASON = wire.bytes_tag(5)
+_MAIL_TASK_IDS = wire.bytes_tag(6)
 _MAIL_MESSAGE_COUNT = wire.number_tag(10)
 
 _NOTICE_VERB = wire.number_tag(1)
@@ -161,6 +170,8 @@ def encode(new: NewMessage, number: int, thread_id: str, create_time: int) -> by
     ]
     if new.expire_time is not None:
         parts.append(wire.nested(_EXPIRE_TIME, wire.timestamp(new.expire_time)))
+    if new.hop_count:
+        parts.append(wire.number(_HOP_COUNT, new.hop_count))
     if content.mail_notice:
         parts.append(_encode_mail_notice(content.mail_notice))
     return b"".join(parts)
@@ -196,6 +207,7 @@ def _encode_mail_notice(notice: MailNotice) -> bytes:
         *[text(_MAIL_RECIPIENT_IDS, each) for each in notice.recipient_ids],
         wire.number(_MAIL_RECIPIENT_COUNT, notice.recipient_count),
         text(_MAIL_REASON, notice.reason),
+        *[text(_MAIL_TASK_IDS, each) for each in notice.task_ids],
         wire.number(_MAIL_MESSAGE_COUNT, notice.message_count),
     )
     return wire.nested(_MAIL_NOTICE, b"".join(fields))

@@ -16,7 +16,7 @@ from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.sets import Codec, Index, Table
 from dovetail.server.store.tables import deliveries
-from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.deliveries import Carried, Receipt
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.message_bytes import (
@@ -105,6 +105,7 @@ class MessageRecord(NamedTuple):
     request_id: str | None
     request_hash: bytes | None
     payload: bytes | None
+    cause_number: int | None
 
     @property
     def recipient_ids(self) -> tuple[str, ...]:
@@ -131,6 +132,7 @@ _COLUMNS = (
     MessageRow.request_id,
     MessageRow.request_hash,
     MessageRow.payload,
+    MessageRow.cause_number,
 )
 MESSAGES: Table[MessageRecord] = Table(
     _COLUMNS,
@@ -189,6 +191,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
         payload=payload,
+        cause_number=new.cause_number,
     )
     transaction.add(MESSAGES, record)
     receipts = tuple(
@@ -200,7 +203,8 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         )
         for agent_id in new.recipient_ids
     )
-    deliveries.add(transaction, receipts, payload, new.expire_time)
+    carried = Carried(new.expire_time, new.hop_count or None, new.depth or None)
+    deliveries.add(transaction, receipts, payload, carried)
     return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 
 

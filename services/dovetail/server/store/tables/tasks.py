@@ -41,6 +41,7 @@ class Task:
     `input_wait` is how long it waited for answers. Durations are in microseconds. Usage and costs
     are texts of `tables/usage.py`; of so many budgets as `spent_budgets` says, its own and those of
     the tasks that it is a part of, nothing is left. `budget_told`: its creator knows of its own.
+    `away_told`: its holder knows that the agent which it asked is away.
     """
 
     task_id: str
@@ -102,6 +103,7 @@ class Task:
     max_cost: str = ""
     spent_budgets: int = 0
     budget_told: bool = False
+    away_told: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -197,6 +199,7 @@ COLUMNS = (
     TaskRow.max_cost,
     TaskRow.spent_budgets,
     TaskRow.budget_told,
+    TaskRow.away_told,
 )
 _RENAMED = {
     "input": "input_json",
@@ -209,7 +212,7 @@ _RENAMED = {
     "tree_usage": "tree_usage_json",
 }
 _NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
-_FLAGS = ("pooled", "answered", "overdue_told", "budget_told")
+_FLAGS = ("pooled", "answered", "overdue_told", "budget_told", "away_told")
 _FIELDS = attrgetter(*_NAMES)
 _LABELS_AT, _DEPENDS_ON_AT = _NAMES.index("labels"), _NAMES.index("depends_on")
 _LINKS_AT = _NAMES.index("links")

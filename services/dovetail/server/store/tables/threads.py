@@ -19,6 +19,11 @@ class Thread:
     thread_id: str
     party_ids: tuple[str, ...]
 
+    @property
+    def sender_id(self) -> str:
+        """Whoever sent the message."""
+        return self.party_ids[0]
+
 
 def of_messages(snapshot: Snapshot, numbers: Sequence[int]) -> dict[int, Thread]:
     """The threads of those of these messages that exist, by their numbers.
