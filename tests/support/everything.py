@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.server.store.moving.places import opened
 from dovetail.tasks.v1 import tasks_pb2 as work
@@ -63,21 +64,12 @@ async def fill(url: str, folder: Path) -> str:
 
 async def _revoke(guarded: Guarded) -> None:
     """Credentials with an end, one that was revoked, one that replaced another."""
-    from dovetail.admin.v1 import admin_pb2
-
     made = await guarded.made("agent", "red", "eve", lifetime=seconds(3_600), description="day é")
+    rotate = admin.RotateCredentialRequest(credential_id=made.credential.credential_id)
+    await guarded.pair.admin.RotateCredential(rotate, metadata=guarded.admin)
     gone = await guarded.made("observer", "crew")
-    for request, call in (
-        (
-            admin_pb2.RotateCredentialRequest(credential_id=made.credential.credential_id),
-            guarded.pair.admin.RotateCredential,
-        ),
-        (
-            admin_pb2.RevokeCredentialRequest(credential_id=gone.credential.credential_id),
-            guarded.pair.admin.RevokeCredential,
-        ),
-    ):
-        await call(request, metadata=guarded.admin)
+    revoke = admin.RevokeCredentialRequest(credential_id=gone.credential.credential_id)
+    await guarded.pair.admin.RevokeCredential(revoke, metadata=guarded.admin)
 
 
 async def _talk(ann: Caller, bob: Caller, lead: Caller) -> None:

@@ -123,9 +123,13 @@ def _read_flag(value: Json) -> int:
     return int(value) if isinstance(value, bool) else _whole_number(value)
 
 
-def refuse_constant(name: str) -> Json:
+def _refuse_constant(name: str) -> Json:
     """NaN and the infinities, which Python reads and JSON has not."""
     raise ValueError(name)
+
+
+decode: Callable[[str], Json] = json.JSONDecoder(parse_constant=_refuse_constant).decode
+"""Reads JSON, strictly."""
 
 
 def _json_kind(name: str, **options: Any) -> Kind:
@@ -134,7 +138,7 @@ def _json_kind(name: str, **options: Any) -> Kind:
 
     def write(value: str) -> Json:
         try:
-            found: Json = json.loads(value, parse_constant=refuse_constant)
+            found = decode(value)
         except ValueError:
             return value
         return found if isinstance(found, (dict, list)) and encode(found) == value else value
@@ -260,14 +264,20 @@ def kind_of(table: MovedTable, column: Column) -> Kind:
     return TYPES[column.type]
 
 
-def read_value(column: Column, kind: Kind, value: Json) -> Any:
-    """A value as the store keeps it. Raises ColumnError."""
-    if value is None:
-        if column.is_nullable:
-            return None
-        raise ColumnError("must be there")
-    found = kind.read(value)
-    bits = BOUNDS.get(column.type)
-    if bits is not None and not -(2**bits) <= found < 2**bits:
-        raise ColumnError(f"must be a number of {bits + 1} bits")
-    return found
+def reader_of(column: Column, kind: Kind) -> Callable[[Json], Any]:
+    """What makes a value of a column, as the store keeps it. It raises ColumnError."""
+    read, is_nullable = kind.read, column.is_nullable
+    bits = BOUNDS.get(column.type, 0)
+    most = 2**bits
+
+    def value_of(value: Json) -> Any:
+        if value is None:
+            if is_nullable:
+                return None
+            raise ColumnError("must be there")
+        found = read(value)
+        if bits and not -most <= found < most:
+            raise ColumnError(f"must be a number of {bits + 1} bits")
+        return found
+
+    return value_of

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from dovetail.server.archives.columns import BYTES as BASE64
-from dovetail.server.archives.columns import ColumnError, Kind, kind_of, read_value, refuse_constant
-from dovetail.server.archives.payloads import read_payload, write_payload
+from dovetail.server.archives.columns import ColumnError, decode, kind_of, reader_of
+from dovetail.server.archives.payloads import MESSAGE, write_payload
 from dovetail.server.store.moving.errors import FaultyFileError
-from dovetail.server.store.moving.tables import TEAM_ID, Column, MovedTable, Row
+from dovetail.server.store.moving.tables import TEAM_ID, MovedTable, Row
 from dovetail.server.store.wire import Json
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -17,7 +16,6 @@ LINE_BYTES_MAX = 64 * 1024 * 1024
 
 PAYLOAD, PAYLOAD_BYTES = "payload", "payload_bytes"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-_decode = json.JSONDecoder(parse_constant=refuse_constant).decode
 
 
 def line_of(name: str, content: Json) -> bytes:
@@ -69,7 +67,13 @@ class Reader:
         self.table = table
         self.names = tuple(names)
         self.team_at = self.names.index(TEAM_ID) if TEAM_ID in names else -1
-        self._columns = [(known[name], kind_of(table, known[name])) for name in names]
+        self._columns = [
+            (
+                name,
+                reader_of(known[name], MESSAGE if name == PAYLOAD else kind_of(table, known[name])),
+            )
+            for name in names
+        ]
         self._allowed = {*names, *([PAYLOAD_BYTES] if PAYLOAD in names else [])}
 
     def row(self, content: Json) -> Row:
@@ -79,24 +83,25 @@ class Reader:
         if not self._allowed.issuperset(content):
             strange = next(name for name in content if name not in self._allowed)
             raise ColumnError(f"{self.table.name}.{strange}: is no column of the header")
-        return tuple(self._value(column, kind, content) for column, kind in self._columns)
-
-    def _value(self, column: Column, kind: Kind, content: Mapping[str, Json]) -> object:
-        name = column.name
-        value = content.get(name)
+        if PAYLOAD_BYTES in content:
+            content[PAYLOAD] = content.pop(PAYLOAD_BYTES)
+        find = content.get
         try:
-            if name == PAYLOAD:
-                return _payload(value, content.get(PAYLOAD_BYTES))
-            return read_value(column, kind, value)
-        except ColumnError as error:
-            given = "" if value is None else f", is {short(value)}"
-            raise ColumnError(f"{self.table.name}.{name}: {error}{given}") from None
+            values = [read(find(name)) for name, read in self._columns]
+        except ColumnError:
+            raise self._fault(content) from None
+        return tuple(values)
 
-
-def _payload(text: Json, exact: Json) -> bytes | None:
-    if exact is not None:
-        return BASE64.read(exact)
-    return None if text is None else read_payload(text)
+    def _fault(self, content: Mapping[str, Json]) -> ColumnError:
+        """The error of the first column that is wrong."""
+        for name, read in self._columns:
+            value = content.get(name)
+            try:
+                read(value)
+            except ColumnError as error:
+                given = "" if value is None else f", is {short(value)}"
+                return ColumnError(f"{self.table.name}.{name}: {error}{given}")
+        raise AssertionError("a row was wrong, and none of its columns")
 
 
 def short(value: Json) -> str:
@@ -108,7 +113,7 @@ def short(value: Json) -> str:
 def parse(line: bytes, number: int) -> tuple[str, Json]:
     """The name of a line, and what stands under it. Raises FaultyFileError."""
     try:
-        found: Json = _decode(line.decode())
+        found: Json = decode(line.decode())
     except (ValueError, RecursionError) as error:
         raise FaultyFileError(f"line {number}: must be an object in JSON: {error}") from None
     if not isinstance(found, dict) or len(found) != 1:
