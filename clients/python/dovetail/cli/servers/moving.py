@@ -28,7 +28,7 @@ SHOWN = ("agents", "messages", "tasks")
 """The tables whose rows are counted for people; programs get the number of all rows too."""
 
 with_teams = click.option(
-    "--team", "team_ids", multiple=True, metavar="TEAM", help="Only this one; may be repeated."
+    "--team", "team_ids", multiple=True, metavar="TEAM", help="Only this team; may be repeated."
 )
 
 

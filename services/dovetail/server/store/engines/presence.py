@@ -22,5 +22,5 @@ IS_ANYBODY_THERE = f"""
         SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
         WHERE locktype = 'advisory' AND datname = current_database()
             AND classid = 0 AND objid = {PRESENCE_LOCK} AND objsubid = 1
-            AND granted AND pid <> pg_backend_pid()
+            AND granted AND mode = 'ShareLock' AND pid <> pg_backend_pid()
     )"""

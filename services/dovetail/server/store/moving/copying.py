@@ -76,6 +76,8 @@ def copy_store(asked: CopyRequest) -> Copied:
     """Copy a store, or go on with a copy. Raises MoveError and StoreOpenError."""
     with opened(asked.source_url) as source:
         source.check_schema()
+        if not asked.follows:
+            source.refuse_servers()
         _prepare(source, asked.target_url)
         with opened(asked.target_url) as target, target.alone():
             _mark(source, target)

@@ -33,7 +33,6 @@ from dovetail.server.store.store import open_engine
 PLACE_SECONDS = 10.0
 CACHE_KIB = 64_000
 PRAGMAS = {"synchronous": "full", "foreign_keys": 1, "cache_size": -CACHE_KIB}
-STOP_SERVERS = "stop all of them first"
 
 
 class Place(ABC):
@@ -110,6 +109,11 @@ class Place(ABC):
     @abstractmethod
     def alone(self) -> AbstractContextManager[None]:
         """Use the store without servers. Raises ServedError."""
+
+    def refuse_servers(self) -> None:
+        """Raise ServedError where servers use the store; `alone` also keeps them away."""
+        if self.is_served():
+            raise ServedError(f"servers use the store at {self.address}: stop all of them first")
 
     @contextmanager
     def reading(self) -> Generator[None]:
@@ -213,8 +217,7 @@ class SqlitePlace(Place):
                 closing(Turnstile(self._path)) as turnstile,
                 turnstile.open_within(PLACE_SECONDS),
             ):
-                if self.is_served():
-                    raise ServedError(f"servers use the store at {self.address}: {STOP_SERVERS}")
+                self.refuse_servers()
                 yield
         except PlaceTakenError as error:
             raise ServedError(f"{error}: {error.advice}") from error
@@ -279,9 +282,8 @@ class PostgresPlace(Place):
         from dovetail.server.store.engines.presence import BE_ALONE, BE_ALONE_NO_MORE
 
         if not self.rows(BE_ALONE)[0][0]:
-            raise ServedError(
-                f"servers, or another move, use the store at {self.address}: {STOP_SERVERS}"
-            )
+            self.refuse_servers()
+            raise ServedError(f"another command moves rows to or from {self.address}: wait for it")
         try:
             yield
         finally:
