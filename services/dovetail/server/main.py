@@ -19,6 +19,9 @@ from dovetail.server.admin.credentials import Credentials
 from dovetail.server.admin.first_admin import token_in
 from dovetail.server.admin.servicer import AdminServicer
 from dovetail.server.admin.teams import Teams
+from dovetail.server.archives.drafts import new_file
+from dovetail.server.archives.exporting import Archived, export_store
+from dovetail.server.archives.importing import Imported, ImportRequest, import_file, undo_import
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
 from dovetail.server.errors import DovetailError
 from dovetail.server.messaging.agents import Directory
@@ -41,6 +44,13 @@ from dovetail.server.store.backups import Content, back_up, restore
 from dovetail.server.store.doctor import Finding, Level, check_store, rebuild_figures
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.loop_limits import LoopLimits
+from dovetail.server.store.moving.copying import Copied, CopyRequest, Pass, copy_store
+from dovetail.server.store.moving.errors import (
+    FaultyFileError,
+    MoveError,
+    MoveRefusedError,
+    NotThereError,
+)
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import Streams
@@ -58,10 +68,20 @@ __all__ = [
     "DEFAULT_PORTS",
     "LOOPBACK",
     "SERVICES",
+    "Archived",
     "ConfigError",
     "Content",
+    "Copied",
+    "CopyRequest",
+    "FaultyFileError",
     "Finding",
+    "ImportRequest",
+    "Imported",
     "Level",
+    "MoveError",
+    "MoveRefusedError",
+    "NotThereError",
+    "Pass",
     "ServerConfig",
     "StartError",
     "StoreOpenError",
@@ -70,11 +90,16 @@ __all__ = [
     "check_shareable",
     "check_store",
     "configure_log",
+    "copy_store",
+    "export_store",
+    "import_file",
+    "new_file",
     "rebuild_figures",
     "reserved",
     "restore",
     "run",
     "run_server",
+    "undo_import",
 ]
 
 

@@ -22,7 +22,13 @@ from playhouse.cysqlite_ext import CySqliteDatabase
 from dovetail.server import clock
 from dovetail.server.store import recounting
 from dovetail.server.store.database import migrations, typed
-from dovetail.server.store.engines.base import MIGRATIONS, MIGRATIONS_TABLE, StoreOpenError
+from dovetail.server.store.engines.base import (
+    MIGRATIONS,
+    MIGRATIONS_TABLE,
+    UNFINISHED_TABLE,
+    StoreOpenError,
+    unfinished_way,
+)
 from dovetail.server.store.engines.doorbell import is_anyone_listening
 from dovetail.server.store.engines.files import has_lost_its_log
 from dovetail.server.store.engines.locations import sqlite_path
@@ -41,6 +47,8 @@ BLOCK = b"\0" * 4_096
 OLDEST_POSTGRES = 140_000
 NAMED_MAX = 3
 BEGIN_READ = {"sqlite": "BEGIN", "postgres": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+
+UNFINISHED = "unfinished move"
 
 BRINGS_UP = "The next server of this release to start brings it up to date"
 UNREACHABLE = "Does it run, and are address and credentials right?"
@@ -211,6 +219,12 @@ def check_file(database: Database) -> Iterator[Finding]:
     yield from _content(database, BEGIN_READ["sqlite"])
 
 
+def check_rows(database: Database) -> Iterator[Finding]:
+    """Check whether schema, counters and figures of an open database agree with its rows."""
+    is_file = isinstance(database, CySqliteDatabase)
+    yield from _content(database, BEGIN_READ["sqlite" if is_file else "postgres"])
+
+
 def _engine(url: str) -> Iterator[Finding]:
     """Check a store in a PostgreSQL database."""
     try:
@@ -254,6 +268,7 @@ def _content(database: Database, begin: str) -> Iterator[Finding]:
     yield schema
     if schema.level is not Level.OK:
         return
+    yield from _unfinished(database)
     _rows(database, begin)
     try:
         yield _stamps(database)
@@ -276,6 +291,14 @@ def _schema(database: Database) -> Finding:
     if waiting:
         return _warn("schema", f"of an older release (without {', '.join(waiting)})", BRINGS_UP)
     return _ok("schema", status[-1].name)
+
+
+def _unfinished(database: Database) -> Iterator[Finding]:
+    """Find what was moved here and not to its end: no server opens such a store."""
+    if UNFINISHED_TABLE in database.get_tables():
+        ((kind, source),) = _rows(database, f"SELECT kind, source FROM {UNFINISHED_TABLE}")
+        text = f"a part of what is moved here ({kind} of {source})"
+        yield _fail(UNFINISHED, text, unfinished_way(kind, source))
 
 
 def _no_schema(tables: list[str], alone: bool) -> Finding:

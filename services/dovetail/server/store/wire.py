@@ -77,9 +77,11 @@ def timestamp(micros: int) -> bytes:
 
 def text_map(tag: bytes, pairs: Mapping[str, str]) -> bytes:
     """A map of texts. Protobuf writes both fields of a pair, even if they are empty."""
+    # In order of their keys, as protobuf orders them where bytes must not vary: so what is stored
+    # comes out of the same content again (`archives/payloads.py`). Of objects too.
     return b"".join(
         nested(tag, nested(_FIRST, key.encode()) + nested(_SECOND, value.encode()))
-        for key, value in pairs.items()
+        for key, value in sorted(pairs.items())
     )
 
 
@@ -122,8 +124,8 @@ _DOUBLE_TAG, _TEXT, _STRUCT, _LIST = 2 << 3 | 1, bytes_tag(3), bytes_tag(5), byt
 def json_object(content: Mapping[str, Json]) -> bytes:
     """A google.protobuf.Struct of an object in JSON."""
     return b"".join(
-        nested(_FIRST, nested(_FIRST, key.encode()) + nested(_SECOND, _json_value(value)))
-        for key, value in content.items()
+        nested(_FIRST, nested(_FIRST, key.encode()) + nested(_SECOND, _json_value(content[key])))
+        for key in sorted(content)
     )
 
 

@@ -88,6 +88,21 @@ KINDS = {
         command: Kind(names=("file", "bytes", "teams", "agents", "messages", "tasks"))
         for command in ("backup", "restore")
     },
+    "export": Kind(
+        names=(
+            *("file", "bytes", "sha256", "teams", "agents", "messages", "tasks", "rows"),
+            "seconds",
+        )
+    ),
+    "import": Kind(
+        names=("file", "resumed", "teams", "agents", "messages", "tasks", "rows", "seconds")
+    ),
+    "store copy": Kind(
+        names=(
+            *("source", "target", "agents", "messages", "tasks", "rows", "passes", "written"),
+            "seconds",
+        )
+    ),
     "status": Kind(
         names=(
             *("version", "team_id", "servers", "agents", "unacknowledged"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from dovetail.cli.options.settings import with_settings
 from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.output.printing import Output
 from dovetail.cli.output.styled import Text
-from dovetail.cli.output.terminal import is_in_foreground
+from dovetail.cli.servers.progress import progress_shown
 from dovetail.cli.servers.serve import store_url
 from dovetail.settings import SERVER
 
@@ -37,8 +37,8 @@ def backup(file: Path, store: str | None, data_dir: Path | None, output: Output)
     from dovetail.server.main import back_up  # Slow to load.
 
     url = store_url(store, data_dir)
-    with _explained(file), _bar("copying") as progress:
-        content = back_up(url, file.expanduser().absolute(), progress)
+    with _explained(file), progress_shown() as progress:
+        content = back_up(url, file.expanduser().absolute(), partial(progress.step, "copying"))
     _tell(output, content, file, "written, and checked")
 
 
@@ -70,24 +70,6 @@ def _explained(file: Path) -> Generator[None]:
         raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(f"{error.filename or file}: {error.strerror}") from error
-
-
-@contextmanager
-def _bar(what: str) -> Generator[Callable[[int, int], None]]:
-    """A progress bar where somebody looks on."""
-    if not is_in_foreground(sys.stderr):
-        yield _say_nothing
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _say_nothing(done: int, total: int) -> None:
-    del done, total
 
 
 def _tell(output: Output, content: Content, file: Path, done: str) -> None:

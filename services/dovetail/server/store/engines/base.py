@@ -28,6 +28,9 @@ from dovetail.server.store.transaction import GlobalSnapshot
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 MIGRATIONS_TABLE = "schema_migration"
+UNFINISHED_TABLE = "unfinished_move"
+"""In a store into which rows are moved until that has ended (`moving/unfinished.py`)."""
+
 CLOSE_SECONDS = 2.0
 NAMED_MAX = 3
 
@@ -66,6 +69,10 @@ class Engine(ABC):
     @abstractmethod
     def probe(self) -> AbstractContextManager[None]:
         """Do what a write does, up to the point where something would be written."""
+
+    def note_write(self) -> None:
+        """Look soon whether the database plans with statistics that are still true."""
+        return
 
     @abstractmethod
     def sets(self) -> SetDriver:
@@ -135,7 +142,9 @@ class Engine(ABC):
             )
 
     def _migrate(self) -> None:
-        self.refuse_foreign_tables(set(self.database.get_tables()))
+        tables = set(self.database.get_tables())
+        self.refuse_foreign_tables(tables)
+        self._refuse_unfinished(tables)
         ours = migrations(self.database, MIGRATIONS)
         unknown = [each.name for each in ours.status() if each.path is None]
         if unknown:
@@ -144,6 +153,16 @@ class Engine(ABC):
                 " upgrade this one, or use another store"
             )
         ours.up()
+
+    def _refuse_unfinished(self, tables: set[str]) -> None:
+        """Refuse a store into which not all is written that is to be in it."""
+        if UNFINISHED_TABLE in tables:
+            query = f"SELECT kind, source FROM {UNFINISHED_TABLE}"
+            kind, source = typed(self.database).execute_sql(query).fetchone()
+            raise StoreOpenError(
+                f"{self.address} holds only a part of what is moved there. "
+                + unfinished_way(kind, source)
+            )
 
     @contextmanager
     def cancelling(self, when: Callable[[], bool]) -> Generator[None]:
@@ -212,6 +231,13 @@ class Engine(ABC):
             except PeeweeException:
                 database.close()
             raise
+
+
+def unfinished_way(kind: str, source: str) -> str:
+    """What to do about a store that holds only a part of what is moved to it."""
+    if kind == "import":
+        return f"Go on with dovetail import {source}, or undo it with dovetail import --undo"
+    return f"Go on with dovetail store copy {source}, or remove this store"
 
 
 _DRIVER_NOISE = re.compile(r"error (compiling|executing) \w+: \[.*?\] | \(code=.*?\)", re.DOTALL)

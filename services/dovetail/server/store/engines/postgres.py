@@ -38,6 +38,7 @@ from dovetail.server.store.engines.base import (
 )
 from dovetail.server.store.engines.interrupts import Breaker, hang_up
 from dovetail.server.store.engines.postgres_sets import POSITION, PostgresSets, PostgresSnapshot
+from dovetail.server.store.engines.presence import BE_PRESENT
 from dovetail.server.store.engines.wakeups import decode_ring
 from dovetail.server.store.group import LOCK_TEAM_FOR_UPDATE, WriteGroup
 from dovetail.server.store.rings import WakeKey
@@ -111,6 +112,7 @@ class PostgresEngine(Engine):
         self._announcer = Announcer(self._connection)
         self._analyzer = Analyzer(self._connection)
         self._breaker = Breaker()
+        self._present: psycopg.Connection[Any] | None = None
 
     def _check_encoding(self) -> None:
         """Refuse a database that cannot hold all text."""
@@ -138,6 +140,10 @@ class PostgresEngine(Engine):
         with self.span("", sets.commit):
             database = typed(self.database)
             yield WriteGroup(database, POSITION, self.times, LOCK_TEAM_FOR_UPDATE, sets)
+        self.note_write()
+
+    def note_write(self) -> None:
+        """Let the analyzer look."""
         self._analyzer.note_write()
 
     def sets(self) -> PostgresSets:
@@ -219,7 +225,7 @@ class PostgresEngine(Engine):
         # found by the look, what is committed later is notified. The other order has a gap.
         while not stop.is_set():
             ring(None)
-            with contextlib.suppress(psycopg.Error), self._connection() as connection:
+            with contextlib.suppress(psycopg.Error), self._listening() as connection:
                 connection.execute(f"LISTEN {CHANNEL}".encode())
                 while not stop.is_set():
                     ring(None)
@@ -247,6 +253,17 @@ class PostgresEngine(Engine):
             return unavailable(f"{self.address} cannot be reached, or was interrupted")
         return None
 
+    def migrate(self) -> None:
+        """As every engine; from now on it shows that a server is there."""
+        # Before the look for an unfinished move, and until the end: see `presence.py`.
+        try:
+            self._present = self._present_connection()
+        except psycopg.Error as error:
+            raise StoreOpenError(f"{self.address} cannot be reached: {plain(error)}") from error
+        if self._present is None:
+            raise StoreOpenError(f"{self.address} is being moved: start again when that has ended")
+        super().migrate()
+
     @contextmanager
     def migration_lock(self) -> Generator[None]:
         """A lock of this session, which the database frees when the session ends."""
@@ -263,10 +280,27 @@ class PostgresEngine(Engine):
             database.execute_sql("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Stop the announcer, the analyzer and the breaker."""
+        """Stop the announcer, the analyzer and the breaker, and be there no more."""
+        if self._present:
+            self._present.close()
         self._announcer.close(seconds)
         self._analyzer.close(seconds)
         self._breaker.close(seconds)
+
+    def _listening(self) -> psycopg.Connection[Any]:
+        """The connection that shows a server, or another. Raises psycopg.Error."""
+        made, self._present = self._present or self._present_connection(), None
+        if made is None:
+            raise psycopg.OperationalError("the store is being moved")
+        return made
+
+    def _present_connection(self) -> psycopg.Connection[Any] | None:
+        """A connection that holds the lock of servers; None: a move has it for itself."""
+        made = self._connection()
+        if made.execute(BE_PRESENT.encode()).fetchone() == (True,):
+            return made
+        made.close()
+        return None
 
     def _connection(self) -> psycopg.Connection[Any]:
         made = psycopg.connect(autocommit=True, **self._conninfo)

@@ -1,0 +1,1 @@
+"""Moving what a store holds: rows read in order, written in bites, and compared."""
