@@ -86,7 +86,7 @@ class ServerProcess:
             command = [self.python, "-m", *command]
             return subprocess.Popen(command, stdin=nowhere, stdout=log, stderr=log, env=environment)
         files = [os.open(os.devnull, os.O_RDONLY), os.dup(log.fileno()), os.dup(log.fileno())]
-        return warm.Process(command, environment, files, warm.SERVERS)
+        return warm.Process(command, environment, files)
 
     def wait_until_serving(self, seconds: float = 30.0) -> None:
         """Wait for SERVING; fail with its log when it ends or does not come up."""

@@ -1,9 +1,8 @@
-"""Commands in processes of their own that begin with the libraries loaded.
+"""Commands and servers in processes of their own that begin with their code loaded.
 
-A command takes 160 ms of CPU, of which loading gRPC and the other libraries is 100, a server takes
-700, and the tests run thousands. So one process loads them, and forks for each command, which loads
-the command line itself. What a start does, and how it ends, is tested with commands that a shell
-starts.
+A command takes 160 ms of CPU, of which all but 30 is to load code, a server takes 700, and tests
+start thousands. So one process loads it, and forks for each. What a start does, which modules it
+loads, and how it ends, is tested with commands that a shell starts.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import atexit
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -29,9 +29,12 @@ from typing import IO, TextIO, cast
 REQUEST_BYTES_MAX = 128 * 1024
 """A larger one, and one with other locales or another Python, needs a shell."""
 
-COMMANDS = ("click", "dovetail.client", "rich.console", "rich.table")
-SERVERS = ("click", "dovetail.server.main")
-"""What is loaded before: the libraries, and for servers their code, too."""
+LOADED = (
+    *("rich.console", "rich.table", "dovetail.cli.main", "dovetail.cli.commands"),
+    *("dovetail.cli.options", "dovetail.cli.output", "dovetail.cli.overview"),
+    *("dovetail.cli.servers", "dovetail.server.main"),
+)
+"""What is loaded before: modules, and packages with all that is directly in them."""
 
 _COLD = ("PYTHON", "LC_", "LANG", "GRPC_", "LD_")
 
@@ -47,15 +50,11 @@ class Process:
     """A command that runs, with what `subprocess.Popen` offers to end it and to wait for it."""
 
     def __init__(
-        self,
-        words: Sequence[str],
-        environment: Mapping[str, str],
-        files: Sequence[int],
-        loaded: tuple[str, ...] = COMMANDS,
+        self, words: Sequence[str], environment: Mapping[str, str], files: Sequence[int]
     ) -> None:
         """Start a module, its words. It gets its three standard files, closed here."""
         self._reports, its = _messages()
-        socket.send_fds(_forker(loaded), [_request(words, environment)], [*files, its.fileno()])
+        socket.send_fds(_forker(), [_request(words, environment)], [*files, its.fileno()])
         its.close()
         for file in files:
             os.close(file)
@@ -141,14 +140,21 @@ def _write(file: IO[str], text: str) -> None:
 
 
 @cache
-def _forker(loaded: tuple[str, ...]) -> socket.socket:
-    """The socket of a process with these modules that forks, which ends with this one."""
+def _forker() -> socket.socket:
+    """The socket of the process that forks, which ends with this one."""
     mine, its = _messages()
-    command = [sys.executable, str(Path(__file__)), str(its.fileno()), *loaded]
+    command = [sys.executable, str(Path(__file__)), str(its.fileno())]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()])
     its.close()
     atexit.register(lambda: (mine.close(), process.wait()))
     return mine
+
+
+def _load(name: str) -> None:
+    """Import a module, and those in it where it is a package."""
+    module = importlib.import_module(name)
+    for each in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        importlib.import_module(f"{name}.{each.name}")
 
 
 def _serve(requests: socket.socket) -> list[str]:
@@ -196,8 +202,8 @@ def _opened(file: int, mode: str, errors: str = "strict") -> TextIO:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[2:]:
-        importlib.import_module(name)
+    for name in LOADED:
+        _load(name)
     module, *rest = _serve(socket.socket(fileno=int(sys.argv[1])))
     sys.argv[1:] = rest
     runpy.run_module(module, run_name="__main__", alter_sys=True)

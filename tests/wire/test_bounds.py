@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.server.edge.bounds import MAXIMA, REQUEST_VALUES_MAX, STRUCT_VALUES_MAX
 from dovetail.tasks.v1 import tasks_pb2
+from support import warm
 from support.pair import Pair, identity
 from support.refusals import error_info
 from support.servers import Servers, channel, serving
@@ -31,7 +32,7 @@ time is measured, which that does not stretch.
 """
 
 
-def clock_of(process: subprocess.Popen[bytes] | None = None) -> Callable[[], float]:
+def clock_of(process: subprocess.Popen[bytes] | warm.Process | None = None) -> Callable[[], float]:
     """The clock by which waiting for a server is measured; by default, for one of this process."""
     if SOAK:
         return time.monotonic
