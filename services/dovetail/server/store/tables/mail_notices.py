@@ -78,7 +78,7 @@ def _compose(report: MailReport, told_ids: tuple[str, ...]) -> NewMessage:
     about = message_id(message.number)
     count = len(report.recipient_ids)
     named = _names(report.recipient_ids, NAMED_MAX)
-    title = f": {message.subject}" if message.subject else ""
+    title = f": {message.title}" if message.title else ""
     explained = _EXPLAINS[report.event].format(
         names=_names(report.recipient_ids, SHOWN_RECIPIENTS_MAX)
     )
