@@ -25,7 +25,7 @@ async def seen(agent: Agent, task_id: str, condition: Callable[[Task], bool]) ->
 
 
 async def until_known(agent: Agent, *agent_ids: str) -> None:
-    """Wait until these are all agents of the team: who claims or receives is registered."""
+    """Wait until these are all agents of the team."""
 
     async def are_known() -> bool:
         return [each.agent_id async for each in agent.agents()] == [*agent_ids]

@@ -49,6 +49,7 @@ async def test_a_message_that_comes_ends_the_wait(alice: Agent, messaging: Runni
 
 async def test_a_wait_may_be_longer_than_a_call(connected: Connect):
     async with connected("carol", timeout=1) as carol:
+        await carol.register()
         assert await carol.receive(max_wait=1.5) == []
 
 

@@ -95,6 +95,8 @@ async def listener(server: str, refused: int) -> AsyncGenerator[Listener]:
 
 
 async def test_the_attempts_are_the_channel_s_however_much_waits(messaging: RunningServer):
+    async with connect("alice", messaging=messaging.address) as known:
+        await known.register()  # Reading does not.
     async with (
         listener(messaging.address, REFUSED_CONNECTIONS) as gate,
         connect("alice", messaging=gate.address, timeout=60) as alice,

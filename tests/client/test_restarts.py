@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.conftest import until_known
-from dovetail.client import UnavailableError, connect
+from dovetail.client import Agent, UnavailableError, connect
 from support.processes import ServerProcess, free_port
 from support.waiting import until
 
@@ -77,11 +76,16 @@ async def test_waiting_goes_on_through_a_restart(messaging: ServerProcess):
         connect("alice", messaging=messaging.address, timeout=60) as alice,
         connect("bob", messaging=messaging.address, timeout=60) as bob,
     ):
+        await bob.register()
         waiting = asyncio.create_task(bob.receive(max_wait=50))
-        await until_known(alice, "bob")
+        await until(lambda: _waits(alice))
         await restart(messaging, kill=True)
         await alice.send("bob", "here")
         assert [message.body for message in await waiting] == ["here"]
+
+
+async def _waits(alice: Agent) -> bool:
+    return (await alice.agent("bob")).waiting_calls > 0
 
 
 async def test_work_goes_on_through_a_restart_each_change_once(tasks: ServerProcess):

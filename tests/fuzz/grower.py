@@ -19,7 +19,7 @@ NEEDED = frozenset(
     (
         *("task", "tasks", "task_id", "title", "text", "message", "message_id", "failure"),
         *("recipient_ids", "assignee_id", "update_mask", "sequences"),
-        *("team_id", "credential_id", "role", "lease_token"),
+        *("team_id", "credential_id", "role", "lease_token", "group", "group_id", "agent"),
     )
 )
 # There, each of these asks for what is there already, or for no more than some.
@@ -32,6 +32,7 @@ SELDOM = {
     "CreateTaskRequest.schedule_time": 0.1,
     "SendMessageRequest.in_reply_to": 0.2,
     "SendMessageRequest.task_id": 0.2,
+    "SendMessageRequest.group_ids": 0.2,
     "TaskFilter.unassigned": 0.1,
     "TaskFilter.parent_task_id": 0.1,
     "TaskFilter.linked_task_id": 0.1,
@@ -41,7 +42,7 @@ SELDOM = {
 FILTERS = 0.1
 """How often each condition of a filter is there: all of them match nothing."""
 
-NEW_IDS = frozenset(("CreateTaskRequest.task_id", "CreateTeamRequest.team_id"))
+NEW_IDS = frozenset(("CreateTaskRequest.task_id", "CreateTeamRequest.team_id", "Group.group_id"))
 OWN_AGENT = frozenset(("RegisterAgentRequest", "SubscribeInboxRequest", "ReceiveMessagesRequest"))
 DEPTH = 8
 

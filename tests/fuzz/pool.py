@@ -22,11 +22,12 @@ KINDS = {
     **dict.fromkeys(
         (
             *("agent_id", "assignee_id", "assignee_ids", "creator_id", "creator_ids"),
-            *("recipient_id", "recipient_ids", "sender_id", "sender_ids"),
+            *("recipient_id", "recipient_ids", "sender_id", "sender_ids", "agent_ids"),
         ),
         "agent",
     ),
     **dict.fromkeys(("message_id", "in_reply_to"), "message"),
+    **dict.fromkeys(("group_id", "group_ids"), "group"),
     **dict.fromkeys(
         (
             *("sequence", "sequences", "through_sequence", "after_sequence", "last_sequence"),

@@ -70,13 +70,14 @@ DURATIONS = {
     "lease_duration": (0.5, 1.0, 10.0, 60.0),
     "grace": (0.0, 1.0, 60.0),
     "lifetime": (1.0, 5.0, 3_600.0),
+    "ack_deadline": (0.01, 1.0, 3_600.0),
     "bucket_duration": (1.0, 60.0, 3_600.0),
     "initial_backoff": (0.001, 0.1, 1.0),
 }
 MASKS = ("title", "description", "labels", "priority", "due_time", "schedule_time", "input")
 MORE_MASKS = (
     *("depends_on", "max_attempts", "initial_backoff", "parent_task_id", "links", "thread_id"),
-    *("max_tokens", "max_cost"),
+    *("max_tokens", "max_cost", "display_name", "kind"),
 )
 DEEP = (28, 29, 30, 31)
 """Levels of structured data: each is up to three messages, and protobuf allows 100 in all."""

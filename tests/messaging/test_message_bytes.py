@@ -77,6 +77,7 @@ def mail_notices(draw: st.DrawFn) -> MailNotice:
         recipient_count=draw(st.integers(0, 1_000)),
         reason=draw(st.text(max_size=200)),
         task_ids=draw(st.lists(NAMES, max_size=3)),
+        message_count=draw(st.integers(0, 5_000)),
     )
 
 
@@ -102,6 +103,7 @@ def new_messages(draw: st.DrawFn) -> Made:
         task_id=draw(IDS),
         expire_time=draw(st.none() | TIMES),
         hop_count=draw(st.integers(0, 2**31 - 1)),
+        group_ids=draw(st.lists(NAMES, max_size=3)),
     ), data
 
 
@@ -135,6 +137,7 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
         sender_id=new.sender_id,
         recipient_ids=new.recipient_ids[:10],
         recipient_count=len(new.recipient_ids),
+        group_ids=new.group_ids,
         subject=content.subject,
         body=content.body,
         data=None if data is None else struct(data),
@@ -168,6 +171,7 @@ def built_mail_notice(notice: MailNotice) -> m.MailNotice:
         recipient_count=notice.recipient_count,
         reason=notice.reason,
         task_ids=notice.task_ids,
+        message_count=notice.message_count,
     )
 
 

@@ -243,3 +243,50 @@ async def test_reading_registers_nobody(team: Team) -> None:
     assert [each.agent_id for each in await team.agents()] == ["ann", "bob"]
     # And an own inbox that is known is noted to be read, as before.
     await ann.backlog()
+
+
+async def test_each_sender_of_unread_mail_is_told_once(team: Team) -> None:
+    ann, bob, cat, dan = await team.known("ann", "bob", "cat", "dan")
+    gone = team.caller("eve")
+    await gone.send("bob", body="of one that is gone")
+    await remove(gone, "eve")
+    read = await cat.send("bob", body="read")
+    await bob.acknowledge(*[each.sequence for each in read.receipts])
+    for number in (1, 2, 3):
+        last = await cat.send("bob", "dan", subject=f"question {number}", thread_id="a thread")
+    only = await dan.send("bob", body="x")
+    await bob.send("bob", body="to itself")
+    await ann.send("bob", body="of the one that removes it")
+    await ann.do("cancel", (await bob.made()).task_id)  # A notice is no mail of its sender.
+    removed = await remove(ann, "bob")
+    assert removed.agent.unacknowledged_count == 8
+    assert (removed.told_sender_count, removed.untold_sender_count) == (2, 0)
+    (told,) = [each.message for each in await cat.backlog()]
+    notice = told.mail_notice
+    assert (told.kind, told.sender_id, told.thread_id) == (2, "ann", "a thread")
+    assert notice.event == pb.MAIL_EVENT_RECIPIENT_REMOVED
+    assert (notice.message_id, notice.message_count) == (last.message_id, 3)
+    assert (list(notice.recipient_ids), notice.recipient_count) == (["bob"], 1)
+    subject = f"Message {last.message_id} and 2 more of yours will not be read by bob: question 3"
+    assert told.subject == subject
+    assert "is there if it is registered again" in told.body
+    (other,) = [each.message for each in await dan.backlog() if each.message.kind == 2]
+    assert (other.mail_notice.message_id, other.mail_notice.message_count) == (only.message_id, 1)
+    assert not await ann.backlog()
+    # What was unread is there again, and nobody is told twice.
+    await bob.register()
+    assert len(await bob.backlog()) == 8
+    await remove(bob, "bob")
+    assert (await remove(bob, "bob")).told_sender_count == 0
+
+
+async def test_of_very_many_senders_those_of_the_newest_messages_are_told(team: Team) -> None:
+    ann, _ = await team.known("ann", "bob")
+    senders = [team.caller(f"sender-{number:03}") for number in range(203)]
+    for sender in senders[:3]:
+        await sender.send("bob")
+    await asyncio.gather(*(sender.send("bob") for sender in senders[3:]))
+    removed = await remove(ann, "bob")
+    assert (removed.told_sender_count, removed.untold_sender_count) == (200, 3)
+    assert not (await senders[2].look()).last_sequence
+    assert (await senders[202].look()).last_sequence == 1

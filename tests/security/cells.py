@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as a
+from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.access.rights import RIGHTS, Reach
 from dovetail.types.v1 import types_pb2
 from support.callers import Caller
@@ -42,6 +43,7 @@ OTHERS = {
     "SendMessage": NO_MESSAGE,
     "BatchSendMessages": NO_MESSAGE,
     "GetMessage": NO_MESSAGE,
+    "WithdrawMessage": NO_MESSAGE,
     "ListReceipts": NO_MESSAGE,
     "ListMessages": LEFT_OUT,
     "BatchCompleteTasks": ONE_REFUSED,
@@ -158,13 +160,23 @@ class World:
         pair, admin = self.guarded.pair, self.guarded.admin
         mine = a.ListCredentialsRequest(team_id=self.team_id, include_ended=True)
         answers: tuple[Message, ...] = await asyncio.gather(
-            self.boss.list_agents(),
+            _without_presence(self.boss.list_agents(include_removed=True)),
             _settled(self.boss.list_messages()),
             self.boss.page(),
             pair.admin.ListTeams(a.ListTeamsRequest(page_size=1_000), metadata=admin),
             pair.admin.ListCredentials(mine, metadata=admin),
+            self.boss.call(m.ListGroupsRequest()),
         )
         return tuple(answer.SerializeToString(deterministic=True) for answer in answers)
+
+
+async def _without_presence(listing: Awaitable[Any]) -> Any:
+    """Agents without what they have open: a stream that was cancelled ends a moment later."""
+    listed = await listing
+    for agent in listed.agents:
+        agent.ClearField("open_streams")
+        agent.ClearField("waiting_calls")
+    return listed
 
 
 async def _settled(listing: Awaitable[Any]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as a
@@ -43,6 +44,44 @@ async def _list_agents(_: World, owner: str) -> Scene:
     return Scene(request=m.ListAgentsRequest(), shows=owner)
 
 
+async def _update_agent(_: World, owner: str) -> Scene:
+    agent = m.Agent(agent_id=owner, display_name="another name")
+    request = m.UpdateAgentRequest(agent=agent, update_mask=FieldMask(paths=["display_name"]))
+    return Scene(request=request, shows="another name", acts=True)
+
+
+async def _remove_agent(_: World, owner: str) -> Scene:
+    return Scene(request=m.RemoveAgentRequest(agent_id=owner), shows=owner, acts=True)
+
+
+async def _group(world: World, owner: str) -> m.Group:
+    """A group that the owner has made."""
+    group = m.Group(group_id=f"group of {owner}", agent_ids=[owner])
+    await world.agents[owner].call(m.PutGroupRequest(group=group))
+    return group
+
+
+async def _put_group(world: World, owner: str) -> Scene:
+    group = await _group(world, owner)
+    group.display_name = "another name"
+    return Scene(request=m.PutGroupRequest(group=group), shows="another name", acts=True)
+
+
+async def _get_group(world: World, owner: str) -> Scene:
+    group = await _group(world, owner)
+    return Scene(request=m.GetGroupRequest(group_id=group.group_id), shows=owner)
+
+
+async def _list_groups(world: World, owner: str) -> Scene:
+    await _group(world, owner)
+    return Scene(request=m.ListGroupsRequest(), shows=owner)
+
+
+async def _delete_group(world: World, owner: str) -> Scene:
+    group = await _group(world, owner)
+    return Scene(request=m.DeleteGroupRequest(group_id=group.group_id), acts=True)
+
+
 async def _reply(world: World, owner: str) -> Scene:
     answered = await world.send("carol", owner, "a question")
     return Scene(
@@ -78,6 +117,18 @@ async def _mark_seen(world: World, _: str) -> Scene:
     # There is no other's inbox to name: the caller's own is meant.
     await world.send("carol", OWNERS["own"], "seen already")
     return Scene(request=m.MarkMessagesSeenRequest(sequences=[1]), shows="1", acts=True)
+
+
+async def _reject(world: World, _: str) -> Scene:
+    await world.send("carol", OWNERS["own"], "asks too much")
+    rejection = m.RejectMessageRequest(sequences=[1], reason="no time")
+    return Scene(request=rejection, shows="1", acts=True)
+
+
+async def _withdraw(world: World, owner: str) -> Scene:
+    message_id = await world.send(owner, "carol", "a secret")
+    request = m.WithdrawMessageRequest(message_id=message_id)
+    return Scene(request=request, shows="carol", acts=True)
 
 
 async def _get_message(world: World, owner: str) -> Scene:
@@ -211,12 +262,20 @@ STAGES: dict[str, Stage] = {
     "RegisterAgent": _register,
     "GetAgent": _get_agent,
     "ListAgents": _list_agents,
+    "UpdateAgent": _update_agent,
+    "RemoveAgent": _remove_agent,
+    "PutGroup": _put_group,
+    "GetGroup": _get_group,
+    "ListGroups": _list_groups,
+    "DeleteGroup": _delete_group,
     "SendMessage": _reply,
     "BatchSendMessages": _replies,
     "SubscribeInbox": _subscribe,
     "ReceiveMessages": _receive,
     "AcknowledgeMessages": _acknowledge,
     "MarkMessagesSeen": _mark_seen,
+    "RejectMessage": _reject,
+    "WithdrawMessage": _withdraw,
     "GetMessage": _get_message,
     "ListReceipts": _list_receipts,
     "ListMessages": _list_messages,

@@ -32,6 +32,9 @@ KINDS = {
     "agent_id": "agent",
     "recipient_id": "agent",
     "recipient_ids": "agent",
+    "agent_ids": "agent",
+    "group_id": "group",
+    "group_ids": "group",
     "sender_ids": "agent",
     "assignee_id": "agent",
     "assignee_ids": "agent",
@@ -54,11 +57,23 @@ KINDS = {
 # Fields that hold words: they name nothing.
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
-    *("summary", "message", "text", "note", "etag", "kind", "model", "amount", "currency"),
+    *(
+        "summary",
+        "message",
+        "text",
+        "note",
+        "etag",
+        "task_etag",
+        "kind",
+        "model",
+        "amount",
+        "currency",
+    ),
 }
 NEVER = {
     "agent": "ochre agent",
     "task": "ochre task",
+    "group": "ochre group",
     "lease": "ochre lease",
     "message": "m9999",
     "thread": "ochre thread",
@@ -183,6 +198,9 @@ async def blue(shared: Guarded) -> Blue:
             thread_id=f"{BLUE} thread",
             request_id=f"{BLUE} request" if number == 0 else "",
         )
+    for name in ("group", "other group"):
+        group = m.Group(group_id=f"{BLUE} {name}", agent_ids=[f"{BLUE} agent"], display_name=BLUE)
+        await alice.call(m.PutGroupRequest(group=group))
     await alice.made(title=BLUE, task_id=task_id, assignee_id=f"{BLUE} agent")
     await alice.made(title=BLUE, request_id=f"{BLUE} request", parent_task_id=task_id)
     await alice.made(title=BLUE, task_id=f"{BLUE} next", depends_on=[task_id])

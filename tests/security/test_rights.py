@@ -194,6 +194,15 @@ async def test_anothers_message_is_answered_as_one_that_never_was(shared: Guarde
     assert len(told) == 2
 
 
+async def test_a_recipient_cannot_withdraw_what_it_got_and_an_operator_can(
+    shared: Guarded,
+) -> None:
+    world = await World.make(shared)
+    request = m.WithdrawMessageRequest(message_id=await world.send("bob", "carol", "a secret"))
+    assert (await outcome(world.agents["carol"].call(request)))[0] == NOT_YOURS
+    assert (await world.boss.call(request)).withdrawn_count == 1
+
+
 def seen(record: m.MessageRecord) -> list[tuple[str, int]]:
     """What a record tells of recipients."""
     return [(receipt.recipient_id, receipt.state) for receipt in record.receipts]

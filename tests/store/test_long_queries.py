@@ -13,6 +13,7 @@ from dovetail.server.store.engines import sqlite
 from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.store import SCANNERS
 from dovetail.server.store.tables import agents
+from dovetail.server.store.tables.agents import Profile
 from dovetail.server.store.transaction import Snapshot, Transaction
 from store.opened import TEAM, opened
 
@@ -118,4 +119,4 @@ def slow(snapshot: Snapshot) -> object:
 
 def register_many(transaction: Transaction, number: int) -> None:
     for each in range(300):
-        agents.register(transaction, f"a{number}-{each}", "x" * 200)
+        agents.register(transaction, f"a{number}-{each}", Profile(display_name="x" * 200))

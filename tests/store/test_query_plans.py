@@ -14,18 +14,25 @@ from dovetail.server.store.schema import TABLES
 from dovetail.server.store.tables import (
     agents,
     attempts,
+    deadlines,
     deliveries,
+    endings,
     events,
     figures,
+    groups,
     handouts,
     inboxes,
+    message_heads,
     messages,
+    open_work,
+    presence,
     reports,
     task_pages,
     tasks,
+    unread_mail,
 )
 from dovetail.server.store.tables.delivery_states import DeliveryState
-from dovetail.server.store.tables.events import EventFilter
+from dovetail.server.store.tables.events import EventFilter, TaskVerb
 from dovetail.server.store.tables.handouts import Handout
 from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.message_bytes import Importance
@@ -102,6 +109,7 @@ def event_page(filter: EventFilter) -> events.ListRequest:
 ATTEMPT_PAGE = attempts.ListRequest(
     task_id="t1", present=None, newest_first=True, after=7, most=50, most_bytes=1_000_000
 )
+GROUP_PAGE = groups.ListRequest(agent_id="bob", labels={}, after="a", most=50, most_bytes=1_000_000)
 MESSAGE = Message(
     number=1,
     sender_id="bob",
@@ -146,6 +154,33 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "acknowledging": (
         lambda t: deliveries.acknowledge(t, "bob", (1, 9), 1_000),
         "deliveries",
+    ),
+    "what has expired": (lambda t: endings.due(t), "deliveries_expiring"),
+    "the deliveries of a message": (lambda t: endings.of_message(t, 1), "deliveries_message"),
+    "who is not done with a message": (
+        lambda t: endings.open_recipients(t, 1),
+        "deliveries_message",
+    ),
+    "deliveries to be rejected": (
+        lambda t: endings.of_inbox(t, "bob", [1, 2]),
+        "sqlite_autoindex_deliveries_1",
+    ),
+    "what a cancelled task withdraws": (
+        lambda t: endings.unread_notices(t, ["t1"], [TaskVerb.ASSIGN]),
+        "deliveries_message",
+    ),
+    "the messages about a cancelled task": (
+        lambda t: endings.unread_notices(t, ["t1"], [TaskVerb.ASSIGN]),
+        "messages_task",
+    ),
+    "deadlines that have passed": (lambda t: deadlines.due(t), "PRIMARY KEY"),
+    "heads of messages": (
+        lambda t: message_heads.find_all(t, [1, 2]),
+        "sqlite_autoindex_messages_1",
+    ),
+    "the versions of tasks": (
+        lambda t: tasks.versions(t, ["t1", "t2"]),
+        "sqlite_autoindex_tasks_1",
     ),
     "the repeat of a message": (
         lambda t: messages.find_repeat(t, "bob", REPEAT),
@@ -197,6 +232,28 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         lambda t: agents.last_sequences(t, ["bob", "eve"]),
         "sqlite_autoindex_agents_1",
     ),
+    "the groups to which a message is sent, and their members": (
+        lambda t: t.need([*groups.need(["crew"]), *groups.need_members(["crew", "all"])]),
+        "PRIMARY KEY (team_id=? AND group_id=?)",
+    ),
+    "the groups of an agent": (lambda t: groups.take_out(t, "bob"), "group_members_agent"),
+    "the groups of a member, by page": (
+        lambda t: groups.page(t, GROUP_PAGE),
+        "group_members_agent",
+    ),
+    "what agents have open": (
+        lambda t: presence.of_agents(t, ["bob", "eve"]),
+        "PRIMARY KEY (team_id=? AND agent_id=?)",
+    ),
+    "the open tasks of an agent": (lambda t: open_work.of_agent(t, "bob"), "tasks_open"),
+    "the open questions to an agent": (
+        lambda t: open_work.of_agent(t, "bob"),
+        "tasks_question",
+    ),
+    "the senders of unread mail": (
+        lambda t: unread_mail.by_sender(t, "bob", 7),
+        "deliveries_unacknowledged",
+    ),
     "the messages of a thread": (
         lambda t: messages.page(t, message_page(MessageFilter(thread_id="m1"))),
         "messages_thread",
@@ -234,6 +291,20 @@ def test_what_runs_often_uses_its_index(
     scans = [step for step in plan if step.startswith("SCAN") and names_a_table(step)]
     assert not scans, plan
     assert any(step.startswith("SEARCH") and index in step for step in plan), plan
+
+
+@pytest.mark.parametrize(
+    ("find", "index"),
+    [(endings.teams_due, "deliveries_expiring"), (deadlines.teams_due, "PRIMARY KEY")],
+)
+def test_a_look_at_all_teams_reads_one_place_of_an_index_for_each(
+    engine: Engine, find: Callable[..., list[str]], index: str
+) -> None:
+    plan = explained(engine, lambda t: find(t, 7, 10))
+    of_teams, *others = [step for step in plan if names_a_table(step)]
+    assert of_teams.startswith("SCAN"), plan
+    assert all(step.startswith("SEARCH") and index in step for step in others), plan
+    assert others
 
 
 def names_a_table(step: str) -> bool:

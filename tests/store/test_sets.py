@@ -16,9 +16,11 @@ from dovetail.server.store import group as groups
 from dovetail.server.store.database import typed
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.group import WriteGroup
-from dovetail.server.store.tables import agents, deliveries, messages, tasks
+from dovetail.server.store.tables import agents, deliveries, endings, messages, tasks
 from dovetail.server.store.tables.agents import AGENTS
 from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX
+from dovetail.server.store.tables.delivery_states import DeliveryAct
+from dovetail.server.store.tables.endings import Ending
 from dovetail.server.store.tables.messages import Content, MessageKind, NewMessage
 from dovetail.server.store.tables.tasks import TASKS
 from dovetail.server.store.transaction import Transaction
@@ -28,7 +30,7 @@ NAMES = ("ann", "bob", "eve")
 SEEN_BY_DATABASE = (
     "SELECT agent_id, last_sequence, unacknowledged_count, acknowledged_count FROM agents"
     " ORDER BY agent_id",
-    "SELECT agent_id, sequence, message_number, acknowledge_time IS NULL FROM deliveries"
+    "SELECT agent_id, sequence, message_number, acknowledge_time IS NULL, ending FROM deliveries"
     " ORDER BY agent_id, sequence",
     "SELECT number, recipients FROM messages ORDER BY number",
 )
@@ -57,13 +59,19 @@ def engine(shared_url: str) -> Generator[Engine]:
         yield engine
 
 
-def send(transaction: Transaction, recipient_ids: tuple[str, ...], body: str = "hi") -> int:
+def send(
+    transaction: Transaction,
+    recipient_ids: tuple[str, ...],
+    body: str = "hi",
+    expire_time: int | None = None,
+) -> int:
     """Send a message as SendMessage does. Returns its number."""
     new = NewMessage(
         sender_id="ann",
         recipient_ids=recipient_ids,
         kind=MessageKind.MESSAGE,
         content=Content(body=body),
+        expire_time=expire_time,
     )
     return messages.append(transaction, new, agents.require(transaction, recipient_ids)).number
 
@@ -71,7 +79,12 @@ def send(transaction: Transaction, recipient_ids: tuple[str, ...], body: str = "
 Step = tuple[str, tuple[str, ...], int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("send", "acknowledge", "see agents", "see rows", "need")),
+        st.sampled_from(
+            (
+                *("send", "acknowledge", "see agents", "see rows", "need"),
+                *("send passing", "reject", "withdraw", "expire"),
+            )
+        ),
         st.lists(st.sampled_from(NAMES), min_size=1, unique=True).map(tuple),
         st.integers(1, 9),
     ),
@@ -84,6 +97,10 @@ def take(transaction: Transaction, step: Step) -> Any:
     what, names, number = step
     if what == "send":
         return send(transaction, names)
+    if what == "send passing":
+        return send(transaction, names, expire_time=1)
+    if what in ENDING:
+        return end(transaction, what, names[0], number)
     if what == "acknowledge":
         return deliveries.acknowledge(transaction, names[0], (1, number), ACKNOWLEDGED_MAX)
     if what == "see agents":
@@ -93,6 +110,26 @@ def take(transaction: Transaction, step: Step) -> Any:
         return deliveries.unacknowledged(transaction, names[0], range(1, number))
     transaction.need([*agents.need(names), *deliveries.need(names[0], [(1, number)])])
     return None
+
+
+ENDING = {
+    "reject": DeliveryAct.REJECT,
+    "withdraw": DeliveryAct.WITHDRAW,
+    "expire": DeliveryAct.EXPIRE,
+}
+
+
+def end(transaction: Transaction, what: str, agent_id: str, number: int) -> list[str]:
+    """Who lost a delivery, in order."""
+    found = {
+        "reject": lambda: endings.of_inbox(transaction, agent_id, range(1, number)),
+        "withdraw": lambda: endings.of_message(transaction, number),
+        "expire": lambda: endings.due(transaction),
+    }
+    records = [each for each in found[what]() if each.acknowledge_time is None]
+    return sorted(
+        each.agent_id for each in endings.end(transaction, records, Ending(act=ENDING[what]))
+    )
 
 
 def play(engine: Engine, steps: list[Step], at_once: bool) -> tuple[list[Any], list[Any]]:
@@ -134,8 +171,8 @@ def test_more_than_a_call_acknowledges_is_acknowledged_by_the_next_of_the_group(
             send(transaction, ("bob",))
         forget(group)
         transaction.need(deliveries.need("bob", [(1, 2_000)]))
-        counts = [deliveries.acknowledge(transaction, "bob", (1, 2_000), 2_000) for _ in range(3)]
-        assert counts == [ACKNOWLEDGED_MAX, 5, 0]
+        taken = [deliveries.acknowledge(transaction, "bob", (1, 2_000), 2_000) for _ in range(3)]
+        assert [each.acknowledged for each in taken] == [ACKNOWLEDGED_MAX, 5, 0]
         assert agents.get(transaction, "bob").unacknowledged_count == 0
 
 
@@ -169,7 +206,7 @@ def test_a_group_holds_a_bounded_size(engine: Engine, monkeypatch: pytest.Monkey
         for number in numbers:
             assert messages.find(transaction, number)
             assert group._held_size < 2_000
-        assert deliveries.acknowledge(transaction, "bob", (1, 20), 20) == 20
+        assert deliveries.acknowledge(transaction, "bob", (1, 20), 20).acknowledged == 20
 
 
 def test_of_large_rows_few_are_fetched_before_they_are_asked_for(engine: Engine) -> None:

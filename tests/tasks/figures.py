@@ -27,7 +27,7 @@ MICROS = 1_000_000
 
 @dataclass(kw_only=True)
 class Load:
-    """What an inbox holds: unacknowledged deliveries, and how long each other one waited."""
+    """What an inbox holds: open deliveries, and how long each acknowledged one waited."""
 
     unacknowledged: int = 0
     waited: list[int] = field(default_factory=list[int])
@@ -39,9 +39,9 @@ def loads(records: Iterable[messaging_pb2.MessageRecord]) -> dict[str, Load]:
     for record in records:
         for receipt in record.receipts:
             load = found.setdefault(receipt.recipient_id, Load())
-            if receipt.HasField("state_time"):
+            if receipt.state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED:
                 load.waited.append(at(receipt.state_time) - at(record.message.create_time))
-            else:
+            elif receipt.state == types_pb2.DELIVERY_STATE_UNACKNOWLEDGED:
                 load.unacknowledged += 1
     return found
 

@@ -36,6 +36,15 @@ def sends(**fields: Any) -> m.BatchSendMessagesRequest:
     return m.BatchSendMessagesRequest(requests=[send(), send(**fields)])
 
 
+def update_agent(*paths: str, **fields: Any) -> m.UpdateAgentRequest:
+    agent = made(m.Agent, fields, agent_id="bob")
+    return m.UpdateAgentRequest(agent=agent, update_mask=FieldMask(paths=paths))
+
+
+def put_group(**fields: Any) -> m.PutGroupRequest:
+    return m.PutGroupRequest(group=made(m.Group, fields, group_id="crew"))
+
+
 def listing(**conditions: Any) -> m.ListMessagesRequest:
     return m.ListMessagesRequest(filter=m.MessageFilter(**conditions))
 

@@ -24,12 +24,16 @@ WIDE = "\U00020000"
 """A character of four bytes, that ids may have."""
 
 PAGES = {
-    *("ListAgents", "ListMessages", "ListReceipts", "ListTasks", "ListTeams"),
+    *("ListAgents", "ListGroups", "ListMessages", "ListReceipts", "ListTasks", "ListTeams"),
     *("ListCredentials", "ListTaskEvents", "ListTaskAttempts"),
 }
 ENDS_AT_1_MIB = {"ReceiveMessages", "SubscribeInbox", "ClaimTask", "WatchTasks"}
-ONE_MESSAGE = {"GetMessage", "SendMessage", "AcknowledgeMessages", "MarkMessagesSeen"}
-ONE_AGENT = {"RegisterAgent", "GetAgent"}
+ONE_MESSAGE = {
+    *("GetMessage", "SendMessage", "AcknowledgeMessages", "MarkMessagesSeen"),
+    *("RejectMessage", "WithdrawMessage"),
+}
+ONE_AGENT = {"RegisterAgent", "GetAgent", "UpdateAgent", "RemoveAgent"}
+ONE_GROUP = {"PutGroup", "GetGroup", "DeleteGroup"}
 ONE_TASK = {
     *("CreateTask", "GetTask", "UpdateTask", "DeleteTask", "AssignTask", "UnassignTask"),
     *("StartTask", "HeartbeatTask", "ReleaseTask", "RequestTaskInput", "ProvideTaskInput"),
@@ -71,7 +75,8 @@ async def registered(shared: Pair, boss: Metadata) -> None:
 
 
 def test_every_rpc_is_of_a_kind_whose_largest_answer_is_known() -> None:
-    kinds = PAGES, ENDS_AT_1_MIB, ONE_MESSAGE, ONE_AGENT, ONE_TASK, ONE_CREDENTIAL, VERY_MANY
+    ones = ONE_MESSAGE, ONE_AGENT, ONE_GROUP, ONE_TASK, ONE_CREDENTIAL
+    kinds = PAGES, ENDS_AT_1_MIB, *ones, VERY_MANY
     assert sorted(each for kind in kinds for each in kind) == sorted(
         method.name for method in METHODS.values()
     )
@@ -147,5 +152,8 @@ async def test_a_message_to_very_many(shared: Pair, boss: Metadata) -> None:
     request = messaging_pb2.SendMessageRequest(recipient_ids=recipients, body=WIDE * 60_000)
     sent = await shared.messaging.SendMessage(request, metadata=boss)
     assert sent.ByteSize() < CLIENTS_TAKE
+    group = messaging_pb2.Group(group_id="all", agent_ids=recipients)
+    put = await shared.messaging.PutGroup(messaging_pb2.PutGroupRequest(group=group), metadata=boss)
+    assert put.ByteSize() < CLIENTS_TAKE
     asked = messaging_pb2.GetMessageRequest(message_id=sent.message_id)
     assert (await shared.messaging.GetMessage(asked, metadata=boss)).ByteSize() < CLIENTS_TAKE

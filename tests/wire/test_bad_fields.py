@@ -113,6 +113,11 @@ SEVERAL: tuple[tuple[str, Message, set[str]], ...] = (
         {"sequences[0]", "sequences[2]"},
     ),
     (
+        "RejectMessage",
+        m.RejectMessageRequest(sequences=[0, 1, -1]),
+        {"sequences[0]", "sequences[2]", "reason"},
+    ),
+    (
         "ReceiveMessages",
         m.ReceiveMessagesRequest(agent_id=" x", max_messages=-5, max_wait=Duration(nanos=1)),
         {"agent_id", "max_messages", "max_wait"},

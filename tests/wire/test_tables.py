@@ -17,6 +17,7 @@ from dovetail.server.edge import paging
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
 from dovetail.server.store.tables import (
+    agents,
     attempts,
     credentials,
     deliveries,
@@ -30,6 +31,7 @@ from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1 import types_pb2
 
 MODULES: tuple[ModuleType, ...] = (
+    agents,
     attempts,
     credentials,
     deliveries,
@@ -43,6 +45,7 @@ MODULES: tuple[ModuleType, ...] = (
 
 ENUMS: list[tuple[type[IntEnum], Any]] = [
     (credentials.Role, a.Role),
+    (agents.AgentKind, m.AgentKind),
     (message_bytes.Importance, m.Importance),
     (message_bytes.MessageKind, m.MessageKind),
     (events.TaskVerb, types_pb2.TaskVerb),

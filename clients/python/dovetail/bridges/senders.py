@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from dovetail.bridges.fences import Origin, origin_of
-from dovetail.client import Agent, DovetailError
+from dovetail.client import Agent, AgentRecord, DovetailError
 
 SENDERS_KEPT = 500
 LABELS_AGE = timedelta(minutes=1)
 
 Labels = Mapping[str, str] | None
+
+
+def labels_of(agent: AgentRecord) -> Mapping[str, str]:
+    """The labels of an agent, with its kind where that marks it as a person."""
+    return {**agent.labels, "kind": "person"} if agent.kind == "person" else agent.labels
 
 
 class Senders:
@@ -41,6 +46,6 @@ class Senders:
     async def _read(self, agent_id: str) -> Labels:
         """Labels are a courtesy: a text is shown without them when they cannot be read."""
         try:
-            return (await self._agent.agent(agent_id)).labels
+            return labels_of(await self._agent.agent(agent_id))
         except DovetailError:
             return None

@@ -99,6 +99,7 @@ def _place(message: Message, number: str) -> str:
         facts = [f"{number}{message.notice.verb}"]
     elif mail := message.mail_notice:
         facts = [f"{number}{mail.event} {word(mail.message_id)}"]
+    facts += [f"group={word(each)}" for each in message.group_ids]
     if message.task_id:
         facts.append(f"task={word(message.task_id)}")
     if message.in_reply_to:

@@ -1,6 +1,7 @@
 """Dovetail's client for asyncio: act as an agent, exchange messages, and work on tasks.
 
     async with connect("bob") as bob:
+        await bob.register()
         async with bob.inbox() as inbox:
             async for message in inbox:
                 await message.reply("done")
@@ -19,6 +20,7 @@ from dovetail.client.agent import Agent
 from dovetail.client.choices import EventChoice, MessageChoice, TaskChoice
 from dovetail.client.claims import WorkFailedError
 from dovetail.client.connecting import connect
+from dovetail.client.directory import AgentChanges
 from dovetail.client.drafts import completion, draft, draft_message
 from dovetail.client.errors import (
     AbortedError,
@@ -47,6 +49,8 @@ from dovetail.client.inbox import Inbox
 from dovetail.client.message_records import (
     AcknowledgeResult,
     AgentRecord,
+    AgentRemoval,
+    GroupRecord,
     MailNotice,
     Message,
     MessageRecord,
@@ -89,6 +93,7 @@ from dovetail.client.task_records import (
 from dovetail.client.tasks import Tasks
 from dovetail.client.usage import CostLike, UsageFields
 from dovetail.client.words import (
+    AgentKind,
     AttemptEnd,
     DeliveryState,
     Importance,
@@ -108,7 +113,10 @@ __all__ = [
     "AbortedError",
     "AcknowledgeResult",
     "Agent",
+    "AgentChanges",
+    "AgentKind",
     "AgentRecord",
+    "AgentRemoval",
     "AlreadyExistsError",
     "AssigneeWorkload",
     "AttemptEnd",
@@ -127,6 +135,7 @@ __all__ = [
     "FailedPreconditionError",
     "FieldChange",
     "FieldViolation",
+    "GroupRecord",
     "Heartbeat",
     "HeldTask",
     "Importance",

@@ -1,4 +1,4 @@
-"""An agent's calls to messaging: the directory, messages, the inbox."""
+"""An agent's calls to messaging: messages, the inbox; the directory is in its base."""
 # ruff: noqa: PLR0913 - a keyword for each field of the contract
 
 from __future__ import annotations
@@ -7,19 +7,19 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from functools import cached_property, partial
-from typing import Any, TypeAlias, Unpack
+from functools import partial
+from typing import Any, Unpack
 
 from dovetail.client.choices import MessageChoice, TaskChoice, message_filter
 from dovetail.client.claims import ClaimOptions, claim_one
 from dovetail.client.connection import Connection
+from dovetail.client.directory import Directory
 from dovetail.client.drafts import draft_message, new_id
 from dovetail.client.errors import DeadlineExceededError
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
 from dovetail.client.message_records import (
     AcknowledgeResult,
-    AgentRecord,
     MessageRecord,
     Receipt,
     RejectResult,
@@ -31,15 +31,19 @@ from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
 from dovetail.client.records import record
 from dovetail.client.tasks import Tasks
-from dovetail.client.words import DeliveryState, Order, StartPosition, WordLike, number, numbers
+from dovetail.client.words import (
+    DeliveryState,
+    Order,
+    StartPosition,
+    WordLike,
+    number,
+    numbers,
+)
 from dovetail.client.worker import Handler, Worker, WorkOptions
 from dovetail.messaging.v1 import messaging_pb2 as pb
-from dovetail.messaging.v1 import messaging_pb2_grpc
-
-Stub: TypeAlias = "messaging_pb2_grpc.MessagingServiceAsyncStub"
 
 
-class Agent:
+class Agent(Directory):
     """A member of a team. `tasks` has its calls to tasks. Every call may raise DovetailError.
 
     Close it, with `close` or by a block (`async with connect("bob") as bob:`).
@@ -47,15 +51,9 @@ class Agent:
 
     def __init__(self, agent_id: str, connection: Connection, tasks: Tasks) -> None:
         """Use `connect`."""
+        super().__init__(connection)
         self.agent_id = agent_id
         self.tasks = tasks
-        self._connection = connection
-        self._call = connection.call
-
-    @cached_property
-    def _stub(self) -> Stub:
-        """The stub, which opens the channel: the first call needs it."""
-        return messaging_pb2_grpc.MessagingServiceStub(self._connection.channel)
 
     async def __aenter__(self) -> Agent:
         """Return itself; the end of the block closes it."""
@@ -70,38 +68,12 @@ class Agent:
         await self._connection.close()
         await self.tasks.connection.close()
 
-    async def register(
-        self,
-        agent_id: str = "",
-        *,
-        display_name: str = "",
-        labels: Mapping[str, str] | None = None,
-    ) -> AgentRecord:
-        """Register an agent, by default this one; an existing agent is not changed."""
-        request = pb.RegisterAgentRequest(
-            agent_id=agent_id, display_name=display_name, labels=labels
-        )
-        return record(AgentRecord, (await self._call(self._stub.RegisterAgent, request)).agent)
-
-    async def agent(self, agent_id: str = "") -> AgentRecord:
-        """Return one agent, by default this one."""
-        request = pb.GetAgentRequest(agent_id=agent_id)
-        return record(AgentRecord, (await self._call(self._stub.GetAgent, request)).agent)
-
-    def agents(
-        self, *, labels: Mapping[str, str] | None = None, page_size: int = 0, page_token: str = ""
-    ) -> Pages[AgentRecord]:
-        """Iterate over all agents of the team in order of id, reading page after page."""
-        request = pb.ListAgentsRequest(labels=labels, page_size=page_size, page_token=page_token)
-        return Pages(
-            lambda: self._call(self._stub.ListAgents, request), request, "agents", AgentRecord
-        )
-
     async def send(
         self,
-        to: str | Iterable[str],
+        to: str | Iterable[str] = (),
         body: str = "",
         *,
+        groups: Iterable[str] = (),
         subject: str = "",
         data: Mapping[str, Any] | None = None,
         importance: WordLike = 0,
@@ -115,7 +87,9 @@ class Agent:
         ack_deadline: timedelta | None = None,
         task_etag: str = "",
     ) -> SendResult:
-        """Send a message to one or more agents. When this returns, it is on the server's disk.
+        """Send a message to agents, and to the members of `groups`, each once.
+
+        When this returns, it is on the server's disk.
 
         The sequences in `acknowledge`, of this agent's inbox, are acknowledged in the same commit.
         After an error with an unknown outcome, sending again with the same `request_id` sends the
@@ -128,6 +102,7 @@ class Agent:
         request = draft_message(
             to,
             body,
+            groups=groups,
             subject=subject,
             data=data,
             importance=importance,

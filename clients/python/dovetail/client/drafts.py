@@ -96,12 +96,13 @@ class MessageFields(TypedDict, total=False):
     expire: datetime | timedelta | None
     ack_deadline: timedelta | None
     task_etag: str
+    groups: Iterable[str]
 
 
 def draft_message(
-    to: str | Iterable[str], body: str = "", **fields: Unpack[MessageFields]
+    to: str | Iterable[str] = (), body: str = "", **fields: Unpack[MessageFields]
 ) -> talk.SendMessageRequest:
-    """A request for a message to one or more agents, for `Agent.send_many`.
+    """A request for a message to agents, and the members of `groups`, for `Agent.send_many`.
 
     `expire` is a time, or a length of time from now.
     """
@@ -111,6 +112,7 @@ def draft_message(
     if expire is not None:
         is_length = isinstance(expire, timedelta)
         values["expire_time"] = timestamp(datetime.now(UTC) + expire if is_length else expire)
+    values["group_ids"] = values.pop("groups", ())
     if "ack_deadline" in values:
         values["ack_deadline"] = duration(values["ack_deadline"])
     recipient_ids = [to] if isinstance(to, str) else to

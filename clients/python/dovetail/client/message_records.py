@@ -7,7 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from dovetail.client.records import Record
-from dovetail.client.words import DeliveryState, Importance, MailEvent, MessageKind, TaskVerb
+from dovetail.client.words import (
+    AgentKind,
+    DeliveryState,
+    Importance,
+    MailEvent,
+    MessageKind,
+    TaskVerb,
+)
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
@@ -22,7 +29,37 @@ class AgentRecord(Record, of=pb.Agent):
     last_seen_time: datetime
     last_sequence: int
     unacknowledged_count: int
+    open_streams: int
+    waiting_calls: int
+    etag: str
+    remove_time: datetime | None
+    kind: AgentKind
     proto: pb.Agent
+
+
+class AgentRemoval(Record, of=pb.RemoveAgentResponse):
+    """An agent as it was removed, and who was told that it has not read their messages."""
+
+    agent: AgentRecord
+    left_group_count: int
+    told_sender_count: int
+    untold_sender_count: int
+    proto: pb.RemoveAgentResponse
+
+
+class GroupRecord(Record, of=pb.Group):
+    """A named set of agents. A list of groups leaves `agent_ids` out, and has their number."""
+
+    group_id: str
+    display_name: str
+    labels: Mapping[str, str]
+    agent_ids: tuple[str, ...]
+    agent_count: int
+    creator_id: str
+    create_time: datetime
+    update_time: datetime
+    etag: str
+    proto: pb.Group
 
 
 class Receipt(Record, of=types_pb2.Receipt):
@@ -58,7 +95,8 @@ class Notice(Record, of=pb.Notice):
 class MailNotice(Record, of=pb.MailNotice):
     """What became of a message, of which a notice tells its sender.
 
-    `recipient_ids` are the first ten of `recipient_count` recipients at which it happened.
+    `recipient_ids` are the first ten of `recipient_count` recipients at which it happened. Of
+    RECIPIENT_REMOVED it is about `message_count` messages, of which this is the newest.
     """
 
     event: MailEvent
@@ -66,6 +104,7 @@ class MailNotice(Record, of=pb.MailNotice):
     recipient_ids: tuple[str, ...]
     recipient_count: int
     reason: str
+    message_count: int
     proto: pb.MailNotice
 
 
@@ -80,6 +119,7 @@ class Message(Record, of=pb.Message):
     sender_id: str
     recipient_ids: tuple[str, ...]
     recipient_count: int
+    group_ids: tuple[str, ...]
     subject: str
     body: str
     data: Mapping[str, Any] | None

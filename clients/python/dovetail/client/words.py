@@ -172,6 +172,16 @@ class MessageKind(Word):
     NOTICE = auto()
 
 
+@words_of(messaging_pb2.AgentKind)
+class AgentKind(Word):
+    """What an agent is; UNKNOWN also where nobody has said."""
+
+    UNKNOWN = auto()
+    MODEL = auto()
+    PERSON = auto()
+    SERVICE = auto()
+
+
 @words_of(messaging_pb2.MailEvent)
 class MailEvent(Word):
     """What became of a message, as a notice tells its sender."""

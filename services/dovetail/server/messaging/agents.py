@@ -16,6 +16,7 @@ from dovetail.server.errors import (
     Reason,
     ResourceExhaustedError,
 )
+from dovetail.server.messaging.bounces import Bounce, tell_senders
 from dovetail.server.preconditions import check_version
 from dovetail.server.presence import Presence
 from dovetail.server.store.store import Store
@@ -31,14 +32,15 @@ class PresentAgent(NamedTuple):
     """An agent, and what it has open."""
 
     agent: Agent
-    count: Count
+    calls: Count
 
 
 class Removal(NamedTuple):
-    """An agent as it was removed, and of how many groups it was a member."""
+    """An agent as it was removed, of how many groups it was a member, and who was told."""
 
     agent: PresentAgent
     left_groups: int
+    bounce: Bounce
 
 
 class Directory:
@@ -100,10 +102,10 @@ class Directory:
         """Take an agent that has nothing to do out of the directory, and out of all groups."""
         caller.require_own(f"agent {agent_id!r}", agent_id)
 
-        def unit(transaction: Transaction) -> tuple[Found, int]:
+        def unit(transaction: Transaction) -> tuple[Found, int, Bounce]:
             before = agents.find_any(transaction, agent_id)
             if before and before.remove_time is not None:
-                return _found(transaction, before), 0
+                return _found(transaction, before), 0, Bounce()
             before = agents.get(transaction, agent_id)
             _check_etag(before, etag)
             _check_idle(agent_id, open_work.of_agent(transaction, agent_id))
@@ -111,12 +113,13 @@ class Directory:
                 agents.touch(transaction, caller.agent_id)
             left = groups.take_out(transaction, agent_id)
             agents.remove(transaction, agent_id)
+            bounce = tell_senders(transaction, agent_id, caller.agent_id)
             removed = agents.find_any(transaction, agent_id)
-            return _found(transaction, removed or before), left
+            return _found(transaction, removed or before), left, bounce
 
         needs = agents.need({agent_id, caller.agent_id})
-        found, left = await self.store.write(caller.team_id, unit, needs)
-        return Removal(self._present_one(caller, found), left)
+        found, left, bounce = await self.store.write(caller.team_id, unit, needs)
+        return Removal(self._present_one(caller, found), left, bounce)
 
     async def open_inbox(self, caller: Caller, agent_id: str) -> Agent:
         """The agent whose inbox is opened; of the caller's own it is noted, if the disk allows."""

@@ -45,6 +45,7 @@ SEQUENCE_MAX = 2**63 - 1
 REJECTED_MAX = 100
 """Each may write a notice to another sender."""
 REASON_CHARACTERS_MAX = 1_000
+ETAG_CHARACTERS_MAX = 64
 ACK_DEADLINE_DAYS_MAX = 365
 DAY_MICROS = 24 * 3600 * MICROS
 WAIT_MAX_SECONDS = 50
@@ -153,6 +154,7 @@ def _read_ack_deadline(check: Checks, request: pb.SendMessageRequest, prefix: st
 def _read_task_etag(check: Checks, request: pb.SendMessageRequest, prefix: str) -> str:
     if request.task_etag and not request.task_id:
         check.refuse(f"{prefix}task_etag", "needs the task_id whose etag it is")
+    check.text(f"{prefix}task_etag", request.task_etag, ETAG_CHARACTERS_MAX)
     return request.task_etag
 
 

@@ -114,7 +114,10 @@ class MessagingServicer(GroupsServicer):
             check.id("agent_id", request.agent_id)
         removal = await self._directory.remove(current_caller.get(), request.agent_id, request.etag)
         return pb.RemoveAgentResponse(
-            agent=agent_proto(removal.agent), left_group_count=removal.left_groups
+            agent=agent_proto(removal.agent),
+            left_group_count=removal.left_groups,
+            told_sender_count=removal.bounce.told_senders,
+            untold_sender_count=removal.bounce.other_senders,
         )
 
     async def SendMessage(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dovetail.bridges.fences import one_line, origin_of, word
 from dovetail.bridges.mcp.unread import passed
+from dovetail.bridges.senders import labels_of
 from dovetail.bridges.texts import shown_id, task_facts
 from dovetail.client.message_records import AgentRecord
 from dovetail.client.task_records import Report, Task
@@ -18,7 +19,7 @@ def task_row(task: Task) -> str:
 
 def agent_row(agent: AgentRecord) -> str:
     """An agent as a row."""
-    origin = origin_of(agent.agent_id, None, agent.labels)
+    origin = origin_of(agent.agent_id, None, labels_of(agent))
     facts = [word(agent.agent_id), f"unread {agent.unacknowledged_count}"]
     facts.append(f"seen {passed(agent.last_seen_time)} ago")
     if origin.role:

@@ -22,10 +22,10 @@ from dovetail.cli.commands.fencing import (
 )
 from dovetail.cli.commands.known import require_known, require_known_task
 from dovetail.cli.lazy import LazyGroup, lazy_commands
+from dovetail.cli.options import sending
 from dovetail.cli.options.calling import Session, calls
 from dovetail.cli.options.formats import all_chars_option, max_chars_option
 from dovetail.cli.options.paging import Part, limit_option, paged
-from dovetail.cli.options.sending import check_repeatable, condition_options
 from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
 from dovetail.cli.options.values import (
     SEQUENCES,
@@ -44,8 +44,9 @@ IMPORTANCES = ("low", "normal", "high")
 
 
 @click.command()
-@click.argument("recipients", metavar="TO...", nargs=-1, required=True)
+@click.argument("recipients", metavar="TO...", nargs=-1)
 @click.argument("body", metavar="TEXT", type=BODY)
+@sending.group_option
 @click.option("--subject", default="", help="A line above the text.")
 @click.option("--data", type=OBJECT, help="Structured content beside the text.")
 @click.option("--thread", "thread_id", default="", help="The thread it belongs to.")
@@ -59,7 +60,7 @@ IMPORTANCES = ("low", "normal", "high")
     help="How important it is.",
 )
 @click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
-@condition_options
+@sending.condition_options
 @acknowledge_option
 @label_option
 @allow_empty_option
@@ -79,11 +80,12 @@ async def send(
     labels: tuple[tuple[str, str], ...],
     **conditions: Any,
 ) -> None:
-    """Send TEXT to agents.
+    """Send TEXT to agents, each named by TO or a member of a group.
 
     TEXT may be `-` (standard input) or `@FILE`; `@@…` is a text that begins with @.
     """
-    check_repeatable(request_id, conditions["expire"])
+    sending.check_addressed(recipients, conditions["groups"])
+    sending.check_repeatable(request_id, conditions["expire"])
     response = await session.agent.send(
         recipients,
         body,

@@ -29,6 +29,7 @@ CHANGED_TASK = Kind(message="tasks.Task", is_change=True)
 _SAID = (
     *("sender_id", "recipient_ids", "recipient_count", "subject", "body", "data", "importance"),
     *("thread_id", "in_reply_to", "labels", "kind", "notice", "expire_time", "mail_notice"),
+    "group_ids",
 )
 """What a message has that an event has not."""
 
@@ -46,6 +47,12 @@ KINDS = {
     "agent register": Kind(message="messaging.Agent"),
     "agent show": Kind(message="messaging.Agent"),
     "agent list": Kind(message="messaging.Agent"),
+    "agent update": Kind(message="messaging.Agent"),
+    "agent remove": Kind(message="messaging.RemoveAgentResponse"),
+    "group put": Kind(message="messaging.Group"),
+    "group show": Kind(message="messaging.Group"),
+    "group list": Kind(message="messaging.Group"),
+    "group delete": Kind(names=("group_id",)),
     "task show": Kind(message="tasks.Task"),
     "task list": Kind(message="tasks.Task"),
     "task history": Kind(message="tasks.TaskEvent", names=_SAID),

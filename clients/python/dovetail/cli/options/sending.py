@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import click
@@ -17,6 +18,19 @@ condition_options = stacked(
         "--if-task-etag", "task_etag", default="", help="Only if --task still has this etag."
     ),
 )
+
+
+group_option = click.option(
+    "--to-group", "groups", metavar="GROUP", multiple=True, help="Also to the members of a group."
+)
+
+
+def check_addressed(recipients: Sequence[str], groups: object) -> None:
+    """Refuse a message to nobody."""
+    if not recipients and not groups:
+        context = click.get_current_context()
+        (parameter,) = [each for each in context.command.params if each.name == "recipients"]
+        raise click.MissingParameter(ctx=context, param=parameter)
 
 
 def check_repeatable(request_id: str, expire: datetime | timedelta | None) -> None:

@@ -121,7 +121,19 @@ def _withdrawn(response: Mapping[str, Any]) -> str:
 
 def _agent(agent: Mapping[str, Any]) -> str:
     unread = agent.get("unacknowledged_count")
-    return _joined(agent["agent_id"], unread and f"{unread} unread")
+    state = "removed" if "remove_time" in agent else ""
+    return _joined(agent["agent_id"], unread and f"{unread} unread", state)
+
+
+def _group(group: Mapping[str, Any]) -> str:
+    members = group.get("agent_ids") or ()
+    count = group.get("agent_count", 0)
+    return _said(_joined(group["group_id"], f"{count} members"), ", ".join(members))
+
+
+def _removed(response: Mapping[str, Any]) -> str:
+    told = response.get("told_sender_count")
+    return _joined(response["agent"]["agent_id"], "removed", told and f"{told} senders told")
 
 
 def _receipt(receipt: Mapping[str, Any]) -> str:
@@ -160,6 +172,8 @@ LINES: dict[str, Callable[[Any], str]] = {
     "RejectMessageResponse": _rejected,
     "WithdrawMessageResponse": _withdrawn,
     "Agent": _agent,
+    "Group": _group,
+    "RemoveAgentResponse": _removed,
     "Receipt": _receipt,
     "HeartbeatTaskResponse": _heartbeat,
     "Report": _report,

@@ -21,6 +21,11 @@ NEXT_STEPS = {
     "MALFORMED_REQUEST": "Use the release of Dovetail that the server has: dovetail --version",
     "REQUEST_TOO_LARGE": "Send less at once, or say where the content is",
     "AGENT_NOT_FOUND": "See all agents: dovetail agent list. Add one: dovetail agent register",
+    "AGENT_HAS_WORK": "See its tasks: dovetail task list --assignee{agent_id}. Then: dovetail task"
+    " assign, unassign or cancel",
+    "GROUP_NOT_FOUND": "See all groups: dovetail group list. Make one: dovetail group put",
+    "NO_RECIPIENTS": "Name agents too, or add members: dovetail group put",
+    "TOO_MANY_GROUPS": "Delete one: dovetail group delete",
     "MESSAGE_NOT_FOUND": "See all messages: dovetail message list",
     "DELIVERY_ACKNOWLEDGED": "Tell their senders yourself: dovetail send",
     "NOTICE_NOT_WITHDRAWABLE": "Only what you sent yourself can be withdrawn: dovetail message list"
@@ -35,7 +40,6 @@ NEXT_STEPS = {
     "LEASE_TOKEN_REQUIRED": "Its holder adds --lease-token, or sets DOVETAIL_LEASE_TOKEN. To take"
     " it away: dovetail task assign --force, or unassign --force",
     "LEASE_LOST": "Stop working on it. See its state: dovetail task show{task_id}",
-    "ETAG_MISMATCH": "Read it again: dovetail task show{task_id}",
     "TOO_MANY_BUCKETS": "Use a longer --bucket, or choose fewer tasks",
     "ASSIGNED_TO_ANOTHER": "Give it to another: dovetail task assign{task_id} AGENT",
     "STORE_FULL": "Make room on the server's disk",
@@ -58,6 +62,7 @@ SAID_BY_SERVER = {
     "REQUEST_LATE",
     "REQUEST_ID_REUSED",
     "INVALID_CALLER",
+    "TOO_MANY_RECIPIENTS",
     "TOO_MANY_STREAMS",
     "TOO_MANY_TASKS",
     "CURSOR_IN_FUTURE",
@@ -67,7 +72,11 @@ SAID_BY_SERVER = {
 """Reasons whose text says what is right, or has the next step, in words that fit a shell too."""
 
 STEPS_OF_SERVER = {
+    "AGENT_HAS_WORK": ": assign those",
     "AGENT_NOT_FOUND": "; nearest known: ",
+    "GROUP_NOT_FOUND": "; nearest known: ",
+    "NO_RECIPIENTS": ": add members",
+    "TOO_MANY_GROUPS": ": delete one",
     "ASSIGNED_TO_ANOTHER": ": assign it to ",
     "CALLER_AGENT_REQUIRED": ": ",
     "CALLER_MISMATCH": ": use its own",
@@ -99,6 +108,12 @@ COMMANDS = {
     "RegisterAgent": "agent register",
     "GetAgent": "agent show",
     "ListAgents": "agent list",
+    "UpdateAgent": "agent update",
+    "RemoveAgent": "agent remove",
+    "PutGroup": "group put",
+    "GetGroup": "group show",
+    "ListGroups": "group list",
+    "DeleteGroup": "group delete",
     "SendMessage": "send",
     "BatchSendMessages": "send",
     "SubscribeInbox": "inbox",
@@ -156,6 +171,8 @@ WORDS = {
 
 PARAMETERS = {
     "recipient_ids": "recipients",
+    "group_ids": "groups",
+    "agent_ids": "members",
     "sequences": "sequences",
     "acknowledge_sequences": "acknowledge",
     "acknowledge_through": "ack_through",
@@ -250,10 +267,23 @@ def _filled(step: str, metadata: Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", value, step)
 
 
-def _near_agents(metadata: Mapping[str, str]) -> str:
+def _read_again(metadata: Mapping[str, str]) -> str:
+    """How to read what has changed: a task, an agent or a group."""
+    kinds = [kind for kind in ("task", "agent", "group") if metadata.get(f"{kind}_id")]
+    if not kinds:
+        return ""
+    thing_id = shlex.quote(metadata[f"{kinds[0]}_id"])
+    return f"Read it again: dovetail {kinds[0]} show {thing_id}"
+
+
+def _near(metadata: Mapping[str, str], kind: str) -> str:
     nearest: list[str] = json.loads(metadata.get("nearest_ids") or "[]")
-    if nearest:
-        return f"Did you mean {' or '.join(nearest)}? All: dovetail agent list"
+    return f"Did you mean {' or '.join(nearest)}? All: dovetail {kind} list" if nearest else ""
+
+
+def _near_agents(metadata: Mapping[str, str]) -> str:
+    if near := _near(metadata, "agent"):
+        return near
     unknown: list[str] = json.loads(metadata.get("agent_ids") or "[]")
     return _usage("recipients") if any(" " in agent_id for agent_id in unknown) else ""
 
@@ -317,6 +347,8 @@ def _in_log(metadata: Mapping[str, str]) -> str:
 _SPECIAL: dict[str, Callable[[Mapping[str, str]], str]] = {
     "AGENT_NOT_FOUND": _near_agents,
     "CALLER_AGENT_REQUIRED": _callers_agent,
+    "ETAG_MISMATCH": _read_again,
+    "GROUP_NOT_FOUND": lambda metadata: _near(metadata, "group"),
     "INTERNAL": _in_log,
     "ROLE_REFUSED": _other_role,
     "TASK_NOT_FOUND": _task_first,

@@ -10,7 +10,16 @@ from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.chosen import preview
 from dovetail.cli.output.json_values import WELL_KNOWN, dumps
 from dovetail.cli.output.messages import delivery_state
-from dovetail.cli.output.render import end_of, labels_of, role_of, said, state, time_of, used
+from dovetail.cli.output.render import (
+    end_of,
+    labels_of,
+    presence,
+    role_of,
+    said,
+    state,
+    time_of,
+    used,
+)
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Cell, Column, Listing
@@ -246,6 +255,8 @@ def _member(item: talk.Agent) -> tuple[Cell, ...]:
         str(item.last_sequence),
         labels_of(item.labels),
         time_of(item, "last_seen_time"),
+        said(talk.AgentKind, item.kind) if item.kind else "",
+        presence(item),
     )
 
 
@@ -258,9 +269,36 @@ AGENTS: Listing[talk.Agent] = Listing(
         Column(name="last", is_number=True, terminal_min=80),
         LABELS,
         Column(name="last seen", terminal_min=120),
+        Column(name="kind", terminal_min=100),
+        Column(name="present", terminal_min=80),
     ),
     row=_member,
     empty="no agents",
+)
+
+
+def _group(item: talk.Group) -> tuple[Cell, ...]:
+    return (
+        _agent(item.group_id),
+        str(item.agent_count),
+        one_line(item.display_name),
+        _agent(item.creator_id),
+        labels_of(item.labels),
+        time_of(item, "update_time"),
+    )
+
+
+GROUPS: Listing[talk.Group] = Listing(
+    columns=(
+        Column(name="group", cells_min=20),
+        Column(name="members", is_number=True),
+        Column(name="name", cells_min=AGENT),
+        Column(name="by", cells_min=AGENT, terminal_min=80),
+        LABELS,
+        Column(name="changed", terminal_min=120),
+    ),
+    row=_group,
+    empty="no groups",
 )
 
 

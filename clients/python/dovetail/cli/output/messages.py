@@ -98,6 +98,8 @@ def _origin(message: talk.Message) -> str:
         mail = message.mail_notice
         event = words(talk.MailEvent.DESCRIPTOR).get(mail.event, str(mail.event))
         facts.append(f"{event} {mail.message_id}")
+    if message.group_ids:
+        facts.append(f"to group {', '.join(message.group_ids)}")
     if message.in_reply_to:
         facts.append(f"replies to {message.in_reply_to}")
     if message.task_id:

@@ -35,9 +35,65 @@ STATE_BARS = {
 """What bars are made of: states differ without colours too."""
 
 
+RECEIPTS_SHOWN_MAX = 20
+
+
+def presence(item: talk.Agent) -> str:
+    """What an agent has open, or when it was removed."""
+    if item.HasField("remove_time"):
+        return f"removed {time_of(item, 'remove_time')}"
+    streams, calls = item.open_streams, item.waiting_calls
+    return ", ".join(
+        filter(
+            None,
+            (
+                f"{streams:,} stream{'s' * (streams > 1)}" if streams else "",
+                ("waits" if calls == 1 else f"waits {calls:,} times") if calls else "",
+            ),
+        )
+    )
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def group(item: talk.Group) -> Text:
+    """One group with its members."""
+    rows = [
+        Text.assemble(
+            (escape_controls(item.group_id), "bold"),
+            f"  {_count(item.agent_count, 'member')}",
+            f"  {escape_controls(item.display_name)}" if item.display_name else "",
+        )
+    ]
+    if item.agent_ids:
+        rows.append(Text(f"    {escape_controls(', '.join(item.agent_ids))}"))
+    facts = [f"by {item.creator_id}" if item.creator_id else "", labels_of(item.labels)]
+    if told := ", ".join(filter(None, facts)):
+        rows.append(Text(f"    {escape_controls(told)}", style="dim"))
+    return lines(*rows)
+
+
+def removed(item: talk.RemoveAgentResponse) -> Text:
+    """The result of removing an agent."""
+    facts = [
+        f"unread messages that stay in its inbox: {item.agent.unacknowledged_count:,}"
+        if item.agent.unacknowledged_count
+        else "",
+        f"told: {_count(item.told_sender_count, 'sender')}" if item.told_sender_count else "",
+        f"not told: {item.untold_sender_count:,} more" if item.untold_sender_count else "",
+        f"it left {_count(item.left_group_count, 'group')}" if item.left_group_count else "",
+    ]
+    told = "; ".join(filter(None, facts))
+    return Text(f"removed {escape_controls(item.agent.agent_id)}" + (f": {told}" if told else ""))
+
+
 def sent(item: talk.SendMessageResponse) -> Text:
     """The result of sending a message."""
-    places = ", ".join(f"{escape_controls(to.recipient_id)} #{to.sequence}" for to in item.receipts)
+    first, more = item.receipts[:RECEIPTS_SHOWN_MAX], len(item.receipts) - RECEIPTS_SHOWN_MAX
+    places = ", ".join(f"{escape_controls(to.recipient_id)} #{to.sequence}" for to in first)
+    places += f" and {more:,} more" if more > 0 else ""
     return Text(f"sent {item.message_id} to {places} (thread {escape_controls(item.thread_id)})")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dovetail.cli.output.cells import one_line
-from dovetail.cli.output.render import STATE_BARS, STATE_STYLES, state
+from dovetail.cli.output.render import STATE_BARS, STATE_STYLES, presence, state
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Column, Listing, Table
@@ -151,6 +151,7 @@ def _busy(agent: talk.Agent) -> tuple[str | Text, ...]:
         Text(one_line(agent.agent_id), style="cyan"),
         f"{agent.unacknowledged_count:,}",
         ago(agent.last_seen_time) if agent.HasField("last_seen_time") else "never",
+        presence(agent),
         one_line(agent.display_name),
     )
 
@@ -160,6 +161,7 @@ AGENTS: Listing[talk.Agent] = Listing(
         Column(name="agent", cells_min=20),
         Column(name="unread", is_number=True),
         Column(name="seen", is_number=True),
+        Column(name="present", cells_min=8, terminal_min=80),
         Column(name="name", cells_min=10, terminal_min=80),
     ),
     row=_busy,

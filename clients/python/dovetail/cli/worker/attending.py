@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
 
+from dovetail.bridges.senders import labels_of
 from dovetail.cli.options.calling import Session
 from dovetail.cli.output.exit_codes import CommandError
 from dovetail.cli.output.failures import describe
@@ -276,7 +277,8 @@ class _Attendant:
         found: dict[str, Mapping[str, str]] = {}
         for sender_id in {each.sender_id for each in turn.messages} - {""}:
             with contextlib.suppress(NotFoundError):
-                found[sender_id] = (await lasting(lambda s=sender_id: self._agent.agent(s))).labels
+                sender = await lasting(lambda s=sender_id: self._agent.agent(s))
+                found[sender_id] = labels_of(sender)
         return found
 
     async def _failed(self, turn: Turn, failure: Exception, *, retryable: bool) -> _Ended:

@@ -132,6 +132,7 @@ def _content(message: ReceivedMessage) -> str:
     facts = [f"{kind} {message.message_id}"]
     if mail := message.mail_notice:
         facts.append(f"{mail.event} of {mail.message_id}")
+    facts += [f"to group {word(each)}" for each in message.group_ids]
     if message.task_id:
         facts.append(f"task {word(message.task_id)}")
     if message.importance == Importance.HIGH:

@@ -522,6 +522,7 @@ class MailNotice(_message.Message):
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     TASK_IDS_FIELD_NUMBER: _builtins.int
+    MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
     event: Global___MailEvent.ValueType
     """What became of it. Later versions may know more."""
     message_id: _builtins.str
@@ -531,6 +532,10 @@ class MailNotice(_message.Message):
     reason: _builtins.str
     """What the recipient said, when it rejected the message; of LOOP_SUSPECTED the limit, of MUTUAL_WAIT
     who waits for whom, of ASKED_AWAY why no answer is to be expected. Else empty.
+    """
+    message_count: _builtins.int
+    """Of RECIPIENT_REMOVED: with how many messages of this sender the recipient was not done. It is told
+    once of all of them, and names the newest. Else 0.
     """
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -549,10 +554,11 @@ class MailNotice(_message.Message):
         recipient_count: _builtins.int = ...,
         reason: _builtins.str = ...,
         task_ids: _abc.Iterable[_builtins.str] | None = ...,
+        message_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "message_id", b"message_id", "reason", b"reason", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "task_ids", b"task_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "message_count", b"message_count", "message_id", b"message_id", "reason", b"reason", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "task_ids", b"task_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -892,8 +898,8 @@ class ListAgentsResponse(_message.Message):
     """For the next page; empty at the end."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Agent]:
-        """In order of `agent_id`. With `labels` there may be few, or none, and a next page all the same: a
-        call looks at 20,000 agents.
+        """In order of `agent_id`. With `labels`, or where very many were removed, there may be few, or none, and
+        a next page all the same: a call looks at 20,000 agents.
         """
 
     def __init__(
@@ -1004,8 +1010,16 @@ class RemoveAgentResponse(_message.Message):
 
     AGENT_FIELD_NUMBER: _builtins.int
     LEFT_GROUP_COUNT_FIELD_NUMBER: _builtins.int
+    TOLD_SENDER_COUNT_FIELD_NUMBER: _builtins.int
+    UNTOLD_SENDER_COUNT_FIELD_NUMBER: _builtins.int
     left_group_count: _builtins.int
-    """Of how many groups it was a member. 0 when it was removed before."""
+    """Of how many groups it was a member. This and the following are 0 when it was removed before."""
+    told_sender_count: _builtins.int
+    """How many senders this call told by a notice (`mail_notice`, RECIPIENT_REMOVED), each once, that it was
+    not done with messages of theirs: at most 200, those of the newest messages. The caller is not told.
+    """
+    untold_sender_count: _builtins.int
+    """How many further senders have open messages among its newest 5,000."""
     @_builtins.property
     def agent(self) -> Global___Agent:
         """The agent, with its `remove_time`. Its `unacknowledged_count` deliveries stay as they are."""
@@ -1015,10 +1029,12 @@ class RemoveAgentResponse(_message.Message):
         *,
         agent: Global___Agent | None = ...,
         left_group_count: _builtins.int = ...,
+        told_sender_count: _builtins.int = ...,
+        untold_sender_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "left_group_count", b"left_group_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "left_group_count", b"left_group_count", "told_sender_count", b"told_sender_count", "untold_sender_count", b"untold_sender_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

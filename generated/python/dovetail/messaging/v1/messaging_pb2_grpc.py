@@ -251,10 +251,10 @@ class MessagingServiceServicer(object):
         """RemoveAgent takes an agent out of the directory and out of all groups. From this commit on it is not
         known: others can neither send to it nor assign it a task, and notices about tasks pass it by. Its
         open streams and waiting calls end with NOT_FOUND `AGENT_NOT_FOUND` within 5 s, on every server. What
-        was delivered to it stays, unacknowledged as it is, and so do its messages, its tasks that have ended,
-        and its tokens: revoke those (AdminService) if it must not come back, because its next write
-        registers it again, and its inbox goes on. Returns the agent as it was removed. Safe to retry:
-        removing it again changes nothing.
+        was delivered to it stays, unacknowledged as it is, and the senders are told by a notice each. Its
+        messages stay too, its tasks that have ended, and its tokens: revoke those (AdminService) if it must
+        not come back, because its next write registers it again, and its inbox goes on; claiming alone does
+        not. Returns the agent as it was removed. Safe to retry: removing it again changes nothing.
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `ETAG_MISMATCH`; FAILED_PRECONDITION `AGENT_HAS_WORK`
         while a task that has not ended is assigned to it, or a question is put to it.

@@ -433,7 +433,8 @@ class TaskServiceServicer(object):
         the response gets nothing, or what it got is released at once. A response that is lost on its way
         leaves the tasks under their lease: safe to retry with the same `request_id`, which returns the same
         tasks and tokens; without one the lease is lost in time. Fails with INVALID_ARGUMENT
-        `REQUEST_TOO_LARGE` above 256 KiB.
+        `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND `AGENT_NOT_FOUND`, within 5 s, if the caller was removed
+        (dovetail.messaging.v1.MessagingService): it registers again first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -535,7 +536,7 @@ class TaskServiceServicer(object):
     def ReopenTask(self, request, context):
         """ReopenTask makes an ended task PENDING again. Clears its start and end time, its outcome and last
         failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
-        task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
+        task came from the pool or its assignee was removed. A task that depends on a deleted one waits until its `depends_on` is
         updated. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -562,7 +563,8 @@ class TaskServiceServicer(object):
 
         Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
         `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
-        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND
+        `AGENT_NOT_FOUND`, within 5 s, if the caller was removed. No event is ever
         removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -181,7 +181,8 @@ class TaskServiceStub:
     the response gets nothing, or what it got is released at once. A response that is lost on its way
     leaves the tasks under their lease: safe to retry with the same `request_id`, which returns the same
     tasks and tokens; without one the lease is lost in time. Fails with INVALID_ARGUMENT
-    `REQUEST_TOO_LARGE` above 256 KiB.
+    `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND `AGENT_NOT_FOUND`, within 5 s, if the caller was removed
+    (dovetail.messaging.v1.MessagingService): it registers again first.
     """
     StartTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.StartTaskRequest, _tasks_pb2.StartTaskResponse]
     """StartTask moves a ready task from PENDING to IN_PROGRESS, with a lease or without. A task without an
@@ -243,7 +244,7 @@ class TaskServiceStub:
     ReopenTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ReopenTaskRequest, _tasks_pb2.ReopenTaskResponse]
     """ReopenTask makes an ended task PENDING again. Clears its start and end time, its outcome and last
     failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
-    task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
+    task came from the pool or its assignee was removed. A task that depends on a deleted one waits until its `depends_on` is
     updated. Safe to retry with the same `request_id`.
     """
     ListTaskEvents: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskEventsRequest, _tasks_pb2.ListTaskEventsResponse]
@@ -262,7 +263,8 @@ class TaskServiceStub:
 
     Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
     `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
-    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND
+    `AGENT_NOT_FOUND`, within 5 s, if the caller was removed. No event is ever
     removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
     """
     ListTaskAttempts: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskAttemptsRequest, _tasks_pb2.ListTaskAttemptsResponse]
@@ -432,7 +434,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     the response gets nothing, or what it got is released at once. A response that is lost on its way
     leaves the tasks under their lease: safe to retry with the same `request_id`, which returns the same
     tasks and tokens; without one the lease is lost in time. Fails with INVALID_ARGUMENT
-    `REQUEST_TOO_LARGE` above 256 KiB.
+    `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND `AGENT_NOT_FOUND`, within 5 s, if the caller was removed
+    (dovetail.messaging.v1.MessagingService): it registers again first.
     """
     StartTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.StartTaskRequest, _tasks_pb2.StartTaskResponse]  # type: ignore[assignment]
     """StartTask moves a ready task from PENDING to IN_PROGRESS, with a lease or without. A task without an
@@ -494,7 +497,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     ReopenTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ReopenTaskRequest, _tasks_pb2.ReopenTaskResponse]  # type: ignore[assignment]
     """ReopenTask makes an ended task PENDING again. Clears its start and end time, its outcome and last
     failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
-    task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
+    task came from the pool or its assignee was removed. A task that depends on a deleted one waits until its `depends_on` is
     updated. Safe to retry with the same `request_id`.
     """
     ListTaskEvents: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskEventsRequest, _tasks_pb2.ListTaskEventsResponse]  # type: ignore[assignment]
@@ -513,7 +516,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
 
     Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
     `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
-    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+    1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND
+    `AGENT_NOT_FOUND`, within 5 s, if the caller was removed. No event is ever
     removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
     """
     ListTaskAttempts: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskAttemptsRequest, _tasks_pb2.ListTaskAttemptsResponse]  # type: ignore[assignment]
@@ -734,7 +738,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         the response gets nothing, or what it got is released at once. A response that is lost on its way
         leaves the tasks under their lease: safe to retry with the same `request_id`, which returns the same
         tasks and tokens; without one the lease is lost in time. Fails with INVALID_ARGUMENT
-        `REQUEST_TOO_LARGE` above 256 KiB.
+        `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND `AGENT_NOT_FOUND`, within 5 s, if the caller was removed
+        (dovetail.messaging.v1.MessagingService): it registers again first.
         """
 
     @_abc_1.abstractmethod
@@ -856,7 +861,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tasks_pb2.ReopenTaskResponse, _abc.Awaitable[_tasks_pb2.ReopenTaskResponse]]:
         """ReopenTask makes an ended task PENDING again. Clears its start and end time, its outcome and last
         failure, its attempts, and the time to which a retry had moved it; keeps the assignee, unless the
-        task came from the pool. A task that depends on a deleted one waits until its `depends_on` is
+        task came from the pool or its assignee was removed. A task that depends on a deleted one waits until its `depends_on` is
         updated. Safe to retry with the same `request_id`.
         """
 
@@ -887,7 +892,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
         `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
-        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB. No event is ever
+        1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND
+        `AGENT_NOT_FOUND`, within 5 s, if the caller was removed. No event is ever
         removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
         """
 

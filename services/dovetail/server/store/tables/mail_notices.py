@@ -45,7 +45,8 @@ _EXPLAINS = {
 class MailReport:
     """What became of a message: at whom, who did it (empty: no call did), and why.
 
-    `told_ids` are told; None: its sender is.
+    `told_ids` are told; None: its sender is. With a `message_count` it stands for so many.
+    `remark` is a sentence for people.
     """
 
     event: MailEvent
@@ -54,6 +55,8 @@ class MailReport:
     actor_id: str = ""
     reason: str = ""
     told_ids: Sequence[str] | None = None
+    message_count: int = 0
+    remark: str = ""
 
 
 def write(transaction: Transaction, report: MailReport) -> Sent | None:
@@ -78,7 +81,9 @@ def _compose(report: MailReport, told_ids: tuple[str, ...]) -> NewMessage:
     about = message_id(message.number)
     count = len(report.recipient_ids)
     named = _names(report.recipient_ids, NAMED_MAX)
+    others = max(0, report.message_count - 1)
     title = f": {message.subject}" if message.subject else ""
+    more = f" and {others:,} more of yours" if others else ""
     explained = _EXPLAINS[report.event].format(
         names=_names(report.recipient_ids, SHOWN_RECIPIENTS_MAX)
     )
@@ -87,14 +92,15 @@ def _compose(report: MailReport, told_ids: tuple[str, ...]) -> NewMessage:
         recipient_ids=told_ids,
         kind=MessageKind.NOTICE,
         content=Content(
-            subject=_cut(f"Message {about} {_SAYS[report.event]} {named}{title}"),
-            body="\n\n".join(each for each in (explained, report.reason) if each),
+            subject=_cut(f"Message {about}{more} {_SAYS[report.event]} {named}{title}"),
+            body="\n\n".join(each for each in (explained, report.reason, report.remark) if each),
             mail_notice=MailNotice(
                 event=report.event,
                 message_id=about,
                 recipient_ids=tuple(report.recipient_ids[:SHOWN_RECIPIENTS_MAX]),
                 recipient_count=count,
                 reason=report.reason,
+                message_count=report.message_count,
             ),
         ),
         thread_id=message.thread_id,

@@ -63,6 +63,7 @@ class MailNotice:
     recipient_count: int
     reason: str
     task_ids: Sequence[str] = ()
+    message_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +131,7 @@ _MAIL_RECIPIENT_IDS = wire.bytes_tag(3)
 _MAIL_RECIPIENT_COUNT = wire.number_tag(4)
 _MAIL_REASON = wire.bytes_tag(5)
 _MAIL_TASK_IDS = wire.bytes_tag(6)
+_MAIL_MESSAGE_COUNT = wire.number_tag(10)
 
 _NOTICE_VERB = wire.number_tag(1)
 _NOTICE_TASK_ID = wire.bytes_tag(2)
@@ -206,5 +208,6 @@ def _encode_mail_notice(notice: MailNotice) -> bytes:
         wire.number(_MAIL_RECIPIENT_COUNT, notice.recipient_count),
         text(_MAIL_REASON, notice.reason),
         *[text(_MAIL_TASK_IDS, each) for each in notice.task_ids],
+        wire.number(_MAIL_MESSAGE_COUNT, notice.message_count),
     )
     return wire.nested(_MAIL_NOTICE, b"".join(fields))

@@ -40,7 +40,7 @@ class Told(NamedTuple):
 
     agent_id: str
     process_id: str
-    count: Count
+    calls: Count
 
 
 PRESENCE: Table[Row] = Table(
