@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from dovetail.cli.servers.up import LIMITS
-from dovetail.server.store.schema import DeliveryRow, TeamRow, ThreadHourRow
+from dovetail.server.store.schema import AgentRow, DeliveryRow, TaskRow, TeamRow, ThreadHourRow
 from dovetail.server.store.transaction import Statement, Transaction
 from support.refusals import refusal
 from support.teams import Team
@@ -36,7 +36,7 @@ async def limit(team: Team, **limits: int) -> None:
 
 
 async def let_an_hour_pass(team: Team) -> None:
-    """Make all that the loop guard looks at an hour older."""
+    """Make all an hour older at which the loop guard looks, and open questions."""
 
     def unit(transaction: Transaction) -> None:
         team_id = transaction.team_id
@@ -45,6 +45,10 @@ async def let_an_hour_pass(team: Team) -> None:
         begun = {ThreadHourRow.begin_time: ThreadHourRow.begin_time - HOUR}
         earlier = ThreadHourRow.update(begun).where(ThreadHourRow.team_id == team_id)
         transaction.write(Statement(earlier))
+        asked = TaskRow.update({TaskRow.ask_time: TaskRow.ask_time - HOUR})
+        transaction.write(Statement(asked.where(TaskRow.team_id == team_id)))
+        seen = AgentRow.update({AgentRow.last_seen_time: AgentRow.last_seen_time - HOUR})
+        transaction.write(Statement(seen.where(AgentRow.team_id == team_id)))
 
     await team.pair.messaging_store.write(team.team_id, unit)
 

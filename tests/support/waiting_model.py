@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-PENDING, IN_PROGRESS, INPUT_REQUIRED, COMPLETED = (
-    "PENDING",
-    "IN_PROGRESS",
-    "INPUT_REQUIRED",
-    "COMPLETED",
-)
+PENDING, IN_PROGRESS, COMPLETED = "PENDING", "IN_PROGRESS", "COMPLETED"
+INPUT_REQUIRED = "INPUT_REQUIRED"
 OPEN = (PENDING, IN_PROGRESS, INPUT_REQUIRED)
 
 

@@ -10,23 +10,30 @@ import grpc
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as pb
-from support.callers import Caller
 from support.mail import notices
 from support.soak import SOAK
 from support.teams import Team
 from support.waiting_model import ModelTask, WaitingModel
 
-HISTORIES = 5_000 if SOAK else 20
+HISTORIES = 5_000 if SOAK else 15
 """On each engine."""
 STEPS = 40
-AGENTS = ("ann", "ben", "cid", "dan", "eve")
-VERBS = (
-    *("create",) * 10,
-    *("start",) * 10,
-    *("request-input",) * 12,
-    *("provide-input", "complete", "release", "assign", "unassign", "update", "cancel", "reopen"),
-    "fail",
-)
+AGENTS = ("ann", "ben", "cid", "dan")
+# How often each verb is chosen, and the state of the tasks for which it is tried, most of the time.
+VERBS = {
+    "create": (8, ""),
+    "start": (16, "PENDING"),
+    "request-input": (24, "IN_PROGRESS"),
+    "provide-input": (3, "INPUT_REQUIRED"),
+    "complete": (2, "IN_PROGRESS"),
+    "release": (1, "INPUT_REQUIRED"),
+    "fail": (1, "IN_PROGRESS"),
+    "assign": (1, ""),
+    "unassign": (1, ""),
+    "update": (2, "PENDING"),
+    "cancel": (1, "INPUT_REQUIRED"),
+    "reopen": (1, "COMPLETED"),
+}
 
 
 async def test_two_agents_that_ask_each_other_are_told_in_the_commit_of_the_question(
@@ -55,7 +62,8 @@ async def test_two_agents_that_ask_each_other_are_told_in_the_commit_of_the_ques
         "ann waits for ben: task t1 asks ben\nben waits for ann: task t2 asks ann"
     )
     assert told.subject == "Task t1: its question closes a circle of waits of ann, ben"
-    assert notice.reason in told.body and "answer first" in told.body
+    assert notice.reason in told.body
+    assert "answer first" in told.body
     # The same question again is another circle.
     await ben.do("provide-input", "t1", text="This.")
     await ann.do("request-input", "t1", agent_id="ben", text="And?")
@@ -98,6 +106,14 @@ async def test_who_has_other_work_is_in_no_circle(team: Team) -> None:
     assert await notices(joe) == []
 
 
+async def test_a_question_to_an_agent_without_tasks_is_told_to_nobody_else(team: Team) -> None:
+    joe, ann = await team.known("joe", "ann")
+    task_id = (await joe.made(assignee_id="ann")).task_id
+    await ann.do("start", task_id)
+    await ann.do("request-input", task_id)
+    assert [await notices(each) for each in (joe, ann)] == [[], []]
+
+
 async def test_random_histories_agree_with_a_plain_graph(
     team: Team, report_figures: Callable[[str], None]
 ) -> None:
@@ -108,7 +124,7 @@ async def test_random_histories_agree_with_a_plain_graph(
             return await _History(Team.new(team.pair), seed).play()
 
     circles = await asyncio.gather(*map(play, range(HISTORIES)))
-    assert sum(circles) > HISTORIES / 4
+    assert sum(circles) > HISTORIES / 2
     report_figures(f"{HISTORIES:,} histories, {sum(circles):,} circles: missed 0, false 0")
 
 
@@ -127,8 +143,12 @@ class _History:
     async def play(self) -> int:
         """Play it, and compare what was told with the model. Returns how many circles there are."""
         await self._team.known(*AGENTS)
-        for _ in range(STEPS):
-            await self._step(self._random.choice(VERBS))
+        for agent_id in AGENTS:
+            made = await self._caller.made(assignee_id=agent_id)
+            self._note(await self._caller.did("start", made.task_id))
+        weights = [weight for weight, _ in VERBS.values()]
+        for verb in self._random.choices([*VERBS], weights, k=STEPS):
+            await self._step(verb)
         page = await self._caller.list_messages(page_size=1_000)
         told = [each.message for each in page.records if each.message.HasField("mail_notice")]
         found = [(each.task_id, set(each.recipient_ids)) for each in told]
@@ -148,7 +168,8 @@ class _History:
             return
         if not self._model.tasks:
             return
-        task_id = self._random.choice([*self._model.tasks])
+        suited = [key for key, task in self._model.tasks.items() if task.state == VERBS[verb][1]]
+        task_id = self._random.choice(suited or [*self._model.tasks])
         try:
             response = await self._caller.do(verb, task_id, **self._fields(verb))
         except grpc.aio.AioRpcError:  # The state refuses it: nothing has changed.
@@ -166,11 +187,13 @@ class _History:
                 self._circles.append((task_id, members, waits))
 
     async def _create(self) -> None:
+        """Create a task; for an agent with work mostly one that waits, or hardly any was stuck."""
+        assignee = self._random.choice(("", *AGENTS))
         known = [*self._model.tasks]
-        count = min(len(known), self._random.choice((0, 0, 1, 2)))
+        has_work = any(task.assignee == assignee for task in self._model.tasks.values())
+        count = self._random.choice((0, 1, 1, 2, 2) if has_work else (0, 0, 1))
         made = await self._caller.made(
-            assignee_id=self._random.choice(("", *AGENTS)),
-            depends_on=self._random.sample(known, count),
+            assignee_id=assignee, depends_on=self._random.sample(known, min(len(known), count))
         )
         self._note(made)
 
@@ -196,12 +219,3 @@ class _History:
             asked=task.question.agent_id if state == "INPUT_REQUIRED" else "",
             depends_on=tuple(task.depends_on),
         )
-
-
-async def test_a_question_to_an_agent_without_tasks_is_told_to_nobody_else(team: Team) -> None:
-    joe, ann = await team.known("joe", "ann")
-    caller: Caller = ann
-    task_id = (await joe.made(assignee_id="ann")).task_id
-    await caller.do("start", task_id)
-    await caller.do("request-input", task_id)
-    assert [await notices(each) for each in (joe, ann)] == [[], []]

@@ -28,9 +28,9 @@ class ServerConfig:
     may delay others, `presence_seconds` how long until others see what an agent has open.
     `shortest_lease_seconds` is the minimum for the lease of a task. `loop_hops`, `loop_thread_hour`
     and `loop_depth` limit what agents say to each other in teams that set no limits, and after
-    `away_seconds` of an asked agent's absence the asker is told; None or 0: never. `worker` is this
-    process's number among those that share `listen`; 0: it has the address for itself. With
-    `has_parent` another process decides how long it may take to stop.
+    `away_seconds` of an asked agent's absence, seen every `away_look_seconds`, the asker is told;
+    None or 0: never. `worker` is this process's number among those that share `listen`; 0: it has
+    the address for itself. With `has_parent` another process decides how long it may take to stop.
     """
 
     service: str
@@ -53,6 +53,7 @@ class ServerConfig:
     loop_thread_hour: int | None = None
     loop_depth: int | None = None
     away_seconds: float | None = None
+    away_look_seconds: float = 30.0
     worker: int = 0
     has_parent: bool = False
 

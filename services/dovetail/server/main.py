@@ -54,6 +54,7 @@ from dovetail.server.store.moving.errors import (
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import Streams
+from dovetail.server.tasks.absence import QuestionMonitor
 from dovetail.server.tasks.claims.lease_monitor import LeaseMonitor
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
@@ -207,6 +208,8 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
     shortest = round(config.shortest_lease_seconds * MICROS)
     presence = Presence(store, config.presence_seconds)
     work, monitor = Work(store), LeaseMonitor(store)
+    away = _loop_limits(config).away or 0
+    questions = QuestionMonitor(store, presence, away, config.away_look_seconds)
     claims = Claims(store, work.release, presence)
     streams = _streams(store, config, presence)
     servicer = TaskServicer(
@@ -230,12 +233,14 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
         claims.close()
         streams.close()
         monitor.close()
+        questions.close()
 
     def start() -> None:
         # Not earlier: a lease that is timed before its holder can reach the server to renew it
         # would expire too soon.
         monitor.start()
         presence.start()
+        questions.start()
 
     return Service(names=(name,), register=register, start=start, stop=stop, finish=presence.finish)
 

@@ -86,6 +86,7 @@ class Agent(Directory):
         expire: datetime | timedelta | None = None,
         ack_deadline: timedelta | None = None,
         task_etag: str = "",
+        cause: int = 0,
     ) -> SendResult:
         """Send a message to agents, and to the members of `groups`, each once.
 
@@ -98,6 +99,10 @@ class Agent(Directory):
         It expires at `expire`, or so long from now (with a `request_id` of your own give a time: a
         length is another time in each call). After `ack_deadline` a notice tells who is not done
         with it. If the task `task_id` has changed since `task_etag`, this raises AbortedError.
+
+        `cause` is the sequence in this agent's inbox on which it acts, if it does not reply to it.
+        Agents that only answer each other are stopped, where that is limited, by a
+        FailedPreconditionError with the reason LOOP_SUSPECTED.
         """
         request = draft_message(
             to,
@@ -113,6 +118,7 @@ class Agent(Directory):
             expire=expire,
             ack_deadline=ack_deadline,
             task_etag=task_etag,
+            cause=cause,
         )
         request.request_id = request_id or new_id()
         request.acknowledge_sequences.extend(acknowledge)

@@ -96,6 +96,7 @@ class MessageFields(TypedDict, total=False):
     expire: datetime | timedelta | None
     ack_deadline: timedelta | None
     task_etag: str
+    cause: int
     groups: Iterable[str]
 
 
@@ -113,6 +114,7 @@ def draft_message(
         is_length = isinstance(expire, timedelta)
         values["expire_time"] = timestamp(datetime.now(UTC) + expire if is_length else expire)
     values["group_ids"] = values.pop("groups", ())
+    values["cause_sequence"] = values.pop("cause", 0)
     if "ack_deadline" in values:
         values["ack_deadline"] = duration(values["ack_deadline"])
     recipient_ids = [to] if isinstance(to, str) else to

@@ -96,7 +96,9 @@ class MailNotice(Record, of=pb.MailNotice):
     """What became of a message, of which a notice tells its sender.
 
     `recipient_ids` are the first ten of `recipient_count` recipients at which it happened. Of
-    RECIPIENT_REMOVED it is about `message_count` messages, of which this is the newest.
+    RECIPIENT_REMOVED it is about `message_count` messages, of which this is the newest. Of
+    MUTUAL_WAIT each recipient waits for the next with its task in `task_ids`, the last one for the
+    first.
     """
 
     event: MailEvent
@@ -104,6 +106,7 @@ class MailNotice(Record, of=pb.MailNotice):
     recipient_ids: tuple[str, ...]
     recipient_count: int
     reason: str
+    task_ids: tuple[str, ...]
     message_count: int
     proto: pb.MailNotice
 
@@ -112,7 +115,8 @@ class Message(Record, of=pb.Message):
     """A message. `data`, `notice` and `mail_notice` are None if it has none.
 
     `recipient_ids` are the first ten of `recipient_count`; `Agent.receipts` has all. A message of
-    kind NOTICE has a `notice`, about a task, or a `mail_notice`, about a message.
+    kind NOTICE has a `notice`, about a task, or a `mail_notice`, about a message. So many messages
+    of agents led to it as `hop_count` says.
     """
 
     message_id: str
@@ -132,6 +136,7 @@ class Message(Record, of=pb.Message):
     create_time: datetime
     notice: Notice | None
     expire_time: datetime | None
+    hop_count: int
     mail_notice: MailNotice | None
     proto: pb.Message
 

@@ -28,6 +28,7 @@ class MessageContent(TypedDict, total=False):
     expire: datetime | timedelta | None
     ack_deadline: timedelta | None
     task_etag: str
+    cause: int
 
 
 class InboxMessage(Message, hidden="delivery"):

@@ -184,13 +184,15 @@ class AgentKind(Word):
 
 @words_of(messaging_pb2.MailEvent)
 class MailEvent(Word):
-    """What became of a message, as a notice tells its sender."""
+    """What became of a message, as a notice tells its sender, or those whom it concerns."""
 
     UNKNOWN = auto()
     REJECTED = auto()
     UNACKNOWLEDGED = auto()
     RECIPIENT_REMOVED = auto()
     LOOP_SUSPECTED = auto()
+    MUTUAL_WAIT = auto()
+    ASKED_AWAY = auto()
 
 
 @words_of(types_pb2.DeliveryState)

@@ -24,6 +24,9 @@ from dovetail.server.store.transaction import Need, Transaction
 CHAIN_MAX = 10
 """Messages of a chain that a refusal names."""
 
+SAID_MAX = 3
+"""Messages of a chain in the text for people."""
+
 CHAIN_BYTES_MAX = 290
 """Of each list in the metadata of a refusal: what is larger is cut (`edge/statuses.py`)."""
 
@@ -151,15 +154,9 @@ def refuse(transaction: Transaction, sender_id: str, excess: Excess) -> FailedPr
     thread_id = excess.step.thread_id or (chain[-1].thread_id if chain else "")
     is_told = _tell(transaction, sender_id, excess, thread_id, chain)
     message_ids, sender_ids = _readable(chain)
-    prefix = excess.step.outgoing.prefix
     return FailedPreconditionError(
         Reason.LOOP_SUSPECTED,
-        f"{prefix and prefix.rstrip('.') + ': '}this looks like a loop of agents that only answer"
-        f" each other: the message would come to {_what(excess)}, and {excess.most:,} is the most"
-        f" that team {transaction.team_id!r} allows. Nothing was sent. If it is needed, ask a"
-        f" person to say something in thread {thread_id!r}; if it is new work, send it without"
-        " in_reply_to, thread_id and cause_sequence; an operator may raise the limit. It follows"
-        f" {_named(chain) or 'nothing that is known'}",
+        _text(transaction.team_id, thread_id, excess, chain),
         metadata={
             "limit": excess.limit,
             "most": str(excess.most),
@@ -169,6 +166,19 @@ def refuse(transaction: Transaction, sender_id: str, excess: Excess) -> FailedPr
             "chain_sender_ids": sender_ids,
             "beginner_told": str(is_told).lower(),
         },
+    )
+
+
+def _text(team_id: str, thread_id: str, excess: Excess, chain: Sequence[Link]) -> str:
+    """What is wrong, and what to do next."""
+    prefix = excess.step.outgoing.prefix
+    after = f", after {_named(chain[-SAID_MAX:])}" if chain else ""
+    return (
+        f"{prefix and prefix.rstrip('.') + ': '}this looks like a loop of agents that only answer"
+        f" each other: the message would come to {_what(excess)}, and {excess.most:,} is the most"
+        f" that team {team_id!r} allows{after}. Nothing was sent. If it is needed, ask a person to"
+        f" say something in thread {thread_id!r}; if it is new work, send it without in_reply_to,"
+        " thread_id and cause_sequence; an operator may raise the limit"
     )
 
 

@@ -29,7 +29,7 @@ CHANGED_TASK = Kind(message="tasks.Task", is_change=True)
 _SAID = (
     *("sender_id", "recipient_ids", "recipient_count", "subject", "body", "data", "importance"),
     *("thread_id", "in_reply_to", "labels", "kind", "notice", "expire_time", "mail_notice"),
-    "group_ids",
+    *("group_ids", "hop_count"),
 )
 """What a message has that an event has not."""
 

@@ -1,4 +1,4 @@
-"""The options of a message that say until when, and on which condition, it is of use."""
+"""The options of a message that say until when, on which condition, and why it is sent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import click
 
 from dovetail.cli.options.values import EXPIRY, LENGTH, stacked
 
+
+def _or_none(_: click.Context, __: click.Parameter, sequence: int | None) -> int:
+    """A sequence; 0: there is none."""
+    return sequence or 0
+
+
 condition_options = stacked(
     click.option("--expire", type=EXPIRY, help="From then on it is not delivered any more."),
     click.option(
@@ -16,6 +22,13 @@ condition_options = stacked(
     ),
     click.option(
         "--if-task-etag", "task_etag", default="", help="Only if --task still has this etag."
+    ),
+    click.option(
+        "--cause",
+        type=click.IntRange(1),
+        callback=_or_none,
+        metavar="SEQUENCE",
+        help="The message of your inbox that led you to send this; --reply-to implies it.",
     ),
 )
 

@@ -30,6 +30,8 @@ NEXT_STEPS = {
     "DELIVERY_ACKNOWLEDGED": "Tell their senders yourself: dovetail send",
     "NOTICE_NOT_WITHDRAWABLE": "Only what you sent yourself can be withdrawn: dovetail message list"
     " --from YOU",
+    "LOOP_SUSPECTED": "If it is new work, leave out --reply-to, --thread and --cause. Else ask a"
+    " person to say something there: dovetail send … --thread{thread_id}",
     "TASK_NOT_FOUND": "See all tasks: dovetail task list",
     "TASK_EXISTS": "Choose another --id, or leave it out",
     "BUDGET_SPENT": "Give it a larger one: dovetail task update{budget_task_id} --budget AMOUNT",
@@ -87,6 +89,7 @@ STEPS_OF_SERVER = {
     "ETAG_MISMATCH": "; read it again",
     "INTERNAL": "; the server's log",
     "LEASE_TOKEN_REQUIRED": ": only the holder",
+    "LOOP_SUSPECTED": ". Nothing was sent",
     "MALFORMED_REQUEST": ": send one message",
     "SERVER_STOPPING": ": ",
     "STORE_BUSY": ". Look for it",

@@ -102,6 +102,8 @@ def _origin(message: talk.Message) -> str:
         facts.append(f"to group {', '.join(message.group_ids)}")
     if message.in_reply_to:
         facts.append(f"replies to {message.in_reply_to}")
+    if message.hop_count:
+        facts.append(f"hop {message.hop_count}")
     if message.task_id:
         facts.append(f"task {message.task_id}")
     if message.HasField("expire_time"):

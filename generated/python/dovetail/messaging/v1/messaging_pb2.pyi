@@ -128,8 +128,9 @@ class _MailEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MailEvent.V
     are told, in the commit of the question.
     """
     MAIL_EVENT_ASKED_AWAY: _MailEvent.ValueType  # 6
-    """It is an open question, and the agent that was asked has been removed, or not been seen for the time
-    that the team sets (dovetail.admin.v1.LoopLimits). The agent that asked is told once.
+    """It is an open question, and the agent that was asked has not been seen for as long as the team allows
+    (dovetail.admin.v1.LoopLimits). The agent that asked is told once. (An agent to which a question is
+    put cannot be removed.)
     """
 
 class MailEvent(_MailEvent, metaclass=_MailEventEnumTypeWrapper):
@@ -153,8 +154,9 @@ last for the first, with the tasks `task_ids`; none of them has other work to go
 are told, in the commit of the question.
 """
 MAIL_EVENT_ASKED_AWAY: MailEvent.ValueType  # 6
-"""It is an open question, and the agent that was asked has been removed, or not been seen for the time
-that the team sets (dovetail.admin.v1.LoopLimits). The agent that asked is told once.
+"""It is an open question, and the agent that was asked has not been seen for as long as the team allows
+(dovetail.admin.v1.LoopLimits). The agent that asked is told once. (An agent to which a question is
+put cannot be removed.)
 """
 Global___MailEvent: _TypeAlias = MailEvent  # noqa: Y015
 

@@ -1,0 +1,112 @@
+"""Agents that were asked and are away: whoever asked is told, once for each question."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from dovetail.messaging.v1 import messaging_pb2 as talk
+from support.callers import Caller
+from support.loops import let_an_hour_pass, limit
+from support.mail import notices
+from support.pair import Pair, running_pair
+from support.teams import Team
+from support.waiting import until
+
+SECOND = 1_000_000
+
+
+@pytest.fixture(scope="module")
+async def looking(shared_url: str) -> AsyncGenerator[Pair]:
+    """Servers that look often, and tell after a quarter of an hour."""
+    often = {"away_look_seconds": 0.1, "presence_seconds": 0.1, "away_seconds": 900.0}
+    async with running_pair(shared_url, **often) as pair:
+        yield pair
+
+
+@pytest.fixture
+def team(looking: Pair) -> Team:
+    """A new team on them."""
+    return Team.new(looking)
+
+
+async def asked(team: Team, task_id: str, asked_id: str) -> str:
+    """The message of a question that ann asks an agent."""
+    ann = team.caller("ann")
+    await team.caller("joe").create(task_id=task_id, assignee_id="ann")
+    await ann.do("start", task_id)
+    response = await ann.do("request-input", task_id, agent_id=asked_id, text="Which?")
+    return response.notices[0].message_id
+
+
+async def told(caller: Caller, count: int) -> list[talk.Message]:
+    """So many notices about mail, as soon as they are there."""
+
+    async def are_there() -> bool:
+        return len(await notices(caller)) >= count
+
+    await until(are_there)
+    return await notices(caller)
+
+
+async def test_whoever_asked_is_told_once_that_no_answer_is_to_be_expected(team: Team) -> None:
+    joe, ann, ben = await team.known("joe", "ann", "ben")
+    message_id = await asked(team, "t1", "ben")
+    before = await team.row("t1")
+    await let_an_hour_pass(team)
+    (notice,) = await told(ann, 1)
+    assert (notice.kind, notice.sender_id, notice.task_id) == (
+        talk.MESSAGE_KIND_NOTICE,
+        "",
+        "t1",
+    )
+    assert notice.mail_notice == talk.MailNotice(
+        event=talk.MAIL_EVENT_ASKED_AWAY,
+        message_id=message_id,
+        recipient_ids=["ben"],
+        recipient_count=1,
+        reason="ben has not been seen for 1 hour.",
+    )
+    assert notice.subject == "Task t1: ben, who was asked, is away"
+    after = await team.row("t1")
+    assert before
+    assert after
+    assert (after.version, after.event_count) == (before.version, before.event_count)
+    # It is no change of the task: it can still be answered, and asked again, which is told again.
+    await ben.do("provide-input", "t1", text="This.")
+    await ann.do("request-input", "t1", agent_id="ben")
+    assert [await notices(each) for each in (joe, ben)] == [[], []]
+    await let_an_hour_pass(team)
+    assert len(await told(ann, 2)) == 2
+
+
+async def test_who_is_there_is_not_away_nor_was_who_left_just_now(team: Team) -> None:
+    _, ann, ben, _ = await team.known("joe", "ann", "ben", "cid")
+    async with ben.inbox() as inbox:
+        await inbox.backlog()
+        # In order of tasks: when the second is told, the first was looked at.
+        await asked(team, "t1", "ben")
+        await asked(team, "t2", "cid")
+        await let_an_hour_pass(team)
+        (notice,) = await told(ann, 1)
+        assert notice.task_id == "t2"
+    await limit(team, away=SECOND)
+    first, second = await told(ann, 2)
+    assert (first.task_id, second.task_id) == ("t2", "t1")
+
+
+async def test_a_team_may_never_be_told(team: Team) -> None:
+    _, ann, _ = await team.known("joe", "ann", "ben")
+    other = Team.new(team.pair)
+    await other.known("joe", "ann", "ben")
+    for each in (team, other):
+        await asked(each, "t1", "ben")
+    await limit(team, away=0)
+    for each in (team, other):
+        await let_an_hour_pass(each)
+    await told(other.caller("ann"), 1)
+    await limit(team, away=2 * 3_600 * SECOND)
+    await let_an_hour_pass(team)
+    (notice,) = await told(ann, 1)
+    assert notice.mail_notice.reason == "ben has not been seen for 2 hours."
