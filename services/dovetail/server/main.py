@@ -21,10 +21,12 @@ from dovetail.server.admin.servicer import AdminServicer
 from dovetail.server.admin.teams import Teams
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
 from dovetail.server.errors import DovetailError
+from dovetail.server.indexing import Indexer
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.handouts import Handouts
 from dovetail.server.messaging.inboxes import Inboxes
 from dovetail.server.messaging.receiving import Receiver
+from dovetail.server.messaging.searches import MessageSearches
 from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.subscriptions import Subscriptions
 from dovetail.server.open_files import TooFewDescriptorsError, raise_limit
@@ -35,6 +37,8 @@ from dovetail.server.store.backups import Content, back_up, restore
 from dovetail.server.store.doctor import Finding, Level, check_store, rebuild_figures
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
+from dovetail.server.store.tables.message_search import MESSAGES
+from dovetail.server.store.tables.task_search import TASKS
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import Streams
 from dovetail.server.tasks.claims.lease_monitor import LeaseMonitor
@@ -42,6 +46,7 @@ from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
 from dovetail.server.tasks.managing import Lifecycle
 from dovetail.server.tasks.reports import Reports
+from dovetail.server.tasks.searches import TaskSearches
 from dovetail.server.tasks.servicer import Rules, TaskServicer
 from dovetail.server.tasks.watching import Watches
 from dovetail.server.tasks.working import Work
@@ -136,12 +141,19 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
     streams, handouts = _streams(store, config), Handouts(store)
     subscriptions = Subscriptions(store, directory, streams, handouts)
     receiver = Receiver(store, directory, inboxes, handouts)
-    servicer = MessagingServicer(directory, inboxes, subscriptions, receiver)
+    indexer = Indexer(store, MESSAGES)
+    searches = MessageSearches(store, indexer)
+    servicer = MessagingServicer(directory, inboxes, subscriptions, receiver, searches)
 
     def register(server: grpc.aio.Server) -> None:
         messaging_pb2_grpc.add_MessagingServiceServicer_to_server(servicer, server)
 
+    def start() -> None:
+        handouts.start()
+        indexer.start()
+
     def stop() -> None:
+        indexer.close()
         streams.close()
         receiver.close()
 
@@ -149,7 +161,7 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
     return Service(
         names=(name,),
         register=register,
-        start=handouts.start,
+        start=start,
         stop=stop,
         finish=handouts.finish,
     )
@@ -159,6 +171,7 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
     shortest = round(config.shortest_lease_seconds * MICROS)
     work, monitor = Work(store), LeaseMonitor(store)
     claims, streams = Claims(store, work.release), _streams(store, config)
+    indexer = Indexer(store, TASKS)
     servicer = TaskServicer(
         Rules(
             lifecycle=Lifecycle(store),
@@ -167,6 +180,7 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
             history=History(store),
             watches=Watches(store, streams),
             reports=Reports(store),
+            searches=TaskSearches(store, indexer),
             shortest_lease_micros=shortest,
         )
     )
@@ -176,14 +190,19 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
 
     name = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
 
+    def start() -> None:
+        # Not earlier: a lease that is timed before its holder can reach the server to renew it
+        # would expire too soon.
+        monitor.start()
+        indexer.start()
+
     def stop() -> None:
+        indexer.close()
         claims.close()
         streams.close()
         monitor.close()
 
-    # Not earlier than `start`: a lease that is timed before its holder can reach the server to
-    # renew it would expire too soon.
-    return Service(names=(name,), register=register, start=monitor.start, stop=stop)
+    return Service(names=(name,), register=register, start=start, stop=stop)
 
 
 def _streams(store: Store, config: ServerConfig) -> Streams:

@@ -21,8 +21,10 @@ from dovetail.server.messaging.proto import (
     found_response,
     listed_response,
     received_response,
+    search_response,
     stream_response,
 )
+from dovetail.server.messaging.searches import MessageSearches
 from dovetail.server.messaging.subscriptions import Subscriptions
 from dovetail.server.store.tables.message_bytes import message_id
 
@@ -38,8 +40,10 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
         inboxes: Inboxes,
         subscriptions: Subscriptions,
         receiver: receiving.Receiver,
+        searches: MessageSearches,
     ) -> None:
         """Serve these rules."""
+        self._searches = searches
         self._receiver = receiver
         self._directory = directory
         self._inboxes = inboxes
@@ -181,3 +185,14 @@ class MessagingServicer(pb_grpc.MessagingServiceServicer):
             query = reading.read_query(check, request, paging)
         page, token = await self._inboxes.page(caller, query, paging)
         return listed_response(page, token)
+
+    async def SearchMessages(
+        self, request: pb.SearchMessagesRequest, context: Context
+    ) -> pb.SearchMessagesResponse:
+        """Return a page of the messages in which something is found."""
+        caller = current_caller.get()
+        paging = read_paging(caller.team_id, request)
+        with Checks() as check:
+            asked = reading.read_question(check, request, paging)
+        hits, token = await self._searches.page(caller, asked, paging)
+        return search_response(hits, token)
