@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable
 
 import grpc
-import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -172,12 +171,13 @@ async def test_other_teams_are_neither_found_nor_known(team: Team) -> None:
     assert await found(Team.new(team.pair).caller(), "shared") == []
 
 
-@pytest.mark.parametrize("query", HOSTILE)
-async def test_whatever_is_in_a_query_is_text(team: Team, query: str) -> None:
+async def test_whatever_is_in_a_query_is_text(team: Team) -> None:
     alice, bob = await team.known("alice", "bob")
-    await alice.send("bob", subject="it", body=f"before {query.replace(chr(0), ' ')} after")
     await alice.send("bob", subject="other", body="nothing of that kind")
-    assert await found(bob, query) == ["it"]
+    for number, query in enumerate(HOSTILE):
+        text = query.replace("\0", " ")
+        await alice.send("bob", subject=str(number), body=f"before {text} after")
+        assert await found(bob, query) == [str(number)], query
 
 
 async def test_texts_of_all_scripts_are_found_without_case_and_accents(team: Team) -> None:
@@ -211,23 +211,18 @@ async def test_texts_of_all_scripts_are_found_without_case_and_accents(team: Tea
         assert await found(bob, query) == subjects, query
 
 
-@pytest.mark.parametrize(
-    ("query", "said"),
-    [
-        ("", "1 to 256 characters, has 0"),
-        ("word " * 10_000, "1 to 256 characters, has 50,000"),
-        ('\U0001f680 *** ""', "a letter or a digit"),
-        (" ".join(f"w{n}" for n in range(17)), "at most 16 terms, has 17"),
-    ],
-)
-async def test_a_query_that_cannot_be_searched_is_refused_by_name(
-    team: Team, query: str, said: str
-) -> None:
-    error = await failure(search(team.caller("ann"), query, recipient_id=" x"))
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    wrong = bad_fields(error)
-    assert set(wrong) == {"query", "recipient_id"}
-    assert said in wrong["query"]
+async def test_a_query_that_cannot_be_searched_is_refused_by_name(team: Team) -> None:
+    for query, said in {
+        "": "1 to 256 characters, has 0",
+        "word " * 10_000: "1 to 256 characters, has 50,000",
+        '\U0001f680 *** ""': "a letter or a digit",
+        " ".join(f"w{n}" for n in range(17)): "at most 16 terms, has 17",
+    }.items():
+        error = await failure(search(team.caller("ann"), query, recipient_id=" x"))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        wrong = bad_fields(error)
+        assert set(wrong) == {"query", "recipient_id"}
+        assert said in wrong["query"]
 
 
 async def test_an_excerpt_shows_where_most_of_the_terms_stand(team: Team) -> None:

@@ -54,7 +54,7 @@ KINDS = {
 # Fields that hold words: they name nothing.
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
-    *("summary", "message", "text", "note", "etag", "kind", "model", "amount", "currency"),
+    *("summary", "message", "text", "note", "etag", "kind", "model", "amount", "currency", "query"),
 }
 NEVER = {
     "agent": "ochre agent",
@@ -202,6 +202,8 @@ async def asked(probe: Probe, red: World) -> Message:
     request: Any = (await STAGES[probe.rpc](red, "alice")).request
     if probe.kind == "page":
         request.page_size = 1
+        if probe.rpc.startswith("Search"):
+            request.query = BLUE
     updated = probe.field.removeprefix("task.").partition(".")[0]
     if probe.rpc == "UpdateTask" and updated in ("depends_on", "parent_task_id", "links"):
         request.update_mask.paths[:] = [updated]

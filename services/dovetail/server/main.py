@@ -34,8 +34,9 @@ from dovetail.server.readers import Readers
 from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.shared_port import check_shareable, reserved
 from dovetail.server.store.backups import Content, back_up, restore
-from dovetail.server.store.doctor import Finding, Level, check_store, rebuild_figures
+from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engines.base import StoreOpenError
+from dovetail.server.store.rebuilding import rebuild_figures, rebuild_search
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables.message_search import MESSAGES
 from dovetail.server.store.tables.task_search import TASKS
@@ -69,6 +70,7 @@ __all__ = [
     "check_store",
     "configure_log",
     "rebuild_figures",
+    "rebuild_search",
     "reserved",
     "restore",
     "run",

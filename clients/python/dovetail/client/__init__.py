@@ -56,6 +56,14 @@ from dovetail.client.message_records import (
 )
 from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
+from dovetail.client.search_records import (
+    Excerpt,
+    MessageHit,
+    MessagePlace,
+    TaskHit,
+    TaskPlace,
+    TextRange,
+)
 from dovetail.client.security import ConfigurationError, Tls
 from dovetail.client.task_history import TaskPages, TaskWatch
 from dovetail.client.task_records import (
@@ -89,11 +97,13 @@ from dovetail.client.words import (
     AttemptEnd,
     DeliveryState,
     Importance,
+    MessageField,
     MessageKind,
     Notify,
     Order,
     ReportBasis,
     StartPosition,
+    TaskField,
     TaskOrder,
     TaskState,
     TaskVerb,
@@ -120,6 +130,7 @@ __all__ = [
     "DovetailError",
     "DurationSummary",
     "EventChoice",
+    "Excerpt",
     "FailedPreconditionError",
     "FieldChange",
     "FieldViolation",
@@ -136,7 +147,10 @@ __all__ = [
     "Message",
     "MessageChoice",
     "MessageContent",
+    "MessageField",
+    "MessageHit",
     "MessageKind",
+    "MessagePlace",
     "MessageRecord",
     "NotFoundError",
     "Notice",
@@ -161,9 +175,12 @@ __all__ = [
     "TaskChoice",
     "TaskEvent",
     "TaskFailure",
+    "TaskField",
+    "TaskHit",
     "TaskLink",
     "TaskOrder",
     "TaskPages",
+    "TaskPlace",
     "TaskProgress",
     "TaskQuestion",
     "TaskResult",
@@ -171,6 +188,7 @@ __all__ = [
     "TaskVerb",
     "TaskWatch",
     "Tasks",
+    "TextRange",
     "Tls",
     "UnauthenticatedError",
     "UnavailableError",

@@ -49,26 +49,11 @@ class _Spot(NamedTuple):
     term: int
 
 
-def find_places(query: Query, fields: Iterable[Field]) -> list[Place]:
-    """Where the terms stand, a place for each field with any; none unless all terms occur."""
-    finder = _Finder(query)
-    seen: set[int] = set()
-    best: dict[int, tuple[int, Place]] = {}
-    for number, text in fields:
-        spots = finder.spots(text)
-        if not spots:
-            continue
-        seen.update(spot.term for spot in spots)
-        first, count = _best(spots)
-        if count > best.get(number, (0,))[0]:
-            best[number] = count, _excerpt(number, text, spots[first:])
-    return [place for _, place in best.values()] if len(seen) == len(query.terms) else []
-
-
-class _Finder:
+class Finder:
     """Finds the terms of a query in texts."""
 
     def __init__(self, query: Query) -> None:
+        """Look for all terms of a query."""
         self._count = len(query.terms)
         self._reach = max((len(term.words) for term in query.terms), default=1)
         # By their first words; those that begin with an open word are tried for every unit.
@@ -81,7 +66,21 @@ class _Finder:
                 self._closed.setdefault(term.words[0], []).append((at, term))
         self._beginnings = tuple(term.words[0] for _, term in self._open)
 
-    def spots(self, text: str) -> list[_Spot]:
+    def places(self, fields: Iterable[Field]) -> list[Place]:
+        """Where the terms stand, a place for each field with any; none unless all terms occur."""
+        seen: set[int] = set()
+        best: dict[int, tuple[int, Place]] = {}
+        for number, text in fields:
+            spots = self._spots(text)
+            if not spots:
+                continue
+            seen.update(spot.term for spot in spots)
+            first, count = _best(spots)
+            if count > best.get(number, (0,))[0]:
+                best[number] = count, _excerpt(number, text, spots[first:])
+        return [place for _, place in best.values()] if len(seen) == self._count else []
+
+    def _spots(self, text: str) -> list[_Spot]:
         """Where terms stand in a text, in order; each at most SPOTS_MAX times."""
         found: list[_Spot] = []
         counts: Counter[int] = Counter()

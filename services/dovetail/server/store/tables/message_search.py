@@ -9,6 +9,7 @@ from enum import IntEnum
 
 from dovetail.server.store import filters
 from dovetail.server.store.pages import Page, take_bytes
+from dovetail.server.store.queries import descending
 from dovetail.server.store.schema import MessageRow, TeamRow
 from dovetail.server.store.search.index import DocumentKind, Span
 from dovetail.server.store.search.places import Field
@@ -102,7 +103,7 @@ class _Messages:
         chosen = MessageRow.select(*columns).where(
             MessageRow.team_id == self._snapshot.team_id, number.in_(list(numbers)), *self._wanted
         )
-        rows = self._snapshot.select(chosen.order_by(number.desc()))
+        rows = self._snapshot.select(chosen.order_by(descending(number)))
         return [
             Sized(each, size)
             for each, size, sender_id, recipients in rows

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from peewee import JOIN, Field, fn
+from peewee import JOIN, Field, Node, Ordering
 
+from dovetail.server.store.queries import ModelSelect, fn
 from dovetail.server.store.schema import SearchProgressRow, TeamRow
 from dovetail.server.store.search.index import DocumentKind, Search, Space, WordIndex
 from dovetail.server.store.search.plans import Document, Plan
@@ -111,30 +112,36 @@ class Corpus:
         """
         self.kind = kind
         self._read = read
-        # What a join with the number of the kind finds, for one team and for all.
-        progress = TeamRow.select().join(
-            SearchProgressRow,
-            JOIN.LEFT_OUTER,
-            on=(SearchProgressRow.team_id == TeamRow.team_id)
-            & (SearchProgressRow.kind == int(kind)),
-        )
         through = fn.COALESCE(SearchProgressRow.through_number, 0)
         lag = counter - through
         self._lag = Statement(
-            progress.select(through, counter).where(TeamRow.team_id == param("team_id"))
+            self._joined(through, counter).where(TeamRow.team_id == param("team_id"))
         )
+        self._lag_of_all = Statement(self._joined(fn.COALESCE(fn.SUM(lag), 0)))
         self._written = Statement(TeamRow.select(fn.COALESCE(fn.SUM(counter), 0)))
         self._behind = Statement(
-            progress.select(TeamRow.team_id, lag)
+            self._joined(TeamRow.team_id, lag)
             .where(lag >= param("least"))
-            .order_by(lag.desc())
+            .order_by(Ordering(lag, "DESC"))
             .limit(param("most"))
         )
+
+    def _joined(self, *columns: Node) -> ModelSelect:
+        """A query of teams, each with how far it is indexed, if it is."""
+        is_same = SearchProgressRow.team_id == TeamRow.team_id
+        is_kind = SearchProgressRow.kind == int(self.kind)
+        query = TeamRow.select(*columns)
+        return query.join(SearchProgressRow, JOIN.LEFT_OUTER, on=is_same & is_kind)
 
     def lag(self, snapshot: Snapshot) -> Lag:
         """How far a team is indexed."""
         row = snapshot.row(self._lag)
         return Lag(*row) if row else Lag(0, 0)
+
+    def lag_of_all(self, snapshot: GlobalSnapshot) -> int:
+        """How much of all teams is not indexed."""
+        ((lag,),) = snapshot.rows(self._lag_of_all)
+        return int(lag)
 
     def work(self, snapshot: GlobalSnapshot) -> Work:
         """What there is to do, the largest backlog first."""

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from dovetail.server.store.filters import TimeRange
 from dovetail.server.store.pages import Page
 from dovetail.server.store.search.index import Search, Span, walk
-from dovetail.server.store.search.places import Field, Place, find_places
+from dovetail.server.store.search.places import Field, Finder, Place
 from dovetail.server.store.search.queries import Query
 from dovetail.server.store.transaction import QueryOverError, Snapshot, Statement
 
@@ -75,11 +75,11 @@ def page(snapshot: Snapshot, search: Search, asked: PageRequest, source: Source[
     """A page of hits. It may have few, or none, and still a next page."""
     hits: list[Hit[T]] = []
     size = looked = compared = 0
-    reached = asked.span.high
+    reached, finder = asked.span.high, Finder(asked.query)
     for candidates in walk(search, asked.span, asked.most + 1):
         for part in _parts(source.accepted(candidates.numbers), asked.most + 1):
             sizes = dict(part)
-            for hit in _found(snapshot, asked.query, source, [*sizes]):
+            for hit in _found(snapshot, finder, source, [*sizes]):
                 size += sizes[hit.number] + _weight(hit.places)
                 if len(hits) == asked.most or (hits and size > asked.most_bytes):
                     return Page(hits, hits[-1].number)
@@ -95,13 +95,13 @@ def page(snapshot: Snapshot, search: Search, asked: PageRequest, source: Source[
 
 
 def _found(
-    snapshot: Snapshot, query: Query, source: Source[T], numbers: Sequence[int]
+    snapshot: Snapshot, finder: Finder, source: Source[T], numbers: Sequence[int]
 ) -> Iterator[Hit[T]]:
     for number, item, fields in source.read(numbers):
         # A text may take long to compare, which no database notices.
         if snapshot.is_over():
             raise QueryOverError
-        if places := find_places(query, fields):
+        if places := finder.places(fields):
             yield Hit(number=number, item=item, places=places)
 
 

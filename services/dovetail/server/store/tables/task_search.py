@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from dovetail.server.store.pages import Page, take_bytes
+from dovetail.server.store.queries import descending
 from dovetail.server.store.schema import TaskEventRow, TaskRow, TeamRow
 from dovetail.server.store.search.index import DocumentKind, Span
 from dovetail.server.store.search.places import Field
@@ -113,7 +114,7 @@ class _Tasks:
         """Those that the filter chooses."""
         number = TaskRow.number
         chosen = TaskRow.select(number, tasks.SIZE).where(*self._wanted, number.in_(list(numbers)))
-        return [Sized(*row) for row in self._snapshot.select(chosen.order_by(number.desc()))]
+        return [Sized(*row) for row in self._snapshot.select(chosen.order_by(descending(number)))]
 
     def read(self, numbers: Sequence[int]) -> list[tuple[int, Task, Sequence[Field]]]:
         """Tasks, and their texts."""
