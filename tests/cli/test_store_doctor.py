@@ -11,7 +11,7 @@ import pytest
 from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.main import Finding, Level, check_store
-from dovetail.server.store import doctor
+from dovetail.server.store import doctor, rebuilding
 from dovetail.server.store.engines.base import StoreOpenError
 from store.opened import migrated
 
@@ -75,17 +75,17 @@ def test_figures_that_do_not_agree_with_the_tasks_are_named_and_can_be_rebuilt(s
         f"INSERT INTO duration_figures VALUES ('t', 1, 0, {'0, ' * 15}1, 0, 15)",
     )
     assert (fault(store_url).check, "of t" in fault(store_url).text) == ("report figures", True)
-    doctor.rebuild_figures(store_url)
+    rebuilding.rebuild_figures(store_url)
     assert found(store_url, Level.FAIL) == {}
 
 
 def test_figures_are_rebuilt_in_stores_of_this_release_only(store_url: str, tmp_path: Path):
     with pytest.raises(StoreOpenError, match="there is no store at"):
-        doctor.rebuild_figures(f"sqlite:///{tmp_path}/none.db")
+        rebuilding.rebuild_figures(f"sqlite:///{tmp_path}/none.db")
     assert not (tmp_path / "none.db").exists()
     run(store_url, "INSERT INTO schema_migration (name, applied) VALUES ('9999_x', '2030-01-01')")
     with pytest.raises(StoreOpenError, match="of a newer release"):
-        doctor.rebuild_figures(store_url)
+        rebuilding.rebuild_figures(store_url)
 
 
 def test_many_wrong_counters_are_not_all_named(store_url: str):

@@ -46,6 +46,7 @@ OTHERS = {
     "WithdrawMessage": NO_MESSAGE,
     "ListReceipts": NO_MESSAGE,
     "ListMessages": LEFT_OUT,
+    "SearchMessages": LEFT_OUT,
     "BatchCompleteTasks": ONE_REFUSED,
 }
 """How others' things are kept from an agent where the call itself is not NOT_YOURS.

@@ -147,6 +147,16 @@ async def _list_messages(world: World, owner: str) -> Scene:
     return Scene(request=m.ListMessagesRequest(), shows="a secret")
 
 
+async def _search_messages(world: World, owner: str) -> Scene:
+    await world.send(owner, "carol", "a secret")
+    return Scene(request=m.SearchMessagesRequest(query="secret"), shows="a secret")
+
+
+async def _search_tasks(world: World, owner: str) -> Scene:
+    scene = await _list_tasks(world, owner)
+    return Scene(request=t.SearchTasksRequest(query="work"), shows=scene.shows)
+
+
 async def _create_task(_: World, owner: str) -> Scene:
     request = t.CreateTaskRequest(title="new work", assignee_id=owner)
     return Scene(request=request, shows="new work", acts=True)
@@ -280,11 +290,13 @@ STAGES: dict[str, Stage] = {
     "GetMessage": _get_message,
     "ListReceipts": _list_receipts,
     "ListMessages": _list_messages,
+    "SearchMessages": _search_messages,
     "CreateTask": _create_task,
     "BatchCreateTasks": _create_tasks,
     "ClaimTask": _claim,
     "GetTask": _get_task,
     "ListTasks": _list_tasks,
+    "SearchTasks": _search_tasks,
     "ListTaskEvents": _list_task_events,
     "WatchTasks": _watch_tasks,
     "ListTaskAttempts": _list_task_attempts,

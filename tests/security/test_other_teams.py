@@ -68,6 +68,7 @@ WORDS = {
         "model",
         "amount",
         "currency",
+        "query",
     ),
 }
 NEVER = {
@@ -237,6 +238,8 @@ async def asked(probe: Probe, red: World) -> Message:
     request: Any = (await STAGES[probe.rpc](red, "alice")).request
     if probe.kind == "page":
         request.page_size = 1
+        if probe.rpc.startswith("Search"):
+            request.query = BLUE
     updated = probe.field.removeprefix("task.").partition(".")[0]
     if probe.rpc == "UpdateTask" and updated in ("depends_on", "parent_task_id", "links"):
         request.update_mask.paths[:] = [updated]

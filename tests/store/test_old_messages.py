@@ -187,6 +187,10 @@ async def test_messages_of_an_earlier_release_are_read_as_they_were_sent(old_url
             request = m.GetMessageRequest(message_id=each.message_id)
             found = await ways.GetMessage(request, metadata=BOB)
             assert found.record.message == each
+        for query, expected in (("HELLO", "m1"), ("two", "m2"), ("task answer a b", "m4")):
+            search = m.SearchMessagesRequest(query=query)
+            (hit,) = (await ways.SearchMessages(search, metadata=BOB)).hits
+            assert hit.record.message.message_id == expected
 
 
 async def test_old_and_new_messages_stand_in_one_page(old_url: str) -> None:

@@ -183,6 +183,8 @@ def pages() -> Iterator[Row]:
         ("ListMessages", m.ListMessagesRequest),
         ("ListReceipts", partial(m.ListReceiptsRequest, message_id="m1")),
         ("ListTasks", t.ListTasksRequest),
+        ("SearchMessages", partial(m.SearchMessagesRequest, query="word")),
+        ("SearchTasks", partial(t.SearchTasksRequest, query="word")),
         ("ListTaskEvents", t.ListTaskEventsRequest),
         ("ListTaskAttempts", partial(t.ListTaskAttemptsRequest, task_id="build")),
     )
@@ -330,6 +332,9 @@ def numbers() -> Iterator[Row]:
     yield "AcknowledgeMessages", acknowledge(through_sequence=-1), "through_sequence"
     yield "AcknowledgeMessages", acknowledge(), "sequences"
     yield "AcknowledgeMessages", acknowledge(sequences=[1] * 1_001), "sequences"
+    for query in ("", "word " * 10_000, '\0 * "', "a " * 127 + "é" * 3, "🚀"):
+        yield "SearchMessages", m.SearchMessagesRequest(query=query), "query"
+        yield "SearchTasks", t.SearchTasksRequest(query=query), "query"
     see = m.MarkMessagesSeenRequest
     yield "MarkMessagesSeen", see(), "sequences"
     yield "MarkMessagesSeen", see(sequences=[1] * 1_001), "sequences"

@@ -25,7 +25,7 @@ WIDE = "\U00020000"
 
 PAGES = {
     *("ListAgents", "ListGroups", "ListMessages", "ListReceipts", "ListTasks", "ListTeams"),
-    *("ListCredentials", "ListTaskEvents", "ListTaskAttempts"),
+    *("ListCredentials", "ListTaskEvents", "ListTaskAttempts", "SearchMessages", "SearchTasks"),
 }
 ENDS_AT_1_MIB = {"ReceiveMessages", "SubscribeInbox", "ClaimTask", "WatchTasks"}
 ONE_MESSAGE = {

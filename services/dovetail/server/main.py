@@ -24,6 +24,7 @@ from dovetail.server.archives.exporting import Archived, export_store
 from dovetail.server.archives.importing import Imported, ImportRequest, import_file, undo_import
 from dovetail.server.config import DEFAULT_PORTS, LOOPBACK, ConfigError, ServerConfig
 from dovetail.server.errors import DovetailError
+from dovetail.server.indexing import Indexer
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.endings import Endings
 from dovetail.server.messaging.groups import Groups
@@ -32,6 +33,7 @@ from dovetail.server.messaging.inboxes import Inboxes
 from dovetail.server.messaging.loops import LoopGuard
 from dovetail.server.messaging.mail_monitor import MailMonitor
 from dovetail.server.messaging.receiving import Receiver
+from dovetail.server.messaging.searches import MessageSearches
 from dovetail.server.messaging.servicer import MessagingServicer
 from dovetail.server.messaging.servicer import Rules as MessagingRules
 from dovetail.server.messaging.subscriptions import Subscriptions
@@ -41,7 +43,7 @@ from dovetail.server.readers import Readers
 from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.shared_port import check_shareable, reserved
 from dovetail.server.store.backups import Content, back_up, restore
-from dovetail.server.store.doctor import Finding, Level, check_store, rebuild_figures
+from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.loop_limits import LoopLimits
 from dovetail.server.store.moving.copying import Copied, CopyRequest, Pass, copy_store
@@ -51,7 +53,10 @@ from dovetail.server.store.moving.errors import (
     MoveRefusedError,
     NotThereError,
 )
+from dovetail.server.store.rebuilding import rebuild_figures, rebuild_search
 from dovetail.server.store.store import Store
+from dovetail.server.store.tables.message_search import MESSAGES
+from dovetail.server.store.tables.task_search import TASKS
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import Streams
 from dovetail.server.tasks.absence import QuestionMonitor
@@ -60,6 +65,7 @@ from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
 from dovetail.server.tasks.managing import Lifecycle
 from dovetail.server.tasks.reports import Reports
+from dovetail.server.tasks.searches import TaskSearches
 from dovetail.server.tasks.servicer import Rules, TaskServicer
 from dovetail.server.tasks.watching import Watches
 from dovetail.server.tasks.working import Work
@@ -96,6 +102,7 @@ __all__ = [
     "import_file",
     "new_file",
     "rebuild_figures",
+    "rebuild_search",
     "reserved",
     "restore",
     "run",
@@ -171,6 +178,7 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
     streams, handouts = _streams(store, config, presence), Handouts(store)
     subscriptions = Subscriptions(store, directory, streams, handouts)
     receiver = Receiver(directory, inboxes, handouts, presence)
+    indexer = Indexer(store, MESSAGES)
     servicer = MessagingServicer(
         MessagingRules(
             directory=directory,
@@ -179,6 +187,7 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
             subscriptions=subscriptions,
             receiver=receiver,
             endings=Endings(store),
+            searches=MessageSearches(store, indexer),
         )
     )
     monitor = MailMonitor(store)
@@ -190,8 +199,10 @@ def _messaging(store: Store, config: ServerConfig) -> Service:
         handouts.start()
         monitor.start()
         presence.start()
+        indexer.start()
 
     def stop() -> None:
+        indexer.close()
         streams.close()
         receiver.close()
         monitor.close()
@@ -212,6 +223,7 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
     questions = QuestionMonitor(store, presence, away, config.away_look_seconds)
     claims = Claims(store, work.release, presence)
     streams = _streams(store, config, presence)
+    indexer = Indexer(store, TASKS)
     servicer = TaskServicer(
         Rules(
             lifecycle=Lifecycle(store),
@@ -220,6 +232,7 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
             history=History(store),
             watches=Watches(store, streams),
             reports=Reports(store),
+            searches=TaskSearches(store, indexer),
             shortest_lease_micros=shortest,
         )
     )
@@ -230,6 +243,7 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
     name = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
 
     def stop() -> None:
+        indexer.close()
         claims.close()
         streams.close()
         monitor.close()
@@ -241,6 +255,7 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
         monitor.start()
         presence.start()
         questions.start()
+        indexer.start()
 
     return Service(names=(name,), register=register, start=start, stop=stop, finish=presence.finish)
 

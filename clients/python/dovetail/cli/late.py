@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dovetail.admin.v1 import admin_pb2 as admin_pb2
     from dovetail.cli.output import details as details
     from dovetail.cli.output import failures as failures
+    from dovetail.cli.output import hits as hits
     from dovetail.cli.output import json_values as json_values
     from dovetail.cli.output import lists as lists
     from dovetail.cli.output import messages as messages
@@ -42,6 +43,7 @@ else:
         "details": "dovetail.cli.output.details",
         "outages": "dovetail.cli.output.outages",
         "failures": "dovetail.cli.output.failures",
+        "hits": "dovetail.cli.output.hits",
         "json_values": "dovetail.cli.output.json_values",
         "lists": "dovetail.cli.output.lists",
         "readers": "dovetail.cli.output.readers",

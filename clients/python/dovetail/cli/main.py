@@ -44,6 +44,7 @@ COMMANDS = lazy_commands(
         "commands.messages:thread",
         "Show a thread of messages.",
     ),
+    ("search", "commands.search:search", "Search messages, the newest first."),
     ("watch", "commands.watch:watch", "Wait for something to look at."),
     ("hook", "commands.hook:hook", "Run a hook of HOST."),
     ("agent", "commands.agents:agent", "Register, change, remove and show agents."),

@@ -63,6 +63,14 @@ from dovetail.client.message_records import (
 )
 from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage
+from dovetail.client.search_records import (
+    Excerpt,
+    MessageHit,
+    MessagePlace,
+    TaskHit,
+    TaskPlace,
+    TextRange,
+)
 from dovetail.client.security import ConfigurationError, Tls
 from dovetail.client.task_history import TaskPages, TaskWatch
 from dovetail.client.task_records import (
@@ -98,11 +106,13 @@ from dovetail.client.words import (
     DeliveryState,
     Importance,
     MailEvent,
+    MessageField,
     MessageKind,
     Notify,
     Order,
     ReportBasis,
     StartPosition,
+    TaskField,
     TaskOrder,
     TaskState,
     TaskVerb,
@@ -132,6 +142,7 @@ __all__ = [
     "DovetailError",
     "DurationSummary",
     "EventChoice",
+    "Excerpt",
     "FailedPreconditionError",
     "FieldChange",
     "FieldViolation",
@@ -151,7 +162,10 @@ __all__ = [
     "Message",
     "MessageChoice",
     "MessageContent",
+    "MessageField",
+    "MessageHit",
     "MessageKind",
+    "MessagePlace",
     "MessageRecord",
     "NotFoundError",
     "Notice",
@@ -177,9 +191,12 @@ __all__ = [
     "TaskChoice",
     "TaskEvent",
     "TaskFailure",
+    "TaskField",
+    "TaskHit",
     "TaskLink",
     "TaskOrder",
     "TaskPages",
+    "TaskPlace",
     "TaskProgress",
     "TaskQuestion",
     "TaskResult",
@@ -187,6 +204,7 @@ __all__ = [
     "TaskVerb",
     "TaskWatch",
     "Tasks",
+    "TextRange",
     "Tls",
     "UnauthenticatedError",
     "UnavailableError",

@@ -30,6 +30,7 @@ from dovetail.client.message_records import (
 from dovetail.client.pages import Pages
 from dovetail.client.received import InboxMessage, MessageContent, ReceivedMessage, received
 from dovetail.client.records import record
+from dovetail.client.search_records import MessageHit
 from dovetail.client.tasks import Tasks
 from dovetail.client.words import (
     DeliveryState,
@@ -311,6 +312,31 @@ class Agent(Directory):
         )
         return Pages(
             lambda: self._call(self._stub.ListMessages, request), request, "records", MessageRecord
+        )
+
+    def search(
+        self,
+        query: str,
+        *,
+        recipient_id: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        **choice: Unpack[MessageChoice],
+    ) -> Pages[MessageHit]:
+        """Iterate over the messages in which all terms of a query occur, the newest first.
+
+        agent.search('deploy* "staging area"'): words, words that follow each other, and words that
+        begin so. What was sent before is never missing.
+        """
+        request = pb.SearchMessagesRequest(
+            query=query,
+            recipient_id=recipient_id,
+            filter=message_filter(choice),
+            page_size=page_size,
+            page_token=page_token,
+        )
+        return Pages(
+            lambda: self._call(self._stub.SearchMessages, request), request, "hits", MessageHit
         )
 
     def claim(

@@ -211,6 +211,7 @@ class Tasks:
         self.create_many = loop.waiting(tasks.create_many)
         self.get = loop.waiting(tasks.get)
         self.list = _opening(loop, tasks.list, TaskPages)
+        self.search = loop.iterating(tasks.search)
         self.events = loop.iterating(tasks.events)
         self.watch = _opening(loop, tasks.watch, TaskWatch)
         self.attempts = loop.iterating(tasks.attempts)
@@ -279,6 +280,7 @@ class Agent(_Closing):
         self.message = loop.waiting(agent.message)
         self.receipts = loop.iterating(agent.receipts)
         self.messages = loop.iterating(agent.messages)
+        self.search = loop.iterating(agent.search)
         self.claim = _holding(loop, agent.claim)
         self._loop = loop
         self._agent = agent

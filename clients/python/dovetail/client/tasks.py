@@ -26,7 +26,9 @@ from dovetail.client.drafts import (
     update,
 )
 from dovetail.client.errors import DovetailError, from_status
+from dovetail.client.pages import Pages
 from dovetail.client.records import record
+from dovetail.client.search_records import TaskHit
 from dovetail.client.task_history import TaskHistory, TaskPages
 from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task
 from dovetail.client.usage import UsageLike, usage_of
@@ -108,6 +110,23 @@ class Tasks(TaskHistory):
             page_token=page_token,
         )
         return TaskPages(lambda: self._call(self._stub.ListTasks, request), request)
+
+    def search(
+        self,
+        query: str,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        **choice: Unpack[TaskChoice],
+    ) -> Pages[TaskHit]:
+        """Iterate over the tasks in which all terms of a query occur, those created last first.
+
+        tasks.search('timeout "tier two"', states=["failed"]); see Agent.search.
+        """
+        request = pb.SearchTasksRequest(
+            query=query, filter=task_filter(choice), page_size=page_size, page_token=page_token
+        )
+        return Pages(lambda: self._call(self._stub.SearchTasks, request), request, "hits", TaskHit)
 
     async def update(self, task_id: str, **changes: Unpack[TaskChanges]) -> Task:
         """Set the fields that are named here, and no other; see TaskChanges."""

@@ -135,6 +135,32 @@ class TaskOrder(Word):
     UPDATE_TIME = auto()
 
 
+@words_of(tasks_pb2.TaskField)
+class TaskField(Word):
+    """A field of a task in which searches look."""
+
+    UNKNOWN = auto()
+    TITLE = auto()
+    DESCRIPTION = auto()
+    RESULT = auto()
+    FAILURE = auto()
+    CANCEL_REASON = auto()
+    LAST_FAILURE = auto()
+    PROGRESS = auto()
+    QUESTION = auto()
+    ANSWER = auto()
+
+
+@words_of(messaging_pb2.MessageField)
+class MessageField(Word):
+    """A field of a message in which searches look."""
+
+    UNKNOWN = auto()
+    SUBJECT = auto()
+    BODY = auto()
+    DATA = auto()
+
+
 @words_of(tasks_pb2.Notify)
 class Notify(Word):
     """Whether a change notifies other agents."""

@@ -72,6 +72,7 @@ _MESSAGING = {
     "GetMessage": _own("a message that it sent or received; others are NOT_FOUND"),
     "ListReceipts": _own("a message that it sent, or its own receipt of one that it received"),
     "ListMessages": _own("messages that it sent or received; others are left out"),
+    "SearchMessages": _own("messages that it sent or received; others are left out"),
 }
 _TASKS = {
     "CreateTask": _WORKERS,
@@ -79,6 +80,7 @@ _TASKS = {
     "ClaimTask": _WORKERS,
     "GetTask": _EVERYBODY,
     "ListTasks": _EVERYBODY,
+    "SearchTasks": _EVERYBODY,
     "ListTaskEvents": _EVERYBODY,
     "WatchTasks": _EVERYBODY,
     "ListTaskAttempts": _EVERYBODY,

@@ -195,7 +195,7 @@ class Inboxes:
 
         def query(snapshot: Snapshot) -> Record:
             message = _readable(snapshot, caller, message_id)
-            shown = _shown_to(caller, message)
+            shown = shown_to(caller, message)
             return message, deliveries.receipts(snapshot, message.number, shown)
 
         return await self._store.read(caller.team_id, query)
@@ -246,7 +246,7 @@ class Inboxes:
             if message_query.recipient_id:
                 agents.require(snapshot, [message_query.recipient_id])
             found, after = messages.page(snapshot, request)
-            shown = {each.number: _shown_to(caller, each) for each in found}
+            shown = {each.number: shown_to(caller, each) for each in found}
             receipts = deliveries.receipts_of(snapshot, shown)
             records: list[Record] = [(each, receipts[each.number]) for each in found]
             # Of a message's size the reasons of rejections, which came later, are no part.
@@ -360,7 +360,7 @@ def _readable(snapshot: Snapshot, caller: Caller, message_id: str) -> Message:
     return message
 
 
-def _shown_to(caller: Caller, message: Message) -> Sequence[str]:
+def shown_to(caller: Caller, message: Message) -> Sequence[str]:
     """Whose receipts come with a message: the first few; for an agent that got it, its own."""
     if caller.reaches(message.sender_id):
         return message.recipient_ids[:SHOWN_RECIPIENTS_MAX]

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.edge.convert import optional_timestamp, timestamp
 from dovetail.server.edge.joined import joined
+from dovetail.server.edge.searches import excerpt_message
 from dovetail.server.messaging.agents import PresentAgent
 from dovetail.server.messaging.inboxes import Record
 from dovetail.server.messaging.receiving import Received
+from dovetail.server.messaging.searches import Hit
 from dovetail.server.messaging.subscriptions import Response
 from dovetail.server.store import wire
 from dovetail.server.store.rings import Delivery
@@ -26,6 +28,8 @@ _DELIVERY_RECEIPT = wire.bytes_tag(pb.Delivery.RECEIPT_FIELD_NUMBER)
 _DELIVERY_MESSAGE = wire.bytes_tag(pb.Delivery.MESSAGE_FIELD_NUMBER)
 _FOUND = wire.bytes_tag(pb.GetMessageResponse.RECORD_FIELD_NUMBER)
 _LISTED = wire.bytes_tag(pb.ListMessagesResponse.RECORDS_FIELD_NUMBER)
+_HIT = wire.bytes_tag(pb.SearchMessagesResponse.HITS_FIELD_NUMBER)
+_HIT_RECORD = wire.bytes_tag(pb.MessageHit.RECORD_FIELD_NUMBER)
 _RECORD_MESSAGE = wire.bytes_tag(pb.MessageRecord.MESSAGE_FIELD_NUMBER)
 _RECORD_RECEIPTS = wire.bytes_tag(pb.MessageRecord.RECEIPTS_FIELD_NUMBER)
 _RECIPIENT_ID = wire.bytes_tag(types_pb2.Receipt.RECIPIENT_ID_FIELD_NUMBER)
@@ -69,6 +73,29 @@ def listed_response(records: Iterable[Record], next_page_token: str) -> pb.ListM
     rest = pb.ListMessagesResponse(next_page_token=next_page_token)
     parts = [part for record in records for part in _record(_LISTED, record)]
     return joined(pb.ListMessagesResponse, [*parts, rest.SerializeToString()])
+
+
+def search_response(hits: Iterable[Hit], next_page_token: str) -> pb.SearchMessagesResponse:
+    """A page of messages in which something was found."""
+    rest = pb.SearchMessagesResponse(next_page_token=next_page_token)
+    parts = [part for hit in hits for part in _hit(hit)]
+    return joined(pb.SearchMessagesResponse, [*parts, rest.SerializeToString()])
+
+
+def _hit(hit: Hit) -> Iterator[bytes]:
+    record, places = hit
+    parts = [*_record(_HIT_RECORD, record)]
+    told = pb.MessageHit(
+        places=[
+            pb.MessagePlace(
+                field=pb.MessageField.ValueType(place.field), excerpt=excerpt_message(place)
+            )
+            for place in places
+        ]
+    ).SerializeToString()
+    yield _HIT + wire.varint(sum(map(len, parts)) + len(told))
+    yield from parts
+    yield told
 
 
 def _deliveries(tag: bytes, agent_id: str, deliveries: Sequence[Delivery]) -> Iterator[bytes]:

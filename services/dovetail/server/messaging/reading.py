@@ -18,11 +18,13 @@ from dovetail.server.edge.convert import (
     read_timestamp,
 )
 from dovetail.server.edge.paging import Order, Paging
+from dovetail.server.edge.searches import read_search
 from dovetail.server.edge.validation import PAGE_SIZE_MAX, Checks, shown
 from dovetail.server.messaging.endings import Rejection
 from dovetail.server.messaging.groups import BATCH_RECIPIENTS_MAX, RECIPIENTS_MAX
 from dovetail.server.messaging.inboxes import Acknowledgement, MessageQuery, OutgoingMessage
 from dovetail.server.messaging.receiving import ReceiveRequest
+from dovetail.server.messaging.searches import MessageQuestion
 from dovetail.server.messaging.subscriptions import SubscribeRequest
 from dovetail.server.store import wire
 from dovetail.server.store.tables.agents import AgentKind, Profile
@@ -275,6 +277,19 @@ def read_query(check: Checks, request: pb.ListMessagesRequest, paging: Paging) -
         filter=read_filter(check, request.filter),
         order=check.enum("order", request.order, Order.OLDEST_FIRST),
         after=paging.after_number(check),
+    )
+
+
+def read_question(
+    check: Checks, request: pb.SearchMessagesRequest, paging: Paging
+) -> MessageQuestion:
+    """What to look for in messages."""
+    check.optional_id("recipient_id", request.recipient_id)
+    return MessageQuestion(
+        query=read_search(check, "query", request.query),
+        recipient_id=request.recipient_id,
+        filter=read_filter(check, request.filter),
+        before=paging.after_number(check),
     )
 
 

@@ -25,8 +25,10 @@ from dovetail.server.messaging.proto import (
     found_response,
     listed_response,
     received_response,
+    search_response,
     stream_response,
 )
+from dovetail.server.messaging.searches import MessageSearches
 from dovetail.server.messaging.subscriptions import Subscriptions
 from dovetail.server.store.tables.agents import ListRequest
 from dovetail.server.store.tables.message_bytes import message_id
@@ -44,6 +46,7 @@ class Rules:
     subscriptions: Subscriptions
     receiver: receiving.Receiver
     endings: Endings
+    searches: MessageSearches
 
 
 class MessagingServicer(GroupsServicer):
@@ -54,6 +57,7 @@ class MessagingServicer(GroupsServicer):
         super().__init__(rules.groups)
         self._receiver = rules.receiver
         self._endings = rules.endings
+        self._searches = rules.searches
         self._directory = rules.directory
         self._inboxes = rules.inboxes
         self._subscriptions = rules.subscriptions
@@ -248,3 +252,14 @@ class MessagingServicer(GroupsServicer):
             query = reading.read_query(check, request, paging)
         page, token = await self._inboxes.page(caller, query, paging)
         return listed_response(page, token)
+
+    async def SearchMessages(
+        self, request: pb.SearchMessagesRequest, context: Context
+    ) -> pb.SearchMessagesResponse:
+        """Return a page of the messages in which something is found."""
+        caller = current_caller.get()
+        paging = read_paging(caller.team_id, request)
+        with Checks() as check:
+            asked = reading.read_question(check, request, paging)
+        hits, token = await self._searches.page(caller, asked, paging)
+        return search_response(hits, token)

@@ -23,7 +23,7 @@ from peewee import PeeweeException
 from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server.store.database import TypedDatabase, typed
-from dovetail.server.store.doctor import Level, check_file
+from dovetail.server.store.doctor import SEARCH_INDEX, Level, check_file
 from dovetail.server.store.engines.base import StoreOpenError, plain
 from dovetail.server.store.engines.doorbell import is_anyone_listening
 from dovetail.server.store.engines.files import SUFFIXES, has_lost_its_log
@@ -131,7 +131,9 @@ def _copy(path: Path, draft: Path, progress: Progress) -> None:
 def _checked(draft: Path, name: str) -> Content:
     """What the copy holds, if it is a whole store."""
     with _opened(draft) as copy:
-        faults = [each for each in check_file(copy) if each.level is Level.FAIL]
+        # An index that is damaged can be filled anew; what it is made of cannot.
+        found = [each for each in check_file(copy) if each.check != SEARCH_INDEX]
+        faults = [each for each in found if each.level is Level.FAIL]
         if faults:
             said = "; ".join(f"{each.check}: {each.text}" for each in faults)
             raise StoreOpenError(f"{name} is not whole, and was not taken: {said}")

@@ -1,4 +1,4 @@
-"""Checks of a store and of the disk or database under it. Only `rebuild_figures` changes data."""
+"""Checks of a store and of the disk or database under it. They change nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from peewee import Database, PeeweeException
 from playhouse.cysqlite_ext import CySqliteDatabase
 
 from dovetail.server import clock
-from dovetail.server.store import recounting
+from dovetail.server.store import recounting, reindexing
 from dovetail.server.store.database import migrations, typed
 from dovetail.server.store.engines.base import (
     MIGRATIONS,
@@ -53,6 +53,8 @@ UNFINISHED = "unfinished move"
 BRINGS_UP = "The next server of this release to start brings it up to date"
 UNREACHABLE = "Does it run, and are address and credentials right?"
 NEWER = "Upgrade Dovetail here, or use another store: servers of this release refuse it"
+SEARCH_INDEX = "search index"
+REINDEX = "dovetail doctor --rebuild-search"
 RECOVER = "Stop the servers, copy the file with its -wal and -shm, and restore a copy that is whole"
 
 
@@ -78,28 +80,6 @@ def check_store(url: str) -> list[Finding]:
     """Check the store of a URL, and the disk or server that it is on."""
     path = sqlite_path(url)
     return list(_engine(url) if path is None else _sqlite(path.absolute()))
-
-
-def rebuild_figures(url: str) -> None:
-    """Count the kept figures of all teams anew. Raises StoreOpenError. Writers wait meanwhile."""
-    path = sqlite_path(url)
-    if path is not None and not path.exists():
-        raise StoreOpenError(f"there is no store at {path}")
-    engine = open_engine(url)
-    try:
-        schema = _schema(engine.database)
-        if schema.level is not Level.OK:
-            raise StoreOpenError(f"{engine.address} is {schema.text}. {schema.advice}")
-        for (team_id,) in _rows(engine.database, TEAMS):
-            with engine.write() as group:
-                group.team(team_id)  # Locked before its tasks are read.
-                recounting.rebuild(group.unit(team_id))
-                group.flush()
-    except PeeweeException as error:
-        raise StoreOpenError(f"{engine.address}: {engine.error_for(error).message}") from error
-    finally:
-        engine.close_connection()
-        engine.close()
 
 
 def _sqlite(path: Path) -> Iterator[Finding]:
@@ -200,7 +180,10 @@ def _writer(path: Path) -> Iterator[Finding]:
 
 def check_file(database: Database) -> Iterator[Finding]:
     """Check the file by SQLite's own means, then by ours."""
-    faults = [str(row[0]) for row in _rows(database, "PRAGMA quick_check") if row[0] != "ok"]
+    found = [str(row[0]) for row in _rows(database, "PRAGMA quick_check") if row[0] != "ok"]
+    faults, of_index = reindexing.split(found)
+    if of_index:
+        yield _fail(SEARCH_INDEX, f"it is damaged, all else is not: {of_index[0]}", REINDEX)
     if faults:
         yield _fail("integrity", "; ".join(faults[:NAMED_MAX]), RECOVER)
         return
@@ -264,7 +247,7 @@ def _settings(database: Database) -> Iterator[Finding]:
 
 def _content(database: Database, begin: str) -> Iterator[Finding]:
     """Check the schema and, if it is ours, whether the counters agree with the rows."""
-    schema = _schema(database)
+    schema = check_schema(database)
     yield schema
     if schema.level is not Level.OK:
         return
@@ -275,11 +258,13 @@ def _content(database: Database, begin: str) -> Iterator[Finding]:
         for check, query in COUNTERS.items():
             yield _counters(check, [":".join(map(str, row)) for row in _rows(database, query)])
         yield _figures(database)
+        yield _index(database)
     finally:
         typed(database).execute_sql("ROLLBACK")
 
 
-def _schema(database: Database) -> Finding:
+def check_schema(database: Database) -> Finding:
+    """Check whether the schema is that of this release."""
     tables = set(database.get_tables())
     if MIGRATIONS_TABLE not in tables:  # The runner of migrations would create it now.
         return _no_schema(sorted(tables), isinstance(database, CySqliteDatabase))
@@ -343,6 +328,16 @@ def _figures(database: Database) -> Finding:
     named = ", ".join(wrong[:NAMED_MAX]) + (" and more" if len(wrong) > NAMED_MAX else "")
     text = f"do not agree with the tasks of {named}"
     return _fail("report figures", text, "Please report it. dovetail doctor --rebuild-figures")
+
+
+def _index(database: Database) -> Finding:
+    """See how far the index of words is."""
+    state = reindexing.state(GlobalSnapshot(typed(database), "", Times()))
+    if state.wrong:
+        named = ", ".join(state.wrong[:NAMED_MAX]) + (" and more" * (len(state.wrong) > NAMED_MAX))
+        return _fail("indexed", f"more than there is, of {named}", f"Please report it. {REINDEX}")
+    left = f"all but {state.lag:,} of what was written: servers index it" if state.lag else "all"
+    return _ok("indexed", left)
 
 
 TEAMS = "SELECT team_id FROM teams ORDER BY team_id"

@@ -348,6 +348,12 @@ class WriteGroup(GlobalSnapshot):
                 self._forget(table)
         return count
 
+    def write_rows(self, statement: RowStatement, rows: Sequence[Row]) -> None:
+        """Write rows of a table that the group does not hold."""
+        if rows:
+            self.writes += 1
+            self._driver.write([(statement, rows)], is_last=False)
+
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
         for table in list(self._dirty):
             if table.is_named_in(sql):

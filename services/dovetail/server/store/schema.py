@@ -358,6 +358,22 @@ class TaskAttemptRow(Model):
         primary_key = CompositeKey("team_id", "task_id", "start_event")
 
 
+class SearchProgressRow(Model):
+    """How far the documents of one kind in a team are indexed: all up to a message, or event.
+
+    `space` is what tells their words from those of all others in the index (`search/index.py`).
+    """
+
+    team_id = TextField()
+    kind = IntegerField()
+    space = BigIntegerField()
+    through_number = BigIntegerField()
+
+    class Meta:
+        table_name = "search_progress"
+        primary_key = CompositeKey("team_id", "kind")
+
+
 TABLES: tuple[type[Model], ...] = (
     TeamRow,
     CredentialRow,
@@ -380,6 +396,10 @@ TABLES: tuple[type[Model], ...] = (
     AssigneeFiguresRow,
     DurationFiguresRow,
     UsageFiguresRow,
+    SearchProgressRow,
 )
 
-TABLE_NAMES = [str(table._meta.table_name) for table in TABLES]
+INDEX_NAMES = ("search_documents", "search_vocabulary")
+"""Tables of the index of words, which have no model: it differs between databases."""
+
+TABLE_NAMES = [*(str(table._meta.table_name) for table in TABLES), *INDEX_NAMES]

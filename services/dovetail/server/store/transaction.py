@@ -20,6 +20,7 @@ from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.loop_limits import LoopLimits
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.sets import Finder, Index, Key, Range, Row, Table
+from dovetail.server.store.statements import RowStatement
 from dovetail.server.store.times import Times
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ class GlobalSnapshot:
     def of(self, team_id: str) -> Snapshot:
         """The same view, bound to one team."""
         return Snapshot(self, team_id)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is SQLite, where a statement needs SQL of its own."""
+        return self._database.param == "?"
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of a statement."""
@@ -265,6 +271,10 @@ class Transaction(Snapshot):
     def write(self, statement: Statement, **values: object) -> int:
         """Run a statement that writes; returns how many rows it changed."""
         return self._group.write(statement, **{"team_id": self.team_id, **values})
+
+    def write_rows(self, statement: RowStatement, rows: Sequence[Row]) -> None:
+        """Write rows of a table that no group holds, as a set."""
+        self._group.write_rows(statement, rows)
 
     def find(self, index: Index[T], *key: object) -> T | None:
         """The row that an index finds by its columns, with what the group has put, or None."""

@@ -13,7 +13,7 @@ writes field 4.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
@@ -143,3 +143,54 @@ def _json_value(value: Json) -> bytes:
             return nested(_STRUCT, json_object(value))
         case list():
             return nested(_LIST, b"".join(nested(_FIRST, _json_value(each)) for each in value))
+
+
+def pieces(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The numbers and contents of the fields of a message that are texts or messages, in order."""
+    at, end = 0, len(content)
+    while at < end:
+        tag, at = _read_varint(content, at)
+        match tag & 7:
+            case 0:
+                _, at = _read_varint(content, at)
+            case 1:
+                at += 8
+            case 2:
+                size, at = _read_varint(content, at)
+                yield tag >> 3, content[at : at + size]
+                at += size
+            case other:
+                raise ValueError(f"a field of the kind {other}, which none of ours is")
+
+
+def struct_texts(content: bytes) -> Iterator[str]:
+    """The texts among the values of a google.protobuf.Struct, however deep they stand."""
+    for _, pair in pieces(content):
+        for number, value in pieces(pair):
+            if number == 2:
+                yield from _value_texts(value)
+
+
+def _value_texts(value: bytes) -> Iterator[str]:
+    for number, content in pieces(value):
+        if number == 3:
+            yield content.decode()
+        elif number == 5:
+            yield from struct_texts(content)
+        elif number == 6:
+            for _, each in pieces(content):
+                yield from _value_texts(each)
+
+
+def _read_varint(content: bytes, at: int) -> tuple[int, int]:
+    """A number, and where it ends."""
+    byte = content[at]
+    if byte < 128:
+        return byte, at + 1
+    found, shift = byte & 127, 7
+    while byte > 127:
+        at += 1
+        byte = content[at]
+        found |= (byte & 127) << shift
+        shift += 7
+    return found, at + 1

@@ -39,6 +39,8 @@ from dovetail.server.tasks.requests import (
     NewTask,
     Outcome,
 )
+from dovetail.server.tasks.search_servicer import SearchServicer
+from dovetail.server.tasks.searches import TaskSearches
 from dovetail.server.tasks.usage_wire import read_usage
 from dovetail.server.tasks.watching import Watches
 from dovetail.server.tasks.working import Work
@@ -57,10 +59,11 @@ class Rules:
     history: History
     watches: Watches
     reports: Reports
+    searches: TaskSearches
     shortest_lease_micros: int
 
 
-class TaskServicer(HistoryServicer):
+class TaskServicer(HistoryServicer, SearchServicer):
     """Translates between the contract and the rules of tasks.
 
     Each handler reads the whole request under one `Checks`, so that all its faults are named
@@ -75,6 +78,7 @@ class TaskServicer(HistoryServicer):
         self._work = rules.work
         self._claims = rules.claims
         self._reports = rules.reports
+        self.searches = rules.searches
         self._shortest_lease = rules.shortest_lease_micros
 
     async def CreateTask(

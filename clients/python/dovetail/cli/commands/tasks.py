@@ -341,6 +341,7 @@ async def reopen(session: Session, task_id: str, reason: str, **options: Any) ->
 
 
 for each in lazy_commands(
+    ("search", "commands.search:search_tasks", "Search tasks, those created last first."),
     ("claim", "commands.work:claim", "Claim ready tasks, your own first."),
     ("start", "commands.work:start", "Start a task; an unassigned one becomes yours."),
     (

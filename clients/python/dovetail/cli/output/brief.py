@@ -76,6 +76,23 @@ def _record(record: Mapping[str, Any]) -> str:
     return LINES["Message"](record["message"])
 
 
+def _message_hit(hit: Mapping[str, Any]) -> str:
+    message = hit["record"]["message"]
+    return _said(_joined(message.get("sender_id", "") or "-", message["message_id"]), _found(hit))
+
+
+def _task_hit(hit: Mapping[str, Any]) -> str:
+    task = hit["task"]
+    title = begin(task.get("title"))
+    return _said(_joined(task["task_id"], task["state"], f"{title!r}"), _found(hit))
+
+
+def _found(hit: Mapping[str, Any]) -> str:
+    """The part of an excerpt that begins with what was found."""
+    excerpt = hit["places"][0]["excerpt"]
+    return excerpt["text"][excerpt["matches"][0].get("start", 0) :]
+
+
 def _message(message: Mapping[str, Any], to: str = "") -> str:
     """Who says what: a notice with what it reports and of what, a message with its id."""
     about = message["message_id"]
@@ -166,6 +183,8 @@ LINES: dict[str, Callable[[Any], str]] = {
     "Delivery": _delivery,
     "Message": lambda message: _message(message, ", ".join(message["recipient_ids"])),
     "MessageRecord": _record,
+    "MessageHit": _message_hit,
+    "TaskHit": _task_hit,
     "SendMessageResponse": _sent,
     "AcknowledgeMessagesResponse": _acknowledged,
     "MarkMessagesSeenResponse": _seen,

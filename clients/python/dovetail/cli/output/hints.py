@@ -69,6 +69,7 @@ SAID_BY_SERVER = {
     "TOO_MANY_TASKS",
     "CURSOR_IN_FUTURE",
     "QUERY_TOO_LONG",
+    "SEARCH_NOT_READY",
     "STORE_UNAVAILABLE",
 }
 """Reasons whose text says what is right, or has the next step, in words that fit a shell too."""
@@ -128,10 +129,12 @@ COMMANDS = {
     "GetMessage": "message show",
     "ListMessages": "message list",
     "ListReceipts": "message show --receipts",
+    "SearchMessages": "search",
     "CreateTask": "task create",
     "BatchCreateTasks": "task create",
     "GetTask": "task show",
     "ListTasks": "task list",
+    "SearchTasks": "task search",
     "ListTaskEvents": "task history",
     "WatchTasks": "task watch",
     "ListTaskAttempts": "task attempts",

@@ -49,7 +49,7 @@ class Messages:
         return Text.assemble(("notice ", "magenta"), self.record(item).dimmed())
 
     def _message(self, message: talk.Message, place: str) -> Text:
-        shown = [_head(message, place)]
+        shown = [head(message, place)]
         if message.subject:
             shown.append(Text(f"    {escape_controls(message.subject)}", style="bold"))
         shown += [Text(f"    {line}") for line in self._cut(message.body, message).splitlines()]
@@ -81,7 +81,7 @@ def _history(item: types.Receipt) -> str:
     return ", ".join((delivery_state(item), *earlier))
 
 
-def _head(message: talk.Message, place: str) -> Text:
+def head(message: talk.Message, place: str) -> Text:
     """Who sent it to whom, and when."""
     sender = escape_controls(message.sender_id) or "(no agent)"
     more = message.recipient_count - len(message.recipient_ids)

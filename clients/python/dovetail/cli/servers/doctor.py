@@ -33,13 +33,15 @@ ELSEWHERE = "Stop that program, or choose another port: dovetail up --{}-listen 
 @click.command()
 @with_settings(SERVER["store"], SERVER["data-dir"])
 @click.option("--rebuild-figures", is_flag=True, help="Count the figures of reports anew first.")
+@click.option("--rebuild-search", is_flag=True, help="Have servers index words anew.")
 @server_options
 @prints
-def doctor(
+def doctor(  # noqa: PLR0913 - one parameter per option
     servers: Servers,
     store: str | None,
     data_dir: Path | None,
     rebuild_figures: bool,
+    rebuild_search: bool,
     output: Output,
 ) -> None:
     """Check the store, ports and servers.
@@ -47,8 +49,8 @@ def doctor(
     It changes nothing but what you ask for; servers may keep running. Ends with exit code 1 if a
     check fails.
     """
-    if rebuild_figures:
-        _rebuild(store, data_dir)
+    if rebuild_figures or rebuild_search:
+        _rebuild(store_url(store, data_dir), rebuild_figures, rebuild_search)
     findings = _store(store, data_dir)
     with failures_explained():
         findings += late.asyncio.run(_servers(servers))
@@ -70,12 +72,15 @@ def _store(store: str | None, data_dir: Path | None) -> list[Finding]:
         return [Finding(check="store", level=Level.WARN, text=error.message)]
 
 
-def _rebuild(store: str | None, data_dir: Path | None) -> None:
-    from dovetail.server.main import StoreOpenError, rebuild_figures  # slow to load
+def _rebuild(url: str, figures: bool, search: bool) -> None:
+    from dovetail.server import main  # slow to load
 
     try:
-        rebuild_figures(store_url(store, data_dir))
-    except StoreOpenError as error:
+        if figures:
+            main.rebuild_figures(url)
+        if search:
+            main.rebuild_search(url)
+    except main.StoreOpenError as error:
         raise CommandError(str(error)) from error
 
 

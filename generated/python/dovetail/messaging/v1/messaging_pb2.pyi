@@ -212,6 +212,34 @@ STREAM_MARK_CLOSING: StreamMark.ValueType  # 3
 """The server is stopping: resume on another, after `through_sequence`."""
 Global___StreamMark: _TypeAlias = StreamMark  # noqa: Y015
 
+class _MessageField:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MessageFieldEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageField.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MESSAGE_FIELD_UNSPECIFIED: _MessageField.ValueType  # 0
+    """Never returned."""
+    MESSAGE_FIELD_SUBJECT: _MessageField.ValueType  # 1
+    """`subject`."""
+    MESSAGE_FIELD_BODY: _MessageField.ValueType  # 2
+    """`body`."""
+    MESSAGE_FIELD_DATA: _MessageField.ValueType  # 3
+    """A text in `data`, however deep it stands there; keys of objects are not searched."""
+
+class MessageField(_MessageField, metaclass=_MessageFieldEnumTypeWrapper):
+    """MessageField is a field of a message in which searches look."""
+
+MESSAGE_FIELD_UNSPECIFIED: MessageField.ValueType  # 0
+"""Never returned."""
+MESSAGE_FIELD_SUBJECT: MessageField.ValueType  # 1
+"""`subject`."""
+MESSAGE_FIELD_BODY: MessageField.ValueType  # 2
+"""`body`."""
+MESSAGE_FIELD_DATA: MessageField.ValueType  # 3
+"""A text in `data`, however deep it stands there; keys of objects are not searched."""
+Global___MessageField: _TypeAlias = MessageField  # noqa: Y015
+
 @_typing.final
 class Agent(_message.Message):
     """Agent is a participant with an inbox: an LLM, a program or a person."""
@@ -2178,3 +2206,140 @@ class ListReceiptsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListReceiptsResponse: _TypeAlias = ListReceiptsResponse  # noqa: Y015
+
+@_typing.final
+class MessagePlace(_message.Message):
+    """MessagePlace is where in a message something was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    EXCERPT_FIELD_NUMBER: _builtins.int
+    field: Global___MessageField.ValueType
+    """The field."""
+    @_builtins.property
+    def excerpt(self) -> _types_pb2.Excerpt:
+        """The part of it with the most of the terms; of DATA, a part of the text there that has most."""
+
+    def __init__(
+        self,
+        *,
+        field: Global___MessageField.ValueType = ...,
+        excerpt: _types_pb2.Excerpt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["excerpt", b"excerpt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excerpt", b"excerpt", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessagePlace: _TypeAlias = MessagePlace  # noqa: Y015
+
+@_typing.final
+class MessageHit(_message.Message):
+    """MessageHit is a message that was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def record(self) -> Global___MessageRecord:
+        """The message, with the receipts as ListMessages returns them."""
+
+    @_builtins.property
+    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessagePlace]:
+        """Where it was found: one for each field with any of the terms, in the order of the fields."""
+
+    def __init__(
+        self,
+        *,
+        record: Global___MessageRecord | None = ...,
+        places: _abc.Iterable[Global___MessagePlace] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["places", b"places", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageHit: _TypeAlias = MessageHit  # noqa: Y015
+
+@_typing.final
+class SearchMessagesRequest(_message.Message):
+    """SearchMessagesRequest says what to look for, and chooses a page of what is found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    RECIPIENT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """What to look for: 1 to 256 characters, at most 16 terms, of which all must occur, in any of the
+    fields. A term is a word; words in double quotes, which must follow each other within one field; or
+    a word with a `*` behind it, for all words that begin so. Every other character is text: none has a
+    meaning of its own, and there are no operators.
+
+    A word is a run of letters and digits; what stands between them in a term (`foo_bar`, `10.5`) is
+    left out, and its words must follow each other. Case and diacritics make no difference. In scripts
+    that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) a term is found
+    wherever it stands within other text.
+    """
+    recipient_id: _builtins.str
+    """Only messages in this agent's inbox. Empty: all messages of the team."""
+    page_size: _builtins.int
+    """How many at most; a page also ends at 1 MiB, or one message."""
+    page_token: _builtins.str
+    """Where to go on; empty: the first page."""
+    @_builtins.property
+    def filter(self) -> Global___MessageFilter:
+        """Only these messages. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        recipient_id: _builtins.str = ...,
+        filter: Global___MessageFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "recipient_id", b"recipient_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchMessagesRequest: _TypeAlias = SearchMessagesRequest  # noqa: Y015
+
+@_typing.final
+class SearchMessagesResponse(_message.Message):
+    """SearchMessagesResponse returns a page of hits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HITS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageHit]:
+        """The newest first. There may be few, or none, and a next page all the same: a call looks at 5,000
+        messages that may be hits, or at 4 MiB of them.
+        """
+
+    def __init__(
+        self,
+        *,
+        hits: _abc.Iterable[Global___MessageHit] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchMessagesResponse: _TypeAlias = SearchMessagesResponse  # noqa: Y015

@@ -165,6 +165,11 @@ class MessagingServiceStub(object):
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
+        self.SearchMessages = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/SearchMessages',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SearchMessagesRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SearchMessagesResponse.FromString,
+                _registered_method=True)
         self.ListReceipts = channel.unary_unary(
                 '/dovetail.messaging.v1.MessagingService/ListReceipts',
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListReceiptsRequest.SerializeToString,
@@ -445,6 +450,20 @@ class MessagingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchMessages(self, request, context):
+        """SearchMessages returns the messages in which all terms of a query occur, page by page, the newest
+        first, with the place of each hit. It looks into subjects, texts, and the texts in `data`, not into
+        labels; of a very long message into its first 10,000 different words. To an agent it returns only
+        what the agent sent or received. A message whose send has returned before the call begins is never
+        missing.
+
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`; UNAVAILABLE
+        `SEARCH_NOT_READY` while the index of very many messages is being built, as after an upgrade: retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReceipts(self, request, context):
         """ListReceipts returns what became of one message at each of its recipients, page by page, in the
         order of the recipients. To an agent that did not send the message it returns only its own receipt.
@@ -551,6 +570,11 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     servicer.ListMessages,
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.FromString,
                     response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'SearchMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchMessages,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SearchMessagesRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SearchMessagesResponse.SerializeToString,
             ),
             'ListReceipts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReceipts,
@@ -1107,6 +1131,33 @@ class MessagingService(object):
             '/dovetail.messaging.v1.MessagingService/ListMessages',
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.SerializeToString,
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/SearchMessages',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SearchMessagesRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.SearchMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -225,6 +225,16 @@ class MessagingServiceStub:
     order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
     with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
     """
+    SearchMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.SearchMessagesRequest, _messaging_pb2.SearchMessagesResponse]
+    """SearchMessages returns the messages in which all terms of a query occur, page by page, the newest
+    first, with the place of each hit. It looks into subjects, texts, and the texts in `data`, not into
+    labels; of a very long message into its first 10,000 different words. To an agent it returns only
+    what the agent sent or received. A message whose send has returned before the call begins is never
+    missing.
+
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`; UNAVAILABLE
+    `SEARCH_NOT_READY` while the index of very many messages is being built, as after an upgrade: retry.
+    """
     ListReceipts: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListReceiptsRequest, _messaging_pb2.ListReceiptsResponse]
     """ListReceipts returns what became of one message at each of its recipients, page by page, in the
     order of the recipients. To an agent that did not send the message it returns only its own receipt.
@@ -427,6 +437,16 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
     order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
     with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+    """
+    SearchMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.SearchMessagesRequest, _messaging_pb2.SearchMessagesResponse]  # type: ignore[assignment]
+    """SearchMessages returns the messages in which all terms of a query occur, page by page, the newest
+    first, with the place of each hit. It looks into subjects, texts, and the texts in `data`, not into
+    labels; of a very long message into its first 10,000 different words. To an agent it returns only
+    what the agent sent or received. A message whose send has returned before the call begins is never
+    missing.
+
+    Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`; UNAVAILABLE
+    `SEARCH_NOT_READY` while the index of very many messages is being built, as after an upgrade: retry.
     """
     ListReceipts: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListReceiptsRequest, _messaging_pb2.ListReceiptsResponse]  # type: ignore[assignment]
     """ListReceipts returns what became of one message at each of its recipients, page by page, in the
@@ -741,6 +761,22 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
         order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
         with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchMessages(
+        self,
+        request: _messaging_pb2.SearchMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.SearchMessagesResponse, _abc.Awaitable[_messaging_pb2.SearchMessagesResponse]]:
+        """SearchMessages returns the messages in which all terms of a query occur, page by page, the newest
+        first, with the place of each hit. It looks into subjects, texts, and the texts in `data`, not into
+        labels; of a very long message into its first 10,000 different words. To an agent it returns only
+        what the agent sent or received. A message whose send has returned before the call begins is never
+        missing.
+
+        Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown `recipient_id`; UNAVAILABLE
+        `SEARCH_NOT_READY` while the index of very many messages is being built, as after an upgrade: retry.
         """
 
     @_abc_1.abstractmethod

@@ -234,6 +234,58 @@ STREAM_MARK_CLOSING: StreamMark.ValueType  # 3
 """The server is stopping: resume on another, after `through_event`."""
 Global___StreamMark: _TypeAlias = StreamMark  # noqa: Y015
 
+class _TaskField:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskFieldEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskField.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_FIELD_UNSPECIFIED: _TaskField.ValueType  # 0
+    """Never returned."""
+    TASK_FIELD_TITLE: _TaskField.ValueType  # 1
+    """`title`."""
+    TASK_FIELD_DESCRIPTION: _TaskField.ValueType  # 2
+    """`description`."""
+    TASK_FIELD_RESULT: _TaskField.ValueType  # 3
+    """`result.summary`."""
+    TASK_FIELD_FAILURE: _TaskField.ValueType  # 4
+    """`failure.message`."""
+    TASK_FIELD_CANCEL_REASON: _TaskField.ValueType  # 5
+    """`cancel_reason`."""
+    TASK_FIELD_LAST_FAILURE: _TaskField.ValueType  # 6
+    """`last_failure.message`."""
+    TASK_FIELD_PROGRESS: _TaskField.ValueType  # 7
+    """`progress.note`."""
+    TASK_FIELD_QUESTION: _TaskField.ValueType  # 8
+    """`question.text`."""
+    TASK_FIELD_ANSWER: _TaskField.ValueType  # 9
+    """`answer.text`."""
+
+class TaskField(_TaskField, metaclass=_TaskFieldEnumTypeWrapper):
+    """TaskField is a field of a task in which searches look."""
+
+TASK_FIELD_UNSPECIFIED: TaskField.ValueType  # 0
+"""Never returned."""
+TASK_FIELD_TITLE: TaskField.ValueType  # 1
+"""`title`."""
+TASK_FIELD_DESCRIPTION: TaskField.ValueType  # 2
+"""`description`."""
+TASK_FIELD_RESULT: TaskField.ValueType  # 3
+"""`result.summary`."""
+TASK_FIELD_FAILURE: TaskField.ValueType  # 4
+"""`failure.message`."""
+TASK_FIELD_CANCEL_REASON: TaskField.ValueType  # 5
+"""`cancel_reason`."""
+TASK_FIELD_LAST_FAILURE: TaskField.ValueType  # 6
+"""`last_failure.message`."""
+TASK_FIELD_PROGRESS: TaskField.ValueType  # 7
+"""`progress.note`."""
+TASK_FIELD_QUESTION: TaskField.ValueType  # 8
+"""`question.text`."""
+TASK_FIELD_ANSWER: TaskField.ValueType  # 9
+"""`answer.text`."""
+Global___TaskField: _TypeAlias = TaskField  # noqa: Y015
+
 @_typing.final
 class Task(_message.Message):
     """Task is one piece of work. It is at most 2 MiB in all."""
@@ -3380,3 +3432,136 @@ class CompletionBucket(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompletionBucket: _TypeAlias = CompletionBucket  # noqa: Y015
+
+@_typing.final
+class TaskPlace(_message.Message):
+    """TaskPlace is where in a task something was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    EXCERPT_FIELD_NUMBER: _builtins.int
+    field: Global___TaskField.ValueType
+    """The field."""
+    @_builtins.property
+    def excerpt(self) -> _types_pb2.Excerpt:
+        """The part of it with the most of the terms."""
+
+    def __init__(
+        self,
+        *,
+        field: Global___TaskField.ValueType = ...,
+        excerpt: _types_pb2.Excerpt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["excerpt", b"excerpt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excerpt", b"excerpt", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskPlace: _TypeAlias = TaskPlace  # noqa: Y015
+
+@_typing.final
+class TaskHit(_message.Message):
+    """TaskHit is a task that was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task as it now is."""
+
+    @_builtins.property
+    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskPlace]:
+        """Where it was found: one for each field with any of the terms, in the order of the fields."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        places: _abc.Iterable[Global___TaskPlace] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["places", b"places", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskHit: _TypeAlias = TaskHit  # noqa: Y015
+
+@_typing.final
+class SearchTasksRequest(_message.Message):
+    """SearchTasksRequest says what to look for, and chooses a page of what is found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """What to look for: 1 to 256 characters, at most 16 terms, of which all must occur, in any of the
+    fields. A term is a word; words in double quotes, which must follow each other within one field; or
+    a word with a `*` behind it, for all words that begin so. Every other character is text: none has a
+    meaning of its own, and there are no operators.
+
+    A word is a run of letters and digits; what stands between them in a term (`foo_bar`, `10.5`) is
+    left out, and its words must follow each other. Case and diacritics make no difference. In scripts
+    that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) a term is found
+    wherever it stands within other text.
+    """
+    page_size: _builtins.int
+    """How many at most; a page also ends at 1 MiB, or one task."""
+    page_token: _builtins.str
+    """Where to go on; empty: the first page."""
+    @_builtins.property
+    def filter(self) -> Global___TaskFilter:
+        """Only these tasks. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        filter: Global___TaskFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchTasksRequest: _TypeAlias = SearchTasksRequest  # noqa: Y015
+
+@_typing.final
+class SearchTasksResponse(_message.Message):
+    """SearchTasksResponse returns a page of hits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HITS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskHit]:
+        """The last created first. There may be few, or none, and a next page all the same: a call looks at
+        5,000 tasks that may be hits, or at 4 MiB of them.
+        """
+
+    def __init__(
+        self,
+        *,
+        hits: _abc.Iterable[Global___TaskHit] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchTasksResponse: _TypeAlias = SearchTasksResponse  # noqa: Y015

@@ -151,6 +151,11 @@ class TaskServiceStub(object):
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksResponse.FromString,
                 _registered_method=True)
+        self.SearchTasks = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/SearchTasks',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.SearchTasksRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.SearchTasksResponse.FromString,
+                _registered_method=True)
         self.UpdateTask = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/UpdateTask',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.UpdateTaskRequest.SerializeToString,
@@ -377,6 +382,20 @@ class TaskServiceServicer(object):
 
     def ListTasks(self, request, context):
         """ListTasks returns tasks, in order of creation or of their last change, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchTasks(self, request, context):
+        """SearchTasks returns the tasks in which all terms of a query occur, page by page, those created last
+        first, with the place of each hit. It looks into title, description, result, failure, reason,
+        progress, question and answer as they now are, not into structured data or labels; of very long
+        ones into the task's first 10,000 different words. What a change of a task has written that returned
+        before the call begins is found.
+
+        Fails with UNAVAILABLE `SEARCH_NOT_READY` while the index of very many tasks is being built, as after
+        an upgrade: retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -614,6 +633,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'SearchTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchTasks,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.SearchTasksRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.SearchTasksResponse.SerializeToString,
             ),
             'UpdateTask': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateTask,
@@ -916,6 +940,33 @@ class TaskService(object):
             '/dovetail.tasks.v1.TaskService/ListTasks',
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksRequest.SerializeToString,
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/SearchTasks',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.SearchTasksRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.SearchTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

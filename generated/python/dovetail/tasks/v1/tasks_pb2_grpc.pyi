@@ -146,6 +146,16 @@ class TaskServiceStub:
     """GetTask returns one task. Fails with NOT_FOUND `TASK_NOT_FOUND`."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]
     """ListTasks returns tasks, in order of creation or of their last change, page by page."""
+    SearchTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.SearchTasksRequest, _tasks_pb2.SearchTasksResponse]
+    """SearchTasks returns the tasks in which all terms of a query occur, page by page, those created last
+    first, with the place of each hit. It looks into title, description, result, failure, reason,
+    progress, question and answer as they now are, not into structured data or labels; of very long
+    ones into the task's first 10,000 different words. What a change of a task has written that returned
+    before the call begins is found.
+
+    Fails with UNAVAILABLE `SEARCH_NOT_READY` while the index of very many tasks is being built, as after
+    an upgrade: retry.
+    """
     UpdateTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.UpdateTaskResponse]
     """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
     due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, max_tokens, max_cost,
@@ -399,6 +409,16 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """GetTask returns one task. Fails with NOT_FOUND `TASK_NOT_FOUND`."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]  # type: ignore[assignment]
     """ListTasks returns tasks, in order of creation or of their last change, page by page."""
+    SearchTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.SearchTasksRequest, _tasks_pb2.SearchTasksResponse]  # type: ignore[assignment]
+    """SearchTasks returns the tasks in which all terms of a query occur, page by page, those created last
+    first, with the place of each hit. It looks into title, description, result, failure, reason,
+    progress, question and answer as they now are, not into structured data or labels; of very long
+    ones into the task's first 10,000 different words. What a change of a task has written that returned
+    before the call begins is found.
+
+    Fails with UNAVAILABLE `SEARCH_NOT_READY` while the index of very many tasks is being built, as after
+    an upgrade: retry.
+    """
     UpdateTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.UpdateTaskResponse]  # type: ignore[assignment]
     """UpdateTask sets the fields that `update_mask` names: title, description, priority, labels,
     due_time, schedule_time, max_attempts, initial_backoff, parent_task_id, links, max_tokens, max_cost,
@@ -673,6 +693,22 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.ListTasksResponse, _abc.Awaitable[_tasks_pb2.ListTasksResponse]]:
         """ListTasks returns tasks, in order of creation or of their last change, page by page."""
+
+    @_abc_1.abstractmethod
+    def SearchTasks(
+        self,
+        request: _tasks_pb2.SearchTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.SearchTasksResponse, _abc.Awaitable[_tasks_pb2.SearchTasksResponse]]:
+        """SearchTasks returns the tasks in which all terms of a query occur, page by page, those created last
+        first, with the place of each hit. It looks into title, description, result, failure, reason,
+        progress, question and answer as they now are, not into structured data or labels; of very long
+        ones into the task's first 10,000 different words. What a change of a task has written that returned
+        before the call begins is found.
+
+        Fails with UNAVAILABLE `SEARCH_NOT_READY` while the index of very many tasks is being built, as after
+        an upgrade: retry.
+        """
 
     @_abc_1.abstractmethod
     def UpdateTask(

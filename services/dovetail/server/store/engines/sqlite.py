@@ -341,5 +341,6 @@ _OUTAGES = {
     ("locked", "busy"): "is locked by another program",
     ("i/o error", "unable to open"): "cannot be read or written: look at its disk",
     ("readonly",): "cannot be written: look at the rights of the file and its folder",
+    ("fts5: corruption",): "has a damaged index of words: run dovetail doctor --rebuild-search",
     ("not a database", "malformed"): "is damaged: stop the servers and restore a copy",
 }

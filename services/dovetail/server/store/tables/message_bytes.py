@@ -224,3 +224,29 @@ def _encode_mail_notice(notice: MailNotice) -> bytes:
         wire.number(_MAIL_MESSAGE_COUNT, notice.message_count),
     )
     return wire.nested(_MAIL_NOTICE, b"".join(fields))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Texts:
+    """What is searched of a message. `data` has the texts among its values."""
+
+    subject: str
+    body: str
+    data: Sequence[str]
+
+
+_SUBJECT_NUMBER, _BODY_NUMBER, _DATA_NUMBER = 4, 5, 6
+
+
+def read_texts(payload: bytes) -> Texts:
+    """The texts of a message that `encode` wrote."""
+    found: dict[int, bytes] = {}
+    for number, content in wire.pieces(payload):
+        if number > _DATA_NUMBER:  # Fields are written in order.
+            break
+        found[number] = content
+    return Texts(
+        subject=found.get(_SUBJECT_NUMBER, b"").decode(),
+        body=found.get(_BODY_NUMBER, b"").decode(),
+        data=[*wire.struct_texts(found.get(_DATA_NUMBER, b""))],
+    )

@@ -285,20 +285,33 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Message]:
     query = MessageRow.select(number, MessageRow.size).where(mine, *stretch.of(number), *wanted)
     sizes = snapshot.select(query.order_by(order).limit(asked.most + 1))
     numbers = take_bytes(((each, size) for each, size in sizes[: asked.most]), asked.most_bytes)
-    columns = (number, MessageRow.sender_id, MessageRow.recipients, MessageRow.payload)
-    chosen = MessageRow.select(*columns).where(mine, number.in_(numbers))
-    rows = snapshot.select(chosen.order_by(order))
+    found = read(snapshot, numbers)
+    return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+
+
+def read(snapshot: Snapshot, numbers: Sequence[int]) -> list[Message]:
+    """Those of these messages that there are, in the same order."""
+    columns = (
+        MessageRow.number,
+        MessageRow.sender_id,
+        MessageRow.recipients,
+        MessageRow.payload,
+    )
+    chosen = MessageRow.select(*columns).where(
+        MessageRow.team_id == snapshot.team_id, MessageRow.number.in_(list(numbers))
+    )
+    rows = snapshot.select(chosen)
     old = old_payloads(snapshot, [row[0] for row in rows if row[-1] is None])
-    found = [
-        Message(
+    found = {
+        each: Message(
             number=each,
             sender_id=sender_id,
             recipient_ids=tuple(json.loads(recipients)),
             payload=payload or old[each],
         )
         for each, sender_id, recipients, payload in rows
-    ]
-    return Page(found, numbers[-1] if len(numbers) < len(sizes) else stretch.until)
+    }
+    return [found[each] for each in numbers if each in found]
 
 
 def _has_index(asked: ListRequest) -> bool:

@@ -57,14 +57,15 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Task]:
     sized = [((number, time), size) for number, time, size in rows]
     keys = take_bytes(sized[: asked.most], asked.most_bytes)
     numbers = [number for number, _ in keys]
-    found = _in_order(snapshot, numbers)
+    found = in_order(snapshot, numbers)
     if len(keys) == len(rows):
         return Page(found, stretch.until)
     number, time = keys[-1]
     return Page(found, (time, number) if asked.by is TaskOrder.UPDATE_TIME else number)
 
 
-def _in_order(snapshot: Snapshot, numbers: Sequence[int]) -> list[Task]:
+def in_order(snapshot: Snapshot, numbers: Sequence[int]) -> list[Task]:
+    """The tasks with these numbers, which there must be, in the same order."""
     if not numbers:
         return []
     chosen = TaskRow.select(*tasks.COLUMNS).where(
