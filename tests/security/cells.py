@@ -42,6 +42,7 @@ OTHERS = {
     "SendMessage": NO_MESSAGE,
     "BatchSendMessages": NO_MESSAGE,
     "GetMessage": NO_MESSAGE,
+    "GetAttachment": NO_MESSAGE,
     "ListReceipts": NO_MESSAGE,
     "ListMessages": LEFT_OUT,
     "BatchCompleteTasks": ONE_REFUSED,

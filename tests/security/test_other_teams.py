@@ -55,6 +55,7 @@ KINDS = {
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
     *("summary", "message", "text", "note", "etag", "kind", "model", "amount", "currency"),
+    *("name", "media_type", "url"),
 }
 NEVER = {
     "agent": "ochre agent",

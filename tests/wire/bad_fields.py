@@ -14,6 +14,7 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1.types_pb2 import TimeRange
 from wire.bad_batch_fields import batches
+from wire.bad_file_fields import files
 from wire.bad_work_fields import work
 from wire.requests import (
     BACKWARDS,
@@ -49,10 +50,12 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
         "requests[1].recipient_ids[1]",
     ),
     ("GetMessage", lambda v: m.GetMessageRequest(message_id=v), "message_id"),
+    ("GetAttachment", lambda v: m.GetAttachmentRequest(message_id=v, name="x"), "message_id"),
     ("ListMessages", lambda v: listing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("SubscribeInbox", lambda v: subscribing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("GetTask", lambda v: t.GetTaskRequest(task_id=v), "task_id"),
     ("ListTaskAttempts", lambda v: t.ListTaskAttemptsRequest(task_id=v), "task_id"),
+    ("GetTaskAttachment", lambda v: t.GetTaskAttachmentRequest(task_id=v, name="x"), "task_id"),
     ("DeleteTask", lambda v: t.DeleteTaskRequest(task_id=v), "task_id"),
     ("UpdateTask", lambda v: update("title", task_id=v, title="T"), "task.task_id"),
     ("AssignTask", lambda v: CHANGES["AssignTask"](assignee_id=v), "assignee_id"),
@@ -372,4 +375,5 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "work": work,
     "masks": masks,
     "buckets": buckets,
+    "files": files,
 }

@@ -37,6 +37,7 @@ from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import Streams
+from dovetail.server.tasks.attachments import TaskAttachments
 from dovetail.server.tasks.claims.lease_monitor import LeaseMonitor
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
@@ -167,6 +168,7 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
             history=History(store),
             watches=Watches(store, streams),
             reports=Reports(store),
+            attachments=TaskAttachments(store),
             shortest_lease_micros=shortest,
         )
     )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dovetail.server.errors import InvalidArgumentError, OutOfRangeError, Reason
+import json
+from collections.abc import Sequence
+
+from dovetail.server.errors import InvalidArgumentError, NotFoundError, OutOfRangeError, Reason
 from dovetail.server.store.idempotency import IdempotencyKey
+
+ATTACHMENTS_SHOWN_MAX = 3
+"""Names in an error, each of up to 255 bytes: gRPC drops an answer whose metadata is too large."""
 
 
 def check_same_request(repeat: IdempotencyKey, request_hash: bytes) -> None:
@@ -25,3 +31,15 @@ def check_reached(sequence: int, last: int) -> None:
             f"sequence {sequence:,} lies beyond the end of the inbox: 0 to {last:,} are legal",
             metadata={"sequence": str(sequence), "first": "0", "last": str(last)},
         )
+
+
+def attachment_not_found(of: str, name: str, names: Sequence[str]) -> NotFoundError:
+    """The error for an attachment that is not there: `of` says of what, `names` which there are."""
+    shown = names[:ATTACHMENTS_SHOWN_MAX]
+    more = [f"{len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    known = ", ".join([*map(repr, shown), *more]) or "none"
+    return NotFoundError(
+        Reason.ATTACHMENT_NOT_FOUND,
+        f"name: {of} has no attachment {name!r}; it has {known}",
+        metadata={"name": name, "names": json.dumps(shown, ensure_ascii=False)},
+    )

@@ -62,6 +62,7 @@ _MESSAGING = {
     "AcknowledgeMessages": _own("its inbox"),
     "MarkMessagesSeen": _WORKERS,
     "GetMessage": _own("a message that it sent or received; others are NOT_FOUND"),
+    "GetAttachment": _own("one of a message that it sent or received; others are NOT_FOUND"),
     "ListReceipts": _own("a message that it sent, or its own receipt of one that it received"),
     "ListMessages": _own("messages that it sent or received; others are left out"),
 }
@@ -74,6 +75,7 @@ _TASKS = {
     "ListTaskEvents": _EVERYBODY,
     "WatchTasks": _EVERYBODY,
     "ListTaskAttempts": _EVERYBODY,
+    "GetTaskAttachment": _EVERYBODY,
     "GetReport": _EVERYBODY,
     "UpdateTask": _CREATOR,
     "DeleteTask": _CREATOR,

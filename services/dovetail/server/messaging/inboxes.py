@@ -9,17 +9,19 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.errors import NotFoundError, Reason
-from dovetail.server.preconditions import check_reached, check_same_request
+from dovetail.server.preconditions import attachment_not_found, check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import (
     agents,
+    attachments,
     deliveries,
     dependencies,
     messages,
     tasks,
     threads,
 )
+from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX, DeliveryState, Receipt
 from dovetail.server.store.tables.message_bytes import (
     SHOWN_RECIPIENTS_MAX,
@@ -173,6 +175,19 @@ class Inboxes:
             message = _readable(snapshot, caller, message_id)
             shown = _shown_to(caller, message)
             return message, deliveries.receipts(snapshot, message.number, shown)
+
+        return await self._store.read(caller.team_id, query)
+
+    async def attachment(self, caller: Caller, message_id: str, name: str) -> Attachment:
+        """One attachment of a message, with its bytes."""
+
+        def query(snapshot: Snapshot) -> Attachment:
+            number = _readable(snapshot, caller, message_id).number
+            found = attachments.find_of_message(snapshot, number, name)
+            if found is None:
+                names = attachments.names_of_message(snapshot, number)
+                raise attachment_not_found(f"message {message_id!r}", name, names)
+            return found
 
         return await self._store.read(caller.team_id, query)
 

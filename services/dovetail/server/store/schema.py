@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField
 
+from dovetail.server.store.attachment_rows import MessageAttachmentRow, TaskAttachmentRow
 from dovetail.server.store.figure_rows import (
     AssigneeFiguresRow,
     DurationFiguresRow,
@@ -212,6 +213,8 @@ class TaskRow(Model):
     max_cost = TextField()
     spent_budgets = IntegerField()
     budget_told = IntegerField()
+    input_attachments = TextField()
+    outcome_attachments = TextField()
 
     class Meta:
         table_name = "tasks"
@@ -312,6 +315,7 @@ class TaskAttemptRow(Model):
     late_data = TextField(null=True)
     late_retryable = IntegerField()
     usage = TextField(null=True)
+    late_attachments = TextField()
 
     class Meta:
         table_name = "task_attempts"
@@ -325,12 +329,14 @@ TABLES: tuple[type[Model], ...] = (
     MessageRow,
     DeliveryRow,
     HandoutRow,
+    MessageAttachmentRow,
     TaskRow,
     TaskDependencyRow,
     TaskLinkRow,
     TaskEventRow,
     TaskFollowUpRow,
     TaskAttemptRow,
+    TaskAttachmentRow,
     AssigneeFiguresRow,
     DurationFiguresRow,
     UsageFiguresRow,

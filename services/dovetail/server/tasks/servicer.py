@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from grpc.aio import ServicerContext
 
 from dovetail.server.access.caller import current_caller
+from dovetail.server.edge.attachments import weight
 from dovetail.server.edge.convert import (
     converted,
     idempotency_key,
@@ -16,6 +17,8 @@ from dovetail.server.edge.convert import (
 )
 from dovetail.server.edge.validation import Checks
 from dovetail.server.tasks import reading
+from dovetail.server.tasks.attachment_servicer import AttachmentServicer
+from dovetail.server.tasks.attachments import TaskAttachments
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
 from dovetail.server.tasks.history_servicer import HistoryServicer
@@ -57,10 +60,11 @@ class Rules:
     history: History
     watches: Watches
     reports: Reports
+    attachments: TaskAttachments
     shortest_lease_micros: int
 
 
-class TaskServicer(HistoryServicer):
+class TaskServicer(HistoryServicer, AttachmentServicer):
     """Translates between the contract and the rules of tasks.
 
     Each handler reads the whole request under one `Checks`, so that all its faults are named
@@ -75,6 +79,7 @@ class TaskServicer(HistoryServicer):
         self._work = rules.work
         self._claims = rules.claims
         self._reports = rules.reports
+        self._attachments = rules.attachments
         self._shortest_lease = rules.shortest_lease_micros
 
     async def CreateTask(
@@ -91,7 +96,8 @@ class TaskServicer(HistoryServicer):
                 )
                 return reading.read_new_task(check, request), checked(check, options)
 
-        new, options = await converted(request.input.ByteSize(), read)
+        heavy = request.input.ByteSize() + weight(request.input_attachments)
+        new, options = await converted(heavy, read)
         change = await self._lifecycle.create(current_caller.get(), new, options)
         return pb.CreateTaskResponse(
             task=await converted_task(change.task), notices=notice_receipts(change)

@@ -204,7 +204,9 @@ Global___Agent: _TypeAlias = Agent  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
-    """Message is what one agent sends to others. It never changes once sent, and is at most 1 MiB in all."""
+    """Message is what one agent sends to others. It never changes once sent, and is at most 1 MiB in all, with
+    the bytes of its attachments.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -243,6 +245,7 @@ class Message(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Made by the server, unique in the team, short: "m1", "m2", …"""
     sender_id: _builtins.str
@@ -266,9 +269,7 @@ class Message(_message.Message):
     kind: Global___MessageKind.ValueType
     """Whether an agent sent it or a change of a task wrote it."""
     recipient_count: _builtins.int
-    """To how many agents it was sent. Set by the server.
-    16 to 29 are kept for attachments (by reference: a backlog must not carry them), groups and expiry.
-    """
+    """To how many agents it was sent. Set by the server."""
     @_builtins.property
     def recipient_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The first ten agents to which it was sent, each once, in the order given; ListReceipts has all."""
@@ -289,6 +290,12 @@ class Message(_message.Message):
     def notice(self) -> Global___Notice:
         """What happened to the task, when `kind` is NOTICE; else unset."""
 
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Attachment]:
+        """What comes with it, without bytes: GetAttachment returns those.
+        16, 17 and 19 to 29 are kept for groups and expiry.
+        """
+
     def __init__(
         self,
         *,
@@ -307,10 +314,11 @@ class Message(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         notice: Global___Notice | None = ...,
         recipient_count: _builtins.int = ...,
+        attachments: _abc.Iterable[_types_pb2.Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "notice", b"notice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "body", b"body", "create_time", b"create_time", "data", b"data", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -741,6 +749,7 @@ class SendMessageRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """0 to 512 characters."""
     body: _builtins.str
@@ -778,7 +787,13 @@ class SendMessageRequest(_message.Message):
         """Deliveries in the caller's inbox that this call acknowledges in the same commit, such as the one to
         which it replies: 0 to 1,000 sequences. A sequence that the inbox has not reached fails with
         OUT_OF_RANGE `CURSOR_IN_FUTURE`, and then nothing is sent.
-        11 to 29 are kept for attachments, groups and expiry.
+        """
+
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Attachment]:
+        """What comes with it: 0 to 20, each name once. Their bytes count among the 1 MiB of the message: of what
+        is larger send a `url`.
+        11, 12 and 14 to 29 are kept for groups and expiry.
         """
 
     def __init__(
@@ -795,10 +810,11 @@ class SendMessageRequest(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         request_id: _builtins.str = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
+        attachments: _abc.Iterable[_types_pb2.Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "data", b"data", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "attachments", b"attachments", "body", b"body", "data", b"data", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1240,6 +1256,56 @@ class GetMessageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMessageResponse: _TypeAlias = GetMessageResponse  # noqa: Y015
+
+@_typing.final
+class GetAttachmentRequest(_message.Message):
+    """GetAttachmentRequest names an attachment of a message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The id of the message."""
+    name: _builtins.str
+    """The name of the attachment."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAttachmentRequest: _TypeAlias = GetAttachmentRequest  # noqa: Y015
+
+@_typing.final
+class GetAttachmentResponse(_message.Message):
+    """GetAttachmentResponse returns an attachment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attachment(self) -> _types_pb2.Attachment:
+        """The attachment, with `data` or `url`."""
+
+    def __init__(
+        self,
+        *,
+        attachment: _types_pb2.Attachment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAttachmentResponse: _TypeAlias = GetAttachmentResponse  # noqa: Y015
 
 @_typing.final
 class ListMessagesRequest(_message.Message):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64ovetail/types/v1/types.proto\x12\x11\x64ovetail.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\tTimeRange\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x02\n\x07Receipt\x12\x14\n\x0crecipient_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .dovetail.types.v1.DeliveryState\x12.\n\nstate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsend_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08see_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*N\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDER_OLDEST_FIRST\x10\x01\x12\x16\n\x12ORDER_NEWEST_FIRST\x10\x02*\xa5\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12!\n\x1d\x44\x45LIVERY_STATE_UNACKNOWLEDGED\x10\x01\x12\x1f\n\x1b\x44\x45LIVERY_STATE_ACKNOWLEDGED\x10\x02\x12\x17\n\x13\x44\x45LIVERY_STATE_SENT\x10\n\x12\x17\n\x13\x44\x45LIVERY_STATE_SEEN\x10\x0b*\xc7\x04\n\x08TaskVerb\x12\x19\n\x15TASK_VERB_UNSPECIFIED\x10\x00\x12\x14\n\x10TASK_VERB_CREATE\x10\x01\x12\x14\n\x10TASK_VERB_UPDATE\x10\x02\x12\x14\n\x10TASK_VERB_DELETE\x10\x03\x12\x14\n\x10TASK_VERB_ASSIGN\x10\x04\x12\x16\n\x12TASK_VERB_UNASSIGN\x10\x05\x12\x13\n\x0fTASK_VERB_CLAIM\x10\x06\x12\x13\n\x0fTASK_VERB_START\x10\x07\x12\x17\n\x13TASK_VERB_HEARTBEAT\x10\x08\x12\x15\n\x11TASK_VERB_RELEASE\x10\t\x12\x1b\n\x17TASK_VERB_REQUEST_INPUT\x10\n\x12\x1b\n\x17TASK_VERB_PROVIDE_INPUT\x10\x0b\x12\x16\n\x12TASK_VERB_COMPLETE\x10\x0c\x12\x12\n\x0eTASK_VERB_FAIL\x10\r\x12\x14\n\x10TASK_VERB_CANCEL\x10\x0e\x12\x14\n\x10TASK_VERB_REOPEN\x10\x0f\x12\x13\n\x0fTASK_VERB_RETRY\x10\x10\x12\x1a\n\x16TASK_VERB_EXPIRE_LEASE\x10\x14\x12\x1a\n\x16TASK_VERB_BECOME_READY\x10\x15\x12\x1d\n\x19TASK_VERB_FAIL_DEPENDENCY\x10\x16\x12\x1c\n\x18TASK_VERB_BECOME_OVERDUE\x10\x17\x12\x1e\n\x1aTASK_VERB_KEEP_LATE_RESULT\x10\x18\x12\x1a\n\x16TASK_VERB_SPEND_BUDGET\x10\x19\x42g\n\x15\x64\x65v.dovetail.types.v1B\nTypesProtoP\x01Z&dovetail.dev/dovetail/types/v1;typesv1\xa2\x02\x03\x44VY\xaa\x02\x11\x44ovetail.Types.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64ovetail/types/v1/types.proto\x12\x11\x64ovetail.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\tTimeRange\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x02\n\x07Receipt\x12\x14\n\x0crecipient_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .dovetail.types.v1.DeliveryState\x12.\n\nstate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsend_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08see_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\nAttachment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x0e\n\x04\x64\x61ta\x18\x05 \x01(\x0cH\x00\x12\r\n\x03url\x18\x06 \x01(\tH\x00\x42\t\n\x07\x63ontent*N\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDER_OLDEST_FIRST\x10\x01\x12\x16\n\x12ORDER_NEWEST_FIRST\x10\x02*\xa5\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12!\n\x1d\x44\x45LIVERY_STATE_UNACKNOWLEDGED\x10\x01\x12\x1f\n\x1b\x44\x45LIVERY_STATE_ACKNOWLEDGED\x10\x02\x12\x17\n\x13\x44\x45LIVERY_STATE_SENT\x10\n\x12\x17\n\x13\x44\x45LIVERY_STATE_SEEN\x10\x0b*\xc7\x04\n\x08TaskVerb\x12\x19\n\x15TASK_VERB_UNSPECIFIED\x10\x00\x12\x14\n\x10TASK_VERB_CREATE\x10\x01\x12\x14\n\x10TASK_VERB_UPDATE\x10\x02\x12\x14\n\x10TASK_VERB_DELETE\x10\x03\x12\x14\n\x10TASK_VERB_ASSIGN\x10\x04\x12\x16\n\x12TASK_VERB_UNASSIGN\x10\x05\x12\x13\n\x0fTASK_VERB_CLAIM\x10\x06\x12\x13\n\x0fTASK_VERB_START\x10\x07\x12\x17\n\x13TASK_VERB_HEARTBEAT\x10\x08\x12\x15\n\x11TASK_VERB_RELEASE\x10\t\x12\x1b\n\x17TASK_VERB_REQUEST_INPUT\x10\n\x12\x1b\n\x17TASK_VERB_PROVIDE_INPUT\x10\x0b\x12\x16\n\x12TASK_VERB_COMPLETE\x10\x0c\x12\x12\n\x0eTASK_VERB_FAIL\x10\r\x12\x14\n\x10TASK_VERB_CANCEL\x10\x0e\x12\x14\n\x10TASK_VERB_REOPEN\x10\x0f\x12\x13\n\x0fTASK_VERB_RETRY\x10\x10\x12\x1a\n\x16TASK_VERB_EXPIRE_LEASE\x10\x14\x12\x1a\n\x16TASK_VERB_BECOME_READY\x10\x15\x12\x1d\n\x19TASK_VERB_FAIL_DEPENDENCY\x10\x16\x12\x1c\n\x18TASK_VERB_BECOME_OVERDUE\x10\x17\x12\x1e\n\x1aTASK_VERB_KEEP_LATE_RESULT\x10\x18\x12\x1a\n\x16TASK_VERB_SPEND_BUDGET\x10\x19\x42g\n\x15\x64\x65v.dovetail.types.v1B\nTypesProtoP\x01Z&dovetail.dev/dovetail/types/v1;typesv1\xa2\x02\x03\x44VY\xaa\x02\x11\x44ovetail.Types.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dovetail.types.v1.types_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.dovetail.types.v1B\nTypesProtoP\001Z&dovetail.dev/dovetail/types/v1;typesv1\242\002\003DVY\252\002\021Dovetail.Types.V1'
-  _globals['_ORDER']._serialized_start=454
-  _globals['_ORDER']._serialized_end=532
-  _globals['_DELIVERYSTATE']._serialized_start=535
-  _globals['_DELIVERYSTATE']._serialized_end=700
-  _globals['_TASKVERB']._serialized_start=703
-  _globals['_TASKVERB']._serialized_end=1286
+  _globals['_ORDER']._serialized_start=574
+  _globals['_ORDER']._serialized_end=652
+  _globals['_DELIVERYSTATE']._serialized_start=655
+  _globals['_DELIVERYSTATE']._serialized_end=820
+  _globals['_TASKVERB']._serialized_start=823
+  _globals['_TASKVERB']._serialized_end=1406
   _globals['_TIMERANGE']._serialized_start=85
   _globals['_TIMERANGE']._serialized_end=190
   _globals['_RECEIPT']._serialized_start=193
   _globals['_RECEIPT']._serialized_end=452
+  _globals['_ATTACHMENT']._serialized_start=454
+  _globals['_ATTACHMENT']._serialized_end=572
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from dovetail.server.store import wire
 from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.events import TaskVerb
 
 
@@ -52,6 +53,7 @@ class Content:
     importance: Importance = Importance.NORMAL
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     notice: Notice | None = None
+    attachments: Sequence[Attachment] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +88,7 @@ _KIND = wire.number_tag(12)
 _CREATE_TIME = wire.bytes_tag(13)
 _NOTICE = wire.bytes_tag(14)
 _RECIPIENT_COUNT = wire.number_tag(15)
+_ATTACHMENTS = wire.bytes_tag(18)
 
 _NOTICE_VERB = wire.number_tag(1)
 _NOTICE_TASK_ID = wire.bytes_tag(2)
@@ -93,6 +96,12 @@ _NOTICE_EVENT_NUMBER = wire.number_tag(3)
 _NOTICE_ACTOR_ID = wire.bytes_tag(4)
 _NOTICE_ASSIGNEE_ID = wire.bytes_tag(5)
 _NOTICE_FORMER_ASSIGNEE_ID = wire.bytes_tag(6)
+
+_ATTACHMENT_NAME = wire.bytes_tag(1)
+_ATTACHMENT_MEDIA_TYPE = wire.bytes_tag(2)
+_ATTACHMENT_SIZE = wire.number_tag(3)
+_ATTACHMENT_SHA256 = wire.bytes_tag(4)
+_ATTACHMENT_URL = wire.bytes_tag(6)
 
 
 def message_id(number: int) -> str:
@@ -120,8 +129,22 @@ def encode(new: NewMessage, number: int, thread_id: str, create_time: int) -> by
         wire.nested(_CREATE_TIME, wire.timestamp(create_time)),
         _encode_notice(content.notice) if content.notice else b"",
         wire.number(_RECIPIENT_COUNT, len(new.recipient_ids)),
+        *map(_encode_attachment, content.attachments),
     ]
     return b"".join(parts)
+
+
+def _encode_attachment(attachment: Attachment) -> bytes:
+    """What is said of an attachment, without its bytes."""
+    text, sha256 = wire.text, attachment.sha256
+    fields = (
+        text(_ATTACHMENT_NAME, attachment.name),
+        text(_ATTACHMENT_MEDIA_TYPE, attachment.media_type),
+        wire.number(_ATTACHMENT_SIZE, attachment.size),
+        wire.nested(_ATTACHMENT_SHA256, sha256) if sha256 else b"",
+        text(_ATTACHMENT_URL, attachment.url),
+    )
+    return wire.nested(_ATTACHMENTS, b"".join(fields))
 
 
 def _encode_notice(notice: Notice) -> bytes:
