@@ -16,6 +16,7 @@ the contract.
 import typing
 
 from dovetail.client.agent import Agent
+from dovetail.client.attachments import Attachment, AttachmentLike
 from dovetail.client.choices import EventChoice, MessageChoice, TaskChoice
 from dovetail.client.claims import WorkFailedError
 from dovetail.client.connecting import connect
@@ -86,6 +87,7 @@ from dovetail.client.task_records import (
 from dovetail.client.tasks import Tasks
 from dovetail.client.usage import CostLike, UsageFields
 from dovetail.client.words import (
+    AttachmentPlace,
     AttemptEnd,
     DeliveryState,
     Importance,
@@ -107,6 +109,9 @@ __all__ = [
     "AgentRecord",
     "AlreadyExistsError",
     "AssigneeWorkload",
+    "Attachment",
+    "AttachmentLike",
+    "AttachmentPlace",
     "AttemptEnd",
     "CallCancelledError",
     "ClaimedTask",

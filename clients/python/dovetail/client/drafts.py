@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from dovetail.client.attachments import AttachmentLike, messages
 from dovetail.client.task_records import TaskLink
 from dovetail.client.usage import CostLike, UsageLike, cost_of, usage_of
 from dovetail.client.values import duration, struct, timestamp
@@ -29,6 +30,7 @@ class TaskFields(TypedDict, total=False):
     priority: int
     labels: Mapping[str, str] | None
     input: Mapping[str, Any] | None
+    input_attachments: Iterable[AttachmentLike]
     due_time: datetime | None
     thread_id: str
     depends_on: Iterable[str]
@@ -93,20 +95,25 @@ class MessageFields(TypedDict, total=False):
     in_reply_to: str
     task_id: str
     labels: Mapping[str, str] | None
+    attachments: Iterable[AttachmentLike]
 
 
 def draft_message(
     to: str | Iterable[str], body: str = "", **fields: Unpack[MessageFields]
 ) -> talk.SendMessageRequest:
-    """A request for a message to one or more agents, for `Agent.send_many`."""
+    """A request for a message to one or more agents, for `Agent.send_many`.
+
+    Files that are attached by their paths are read now.
+    """
     values: dict[str, Any] = {**fields, "data": struct(fields.get("data"))}
+    values["attachments"] = messages(fields.get("attachments", ()))
     values["importance"] = number(Importance, fields.get("importance", 0))
     recipient_ids = [to] if isinstance(to, str) else to
     return talk.SendMessageRequest(recipient_ids=recipient_ids, body=body, **values)
 
 
 def draft(title: str, **fields: Unpack[TaskFields]) -> pb.CreateTaskRequest:
-    """A request for a new task, for `Tasks.create_many`."""
+    """A request for a new task, for `Tasks.create_many`; files are read now."""
     return pb.CreateTaskRequest(title=title, **_converted(fields))
 
 
@@ -137,13 +144,18 @@ def completion(
     summary: str = "",
     *,
     data: Mapping[str, Any] | None = None,
+    attachments: Iterable[AttachmentLike] = (),
     acknowledge: Iterable[int] = (),
     **options: Unpack[HolderOptions],
 ) -> pb.CompleteTaskRequest:
-    """A request that completes a task with a result, for `Tasks.complete_many`."""
+    """A request that completes a task with a result, for `Tasks.complete_many`.
+
+    Files that are attached by their paths are read now.
+    """
+    files = messages(attachments)
     return pb.CompleteTaskRequest(
         task_id=task_id,
-        result=pb.TaskResult(summary=summary, data=struct(data)),
+        result=pb.TaskResult(summary=summary, data=struct(data), attachments=files),
         acknowledge_sequences=acknowledge,
         **repeatable(options),
     )
@@ -176,6 +188,7 @@ def _links(links: Iterable[LinkLike]) -> list[pb.TaskLink]:
 
 _CONVERTED: dict[str, Callable[[Any], Any]] = {
     "input": struct,
+    "input_attachments": messages,
     "due_time": timestamp,
     "schedule_time": timestamp,
     "initial_backoff": duration,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from dovetail.client.attachments import Attachment
 from dovetail.client.records import Record
 from dovetail.client.words import DeliveryState, Importance, MessageKind, TaskVerb
 from dovetail.messaging.v1 import messaging_pb2 as pb
@@ -57,6 +58,7 @@ class Notice(Record, of=pb.Notice):
 class Message(Record, of=pb.Message):
     """A message. `data` and `notice` are None if it has none.
 
+    `attachments` come without their bytes, which `Agent.attachment` returns.
     `recipient_ids` are the first ten of `recipient_count`; `Agent.receipts` has all.
     """
 
@@ -75,6 +77,7 @@ class Message(Record, of=pb.Message):
     kind: MessageKind
     create_time: datetime
     notice: Notice | None
+    attachments: tuple[Attachment, ...]
     proto: pb.Message
 
 

@@ -20,8 +20,9 @@ from dovetail.cli.commands.fencing import (
     is_for_llm,
 )
 from dovetail.cli.commands.known import require_known, require_known_task
-from dovetail.cli.lazy import LazyGroup
+from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.files import attach_option, link_option
 from dovetail.cli.options.formats import all_chars_option, max_chars_option
 from dovetail.cli.options.paging import Part, limit_option, paged
 from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
@@ -57,6 +58,8 @@ IMPORTANCES = ("low", "normal", "high")
     help="How important it is.",
 )
 @click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
+@attach_option()
+@link_option
 @acknowledge_option
 @label_option
 @allow_empty_option
@@ -73,6 +76,8 @@ async def send(
     importance: str,
     request_id: str,
     acknowledge: tuple[int, ...],
+    attachments: tuple[late.client.Attachment, ...],
+    links: tuple[late.client.Attachment, ...],
     labels: tuple[tuple[str, str], ...],
 ) -> None:
     """Send TEXT to agents.
@@ -91,6 +96,7 @@ async def send(
         labels=dict(labels),
         request_id=request_id,
         acknowledge=acknowledge,
+        attachments=(*attachments, *links),
     )
     session.out.item(response, late.render.sent)
 
@@ -213,6 +219,12 @@ async def thread(session: Session, thread_id: str, part: Part) -> None:
 @click.group(cls=LazyGroup)
 def message() -> None:
     """Show messages and their receipts."""
+
+
+for each in lazy_commands(
+    ("save", "commands.saving:of_message", "Save the attachments of a message."),
+).values():
+    message.add_command(each)
 
 
 @message.command()

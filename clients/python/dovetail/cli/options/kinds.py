@@ -28,7 +28,7 @@ class Kind:
 CHANGED_TASK = Kind(message="tasks.Task", is_change=True)
 _SAID = (
     *("sender_id", "recipient_ids", "recipient_count", "subject", "body", "data", "importance"),
-    *("thread_id", "in_reply_to", "labels", "kind", "notice"),
+    *("thread_id", "in_reply_to", "labels", "kind", "notice", "attachments"),
 )
 """What a message has that an event has not."""
 
@@ -37,6 +37,7 @@ KINDS = {
     "inbox": Kind(message="messaging.Delivery"),
     "acknowledge": Kind(message="messaging.AcknowledgeMessagesResponse"),
     "message seen": Kind(message="messaging.MarkMessagesSeenResponse"),
+    "message save": Kind(names=("name", "media_type", "size", "file", "url")),
     "message show": Kind(message="messaging.MessageRecord"),
     "message show --receipts": Kind(message="types.Receipt"),
     "message list": Kind(message="messaging.MessageRecord"),
@@ -47,6 +48,7 @@ KINDS = {
     "task show": Kind(message="tasks.Task"),
     "task list": Kind(message="tasks.Task"),
     "task history": Kind(message="tasks.TaskEvent", names=_SAID),
+    "task save": Kind(names=("name", "media_type", "size", "file", "url")),
     "task watch": Kind(message="tasks.TaskEvent"),
     "task attempts": Kind(message="tasks.TaskAttempt"),
     "task claim": Kind(message="tasks.ClaimedTask"),

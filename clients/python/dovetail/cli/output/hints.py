@@ -51,6 +51,7 @@ NEXT_STEPS = {
 """One next step for a reason. `{name}` stands for a value of the error's metadata, if it has it."""
 
 SAID_BY_SERVER = {
+    "ATTACHMENT_NOT_FOUND",
     "INVALID_FIELDS",
     "REQUEST_LATE",
     "REQUEST_ID_REUSED",
@@ -102,6 +103,7 @@ COMMANDS = {
     "AcknowledgeMessages": "acknowledge",
     "MarkMessagesSeen": "message seen",
     "GetMessage": "message show",
+    "GetAttachment": "message save",
     "ListMessages": "message list",
     "ListReceipts": "message show --receipts",
     "CreateTask": "task create",
@@ -111,6 +113,7 @@ COMMANDS = {
     "ListTaskEvents": "task history",
     "WatchTasks": "task watch",
     "ListTaskAttempts": "task attempts",
+    "GetTaskAttachment": "task save",
     "UpdateTask": "task update",
     "DeleteTask": "task delete",
     "AssignTask": "task assign",
@@ -169,7 +172,7 @@ _QUOTED = re.compile(r"""('[^']*'|"[^"]*")""")
 _WORD = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, WORDS)) + r")(?![\w-])")
 _FIELD = re.compile(r"[a-z]+(?:_[a-z]+)*(?:\.[a-z_]+)*(?:\[[^\]]*\])?(?=: )")
 _TASK_ID = re.compile(r"t\d+")
-_INDEX = re.compile(r"\[\d*\]")
+_INDEX = re.compile(r"\[\d*\](\.\w+)*")
 
 
 @dataclass(frozen=True, kw_only=True)
