@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -106,6 +107,8 @@ def fill(item: Any, field: FieldDescriptor, level: int) -> None:
 def single(field: FieldDescriptor) -> Any:
     if field.enum_type:
         return field.enum_type.values[-1].number
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return b"\0\xff"
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return "ü\u2028"
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
@@ -114,13 +117,15 @@ def single(field: FieldDescriptor) -> Any:
 
 
 def in_words(descriptor: Descriptor, expected: dict[str, Any]) -> dict[str, Any]:
-    """What protobuf's own JSON has, with numbers as numbers and enums as words."""
+    """What protobuf's own JSON has, with numbers as numbers, enums as words and bytes as hex."""
 
     def changed(field: FieldDescriptor, value: Any) -> Any:
         if field.enum_type:
             return words(field.enum_type)[field.enum_type.values_by_name[value].number]
         if field.cpp_type == FieldDescriptor.CPPTYPE_INT64:
             return int(value)
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return base64.b64decode(value).hex()
         inner = field.message_type
         if inner and inner.GetOptions().map_entry:
             return {key: changed(inner.fields_by_name["value"], value[key]) for key in value}

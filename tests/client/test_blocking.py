@@ -28,7 +28,8 @@ def addresses(sqlite_url: str, tmp_path: Path) -> Generator[str]:
 def run(script: str, addresses: str, tmp_path: Path) -> list[str]:
     file = tmp_path / "script.py"
     head = (
-        "from dovetail.client import DovetailError\nfrom dovetail.client.blocking import connect\n"
+        "from dovetail.client import Attachment, DovetailError\n"
+        "from dovetail.client.blocking import connect\n"
     )
     file.write_text(head + script.replace("ADDRESSES", addresses))
     done = subprocess.run(
@@ -43,19 +44,23 @@ def test_a_whole_life_without_asyncio(addresses: str, tmp_path: Path) -> None:
     script = """
 with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
     bob.register()
-    alice.send("bob", "hello", data={"n": 1})
+    file = Attachment(name="a.txt", data=b"text")
+    alice.send("bob", "hello", data={"n": 1}, attachments=[file])
     task = alice.tasks.create("Work", assignee_id="bob")
     with bob.inbox() as inbox:
         for message in inbox:
             text = message.body or message.subject
             print(message.sequence, message.sender_id, text, message.data)
+            if message.attachments:
+                print(message.attachment("a.txt").data, alice.attachment("m1", "a.txt").size)
             message.acknowledge()
             if message.task_id:
                 break
         print(inbox.through_sequence, list(inbox.backlog()))
     bob.tasks.start(task.task_id)
-    bob.tasks.complete(task.task_id, "done")
+    bob.tasks.complete(task.task_id, "done", attachments=[file])
     listing = bob.tasks.list()
+    print(alice.tasks.attachment(task.task_id, "a.txt", place="result").data)
     print([each.agent_id for each in alice.agents()], [t.title for t in listing])
     bob.tasks.create("More")
     with bob.tasks.watch(after_event=listing.through_event) as watch:
@@ -64,8 +69,10 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
 """
     assert run(script, addresses, tmp_path) == [
         "1 alice hello {'n': 1.0}",
+        "b'text' 4",
         "2 alice Task t1 assigned to bob: Work None",
         "2 []",
+        "b'text'",
         "['alice', 'bob'] ['Work']",
         "create 4 []",
         "1 0",

@@ -89,9 +89,9 @@ def test_a_task_is_read_whole():
 def test_a_record_is_a_frozen_value():
     message = pb.TaskResult(summary="done")
     result = record(client.TaskResult, message)
-    same = client.TaskResult(summary="done", data=None, proto=pb.TaskResult())
+    same = client.TaskResult(summary="done", data=None, attachments=(), proto=pb.TaskResult())
     other = result.replace(summary="not done")
-    assert repr(result) == "TaskResult(summary='done', data=None)"
+    assert repr(result) == "TaskResult(summary='done', data=None, attachments=())"
     assert (result == same, hash(result) == hash(same)) == (True, True)
     assert (other == result, other.summary, other.proto is message) == (False, "not done", True)
     assert result != ("done", None)
@@ -99,7 +99,7 @@ def test_a_record_is_a_frozen_value():
         result.summary = "z"  # type: ignore[misc]
     with pytest.raises(AttributeError, match="cannot delete field 'summary'"):
         del result.summary  # type: ignore[misc]
-    with pytest.raises(TypeError, match="missing: data, proto; unknown: text"):
+    with pytest.raises(TypeError, match="missing: data, attachments, proto; unknown: text"):
         client.TaskResult(summary="done", text="x")  # type: ignore[call-arg]
     assert pickle.loads(pickle.dumps(result)) == result
 

@@ -19,7 +19,7 @@ NEEDED = frozenset(
     (
         *("task", "tasks", "task_id", "title", "text", "message", "message_id", "failure"),
         *("recipient_ids", "assignee_id", "update_mask", "sequences"),
-        *("team_id", "credential_id", "role", "lease_token", "group", "group_id", "agent"),
+        *("team_id", "credential_id", "role", "lease_token", "group", "group_id", "agent", "name"),
     )
 )
 # There, each of these asks for what is there already, or for no more than some.
@@ -30,6 +30,9 @@ SELDOM = {
     "CreateTaskRequest.depends_on": 0.3,
     "CreateTaskRequest.links": 0.1,
     "CreateTaskRequest.schedule_time": 0.1,
+    "CreateTaskRequest.input_attachments": 0.2,
+    "GetTaskAttachmentRequest.start_event_number": 0.2,
+    "SendMessageRequest.attachments": 0.2,
     "SendMessageRequest.in_reply_to": 0.2,
     "SendMessageRequest.task_id": 0.2,
     "SendMessageRequest.group_ids": 0.2,
@@ -125,6 +128,8 @@ def _value(soil: Soil, field: FieldDescriptor, depth: int) -> Any:
         return soil.chance(0.5)
     if field.type == FieldDescriptor.TYPE_STRING:
         return _text(soil, field)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return values.content(soil.rng, soil.odd())
     if field.type in (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT):
         return values.number(soil.rng, soil.odd())
     known = soil.pool.draw(soil.rng, soil.team_id, KINDS.get(field.name, ""))
@@ -144,6 +149,8 @@ def _message(soil: Soil, field: FieldDescriptor, depth: int) -> Message:
             mask = GetMessageClass(inner)()
             mask.paths.extend(values.mask(soil.rng, soil.odd()))  # type: ignore[attr-defined]
             return mask
+        case "dovetail.types.v1.Attachment" if not soil.odd():
+            return values.attachment(soil.rng)
         case _:
             return grow(soil, inner, depth + 1)
 

@@ -37,6 +37,7 @@ KINDS = {
     ),
     **dict.fromkeys(("page_token", "next_page_token"), "page token"),
     **dict.fromkeys(("credential_id", "rotated_credential_id"), "credential"),
+    "name": "file",
     "thread_id": "thread",
     "team_id": "team",
     "request_id": "request",

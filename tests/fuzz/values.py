@@ -11,9 +11,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from dovetail.types.v1.types_pb2 import Attachment
+
 WORDS = ("plan", "a b", "Ω", "日本語", "🚀🚀", "é", "x" * 40, "%_'\";--", "{}", "c:\\", "0", "-")
 LABELS = ("area", "stage", "k", "Ω", "a.b/c")
 AGENTS = tuple(f"agent-{number}" for number in range(6))
+FILES = ("a.txt", "b.png", "日本語 (1).csv", "Makefile", ".hidden", "x" * 255)
 LENGTHS = (63, 64, 65, 127, 128, 129, 256, 257, 512, 513, 4_096, 4_097, 65_536, 65_537, 300_000)
 ODD_TEXTS = (
     *(
@@ -113,6 +116,23 @@ def enum(rng: random.Random, field: Any, odd: bool) -> int:
         return rng.choice((0, -1, 99, 2**31 - 1, -(2**31)))
     known: list[int] = [value.number for value in field.enum_type.values]
     return rng.choice(known[1:] if field.is_repeated else known)
+
+
+def content(rng: random.Random, odd: bool) -> bytes:
+    """Bytes of any kind; odd ones are those of a hash that is wrong, or very many."""
+    return rng.randbytes(rng.choice((31, 32, 33, 2_000_000) if odd else (0, 1, 20, 5_000)))
+
+
+def attachment(rng: random.Random) -> Attachment:
+    """A sound attachment: bytes, or a reference of which more or less is said."""
+    found = Attachment(name=rng.choice(FILES), media_type=rng.choice(("", "text/plain")))
+    if rng.random() < 0.7:
+        found.data = content(rng, odd=False)
+        return found
+    found.url = f"https://files.example/{rng.randrange(10**6)}"
+    if rng.random() < 0.5:
+        found.size, found.sha256 = rng.randrange(2**60), rng.randbytes(32)
+    return found
 
 
 def timestamp(rng: random.Random, name: str, odd: bool) -> Timestamp:

@@ -17,6 +17,7 @@ from dovetail.server.messaging import proto
 from dovetail.server.messaging.receiving import Received
 from dovetail.server.messaging.subscriptions import Mark, Response
 from dovetail.server.store import wire
+from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.deliveries import Receipt
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import TaskVerb
@@ -39,6 +40,15 @@ from dovetail.server.store.tables.messages import Message, response_bytes
 from dovetail.types.v1 import types_pb2
 
 NUMBERS = st.integers(1, 2**63 - 1)
+FILES = st.builds(
+    Attachment,
+    name=st.text(max_size=40),
+    media_type=st.text(max_size=40),
+    size=st.just(0) | NUMBERS,
+    sha256=st.just(b"") | st.binary(min_size=32, max_size=32),
+    url=st.text(max_size=200),
+    data=st.none() | st.just(b"never there"),
+)
 TIMES = st.integers(1, 253_402_300_799_999_999)
 IDS = st.text(max_size=200)
 NAMES = st.text(min_size=1, max_size=9)
@@ -94,6 +104,7 @@ def new_messages(draw: st.DrawFn) -> Made:
         labels=draw(st.dictionaries(st.text(), st.text(), max_size=4)),
         notice=draw(st.none() | notices()),
         mail_notice=draw(st.none() | mail_notices()),
+        attachments=draw(st.lists(FILES, max_size=3)),
     )
     return NewMessage(
         sender_id=draw(IDS),
@@ -149,6 +160,16 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
         labels=content.labels,
         kind=m.MessageKind.ValueType(new.kind),
         create_time=timestamp(create_time),
+        attachments=[
+            types_pb2.Attachment(
+                name=each.name,
+                media_type=each.media_type,
+                size=each.size,
+                sha256=each.sha256,
+                url=each.url or None,
+            )
+            for each in content.attachments
+        ],
         notice=notice
         and m.Notice(
             verb=types_pb2.TaskVerb.ValueType(notice.verb),

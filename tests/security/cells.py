@@ -44,6 +44,7 @@ OTHERS = {
     "BatchSendMessages": NO_MESSAGE,
     "GetMessage": NO_MESSAGE,
     "WithdrawMessage": NO_MESSAGE,
+    "GetAttachment": NO_MESSAGE,
     "ListReceipts": NO_MESSAGE,
     "ListMessages": LEFT_OUT,
     "SearchMessages": LEFT_OUT,

@@ -12,8 +12,11 @@ from google.protobuf.message import Message
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
+from dovetail.types.v1.types_pb2 import Attachment
 from security.cells import OWNERS, World
 from support.tables import request
+
+SECRET = Attachment(name="file", data=b"a secret")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +140,14 @@ async def _get_message(world: World, owner: str) -> Scene:
     return Scene(request=m.GetMessageRequest(message_id=message_id), shows="a secret")
 
 
+async def _get_attachment(world: World, owner: str) -> Scene:
+    sent = await world.agents[owner].send("carol", attachments=[SECRET])
+    return Scene(
+        request=m.GetAttachmentRequest(message_id=sent.message_id, name=SECRET.name),
+        shows="a secret",
+    )
+
+
 async def _list_receipts(world: World, owner: str) -> Scene:
     message_id = await world.send(owner, "carol", "a secret")
     return Scene(request=m.ListReceiptsRequest(message_id=message_id), shows="carol")
@@ -192,6 +203,14 @@ async def _watch_tasks(world: World, owner: str) -> Scene:
 async def _list_task_attempts(world: World, owner: str) -> Scene:
     task_id = await world.task("carol", owner, "IN_PROGRESS")
     return Scene(request=t.ListTaskAttemptsRequest(task_id=task_id), shows=owner)
+
+
+async def _get_task_attachment(world: World, owner: str) -> Scene:
+    task = await world.agents[owner].made(input_attachments=[SECRET])
+    return Scene(
+        request=t.GetTaskAttachmentRequest(task_id=task.task_id, name=SECRET.name),
+        shows="a secret",
+    )
 
 
 async def _report(world: World, owner: str) -> Scene:
@@ -288,6 +307,7 @@ STAGES: dict[str, Stage] = {
     "RejectMessage": _reject,
     "WithdrawMessage": _withdraw,
     "GetMessage": _get_message,
+    "GetAttachment": _get_attachment,
     "ListReceipts": _list_receipts,
     "ListMessages": _list_messages,
     "SearchMessages": _search_messages,
@@ -300,6 +320,7 @@ STAGES: dict[str, Stage] = {
     "ListTaskEvents": _list_task_events,
     "WatchTasks": _watch_tasks,
     "ListTaskAttempts": _list_task_attempts,
+    "GetTaskAttachment": _get_task_attachment,
     "GetReport": _report,
     "UpdateTask": _created("update", "PENDING"),
     "DeleteTask": _created("delete", "PENDING"),

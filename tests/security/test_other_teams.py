@@ -57,19 +57,8 @@ KINDS = {
 # Fields that hold words: they name nothing.
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
-    *(
-        "summary",
-        "message",
-        "text",
-        "note",
-        "etag",
-        "task_etag",
-        "kind",
-        "model",
-        "amount",
-        "currency",
-        "query",
-    ),
+    *("summary", "message", "text", "note", "etag", "task_etag", "kind", "model", "amount"),
+    *("currency", "query", "name", "media_type", "url"),
 }
 NEVER = {
     "agent": "ochre agent",

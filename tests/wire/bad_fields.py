@@ -15,6 +15,7 @@ from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1.types_pb2 import TimeRange
 from wire.bad_batch_fields import batches
 from wire.bad_directory_fields import directory
+from wire.bad_file_fields import files
 from wire.bad_mail_fields import mail
 from wire.bad_work_fields import work
 from wire.requests import (
@@ -52,10 +53,12 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ),
     ("GetMessage", lambda v: m.GetMessageRequest(message_id=v), "message_id"),
     ("WithdrawMessage", lambda v: m.WithdrawMessageRequest(message_id=v), "message_id"),
+    ("GetAttachment", lambda v: m.GetAttachmentRequest(message_id=v, name="x"), "message_id"),
     ("ListMessages", lambda v: listing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("SubscribeInbox", lambda v: subscribing(sender_ids=[v]), "filter.sender_ids[0]"),
     ("GetTask", lambda v: t.GetTaskRequest(task_id=v), "task_id"),
     ("ListTaskAttempts", lambda v: t.ListTaskAttemptsRequest(task_id=v), "task_id"),
+    ("GetTaskAttachment", lambda v: t.GetTaskAttachmentRequest(task_id=v, name="x"), "task_id"),
     ("DeleteTask", lambda v: t.DeleteTaskRequest(task_id=v), "task_id"),
     ("UpdateTask", lambda v: update("title", task_id=v, title="T"), "task.task_id"),
     ("AssignTask", lambda v: CHANGES["AssignTask"](assignee_id=v), "assignee_id"),
@@ -382,4 +385,5 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "mail": mail,
     "masks": masks,
     "buckets": buckets,
+    "files": files,
 }

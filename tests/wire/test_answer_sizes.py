@@ -32,6 +32,7 @@ ONE_MESSAGE = {
     *("GetMessage", "SendMessage", "AcknowledgeMessages", "MarkMessagesSeen"),
     *("RejectMessage", "WithdrawMessage"),
 }
+ONE_ATTACHMENT = {"GetAttachment", "GetTaskAttachment"}
 ONE_AGENT = {"RegisterAgent", "GetAgent", "UpdateAgent", "RemoveAgent"}
 ONE_GROUP = {"PutGroup", "GetGroup", "DeleteGroup"}
 ONE_TASK = {
@@ -75,7 +76,7 @@ async def registered(shared: Pair, boss: Metadata) -> None:
 
 
 def test_every_rpc_is_of_a_kind_whose_largest_answer_is_known() -> None:
-    ones = ONE_MESSAGE, ONE_AGENT, ONE_GROUP, ONE_TASK, ONE_CREDENTIAL
+    ones = ONE_MESSAGE, ONE_ATTACHMENT, ONE_AGENT, ONE_GROUP, ONE_TASK, ONE_CREDENTIAL
     kinds = PAGES, ENDS_AT_1_MIB, *ones, VERY_MANY
     assert sorted(each for kind in kinds for each in kind) == sorted(
         method.name for method in METHODS.values()

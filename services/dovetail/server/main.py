@@ -60,6 +60,7 @@ from dovetail.server.store.tables.task_search import TASKS
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import Streams
 from dovetail.server.tasks.absence import QuestionMonitor
+from dovetail.server.tasks.attachments import TaskAttachments
 from dovetail.server.tasks.claims.lease_monitor import LeaseMonitor
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
@@ -233,6 +234,7 @@ def _tasks(store: Store, config: ServerConfig) -> Service:
             watches=Watches(store, streams),
             reports=Reports(store),
             searches=TaskSearches(store, indexer),
+            attachments=TaskAttachments(store),
             shortest_lease_micros=shortest,
         )
     )

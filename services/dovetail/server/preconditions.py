@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 
-from dovetail.server.errors import AbortedError, InvalidArgumentError, OutOfRangeError, Reason
+from dovetail.server.errors import (
+    AbortedError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutOfRangeError,
+    Reason,
+)
 from dovetail.server.store.idempotency import IdempotencyKey
+
+ATTACHMENTS_SHOWN_MAX = 3
+"""Names in an error, each of up to 255 bytes: gRPC drops an answer whose metadata is too large."""
 
 
 def check_same_request(repeat: IdempotencyKey, request_hash: bytes) -> None:
@@ -51,3 +61,15 @@ def check_version(field: str, what: str, expected: str, metadata: Mapping[str, s
             " read it again",
             metadata=metadata,
         )
+
+
+def attachment_not_found(of: str, name: str, names: Sequence[str]) -> NotFoundError:
+    """The error for an attachment that is not there: `of` says of what, `names` which there are."""
+    shown = names[:ATTACHMENTS_SHOWN_MAX]
+    more = [f"{len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    known = ", ".join([*map(repr, shown), *more]) or "none"
+    return NotFoundError(
+        Reason.ATTACHMENT_NOT_FOUND,
+        f"name: {of} has no attachment {name!r}; it has {known}",
+        metadata={"name": name, "names": json.dumps(shown, ensure_ascii=False)},
+    )

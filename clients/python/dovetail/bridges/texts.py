@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dovetail.bridges.fences import TEXT_CHARACTERS_MAX, Fences, word
+from dovetail.bridges.fences import TEXT_CHARACTERS_MAX, Fences, one_line, word
 from dovetail.bridges.senders import Senders
+from dovetail.client.attachments import Attachment
 from dovetail.client.message_records import Message
 from dovetail.client.received import InboxMessage
 from dovetail.client.task_records import Task
@@ -20,6 +21,7 @@ WHOLE_CHARACTERS = 16_000
 """How much of a text is shown that was asked for by itself."""
 
 IDS_SHOWN = 20
+URL_CHARACTERS = 400
 
 TOLD_BY_TASK = ("assign", "become_ready", "reopen")
 """Notices whose text is that of the task, which its assignee reads when it claims it."""
@@ -110,7 +112,23 @@ def _place(message: Message, number: str) -> str:
 
 
 def _message_text(message: Message) -> str:
-    return _joined(message.subject, message.body, _json(message.data))
+    # Before the body: of a long message the end is cut.
+    files = _attached(message.attachments)
+    return _joined(message.subject, files, message.body, _json(message.data))
+
+
+def _attached(attachments: Iterable[Attachment]) -> str:
+    """A line for each attachment: its name, its type, its size if that is known, and its URL."""
+    return "\n".join(f"attached: {', '.join(_facts(each))}" for each in attachments)
+
+
+def _facts(attachment: Attachment) -> Iterable[str]:
+    yield one_line(attachment.name)
+    yield attachment.media_type
+    if attachment.size or not attachment.url:
+        yield f"{attachment.size:,} byte{'s' * (attachment.size != 1)}"
+    if attachment.url:
+        yield one_line(attachment.url, URL_CHARACTERS)
 
 
 def _notice_text(message: Message) -> str:
@@ -147,7 +165,9 @@ def _texts(task: Task) -> Iterable[tuple[str, str, str]]:
     The author is "" where the task does not say it: of a failure, since another may hold it by now;
     of an answer, which an operator may give too.
     """
-    yield "task", task.creator_id, _joined(task.title, task.description, _json(task.input))
+    files = _attached(task.input_attachments)
+    text = _joined(task.title, files, task.description, _json(task.input))
+    yield "task", task.creator_id, text
     if task.progress and task.progress.note:
         yield "progress", task.assignee_id, task.progress.note
     if task.last_failure:
@@ -159,7 +179,8 @@ def _texts(task: Task) -> Iterable[tuple[str, str, str]]:
     if task.answer:
         yield "answer", "", _joined(task.answer.text, _json(task.answer.data))
     if task.result:
-        text = _joined(task.result.summary, _json(task.result.data))
+        files = _attached(task.result.attachments)
+        text = _joined(files, task.result.summary, _json(task.result.data))
         yield "result", task.assignee_id, text
     if task.failure:
         yield "failure", "", task.failure.message

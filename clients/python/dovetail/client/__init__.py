@@ -17,6 +17,7 @@ the contract.
 import typing
 
 from dovetail.client.agent import Agent
+from dovetail.client.attachments import Attachment, AttachmentLike
 from dovetail.client.choices import EventChoice, MessageChoice, TaskChoice
 from dovetail.client.claims import WorkFailedError
 from dovetail.client.connecting import connect
@@ -102,6 +103,7 @@ from dovetail.client.tasks import Tasks
 from dovetail.client.usage import CostLike, UsageFields
 from dovetail.client.words import (
     AgentKind,
+    AttachmentPlace,
     AttemptEnd,
     DeliveryState,
     Importance,
@@ -129,6 +131,9 @@ __all__ = [
     "AgentRemoval",
     "AlreadyExistsError",
     "AssigneeWorkload",
+    "Attachment",
+    "AttachmentLike",
+    "AttachmentPlace",
     "AttemptEnd",
     "CallCancelledError",
     "ClaimedTask",

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Unpack
 
+from dovetail.client.attachments import Attachment, AttachmentLike, loaded
 from dovetail.client.choices import MessageChoice, TaskChoice, message_filter
 from dovetail.client.claims import ClaimOptions, claim_one
 from dovetail.client.connection import Connection
@@ -88,11 +89,13 @@ class Agent(Directory):
         ack_deadline: timedelta | None = None,
         task_etag: str = "",
         cause: int = 0,
+        attachments: Iterable[AttachmentLike] = (),
     ) -> SendResult:
         """Send a message to agents, and to the members of `groups`, each once.
 
         When this returns, it is on the server's disk.
 
+        Each of `attachments` is the path of a file, or an Attachment: its bytes, or a link.
         The sequences in `acknowledge`, of this agent's inbox, are acknowledged in the same commit.
         After an error with an unknown outcome, sending again with the same `request_id` sends the
         message once. Without a `request_id`, a new one covers the repeats within this call.
@@ -120,6 +123,7 @@ class Agent(Directory):
             ack_deadline=ack_deadline,
             task_etag=task_etag,
             cause=cause,
+            attachments=await loaded(attachments),
         )
         request.request_id = request_id or new_id()
         request.acknowledge_sequences.extend(acknowledge)
@@ -280,6 +284,11 @@ class Agent(Directory):
         request = pb.GetMessageRequest(message_id=message_id)
         return record(MessageRecord, (await self._call(self._stub.GetMessage, request)).record)
 
+    async def attachment(self, message_id: str, name: str) -> Attachment:
+        """Return one attachment of a message, with its bytes."""
+        request = pb.GetAttachmentRequest(message_id=message_id, name=name)
+        return record(Attachment, (await self._call(self._stub.GetAttachment, request)).attachment)
+
     def receipts(
         self, message_id: str, *, page_size: int = 0, page_token: str = ""
     ) -> Pages[Receipt]:
@@ -372,9 +381,9 @@ class Agent(Directory):
         await Worker(self.tasks, handler, **options).run()
 
     def _received(self, agent_id: str, delivery: pb.Delivery) -> ReceivedMessage:
-        """A delivery of an agent's inbox, acknowledged and replied to by this agent."""
+        """A delivery of an agent's inbox, acknowledged, replied to and read by this agent."""
 
         async def acknowledge(sequence: int) -> None:
             await self.acknowledge((sequence,), agent_id=agent_id)
 
-        return received(delivery, acknowledge, self.reply)
+        return received(delivery, acknowledge, self.reply, self.attachment)

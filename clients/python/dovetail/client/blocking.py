@@ -49,6 +49,7 @@ class ReceivedMessage(InboxMessage):
 
     _acknowledge: Callable[[], None]
     _reply: Callable[..., client.SendResult]
+    _attachment: Callable[[str], client.Attachment]
 
     def acknowledge(self) -> None:
         """Acknowledge the message. When this returns, that is on the server's disk."""
@@ -57,6 +58,10 @@ class ReceivedMessage(InboxMessage):
     def reply(self, body: str = "", **content: Unpack[MessageContent]) -> client.SendResult:
         """Reply to the sender, in the same thread. Does not acknowledge the message."""
         return self._reply(body, **content)
+
+    def attachment(self, name: str) -> client.Attachment:
+        """Return one of its attachments with its bytes."""
+        return self._attachment(name)
 
 
 class Inbox:
@@ -160,6 +165,7 @@ class HeldTask:
         self.used = task.used
         self.result = task.result
         self.check = task.check
+        self.attachment = loop.waiting(task.attachment)
         self.heartbeat = loop.waiting(task.heartbeat)
         self.ask = loop.waiting(task.ask)
         self.complete = loop.waiting(task.complete)
@@ -215,6 +221,7 @@ class Tasks:
         self.events = loop.iterating(tasks.events)
         self.watch = _opening(loop, tasks.watch, TaskWatch)
         self.attempts = loop.iterating(tasks.attempts)
+        self.attachment = loop.waiting(tasks.attachment)
         self.update = loop.waiting(tasks.update)
         self.delete = loop.waiting(tasks.delete)
         self.assign = loop.waiting(tasks.assign)
@@ -278,6 +285,7 @@ class Agent(_Closing):
         self.withdraw = loop.waiting(agent.withdraw)
         self.mark_seen = loop.waiting(agent.mark_seen)
         self.message = loop.waiting(agent.message)
+        self.attachment = loop.waiting(agent.attachment)
         self.receipts = loop.iterating(agent.receipts)
         self.messages = loop.iterating(agent.messages)
         self.search = loop.iterating(agent.search)
@@ -315,6 +323,7 @@ def _message(loop: Loop, received: client.ReceivedMessage) -> ReceivedMessage:
         **content,
         _acknowledge=loop.waiting(received.acknowledge),
         _reply=loop.waiting(received.reply),
+        _attachment=loop.waiting(received.attachment),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from dovetail.client.attachments import AttachmentLike, messages
 from dovetail.client.task_records import TaskLink
 from dovetail.client.usage import CostLike, UsageLike, cost_of, usage_of
 from dovetail.client.values import duration, struct, timestamp
@@ -29,6 +30,7 @@ class TaskFields(TypedDict, total=False):
     priority: int
     labels: Mapping[str, str] | None
     input: Mapping[str, Any] | None
+    input_attachments: Iterable[AttachmentLike]
     due_time: datetime | None
     thread_id: str
     depends_on: Iterable[str]
@@ -98,6 +100,7 @@ class MessageFields(TypedDict, total=False):
     task_etag: str
     cause: int
     groups: Iterable[str]
+    attachments: Iterable[AttachmentLike]
 
 
 def draft_message(
@@ -105,9 +108,11 @@ def draft_message(
 ) -> talk.SendMessageRequest:
     """A request for a message to agents, and the members of `groups`, for `Agent.send_many`.
 
-    `expire` is a time, or a length of time from now.
+    `expire` is a time, or a length of time from now. Files that are attached by their
+    paths are read now.
     """
     values: dict[str, Any] = {**fields, "data": struct(fields.get("data"))}
+    values["attachments"] = messages(fields.get("attachments", ()))
     values["importance"] = number(Importance, fields.get("importance", 0))
     expire = values.pop("expire", None)
     if expire is not None:
@@ -122,7 +127,7 @@ def draft_message(
 
 
 def draft(title: str, **fields: Unpack[TaskFields]) -> pb.CreateTaskRequest:
-    """A request for a new task, for `Tasks.create_many`."""
+    """A request for a new task, for `Tasks.create_many`; files are read now."""
     return pb.CreateTaskRequest(title=title, **_converted(fields))
 
 
@@ -153,13 +158,18 @@ def completion(
     summary: str = "",
     *,
     data: Mapping[str, Any] | None = None,
+    attachments: Iterable[AttachmentLike] = (),
     acknowledge: Iterable[int] = (),
     **options: Unpack[HolderOptions],
 ) -> pb.CompleteTaskRequest:
-    """A request that completes a task with a result, for `Tasks.complete_many`."""
+    """A request that completes a task with a result, for `Tasks.complete_many`.
+
+    Files that are attached by their paths are read now.
+    """
+    files = messages(attachments)
     return pb.CompleteTaskRequest(
         task_id=task_id,
-        result=pb.TaskResult(summary=summary, data=struct(data)),
+        result=pb.TaskResult(summary=summary, data=struct(data), attachments=files),
         acknowledge_sequences=acknowledge,
         **repeatable(options),
     )
@@ -192,6 +202,7 @@ def _links(links: Iterable[LinkLike]) -> list[pb.TaskLink]:
 
 _CONVERTED: dict[str, Callable[[Any], Any]] = {
     "input": struct,
+    "input_attachments": messages,
     "due_time": timestamp,
     "schedule_time": timestamp,
     "initial_backoff": duration,

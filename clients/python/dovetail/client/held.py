@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar, Unpack
 
+from dovetail.client.attachments import Attachment, AttachmentLike, loaded
 from dovetail.client.drafts import completion, new_id
 from dovetail.client.errors import DeadlineExceededError, DovetailError, LeaseLostError
 from dovetail.client.reconnecting import PAUSE_SECONDS_MAX, pauses
@@ -89,18 +90,28 @@ class HeldTask:
         usage_of(usage)
         self._usage = usage
 
+    async def attachment(self, name: str) -> Attachment:
+        """Return one attachment of the task's input, with its bytes."""
+        read = partial(self._tasks.attachment, self.task_id, name)
+        return await through_outages(self._tasks, read)
+
     def result(
         self,
         summary: str = "",
         *,
         data: Mapping[str, Any] | None = None,
+        attachments: Iterable[AttachmentLike] = (),
         acknowledge: Iterable[int] = (),
     ) -> None:
-        """Set the result with which the end of the block completes the task."""
+        """Set the result with which the end of the block completes the task.
+
+        Each of `attachments` is an Attachment, or the path of a file, which is read now.
+        """
         self._result = completion(
             self.task_id,
             summary,
             data=data,
+            attachments=attachments,
             acknowledge=acknowledge,
             lease_token=self.lease_token,
         )
@@ -146,11 +157,13 @@ class HeldTask:
         summary: str = "",
         *,
         data: Mapping[str, Any] | None = None,
+        attachments: Iterable[AttachmentLike] = (),
         acknowledge: Iterable[int] = (),
     ) -> Task:
         """Complete the task now, with this result or else the one that `result` has set."""
-        if summary or data is not None or acknowledge:
-            self.result(summary, data=data, acknowledge=acknowledge)
+        files = await loaded(attachments)
+        if summary or data is not None or files or acknowledge:
+            self.result(summary, data=data, attachments=files, acknowledge=acknowledge)
         used = usage_of(self._usage)
         if used is not None:
             self._result.usage.CopyFrom(used)

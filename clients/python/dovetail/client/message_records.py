@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from dovetail.client.attachments import Attachment
 from dovetail.client.records import Record
 from dovetail.client.words import (
     AgentKind,
@@ -116,7 +117,8 @@ class Message(Record, of=pb.Message):
 
     `recipient_ids` are the first ten of `recipient_count`; `Agent.receipts` has all. A message of
     kind NOTICE has a `notice`, about a task, or a `mail_notice`, about a message. So many messages
-    of agents led to it as `hop_count` says.
+    of agents led to it as `hop_count` says. `attachments` come without their bytes, which
+    `Agent.attachment` returns.
     """
 
     message_id: str
@@ -138,6 +140,7 @@ class Message(Record, of=pb.Message):
     expire_time: datetime | None
     hop_count: int
     mail_notice: MailNotice | None
+    attachments: tuple[Attachment, ...]
     proto: pb.Message
 
 

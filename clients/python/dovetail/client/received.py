@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypedDict, Unpack
 
+from dovetail.client.attachments import Attachment, AttachmentLike
 from dovetail.client.message_records import Message, SendResult
 from dovetail.client.records import fields_of, made
 from dovetail.client.words import WordLike
@@ -13,6 +14,7 @@ from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.types.v1 import types_pb2
 
 Acknowledge = Callable[[int], Awaitable[object]]
+ReadAttachment = Callable[[str, str], Awaitable[Attachment]]
 
 
 class MessageContent(TypedDict, total=False):
@@ -29,6 +31,7 @@ class MessageContent(TypedDict, total=False):
     ack_deadline: timedelta | None
     task_etag: str
     cause: int
+    attachments: Iterable[AttachmentLike]
 
 
 class InboxMessage(Message, hidden="delivery"):
@@ -46,6 +49,7 @@ class ReceivedMessage(InboxMessage):
 
     _acknowledge: Acknowledge
     _reply: Reply
+    _attachment: ReadAttachment
 
     async def acknowledge(self) -> None:
         """Acknowledge the message. When this returns, that is on the server's disk."""
@@ -58,6 +62,10 @@ class ReceivedMessage(InboxMessage):
         """
         return await self._reply(self, body, **content)
 
+    async def attachment(self, name: str) -> Attachment:
+        """Return one of its attachments with its bytes."""
+        return await self._attachment(self.message_id, name)
+
 
 class Reply(Protocol):
     """The signature of `Agent.reply`."""
@@ -69,8 +77,10 @@ class Reply(Protocol):
         ...
 
 
-def received(delivery: pb.Delivery, acknowledge: Acknowledge, reply: Reply) -> ReceivedMessage:
-    """A delivery as a value with methods to acknowledge and to reply."""
+def received(
+    delivery: pb.Delivery, acknowledge: Acknowledge, reply: Reply, attachment: ReadAttachment
+) -> ReceivedMessage:
+    """A delivery as a value with methods to acknowledge, to reply, and to read attachments."""
     return made(
         ReceivedMessage,
         fields_of(Message, delivery.message),
@@ -80,4 +90,5 @@ def received(delivery: pb.Delivery, acknowledge: Acknowledge, reply: Reply) -> R
         delivery=delivery,
         _acknowledge=acknowledge,
         _reply=reply,
+        _attachment=attachment,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from dovetail.client.attachments import Attachment
 from dovetail.client.records import Record
 from dovetail.client.words import AttemptEnd, ReportBasis, TaskState, TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -49,10 +50,14 @@ class TaskAnswer(Record, of=pb.TaskAnswer):
 
 
 class TaskResult(Record, of=pb.TaskResult):
-    """What came out of a completed task: `summary` for people, `data` for programs."""
+    """What came out of a completed task: `summary` for people, `data` for programs, and files.
+
+    `attachments` come without their bytes, which `Tasks.attachment` returns.
+    """
 
     summary: str
     data: Mapping[str, Any] | None
+    attachments: tuple[Attachment, ...]
     proto: pb.TaskResult
 
 
@@ -106,7 +111,8 @@ class UsageTotal(Record, of=pb.UsageTotal):
 class Task(Record, of=pb.Task):
     """A task as it was when a server returned it. What it does not have is None; texts are "".
 
-    `cancel_reason` is None unless it was cancelled. `proto` is the task as the server sent it.
+    `cancel_reason` is None unless it was cancelled. `input_attachments` come without their bytes,
+    which `Tasks.attachment` returns. `proto` is the task as the server sent it.
     """
 
     task_id: str
@@ -149,6 +155,7 @@ class Task(Record, of=pb.Task):
     max_tokens: int
     max_cost: Cost | None
     budget_spent: bool
+    input_attachments: tuple[Attachment, ...]
     proto: pb.Task
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Unpack
 
+from dovetail.client.attachments import AttachmentLike, loaded, with_loaded
 from dovetail.client.choices import TaskChoice, task_filter
 from dovetail.client.drafts import (
     ChangeOptions,
@@ -29,7 +30,8 @@ from dovetail.client.errors import DovetailError, from_status
 from dovetail.client.pages import Pages
 from dovetail.client.records import record
 from dovetail.client.search_records import TaskHit
-from dovetail.client.task_history import TaskHistory, TaskPages
+from dovetail.client.task_attachments import TaskAttachments
+from dovetail.client.task_history import TaskPages
 from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task
 from dovetail.client.usage import UsageLike, usage_of
 from dovetail.client.values import duration, struct
@@ -37,7 +39,7 @@ from dovetail.client.words import Order, TaskOrder, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
-class Tasks(TaskHistory):
+class Tasks(TaskAttachments):
     """The tasks of a team, as one caller sees and changes them.
 
     Every change returns the changed task. `etag` makes it conditional; `notify` controls whether
@@ -55,7 +57,7 @@ class Tasks(TaskHistory):
         **fields: Unpack[TaskFields],
     ) -> Task:
         """Create a task, assigned or not; ready at once, after other tasks, or from a time on."""
-        request = draft(title, **fields)
+        request = draft(title, **await with_loaded(fields, "input_attachments"))
         request.acknowledge_sequences.extend(acknowledge)
         request.request_id = request_id or new_id()
         return record(Task, (await self._call(self._stub.CreateTask, request)).task)
@@ -307,12 +309,19 @@ class Tasks(TaskHistory):
         summary: str = "",
         *,
         data: Mapping[str, Any] | None = None,
+        attachments: Iterable[AttachmentLike] = (),
         acknowledge: Iterable[int] = (),
         **options: Unpack[HolderOptions],
     ) -> Task:
-        """Complete a task, with a result for people (`summary`) and for programs (`data`)."""
+        """Complete a task, with a result for people (`summary`), for programs (`data`), and files.
+
+        Each of `attachments` is the path of a file, or an Attachment.
+        """
+        files = await loaded(attachments)
         return await self.complete_as(
-            completion(task_id, summary, data=data, acknowledge=acknowledge, **options)
+            completion(
+                task_id, summary, data=data, attachments=files, acknowledge=acknowledge, **options
+            )
         )
 
     async def complete_as(self, completion: pb.CompleteTaskRequest) -> Task:

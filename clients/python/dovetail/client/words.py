@@ -179,6 +179,16 @@ class ReportBasis(Word):
     KEPT = auto()
 
 
+@words_of(tasks_pb2.AttachmentPlace)
+class AttachmentPlace(Word):
+    """Where a task has an attachment."""
+
+    UNKNOWN = auto()
+    INPUT = auto()
+    RESULT = auto()
+    LATE_RESULT = auto()
+
+
 @words_of(messaging_pb2.Importance)
 class Importance(Word):
     """How important a message is."""

@@ -36,6 +36,11 @@ def id_fault(value: str) -> str | None:
     """What is wrong with an id, or None: 1 to 128 printable characters in NFC, no outer spaces."""
     if not 1 <= len(value) <= ID_CHARACTERS_MAX:
         return f"must have 1 to {ID_CHARACTERS_MAX} characters, has {len(value)}"
+    return line_fault(value)
+
+
+def line_fault(value: str) -> str | None:
+    """What is wrong with a line of text, or None: as an id, of any length."""
     if not value.isprintable():
         return f"{shown(value)} must have printable characters only"
     if value != value.strip():

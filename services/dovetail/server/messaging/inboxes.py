@@ -14,17 +14,19 @@ from dovetail.server.messaging.groups import Addressed
 from dovetail.server.messaging.loops import LoopGuard, Step, refuse
 from dovetail.server.messaging.references import check_tasks, no_message, replied_to, thread_of
 from dovetail.server.messaging.tracing import Tracer
-from dovetail.server.preconditions import check_reached, check_same_request
+from dovetail.server.preconditions import attachment_not_found, check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import take_bytes
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import (
     agents,
+    attachments,
     deadlines,
     deliveries,
     messages,
     tasks,
 )
+from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.deliveries import ACKNOWLEDGED_MAX, Receipt
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.message_bytes import (
@@ -197,6 +199,19 @@ class Inboxes:
             message = _readable(snapshot, caller, message_id)
             shown = shown_to(caller, message)
             return message, deliveries.receipts(snapshot, message.number, shown)
+
+        return await self._store.read(caller.team_id, query)
+
+    async def attachment(self, caller: Caller, message_id: str, name: str) -> Attachment:
+        """One attachment of a message, with its bytes."""
+
+        def query(snapshot: Snapshot) -> Attachment:
+            number = _readable(snapshot, caller, message_id).number
+            found = attachments.find_of_message(snapshot, number, name)
+            if found is None:
+                names = attachments.names_of_message(snapshot, number)
+                raise attachment_not_found(f"message {message_id!r}", name, names)
+            return found
 
         return await self._store.read(caller.team_id, query)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
+from dovetail.server.edge.attachments import check_name, read_attachments
 from dovetail.server.edge.convert import (
     idempotency_key,
     read_duration,
@@ -112,7 +113,8 @@ def read_message(
         )
     for field in ("thread_id", "in_reply_to", "task_id", "request_id"):
         check.optional_id(f"{prefix}{field}", getattr(request, field))
-    check.size(f"{prefix}body", request.ByteSize())
+    heavy = "attachments" if request.attachments else "body"
+    check.size(f"{prefix}{heavy}", request.ByteSize())
     data = read_object(check, f"{prefix}data", request, "data")
     content = Content(
         subject=request.subject,
@@ -120,6 +122,7 @@ def read_message(
         data=None if data is None else wire.json_object(data),
         importance=check.enum(f"{prefix}importance", request.importance, Importance.NORMAL),
         labels=dict(request.labels),
+        attachments=read_attachments(check, f"{prefix}attachments", request.attachments),
     )
     check.labels(f"{prefix}labels", content.labels)
     _check_sequences(check, f"{prefix}acknowledge_", request.acknowledge_sequences, 0)
@@ -266,6 +269,12 @@ def read_seen(check: Checks, request: pb.MarkMessagesSeenRequest) -> list[int]:
         check.refuse("sequences", f"must have 1 to {SEQUENCES_MAX:,} sequences")
     _check_sequences(check, "", request.sequences, 0)
     return list(request.sequences)
+
+
+def check_attachment(check: Checks, request: pb.GetAttachmentRequest) -> None:
+    """Record what is wrong with the names of an attachment."""
+    check.id("message_id", request.message_id)
+    check_name(check, "name", request.name)
 
 
 def read_query(check: Checks, request: pb.ListMessagesRequest, paging: Paging) -> MessageQuery:

@@ -10,6 +10,7 @@ from grpc.aio import ServicerContext
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from dovetail.server.access.caller import current_caller
+from dovetail.server.edge.attachments import attachment_message, weight
 from dovetail.server.edge.convert import converted, read_paging, receipt_message, timestamp
 from dovetail.server.edge.joined import followed, follows
 from dovetail.server.edge.paging import PAGE_BYTES
@@ -133,7 +134,8 @@ class MessagingServicer(GroupsServicer):
             with Checks() as check:
                 return reading.read_message(check, request)
 
-        outgoing = await converted(request.data.ByteSize(), read)
+        heavy = request.data.ByteSize() + weight(request.attachments)
+        outgoing = await converted(heavy, read)
         sent = await self._inboxes.send(current_caller.get(), outgoing)
         return pb.SendMessageResponse(
             message_id=message_id(sent.number),
@@ -229,6 +231,17 @@ class MessagingServicer(GroupsServicer):
         with Checks() as check:
             check.id("message_id", request.message_id)
         return found_response(await self._inboxes.get(current_caller.get(), request.message_id))
+
+    async def GetAttachment(
+        self, request: pb.GetAttachmentRequest, context: Context
+    ) -> pb.GetAttachmentResponse:
+        """Return one attachment of a message."""
+        with Checks() as check:
+            reading.check_attachment(check, request)
+        found = await self._inboxes.attachment(
+            current_caller.get(), request.message_id, request.name
+        )
+        return pb.GetAttachmentResponse(attachment=attachment_message(found))
 
     async def ListReceipts(
         self, request: pb.ListReceiptsRequest, context: Context

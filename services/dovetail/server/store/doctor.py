@@ -363,8 +363,31 @@ COUNTERS = {
             OR t.last_event <
                 COALESCE((SELECT MAX(number) FROM task_events e WHERE e.team_id = t.team_id), 0)
         LIMIT {NAMED_MAX + 1}""",
+    "attachments": f"""
+        SELECT team_id, 'm' || CAST(message_number AS TEXT) AS place FROM message_attachments
+        WHERE url = '' AND size <> COALESCE(LENGTH(data), -1)
+        UNION ALL
+        SELECT team_id, task_id FROM task_attachments
+        WHERE url = '' AND size <> COALESCE(LENGTH(data), -1)
+        UNION ALL
+        SELECT t.team_id, t.task_id FROM tasks t
+        WHERE t.input_attachments <> '' AND t.delete_time IS NULL AND NOT EXISTS (
+            SELECT 1 FROM task_attachments a
+            WHERE a.team_id = t.team_id AND a.task_id = t.task_id AND a.start_event = 0
+        )
+        UNION ALL
+        SELECT t.team_id, t.task_id FROM tasks t
+        WHERE t.outcome_attachments <> '' AND t.delete_time IS NULL AND NOT EXISTS (
+            SELECT 1 FROM task_attachments a
+            WHERE a.team_id = t.team_id AND a.task_id = t.task_id
+                AND a.start_event = t.start_event
+        )
+        LIMIT {NAMED_MAX + 1}""",
 }
-"""Queries that name the rows whose counters are wrong. Inboxes have no gaps, so all must agree."""
+"""Queries that name the rows whose counters are wrong. Inboxes have no gaps, so all must agree.
+
+Of attachments they name those whose bytes are not as many as is said of them, or not there.
+"""
 
 
 def _rows(database: Database, query: str) -> list[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField
 
+from dovetail.server.store.attachment_rows import MessageAttachmentRow, TaskAttachmentRow
 from dovetail.server.store.directory_rows import (
     AgentGroupRow,
     GroupMemberRow,
@@ -252,6 +253,8 @@ class TaskRow(Model):
     spent_budgets = IntegerField()
     budget_told = IntegerField()
     away_told = IntegerField()
+    input_attachments = TextField()
+    outcome_attachments = TextField()
 
     class Meta:
         table_name = "tasks"
@@ -352,6 +355,7 @@ class TaskAttemptRow(Model):
     late_data = TextField(null=True)
     late_retryable = IntegerField()
     usage = TextField(null=True)
+    late_attachments = TextField()
 
     class Meta:
         table_name = "task_attempts"
@@ -387,12 +391,14 @@ TABLES: tuple[type[Model], ...] = (
     MessageDeadlineRow,
     HandoutRow,
     ThreadHourRow,
+    MessageAttachmentRow,
     TaskRow,
     TaskDependencyRow,
     TaskLinkRow,
     TaskEventRow,
     TaskFollowUpRow,
     TaskAttemptRow,
+    TaskAttachmentRow,
     AssigneeFiguresRow,
     DurationFiguresRow,
     UsageFiguresRow,

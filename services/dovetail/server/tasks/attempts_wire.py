@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dovetail.server.edge.convert import optional_struct, optional_timestamp, timestamp
 from dovetail.server.store.tables.attempts import Attempt, LateResult
 from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.tasks.attachments_wire import stored_files
 from dovetail.server.tasks.usage_wire import usage_message
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
@@ -42,7 +43,8 @@ def _late_result(late: LateResult | None) -> pb.LateResult | None:
     made = pb.LateResult(create_time=timestamp(late.time))
     if late.verb is TaskVerb.COMPLETE:
         data = optional_struct(late.data_json)
-        made.result.CopyFrom(pb.TaskResult(summary=late.text, data=data))
+        files = stored_files(late.attachments_json)
+        made.result.CopyFrom(pb.TaskResult(summary=late.text, data=data, attachments=files))
     else:
         made.failure.CopyFrom(_failure(late.text, late.data_json, late.retryable))
     return made
@@ -55,6 +57,11 @@ def _failure(text: str, data_json: str | None, retryable: bool) -> pb.TaskFailur
 def attempts_size(page: Iterable[Attempt]) -> int:
     """How many characters of structured content attempts have."""
     return sum(
-        len(attempt.failure_json or "") + len((attempt.late and attempt.late.data_json) or "")
+        len(text or "")
         for attempt in page
+        for text in (
+            attempt.failure_json,
+            attempt.late and attempt.late.data_json,
+            attempt.late and attempt.late.attachments_json,
+        )
     )

@@ -13,7 +13,7 @@ from dovetail.server.errors import (
     Reason,
     ResourceExhaustedError,
 )
-from dovetail.server.store.tables import agents, dependencies, links, tasks, trees
+from dovetail.server.store.tables import agents, attachments, dependencies, links, tasks, trees
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
@@ -67,8 +67,10 @@ class TaskBatch:
             options = ChangeOptions(notify=options.notify)
         edges = [(each.task.task_id, on) for each in created for on in each.task.depends_on]
         dependencies.add(transaction, edges)
-        for each in created:
+        for draft, each in zip(self._drafts, created, strict=True):
             links.replace(transaction, each.task)
+            task_id, files = each.task.task_id, draft.attachments
+            attachments.add_to_task(transaction, task_id, attachments.INPUT, files)
         return created
 
     def _check(self, snapshot: Snapshot, options: ChangeOptions) -> None:
@@ -170,6 +172,7 @@ class TaskBatch:
             links=draft.links,
             max_tokens=draft.max_tokens,
             max_cost=draft.max_cost,
+            input_attachments_json=attachments.encode(draft.attachments),
             spent_budgets=inherited(transaction, self._known_parent(draft)),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dovetail.server.errors import AbortedError, DovetailError, Reason
-from dovetail.server.store.tables import attempts, tasks
+from dovetail.server.store.tables import attachments, attempts, tasks
 from dovetail.server.store.tables.attempts import LateResult
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
@@ -69,8 +69,10 @@ def _keep(transaction: Transaction, action: Action, task_id: str, outcome: Outco
         text=outcome.text,
         data_json=outcome.data_json,
         retryable=outcome.retryable,
+        attachments_json=attachments.encode(outcome.attachments),
     )
     attempts.save(transaction, replace(found, late=late))
+    attachments.add_to_task(transaction, task_id, found.start_event, outcome.attachments)
     task = tasks.find(transaction, task_id)
     assert task is not None
     shown = outcome.text[:REASON_CHARACTERS_MAX]

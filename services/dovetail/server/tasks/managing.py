@@ -17,6 +17,7 @@ from dovetail.server.store.pages import Page
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import (
     agents,
+    attachments,
     dependencies,
     endings,
     events,
@@ -157,9 +158,11 @@ class Lifecycle:
             next_state(TaskVerb.DELETE, task)
             _check_no_dependents(transaction, task)
             after = replace(task, delete_time=transaction.team.stamp)
-            return budgets.settled(
-                transaction, task, record_change(transaction, action, task, after)
-            )
+            change = record_change(transaction, action, task, after)
+            if task.input_attachments_json:
+                attachments.remove_from_task(transaction, task_id, attachments.INPUT)
+            _remove_result(transaction, task)
+            return budgets.settled(transaction, task, change)
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
@@ -244,7 +247,9 @@ class Lifecycle:
                 after = transitions.unassign(after)  # Nobody would ever do it.
             # What it depends on may have been made to wait for it while it was COMPLETED.
             check_no_cycle(transaction, "task_id", task.task_id, task.depends_on)
-            return record_change(transaction, action, task, after)
+            change = record_change(transaction, action, task, after)
+            _remove_result(transaction, task)
+            return change
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
@@ -256,6 +261,12 @@ def _withdraw_notices(transaction: Transaction, task_ids: Sequence[str]) -> None
     """
     unread = endings.unread_notices(transaction, task_ids, ASKING_VERBS)
     endings.end(transaction, unread, Ending(act=DeliveryAct.WITHDRAW))
+
+
+def _remove_result(transaction: Transaction, task: Task) -> None:
+    """Delete the attachments of the result that a task had, if it had any."""
+    if task.outcome_attachments_json:
+        attachments.remove_from_task(transaction, task.task_id, task.start_event)
 
 
 def _stays(task: Task, options: ChangeOptions) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dovetail.server.store import wire
+from dovetail.server.store.tables import attachments
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.message_bytes import (
     Content,
@@ -213,7 +214,7 @@ def _ending(rule: Rule, change: NoticeContext) -> list[str]:
     """How the task or an attempt ended."""
     task = change.task
     if rule.verb in (TaskVerb.COMPLETE, TaskVerb.FAIL):
-        return [task.outcome_text]
+        return [task.outcome_text, _attached(task.outcome_attachments_json)]
     if rule.verb is TaskVerb.RETRY:
         return [task.last_failure_text]
     if rule.verb is TaskVerb.EXPIRE_LEASE:
@@ -243,8 +244,15 @@ def _facts(task: Task) -> list[str]:
     return [
         f"Priority: {task.priority}" if task.priority else "",
         f"Input: {task.input_json}" if task.input_json else "",
+        _attached(task.input_attachments_json),
         "Labels: " + json.dumps(dict(task.labels), ensure_ascii=False) if task.labels else "",
     ]
+
+
+def _attached(text: str) -> str:
+    """The names of attachments, of which a column says this."""
+    names = [each.name for each in attachments.decode(text)]
+    return f"Attached: {', '.join(names)}" if names else ""
 
 
 def cut(text: str, characters: int) -> str:

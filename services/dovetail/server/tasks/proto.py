@@ -24,6 +24,7 @@ from dovetail.server.store.tables.message_bytes import message_id
 from dovetail.server.store.tables.reports import Bucket, DurationSummary, Report, Workload
 from dovetail.server.store.tables.tasks import OPEN_STATES, Task, TaskState
 from dovetail.server.store.tables.usage import UsageTotal, decode_cost, sum_of
+from dovetail.server.tasks.attachments_wire import stored_files
 from dovetail.server.tasks.changes import COSTS, DURATIONS, TIMES, read_changes
 from dovetail.server.tasks.loading import etag
 from dovetail.server.tasks.recording import TaskChange
@@ -72,10 +73,12 @@ def task_message(task: Task) -> pb.Task:
         max_tokens=task.max_tokens,
         max_cost=cost_message(decode_cost(task.max_cost)),
         budget_spent=bool(task.spent_budgets),
+        input_attachments=stored_files(task.input_attachments_json),
     )
     _add_question(made, task)
     if task.state is TaskState.COMPLETED:
-        made.result.CopyFrom(pb.TaskResult(summary=task.outcome_text, data=data))
+        files = stored_files(task.outcome_attachments_json)
+        made.result.CopyFrom(pb.TaskResult(summary=task.outcome_text, data=data, attachments=files))
     elif task.state is TaskState.CANCELLED:
         made.cancel_reason = task.outcome_text
     elif task.state is TaskState.FAILED:
@@ -107,6 +110,8 @@ def data_size(tasks: Iterable[Task]) -> int:
             task.last_failure_json,
             task.question_json,
             task.answer_json,
+            task.input_attachments_json,
+            task.outcome_attachments_json,
         )
         if text
     )
@@ -151,13 +156,15 @@ def outline(task: Task) -> pb.Task:
         title="",
         description="",
         input_json=None,
+        input_attachments_json="",
         labels={},
         depends_on=(),
         links=(),
         **said,
     )
-    ended = {"outcome_text": "", "outcome_json": None, "progress_note": ""}
-    return task_message(replace(bare, last_failure_text="", last_failure_json=None, **ended))
+    ended = {"outcome_text": "", "outcome_json": None, "outcome_attachments_json": ""}
+    failed = {"last_failure_text": "", "last_failure_json": None}
+    return task_message(replace(bare, progress_note="", **ended, **failed))
 
 
 def claimed_task(task: Task) -> pb.ClaimedTask:

@@ -22,6 +22,7 @@ from dovetail.server.store.tables.task_pages import TaskOrder
 from dovetail.server.store.tables.tasks import TaskFilter, TaskLink, TaskState
 from dovetail.server.store.transaction import MICROS
 from dovetail.server.streams import StartPosition
+from dovetail.server.tasks.attachments_wire import read_files
 from dovetail.server.tasks.claims.matching import ClaimRequest
 from dovetail.server.tasks.history import AttemptQuery, EventQuery
 from dovetail.server.tasks.requests import (
@@ -103,6 +104,7 @@ def read_new_task(check: Checks, request: pb.CreateTaskRequest, prefix: str = ""
         links=_read_links(request),
         max_tokens=request.max_tokens,
         max_cost=read_budget(check, f"{prefix}max_cost", request),
+        attachments=read_files(check, f"{prefix}input_attachments", request.input_attachments),
     )
     new.check(check, prefix)
     return new
@@ -165,7 +167,8 @@ def read_result(check: Checks, request: pb.CompleteTaskRequest, prefix: str = ""
     result = request.result
     data_json = read_struct(check, f"{prefix}result.data", result, "data")
     used = read_usage(check, request, prefix)
-    outcome = Outcome(text=result.summary, data_json=data_json, usage=used)
+    files = read_files(check, f"{prefix}result.attachments", result.attachments)
+    outcome = Outcome(text=result.summary, data_json=data_json, usage=used, attachments=files)
     outcome.check(check, f"{prefix}result.summary", f"{prefix}result.data")
     return outcome
 

@@ -10,6 +10,7 @@ from enum import IntEnum
 from dovetail.server.edge.paging import Order
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.task_pages import TaskOrder
 from dovetail.server.store.tables.tasks import Task, TaskFilter, TaskLink
 from dovetail.server.store.tables.usage import Usage
@@ -71,6 +72,7 @@ class NewTask:
     links: tuple[TaskLink, ...] = ()
     max_tokens: int = 0
     max_cost: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
     def check(self, check: Checks, prefix: str = "") -> None:
         """Record what is wrong; the fields are named after `prefix`."""
@@ -171,6 +173,7 @@ class Outcome:
     data_json: str | None = None
     retryable: bool = False
     usage: Usage | None = None
+    attachments: tuple[Attachment, ...] = ()
 
     def check(self, check: Checks, text_field: str, data_field: str) -> None:
         """Record what is wrong."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from grpc.aio import ServicerContext
 
 from dovetail.server.access.caller import current_caller
+from dovetail.server.edge.attachments import weight
 from dovetail.server.edge.convert import (
     converted,
     idempotency_key,
@@ -16,6 +17,8 @@ from dovetail.server.edge.convert import (
 )
 from dovetail.server.edge.validation import Checks
 from dovetail.server.tasks import reading
+from dovetail.server.tasks.attachment_servicer import AttachmentServicer
+from dovetail.server.tasks.attachments import TaskAttachments
 from dovetail.server.tasks.claims.service import Claims
 from dovetail.server.tasks.history import History
 from dovetail.server.tasks.history_servicer import HistoryServicer
@@ -60,10 +63,11 @@ class Rules:
     watches: Watches
     reports: Reports
     searches: TaskSearches
+    attachments: TaskAttachments
     shortest_lease_micros: int
 
 
-class TaskServicer(HistoryServicer, SearchServicer):
+class TaskServicer(HistoryServicer, SearchServicer, AttachmentServicer):
     """Translates between the contract and the rules of tasks.
 
     Each handler reads the whole request under one `Checks`, so that all its faults are named
@@ -79,6 +83,7 @@ class TaskServicer(HistoryServicer, SearchServicer):
         self._claims = rules.claims
         self._reports = rules.reports
         self.searches = rules.searches
+        self._attachments = rules.attachments
         self._shortest_lease = rules.shortest_lease_micros
 
     async def CreateTask(
@@ -95,7 +100,8 @@ class TaskServicer(HistoryServicer, SearchServicer):
                 )
                 return reading.read_new_task(check, request), checked(check, options)
 
-        new, options = await converted(request.input.ByteSize(), read)
+        heavy = request.input.ByteSize() + weight(request.input_attachments)
+        new, options = await converted(heavy, read)
         change = await self._lifecycle.create(current_caller.get(), new, options)
         return pb.CreateTaskResponse(
             task=await converted_task(change.task), notices=notice_receipts(change)

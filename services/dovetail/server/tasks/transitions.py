@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dovetail.server.store.tables import attachments
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.tasks.requests import BACKOFF_MICROS_MAX, Exchange, Lease, Outcome
@@ -123,6 +124,7 @@ def finish(task: Task, state: TaskState, outcome: Outcome, now: int) -> Task:
         state=state,
         outcome_text=outcome.text,
         outcome_json=outcome.data_json,
+        outcome_attachments_json=attachments.encode(outcome.attachments),
         end_time=now,
     )
 
@@ -158,6 +160,7 @@ def reopen(task: Task) -> Task:
         schedule_time=None if task.failed_attempts else task.schedule_time,
         outcome_text="",
         outcome_json=None,
+        outcome_attachments_json="",
         last_failure_text="",
         last_failure_json=None,
         attempt=0,

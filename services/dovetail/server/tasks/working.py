@@ -14,7 +14,7 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import DovetailError, FailedPreconditionError, Reason
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, dependencies, tasks
+from dovetail.server.store.tables import agents, attachments, dependencies, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.tables.usage import Usage
@@ -232,6 +232,8 @@ def _complete(
     stamp = transaction.team.stamp
     after = transitions.finish(task, state, completion.outcome, stamp)
     change = record_change(transaction, action, task, report(after, completion.outcome.usage))
+    brought = completion.outcome.attachments
+    attachments.add_to_task(transaction, task.task_id, task.start_event, brought)
     return settled(transaction, task, change)
 
 

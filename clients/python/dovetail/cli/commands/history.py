@@ -45,7 +45,7 @@ async def history(
     no_talk: bool,
     part: Part,
 ) -> None:
-    """Show what was done to a task, or to all.
+    """Show what was done to tasks.
 
     With TASK also what was said about it, unless --actor or --verb is given: messages, questions
     and answers, as far as you may read them.

@@ -24,6 +24,7 @@ from dovetail.cli.commands.known import require_known, require_known_task
 from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options import sending
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.files import attach_option, link_option
 from dovetail.cli.options.formats import all_chars_option, max_chars_option
 from dovetail.cli.options.paging import Part, limit_option, paged
 from dovetail.cli.options.texts import BODY, OBJECT, allow_empty_option
@@ -61,6 +62,8 @@ IMPORTANCES = ("low", "normal", "high")
 )
 @click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
 @sending.condition_options
+@attach_option()
+@link_option
 @acknowledge_option
 @label_option
 @allow_empty_option
@@ -77,6 +80,8 @@ async def send(
     importance: str,
     request_id: str,
     acknowledge: tuple[int, ...],
+    attachments: tuple[late.client.Attachment, ...],
+    links: tuple[late.client.Attachment, ...],
     labels: tuple[tuple[str, str], ...],
     **conditions: Any,
 ) -> None:
@@ -99,6 +104,7 @@ async def send(
         request_id=request_id,
         acknowledge=acknowledge,
         **conditions,
+        attachments=(*attachments, *links),
     )
     session.out.item(response, late.render.sent)
 
@@ -221,6 +227,12 @@ async def thread(session: Session, thread_id: str, part: Part) -> None:
 @click.group(cls=LazyGroup)
 def message() -> None:
     """Show messages and their receipts."""
+
+
+for each in lazy_commands(
+    ("save", "commands.saving:of_message", "Save the attachments of a message."),
+).values():
+    message.add_command(each)
 
 
 @message.command()

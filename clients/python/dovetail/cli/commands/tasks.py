@@ -13,6 +13,7 @@ from dovetail.cli.commands.fencing import fenced_texts, for_llm_option, is_for_l
 from dovetail.cli.commands.known import require_known
 from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.files import attach_option
 from dovetail.cli.options.paging import Part, paged
 from dovetail.cli.options.texts import (
     DESCRIPTION,
@@ -62,10 +63,8 @@ change_options = stacked(etag_option, quiet_option, request_id_option)
 """The options of a change, as `dovetail.client` has them: ChangeOptions, Repeatable."""
 
 due_option = click.option("--due", "due_time", type=TIME, help="Its deadline.")
-depends_option = click.option(
-    "--depends-on", multiple=True, metavar="TASK", help="It waits for this."
-)
-at_option = click.option("--at", "schedule_time", type=TIME, help="Not before this time.")
+depends_option = click.option("--depends-on", multiple=True, metavar="TASK", help="Waits for this.")
+at_option = click.option("--at", "schedule_time", type=TIME, help="Not before.")
 attempts_option = click.option(
     "--max-attempts",
     type=COUNT,
@@ -125,11 +124,11 @@ def task() -> None:
 @click.option("--id", "task_id", default="", help="Its id.")
 @click.option("--description", type=DESCRIPTION, help="What to do.")
 @click.option("--assignee", "assignee_id", default="", help="Who does it.")
-@click.option("--priority", type=int, default=0, help="Higher is more urgent.")
+@click.option("--priority", type=int, default=0, help="Higher first.")
 @click.option("--input", type=OBJECT, help="Its input.")
-@click.option("--thread", "thread_id", default="", help="That of its notices.")
+@click.option("--thread", "thread_id", default="", help="Of its notices.")
 @depends_option
-@click.option("--parent", "parent_task_id", default="", help="It is part of this.")
+@click.option("--parent", "parent_task_id", default="", help="Part of this.")
 @click.option("--link", "links", type=LINK, multiple=True, help="A related task.")
 @at_option
 @due_option
@@ -137,6 +136,7 @@ def task() -> None:
 @backoff_option
 @budget_option
 @label_option
+@attach_option("input_attachments")
 @acknowledge_option
 @quiet_option
 @request_id_option
@@ -361,12 +361,17 @@ for each in lazy_commands(
     (
         "history",
         "commands.history:history",
-        "Show what was done to a task, or to all.",
+        "Show what was done to tasks.",
     ),
     (
         "watch",
         "commands.history:watch",
         "Print what happens to tasks, as it happens.",
+    ),
+    (
+        "save",
+        "commands.saving:of_task",
+        "Save the attachments of a task.",
     ),
     ("attempts", "commands.attempts:attempts", "Show the attempts at a task."),
     (

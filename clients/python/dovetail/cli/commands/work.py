@@ -11,6 +11,7 @@ import click
 from dovetail.cli import late
 from dovetail.cli.commands.tasks import change_options, repeatable_options, task_argument
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.files import attach_option
 from dovetail.cli.options.texts import OBJECT, REASON, RESULT, SAYING, allow_empty_option
 from dovetail.cli.options.usage import read_usage
 from dovetail.cli.options.values import (
@@ -183,6 +184,7 @@ async def answer(session: Session, task_id: str, text: str, **options: Any) -> N
 @task_argument
 @click.argument("summary", type=RESULT, default="")
 @click.option("--data", type=OBJECT, help="The result for programs.")
+@attach_option()
 @acknowledge_option
 @allow_empty_option
 @holder_options

@@ -29,7 +29,7 @@ CHANGED_TASK = Kind(message="tasks.Task", is_change=True)
 _SAID = (
     *("sender_id", "recipient_ids", "recipient_count", "subject", "body", "data", "importance"),
     *("thread_id", "in_reply_to", "labels", "kind", "notice", "expire_time", "mail_notice"),
-    *("group_ids", "hop_count"),
+    *("group_ids", "hop_count", "attachments"),
 )
 """What a message has that an event has not."""
 
@@ -40,6 +40,7 @@ KINDS = {
     "message seen": Kind(message="messaging.MarkMessagesSeenResponse"),
     "message reject": Kind(message="messaging.RejectMessageResponse"),
     "message withdraw": Kind(message="messaging.WithdrawMessageResponse"),
+    "message save": Kind(names=("name", "media_type", "size", "file", "url")),
     "message show": Kind(message="messaging.MessageRecord"),
     "message show --receipts": Kind(message="types.Receipt"),
     "message list": Kind(message="messaging.MessageRecord"),
@@ -58,6 +59,7 @@ KINDS = {
     "task list": Kind(message="tasks.Task"),
     "task search": Kind(message="tasks.TaskHit"),
     "task history": Kind(message="tasks.TaskEvent", names=_SAID),
+    "task save": Kind(names=("name", "media_type", "size", "file", "url")),
     "task watch": Kind(message="tasks.TaskEvent"),
     "task attempts": Kind(message="tasks.TaskAttempt"),
     "task claim": Kind(message="tasks.ClaimedTask"),

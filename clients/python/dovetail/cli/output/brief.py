@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from dovetail.cli.output.json_values import fields
@@ -102,7 +102,14 @@ def _message(message: Mapping[str, Any], to: str = "") -> str:
         about = _joined(mail["event"], mail["message_id"])
     sender = message.get("sender_id", "") or "-"
     head = _joined(sender, to and f"> {to}", about)
-    return f"{_said(head, _text(message))}{' +data' if message.get('data') else ''}"
+    data = " +data" if message.get("data") else ""
+    return f"{_said(head, _text(message))}{data}{_files(message.get('attachments', ()))}"
+
+
+def _files(attachments: Sequence[Any]) -> str:
+    """How many attachments a message has."""
+    count = len(attachments)
+    return f" +{count} file{'s' * (count > 1)}" if count else ""
 
 
 def _text(message: Mapping[str, Any]) -> str:

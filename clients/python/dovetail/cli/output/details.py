@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.json_values import structured
-from dovetail.cli.output.render import STATE_STYLES, labels_of, state, used
+from dovetail.cli.output.render import STATE_STYLES, attached, labels_of, state, used
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.tables import Column, Group, Shown, Table
@@ -74,6 +74,7 @@ def _facts(item: work.Task, around: Surroundings) -> Iterator[tuple[str, Text]]:
         "progress": _progress(item),
         "description": _capped(item, item.description),
         "input": _data(item, item.input if item.HasField("input") else None),
+        "attached": "\n".join(map(attached, item.input_attachments)),
         **_ending(item),
         "attempts": _attempts(item),
         **_usage(item),
@@ -162,6 +163,7 @@ def _ending(item: work.Task) -> dict[str, str]:
     facts = {"result": _capped(item, item.result.summary)}
     if item.result.HasField("data"):
         facts["result data"] = _data(item, item.result.data)
+    facts["its files"] = "\n".join(map(attached, item.result.attachments))
     for name, failure in (("failure", item.failure), ("last failure", item.last_failure)):
         facts[name] = _capped(item, failure.message)
         if failure.HasField("data"):

@@ -60,6 +60,7 @@ NEXT_STEPS = {
 """One next step for a reason. `{name}` stands for a value of the error's metadata, if it has it."""
 
 SAID_BY_SERVER = {
+    "ATTACHMENT_NOT_FOUND",
     "INVALID_FIELDS",
     "REQUEST_LATE",
     "REQUEST_ID_REUSED",
@@ -127,6 +128,7 @@ COMMANDS = {
     "RejectMessage": "message reject",
     "WithdrawMessage": "message withdraw",
     "GetMessage": "message show",
+    "GetAttachment": "message save",
     "ListMessages": "message list",
     "ListReceipts": "message show --receipts",
     "SearchMessages": "search",
@@ -138,6 +140,7 @@ COMMANDS = {
     "ListTaskEvents": "task history",
     "WatchTasks": "task watch",
     "ListTaskAttempts": "task attempts",
+    "GetTaskAttachment": "task save",
     "UpdateTask": "task update",
     "DeleteTask": "task delete",
     "AssignTask": "task assign",
@@ -199,7 +202,7 @@ _QUOTED = re.compile(r"""('[^']*'|"[^"]*")""")
 _WORD = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, WORDS)) + r")(?![\w-])")
 _FIELD = re.compile(r"[a-z]+(?:_[a-z]+)*(?:\.[a-z_]+)*(?:\[[^\]]*\])?(?=: )")
 _TASK_ID = re.compile(r"t\d+")
-_INDEX = re.compile(r"\[\d*\]")
+_INDEX = re.compile(r"\[\d*\](\.\w+)*")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,7 @@ def _single(field: FieldDescriptor, value: Any) -> Any:
     if field.enum_type is not None:
         return words(field.enum_type).get(value, value)
     if field.message_type is None:
-        return value
+        return value.hex() if isinstance(value, bytes) else value
     return WELL_KNOWN.get(field.message_type.full_name, fields)(value)
 
 

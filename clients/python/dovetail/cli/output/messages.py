@@ -5,7 +5,7 @@ from __future__ import annotations
 from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.chosen import preview
 from dovetail.cli.output.json_values import dumps, fields, words
-from dovetail.cli.output.render import labels_of, said, time_of
+from dovetail.cli.output.render import attached, labels_of, said, time_of
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.text import escape_controls, local
@@ -56,6 +56,9 @@ class Messages:
         if message.HasField("data"):
             data = dumps(fields(message)["data"])
             shown.append(Text.assemble(("    data ", "dim"), self._cut(data, message)))
+        shown += [
+            Text.assemble(("    attached ", "dim"), attached(each)) for each in message.attachments
+        ]
         shown.append(Text(f"    {_origin(message)}", style="dim"))
         return lines(*shown)
 

@@ -10,11 +10,13 @@ from typing import Any
 from google.protobuf.message import Message
 
 from dovetail.admin.v1 import admin_pb2 as admin
+from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.json_values import words
 from dovetail.cli.output.styled import Text, lines
-from dovetail.cli.output.text import escape_controls, length, local
+from dovetail.cli.output.text import byte_count, escape_controls, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1 import types_pb2 as types
 
 STATE_STYLES = {
     work.TASK_STATE_PENDING: "",
@@ -135,6 +137,7 @@ def task(item: work.Task) -> Text:
         "labels": labels_of(item.labels),
         "part of": item.parent_task_id,
         "depends on": _dependencies(item),
+        "attached": "\n".join(map(attached, item.input_attachments)),
         "not before": time_of(item, "schedule_time"),
         "due": time_of(item, "due_time"),
         "attempts": _attempts(item),
@@ -146,6 +149,7 @@ def task(item: work.Task) -> Text:
         "started": time_of(item, "start_time"),
         "ended": time_of(item, "end_time"),
         "result": item.result.summary,
+        "its files": "\n".join(map(attached, item.result.attachments)),
         "failure": item.failure.message,
         "last failure": item.last_failure.message,
         "cancelled": item.cancel_reason,
@@ -192,6 +196,13 @@ def state(value: work.TaskState.ValueType) -> Text:
 def said(enum: Any, value: int) -> str:
     """The word of an enum's value, as people write it: in progress."""
     return words(enum.DESCRIPTOR).get(value, str(value)).replace("_", " ")
+
+
+def attached(item: types.Attachment) -> str:
+    """An attachment in a line: its name, its type, its size if that is known, and its URL."""
+    size = byte_count(item.size) if item.size or not item.url else ""
+    facts = (one_line(item.name), item.media_type, size, item.url)
+    return escape_controls("  ".join(filter(None, facts)))
 
 
 def _dependencies(item: work.Task) -> str:

@@ -55,6 +55,15 @@ def ago(time: Timestamp, now: datetime | None = None) -> str:
     return f"{_span(passed)} ago" if passed >= 0 else f"in {_span(-passed)}"
 
 
+def byte_count(size: int) -> str:
+    """A number of bytes in its largest unit."""
+    if size < 1_024:
+        return f"{size} byte" if size == 1 else f"{size} bytes"
+    unit = min((size.bit_length() - 1) // 10, 4)
+    number = size / 1_024**unit
+    return f"{number:,.{1 if number < 10 else 0}f} {'KMGT'[unit - 1]}iB"
+
+
 def _passed(time: Timestamp, now: datetime | None) -> float:
     return ((now or datetime.now(UTC)) - time.ToDatetime(UTC)).total_seconds()
 

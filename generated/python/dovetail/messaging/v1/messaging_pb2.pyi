@@ -349,7 +349,9 @@ Global___Agent: _TypeAlias = Agent  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
-    """Message is what one agent sends to others. It never changes once sent, and is at most 1 MiB in all."""
+    """Message is what one agent sends to others. It never changes once sent, and is at most 1 MiB in all, with
+    the bytes of its attachments.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -390,6 +392,7 @@ class Message(_message.Message):
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
     GROUP_IDS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     HOP_COUNT_FIELD_NUMBER: _builtins.int
     MAIL_NOTICE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
@@ -456,9 +459,13 @@ class Message(_message.Message):
         """From then on it is not handed out any more, and what is open is EXPIRED. Unset: never."""
 
     @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Attachment]:
+        """What comes with it, without bytes: GetAttachment returns those."""
+
+    @_builtins.property
     def mail_notice(self) -> Global___MailNotice:
         """What became of a message, in a notice about a message; else unset.
-        18 to 29 are kept for attachments (by reference: a backlog must not carry them).
+        20 and 22 to 29 are kept for more.
         """
 
     def __init__(
@@ -481,12 +488,13 @@ class Message(_message.Message):
         recipient_count: _builtins.int = ...,
         group_ids: _abc.Iterable[_builtins.str] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        attachments: _abc.Iterable[_types_pb2.Attachment] | None = ...,
         hop_count: _builtins.int = ...,
         mail_notice: Global___MailNotice | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "mail_notice", b"mail_notice", "notice", b"notice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "hop_count", b"hop_count", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "mail_notice", b"mail_notice", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "body", b"body", "create_time", b"create_time", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "hop_count", b"hop_count", "importance", b"importance", "in_reply_to", b"in_reply_to", "kind", b"kind", "labels", b"labels", "mail_notice", b"mail_notice", "message_id", b"message_id", "notice", b"notice", "recipient_count", b"recipient_count", "recipient_ids", b"recipient_ids", "sender_id", b"sender_id", "subject", b"subject", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1426,6 +1434,7 @@ class SendMessageRequest(_message.Message):
     TASK_ETAG_FIELD_NUMBER: _builtins.int
     CAUSE_SEQUENCE_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """0 to 512 characters."""
     body: _builtins.str
@@ -1494,7 +1503,13 @@ class SendMessageRequest(_message.Message):
         """Deliveries in the caller's inbox that this call acknowledges in the same commit, such as the one to
         which it replies: 0 to 1,000 sequences. A sequence that the inbox has not reached fails with
         OUT_OF_RANGE `CURSOR_IN_FUTURE`, and then nothing is sent.
-        13 to 29 are kept for attachments.
+        """
+
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Attachment]:
+        """What comes with it: 0 to 20, each name once. Their bytes count among the 1 MiB of the message: of what
+        is larger send a `url`.
+        17 to 29 are kept for more.
         """
 
     def __init__(
@@ -1516,10 +1531,11 @@ class SendMessageRequest(_message.Message):
         task_etag: _builtins.str = ...,
         cause_sequence: _builtins.int = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
+        attachments: _abc.Iterable[_types_pb2.Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "data", b"data", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "acknowledge_sequences", b"acknowledge_sequences", "body", b"body", "cause_sequence", b"cause_sequence", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_etag", b"task_etag", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_deadline", b"ack_deadline", "acknowledge_sequences", b"acknowledge_sequences", "attachments", b"attachments", "body", b"body", "cause_sequence", b"cause_sequence", "data", b"data", "expire_time", b"expire_time", "group_ids", b"group_ids", "importance", b"importance", "in_reply_to", b"in_reply_to", "labels", b"labels", "recipient_ids", b"recipient_ids", "request_id", b"request_id", "subject", b"subject", "task_etag", b"task_etag", "task_id", b"task_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2070,6 +2086,56 @@ class GetMessageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMessageResponse: _TypeAlias = GetMessageResponse  # noqa: Y015
+
+@_typing.final
+class GetAttachmentRequest(_message.Message):
+    """GetAttachmentRequest names an attachment of a message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The id of the message."""
+    name: _builtins.str
+    """The name of the attachment."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAttachmentRequest: _TypeAlias = GetAttachmentRequest  # noqa: Y015
+
+@_typing.final
+class GetAttachmentResponse(_message.Message):
+    """GetAttachmentResponse returns an attachment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attachment(self) -> _types_pb2.Attachment:
+        """The attachment, with `data` or `url`."""
+
+    def __init__(
+        self,
+        *,
+        attachment: _types_pb2.Attachment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAttachmentResponse: _TypeAlias = GetAttachmentResponse  # noqa: Y015
 
 @_typing.final
 class ListMessagesRequest(_message.Message):

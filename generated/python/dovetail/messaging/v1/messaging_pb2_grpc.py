@@ -160,6 +160,11 @@ class MessagingServiceStub(object):
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetMessageRequest.SerializeToString,
                 response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetMessageResponse.FromString,
                 _registered_method=True)
+        self.GetAttachment = channel.unary_unary(
+                '/dovetail.messaging.v1.MessagingService/GetAttachment',
+                request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetAttachmentRequest.SerializeToString,
+                response_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetAttachmentResponse.FromString,
+                _registered_method=True)
         self.ListMessages = channel.unary_unary(
                 '/dovetail.messaging.v1.MessagingService/ListMessages',
                 request_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.SerializeToString,
@@ -441,6 +446,15 @@ class MessagingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAttachment(self, request, context):
+        """GetAttachment returns one attachment of a message, with its bytes or its URL. Fails with NOT_FOUND
+        `MESSAGE_NOT_FOUND` as GetMessage does, and `ATTACHMENT_NOT_FOUND`, with the names of those that there
+        are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListMessages(self, request, context):
         """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
         order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
@@ -565,6 +579,11 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     servicer.GetMessage,
                     request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetMessageRequest.FromString,
                     response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetMessageResponse.SerializeToString,
+            ),
+            'GetAttachment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAttachment,
+                    request_deserializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetAttachmentRequest.FromString,
+                    response_serializer=dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetAttachmentResponse.SerializeToString,
             ),
             'ListMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMessages,
@@ -1104,6 +1123,33 @@ class MessagingService(object):
             '/dovetail.messaging.v1.MessagingService/GetMessage',
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetMessageRequest.SerializeToString,
             dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.messaging.v1.MessagingService/GetAttachment',
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetAttachmentRequest.SerializeToString,
+            dovetail_dot_messaging_dot_v1_dot_messaging__pb2.GetAttachmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -220,6 +220,11 @@ class MessagingServiceStub:
     """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
     also if it neither sent nor received the message.
     """
+    GetAttachment: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.GetAttachmentRequest, _messaging_pb2.GetAttachmentResponse]
+    """GetAttachment returns one attachment of a message, with its bytes or its URL. Fails with NOT_FOUND
+    `MESSAGE_NOT_FOUND` as GetMessage does, and `ATTACHMENT_NOT_FOUND`, with the names of those that there
+    are.
+    """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]
     """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
     order of sequence in each inbox. To an agent it returns only what the agent sent or received. Fails
@@ -432,6 +437,11 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     GetMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.GetMessageRequest, _messaging_pb2.GetMessageResponse]  # type: ignore[assignment]
     """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
     also if it neither sent nor received the message.
+    """
+    GetAttachment: _aio.UnaryUnaryMultiCallable[_messaging_pb2.GetAttachmentRequest, _messaging_pb2.GetAttachmentResponse]  # type: ignore[assignment]
+    """GetAttachment returns one attachment of a message, with its bytes or its URL. Fails with NOT_FOUND
+    `MESSAGE_NOT_FOUND` as GetMessage does, and `ATTACHMENT_NOT_FOUND`, with the names of those that there
+    are.
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """ListMessages returns messages, page by page, in the order in which they were sent, which is also the
@@ -750,6 +760,17 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_messaging_pb2.GetMessageResponse, _abc.Awaitable[_messaging_pb2.GetMessageResponse]]:
         """GetMessage returns one message with receipts. Fails with NOT_FOUND `MESSAGE_NOT_FOUND`, for an agent
         also if it neither sent nor received the message.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAttachment(
+        self,
+        request: _messaging_pb2.GetAttachmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.GetAttachmentResponse, _abc.Awaitable[_messaging_pb2.GetAttachmentResponse]]:
+        """GetAttachment returns one attachment of a message, with its bytes or its URL. Fails with NOT_FOUND
+        `MESSAGE_NOT_FOUND` as GetMessage does, and `ATTACHMENT_NOT_FOUND`, with the names of those that there
+        are.
         """
 
     @_abc_1.abstractmethod

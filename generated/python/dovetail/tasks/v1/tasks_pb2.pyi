@@ -182,6 +182,34 @@ ATTEMPT_END_CANCELLED: AttemptEnd.ValueType  # 6
 """The task was cancelled."""
 Global___AttemptEnd: _TypeAlias = AttemptEnd  # noqa: Y015
 
+class _AttachmentPlace:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttachmentPlaceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttachmentPlace.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTACHMENT_PLACE_UNSPECIFIED: _AttachmentPlace.ValueType  # 0
+    """INPUT."""
+    ATTACHMENT_PLACE_INPUT: _AttachmentPlace.ValueType  # 1
+    """`input_attachments` of the task."""
+    ATTACHMENT_PLACE_RESULT: _AttachmentPlace.ValueType  # 2
+    """`attachments` of its result."""
+    ATTACHMENT_PLACE_LATE_RESULT: _AttachmentPlace.ValueType  # 3
+    """`attachments` of the late result of an attempt."""
+
+class AttachmentPlace(_AttachmentPlace, metaclass=_AttachmentPlaceEnumTypeWrapper):
+    """AttachmentPlace is where a task has an attachment."""
+
+ATTACHMENT_PLACE_UNSPECIFIED: AttachmentPlace.ValueType  # 0
+"""INPUT."""
+ATTACHMENT_PLACE_INPUT: AttachmentPlace.ValueType  # 1
+"""`input_attachments` of the task."""
+ATTACHMENT_PLACE_RESULT: AttachmentPlace.ValueType  # 2
+"""`attachments` of its result."""
+ATTACHMENT_PLACE_LATE_RESULT: AttachmentPlace.ValueType  # 3
+"""`attachments` of the late result of an attempt."""
+Global___AttachmentPlace: _TypeAlias = AttachmentPlace  # noqa: Y015
+
 class _StartPosition:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -352,6 +380,7 @@ class Task(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_COST_FIELD_NUMBER: _builtins.int
     BUDGET_SPENT_FIELD_NUMBER: _builtins.int
+    INPUT_ATTACHMENTS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """Chosen by the caller or made by the server ("t1", "t2", …); unique in the team for ever."""
     title: _builtins.str
@@ -391,8 +420,6 @@ class Task(_message.Message):
     budget_spent: _builtins.bool
     """Whether it cannot be started, because its budget or that of a task that it is a part of is spent.
     Set by the server.
-    25 to 29 are kept for questions, 32 to 39 for leases, 43 to 49 for dependencies, 55 to 59 for
-    retries and attempts, 60 to 64 for queues and the number of the last event.
     """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -488,6 +515,13 @@ class Task(_message.Message):
     def max_cost(self) -> Global___Cost:
         """How much its tree may cost, in one currency: more than 0; unset: any. Costs in others do not count."""
 
+    @_builtins.property
+    def input_attachments(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Attachment]:
+        """Files that the work starts from, without bytes: GetTaskAttachment returns those.
+        25 to 29 are kept for questions, 32 to 39 for leases, 43 to 49 for dependencies, 55 to 59 for
+        retries and attempts, 60 to 64 for queues and the number of the last event.
+        """
+
     def __init__(
         self,
         *,
@@ -531,10 +565,11 @@ class Task(_message.Message):
         max_tokens: _builtins.int = ...,
         max_cost: Global___Cost | None = ...,
         budget_spent: _builtins.bool = ...,
+        input_attachments: _abc.Iterable[_types_pb2.Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "last_failure", b"last_failure", "lease", b"lease", "max_cost", b"max_cost", "outcome", b"outcome", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "tree_usage", b"tree_usage", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "budget_spent", b"budget_spent", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "last_failure", b"last_failure", "lease", b"lease", "links", b"links", "max_attempts", b"max_attempts", "max_cost", b"max_cost", "max_tokens", b"max_tokens", "outcome", b"outcome", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "tree_usage", b"tree_usage", "update_time", b"update_time", "usage", b"usage", "waiting_for_count", b"waiting_for_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "assign_time", b"assign_time", "assignee_id", b"assignee_id", "attempt", b"attempt", "budget_spent", b"budget_spent", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator_id", b"creator_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "end_time", b"end_time", "etag", b"etag", "failed_attempts", b"failed_attempts", "failure", b"failure", "initial_backoff", b"initial_backoff", "input", b"input", "input_attachments", b"input_attachments", "labels", b"labels", "last_failure", b"last_failure", "lease", b"lease", "links", b"links", "max_attempts", b"max_attempts", "max_cost", b"max_cost", "max_tokens", b"max_tokens", "outcome", b"outcome", "parent_task_id", b"parent_task_id", "pooled", b"pooled", "priority", b"priority", "progress", b"progress", "question", b"question", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title", "tree_usage", b"tree_usage", "update_time", b"update_time", "usage", b"usage", "waiting_for_count", b"waiting_for_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "failure", "cancel_reason"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -830,13 +865,20 @@ class TaskResult(_message.Message):
 
     SUMMARY_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     summary: _builtins.str
     """For people: 0 to 64 KiB of text."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
         """For programs, or unset: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
         10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
-        3 to 9 are kept for artifacts.
+        """
+
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Attachment]:
+        """3 to 9 are kept for artifacts.
+        Files that the work produced: 0 to 20, each name once, with at most 1 MiB of bytes in all. Without bytes
+        where they are returned: GetTaskAttachment has those.
         """
 
     def __init__(
@@ -844,10 +886,11 @@ class TaskResult(_message.Message):
         *,
         summary: _builtins.str = ...,
         data: _struct_pb2.Struct | None = ...,
+        attachments: _abc.Iterable[_types_pb2.Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "data", b"data", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1033,6 +1076,7 @@ class CreateTaskRequest(_message.Message):
     INITIAL_BACKOFF_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_COST_FIELD_NUMBER: _builtins.int
+    INPUT_ATTACHMENTS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """An id of the caller's choice. Default: made by the server."""
     title: _builtins.str
@@ -1093,6 +1137,12 @@ class CreateTaskRequest(_message.Message):
     def max_cost(self) -> Global___Cost:
         """How much its tree may cost, more than 0. Default: any."""
 
+    @_builtins.property
+    def input_attachments(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Attachment]:
+        """Files that the work starts from: 0 to 20, each name once, with at most 1 MiB of bytes in all: of what is
+        larger send a `url`.
+        """
+
     def __init__(
         self,
         *,
@@ -1116,10 +1166,11 @@ class CreateTaskRequest(_message.Message):
         initial_backoff: _duration_pb2.Duration | None = ...,
         max_tokens: _builtins.int = ...,
         max_cost: Global___Cost | None = ...,
+        input_attachments: _abc.Iterable[_types_pb2.Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "max_cost", b"max_cost", "schedule_time", b"schedule_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "labels", b"labels", "links", b"links", "max_attempts", b"max_attempts", "max_cost", b"max_cost", "max_tokens", b"max_tokens", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "assignee_id", b"assignee_id", "depends_on", b"depends_on", "description", b"description", "due_time", b"due_time", "initial_backoff", b"initial_backoff", "input", b"input", "input_attachments", b"input_attachments", "labels", b"labels", "links", b"links", "max_attempts", b"max_attempts", "max_cost", b"max_cost", "max_tokens", b"max_tokens", "notify", b"notify", "parent_task_id", b"parent_task_id", "priority", b"priority", "request_id", b"request_id", "schedule_time", b"schedule_time", "task_id", b"task_id", "thread_id", b"thread_id", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1205,8 +1256,8 @@ class BatchCreateTasksResponse(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """In the order of the request, in outline: without title, description, input, labels, dependencies,
-        links, progress note, outcome, last failure, question and answer.
+        """In the order of the request, in outline: without title, description, input, attachments, labels,
+        dependencies, links, progress note, outcome, last failure, question and answer.
         """
 
     @_builtins.property
@@ -2252,8 +2303,8 @@ class CompletionOutcome(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> Global___Task:
-        """The task, COMPLETED, in outline: without title, description, input, labels, dependencies,
-        links, progress note, result, last failure, question and answer.
+        """The task, COMPLETED, in outline: without title, description, input, attachments, labels,
+        dependencies, links, progress note, result, last failure, question and answer.
         """
 
     @_builtins.property
@@ -3003,6 +3054,64 @@ class TaskAttempt(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TaskAttempt: _TypeAlias = TaskAttempt  # noqa: Y015
+
+@_typing.final
+class GetTaskAttachmentRequest(_message.Message):
+    """GetTaskAttachmentRequest names an attachment of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    START_EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task; of LATE_RESULT it may be deleted."""
+    name: _builtins.str
+    """The name of the attachment."""
+    place: Global___AttachmentPlace.ValueType
+    """Where the task has it. Default: INPUT."""
+    start_event_number: _builtins.int
+    """With LATE_RESULT, and only then: the attempt, by its `start_event_number`."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        place: Global___AttachmentPlace.ValueType = ...,
+        start_event_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "place", b"place", "start_event_number", b"start_event_number", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskAttachmentRequest: _TypeAlias = GetTaskAttachmentRequest  # noqa: Y015
+
+@_typing.final
+class GetTaskAttachmentResponse(_message.Message):
+    """GetTaskAttachmentResponse returns an attachment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attachment(self) -> _types_pb2.Attachment:
+        """The attachment, with `data` or `url`."""
+
+    def __init__(
+        self,
+        *,
+        attachment: _types_pb2.Attachment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskAttachmentResponse: _TypeAlias = GetTaskAttachmentResponse  # noqa: Y015
 
 @_typing.final
 class LateResult(_message.Message):

@@ -246,6 +246,11 @@ class TaskServiceStub(object):
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.SerializeToString,
                 response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.FromString,
                 _registered_method=True)
+        self.GetTaskAttachment = channel.unary_unary(
+                '/dovetail.tasks.v1.TaskService/GetTaskAttachment',
+                request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetTaskAttachmentRequest.SerializeToString,
+                response_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetTaskAttachmentResponse.FromString,
+                _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/dovetail.tasks.v1.TaskService/GetReport',
                 request_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetReportRequest.SerializeToString,
@@ -601,6 +606,16 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTaskAttachment(self, request, context):
+        """GetTaskAttachment returns one attachment of a task, with its bytes or its URL: of its input, its result,
+        or the late result of an attempt. ReopenTask and DeleteTask remove those of the result, and DeleteTask
+        those of the input; those of late results stay, as their attempts do. Fails with NOT_FOUND
+        `TASK_NOT_FOUND`, and `ATTACHMENT_NOT_FOUND`, with the names of those that there are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReport(self, request, context):
         """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
         same filter, in one consistent snapshot. Without a filter it reads figures that are kept beside the
@@ -728,6 +743,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ListTaskAttempts,
                     request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.FromString,
                     response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.SerializeToString,
+            ),
+            'GetTaskAttachment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTaskAttachment,
+                    request_deserializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetTaskAttachmentRequest.FromString,
+                    response_serializer=dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetTaskAttachmentResponse.SerializeToString,
             ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReport,
@@ -1453,6 +1473,33 @@ class TaskService(object):
             '/dovetail.tasks.v1.TaskService/ListTaskAttempts',
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsRequest.SerializeToString,
             dovetail_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskAttemptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTaskAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.tasks.v1.TaskService/GetTaskAttachment',
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetTaskAttachmentRequest.SerializeToString,
+            dovetail_dot_tasks_dot_v1_dot_tasks__pb2.GetTaskAttachmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -284,6 +284,12 @@ class TaskServiceStub:
     reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
     that never was.
     """
+    GetTaskAttachment: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskAttachmentRequest, _tasks_pb2.GetTaskAttachmentResponse]
+    """GetTaskAttachment returns one attachment of a task, with its bytes or its URL: of its input, its result,
+    or the late result of an attempt. ReopenTask and DeleteTask remove those of the result, and DeleteTask
+    those of the input; those of late results stay, as their attempts do. Fails with NOT_FOUND
+    `TASK_NOT_FOUND`, and `ATTACHMENT_NOT_FOUND`, with the names of those that there are.
+    """
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
     same filter, in one consistent snapshot. Without a filter it reads figures that are kept beside the
@@ -546,6 +552,12 @@ class TaskServiceAsyncStub(TaskServiceStub):
     deleted task stay. Attempts that ended before the servers kept them are there without failure,
     reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
     that never was.
+    """
+    GetTaskAttachment: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskAttachmentRequest, _tasks_pb2.GetTaskAttachmentResponse]  # type: ignore[assignment]
+    """GetTaskAttachment returns one attachment of a task, with its bytes or its URL: of its input, its result,
+    or the late result of an attempt. ReopenTask and DeleteTask remove those of the result, and DeleteTask
+    those of the input; those of late results stay, as their attempts do. Fails with NOT_FOUND
+    `TASK_NOT_FOUND`, and `ATTACHMENT_NOT_FOUND`, with the names of those that there are.
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
@@ -944,6 +956,18 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         deleted task stay. Attempts that ended before the servers kept them are there without failure,
         reason, progress and late result. Fails with NOT_FOUND `TASK_NOT_FOUND` if `task_id` names a task
         that never was.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTaskAttachment(
+        self,
+        request: _tasks_pb2.GetTaskAttachmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.GetTaskAttachmentResponse, _abc.Awaitable[_tasks_pb2.GetTaskAttachmentResponse]]:
+        """GetTaskAttachment returns one attachment of a task, with its bytes or its URL: of its input, its result,
+        or the late result of an attempt. ReopenTask and DeleteTask remove those of the result, and DeleteTask
+        those of the input; those of late results stay, as their attempts do. Fails with NOT_FOUND
+        `TASK_NOT_FOUND`, and `ATTACHMENT_NOT_FOUND`, with the names of those that there are.
         """
 
     @_abc_1.abstractmethod

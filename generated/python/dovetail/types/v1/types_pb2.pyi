@@ -383,3 +383,63 @@ class Receipt(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
+
+@_typing.final
+class Attachment(_message.Message):
+    """Attachment is a file that comes with a message, or with the input or the result of a task: its bytes, or
+    a reference to what is larger. Messages and tasks carry it without its bytes, so that inboxes and
+    lists stay small: GetAttachment and GetTaskAttachment return them. It never changes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it is called, and known by among the others beside it: the name of a file, never a path. 1 to
+    255 bytes of printable characters in NFC, without `/`, `\\` and a leading or trailing space, and not
+    `.` or `..`.
+    """
+    media_type: _builtins.str
+    """What kind of content it has, such as "text/csv; charset=utf-8": at most 255 characters, in the form
+    `type/subtype` with parameters. Default: "application/octet-stream".
+    """
+    size: _builtins.int
+    """How many bytes it has. The server counts those of `data`; a request may leave it out, and a number
+    that differs is refused. Of a `url` it is what the sender says; 0: nothing.
+    """
+    sha256: _builtins.bytes
+    """The SHA-256 of its bytes: 32 bytes. The server computes that of `data`; a request may leave it out, and
+    one that differs is refused. Of a `url` it is what the sender says; empty: nothing.
+    """
+    data: _builtins.bytes
+    """The bytes; they may be none. Set in requests and in the responses of GetAttachment and
+    GetTaskAttachment, and nowhere else.
+    """
+    url: _builtins.str
+    """Where the bytes are: an absolute URL with a scheme and `://`, at most 2,048 printable ASCII characters
+    without spaces. No server ever opens it, or looks whether size and hash are right.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        media_type: _builtins.str = ...,
+        size: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+        data: _builtins.bytes = ...,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "url", b"url"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "media_type", b"media_type", "name", b"name", "sha256", b"sha256", "size", b"size", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["data", "url"]  # noqa: Y015
+    _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
+
+Global___Attachment: _TypeAlias = Attachment  # noqa: Y015

@@ -36,13 +36,17 @@ class AttemptEnd(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LateResult:
-    """What a holder brought after its attempt had ended: `verb` is COMPLETE or FAIL."""
+    """What a holder brought after its attempt had ended: `verb` is COMPLETE or FAIL.
+
+    Its attachments are a text of `tables/attachments.py`.
+    """
 
     verb: TaskVerb
     time: int
     text: str
     data_json: str | None
     retryable: bool
+    attachments_json: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +112,7 @@ _COLUMNS = (
     AttemptRow.late_data,
     AttemptRow.late_retryable,
     AttemptRow.usage,
+    AttemptRow.late_attachments,
 )
 _ENVELOPE_BYTES = 128
 _TEXTS = (
@@ -120,6 +125,7 @@ _TEXTS = (
     AttemptRow.late_text,
     AttemptRow.late_data,
     AttemptRow.usage,
+    AttemptRow.late_attachments,
 )
 _SIZE = sum((fn.COALESCE(fn.OCTET_LENGTH(text), 0) for text in _TEXTS), Value(_ENVELOPE_BYTES))
 _LAST = Statement(
@@ -138,6 +144,11 @@ def append(transaction: Transaction, attempt: Attempt) -> None:
 def save(transaction: Transaction, attempt: Attempt) -> None:
     """Write an attempt whose late result came."""
     transaction.put(_TABLE, attempt)
+
+
+def find(snapshot: Snapshot, task_id: str, start_event: int) -> Attempt | None:
+    """The attempt that an event began, if it has ended; or None."""
+    return snapshot.find(_TABLE.by_key, task_id, start_event)
 
 
 def find_held(snapshot: Snapshot, task_id: str, token_hash: str) -> Attempt | None:
@@ -198,17 +209,22 @@ def _from_row(row: Row) -> Attempt:
         progress_percent=percent,
         progress_note=note,
         token_hash=token,
-        late=_late(row[15:20]),
+        late=_late((*row[15:20], row[21])),
         usage_json=row[20],
     )
 
 
 def _late(row: Row) -> LateResult | None:
-    verb, time, text, data_json, retryable = row
+    verb, time, text, data_json, retryable, attachments_json = row
     if not verb:
         return None
     return LateResult(
-        verb=TaskVerb(verb), time=time, text=text, data_json=data_json, retryable=bool(retryable)
+        verb=TaskVerb(verb),
+        time=time,
+        text=text,
+        data_json=data_json,
+        retryable=bool(retryable),
+        attachments_json=attachments_json,
     )
 
 
@@ -236,6 +252,7 @@ def _row(attempt: Attempt) -> Row:
         late.data_json if late else None,
         int(late.retryable) if late else 0,
         attempt.usage_json,
+        late.attachments_json if late else "",
     )
 
 

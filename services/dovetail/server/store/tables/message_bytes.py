@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from dovetail.server.store import wire
 from dovetail.server.store.idempotency import IdempotencyKey
+from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.events import TaskVerb
 
 
@@ -77,6 +78,7 @@ class Content:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     notice: Notice | None = None
     mail_notice: MailNotice | None = None
+    attachments: Sequence[Attachment] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +125,7 @@ _NOTICE = wire.bytes_tag(14)
 _RECIPIENT_COUNT = wire.number_tag(15)
 _GROUP_IDS = wire.bytes_tag(16)
 _EXPIRE_TIME = wire.bytes_tag(17)
+_ATTACHMENTS = wire.bytes_tag(18)
 _HOP_COUNT = wire.number_tag(19)
 _MAIL_NOTICE = wire.bytes_tag(21)
 
@@ -140,6 +143,12 @@ _NOTICE_EVENT_NUMBER = wire.number_tag(3)
 _NOTICE_ACTOR_ID = wire.bytes_tag(4)
 _NOTICE_ASSIGNEE_ID = wire.bytes_tag(5)
 _NOTICE_FORMER_ASSIGNEE_ID = wire.bytes_tag(6)
+
+_ATTACHMENT_NAME = wire.bytes_tag(1)
+_ATTACHMENT_MEDIA_TYPE = wire.bytes_tag(2)
+_ATTACHMENT_SIZE = wire.number_tag(3)
+_ATTACHMENT_SHA256 = wire.bytes_tag(4)
+_ATTACHMENT_URL = wire.bytes_tag(6)
 
 
 def message_id(number: int) -> str:
@@ -171,6 +180,7 @@ def encode(new: NewMessage, number: int, thread_id: str, create_time: int) -> by
     ]
     if new.expire_time is not None:
         parts.append(wire.nested(_EXPIRE_TIME, wire.timestamp(new.expire_time)))
+    parts += map(_encode_attachment, content.attachments)
     if new.hop_count:
         parts.append(wire.number(_HOP_COUNT, new.hop_count))
     if content.mail_notice:
@@ -197,6 +207,19 @@ def beginning(text: str) -> str:
     words = " ".join(text[: 4 * TITLE_CHARACTERS_MAX].split())
     is_whole = len(words) <= TITLE_CHARACTERS_MAX
     return words if is_whole else f"{words[: TITLE_CHARACTERS_MAX - 1]}…"
+
+
+def _encode_attachment(attachment: Attachment) -> bytes:
+    """What is said of an attachment, without its bytes."""
+    text, sha256 = wire.text, attachment.sha256
+    fields = (
+        text(_ATTACHMENT_NAME, attachment.name),
+        text(_ATTACHMENT_MEDIA_TYPE, attachment.media_type),
+        wire.number(_ATTACHMENT_SIZE, attachment.size),
+        wire.nested(_ATTACHMENT_SHA256, sha256) if sha256 else b"",
+        text(_ATTACHMENT_URL, attachment.url),
+    )
+    return wire.nested(_ATTACHMENTS, b"".join(fields))
 
 
 def _encode_notice(notice: Notice) -> bytes:

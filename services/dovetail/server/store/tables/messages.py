@@ -15,7 +15,7 @@ from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.pages import Page, Stretch, take_bytes
 from dovetail.server.store.schema import DeliveryRow, MessageRow
 from dovetail.server.store.sets import Codec, Index, Table
-from dovetail.server.store.tables import deliveries
+from dovetail.server.store.tables import attachments, deliveries
 from dovetail.server.store.tables.deliveries import Carried, Receipt
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import TaskVerb
@@ -194,6 +194,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         cause_number=new.cause_number,
     )
     transaction.add(MESSAGES, record)
+    attachments.add_to_message(transaction, number, content.attachments)
     receipts = tuple(
         Receipt(
             recipient_id=agent_id,

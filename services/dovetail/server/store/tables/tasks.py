@@ -39,9 +39,10 @@ class Task:
     its last attempt. `pooled`: it returns to the pool when it becomes PENDING again. `asked_id` is
     the agent that must answer the open question, `question_agent_id` the one that was asked last.
     `input_wait` is how long it waited for answers. Durations are in microseconds. Usage and costs
-    are texts of `tables/usage.py`; of so many budgets as `spent_budgets` says, its own and those of
-    the tasks that it is a part of, nothing is left. `budget_told`: its creator knows of its own.
-    `away_told`: its holder knows that the agent which it asked is away.
+    are texts of `tables/usage.py`, attachments of `tables/attachments.py`; of so many budgets as
+    `spent_budgets` says, its own and those of the tasks that it is a part of, nothing is left.
+    `budget_told`: its creator knows of its own. `away_told`: its holder knows that the agent which
+    it asked is away.
     """
 
     task_id: str
@@ -104,6 +105,8 @@ class Task:
     spent_budgets: int = 0
     budget_told: bool = False
     away_told: bool = False
+    input_attachments_json: str = ""
+    outcome_attachments_json: str = ""
 
     @property
     def has_ended(self) -> bool:
@@ -200,6 +203,8 @@ COLUMNS = (
     TaskRow.spent_budgets,
     TaskRow.budget_told,
     TaskRow.away_told,
+    TaskRow.input_attachments,
+    TaskRow.outcome_attachments,
 )
 _RENAMED = {
     "input": "input_json",
@@ -210,6 +215,8 @@ _RENAMED = {
     "usage": "usage_json",
     "attempt_usage": "attempt_usage_json",
     "tree_usage": "tree_usage_json",
+    "input_attachments": "input_attachments_json",
+    "outcome_attachments": "outcome_attachments_json",
 }
 _NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
 _FLAGS = ("pooled", "answered", "overdue_told", "budget_told", "away_told")
@@ -241,6 +248,8 @@ _TEXTS = (
     TaskRow.links,
     TaskRow.usage,
     TaskRow.tree_usage,
+    TaskRow.input_attachments,
+    TaskRow.outcome_attachments,
 )
 # Repeats the condition of the index on sub-tasks, or SQLite would not use it.
 IS_SUBTASK = TaskRow.parent_task_id != SQL("''")
