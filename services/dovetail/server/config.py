@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dovetail.server.retention import DEFAULT, HOUR_MICROS, MICROS, Retention, read_retention
+
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORTS = {"messaging": 50051, "tasks": 50052}
 
@@ -25,7 +27,10 @@ class ServerConfig:
     for changes of rights and for refusals (default: the log). `drain_seconds` is how long calls may
     take to finish when the server stops, `request_seconds` how long a request may take to arrive
     once its call has begun, `stall_seconds` how long a stream that does not read a large message
-    may delay others. `shortest_lease_seconds` is the minimum for the lease of a task. `worker` is
+    may delay others. `shortest_lease_seconds` is the minimum for the lease of a task. `retention`
+    is what teams keep that say nothing themselves, as `read_retention` reads it; nothing that is
+    younger than `kept_seconds` is removed, and every `cleaning_seconds` is looked for what may be.
+    `worker` is
     this process's number among those that share `listen`; 0: it has the address for itself. With
     `has_parent` another process decides how long it may take to stop.
     """
@@ -45,6 +50,9 @@ class ServerConfig:
     request_seconds: float = 20.0
     stall_seconds: float = 10.0
     shortest_lease_seconds: float = 10.0
+    retention: str = ""
+    kept_seconds: float = HOUR_MICROS / MICROS
+    cleaning_seconds: float = 60.0
     worker: int = 0
     has_parent: bool = False
 
@@ -53,12 +61,21 @@ class ServerConfig:
         if self.service not in DEFAULT_PORTS:
             raise ConfigError(f"no service {self.service!r}: use messaging or tasks")
         self._check_together()
+        try:
+            read_retention(self.retention)
+        except ValueError as error:
+            raise ConfigError(f"--retention {self.retention!r}: {error}") from error
         if not self.listen.startswith("unix:"):
             host, _, port = self.listen.rpartition(":")
             if not host or not port.isdecimal() or int(port) > 65_535:
                 raise ConfigError(f"--listen {self.listen!r} is not HOST:PORT or unix:PATH")
             if not is_loopback(host):
                 self._check_reachable()
+
+    @property
+    def rules(self) -> Retention:
+        """What teams keep that say nothing themselves."""
+        return read_retention(self.retention).over(DEFAULT)
 
     def _check_together(self) -> None:
         """Raise ConfigError for settings that need others."""

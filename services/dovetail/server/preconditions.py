@@ -25,3 +25,14 @@ def check_reached(sequence: int, last: int) -> None:
             f"sequence {sequence:,} lies beyond the end of the inbox: 0 to {last:,} are legal",
             metadata={"sequence": str(sequence), "first": "0", "last": str(last)},
         )
+
+
+def check_kept(sequence: int, removed: int, last: int) -> None:
+    """Raise OutOfRangeError for a cursor past which something was removed that would be sent."""
+    if sequence < removed:
+        raise OutOfRangeError(
+            Reason.CURSOR_TOO_OLD,
+            f"sequence {sequence:,} lies before what retention has removed: {removed:,} to {last:,}"
+            " are legal. Begin at the first delivery that is kept (BEGINNING), or go on from there",
+            metadata={"sequence": str(sequence), "first": str(removed), "last": str(last)},
+        )

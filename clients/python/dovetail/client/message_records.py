@@ -22,6 +22,7 @@ class AgentRecord(Record, of=pb.Agent):
     last_seen_time: datetime
     last_sequence: int
     unacknowledged_count: int
+    first_sequence: int
     proto: pb.Agent
 
 

@@ -9,9 +9,9 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Paging
 from dovetail.server.errors import ResourceExhaustedError
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents
+from dovetail.server.store.tables import agents, deliveries
 from dovetail.server.store.tables.agents import Agent
-from dovetail.server.store.transaction import Transaction
+from dovetail.server.store.transaction import Snapshot, Transaction
 
 
 class Directory:
@@ -33,7 +33,7 @@ class Directory:
             if created:
                 agents.register(transaction, agent_id, display_name, labels)
             agents.touch(transaction, caller.agent_id)
-            return agents.get(transaction, agent_id), created
+            return _shown(transaction, agents.get(transaction, agent_id)), created
 
         needs = agents.need([agent_id, caller.agent_id])
         return await self._store.write(caller.team_id, unit, needs)
@@ -41,7 +41,7 @@ class Directory:
     async def get(self, caller: Caller, agent_id: str) -> Agent:
         """One agent."""
         agent_id = agent_id or caller.require_agent("a request without an agent_id")
-        return await self._store.read(caller.team_id, lambda s: agents.get(s, agent_id))
+        return await self._store.read(caller.team_id, lambda s: _shown(s, agents.get(s, agent_id)))
 
     async def open_inbox(self, caller: Caller, agent_id: str) -> Agent:
         """The agent whose inbox is opened. The caller's own is registered, if the disk allows."""
@@ -61,5 +61,15 @@ class Directory:
             labels=labels, after=after, most=paging.most, most_bytes=PAGE_BYTES
         )
         look = self._store.scan if labels else self._store.read
-        page, after = await look(caller.team_id, lambda s: agents.page(s, request))
+
+        def find(snapshot: Snapshot) -> tuple[list[Agent], str]:
+            found, after = agents.page(snapshot, request)
+            return deliveries.with_first(snapshot, found), after
+
+        page, after = await look(caller.team_id, find)
         return page, paging.next_token(after)
+
+
+def _shown(snapshot: Snapshot, agent: Agent) -> Agent:
+    """An agent as the directory shows it."""
+    return deliveries.with_first(snapshot, [agent])[0]

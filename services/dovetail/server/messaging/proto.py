@@ -136,4 +136,5 @@ def agent_proto(agent: Agent) -> pb.Agent:
         last_seen_time=timestamp(agent.last_seen_time),
         last_sequence=agent.last_sequence,
         unacknowledged_count=agent.unacknowledged_count,
+        first_sequence=agent.first_sequence,
     )

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField
 
+from dovetail.server.store.cleaning_rows import CleaningPositionRow, DutyRow
 from dovetail.server.store.figure_rows import (
     AssigneeFiguresRow,
     DurationFiguresRow,
+    RemovedAssigneeFiguresRow,
+    RemovedDurationFiguresRow,
+    RemovedUsageFiguresRow,
     UsageFiguresRow,
 )
 from dovetail.server.store.queries import Model
@@ -23,6 +27,8 @@ class TeamRow(Model):
     """A team's counters. On PostgreSQL this row is the lock that makes a team's writes serial.
 
     The row of the empty id belongs to no team: it counts the changes of teams and credentials.
+    The counts are of what is kept, their bytes as limits count them. `removed_event` is the highest
+    event that was removed; tasks that ended at `tasks_complete_since` or later are all kept.
     """
 
     team_id = TextField(primary_key=True)
@@ -31,6 +37,19 @@ class TeamRow(Model):
     last_event = BigIntegerField()
     last_time = BigIntegerField()
     create_time = BigIntegerField(null=True)
+    message_count = BigIntegerField()
+    message_bytes = BigIntegerField()
+    notice_count = BigIntegerField()
+    notice_bytes = BigIntegerField()
+    max_inbox_messages = BigIntegerField(null=True)
+    max_inbox_bytes = BigIntegerField(null=True)
+    max_messages = BigIntegerField(null=True)
+    max_bytes = BigIntegerField(null=True)
+    retention = TextField(null=True)
+    removed_message_count = BigIntegerField()
+    removed_task_count = BigIntegerField()
+    removed_event = BigIntegerField()
+    tasks_complete_since = BigIntegerField(null=True)
 
     class Meta:
         table_name = "teams"
@@ -60,7 +79,11 @@ class CredentialRow(Model):
 
 
 class AgentRow(Model):
-    """An agent and the counters of its inbox."""
+    """An agent and the counters of its inbox.
+
+    Mail is what is unacknowledged and no notice. What was removed of the inbox is counted, also how
+    much of it was acknowledged, with the highest sequence of what was and of what was not.
+    """
 
     team_id = TextField()
     agent_id = TextField()
@@ -72,6 +95,12 @@ class AgentRow(Model):
     unacknowledged_count = BigIntegerField()
     acknowledged_count = BigIntegerField()
     acknowledge_micros = BigIntegerField()
+    mail_count = BigIntegerField()
+    mail_bytes = BigIntegerField()
+    removed_count = BigIntegerField()
+    removed_acknowledged_count = BigIntegerField()
+    removed_acknowledged = BigIntegerField()
+    removed_unacknowledged = BigIntegerField()
 
     class Meta:
         table_name = "agents"
@@ -112,12 +141,13 @@ class MessageRow(Model):
 
 
 class DeliveryRow(Model):
-    """A message in one recipient's inbox."""
+    """A message in one recipient's inbox. `size` is what it takes of a limit: a notice takes 0."""
 
     team_id = TextField()
     agent_id = TextField()
     sequence = BigIntegerField()
     message_number = BigIntegerField()
+    size = IntegerField()
     create_time = BigIntegerField()
     see_time = BigIntegerField(null=True)
     acknowledge_time = BigIntegerField(null=True)
@@ -334,6 +364,11 @@ TABLES: tuple[type[Model], ...] = (
     AssigneeFiguresRow,
     DurationFiguresRow,
     UsageFiguresRow,
+    RemovedAssigneeFiguresRow,
+    RemovedDurationFiguresRow,
+    RemovedUsageFiguresRow,
+    CleaningPositionRow,
+    DutyRow,
 )
 
 TABLE_NAMES = [str(table._meta.table_name) for table in TABLES]

@@ -18,7 +18,18 @@ from peewee import Expression, Field, Node, Value, fn
 
 from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.rings import Delivery
-from dovetail.server.store.sets import Finder, Index, Key, Range, Row, Table
+from dovetail.server.store.sets import (
+    Change,
+    FilePages,
+    Finder,
+    Index,
+    Key,
+    Range,
+    Row,
+    RowStatement,
+    Table,
+)
+from dovetail.server.store.team_counters import TeamCounters
 from dovetail.server.store.times import Times
 
 if TYPE_CHECKING:
@@ -132,6 +143,11 @@ class GlobalSnapshot:
         """A condition: the column contains the text, exactly."""
         return getattr(fn, self._position)(column, text) > 0
 
+    def fetch(self, statement: RowStatement, keys: Sequence[Key]) -> list[list[Row]]:
+        """The rows that a statement finds for each key, which has the team's id where it says."""
+        sql = statement.text(self._database)
+        return [self._fetch(sql, key) for key in keys]
+
     def last_rows(self, statements: Iterable[Statement], **values: object) -> list[list[Row]]:
         """All rows of several statements with the same parameters, if possible in one round trip.
 
@@ -155,7 +171,7 @@ class Snapshot(GlobalSnapshot):
     def __init__(self, whole: GlobalSnapshot, team_id: str) -> None:
         """Read this team of a view over all of them."""
         super().__init__(whole._database, whole._position, whole._times)
-        self._fetch, self._fetch_last = whole._fetch, whole._fetch_last
+        self._fetch, self._fetch_last, self.fetch = whole._fetch, whole._fetch_last, whole.fetch
         self.team_id = team_id
         self.is_over: Callable[[], bool] = _never
 
@@ -197,39 +213,6 @@ class Snapshot(GlobalSnapshot):
         return table.decode(row)
 
 
-@dataclass(kw_only=True)
-class TeamCounters:
-    """A team's counters while a group of units runs; written back at the commit.
-
-    `stamp` is the time of what is written: it does not run backwards, nor stand still for long.
-    `wall_clock` is the time itself: schedules and leases are compared with it, because a stamp may
-    be days ahead where a server's clock once was.
-    """
-
-    team_id: str
-    last_message: int
-    last_task: int
-    last_event: int
-    last_time: int
-    stamp: int
-    wall_clock: int
-
-    def next_message(self) -> int:
-        """The number of a new message."""
-        self.last_message += 1
-        return self.last_message
-
-    def next_task(self) -> int:
-        """The number of a new task."""
-        self.last_task += 1
-        return self.last_task
-
-    def next_event(self) -> int:
-        """The number of a new task event."""
-        self.last_event += 1
-        return self.last_event
-
-
 class Transaction(Snapshot):
     """The group as one of its units sees it: it reads and writes one team."""
 
@@ -263,6 +246,14 @@ class Transaction(Snapshot):
     def write(self, statement: Statement, **values: object) -> int:
         """Run a statement that writes; returns how many rows it changed."""
         return self._group.write(statement, **{"team_id": self.team_id, **values})
+
+    def change(self, *changes: Change) -> None:
+        """Run statements over sets of rows; each row has the team's id where its statement says."""
+        self._group.change(changes)
+
+    def give_back(self, pages: int) -> FilePages:
+        """Give so many free pages of the store's file back to the disk, if it can be cut."""
+        return self._group.give_back(pages)
 
     def find(self, index: Index[T], *key: object) -> T | None:
         """The row that an index finds by its columns, with what the group has put, or None."""

@@ -160,6 +160,7 @@ class Agent(_message.Message):
     LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """The id, chosen by the user, unique in the team."""
     display_name: _builtins.str
@@ -167,9 +168,11 @@ class Agent(_message.Message):
     last_sequence: _builtins.int
     """The highest sequence in its inbox; 0 when nothing was ever sent to it. Set by the server."""
     unacknowledged_count: _builtins.int
-    """How many deliveries are not acknowledged. Set by the server.
-    8 to 19 are kept for the directory: presence, etag, removal; 20 to 24 for retention: the first
-    sequence that is still kept.
+    """How many deliveries are not acknowledged. Set by the server."""
+    first_sequence: _builtins.int
+    """The lowest sequence that is still kept; one more than `last_sequence` if none is. Some above it may be
+    removed. Set by the server.
+    8 to 19 are kept for the directory: presence, etag, removal; 21 to 24 for more of retention.
     """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -193,10 +196,11 @@ class Agent(_message.Message):
         last_seen_time: _timestamp_pb2.Timestamp | None = ...,
         last_sequence: _builtins.int = ...,
         unacknowledged_count: _builtins.int = ...,
+        first_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_seen_time", b"last_seen_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "display_name", b"display_name", "labels", b"labels", "last_seen_time", b"last_seen_time", "last_sequence", b"last_sequence", "unacknowledged_count", b"unacknowledged_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "display_name", b"display_name", "first_sequence", b"first_sequence", "labels", b"labels", "last_seen_time", b"last_seen_time", "last_sequence", b"last_sequence", "unacknowledged_count", b"unacknowledged_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

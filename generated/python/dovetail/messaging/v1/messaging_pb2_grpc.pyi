@@ -83,9 +83,11 @@ class MessagingServiceStub:
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
     `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`;
-    OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
-    retry with the same `request_id`, which returns what the first call sent; fails with
-    INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
+    OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached;
+    RESOURCE_EXHAUSTED `INBOX_FULL` or `TEAM_FULL` if the message would go beyond a limit of the team (see
+    dovetail.admin.v1.Limits; as it is before this call acknowledges anything). Safe to
+    retry with the same `request_id`, which returns what the first call sent, for as long as that is kept;
+    fails with INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
     BatchSendMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.BatchSendMessagesRequest, _messaging_pb2.BatchSendMessagesResponse]
     """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
@@ -101,11 +103,18 @@ class MessagingServiceStub:
     Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
     own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
 
+    What retention has removed cannot be sent. A stream that begins at BEGINNING begins at the first delivery
+    that is kept. One that resumes after a cursor fails with OUT_OF_RANGE `CURSOR_TOO_OLD` and the legal
+    range exactly if something was removed past the cursor that it would have sent: without
+    `include_acknowledged` that is what was unacknowledged when it was removed. An open stream ends so too,
+    if what it had still to send was removed. Whether what was removed matched a filter is not known: with a
+    filter a cursor counts as too old wherever it would without one.
+
     Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
     while other streams wait loses its stream with CANCELLED, and may resume.
 
-    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
-    RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
+    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` and `CURSOR_TOO_OLD` with the
+    legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
     INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
     ReceiveMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]
@@ -208,9 +217,11 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
 
     Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
     `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`;
-    OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
-    retry with the same `request_id`, which returns what the first call sent; fails with
-    INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
+    OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached;
+    RESOURCE_EXHAUSTED `INBOX_FULL` or `TEAM_FULL` if the message would go beyond a limit of the team (see
+    dovetail.admin.v1.Limits; as it is before this call acknowledges anything). Safe to
+    retry with the same `request_id`, which returns what the first call sent, for as long as that is kept;
+    fails with INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
     """
     BatchSendMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.BatchSendMessagesRequest, _messaging_pb2.BatchSendMessagesResponse]  # type: ignore[assignment]
     """BatchSendMessages sends up to 1,000 messages in one commit, all or none, in the order of the request.
@@ -226,11 +237,18 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
     own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
 
+    What retention has removed cannot be sent. A stream that begins at BEGINNING begins at the first delivery
+    that is kept. One that resumes after a cursor fails with OUT_OF_RANGE `CURSOR_TOO_OLD` and the legal
+    range exactly if something was removed past the cursor that it would have sent: without
+    `include_acknowledged` that is what was unacknowledged when it was removed. An open stream ends so too,
+    if what it had still to send was removed. Whether what was removed matched a filter is not known: with a
+    filter a cursor counts as too old wherever it would without one.
+
     Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
     while other streams wait loses its stream with CANCELLED, and may resume.
 
-    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
-    RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
+    Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` and `CURSOR_TOO_OLD` with the
+    legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
     INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
     """
     ReceiveMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ReceiveMessagesRequest, _messaging_pb2.ReceiveMessagesResponse]  # type: ignore[assignment]
@@ -354,9 +372,11 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND` and the unknown recipients (at most ten, and their number),
         `MESSAGE_NOT_FOUND` for an unknown `in_reply_to`, `TASK_NOT_FOUND` for an unknown `task_id`;
-        OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached. Safe to
-        retry with the same `request_id`, which returns what the first call sent; fails with
-        INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
+        OUT_OF_RANGE `CURSOR_IN_FUTURE` for a sequence that the caller's inbox has not reached;
+        RESOURCE_EXHAUSTED `INBOX_FULL` or `TEAM_FULL` if the message would go beyond a limit of the team (see
+        dovetail.admin.v1.Limits; as it is before this call acknowledges anything). Safe to
+        retry with the same `request_id`, which returns what the first call sent, for as long as that is kept;
+        fails with INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """
 
     @_abc_1.abstractmethod
@@ -384,11 +404,18 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
         own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
 
+        What retention has removed cannot be sent. A stream that begins at BEGINNING begins at the first delivery
+        that is kept. One that resumes after a cursor fails with OUT_OF_RANGE `CURSOR_TOO_OLD` and the legal
+        range exactly if something was removed past the cursor that it would have sent: without
+        `include_acknowledged` that is what was unacknowledged when it was removed. An open stream ends so too,
+        if what it had still to send was removed. Whether what was removed matched a filter is not known: with a
+        filter a cursor counts as too old wherever it would without one.
+
         Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
         while other streams wait loses its stream with CANCELLED, and may resume.
 
-        Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
-        RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
+        Fails with NOT_FOUND `AGENT_NOT_FOUND`; OUT_OF_RANGE `CURSOR_IN_FUTURE` and `CURSOR_TOO_OLD` with the
+        legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
         INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
 

@@ -160,6 +160,10 @@ class Engine(ABC):
         """Whether long queries should wait, so that a log of changes can be folded in."""
         return False
 
+    def tidy(self) -> None:
+        """Fold a log of changes in, on a writer's thread and outside of transactions."""
+        return
+
     def close_connection(self) -> None:
         """Close this thread's connection."""
         typed(self.database).close()

@@ -213,6 +213,13 @@ class SqliteEngine(Engine):
         except OSError:
             return False
 
+    def tidy(self) -> None:
+        """Fold the log in, whatever its size."""
+        with self._turnstile.pass_through():
+            self._check_files(self._rescue)
+            typed(self.database).connect(reuse_if_open=True)
+            self._fold_log()
+
     def _fold_log(self) -> None:
         """Copy the log into the file and cut it, unless a reader holds it; wait only a moment.
 

@@ -29,7 +29,11 @@ COMPARED_CHARACTERS_MAX = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agent:
-    """An agent as the directory shows it. Times in microseconds since 1970 UTC."""
+    """An agent as the directory shows it. Times in microseconds since 1970 UTC.
+
+    What was removed of its inbox is counted, with the highest sequence of what was acknowledged,
+    and of what was not.
+    """
 
     agent_id: str
     display_name: str
@@ -38,6 +42,17 @@ class Agent:
     last_seen_time: int
     last_sequence: int
     unacknowledged_count: int
+    removed_count: int = 0
+    removed_acknowledged: int = 0
+    removed_unacknowledged: int = 0
+    first_sequence: int = 1
+    """As far as it was asked for (`deliveries.with_first`)."""
+
+    def removed_through(self, include_acknowledged: bool) -> int:
+        """The highest sequence that was removed of what a stream sends; 0: none was."""
+        if include_acknowledged:
+            return max(self.removed_acknowledged, self.removed_unacknowledged)
+        return self.removed_unacknowledged
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +77,12 @@ class AgentRecord(NamedTuple):
     unacknowledged_count: int
     acknowledged_count: int = 0
     acknowledge_micros: int = 0
+    mail_count: int = 0
+    mail_bytes: int = 0
+    removed_count: int = 0
+    removed_acknowledged: int = 0
+    removed_unacknowledged: int = 0
+    removed_acknowledged_count: int = 0
 
 
 _COLUMNS = (
@@ -73,10 +94,22 @@ _COLUMNS = (
     AgentRow.last_sequence,
     AgentRow.unacknowledged_count,
 )
-_COUNTERS = (AgentRow.acknowledged_count, AgentRow.acknowledge_micros)
+_COUNTERS = (
+    AgentRow.acknowledged_count,
+    AgentRow.acknowledge_micros,
+    AgentRow.mail_count,
+    AgentRow.mail_bytes,
+)
+_SHOWN_REMOVED = (
+    AgentRow.removed_count,
+    AgentRow.removed_acknowledged,
+    AgentRow.removed_unacknowledged,
+)
+_REMOVED = (*_SHOWN_REMOVED, AgentRow.removed_acknowledged_count)
+_SHOWN = (*_COLUMNS, *_SHOWN_REMOVED)
 # An update writes all that changes often, in one statement: none of it is in an index.
 AGENTS: Table[AgentRecord] = Table(
-    (*_COLUMNS, *_COUNTERS),
+    (*_COLUMNS, *_COUNTERS, *_REMOVED),
     1,
     Codec(decode=AgentRecord._make, encode=tuple, key_of=lambda agent: agent[:1]),
     always=(*_COLUMNS[4:], *_COUNTERS),
@@ -91,7 +124,9 @@ def need(agent_ids: Iterable[str]) -> list[Need]:
 def find(snapshot: Snapshot, agent_id: str) -> Agent | None:
     """One agent, or None."""
     record = snapshot.find(AGENTS.by_key, agent_id)
-    return _agent(record[: len(_COLUMNS)]) if record else None
+    if record is None:
+        return None
+    return _agent((*record[: len(_COLUMNS)], *record[-len(_REMOVED) : -1]))
 
 
 def get(snapshot: Snapshot, agent_id: str) -> Agent:
@@ -165,7 +200,7 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[Agent]:
     wanted = filters.having_labels(snapshot, AgentRow.labels, asked.labels)
     if wanted:
         stretch = stretch.step(snapshot, key, mine)
-    query = AgentRow.select(*_COLUMNS).where(mine, *stretch.of(key), *wanted)
+    query = AgentRow.select(*_SHOWN).where(mine, *stretch.of(key), *wanted)
     rows = snapshot.select(query.order_by(key).limit(asked.most + 1))
     chosen = take_bytes(((row, _size(row)) for row in rows[: asked.most]), asked.most_bytes)
     found = [_agent(row) for row in chosen]
@@ -177,7 +212,7 @@ def _size(row: Row) -> int:
 
 
 def _agent(row: Row) -> Agent:
-    values: dict[str, Any] = dict(zip((column.name for column in _COLUMNS), row, strict=True))
+    values: dict[str, Any] = dict(zip((column.name for column in _SHOWN), row, strict=True))
     values["labels"] = filters.decode_labels(values["labels"])
     return Agent(**values)
 

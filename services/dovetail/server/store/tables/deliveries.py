@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import islice
 
 from peewee import Expression
 
+from dovetail.server.store.keyed import finding
 from dovetail.server.store.queries import fn
 from dovetail.server.store.rings import ROOM, Delivery
 from dovetail.server.store.schema import DeliveryRow
 from dovetail.server.store.sets import Index, Range, Row, Table, plain
 from dovetail.server.store.tables import handouts
-from dovetail.server.store.tables.agents import AGENTS, AgentRecord
+from dovetail.server.store.tables.agents import AGENTS, Agent, AgentRecord
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 
@@ -60,12 +61,13 @@ ACKNOWLEDGED_MAX = 1_000
 SPANS_MAX = 32
 """Spans that one unit names before it runs. Of very many it is cheaper to ask for each."""
 
-# Message and times after the key: each update writes those that change.
+# Message, size and times after the key: each update writes those that change.
 DELIVERIES: Table[Row] = Table(
     (
         DeliveryRow.agent_id,
         DeliveryRow.sequence,
         DeliveryRow.message_number,
+        DeliveryRow.size,
         DeliveryRow.create_time,
         DeliveryRow.see_time,
         DeliveryRow.acknowledge_time,
@@ -73,7 +75,7 @@ DELIVERIES: Table[Row] = Table(
     2,
     plain(2),
 )
-_CREATED, _SEEN, _ACKNOWLEDGED = 3, 4, 5
+_SIZE, _CREATED, _SEEN, _ACKNOWLEDGED = 3, 4, 5, 6
 _SPAN = Range(
     DELIVERIES,
     (DeliveryRow.agent_id, DeliveryRow.sequence, DeliveryRow.sequence),
@@ -89,6 +91,10 @@ _OF_MESSAGE = Index(
     """("agent_id" || '') = ? AND "message_number" = ?""",
 )
 _UNACKNOWLEDGED = DeliveryRow.acknowledge_time.is_null()
+_FIRST = finding(
+    'SELECT MIN("sequence") FROM "deliveries" WHERE "team_id" = ? AND "agent_id" = ?',
+    (DeliveryRow.team_id, DeliveryRow.agent_id),
+)
 
 
 def need(agent_id: str, spans: Iterable[tuple[int, int]]) -> list[Need]:
@@ -106,18 +112,22 @@ def room(agent_id: str) -> str:
     return ROOM + agent_id
 
 
-def add(transaction: Transaction, receipts: Iterable[Receipt], payload: bytes) -> None:
+def add(transaction: Transaction, receipts: Iterable[Receipt], payload: bytes, size: int) -> None:
     """Add a message to inboxes, at the sequences of these receipts, and ring their watchers.
 
-    The agents must exist. `payload` is the message.
+    The agents must exist. `payload` is the message, `size` what it takes of a limit: 0 of a notice.
     """
     now, is_live = transaction.team.stamp, transaction.can_deliver(payload)
     for receipt in receipts:
-        agent_id, sequence = receipt.recipient_id, receipt.sequence
-        transaction.add(DELIVERIES, (agent_id, sequence, receipt.message_number, now, None, None))
+        agent_id, sequence, number = receipt.recipient_id, receipt.sequence, receipt.message_number
+        transaction.add(DELIVERIES, (agent_id, sequence, number, size, now, None, None))
         agent = _agent(transaction, agent_id)
-        count = agent.unacknowledged_count + 1
-        grown = agent._replace(last_sequence=sequence, unacknowledged_count=count)
+        grown = agent._replace(
+            last_sequence=sequence,
+            unacknowledged_count=agent.unacknowledged_count + 1,
+            mail_count=agent.mail_count + (size > 0),
+            mail_bytes=agent.mail_bytes + size,
+        )
         transaction.put(AGENTS, grown)
         if is_live:
             transaction.deliver(agent_id, Delivery(sequence, receipt.message_number, None, payload))
@@ -180,17 +190,25 @@ def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], 
     for row in rows:
         transaction.put(DELIVERIES, (*row[:_ACKNOWLEDGED], now))
         micros += now - row[_CREATED]
-    agent = _agent(transaction, agent_id)
+    agent = without(_agent(transaction, agent_id), [row[_SIZE] for row in rows])
     transaction.put(
         AGENTS,
         agent._replace(
-            unacknowledged_count=agent.unacknowledged_count - len(rows),
             acknowledged_count=agent.acknowledged_count + len(rows),
             acknowledge_micros=agent.acknowledge_micros + micros,
         ),
     )
     transaction.ring(room(agent_id))
     return len(rows)
+
+
+def without(agent: AgentRecord, sizes: Sequence[int]) -> AgentRecord:
+    """An agent whose inbox has deliveries of these sizes less that are unacknowledged."""
+    return agent._replace(
+        unacknowledged_count=agent.unacknowledged_count - len(sizes),
+        mail_count=agent.mail_count - sum(size > 0 for size in sizes),
+        mail_bytes=agent.mail_bytes - sum(sizes),
+    )
 
 
 def mark_seen(transaction: Transaction, agent_id: str, sequences: Sequence[int]) -> int:
@@ -249,6 +267,17 @@ def unacknowledged(snapshot: Snapshot, agent_id: str, sequences: Sequence[int]) 
         _UNACKNOWLEDGED,
     )
     return {sequence for (sequence,) in snapshot.select(query)}
+
+
+def with_first(snapshot: Snapshot, found: Sequence[Agent]) -> list[Agent]:
+    """Agents with the first sequence that is kept of the inbox of each."""
+    changed = [agent for agent in found if agent.removed_count]
+    rows = snapshot.fetch(_FIRST, [(snapshot.team_id, agent.agent_id) for agent in changed])
+    firsts = {
+        agent.agent_id: agent.last_sequence + 1 if first is None else first
+        for agent, ((first,),) in zip(changed, rows, strict=True)
+    }
+    return [replace(each, first_sequence=firsts.get(each.agent_id, 1)) for each in found]
 
 
 def in_states(states: Sequence[int]) -> list[Expression]:

@@ -169,6 +169,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
     thread_id = new.thread_id or message_id(number)
     content, repeat = new.content, new.repeat
     payload = encode(new, number, thread_id, team.stamp)
+    size = response_bytes(new, payload)
     record = MessageRecord(
         number,
         new.sender_id,
@@ -184,7 +185,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         importance=int(content.importance),
         labels=filters.encode_labels(content.labels),
         notice=_notice_json(content.notice) if content.notice else None,
-        size=response_bytes(new, payload),
+        size=size,
         request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
         payload=payload,
@@ -199,7 +200,12 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         )
         for agent_id in new.recipient_ids
     )
-    deliveries.add(transaction, receipts, payload)
+    if new.kind is MessageKind.NOTICE:
+        team.keep_notice(size)
+        size = 0
+    else:
+        team.keep_message(size)
+    deliveries.add(transaction, receipts, payload, size)
     return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 
 
