@@ -33,6 +33,7 @@ from dovetail.server.readers import Readers
 from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.shared_port import check_shareable, reserved
 from dovetail.server.store.backups import Content, back_up, restore
+from dovetail.server.store.compacting import Compacted, compact
 from dovetail.server.store.doctor import Finding, Level, check_store, rebuild_figures
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.removal.looks import Policy
@@ -53,6 +54,7 @@ __all__ = [
     "DEFAULT_PORTS",
     "LOOPBACK",
     "SERVICES",
+    "Compacted",
     "ConfigError",
     "Content",
     "Finding",
@@ -64,6 +66,7 @@ __all__ = [
     "build",
     "check_shareable",
     "check_store",
+    "compact",
     "configure_log",
     "rebuild_figures",
     "reserved",

@@ -36,11 +36,11 @@ from dovetail.server.store.tables.credentials import NO_TEAM
 from dovetail.server.store.transaction import Transaction
 
 # All chosen, and measured in tests/scenarios/test_retention.py.
-BITE_SECONDS = 0.004
+BITE_SECONDS = 0.003
 """What a bite should take of the writer; a commit follows, and all that waits with it."""
 
-PAUSE_RATIO = 9
-"""The pause after a bite is so many times as long as the bite: the writer is 90 % for others."""
+PAUSE_RATIO = 6
+"""The pause after a bite is so many times as long as the bite: the writer is free for the most."""
 
 PAUSE_SECONDS_MAX = 1.0
 FIRST_ROWS, ROWS_MIN, ROWS_MAX = 50, 5, 2_000

@@ -9,6 +9,7 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.paging import PAGE_BYTES, Order, Paging
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.errors import NotFoundError, Reason
+from dovetail.server.messaging.quotas import check_room
 from dovetail.server.preconditions import check_reached, check_same_request
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.store import Store
@@ -106,6 +107,8 @@ class Inboxes:
             last_sequences = agents.require(transaction, others)
             thread_ids = _threads(transaction, caller, batch)
             _check_tasks(transaction, batch)
+            new = [_new(sender_id, *each) for each in zip(batch, thread_ids, strict=True)]
+            check_room(transaction, new)
             acknowledged = batch[0].acknowledge
             if acknowledged:
                 last = agents.require(transaction, [sender_id])[sender_id]
@@ -114,10 +117,7 @@ class Inboxes:
             _mark_answered(transaction, sender_id, batch)
             deliveries.acknowledge_each(transaction, sender_id, acknowledged)
             last_sequences |= agents.last_sequences(transaction, [sender_id])
-            return [
-                _append(transaction, sender_id, outgoing, thread_id, last_sequences)
-                for outgoing, thread_id in zip(batch, thread_ids, strict=True)
-            ]
+            return [_append(transaction, each, last_sequences) for each in new]
 
         return await self._store.write(caller.team_id, unit, _needs(sender_id, batch))
 
@@ -252,15 +252,8 @@ def _mark_answered(
         deliveries.mark_message_seen(transaction, need)
 
 
-def _append(
-    transaction: Transaction,
-    sender_id: str,
-    outgoing: OutgoingMessage,
-    thread_id: str,
-    last_sequences: dict[str, int],
-) -> Sent:
-    """Write one message, and count it in `last_sequences`."""
-    new = NewMessage(
+def _new(sender_id: str, outgoing: OutgoingMessage, thread_id: str) -> NewMessage:
+    return NewMessage(
         sender_id=sender_id,
         recipient_ids=tuple(dict.fromkeys(outgoing.recipient_ids)),
         kind=MessageKind.MESSAGE,
@@ -270,6 +263,10 @@ def _append(
         task_id=outgoing.task_id,
         repeat=outgoing.repeat,
     )
+
+
+def _append(transaction: Transaction, new: NewMessage, last_sequences: dict[str, int]) -> Sent:
+    """Write one message, and count it in `last_sequences`."""
     sent = messages.append(transaction, new, last_sequences)
     for receipt in sent.receipts:
         last_sequences[receipt.recipient_id] = receipt.sequence

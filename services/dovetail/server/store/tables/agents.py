@@ -237,8 +237,8 @@ def _nearest(snapshot: Snapshot, unknown: Sequence[str]) -> list[str]:
 
 
 def _not_found(snapshot: Snapshot, unknown: Sequence[str]) -> NotFoundError:
-    shown = _readable(unknown)
-    nearest = _readable(_nearest(snapshot, unknown))
+    shown = readable(unknown)
+    nearest = readable(_nearest(snapshot, unknown))
     names = ", ".join(json.dumps(agent_id, ensure_ascii=False) for agent_id in shown)
     more = f" and {len(unknown) - len(shown)} more" if len(unknown) > len(shown) else ""
     hint = f"; nearest known: {', '.join(nearest)}" if nearest else ""
@@ -254,7 +254,7 @@ def _not_found(snapshot: Snapshot, unknown: Sequence[str]) -> NotFoundError:
     )
 
 
-def _readable(agent_ids: Sequence[str]) -> list[str]:
+def readable(agent_ids: Sequence[str]) -> list[str]:
     """The first of these ids, as many as fit into an error without cutting one."""
     first = agent_ids[:SHOWN_IDS_MAX]
     sizes = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) + 2 for each in first)
