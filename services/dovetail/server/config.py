@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dovetail.server.retention import DEFAULT, HOUR_MICROS, MICROS, Retention, read_retention
+
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORTS = {"messaging": 50051, "tasks": 50052}
 
@@ -29,8 +31,11 @@ class ServerConfig:
     `shortest_lease_seconds` is the minimum for the lease of a task. `loop_hops`, `loop_thread_hour`
     and `loop_depth` limit what agents say to each other in teams that set no limits, and after
     `away_seconds` of an asked agent's absence, seen every `away_look_seconds`, the asker is told;
-    None or 0: never. `worker` is this process's number among those that share `listen`; 0: it has
-    the address for itself. With `has_parent` another process decides how long it may take to stop.
+    None or 0: never. `retention` is what teams keep that say nothing themselves, as
+    `read_retention` reads it; nothing that is younger than `kept_seconds` is removed, and every
+    `cleaning_seconds` is looked for what may be. `worker` is this process's number among those that
+    share `listen`; 0: it has the address for itself. With `has_parent` another process decides how
+    long it may take to stop.
     """
 
     service: str
@@ -54,6 +59,9 @@ class ServerConfig:
     loop_depth: int | None = None
     away_seconds: float | None = None
     away_look_seconds: float = 30.0
+    retention: str = ""
+    kept_seconds: float = HOUR_MICROS / MICROS
+    cleaning_seconds: float = 60.0
     worker: int = 0
     has_parent: bool = False
 
@@ -62,12 +70,21 @@ class ServerConfig:
         if self.service not in DEFAULT_PORTS:
             raise ConfigError(f"no service {self.service!r}: use messaging or tasks")
         self._check_together()
+        try:
+            read_retention(self.retention)
+        except ValueError as error:
+            raise ConfigError(f"--retention {self.retention!r}: {error}") from error
         if not self.listen.startswith("unix:"):
             host, _, port = self.listen.rpartition(":")
             if not host or not port.isdecimal() or int(port) > 65_535:
                 raise ConfigError(f"--listen {self.listen!r} is not HOST:PORT or unix:PATH")
             if not is_loopback(host):
                 self._check_reachable()
+
+    @property
+    def rules(self) -> Retention:
+        """What teams keep that say nothing themselves."""
+        return read_retention(self.retention).over(DEFAULT)
 
     def _check_together(self) -> None:
         """Raise ConfigError for settings that need others."""

@@ -15,6 +15,7 @@ import structlog
 from dovetail.admin.v1 import admin_pb2, admin_pb2_grpc
 from dovetail.messaging.v1 import messaging_pb2, messaging_pb2_grpc
 from dovetail.server.access.audit import Audit
+from dovetail.server.admin.cleaner import Cleaner
 from dovetail.server.admin.credentials import Credentials
 from dovetail.server.admin.first_admin import token_in
 from dovetail.server.admin.servicer import AdminServicer
@@ -43,6 +44,7 @@ from dovetail.server.readers import Readers
 from dovetail.server.runtime import Service, run_server, serve
 from dovetail.server.shared_port import check_shareable, reserved
 from dovetail.server.store.backups import Content, back_up, restore
+from dovetail.server.store.compacting import Compacted, compact
 from dovetail.server.store.doctor import Finding, Level, check_store
 from dovetail.server.store.engines.base import StoreOpenError
 from dovetail.server.store.loop_limits import LoopLimits
@@ -54,6 +56,7 @@ from dovetail.server.store.moving.errors import (
     NotThereError,
 )
 from dovetail.server.store.rebuilding import rebuild_figures, rebuild_search
+from dovetail.server.store.removal.looks import Policy
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables.message_search import MESSAGES
 from dovetail.server.store.tables.task_search import TASKS
@@ -77,6 +80,7 @@ __all__ = [
     "LOOPBACK",
     "SERVICES",
     "Archived",
+    "Compacted",
     "ConfigError",
     "Content",
     "Copied",
@@ -97,6 +101,7 @@ __all__ = [
     "build",
     "check_shareable",
     "check_store",
+    "compact",
     "configure_log",
     "copy_store",
     "export_store",
@@ -143,18 +148,35 @@ def build(store: Store, config: ServerConfig, audit: Audit) -> Service:
     """Build the service that a config names, with administration beside it, over a store."""
     service = SERVICES[config.service](store, config)
     credentials = Credentials(store, audit)
-    administration = AdminServicer(Teams(store, audit), credentials)
+    administration = AdminServicer(Teams(store, audit, config.rules), credentials)
+    policy = Policy(default=config.rules, kept_micros=round(config.kept_seconds * MICROS))
+    cleaner = Cleaner(store, policy, config.cleaning_seconds)
 
     async def prepare() -> None:
         if config.credentials:
             await _ensure_admin(credentials, config.admin_token_file)
+
+    def start() -> None:
+        service.start()
+        cleaner.start()
+
+    def stop() -> None:
+        cleaner.close()
+        service.stop()
 
     def register(server: grpc.aio.Server) -> None:
         service.register(server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(administration, server)
 
     admin = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-    return replace(service, names=(*service.names, admin), register=register, prepare=prepare)
+    return replace(
+        service,
+        names=(*service.names, admin),
+        register=register,
+        prepare=prepare,
+        start=start,
+        stop=stop,
+    )
 
 
 async def _ensure_admin(credentials: Credentials, path: Path | None) -> None:

@@ -73,3 +73,14 @@ def attachment_not_found(of: str, name: str, names: Sequence[str]) -> NotFoundEr
         f"name: {of} has no attachment {name!r}; it has {known}",
         metadata={"name": name, "names": json.dumps(shown, ensure_ascii=False)},
     )
+
+
+def check_kept(sequence: int, removed: int, last: int) -> None:
+    """Raise OutOfRangeError for a cursor past which something was removed that would be sent."""
+    if sequence < removed:
+        raise OutOfRangeError(
+            Reason.CURSOR_TOO_OLD,
+            f"sequence {sequence:,} lies before what retention has removed: {removed:,} to {last:,}"
+            " are legal. Begin at the first delivery that is kept (BEGINNING), or go on from there",
+            metadata={"sequence": str(sequence), "first": str(removed), "last": str(last)},
+        )

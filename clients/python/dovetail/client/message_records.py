@@ -35,6 +35,7 @@ class AgentRecord(Record, of=pb.Agent):
     etag: str
     remove_time: datetime | None
     kind: AgentKind
+    first_sequence: int
     proto: pb.Agent
 
 

@@ -252,6 +252,8 @@ class Report(Record, of=pb.Report):
     oldest_question_time: datetime | None
     sent_messages: int
     series: tuple[ReportBucket, ...]
+    lists_complete_since: datetime | None
+    removed_tasks: int
     proto: pb.Report
 
 

@@ -104,6 +104,8 @@ _TASKS = {
 }
 _ADMIN = {
     "CreateTeam": _ADMINS,
+    "GetTeam": Right(operator=YES, observer=YES, admin=YES),
+    "UpdateTeam": Right(operator=YES, admin=YES),
     "ListTeams": _ADMINS,
     "CreateCredential": _ADMINS,
     "ListCredentials": _ADMINS,

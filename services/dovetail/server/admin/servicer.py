@@ -13,6 +13,8 @@ from dovetail.server.admin.credentials import (
     NewCredential,
     check_rotation,
 )
+from dovetail.server.admin.proto import team_proto
+from dovetail.server.admin.reading import read_team_update
 from dovetail.server.admin.teams import Teams
 from dovetail.server.edge.convert import (
     optional_timestamp,
@@ -21,7 +23,7 @@ from dovetail.server.edge.convert import (
     timestamp,
 )
 from dovetail.server.edge.validation import Checks
-from dovetail.server.store.tables.credentials import Credential, Team
+from dovetail.server.store.tables.credentials import Credential
 
 Context = ServicerContext[object, object]
 
@@ -39,14 +41,28 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
     ) -> pb.CreateTeamResponse:
         """Create a team."""
         team, created = await self._teams.create(current_caller.get(), request.team_id)
-        return pb.CreateTeamResponse(team=_team(team), created=created)
+        return pb.CreateTeamResponse(team=team_proto(team), created=created)
+
+    async def GetTeam(self, request: pb.GetTeamRequest, context: Context) -> pb.GetTeamResponse:
+        """Return a team with its figures."""
+        team = await self._teams.get(current_caller.get(), request.team_id)
+        return pb.GetTeamResponse(team=team_proto(team))
+
+    async def UpdateTeam(
+        self, request: pb.UpdateTeamRequest, context: Context
+    ) -> pb.UpdateTeamResponse:
+        """Set what a team keeps."""
+        with Checks() as check:
+            update = read_team_update(check, request)
+        team = await self._teams.update(current_caller.get(), update)
+        return pb.UpdateTeamResponse(team=team_proto(team))
 
     async def ListTeams(
         self, request: pb.ListTeamsRequest, context: Context
     ) -> pb.ListTeamsResponse:
         """Return a page of teams."""
         page, token = await self._teams.page(read_paging("", request))
-        return pb.ListTeamsResponse(teams=map(_team, page), next_page_token=token)
+        return pb.ListTeamsResponse(teams=map(team_proto, page), next_page_token=token)
 
     async def CreateCredential(
         self, request: pb.CreateCredentialRequest, context: Context
@@ -96,10 +112,6 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
         """End a credential."""
         credential = await self._credentials.revoke(current_caller.get(), request.credential_id)
         return pb.RevokeCredentialResponse(credential=_credential(credential))
-
-
-def _team(team: Team) -> pb.Team:
-    return pb.Team(team_id=team.team_id, create_time=optional_timestamp(team.create_time))
 
 
 def _credential(credential: Credential) -> pb.Credential:

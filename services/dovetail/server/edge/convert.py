@@ -69,6 +69,11 @@ def read_duration(check: Checks, field: str, message: Message, name: str) -> int
     return duration.seconds * MICROS + micros
 
 
+def read_optional_number(message: Message, name: str) -> int | None:
+    """A number of a message that may be unset: then None."""
+    return getattr(message, name) if message.HasField(name) else None
+
+
 def read_struct(check: Checks, field: str, message: Message, name: str) -> str | None:
     """Structured content of a message as JSON text; None where unset."""
     content = read_object(check, field, message, name)

@@ -12,6 +12,7 @@ from dovetail.server.messaging import groups, tracing
 from dovetail.server.messaging.conditions import check_conditions
 from dovetail.server.messaging.groups import Addressed
 from dovetail.server.messaging.loops import LoopGuard, Step, refuse
+from dovetail.server.messaging.quotas import check_room
 from dovetail.server.messaging.references import check_tasks, no_message, replied_to, thread_of
 from dovetail.server.messaging.tracing import Tracer
 from dovetail.server.preconditions import attachment_not_found, check_reached, check_same_request
@@ -133,12 +134,17 @@ class Inboxes:
             excess = self._guard.find_excess(transaction, sender_id, steps)
             if excess:
                 return refuse(transaction, sender_id, excess)
+            new = [_new(sender_id, step) for step in steps]
+            check_room(transaction, new)
             agents.touch(transaction, sender_id)
             _mark_answered(transaction, sender_id, batch)
             deliveries.acknowledge_each(transaction, sender_id, batch[0].acknowledge)
             last_sequences |= agents.last_sequences(transaction, [sender_id])
             self._guard.count(transaction, sender_id, steps)
-            return [_append(transaction, sender_id, step, last_sequences) for step in steps]
+            return [
+                _append(transaction, each, step.outgoing, last_sequences)
+                for each, step in zip(new, steps, strict=True)
+            ]
 
         needs = [*_needs(sender_id, batch), *self._guard.needs(batch)]
         sent = await self._store.write(caller.team_id, unit, needs)
@@ -321,15 +327,9 @@ def _check_own(transaction: Transaction, sender_id: str, batch: Sequence[Outgoin
         check_reached(max(named), last)
 
 
-def _append(
-    transaction: Transaction,
-    sender_id: str,
-    step: Step[OutgoingMessage],
-    last_sequences: dict[str, int],
-) -> Sent:
-    """Write one message, and count it in `last_sequences`."""
+def _new(sender_id: str, step: Step[OutgoingMessage]) -> NewMessage:
     outgoing, thread_id, trace = step
-    new = NewMessage(
+    return NewMessage(
         sender_id=sender_id,
         recipient_ids=tuple(dict.fromkeys(outgoing.recipient_ids)),
         kind=MessageKind.MESSAGE,
@@ -344,6 +344,15 @@ def _append(
         hop_count=trace.hop_count,
         depth=trace.depth,
     )
+
+
+def _append(
+    transaction: Transaction,
+    new: NewMessage,
+    outgoing: OutgoingMessage,
+    last_sequences: dict[str, int],
+) -> Sent:
+    """Write one message, and count it in `last_sequences`."""
     sent = messages.append(transaction, new, last_sequences)
     if outgoing.ack_deadline is not None:
         deadline_time = transaction.team.wall_clock + outgoing.ack_deadline

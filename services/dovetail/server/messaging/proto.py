@@ -172,4 +172,5 @@ def agent_proto(present: PresentAgent) -> pb.Agent:
         etag=agent.etag,
         remove_time=optional_timestamp(agent.remove_time),
         kind=pb.AgentKind.ValueType(agent.kind),
+        first_sequence=agent.first_sequence,
     )

@@ -14,11 +14,12 @@ from dovetail.server import clock
 from dovetail.server.access.caller import Caller
 from dovetail.server.messaging.agents import Directory
 from dovetail.server.messaging.handouts import Handing, Handouts
-from dovetail.server.preconditions import check_reached
+from dovetail.server.preconditions import check_kept, check_reached
 from dovetail.server.readers import Slot
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import deliveries, inboxes
+from dovetail.server.store.tables.agents import Agent
 from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.streams import NEVER, RESPONSE_BYTES, Mark, StartPosition, Streams
@@ -72,7 +73,7 @@ class Subscriptions:
 
         def begin(slot: Slot) -> _Inbox:
             handing = self._handouts.begin(caller, agent_id)
-            return _Inbox(self._store, handing, own, agent.last_sequence, slot)
+            return _Inbox(self._store, handing, own, agent, slot)
 
         # The generator itself, and none around it: that would keep what a slow reader has yet to
         # take.
@@ -83,9 +84,9 @@ class _Inbox:
     """The cursor of one stream, and what of it is outstanding."""
 
     def __init__(
-        self, store: Store, handing: Handing, request: SubscribeRequest, last: int, slot: Slot
+        self, store: Store, handing: Handing, request: SubscribeRequest, agent: Agent, slot: Slot
     ) -> None:
-        """Begin where the request says, in an inbox whose last sequence is `last`."""
+        """Begin where the request says, in the inbox of `agent` as it was a moment ago."""
         self._store = store
         self._handing = handing
         self._team_id = handing.team_id
@@ -93,8 +94,10 @@ class _Inbox:
         self._wanted = request
         self._slot = slot
         self._is_large = False
-        self._cursor = _start(request, last)
-        self._backlog_end = last
+        # What was removed before the stream opened is not missed by it, what is removed later is.
+        self._removed = agent.removed_through(request.include_acknowledged)
+        self._cursor = _start(request, agent.last_sequence, self._removed)
+        self._backlog_end = agent.last_sequence
         self._outstanding: set[int] = set()
         self._owed: tuple[Mark, bool] | None = None
 
@@ -158,6 +161,9 @@ class _Inbox:
                 )
                 return [], True
         self._is_large = False
+        if page.removed_through > self._removed:
+            check_kept(self._cursor, page.removed_through, page.through_sequence)
+            self._removed = page.removed_through
         self._cursor = page.through_sequence
         self._count(page.deliveries)
         caught_up = self._cursor >= self._backlog_end
@@ -215,8 +221,9 @@ def _is_large(deliveries: Sequence[Delivery]) -> bool:
     return len(deliveries) == 1 and len(deliveries[0].payload) > RESPONSE_BYTES
 
 
-def _start(request: SubscribeRequest, last_sequence: int) -> int:
+def _start(request: SubscribeRequest, last_sequence: int, removed: int) -> int:
     if request.after_sequence is not None:
         check_reached(request.after_sequence, last_sequence)
+        check_kept(request.after_sequence, removed, last_sequence)
         return request.after_sequence
     return last_sequence if request.position is StartPosition.NOW else 0

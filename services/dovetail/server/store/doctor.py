@@ -34,6 +34,7 @@ from dovetail.server.store.engines.files import has_lost_its_log
 from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.engines.sqlite import BUSY_SECONDS, OLDEST
 from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
+from dovetail.server.store.engines.vacuuming import is_shrinkable
 from dovetail.server.store.store import open_engine
 from dovetail.server.store.times import WARN_SECONDS, Times
 from dovetail.server.store.transaction import GlobalSnapshot
@@ -199,6 +200,9 @@ def check_file(database: Database) -> Iterator[Finding]:
         yield _ok("journal", "wal")
     else:
         yield _warn("journal", f"{mode}, not wal", "A server sets it to wal when it starts")
+    if not is_shrinkable(typed(database)):
+        text = "the file stays as large as it is, whatever is removed"
+        yield _warn("file size", text, "Stop the servers, then: dovetail compact")
     yield from _content(database, BEGIN_READ["sqlite"])
 
 
@@ -346,13 +350,17 @@ COUNTERS = {
         SELECT a.team_id, a.agent_id FROM agents a LEFT JOIN (
             SELECT team_id, agent_id, MAX(sequence) AS last_sequence,
                 COUNT(*) AS deliveries, COUNT(acknowledge_time) AS closed,
-                COUNT(acknowledge_time) - COUNT(ending) AS acknowledged
+                COUNT(acknowledge_time) - COUNT(ending) AS acknowledged,
+                SUM(CASE WHEN acknowledge_time IS NULL AND size > 0 THEN 1 ELSE 0 END) AS mail,
+                SUM(CASE WHEN acknowledge_time IS NULL THEN size ELSE 0 END) AS bytes
             FROM deliveries GROUP BY team_id, agent_id
         ) d ON d.team_id = a.team_id AND d.agent_id = a.agent_id
-        WHERE a.last_sequence <> COALESCE(d.last_sequence, 0)
-            OR a.last_sequence <> COALESCE(d.deliveries, 0)
-            OR a.acknowledged_count <> COALESCE(d.acknowledged, 0)
+        WHERE a.last_sequence < COALESCE(d.last_sequence, 0)
+            OR a.last_sequence <> COALESCE(d.deliveries, 0) + a.removed_count
+            OR a.acknowledged_count <> COALESCE(d.acknowledged, 0) + a.removed_acknowledged_count
             OR a.unacknowledged_count <> COALESCE(d.deliveries - d.closed, 0)
+            OR a.mail_count <> COALESCE(d.mail, 0)
+            OR a.mail_bytes <> COALESCE(d.bytes, 0)
         LIMIT {NAMED_MAX + 1}""",
     "team counters": f"""
         SELECT t.team_id FROM teams t
@@ -362,6 +370,20 @@ COUNTERS = {
                 COALESCE((SELECT MAX(number) FROM tasks k WHERE k.team_id = t.team_id), 0)
             OR t.last_event <
                 COALESCE((SELECT MAX(number) FROM task_events e WHERE e.team_id = t.team_id), 0)
+        LIMIT {NAMED_MAX + 1}""",
+    "message counters": f"""
+        SELECT t.team_id FROM teams t LEFT JOIN (
+            SELECT team_id, COUNT(*) AS messages,
+                SUM(CASE WHEN kind = 1 THEN 1 ELSE 0 END) AS mail,
+                SUM(CASE WHEN kind = 1 THEN size ELSE 0 END) AS mail_bytes,
+                SUM(CASE WHEN kind = 2 THEN size ELSE 0 END) AS notice_bytes
+            FROM messages GROUP BY team_id
+        ) m ON m.team_id = t.team_id
+        WHERE t.message_count <> COALESCE(m.mail, 0)
+            OR t.message_bytes <> COALESCE(m.mail_bytes, 0)
+            OR t.notice_count <> COALESCE(m.messages - m.mail, 0)
+            OR t.notice_bytes <> COALESCE(m.notice_bytes, 0)
+            OR t.last_message <> COALESCE(m.messages, 0) + t.removed_message_count
         LIMIT {NAMED_MAX + 1}""",
     "attachments": f"""
         SELECT team_id, 'm' || CAST(message_number AS TEXT) AS place FROM message_attachments
@@ -384,7 +406,7 @@ COUNTERS = {
         )
         LIMIT {NAMED_MAX + 1}""",
 }
-"""Queries that name the rows whose counters are wrong. Inboxes have no gaps, so all must agree.
+"""Queries that name the rows whose counters are wrong. What was removed counts, so all agree.
 
 Of attachments they name those whose bytes are not as many as is said of them, or not there.
 """

@@ -7,7 +7,7 @@ from peewee import BigIntegerField, CompositeKey, IntegerField, TextField
 from dovetail.server.store.queries import Model
 
 
-class AssigneeFiguresRow(Model):
+class _AssigneeFigures(Model):
     """The tasks of one assignee, or of none: how many in which state, and how long they took.
 
     A sum of durations is kept as seconds and microseconds apart, so that it cannot overflow.
@@ -24,12 +24,16 @@ class AssigneeFiguresRow(Model):
     task_seconds = BigIntegerField()
     task_micros = BigIntegerField()
 
+
+class AssigneeFiguresRow(_AssigneeFigures):
+    """The tasks of each assignee."""
+
     class Meta:
         table_name = "assignee_figures"
         primary_key = CompositeKey("team_id", "assignee_id")
 
 
-class DurationFiguresRow(Model):
+class _DurationFigures(Model):
     """How many durations of one kind are in each of 16 neighbouring buckets, and their sum.
 
     Several buckets in a row (`sketches.py`), as a report reads all of them.
@@ -57,12 +61,16 @@ class DurationFiguresRow(Model):
     seconds = BigIntegerField()
     micros = BigIntegerField()
 
+
+class DurationFiguresRow(_DurationFigures):
+    """The durations of all tasks."""
+
     class Meta:
         table_name = "duration_figures"
         primary_key = CompositeKey("team_id", "kind", "page")
 
 
-class UsageFiguresRow(Model):
+class _UsageFigures(Model):
     """What the tasks of one assignee, or of none, used by one measure (`tables/shares.py`).
 
     A sum is kept as billions and the rest apart, so that it cannot overflow.
@@ -74,6 +82,34 @@ class UsageFiguresRow(Model):
     billions = BigIntegerField()
     units = BigIntegerField()
 
+
+class UsageFiguresRow(_UsageFigures):
+    """What tasks used, by assignee."""
+
     class Meta:
         table_name = "usage_figures"
+        primary_key = CompositeKey("team_id", "assignee_id", "measure")
+
+
+class RemovedAssigneeFiguresRow(_AssigneeFigures):
+    """What the tasks that were removed still add to the figures of their assignees."""
+
+    class Meta:
+        table_name = "removed_assignee_figures"
+        primary_key = CompositeKey("team_id", "assignee_id")
+
+
+class RemovedDurationFiguresRow(_DurationFigures):
+    """What the tasks that were removed still add to the sketches."""
+
+    class Meta:
+        table_name = "removed_duration_figures"
+        primary_key = CompositeKey("team_id", "kind", "page")
+
+
+class RemovedUsageFiguresRow(_UsageFigures):
+    """What the tasks that were removed still add to usage."""
+
+    class Meta:
+        table_name = "removed_usage_figures"
         primary_key = CompositeKey("team_id", "assignee_id", "measure")

@@ -21,13 +21,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from dovetail.server import clock
+from dovetail.server.store import team_counters
 from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.differences import HeldRow, differences
-from dovetail.server.store.loop_limits import LoopLimits
 from dovetail.server.store.rings import Rings
 from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.sets import (
     Change,
+    FilePages,
     Finder,
     Index,
     Key,
@@ -38,12 +39,12 @@ from dovetail.server.store.sets import (
     Table,
 )
 from dovetail.server.store.tallies import Tallies
+from dovetail.server.store.team_counters import TeamCounters
 from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import (
     GlobalSnapshot,
     Need,
     Statement,
-    TeamCounters,
     Transaction,
     param,
     params,
@@ -64,29 +65,10 @@ HELD_BYTES_MAX = 16 * 1024 * 1024
 """Beyond, a group writes what was put and forgets what it holds. Chosen, to bound memory."""
 
 _NOTHING: Mapping[Key, Any] = {}
-_TEAM_FIELDS = (
-    TeamRow.team_id,
-    TeamRow.last_message,
-    TeamRow.last_task,
-    TeamRow.last_event,
-    TeamRow.last_time,
-)
-_NEW_TEAM = (*_TEAM_FIELDS, TeamRow.create_time)
-_LIMITS = (
-    TeamRow.max_loop_hops,
-    TeamRow.max_loop_thread_messages,
-    TeamRow.max_loop_depth,
-    TeamRow.max_away,
-)
-_LOCK_TEAM = TeamRow.select(*_TEAM_FIELDS[1:], *_LIMITS).where(TeamRow.team_id == param("team_id"))
+_LOCK_TEAM = TeamRow.select(*team_counters.LOCKED_FIELDS).where(TeamRow.team_id == param("team_id"))
+_NEW_TEAM = (TeamRow.team_id, TeamRow.create_time, *team_counters.NEW_FIELDS)
+_ZEROS = dict.fromkeys((str(field.name) for field in team_counters.NEW_FIELDS), 0)
 _ADD_TEAM = Statement(TeamRow.insert(params(*_NEW_TEAM)).on_conflict_ignore())
-_SAVE_TEAM = RowStatement(
-    'UPDATE "teams" SET "last_message" = ?, "last_task" = ?, "last_event" = ?, "last_time" = ?'
-    ' WHERE "team_id" = ?',
-    "",  # A group has one team where sets are used.
-    (),
-    (),
-)
 LOCK_TEAM = Statement(_LOCK_TEAM)
 LOCK_TEAM_FOR_UPDATE = Statement(_LOCK_TEAM.for_update())
 
@@ -151,22 +133,10 @@ class WriteGroup(GlobalSnapshot):
         self._add_team(team_id)
 
     def _add_team(self, team_id: str) -> None:
-        zero = dict.fromkeys(("last_message", "last_task", "last_event", "last_time"), 0)
-        self._execute(_ADD_TEAM, {"team_id": team_id, "create_time": clock.now(), **zero})
+        self._execute(_ADD_TEAM, {"team_id": team_id, "create_time": clock.now(), **_ZEROS})
 
     def _set_team(self, team_id: str, row: Row) -> None:
-        message, task, event, last_time, *limits = row
-        stamp, wall_clock = self.time_of(team_id, last_time)
-        self._teams[team_id] = TeamCounters(
-            team_id=team_id,
-            last_message=message,
-            last_task=task,
-            last_event=event,
-            last_time=last_time,
-            stamp=stamp,
-            wall_clock=wall_clock,
-            loop_limits=LoopLimits.of(limits),
-        )
+        self._teams[team_id] = TeamCounters.of(team_id, row, self._times)
 
     # Rows by index
 
@@ -255,11 +225,8 @@ class WriteGroup(GlobalSnapshot):
         # The counters in the commit of what they number: `changed_names` and the followers of
         # credentials ask for what lies beyond a counter. If a row could be visible before its
         # counter or after it, they would miss that row for good.
-        teams = [
-            (each.last_message, each.last_task, each.last_event, each.stamp, each.team_id)
-            for each in self._teams.values()
-        ]
-        self._flush(self._dirty, [(_SAVE_TEAM, [row]) for row in teams], is_last=True)
+        teams = [(team_counters.SAVE, [each.row()]) for each in self._teams.values()]
+        self._flush(self._dirty, teams, is_last=True)
 
     def _fetch_new(self, team_id: str, needs: Iterable[Need]) -> None:
         """Fetch what is not held, and before anything of a team is read, lock its row.
@@ -353,6 +320,26 @@ class WriteGroup(GlobalSnapshot):
         if rows:
             self.writes += 1
             self._driver.write([(statement, rows)], is_last=False)
+
+    def change(self, changes: Sequence[Change]) -> None:
+        """Run statements over sets of rows, in this order; rows of the tables are forgotten."""
+        self.writes += 1
+        self._flush(self._dirty)
+        self._driver.write(changes, is_last=False)
+        for table in list(self._held):
+            if any(table.is_named_in(statement.for_one) for statement, _ in changes):
+                self._forget(table)
+
+    def fetch(self, statement: RowStatement, keys: Sequence[Key]) -> list[list[Row]]:
+        """The rows of each key, as they are stored once all that was put is written."""
+        self._flush(self._dirty)
+        return self._driver.fetch(None, [(statement, keys)])[1][0] if keys else []
+
+    def give_back(self, pages: int) -> FilePages:
+        """Give so many free pages of the store's file back to the disk."""
+        self.writes += 1
+        self._flush(self._dirty)
+        return self._driver.give_back(pages)
 
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
         for table in list(self._dirty):

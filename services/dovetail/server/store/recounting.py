@@ -1,4 +1,8 @@
-"""The kept figures of a team beside the same counted anew from its tasks: for `dovetail doctor`."""
+"""The kept figures of a team beside the same counted anew: for `dovetail doctor`.
+
+They are counted from the tasks that are kept, and what those that were removed have added is added
+to that.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dovetail.server.store.queries import Delete
 from dovetail.server.store.schema import TaskRow
 from dovetail.server.store.statements import Key
+from dovetail.server.store.tables.shares import REMOVED
 from dovetail.server.store.tables.tasks import TASKS
 from dovetail.server.store.tallies import Tally, add_to
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param, params
@@ -36,6 +41,9 @@ def rebuild(transaction: Transaction) -> None:
 def _count(snapshot: Snapshot) -> dict[Tally, dict[Key, list[int]]]:
     """All that the tasks of a team add, read in parts. Memory grows with assignees, not tasks."""
     found: dict[Tally, dict[Key, list[int]]] = {tally: {} for tally in _TALLIES}
+    for removed, tally in REMOVED.items():
+        for key, amounts in _kept(snapshot, removed).items():
+            add_to(found[tally], key, amounts)
     fields = [field for tally in _TALLIES for field in tally.fields]
     query = TaskRow.select(TaskRow.number, *fields).where(TaskRow.team_id == snapshot.team_id)
     for rows in snapshot.select_in_parts(query, TaskRow.number):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField
 
 from dovetail.server.store.attachment_rows import MessageAttachmentRow, TaskAttachmentRow
+from dovetail.server.store.cleaning_rows import CleaningPositionRow, DutyRow
 from dovetail.server.store.directory_rows import (
     AgentGroupRow,
     GroupMemberRow,
@@ -21,6 +22,9 @@ from dovetail.server.store.directory_rows import (
 from dovetail.server.store.figure_rows import (
     AssigneeFiguresRow,
     DurationFiguresRow,
+    RemovedAssigneeFiguresRow,
+    RemovedDurationFiguresRow,
+    RemovedUsageFiguresRow,
     UsageFiguresRow,
 )
 from dovetail.server.store.queries import Model
@@ -32,6 +36,8 @@ class TeamRow(Model):
 
     The row of the empty id belongs to no team: it counts the changes of teams and credentials.
     `removal_count` grows with each removal of an agent, so that servers see that there was one.
+    The counts are of what is kept, their bytes as limits count them. `removed_event` is the highest
+    event that was removed; tasks that ended at `tasks_complete_since` or later are all kept.
     """
 
     team_id = TextField(primary_key=True)
@@ -45,6 +51,19 @@ class TeamRow(Model):
     max_loop_thread_messages = IntegerField(null=True)
     max_loop_depth = IntegerField(null=True)
     max_away = BigIntegerField(null=True)
+    message_count = BigIntegerField()
+    message_bytes = BigIntegerField()
+    notice_count = BigIntegerField()
+    notice_bytes = BigIntegerField()
+    max_inbox_messages = BigIntegerField(null=True)
+    max_inbox_bytes = BigIntegerField(null=True)
+    max_messages = BigIntegerField(null=True)
+    max_bytes = BigIntegerField(null=True)
+    retention = TextField(null=True)
+    removed_message_count = BigIntegerField()
+    removed_task_count = BigIntegerField()
+    removed_event = BigIntegerField()
+    tasks_complete_since = BigIntegerField(null=True)
 
     class Meta:
         table_name = "teams"
@@ -74,7 +93,11 @@ class CredentialRow(Model):
 
 
 class AgentRow(Model):
-    """An agent and the counters of its inbox. One that was removed has a `remove_time`."""
+    """An agent and the counters of its inbox. One that was removed has a `remove_time`.
+
+    Mail is what is open and no notice. What was removed of the inbox is counted, also how much of
+    it was acknowledged, with the highest sequence of what was and of what was still open.
+    """
 
     team_id = TextField()
     agent_id = TextField()
@@ -89,6 +112,12 @@ class AgentRow(Model):
     kind = IntegerField()
     version = BigIntegerField()
     remove_time = BigIntegerField(null=True)
+    mail_count = BigIntegerField()
+    mail_bytes = BigIntegerField()
+    removed_count = BigIntegerField()
+    removed_acknowledged_count = BigIntegerField()
+    removed_acknowledged = BigIntegerField()
+    removed_unacknowledged = BigIntegerField()
 
     class Meta:
         table_name = "agents"
@@ -130,7 +159,7 @@ class MessageRow(Model):
 
 
 class DeliveryRow(Model):
-    """A message in one recipient's inbox.
+    """A message in one recipient's inbox. `size` is what it takes of a limit: a notice takes 0.
 
     It is open until it has an `acknowledge_time`, which is when it ended, in whatever way: `ending`
     is NULL where it was acknowledged, else the state that it ended in. `expire_time` is that of its
@@ -141,6 +170,7 @@ class DeliveryRow(Model):
     agent_id = TextField()
     sequence = BigIntegerField()
     message_number = BigIntegerField()
+    size = IntegerField()
     create_time = BigIntegerField()
     see_time = BigIntegerField(null=True)
     acknowledge_time = BigIntegerField(null=True)
@@ -403,6 +433,11 @@ TABLES: tuple[type[Model], ...] = (
     DurationFiguresRow,
     UsageFiguresRow,
     SearchProgressRow,
+    RemovedAssigneeFiguresRow,
+    RemovedDurationFiguresRow,
+    RemovedUsageFiguresRow,
+    CleaningPositionRow,
+    DutyRow,
 )
 
 INDEX_NAMES = ("search_documents", "search_vocabulary")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from peewee import Field, Model
 
@@ -204,6 +204,13 @@ def _same(row: Row) -> Row:
 Fetch = tuple[RowStatement, Sequence[Key]]
 
 
+class FilePages(NamedTuple):
+    """The pages of a store's file, and how many of them are free; none where there is no file."""
+
+    free: int
+    total: int
+
+
 class SetDriver(Protocol):
     """How a kind of database runs statements over sets, on this thread's connection."""
 
@@ -222,3 +229,7 @@ class SetDriver(Protocol):
 
     def begin(self) -> None:
         """Begin the transaction, if that was left to the first statement."""
+
+    def give_back(self, pages: int) -> FilePages:
+        """Give so many free pages of a file back to the disk, if it has them."""
+        ...

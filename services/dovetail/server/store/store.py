@@ -71,6 +71,8 @@ REPORTERS = 1
 # Below the executor's 30 s for a job, so that a query that is too long fails with its own error.
 QUERY_SECONDS_MAX = 20.0
 SETTLE_SECONDS = 2.0
+TIDYING = "\0tidying"
+"""The partition of what is done to the store as a whole. No team has this id."""
 SETTLE_STEP_SECONDS = 0.02
 RETRY_SECONDS = 0.5
 ABORT_SECONDS = 0.5
@@ -106,6 +108,10 @@ def _nothing_known() -> str:
 
 def _probe(_: object) -> None:
     """The work of a probe: none. What is tried is the way to it."""
+
+
+def _tidy(_: object) -> None:
+    """The work of `Store.tidy`, which the engine does."""
 
 
 class _NothingWrittenError(Exception):
@@ -186,6 +192,10 @@ class Store:
         await self.read("", agents.ping)
         await self._writers.do(PROBES, "", _probe)
 
+    async def tidy(self) -> None:
+        """Fold a log of changes in, so that a file which became shorter is shorter on the disk."""
+        await self._writers.do(TIDYING, "", _tidy)
+
     def finish_within(self, seconds: float) -> None:
         """After so many seconds fail the calls that still wait, and accept no more.
 
@@ -253,6 +263,9 @@ class Store:
         if jobs[0].work is _probe:  # Probes have a partition of their own.
             with self._engine.probe():
                 return {}
+        if jobs[0].work is _tidy:  # So have these.
+            self._engine.tidy()
+            return {}
         with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
             units = [job for job in jobs if not job.abandoned]
             fetch_needs(transaction, units)

@@ -17,10 +17,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from peewee import Expression, Field, Node, Value, fn
 
 from dovetail.server.store.database import TypedDatabase
-from dovetail.server.store.loop_limits import LoopLimits
 from dovetail.server.store.rings import Delivery
-from dovetail.server.store.sets import Finder, Index, Key, Range, Row, Table
-from dovetail.server.store.statements import RowStatement
+from dovetail.server.store.sets import (
+    Change,
+    FilePages,
+    Finder,
+    Index,
+    Key,
+    Range,
+    Row,
+    RowStatement,
+    Table,
+)
+from dovetail.server.store.team_counters import TeamCounters
 from dovetail.server.store.times import Times
 
 if TYPE_CHECKING:
@@ -139,6 +148,11 @@ class GlobalSnapshot:
         """A condition: the column contains the text, exactly."""
         return getattr(fn, self._position)(column, text) > 0
 
+    def fetch(self, statement: RowStatement, keys: Sequence[Key]) -> list[list[Row]]:
+        """The rows that a statement finds for each key, which has the team's id where it says."""
+        sql = statement.text(self._database)
+        return [self._fetch(sql, key) for key in keys]
+
     def last_rows(self, statements: Iterable[Statement], **values: object) -> list[list[Row]]:
         """All rows of several statements with the same parameters, if possible in one round trip.
 
@@ -162,7 +176,7 @@ class Snapshot(GlobalSnapshot):
     def __init__(self, whole: GlobalSnapshot, team_id: str) -> None:
         """Read this team of a view over all of them."""
         super().__init__(whole._database, whole._position, whole._times)
-        self._fetch, self._fetch_last = whole._fetch, whole._fetch_last
+        self._fetch, self._fetch_last, self.fetch = whole._fetch, whole._fetch_last, whole.fetch
         self.team_id = team_id
         self.is_over: Callable[[], bool] = _never
 
@@ -204,40 +218,6 @@ class Snapshot(GlobalSnapshot):
         return table.decode(row)
 
 
-@dataclass(kw_only=True)
-class TeamCounters:
-    """A team's counters while a group of units runs; written back at the commit.
-
-    `stamp` is the time of what is written: it does not run backwards, nor stand still for long.
-    `wall_clock` is the time itself: schedules and leases are compared with it, because a stamp may
-    be days ahead where a server's clock once was. `loop_limits` is None where the team sets none.
-    """
-
-    team_id: str
-    last_message: int
-    last_task: int
-    last_event: int
-    last_time: int
-    stamp: int
-    wall_clock: int
-    loop_limits: LoopLimits | None = None
-
-    def next_message(self) -> int:
-        """The number of a new message."""
-        self.last_message += 1
-        return self.last_message
-
-    def next_task(self) -> int:
-        """The number of a new task."""
-        self.last_task += 1
-        return self.last_task
-
-    def next_event(self) -> int:
-        """The number of a new task event."""
-        self.last_event += 1
-        return self.last_event
-
-
 class Transaction(Snapshot):
     """The group as one of its units sees it: it reads and writes one team."""
 
@@ -275,6 +255,14 @@ class Transaction(Snapshot):
     def write_rows(self, statement: RowStatement, rows: Sequence[Row]) -> None:
         """Write rows of a table that no group holds, as a set."""
         self._group.write_rows(statement, rows)
+
+    def change(self, *changes: Change) -> None:
+        """Run statements over sets of rows; each row has the team's id where its statement says."""
+        self._group.change(changes)
+
+    def give_back(self, pages: int) -> FilePages:
+        """Give so many free pages of the store's file back to the disk, if it can be cut."""
+        return self._group.give_back(pages)
 
     def find(self, index: Index[T], *key: object) -> T | None:
         """The row that an index finds by its columns, with what the group has put, or None."""

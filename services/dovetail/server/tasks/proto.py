@@ -215,6 +215,8 @@ def report_message(report: Report) -> pb.Report:
         total_assignees=report.total_assignees,
         oldest_question_time=optional_timestamp(report.oldest_question_time),
         sent_messages=report.team.sent_messages,
+        lists_complete_since=optional_timestamp(report.team.complete_since),
+        removed_tasks=report.removed_tasks,
         usage=total_message(sum_of(report.usage.values())) if report.usage else None,
     )
     for each in report.workloads:

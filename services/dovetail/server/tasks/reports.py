@@ -52,6 +52,7 @@ def _read_kept(bucket: int | None, snapshot: Snapshot) -> Report:
         basis=ReportBasis.KEPT,
         team=kept.team,
         usage=kept.usage,
+        removed_tasks=kept.removed_tasks,
     )
 
 

@@ -54,14 +54,15 @@ class Watches:
     async def open(self, caller: Caller, request: WatchRequest) -> AsyncGenerator[WatchResponse]:
         """Open a stream: the backlog, CAUGHT_UP, then new events; see `Streams.follow`."""
 
-        def find_last(snapshot: Snapshot) -> int:
+        def find_ends(snapshot: Snapshot) -> tuple[int, int]:
             require_history(snapshot, request.filter.task_id)
-            return events.last_number(snapshot)
+            last, removed = events.ends(snapshot)
+            return last, _removed(snapshot, request.filter, removed)
 
-        last = await self._store.read(caller.team_id, find_last)
+        ends = await self._store.read(caller.team_id, find_ends)
 
         def begin(slot: Slot) -> _Watch:
-            return _Watch(self._store, caller.team_id, request, last, slot)
+            return _Watch(self._store, caller.team_id, request, ends, slot)
 
         return self._streams.follow(caller, [EVENTS], begin)
 
@@ -70,14 +71,15 @@ class _Watch:
     """The cursor of one stream."""
 
     def __init__(
-        self, store: Store, team_id: str, request: WatchRequest, last: int, slot: Slot
+        self, store: Store, team_id: str, request: WatchRequest, ends: tuple[int, int], slot: Slot
     ) -> None:
-        """Begin where the request says, in a history whose last event is `last`."""
+        """Begin where the request says, in a history with this last and last removed event."""
+        last, self._removed = ends
         self._store = store
         self._team_id = team_id
         self._filter = request.filter
         self._slot = slot
-        self._cursor = _start(request, last)
+        self._cursor = _start(request, *ends)
         self._backlog_end = last
 
     def take(self, handed: Sequence[Delivery]) -> None:
@@ -103,7 +105,10 @@ class _Watch:
             most=RESPONSE_EVENTS_MAX,
             most_bytes=RESPONSE_BYTES,
         )
-        found = await self._read(partial(events.stretch, asked=request))
+        found, removed = await self._read(partial(_stretch, asked=request, known=self._removed))
+        if removed > self._removed:
+            _check_kept(self._cursor, removed, found.through_event)
+            self._removed = removed
         self._cursor = found.through_event
         caught_up = self._cursor >= self._backlog_end
         if caught_up:
@@ -113,7 +118,9 @@ class _Watch:
         mark = Mark.CAUGHT_UP if caught_up else Mark.NONE
         return [self._response(found.events, mark)], not found.exhausted
 
-    async def _read(self, stretch: Callable[[Snapshot], Stretched]) -> Stretched:
+    async def _read(
+        self, stretch: Callable[[Snapshot], tuple[Stretched, int]]
+    ) -> tuple[Stretched, int]:
         """Read a stretch of events.
 
         A filtered backlog may need many steps until something matches, while what is new is few
@@ -128,7 +135,23 @@ class _Watch:
         return WatchResponse(events=found, through_event=self._cursor, mark=mark)
 
 
-def _start(request: WatchRequest, last: int) -> int:
+def _stretch(snapshot: Snapshot, asked: StretchRequest, known: int) -> tuple[Stretched, int]:
+    """The next events, and up to which number some that the watch is for may be removed.
+
+    `known`: what was known of that before; only if it has grown a filter is asked about.
+    """
+    found = events.stretch(snapshot, asked)
+    removed = found.removed_through
+    return found, _removed(snapshot, asked.filter, removed) if removed > known else known
+
+
+def _removed(snapshot: Snapshot, filter: EventFilter, removed: int) -> int:
+    if filter.task_id and removed:
+        return events.removed_of_task(snapshot, filter.task_id)
+    return removed
+
+
+def _start(request: WatchRequest, last: int, removed: int) -> int:
     after = request.after_event
     if after is None:
         return last if request.position is StartPosition.NOW else 0
@@ -138,4 +161,16 @@ def _start(request: WatchRequest, last: int) -> int:
             f"event {after:,} lies beyond the team's last one: 0 to {last:,} are legal",
             metadata={"event": str(after), "first": "0", "last": str(last)},
         )
+    _check_kept(after, removed, last)
     return after
+
+
+def _check_kept(after: int, removed: int, last: int) -> None:
+    """Raise OutOfRangeError for a cursor past which events were removed that would be sent."""
+    if after < removed:
+        raise OutOfRangeError(
+            Reason.CURSOR_TOO_OLD,
+            f"event {after:,} lies before what retention has removed: {removed:,} to {last:,} are"
+            " legal. Begin at the first event that is kept (BEGINNING), or list the tasks anew",
+            metadata={"event": str(after), "first": str(removed), "last": str(last)},
+        )

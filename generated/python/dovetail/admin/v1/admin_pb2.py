@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64ovetail/admin/v1/admin.proto\x12\x11\x64ovetail.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n\x04Team\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0bloop_limits\x18\x0c \x01(\x0b\x32\x1d.dovetail.admin.v1.LoopLimits\"\xcf\x01\n\nLoopLimits\x12\x15\n\x08hops_max\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12)\n\x1cthread_messages_per_hour_max\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\tdepth_max\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12+\n\x08\x61way_max\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\t_hops_maxB\x1f\n\x1d_thread_messages_per_hour_maxB\x0c\n\n_depth_max\"\xf2\x02\n\nCredential\x12\x15\n\rcredential_id\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.dovetail.admin.v1.Role\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x63reator_credential_id\x18\t \x01(\t\x12\x1d\n\x15revoker_credential_id\x18\n \x01(\t\x12\x1d\n\x15rotated_credential_id\x18\x0b \x01(\t\"$\n\x11\x43reateTeamRequest\x12\x0f\n\x07team_id\x18\x01 \x01(\t\"L\n\x12\x43reateTeamResponse\x12%\n\x04team\x18\x01 \x01(\x0b\x32\x17.dovetail.admin.v1.Team\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"9\n\x10ListTeamsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x11ListTeamsResponse\x12&\n\x05teams\x18\x01 \x03(\x0b\x32\x17.dovetail.admin.v1.Team\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x01\n\x17\x43reateCredentialRequest\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.dovetail.admin.v1.Role\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12+\n\x08lifetime\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x18\x43reateCredentialResponse\x12\x31\n\ncredential\x18\x01 \x01(\x0b\x32\x1d.dovetail.admin.v1.Credential\x12\r\n\x05token\x18\x02 \x01(\t\"\xa0\x01\n\x16ListCredentialsRequest\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.dovetail.admin.v1.Role\x12\x15\n\rinclude_ended\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"f\n\x17ListCredentialsResponse\x12\x32\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32\x1d.dovetail.admin.v1.Credential\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x17RotateCredentialRequest\x12\x15\n\rcredential_id\x18\x01 \x01(\t\x12(\n\x05grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x18RotateCredentialResponse\x12\x31\n\ncredential\x18\x01 \x01(\x0b\x32\x1d.dovetail.admin.v1.Credential\x12\r\n\x05token\x18\x02 \x01(\t\"0\n\x17RevokeCredentialRequest\x12\x15\n\rcredential_id\x18\x01 \x01(\t\"M\n\x18RevokeCredentialResponse\x12\x31\n\ncredential\x18\x01 \x01(\x0b\x32\x1d.dovetail.admin.v1.Credential*b\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_AGENT\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x12\x11\n\rROLE_OBSERVER\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x32\xf2\x04\n\x0c\x41\x64minService\x12Y\n\nCreateTeam\x12$.dovetail.admin.v1.CreateTeamRequest\x1a%.dovetail.admin.v1.CreateTeamResponse\x12V\n\tListTeams\x12#.dovetail.admin.v1.ListTeamsRequest\x1a$.dovetail.admin.v1.ListTeamsResponse\x12k\n\x10\x43reateCredential\x12*.dovetail.admin.v1.CreateCredentialRequest\x1a+.dovetail.admin.v1.CreateCredentialResponse\x12h\n\x0fListCredentials\x12).dovetail.admin.v1.ListCredentialsRequest\x1a*.dovetail.admin.v1.ListCredentialsResponse\x12k\n\x10RotateCredential\x12*.dovetail.admin.v1.RotateCredentialRequest\x1a+.dovetail.admin.v1.RotateCredentialResponse\x12k\n\x10RevokeCredential\x12*.dovetail.admin.v1.RevokeCredentialRequest\x1a+.dovetail.admin.v1.RevokeCredentialResponseBg\n\x15\x64\x65v.dovetail.admin.v1B\nAdminProtoP\x01Z&dovetail.dev/dovetail/admin/v1;adminv1\xa2\x02\x03\x44VA\xaa\x02\x11\x44ovetail.Admin.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64ovetail/admin/v1/admin.proto\x12\x11\x64ovetail.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x02\n\x04Team\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\tretention\x18\x03 \x01(\x0b\x32\x1c.dovetail.admin.v1.Retention\x12\x39\n\x13\x65\x66\x66\x65\x63tive_retention\x18\x04 \x01(\x0b\x32\x1c.dovetail.admin.v1.Retention\x12)\n\x06limits\x18\x05 \x01(\x0b\x32\x19.dovetail.admin.v1.Limits\x12/\n\x07\x66igures\x18\x06 \x01(\x0b\x32\x1e.dovetail.admin.v1.TeamFigures\x12\x32\n\x0bloop_limits\x18\x0c \x01(\x0b\x32\x1d.dovetail.admin.v1.LoopLimits\"\xda\x03\n\tRetention\x12.\n\x0bmessage_age\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\rmessage_count\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x35\n\x12unacknowledged_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nnotice_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08task_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\ntask_count\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12,\n\tevent_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x0b\x65vent_count\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12.\n\x0b\x61ttempt_age\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\rattempt_count\x18\n \x01(\x03H\x03\x88\x01\x01\x42\x10\n\x0e_message_countB\r\n\x0b_task_countB\x0e\n\x0c_event_countB\x10\n\x0e_attempt_count\"V\n\x06Limits\x12\x16\n\x0einbox_messages\x18\x01 \x01(\x03\x12\x13\n\x0binbox_bytes\x18\x02 \x01(\x03\x12\x10\n\x08messages\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"\xb7\x02\n\x0bTeamFigures\x12\x10\n\x08messages\x18\x01 \x01(\x03\x12\x15\n\rmessage_bytes\x18\x02 \x01(\x03\x12\x0f\n\x07notices\x18\x03 \x01(\x03\x12\x14\n\x0cnotice_bytes\x18\x04 \x01(\x03\x12\x1c\n\x14unacknowledged_count\x18\x05 \x01(\x03\x12\x0e\n\x06\x61gents\x18\x06 \x01(\x03\x12\r\n\x05tasks\x18\x07 \x01(\x03\x12\x12\n\nopen_tasks\x18\x08 \x01(\x03\x12\x37\n\x13oldest_message_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10removed_messages\x18\n \x01(\x03\x12\x15\n\rremoved_tasks\x18\x0b \x01(\x03\x12\x1d\n\x15removed_through_event\x18\x0c \x01(\x03\"\xcf\x01\n\nLoopLimits\x12\x15\n\x08hops_max\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12)\n\x1cthread_messages_per_hour_max\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\tdepth_max\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12+\n\x08\x61way_max\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\t_hops_maxB\x1f\n\x1d_thread_messages_per_hour_maxB\x0c\n\n_depth_max\"\xf2\x02\n\nCredential\x12\x15\n\rcredential_id\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.dovetail.admin.v1.Role\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x63reator_credential_id\x18\t \x01(\t\x12\x1d\n\x15revoker_credential_id\x18\n \x01(\t\x12\x1d\n\x15rotated_credential_id\x18\x0b \x01(\t\"$\n\x11\x43reateTeamRequest\x12\x0f\n\x07team_id\x18\x01 \x01(\t\"L\n\x12\x43reateTeamResponse\x12%\n\x04team\x18\x01 \x01(\x0b\x32\x17.dovetail.admin.v1.Team\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"!\n\x0eGetTeamRequest\x12\x0f\n\x07team_id\x18\x01 \x01(\t\"8\n\x0fGetTeamResponse\x12%\n\x04team\x18\x01 \x01(\x0b\x32\x17.dovetail.admin.v1.Team\"k\n\x11UpdateTeamRequest\x12%\n\x04team\x18\x01 \x01(\x0b\x32\x17.dovetail.admin.v1.Team\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x12UpdateTeamResponse\x12%\n\x04team\x18\x01 \x01(\x0b\x32\x17.dovetail.admin.v1.Team\"9\n\x10ListTeamsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x11ListTeamsResponse\x12&\n\x05teams\x18\x01 \x03(\x0b\x32\x17.dovetail.admin.v1.Team\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x01\n\x17\x43reateCredentialRequest\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.dovetail.admin.v1.Role\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12+\n\x08lifetime\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x18\x43reateCredentialResponse\x12\x31\n\ncredential\x18\x01 \x01(\x0b\x32\x1d.dovetail.admin.v1.Credential\x12\r\n\x05token\x18\x02 \x01(\t\"\xa0\x01\n\x16ListCredentialsRequest\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.dovetail.admin.v1.Role\x12\x15\n\rinclude_ended\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"f\n\x17ListCredentialsResponse\x12\x32\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32\x1d.dovetail.admin.v1.Credential\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x17RotateCredentialRequest\x12\x15\n\rcredential_id\x18\x01 \x01(\t\x12(\n\x05grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x18RotateCredentialResponse\x12\x31\n\ncredential\x18\x01 \x01(\x0b\x32\x1d.dovetail.admin.v1.Credential\x12\r\n\x05token\x18\x02 \x01(\t\"0\n\x17RevokeCredentialRequest\x12\x15\n\rcredential_id\x18\x01 \x01(\t\"M\n\x18RevokeCredentialResponse\x12\x31\n\ncredential\x18\x01 \x01(\x0b\x32\x1d.dovetail.admin.v1.Credential*b\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_AGENT\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x12\x11\n\rROLE_OBSERVER\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x32\x9f\x06\n\x0c\x41\x64minService\x12Y\n\nCreateTeam\x12$.dovetail.admin.v1.CreateTeamRequest\x1a%.dovetail.admin.v1.CreateTeamResponse\x12P\n\x07GetTeam\x12!.dovetail.admin.v1.GetTeamRequest\x1a\".dovetail.admin.v1.GetTeamResponse\x12Y\n\nUpdateTeam\x12$.dovetail.admin.v1.UpdateTeamRequest\x1a%.dovetail.admin.v1.UpdateTeamResponse\x12V\n\tListTeams\x12#.dovetail.admin.v1.ListTeamsRequest\x1a$.dovetail.admin.v1.ListTeamsResponse\x12k\n\x10\x43reateCredential\x12*.dovetail.admin.v1.CreateCredentialRequest\x1a+.dovetail.admin.v1.CreateCredentialResponse\x12h\n\x0fListCredentials\x12).dovetail.admin.v1.ListCredentialsRequest\x1a*.dovetail.admin.v1.ListCredentialsResponse\x12k\n\x10RotateCredential\x12*.dovetail.admin.v1.RotateCredentialRequest\x1a+.dovetail.admin.v1.RotateCredentialResponse\x12k\n\x10RevokeCredential\x12*.dovetail.admin.v1.RevokeCredentialRequest\x1a+.dovetail.admin.v1.RevokeCredentialResponseBg\n\x15\x64\x65v.dovetail.admin.v1B\nAdminProtoP\x01Z&dovetail.dev/dovetail/admin/v1;adminv1\xa2\x02\x03\x44VA\xaa\x02\x11\x44ovetail.Admin.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,38 +35,52 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dovetail.admin.v1.admin_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.dovetail.admin.v1B\nAdminProtoP\001Z&dovetail.dev/dovetail/admin/v1;adminv1\242\002\003DVA\252\002\021Dovetail.Admin.V1'
-  _globals['_ROLE']._serialized_start=1977
-  _globals['_ROLE']._serialized_end=2075
-  _globals['_TEAM']._serialized_start=117
-  _globals['_TEAM']._serialized_end=241
-  _globals['_LOOPLIMITS']._serialized_start=244
-  _globals['_LOOPLIMITS']._serialized_end=451
-  _globals['_CREDENTIAL']._serialized_start=454
-  _globals['_CREDENTIAL']._serialized_end=824
-  _globals['_CREATETEAMREQUEST']._serialized_start=826
-  _globals['_CREATETEAMREQUEST']._serialized_end=862
-  _globals['_CREATETEAMRESPONSE']._serialized_start=864
-  _globals['_CREATETEAMRESPONSE']._serialized_end=940
-  _globals['_LISTTEAMSREQUEST']._serialized_start=942
-  _globals['_LISTTEAMSREQUEST']._serialized_end=999
-  _globals['_LISTTEAMSRESPONSE']._serialized_start=1001
-  _globals['_LISTTEAMSRESPONSE']._serialized_end=1085
-  _globals['_CREATECREDENTIALREQUEST']._serialized_start=1088
-  _globals['_CREATECREDENTIALREQUEST']._serialized_end=1253
-  _globals['_CREATECREDENTIALRESPONSE']._serialized_start=1255
-  _globals['_CREATECREDENTIALRESPONSE']._serialized_end=1347
-  _globals['_LISTCREDENTIALSREQUEST']._serialized_start=1350
-  _globals['_LISTCREDENTIALSREQUEST']._serialized_end=1510
-  _globals['_LISTCREDENTIALSRESPONSE']._serialized_start=1512
-  _globals['_LISTCREDENTIALSRESPONSE']._serialized_end=1614
-  _globals['_ROTATECREDENTIALREQUEST']._serialized_start=1617
-  _globals['_ROTATECREDENTIALREQUEST']._serialized_end=1752
-  _globals['_ROTATECREDENTIALRESPONSE']._serialized_start=1754
-  _globals['_ROTATECREDENTIALRESPONSE']._serialized_end=1846
-  _globals['_REVOKECREDENTIALREQUEST']._serialized_start=1848
-  _globals['_REVOKECREDENTIALREQUEST']._serialized_end=1896
-  _globals['_REVOKECREDENTIALRESPONSE']._serialized_start=1898
-  _globals['_REVOKECREDENTIALRESPONSE']._serialized_end=1975
-  _globals['_ADMINSERVICE']._serialized_start=2078
-  _globals['_ADMINSERVICE']._serialized_end=2704
+  _globals['_ROLE']._serialized_start=3354
+  _globals['_ROLE']._serialized_end=3452
+  _globals['_TEAM']._serialized_start=152
+  _globals['_TEAM']._serialized_end=476
+  _globals['_RETENTION']._serialized_start=479
+  _globals['_RETENTION']._serialized_end=953
+  _globals['_LIMITS']._serialized_start=955
+  _globals['_LIMITS']._serialized_end=1041
+  _globals['_TEAMFIGURES']._serialized_start=1044
+  _globals['_TEAMFIGURES']._serialized_end=1355
+  _globals['_LOOPLIMITS']._serialized_start=1358
+  _globals['_LOOPLIMITS']._serialized_end=1565
+  _globals['_CREDENTIAL']._serialized_start=1568
+  _globals['_CREDENTIAL']._serialized_end=1938
+  _globals['_CREATETEAMREQUEST']._serialized_start=1940
+  _globals['_CREATETEAMREQUEST']._serialized_end=1976
+  _globals['_CREATETEAMRESPONSE']._serialized_start=1978
+  _globals['_CREATETEAMRESPONSE']._serialized_end=2054
+  _globals['_GETTEAMREQUEST']._serialized_start=2056
+  _globals['_GETTEAMREQUEST']._serialized_end=2089
+  _globals['_GETTEAMRESPONSE']._serialized_start=2091
+  _globals['_GETTEAMRESPONSE']._serialized_end=2147
+  _globals['_UPDATETEAMREQUEST']._serialized_start=2149
+  _globals['_UPDATETEAMREQUEST']._serialized_end=2256
+  _globals['_UPDATETEAMRESPONSE']._serialized_start=2258
+  _globals['_UPDATETEAMRESPONSE']._serialized_end=2317
+  _globals['_LISTTEAMSREQUEST']._serialized_start=2319
+  _globals['_LISTTEAMSREQUEST']._serialized_end=2376
+  _globals['_LISTTEAMSRESPONSE']._serialized_start=2378
+  _globals['_LISTTEAMSRESPONSE']._serialized_end=2462
+  _globals['_CREATECREDENTIALREQUEST']._serialized_start=2465
+  _globals['_CREATECREDENTIALREQUEST']._serialized_end=2630
+  _globals['_CREATECREDENTIALRESPONSE']._serialized_start=2632
+  _globals['_CREATECREDENTIALRESPONSE']._serialized_end=2724
+  _globals['_LISTCREDENTIALSREQUEST']._serialized_start=2727
+  _globals['_LISTCREDENTIALSREQUEST']._serialized_end=2887
+  _globals['_LISTCREDENTIALSRESPONSE']._serialized_start=2889
+  _globals['_LISTCREDENTIALSRESPONSE']._serialized_end=2991
+  _globals['_ROTATECREDENTIALREQUEST']._serialized_start=2994
+  _globals['_ROTATECREDENTIALREQUEST']._serialized_end=3129
+  _globals['_ROTATECREDENTIALRESPONSE']._serialized_start=3131
+  _globals['_ROTATECREDENTIALRESPONSE']._serialized_end=3223
+  _globals['_REVOKECREDENTIALREQUEST']._serialized_start=3225
+  _globals['_REVOKECREDENTIALREQUEST']._serialized_end=3273
+  _globals['_REVOKECREDENTIALRESPONSE']._serialized_start=3275
+  _globals['_REVOKECREDENTIALRESPONSE']._serialized_end=3352
+  _globals['_ADMINSERVICE']._serialized_start=3455
+  _globals['_ADMINSERVICE']._serialized_end=4254
 # @@protoc_insertion_point(module_scope)

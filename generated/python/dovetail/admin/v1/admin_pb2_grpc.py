@@ -26,12 +26,13 @@ if _version_not_supported:
 
 
 class AdminServiceStub(object):
-    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
-    Both servers serve it, over the same store.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
+    also says what a team keeps, and how much. Both servers serve it, over the same store.
 
-    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
-    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
-    refused.
+    Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
+    team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server
+    that requires no credentials has no admins: there every caller is an operator of the team that it names,
+    and all other RPCs are refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
     in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
@@ -52,6 +53,16 @@ class AdminServiceStub(object):
                 '/dovetail.admin.v1.AdminService/CreateTeam',
                 request_serializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.CreateTeamRequest.SerializeToString,
                 response_deserializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.CreateTeamResponse.FromString,
+                _registered_method=True)
+        self.GetTeam = channel.unary_unary(
+                '/dovetail.admin.v1.AdminService/GetTeam',
+                request_serializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.GetTeamRequest.SerializeToString,
+                response_deserializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.GetTeamResponse.FromString,
+                _registered_method=True)
+        self.UpdateTeam = channel.unary_unary(
+                '/dovetail.admin.v1.AdminService/UpdateTeam',
+                request_serializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.UpdateTeamRequest.SerializeToString,
+                response_deserializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.UpdateTeamResponse.FromString,
                 _registered_method=True)
         self.ListTeams = channel.unary_unary(
                 '/dovetail.admin.v1.AdminService/ListTeams',
@@ -81,12 +92,13 @@ class AdminServiceStub(object):
 
 
 class AdminServiceServicer(object):
-    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
-    Both servers serve it, over the same store.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
+    also says what a team keeps, and how much. Both servers serve it, over the same store.
 
-    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
-    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
-    refused.
+    Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
+    team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server
+    that requires no credentials has no admins: there every caller is an operator of the team that it names,
+    and all other RPCs are refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
     in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
@@ -104,8 +116,27 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTeam(self, request, context):
+        """GetTeam returns one team, with its figures. Fails with NOT_FOUND `TEAM_NOT_FOUND`, for an operator also
+        if it names another team than its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTeam(self, request, context):
+        """UpdateTeam sets what a team keeps (`retention`) and how much it may keep (`limits`). Servers begin to
+        remove within a minute what a new rule no longer keeps; what is removed is gone. Safe to retry.
+
+        Fails with NOT_FOUND as GetTeam does; PERMISSION_DENIED `ROLE_REFUSED` if an operator changes `limits`
+        where the server requires credentials: there they are the admins'.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTeams(self, request, context):
-        """ListTeams returns all teams in order of `team_id`, page by page.
+        """ListTeams returns all teams in order of `team_id`, page by page, without figures.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +187,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.CreateTeamRequest.FromString,
                     response_serializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.CreateTeamResponse.SerializeToString,
             ),
+            'GetTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTeam,
+                    request_deserializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.GetTeamRequest.FromString,
+                    response_serializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.GetTeamResponse.SerializeToString,
+            ),
+            'UpdateTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTeam,
+                    request_deserializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.UpdateTeamRequest.FromString,
+                    response_serializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.UpdateTeamResponse.SerializeToString,
+            ),
             'ListTeams': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTeams,
                     request_deserializer=dovetail_dot_admin_dot_v1_dot_admin__pb2.ListTeamsRequest.FromString,
@@ -190,12 +231,13 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials.
-    Both servers serve it, over the same store.
+    """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
+    also says what a team keeps, and how much. Both servers serve it, over the same store.
 
-    Every RPC requires the role ADMIN; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before
-    anything is looked up. A server that requires no credentials has no such callers: there every RPC is
-    refused.
+    Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
+    team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server
+    that requires no credentials has no admins: there every caller is an operator of the team that it names,
+    and all other RPCs are refused.
 
     A credential is an opaque bearer token bound to a team, an agent and a role. Callers send the token
     in the metadata `authorization`, as `Bearer TOKEN`. The store keeps only its SHA-256 hash: a token is
@@ -223,6 +265,60 @@ class AdminService(object):
             '/dovetail.admin.v1.AdminService/CreateTeam',
             dovetail_dot_admin_dot_v1_dot_admin__pb2.CreateTeamRequest.SerializeToString,
             dovetail_dot_admin_dot_v1_dot_admin__pb2.CreateTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.admin.v1.AdminService/GetTeam',
+            dovetail_dot_admin_dot_v1_dot_admin__pb2.GetTeamRequest.SerializeToString,
+            dovetail_dot_admin_dot_v1_dot_admin__pb2.GetTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dovetail.admin.v1.AdminService/UpdateTeam',
+            dovetail_dot_admin_dot_v1_dot_admin__pb2.UpdateTeamRequest.SerializeToString,
+            dovetail_dot_admin_dot_v1_dot_admin__pb2.UpdateTeamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -278,6 +278,7 @@ class Agent(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REMOVE_TIME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """The id, chosen by the user, unique in the team."""
     display_name: _builtins.str
@@ -302,8 +303,11 @@ class Agent(_message.Message):
     Set by the server.
     """
     kind: Global___AgentKind.ValueType
-    """What it is. Default: UNSPECIFIED.
-    13 to 19 are kept for the directory; 20 to 24 for retention: the first sequence that is still kept.
+    """What it is. Default: UNSPECIFIED."""
+    first_sequence: _builtins.int
+    """The lowest sequence that is still kept; one more than `last_sequence` if none is. Some above it may be
+    removed. Set by the server.
+    13 to 19 are kept for the directory; 21 to 24 for more of retention.
     """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -338,10 +342,11 @@ class Agent(_message.Message):
         etag: _builtins.str = ...,
         remove_time: _timestamp_pb2.Timestamp | None = ...,
         kind: Global___AgentKind.ValueType = ...,
+        first_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_seen_time", b"last_seen_time", "remove_time", b"remove_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "kind", b"kind", "labels", b"labels", "last_seen_time", b"last_seen_time", "last_sequence", b"last_sequence", "open_streams", b"open_streams", "remove_time", b"remove_time", "unacknowledged_count", b"unacknowledged_count", "waiting_calls", b"waiting_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "first_sequence", b"first_sequence", "kind", b"kind", "labels", b"labels", "last_seen_time", b"last_seen_time", "last_sequence", b"last_sequence", "open_streams", b"open_streams", "remove_time", b"remove_time", "unacknowledged_count", b"unacknowledged_count", "waiting_calls", b"waiting_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -325,9 +325,10 @@ class MessagingServiceServicer(object):
         `LOOP_SUSPECTED` if the message would go beyond a limit of the team for agents that only answer each
         other (see dovetail.admin.v1.LoopLimits), with the limit, the ids and senders of the last messages
         of the chain, and whether whoever began the thread was told of it: that notice is all that the call
-        writes then. Safe to
-        retry with the same `request_id`, which returns what the first call sent; fails with
-        INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
+        writes then; RESOURCE_EXHAUSTED `INBOX_FULL` or `TEAM_FULL` if the message would go beyond a limit of
+        the team (see dovetail.admin.v1.Limits; as it is before this call acknowledges anything). Safe to
+        retry with the same `request_id`, which returns what the first call sent, for as long as that is kept;
+        fails with INVALID_ARGUMENT `REQUEST_ID_REUSED` if the rest of the request differs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -352,12 +353,19 @@ class MessagingServiceServicer(object):
         Every response carries `through_sequence`, the cursor to resume after. The stream has no end of its
         own. A server that stops sends a CLOSING mark with the cursor, and ends it with UNAVAILABLE.
 
+        What retention has removed cannot be sent. A stream that begins at BEGINNING begins at the first delivery
+        that is kept. One that resumes after a cursor fails with OUT_OF_RANGE `CURSOR_TOO_OLD` and the legal
+        range exactly if something was removed past the cursor that it would have sent: without
+        `include_acknowledged` that is what was unacknowledged when it was removed. An open stream ends so too,
+        if what it had still to send was removed. Whether what was removed matched a filter is not known: with a
+        filter a cursor counts as too old wherever it would without one.
+
         Messages above 64 KiB are sent to a few streams at a time. A caller that does not read one for 10 s
         while other streams wait loses its stream with CANCELLED, and may resume.
 
         Fails with NOT_FOUND `AGENT_NOT_FOUND` for an unknown inbox, also the caller's own, and within 5 s of
-        the removal of its agent or of the caller; OUT_OF_RANGE `CURSOR_IN_FUTURE` with the legal range;
-        RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
+        the removal of its agent or of the caller; OUT_OF_RANGE `CURSOR_IN_FUTURE` and `CURSOR_TOO_OLD` with
+        the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has 1,000 streams on this server;
         INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

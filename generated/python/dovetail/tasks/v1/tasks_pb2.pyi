@@ -3230,6 +3230,8 @@ class Report(_message.Message):
     SENT_MESSAGES_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    LISTS_COMPLETE_SINCE_FIELD_NUMBER: _builtins.int
+    REMOVED_TASKS_FIELD_NUMBER: _builtins.int
     total_tasks: _builtins.int
     """How many tasks."""
     completed_tasks: _builtins.int
@@ -3243,6 +3245,8 @@ class Report(_message.Message):
     whatever the filter. With `completed_tasks` of a report without a filter it gives the messages per
     completed task.
     """
+    removed_tasks: _builtins.int
+    """How many tasks of this report were removed: 0 with a filter, which finds only what is kept."""
     @_builtins.property
     def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateCount]:
         """How many in each state, every state once, in order of number."""
@@ -3296,6 +3300,12 @@ class Report(_message.Message):
     def usage(self) -> Global___UsageTotal:
         """What the tasks used, in all; unset where nothing was reported."""
 
+    @_builtins.property
+    def lists_complete_since(self) -> _timestamp_pb2.Timestamp:
+        """Lists, series, and reports with a filter are whole for tasks that ended at this time or later, and for
+        open ones: before it, retention may have removed tasks. Unset: none was removed. Whatever the filter.
+        """
+
     def __init__(
         self,
         *,
@@ -3315,10 +3325,12 @@ class Report(_message.Message):
         sent_messages: _builtins.int = ...,
         series: _abc.Iterable[Global___ReportBucket] | None = ...,
         usage: Global___UsageTotal | None = ...,
+        lists_complete_since: _timestamp_pb2.Timestamp | None = ...,
+        removed_tasks: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "oldest_question_time", b"oldest_question_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_task_time", b"average_task_time", "input_wait_time", b"input_wait_time", "lists_complete_since", b"lists_complete_since", "oldest_question_time", b"oldest_question_time", "queue_time", b"queue_time", "report_time", b"report_time", "task_time", b"task_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "oldest_question_time", b"oldest_question_time", "queue_time", b"queue_time", "report_time", b"report_time", "sent_messages", b"sent_messages", "series", b"series", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignees", b"assignees", "average_task_time", b"average_task_time", "basis", b"basis", "completed_tasks", b"completed_tasks", "completions", b"completions", "input_wait_time", b"input_wait_time", "lists_complete_since", b"lists_complete_since", "oldest_question_time", b"oldest_question_time", "queue_time", b"queue_time", "removed_tasks", b"removed_tasks", "report_time", b"report_time", "sent_messages", b"sent_messages", "series", b"series", "states", b"states", "task_time", b"task_time", "total_assignees", b"total_assignees", "total_tasks", b"total_tasks", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -274,8 +274,13 @@ class TaskServiceStub:
     Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
     `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
     1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND
-    `AGENT_NOT_FOUND`, within 5 s, if the caller was removed. No event is ever
-    removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+    `AGENT_NOT_FOUND`, within 5 s, if the caller was removed.
+
+    What retention has removed cannot be sent. A watch that begins at BEGINNING begins at the first event
+    that is kept. One that resumes after a cursor fails with OUT_OF_RANGE `CURSOR_TOO_OLD` and the legal
+    range exactly if an event past the cursor was removed, and an open watch ends so if one was that it had
+    still to send. Of a filter only `task_id` counts for that, and only as far as it is known: if events of
+    that task were removed, a cursor before all that it keeps may be too old.
     """
     ListTaskAttempts: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskAttemptsRequest, _tasks_pb2.ListTaskAttemptsResponse]
     """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
@@ -293,7 +298,8 @@ class TaskServiceStub:
     GetReport: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
     same filter, in one consistent snapshot. Without a filter it reads figures that are kept beside the
-    tasks; with a filter, or `bucket_duration`, it reads the tasks: such reports of a server wait for
+    tasks, and stay when retention removes tasks: then its totals count these too. With a filter, or
+    for `bucket_duration`, it reads the tasks that are kept: such reports of a server wait for
     each other, and one that takes more than 20 s fails with RESOURCE_EXHAUSTED `QUERY_TOO_LONG`.
     """
 
@@ -543,8 +549,13 @@ class TaskServiceAsyncStub(TaskServiceStub):
     Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
     `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
     1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND
-    `AGENT_NOT_FOUND`, within 5 s, if the caller was removed. No event is ever
-    removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+    `AGENT_NOT_FOUND`, within 5 s, if the caller was removed.
+
+    What retention has removed cannot be sent. A watch that begins at BEGINNING begins at the first event
+    that is kept. One that resumes after a cursor fails with OUT_OF_RANGE `CURSOR_TOO_OLD` and the legal
+    range exactly if an event past the cursor was removed, and an open watch ends so if one was that it had
+    still to send. Of a filter only `task_id` counts for that, and only as far as it is known: if events of
+    that task were removed, a cursor before all that it keeps may be too old.
     """
     ListTaskAttempts: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTaskAttemptsRequest, _tasks_pb2.ListTaskAttemptsResponse]  # type: ignore[assignment]
     """ListTaskAttempts returns the attempts of a task, page by page: each time that it was started, who
@@ -562,7 +573,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     GetReport: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetReportRequest, _tasks_pb2.GetReportResponse]  # type: ignore[assignment]
     """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
     same filter, in one consistent snapshot. Without a filter it reads figures that are kept beside the
-    tasks; with a filter, or `bucket_duration`, it reads the tasks: such reports of a server wait for
+    tasks, and stay when retention removes tasks: then its totals count these too. With a filter, or
+    for `bucket_duration`, it reads the tasks that are kept: such reports of a server wait for
     each other, and one that takes more than 20 s fails with RESOURCE_EXHAUSTED `QUERY_TOO_LONG`.
     """
 
@@ -941,8 +953,13 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         Fails with NOT_FOUND `TASK_NOT_FOUND` if `filter.task_id` names a task that never was; OUT_OF_RANGE
         `CURSOR_IN_FUTURE` with the legal range; RESOURCE_EXHAUSTED `TOO_MANY_STREAMS` if the caller has
         1,000 streams on this server; INVALID_ARGUMENT `REQUEST_TOO_LARGE` above 256 KiB; NOT_FOUND
-        `AGENT_NOT_FOUND`, within 5 s, if the caller was removed. No event is ever
-        removed today: OUT_OF_RANGE `CURSOR_TOO_OLD` is kept for cursors before the first that is left.
+        `AGENT_NOT_FOUND`, within 5 s, if the caller was removed.
+
+        What retention has removed cannot be sent. A watch that begins at BEGINNING begins at the first event
+        that is kept. One that resumes after a cursor fails with OUT_OF_RANGE `CURSOR_TOO_OLD` and the legal
+        range exactly if an event past the cursor was removed, and an open watch ends so if one was that it had
+        still to send. Of a filter only `task_id` counts for that, and only as far as it is known: if events of
+        that task were removed, a cursor before all that it keeps may be too old.
         """
 
     @_abc_1.abstractmethod
@@ -978,7 +995,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tasks_pb2.GetReportResponse, _abc.Awaitable[_tasks_pb2.GetReportResponse]]:
         """GetReport returns totals, times and workload over exactly the tasks that ListTasks returns for the
         same filter, in one consistent snapshot. Without a filter it reads figures that are kept beside the
-        tasks; with a filter, or `bucket_duration`, it reads the tasks: such reports of a server wait for
+        tasks, and stay when retention removes tasks: then its totals count these too. With a filter, or
+        for `bucket_duration`, it reads the tasks that are kept: such reports of a server wait for
         each other, and one that takes more than 20 s fails with RESOURCE_EXHAUSTED `QUERY_TOO_LONG`.
         """
 

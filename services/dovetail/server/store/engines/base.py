@@ -122,11 +122,16 @@ class Engine(ABC):
         try:
             with self.migration_lock():
                 self._migrate()
+                self.after_migration()
         except PeeweeException as error:
             full = self.error_for(error)
             if isinstance(full, ResourceExhaustedError):
                 raise StoreOpenError(f"{full.message}. Make room, or use another store") from error
             raise StoreOpenError(f"{self.address} cannot be migrated: {plain(error)}") from error
+
+    def after_migration(self) -> None:
+        """Do what else a store of an older release needs, while no other process migrates."""
+        return
 
     @abstractmethod
     def foreign_tables(self, tables: set[str]) -> set[str]:
@@ -178,6 +183,10 @@ class Engine(ABC):
     def is_log_large(self) -> bool:
         """Whether long queries should wait, so that a log of changes can be folded in."""
         return False
+
+    def tidy(self) -> None:
+        """Fold a log of changes in, on a writer's thread and outside of transactions."""
+        return
 
     def close_connection(self) -> None:
         """Close this thread's connection."""

@@ -11,7 +11,7 @@ import psycopg
 from peewee import PeeweeException
 
 from dovetail.server.store.database import TypedDatabase, driver_errors
-from dovetail.server.store.sets import Change, Fetch, Row, RowStatement, SetDriver
+from dovetail.server.store.sets import Change, Fetch, FilePages, Row, RowStatement, SetDriver
 from dovetail.server.store.times import Times
 from dovetail.server.store.transaction import GlobalSnapshot
 
@@ -91,6 +91,11 @@ class PostgresSets(SetDriver):
         ]
         self._batch([*statements, _COMMIT] if is_last else statements)
         self._has_ended = is_last
+
+    def give_back(self, pages: int) -> FilePages:
+        """Nothing to do: autovacuum makes room for new rows."""
+        del pages
+        return FilePages(0, 0)
 
     def commit(self) -> None:
         """Commit, unless the last statements have done so, an error did, or nothing was begun."""
@@ -178,6 +183,10 @@ class PostgresSnapshot(GlobalSnapshot):
         """Read through `sets`."""
         super().__init__(database, POSITION, times)
         self._sets = sets
+
+    def fetch(self, statement: RowStatement, keys: Sequence[Row]) -> list[list[Row]]:
+        """The rows that a statement finds for each key, in one round trip."""
+        return self._sets.fetch(None, [(statement, keys)])[1][0] if keys else []
 
     def _fetch(self, sql: str, bound: Sequence[object]) -> list[Row]:
         return self._sets.read([(sql, bound)])[0]

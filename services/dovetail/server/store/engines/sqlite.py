@@ -30,6 +30,12 @@ from dovetail.server.store.engines.files import StoreFiles, has_lost_its_log
 from dovetail.server.store.engines.locations import SQLITE, Folder, check_place, is_text, shown
 from dovetail.server.store.engines.sqlite_sets import SqliteSets
 from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
+from dovetail.server.store.engines.vacuuming import (
+    SMALL_BYTES,
+    is_shrinkable,
+    make_shrinkable,
+    write_anew,
+)
 from dovetail.server.store.group import LOCK_TEAM, WriteGroup
 from dovetail.server.store.rings import WakeKey
 from dovetail.server.store.transaction import GlobalSnapshot
@@ -96,6 +102,8 @@ class SqliteEngine(Engine):
             # Only if it is new: closing another descriptor of the file would free SQLite's locks.
             if not path.exists():
                 path.touch(mode=0o600)
+            if not path.stat().st_size:
+                make_shrinkable(name)
             with self.span("BEGIN IMMEDIATE", "ROLLBACK"):
                 pass
             self._anchor = undo.enter_context(closing(_anchor(name)))
@@ -213,6 +221,13 @@ class SqliteEngine(Engine):
         except OSError:
             return False
 
+    def tidy(self) -> None:
+        """Fold the log in, whatever its size."""
+        with self._turnstile.pass_through():
+            self._check_files(self._rescue)
+            typed(self.database).connect(reuse_if_open=True)
+            self._fold_log()
+
     def _fold_log(self) -> None:
         """Copy the log into the file and cut it, unless a reader holds it; wait only a moment.
 
@@ -267,6 +282,19 @@ class SqliteEngine(Engine):
             if any(word in text for word in words):
                 return unavailable(f"{self.address} {meaning}")
         return None
+
+    def after_migration(self) -> None:
+        """Write a small file of an older release anew, so that it gives room back.
+
+        A large one stays as it is: its callers would wait, and `dovetail compact` does it.
+        """
+        database = typed(self.database)
+        if is_shrinkable(database) or self._path.stat().st_size > SMALL_BYTES:
+            return
+        try:
+            write_anew(database)
+        except PeeweeException as error:
+            log.warning("the file stays as large as it is", store=self.address, cause=plain(error))
 
     @contextmanager
     def migration_lock(self) -> Generator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dovetail.server.store.database import TypedDatabase, driver_errors
-from dovetail.server.store.sets import Change, Fetch, Row, SetDriver
+from dovetail.server.store.sets import Change, Fetch, FilePages, Row, SetDriver
 
 
 class SqliteSets(SetDriver):
@@ -41,3 +41,17 @@ class SqliteSets(SetDriver):
         with driver_errors():
             for statement, rows in changes:
                 connection.executemany(statement.for_one, rows)
+
+    def give_back(self, pages: int) -> FilePages:
+        """Move pages from the end of the file to free ones, and cut it.
+
+        Nothing happens in a file that was made without that (`compacting.py`). The log has the
+        change at first; the file itself becomes shorter when that is folded in.
+        """
+        connection = self._database.connection()
+        with driver_errors():
+            # It stops after each page, until all its rows are fetched.
+            connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            ((free,),) = connection.execute("PRAGMA freelist_count").fetchall()
+            ((total,),) = connection.execute("PRAGMA page_count").fetchall()
+            return FilePages(free, total)

@@ -50,7 +50,11 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agent:
-    """An agent as the directory shows it. Times in microseconds since 1970 UTC."""
+    """An agent as the directory shows it. Times in microseconds since 1970 UTC.
+
+    What was removed of its inbox is counted, with the highest sequence of what was acknowledged,
+    and of what was not.
+    """
 
     agent_id: str
     display_name: str
@@ -62,6 +66,11 @@ class Agent:
     kind: AgentKind
     version: int
     remove_time: int | None
+    removed_count: int = 0
+    removed_acknowledged: int = 0
+    removed_unacknowledged: int = 0
+    first_sequence: int = 1
+    """As far as it was asked for (`deliveries.with_first`)."""
 
     @property
     def etag(self) -> str:
@@ -72,6 +81,12 @@ class Agent:
     def profile(self) -> Profile:
         """What others say of it."""
         return Profile(display_name=self.display_name, labels=self.labels, kind=self.kind)
+
+    def removed_through(self, include_acknowledged: bool) -> int:
+        """The highest sequence that was removed of what a stream sends; 0: none was."""
+        if include_acknowledged:
+            return max(self.removed_acknowledged, self.removed_unacknowledged)
+        return self.removed_unacknowledged
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +112,12 @@ class AgentRecord(NamedTuple):
     unacknowledged_count: int
     acknowledged_count: int = 0
     acknowledge_micros: int = 0
+    mail_count: int = 0
+    mail_bytes: int = 0
+    removed_count: int = 0
+    removed_acknowledged: int = 0
+    removed_unacknowledged: int = 0
+    removed_acknowledged_count: int = 0
     kind: int = 0
     version: int = 1
     remove_time: int | None = None
@@ -104,7 +125,9 @@ class AgentRecord(NamedTuple):
     @property
     def shown(self) -> Row:
         """What the directory shows, as `_SHOWN` has it."""
-        return (*self[: len(_COLUMNS)], self.kind, self.version, self.remove_time)
+        removed = (self.removed_count, self.removed_acknowledged, self.removed_unacknowledged)
+        state = (self.kind, self.version, self.remove_time)
+        return (*self[: len(_COLUMNS)], *state, *removed)
 
 
 _COLUMNS = (
@@ -116,12 +139,23 @@ _COLUMNS = (
     AgentRow.last_sequence,
     AgentRow.unacknowledged_count,
 )
-_COUNTERS = (AgentRow.acknowledged_count, AgentRow.acknowledge_micros)
+_COUNTERS = (
+    AgentRow.acknowledged_count,
+    AgentRow.acknowledge_micros,
+    AgentRow.mail_count,
+    AgentRow.mail_bytes,
+)
+_SHOWN_REMOVED = (
+    AgentRow.removed_count,
+    AgentRow.removed_acknowledged,
+    AgentRow.removed_unacknowledged,
+)
+_REMOVED = (*_SHOWN_REMOVED, AgentRow.removed_acknowledged_count)
 _STATE = (AgentRow.kind, AgentRow.version, AgentRow.remove_time)
-_SHOWN = (*_COLUMNS, *_STATE)
+_SHOWN = (*_COLUMNS, *_STATE, *_SHOWN_REMOVED)
 # An update writes all that changes often, in one statement: none of it is in an index.
 AGENTS: Table[AgentRecord] = Table(
-    (*_COLUMNS, *_COUNTERS, *_STATE),
+    (*_COLUMNS, *_COUNTERS, *_REMOVED, *_STATE),
     1,
     Codec(decode=AgentRecord._make, encode=tuple, key_of=lambda agent: agent[:1]),
     always=(*_COLUMNS[4:], *_COUNTERS),

@@ -108,12 +108,6 @@ _CHANGE = Statement(
 _TEAM = Statement(
     TeamRow.select(TeamRow.team_id, TeamRow.create_time).where(TeamRow.team_id == param("team_id"))
 )
-_TEAMS = Statement(
-    TeamRow.select(TeamRow.team_id, TeamRow.create_time)
-    .where(TeamRow.team_id > param("after"))
-    .order_by(TeamRow.team_id)
-    .limit(param("most"))
-)
 
 
 def insert(transaction: Transaction, credential: Credential, token_hash: bytes) -> None:
@@ -186,13 +180,6 @@ def find_team(snapshot: Snapshot, team_id: str) -> Team | None:
     """One team, or None."""
     row = snapshot.row(_TEAM, team_id=team_id)
     return Team(team_id=row[0], create_time=row[1]) if row else None
-
-
-def teams(snapshot: Snapshot, after: str, most: int) -> tuple[list[Team], bool]:
-    """A page of teams in order of id, and whether more follow. The row of NO_TEAM is left out."""
-    rows = snapshot.rows(_TEAMS, after=after or NO_TEAM, most=most + 1)
-    found = [Team(team_id=team_id, create_time=time) for team_id, time in rows]
-    return found[:most], len(rows) > most
 
 
 def _not_ended(now: int) -> list[Expression]:

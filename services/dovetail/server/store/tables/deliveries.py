@@ -8,19 +8,20 @@ comes upon it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
 from peewee import Expression
 
 from dovetail.server import clock
+from dovetail.server.store.keyed import finding
 from dovetail.server.store.queries import fn
 from dovetail.server.store.rings import ROOM, Delivery
 from dovetail.server.store.schema import DeliveryRow
 from dovetail.server.store.sets import Index, Range, Row, Table, plain
 from dovetail.server.store.tables import handouts
-from dovetail.server.store.tables.agents import AGENTS, AgentRecord
+from dovetail.server.store.tables.agents import AGENTS, Agent, AgentRecord
 from dovetail.server.store.tables.delivery_states import OPEN_STATES, DeliveryState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
@@ -70,6 +71,7 @@ class DeliveryRecord(NamedTuple):
     agent_id: str
     sequence: int
     message_number: int
+    size: int
     create_time: int
     see_time: int | None
     acknowledge_time: int | None
@@ -84,6 +86,7 @@ COLUMNS = (
     DeliveryRow.agent_id,
     DeliveryRow.sequence,
     DeliveryRow.message_number,
+    DeliveryRow.size,
     DeliveryRow.create_time,
     DeliveryRow.see_time,
     DeliveryRow.acknowledge_time,
@@ -97,7 +100,7 @@ COLUMNS = (
 
 # Rows, and no records: of all tables most rows are added to this one.
 DELIVERIES: Table[Row] = Table(COLUMNS, 2, plain(2))
-_CREATED, _SEEN, _ACKNOWLEDGED, _EXPIRES = 3, 4, 5, 8
+_SIZE, _CREATED, _SEEN, _ACKNOWLEDGED, _EXPIRES = 3, 4, 5, 6, 9
 _SPAN = Range(
     DELIVERIES,
     (DeliveryRow.agent_id, DeliveryRow.sequence, DeliveryRow.sequence),
@@ -117,6 +120,10 @@ _ALL_STATES = {state for state in DeliveryState if state not in OPEN_STATES} | {
     DeliveryState.UNACKNOWLEDGED
 }
 """With these every delivery is in one: SENT and SEEN are also UNACKNOWLEDGED."""
+_FIRST = finding(
+    'SELECT MIN("sequence") FROM "deliveries" WHERE "team_id" = ? AND "agent_id" = ?',
+    (DeliveryRow.team_id, DeliveryRow.agent_id),
+)
 
 
 def need(agent_id: str, spans: Iterable[tuple[int, int]]) -> list[Need]:
@@ -135,8 +142,12 @@ def room(agent_id: str) -> str:
 
 
 class Carried(NamedTuple):
-    """What the deliveries of a message repeat of it. Counts of 0 are None."""
+    """What the deliveries of a message have of it. Counts of 0 are None.
 
+    `size` is what each takes of a limit: 0 of a notice.
+    """
+
+    size: int
     expire_time: int | None
     hop_count: int | None
     depth: int | None
@@ -150,13 +161,18 @@ def add(
     The agents must exist. `payload` is the message.
     """
     now, is_live = transaction.team.stamp, transaction.can_deliver(payload)
-    rest, expire_time = (now, None, None, None, None, *carried), carried.expire_time
+    size, expire_time, *counts = carried
+    rest = (size, now, None, None, None, None, expire_time, *counts)
     for receipt in receipts:
         agent_id, sequence = receipt.recipient_id, receipt.sequence
         transaction.add(DELIVERIES, (agent_id, sequence, receipt.message_number, *rest))
         agent = _agent(transaction, agent_id)
-        count = agent.unacknowledged_count + 1
-        grown = agent._replace(last_sequence=sequence, unacknowledged_count=count)
+        grown = agent._replace(
+            last_sequence=sequence,
+            unacknowledged_count=agent.unacknowledged_count + 1,
+            mail_count=agent.mail_count + (size > 0),
+            mail_bytes=agent.mail_bytes + size,
+        )
         transaction.put(AGENTS, grown)
         if is_live:
             handed = Delivery(sequence, receipt.message_number, None, payload, None, expire_time)
@@ -239,11 +255,11 @@ def acknowledge(transaction: Transaction, agent_id: str, span: tuple[int, int], 
         else:
             transaction.put(DELIVERIES, (*row[:_ACKNOWLEDGED], now, *row[_ACKNOWLEDGED + 1 :]))
             micros += now - row[_CREATED]
-    agent, acknowledged = _agent(transaction, agent_id), len(rows) - expired
+    agent = without(_agent(transaction, agent_id), [row[_SIZE] for row in rows])
+    acknowledged = len(rows) - expired
     transaction.put(
         AGENTS,
         agent._replace(
-            unacknowledged_count=agent.unacknowledged_count - len(rows),
             acknowledged_count=agent.acknowledged_count + acknowledged,
             acknowledge_micros=agent.acknowledge_micros + micros,
         ),
@@ -257,6 +273,15 @@ def expire(transaction: Transaction, record: DeliveryRecord) -> None:
     transaction.put(
         DELIVERIES,
         record._replace(acknowledge_time=record.expire_time, ending=int(DeliveryState.EXPIRED)),
+    )
+
+
+def without(agent: AgentRecord, sizes: Sequence[int]) -> AgentRecord:
+    """An agent whose inbox has deliveries of these sizes less that are unacknowledged."""
+    return agent._replace(
+        unacknowledged_count=agent.unacknowledged_count - len(sizes),
+        mail_count=agent.mail_count - sum(size > 0 for size in sizes),
+        mail_bytes=agent.mail_bytes - sum(sizes),
     )
 
 
@@ -348,6 +373,17 @@ def unacknowledged(snapshot: Snapshot, agent_id: str, sequences: Sequence[int]) 
         _UNACKNOWLEDGED,
     )
     return {sequence for (sequence,) in snapshot.select(query)}
+
+
+def with_first(snapshot: Snapshot, found: Sequence[Agent]) -> list[Agent]:
+    """Agents with the first sequence that is kept of the inbox of each."""
+    changed = [agent for agent in found if agent.removed_count]
+    rows = snapshot.fetch(_FIRST, [(snapshot.team_id, agent.agent_id) for agent in changed])
+    firsts = {
+        agent.agent_id: agent.last_sequence + 1 if first is None else first
+        for agent, ((first,),) in zip(changed, rows, strict=True)
+    }
+    return [replace(each, first_sequence=firsts.get(each.agent_id, 1)) for each in found]
 
 
 def in_states(states: Sequence[int]) -> list[Expression]:

@@ -180,12 +180,12 @@ def end(
     Those whose time has passed expire instead, and are not returned.
     """
     team, ended = transaction.team, list[DeliveryRecord]()
-    taken: defaultdict[str, int] = defaultdict(int)
+    taken: defaultdict[str, list[int]] = defaultdict(list)
     for record in records:
         if record.acknowledge_time is not None:
             continue
         state = next_state(ending.act, state_of(record, team.wall_clock))
-        taken[record.agent_id] += 1
+        taken[record.agent_id].append(record.size)
         if state is DeliveryState.EXPIRED:
             deliveries.expire(transaction, record)
         else:
@@ -197,15 +197,14 @@ def end(
     return ended
 
 
-def _count(transaction: Transaction, taken: dict[str, int], act: DeliveryAct) -> None:
-    """Take deliveries off the open ones of each inbox, and wake whoever waits for that."""
+def _count(transaction: Transaction, taken: dict[str, list[int]], act: DeliveryAct) -> None:
+    """Take deliveries of these sizes off the open ones of inboxes, and wake who waits for that."""
     transaction.need(agents.need(taken))
-    for agent_id, count in taken.items():
+    for agent_id, sizes in taken.items():
         agent = transaction.find(AGENTS.by_key, agent_id)
         if agent is None:
             raise AssertionError(f"no agent {agent_id!r}, which has deliveries")
-        left = agent.unacknowledged_count - count
-        transaction.put(AGENTS, agent._replace(unacknowledged_count=left))
+        transaction.put(AGENTS, deliveries.without(agent, sizes))
         transaction.ring(deliveries.room(agent_id))
         if act is DeliveryAct.WITHDRAW:
             # A commit may just have handed over what is taken back: streams must read the table.

@@ -114,12 +114,14 @@ class Stretched:
     """Events in order: all up to `through_event` are here, or do not match the request.
 
     An exhausted stretch reaches the team's last event. With a filter, one may be empty and not
-    exhausted: STEP_EVENTS events were read, and none of them matches.
+    exhausted: STEP_EVENTS events were read, and none of them matches. Events up to
+    `removed_through` may be missing.
     """
 
     events: list[TaskEvent]
     through_event: int
     exhausted: bool
+    removed_through: int
 
 
 STEP_EVENTS = 2_000
@@ -145,7 +147,7 @@ _EVENT_COLUMNS = (
 )
 
 
-_CHANGING_NOTHING = (TaskVerb.KEEP_LATE_RESULT, TaskVerb.SPEND_BUDGET)
+CHANGING_NOTHING = (TaskVerb.KEEP_LATE_RESULT, TaskVerb.SPEND_BUDGET)
 _RENAMED = {"changes": "changes_json"}
 _EVENT_FIELDS = tuple(
     _RENAMED.get(str(column.name), str(column.name)) for column in _EVENT_COLUMNS[:-2]
@@ -158,8 +160,16 @@ _EVENTS = Statement(
     .order_by(TaskEventRow.number)
 )
 
-_LAST_NUMBER = Statement(
-    TeamRow.select(TeamRow.last_event).where(TeamRow.team_id == param("team_id"))
+_ENDS = Statement(
+    TeamRow.select(TeamRow.last_event, TeamRow.removed_event).where(
+        TeamRow.team_id == param("team_id")
+    )
+)
+_FIRST_OF_TASK = Statement(
+    TaskEventRow.select(TaskEventRow.number, TaskEventRow.generation)
+    .where(TaskEventRow.team_id == param("team_id"), TaskEventRow.task_id == param("task_id"))
+    .order_by(TaskEventRow.number)
+    .limit(1)
 )
 
 _ENVELOPE_BYTES = 128
@@ -224,17 +234,21 @@ def page(snapshot: Snapshot, asked: ListRequest) -> Page[TaskEvent]:
 
 def stretch(snapshot: Snapshot, asked: StretchRequest) -> Stretched:
     """Read on after an event: at most `most` events and about `most_bytes`, but at least one."""
-    after, last = asked.after, last_number(snapshot)
-    # Numbers have no gaps.
+    after, (last, removed) = asked.after, ends(snapshot)
+    # What is kept has few gaps.
     until = min(last, after + STEP_EVENTS) if is_stepped(asked.filter) else last
     sizes, whole = _reading_on(asked.filter)
     found = snapshot.rows(sizes, after=after, until=until, most=asked.most + 1)
     numbers = take_bytes(((each, size) for each, size in found[: asked.most]), asked.most_bytes)
     rows = snapshot.rows(whole, after=after, until=until, most=len(numbers)) if numbers else []
     events = [_event(row) for row in rows]
-    if len(numbers) < len(found):
-        return Stretched(events=events, through_event=numbers[-1], exhausted=False)
-    return Stretched(events=events, through_event=max(until, after), exhausted=until >= last)
+    is_cut = len(numbers) < len(found)
+    return Stretched(
+        events=events,
+        through_event=numbers[-1] if is_cut else max(until, after),
+        exhausted=until >= last and not is_cut,
+        removed_through=removed,
+    )
 
 
 def is_stepped(filter: EventFilter) -> bool:
@@ -263,8 +277,24 @@ def _reading_on(filter: EventFilter) -> tuple[Statement, Statement]:
 
 def last_number(snapshot: Snapshot) -> int:
     """The number of the team's last event; 0 before the first."""
-    row = snapshot.row(_LAST_NUMBER)
-    return row[0] if row else 0
+    return ends(snapshot)[0]
+
+
+def ends(snapshot: Snapshot) -> tuple[int, int]:
+    """The number of the team's last event, and of the last one that was removed."""
+    row = snapshot.row(_ENDS)
+    return (row[0], row[1]) if row else (0, 0)
+
+
+def removed_of_task(snapshot: Snapshot, task_id: str) -> int:
+    """Up to which number events of a task may have been removed; 0: none was.
+
+    Those that were are before the first that is left, which is known by its place in the history.
+    """
+    row = snapshot.row(_FIRST_OF_TASK, task_id=task_id)
+    if row is None or row[1] <= 1:
+        return 0
+    return min(row[0] - 1, ends(snapshot)[1])
 
 
 def _conditions(filter: EventFilter) -> list[Expression]:
@@ -283,7 +313,7 @@ def last(snapshot: Snapshot, task_id: str) -> TaskEvent:
     query = TaskEventRow.select(*_EVENT_COLUMNS).where(
         TaskEventRow.team_id == snapshot.team_id,
         TaskEventRow.task_id == task_id,
-        TaskEventRow.verb.not_in([verb.name for verb in _CHANGING_NOTHING]),
+        TaskEventRow.verb.not_in([verb.name for verb in CHANGING_NOTHING]),
     )
     return _event(snapshot.select(query.order_by(descending(TaskEventRow.number)).limit(1))[0])
 

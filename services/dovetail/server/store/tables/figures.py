@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from operator import itemgetter
+from typing import Any
 
 from peewee import JOIN, SQL, ColumnBase, fn
 
@@ -16,6 +17,7 @@ from dovetail.server.store.schema import (
     AgentRow,
     AssigneeFiguresRow,
     DurationFiguresRow,
+    RemovedAssigneeFiguresRow,
     TaskRow,
     TeamRow,
     UsageFiguresRow,
@@ -43,12 +45,18 @@ _NO_SAMPLES = DurationSummary(sample_count=0, average=None, median=None, p95=Non
 _MINE = AssigneeFiguresRow.team_id == param("team_id")
 
 
-def _total() -> ColumnBase:
+def _total(model: Any = AssigneeFiguresRow) -> ColumnBase:
     """How many tasks an assignee has."""
-    total: ColumnBase = _STATES[0]
-    for count in _STATES[1:]:
+    first, *others = (getattr(model, str(state.name)) for state in _STATES)
+    total: ColumnBase = first
+    for count in others:
         total += count
     return total
+
+
+_REMOVED = RemovedAssigneeFiguresRow.select(fn.SUM(_total(RemovedAssigneeFiguresRow))).where(
+    RemovedAssigneeFiguresRow.team_id == param("team_id")
+)
 
 
 # The conditions repeat those of the index on open tasks, or SQLite would not use it.
@@ -93,6 +101,8 @@ _TOTALS = Statement(
     TeamRow.select(
         TeamRow.last_time,
         TeamRow.last_message,
+        TeamRow.tasks_complete_since,
+        _REMOVED,
         _OLDEST_QUESTION,
         fn.COUNT(AssigneeFiguresRow.assignee_id),
         *(fn.SUM(each) for each in _STATES),
@@ -105,7 +115,7 @@ _TOTALS = Statement(
     .where(TeamRow.team_id == param("team_id"))
     .group_by(TeamRow.team_id)
 )
-_NO_TEAM = (0, 0, None, 0, *[0] * len(_STATES))
+_NO_TEAM = (0, 0, None, 0, None, 0, *[0] * len(_STATES))
 _USAGE = Statement(
     UsageFiguresRow.select(
         UsageFiguresRow.assignee_id,
@@ -130,8 +140,8 @@ _PAGES = Statement(
 class Figures:
     """The figures of all tasks of a team. `assignees` is how many have tasks.
 
-    Percentiles of durations are estimates. Workloads are in order of id; usage is by assignee, and
-    only that of those who used something.
+    Tasks that were removed are among them. Percentiles of durations are estimates. Workloads are in
+    order of id; usage is by assignee, and only that of those who used something.
     """
 
     assignees: int
@@ -141,13 +151,15 @@ class Figures:
     workloads: Sequence[Workload]
     usage: Mapping[str, UsageTotal]
     team: TeamFigures
+    removed_tasks: int
 
 
 def read(snapshot: Snapshot, most: int) -> Figures:
     """All figures; at most so many workloads, those with most tasks. Read nothing after them."""
     statements = _TOTALS, _PAGES, _WORKLOADS, _USAGE
     totals, pages, workloads, usage = snapshot.last_rows(statements, most=most)
-    last_time, last_message, question_time, assignees, *counts = totals[0] if totals else _NO_TEAM
+    row: Row = totals[0] if totals else _NO_TEAM
+    removed, question_time, assignees, *counts = row[3:]
     return Figures(
         assignees=assignees,
         states={state: int(counts[state - 1] or 0) for state in _STATE_ORDER},
@@ -155,7 +167,8 @@ def read(snapshot: Snapshot, most: int) -> Figures:
         durations=_durations(pages),
         workloads=sorted(map(_workload, workloads), key=lambda each: each.assignee_id),
         usage={assignee_id: _usage([*each]) for assignee_id, each in groupby(usage, itemgetter(0))},
-        team=reports.team_of(snapshot, last_time, last_message),
+        team=reports.team_of(snapshot, row[:3]),
+        removed_tasks=int(removed or 0),
     )
 
 

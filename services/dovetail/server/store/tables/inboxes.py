@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peewee import SQL, Expression
+from peewee import SQL, Case, ColumnBase, Expression
 
 from dovetail.server import clock
 from dovetail.server.store.queries import ModelSelect, Select, fn
 from dovetail.server.store.rings import Delivery
-from dovetail.server.store.schema import DeliveryRow, MessageRow
-from dovetail.server.store.tables import messages
-from dovetail.server.store.tables.agents import require
+from dovetail.server.store.schema import AgentRow, DeliveryRow, MessageRow
+from dovetail.server.store.tables import agents, messages
 from dovetail.server.store.tables.messages import MessageFilter
 from dovetail.server.store.transaction import Snapshot, Statement, param
 
@@ -38,12 +37,14 @@ class InboxPage:
     """Deliveries in order: all up to `through_sequence` are here, or do not match the request.
 
     An exhausted page reaches the end of the inbox. With a filter, a page may be empty and not
-    exhausted: FILTERED_ROWS deliveries were read, and none of them matches.
+    exhausted: FILTERED_ROWS deliveries were read, and none of them matches. What was removed of
+    what the request is for, whatever its filter, ends with `removed_through`.
     """
 
     deliveries: list[Delivery]
     through_sequence: int
     exhausted: bool
+    removed_through: int
 
 
 def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
@@ -62,17 +63,23 @@ def page(snapshot: Snapshot, request: PageRequest) -> InboxPage:
     old = messages.old_payloads(snapshot, [row[2] for row in rows if row[-1] is None])
     deliveries = [
         Delivery(sequence, number, acknowledge_time, payload or old[number], see_time)
-        for _, sequence, number, see_time, acknowledge_time, payload in rows
+        for _, _, sequence, number, see_time, acknowledge_time, payload in rows
     ]
-    scanned = rows[0][0] if rows else 0
+    scanned, removed = rows[0][:2] if rows else (0, 0)
     if len(rows) < scanned or scanned == most:
-        through = deliveries[-1].sequence
-        return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=False)
-    if until is not None:
-        return InboxPage(deliveries=deliveries, through_sequence=until, exhausted=False)
-    head = require(snapshot, [request.agent_id])[request.agent_id]  # Unless it was removed.
-    through = max(head, request.after)
-    return InboxPage(deliveries=deliveries, through_sequence=through, exhausted=True)
+        through, exhausted = deliveries[-1].sequence, False
+    else:
+        agent = agents.get(snapshot, request.agent_id)  # Unless it was removed.
+        removed = agent.removed_through(request.include_acknowledged)
+        through, exhausted = max(agent.last_sequence, request.after), until is None
+        if until is not None:
+            through = until
+    return InboxPage(
+        deliveries=deliveries,
+        through_sequence=through,
+        exhausted=exhausted,
+        removed_through=removed,
+    )
 
 
 def _until(snapshot: Snapshot, request: PageRequest) -> int | None:
@@ -100,6 +107,17 @@ def _window(include_acknowledged: bool) -> ModelSelect:
 
 
 _WINDOWS = {included: Statement(_window(included)) for included in (False, True)}
+
+
+def _removed(include_acknowledged: bool) -> ModelSelect:
+    """A column: how far what was removed of an inbox goes (`Agent.removed_through`)."""
+    removed: ColumnBase = AgentRow.removed_unacknowledged
+    if include_acknowledged:
+        others = AgentRow.removed_acknowledged
+        removed = Case(None, [(others > removed, others)], removed)
+    return AgentRow.select(removed).where(
+        AgentRow.team_id == param("team_id"), AgentRow.agent_id == param("agent_id")
+    )
 
 
 def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> ModelSelect:
@@ -150,6 +168,7 @@ def _query(include_acknowledged: bool, conditions: Sequence[Expression]) -> Mode
     same = (MessageRow.team_id == param("team_id")) & (MessageRow.number == sized.c.message_number)
     columns = (
         sized.c.scanned_rows,
+        _removed(include_acknowledged),
         sized.c.sequence,
         sized.c.message_number,
         sized.c.see_time,

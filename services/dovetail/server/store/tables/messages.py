@@ -172,6 +172,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
     thread_id = new.thread_id or message_id(number)
     content, repeat = new.content, new.repeat
     payload = encode(new, number, thread_id, team.stamp)
+    size = response_bytes(new, payload)
     record = MessageRecord(
         number,
         new.sender_id,
@@ -187,7 +188,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         importance=int(content.importance),
         labels=filters.encode_labels(content.labels),
         notice=_notice_json(content.notice) if content.notice else None,
-        size=response_bytes(new, payload),
+        size=size,
         request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
         payload=payload,
@@ -204,7 +205,12 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         )
         for agent_id in new.recipient_ids
     )
-    carried = Carried(new.expire_time, new.hop_count or None, new.depth or None)
+    if new.kind is MessageKind.NOTICE:
+        team.keep_notice(size)
+        size = 0
+    else:
+        team.keep_message(size)
+    carried = Carried(size, new.expire_time, new.hop_count or None, new.depth or None)
     deliveries.add(transaction, receipts, payload, carried)
     return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 

@@ -13,6 +13,7 @@ from peewee import SQL, ColumnBase, Expression, fn
 
 from dovetail.server.store.chunks import chunks
 from dovetail.server.store.schema import AgentRow, TaskRow, TeamRow
+from dovetail.server.store.statements import Row
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TaskFilter, TaskState
 from dovetail.server.store.tables.usage import UsageTotal
@@ -55,11 +56,13 @@ class Workload:
 class TeamFigures:
     """What a report tells of the team, whatever its filter.
 
-    `report_time` is the time now, but not before the last change of the team.
+    `report_time` is the time now, but not before the last change of the team. Tasks that ended at
+    `complete_since` or later are all kept; None: all are.
     """
 
     report_time: int
     sent_messages: int
+    complete_since: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +91,7 @@ class Report:
     basis: ReportBasis
     team: TeamFigures
     usage: Mapping[str, UsageTotal] = field(default_factory=dict[str, UsageTotal])
+    removed_tasks: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +106,7 @@ _NO_INBOX = InboxLoad(unacknowledged_count=0, average_acknowledge_time=None)
 
 
 _TEAM = Statement(
-    TeamRow.select(TeamRow.last_time, TeamRow.last_message).where(
+    TeamRow.select(TeamRow.last_time, TeamRow.last_message, TeamRow.tasks_complete_since).where(
         TeamRow.team_id == param("team_id")
     )
 )
@@ -110,13 +114,18 @@ _TEAM = Statement(
 
 def team(snapshot: Snapshot) -> TeamFigures:
     """The figures of the team."""
-    return team_of(snapshot, *(snapshot.row(_TEAM) or (0, 0)))
+    row = snapshot.row(_TEAM)
+    return team_of(snapshot, row) if row else team_of(snapshot, (0, 0, None))
 
 
-def team_of(snapshot: Snapshot, last_time: int, last_message: int) -> TeamFigures:
+def team_of(snapshot: Snapshot, row: Row) -> TeamFigures:
     """The figures of a team whose row has been read."""
-    report_time = snapshot.time_of(snapshot.team_id, last_time)[0]
-    return TeamFigures(report_time=report_time, sent_messages=last_message)
+    last_time, last_message, complete_since = row
+    return TeamFigures(
+        report_time=snapshot.time_of(snapshot.team_id, last_time)[0],
+        sent_messages=last_message,
+        complete_since=complete_since,
+    )
 
 
 def oldest_question(snapshot: Snapshot, filter: TaskFilter) -> int | None:

@@ -13,6 +13,9 @@ from dovetail.server.store import sketches
 from dovetail.server.store.schema import (
     AssigneeFiguresRow,
     DurationFiguresRow,
+    RemovedAssigneeFiguresRow,
+    RemovedDurationFiguresRow,
+    RemovedUsageFiguresRow,
     TaskRow,
     UsageFiguresRow,
 )
@@ -113,3 +116,13 @@ DURATIONS = Tally(
     _of_durations,
 )
 USAGE = Tally(UsageFiguresRow, (TaskRow.assignee_id, TaskRow.usage, TaskRow.delete_time), _of_usage)
+
+REMOVED = {
+    Tally(model, tally.fields, tally.shares): tally
+    for model, tally in (
+        (RemovedAssigneeFiguresRow, ASSIGNEES),
+        (RemovedDurationFiguresRow, DURATIONS),
+        (RemovedUsageFiguresRow, USAGE),
+    )
+}
+"""Sums over the tasks that were removed, each with the one over all tasks that has it in it."""

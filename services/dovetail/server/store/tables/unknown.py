@@ -35,8 +35,8 @@ def not_found(
     snapshot: Snapshot, unknown: Sequence[str], kind: Kind, removed: int = 0
 ) -> NotFoundError:
     """The error for these ids, of which so many were removed."""
-    shown = _readable(unknown)
-    nearest = _readable(_nearest(snapshot, unknown, kind))
+    shown = readable(unknown)
+    nearest = readable(_nearest(snapshot, unknown, kind))
     names = ", ".join(json.dumps(each, ensure_ascii=False) for each in shown)
     more = f" and {len(unknown) - len(shown)} more" if len(unknown) > len(shown) else ""
     hint = f"; nearest known: {', '.join(nearest)}" if nearest else ""
@@ -66,7 +66,7 @@ def _nearest(snapshot: Snapshot, unknown: Sequence[str], kind: Kind) -> list[str
     return list(found)
 
 
-def _readable(ids: Sequence[str]) -> list[str]:
+def readable(ids: Sequence[str]) -> list[str]:
     """The first of these ids, as many as fit into an error without cutting one."""
     first = ids[:SHOWN_IDS_MAX]
     sizes = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) + 2 for each in first)

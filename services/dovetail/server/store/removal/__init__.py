@@ -1,0 +1,1 @@
+"""What retention removes: how it is found without reading what stays, and how it goes."""
