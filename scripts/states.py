@@ -6,10 +6,17 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from dovetail.server.store.tables.delivery_states import (
+    OPEN_STATES,
+    DeliveryAct,
+    DeliveryState,
+)
+from dovetail.server.store.tables.delivery_states import TRANSITIONS as OF_DELIVERIES
+from dovetail.server.store.tables.endings import NOTICES_LOOKED_AT, WITHDRAWN_NOTICES_MAX
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import TaskState
+from dovetail.server.tasks.notices import ASKING_VERBS, RULES, Rule
 from dovetail.server.tasks.notices import RETRIED as TOLD_OF_RETRIES
-from dovetail.server.tasks.notices import RULES, Rule
 from dovetail.server.tasks.states import (
     FORCED,
     LEASE_VERBS,
@@ -19,10 +26,11 @@ from dovetail.server.tasks.states import (
 )
 
 PAGE = Path(__file__).parent.parent / "docs" / "states.md"
-HEAD = """# The life of a task
+HEAD = """# The life of a task, and of a delivery
 
-This page is written by `make states` from the tables in `dovetail.server.tasks.states` and
-`dovetail.server.tasks.notices`; `make lint` fails when it is out of date.
+This page is written by `make states` from the tables in `dovetail.server.tasks.states`,
+`dovetail.server.tasks.notices` and `dovetail.server.store.tables.delivery_states`; `make lint`
+fails when it is out of date. Of a delivery: [below](#the-life-of-a-delivery).
 
 """
 
@@ -40,7 +48,7 @@ Moves = dict[TaskState, TaskState]
 
 def main() -> int:
     """Write the page, or compare it."""
-    parts = (_diagram(), _verbs(), _system_verbs(), _holders(), _notices())
+    parts = (_diagram(), _verbs(), _system_verbs(), _holders(), _notices(), _deliveries())
     text = HEAD + "\n".join("\n".join((*part, "")) for part in parts)
     if "--check" not in sys.argv:
         PAGE.write_text(text)
@@ -120,6 +128,50 @@ def _notices() -> Iterator[str]:
             yield _told(verb.words, rule)
         if verb is TaskVerb.FAIL:
             yield _told(f"{verb.words} (retry)", TOLD_OF_RETRIES)
+    asking = ", ".join(verb.name for verb in TaskVerb if verb in ASKING_VERBS)
+    yield ""
+    yield "A task that is cancelled withdraws, in the same commit, those of its notices that are"
+    yield f"still open and ask for something: {asking}."
+    yield "The others report what happened, and stay. It looks at the last"
+    yield f"{NOTICES_LOOKED_AT} messages about the task (with `cascade` about each task), and"
+    yield f"withdraws {WITHDRAWN_NOTICES_MAX:,} deliveries at most; what is older stays open."
+
+
+ACTS = {
+    DeliveryAct.HAND_OUT: "a server wrote it to a call of its recipient",
+    DeliveryAct.SEE: "MarkMessagesSeen, or a reply to it",
+    DeliveryAct.ACKNOWLEDGE: "AcknowledgeMessages, and `acknowledge_…` of other calls",
+    DeliveryAct.REJECT: "RejectMessage",
+    DeliveryAct.WITHDRAW: "WithdrawMessage; CancelTask, of notices",
+    DeliveryAct.EXPIRE: "the `expire_time` of its message has passed",
+}
+
+
+def _deliveries() -> Iterator[str]:
+    yield "## The life of a delivery"
+    yield ""
+    yield "What becomes of a message in one inbox, as receipts tell it."
+    yield ""
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield f"    [*] --> {DeliveryState.UNACKNOWLEDGED.name}: send"
+    for act, moves in OF_DELIVERIES.items():
+        for before, after in moves.items():
+            if before is not after:
+                yield f"    {before.name} --> {after.name}: {act.value}"
+    yield "```"
+    yield ""
+    states = [*OPEN_STATES, *(state for state in DeliveryState if state not in OPEN_STATES)]
+    yield from _head("act", "by", *(state.name for state in states))
+    for act, moves in OF_DELIVERIES.items():
+        cells = (moves[state].name if state in moves else "refused" for state in states)
+        yield _row(act.value, ACTS[act], *cells)
+    yield ""
+    yield f"Open are {', '.join(state.name for state in OPEN_STATES)}: they are counted as"
+    yield "unacknowledged. The others are ends: none changes any more, and only what is"
+    yield "ACKNOWLEDGED is handed out again, to a stream that includes it. An act that leads to the"
+    yield "same state changes nothing, and is no error. Refused: FAILED_PRECONDITION"
+    yield "`DELIVERY_ACKNOWLEDGED`."
 
 
 def _told(name: str, rule: Rule) -> str:

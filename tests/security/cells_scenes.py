@@ -121,7 +121,8 @@ async def _mark_seen(world: World, _: str) -> Scene:
 
 async def _reject(world: World, _: str) -> Scene:
     await world.send("carol", OWNERS["own"], "asks too much")
-    rejection = m.RejectMessageRequest(sequences=[1], reason="no time")
+    last = (await world.agents[OWNERS["own"]].look()).last_sequence
+    rejection = m.RejectMessageRequest(sequences=[last], reason="no time")
     return Scene(request=rejection, shows="1", acts=True)
 
 

@@ -151,7 +151,7 @@ def enums() -> Iterator[Row]:
         yield method, make(minimum_importance=wrong), "filter.minimum_importance"
         yield method, make(kinds=[1, wrong]), "filter.kinds[1]"
         yield method, make(kinds=[0]), "filter.kinds[0]"
-    for value in (0, 3, wrong, -1):
+    for value in (0, 6, wrong, -1):
         yield "ListMessages", made(m.ListMessagesRequest, {"states": [value]}), "states[0]"
     yield "ListMessages", m.ListMessagesRequest(order=wrong), "order"
     yield "SubscribeInbox", m.SubscribeInboxRequest(position=wrong), "position"

@@ -101,8 +101,9 @@ SHOWN_RECIPIENTS_MAX = 10
 _MESSAGE_ID = wire.bytes_tag(1)
 _SENDER_ID = wire.bytes_tag(2)
 _RECIPIENT_IDS = wire.bytes_tag(3)
-_SUBJECT = wire.bytes_tag(4)
-_BODY = wire.bytes_tag(5)
+_SUBJECT_FIELD, _BODY_FIELD = 4, 5
+_SUBJECT = wire.bytes_tag(_SUBJECT_FIELD)
+_BODY = wire.bytes_tag(_BODY_FIELD)
 _DATA = wire.bytes_tag(6)
 _IMPORTANCE = wire.number_tag(7)
 _THREAD_ID = wire.bytes_tag(8)
@@ -169,10 +170,22 @@ def encode(new: NewMessage, number: int, thread_id: str, create_time: int) -> by
 HEAD_BYTES_MAX = 8 * 1024
 """A stored message has its subject within so many bytes: ids of 512 bytes, and 2 KiB of text."""
 
+TITLE_CHARACTERS_MAX = 80
 
-def subject_of(head: bytes) -> str:
-    """The subject of a stored message, of which these are the first HEAD_BYTES_MAX bytes."""
-    return wire.text_of(head, 4)
+
+def title_of(head: bytes) -> str:
+    """The subject of a stored message, of which these are the first HEAD_BYTES_MAX bytes.
+
+    Of one without a subject, the beginning of its text, on one line.
+    """
+    return wire.text_of(head, _SUBJECT_FIELD) or beginning(wire.text_of(head, _BODY_FIELD))
+
+
+def beginning(text: str) -> str:
+    """The first words of a text, on one line."""
+    words = " ".join(text[: 4 * TITLE_CHARACTERS_MAX].split())
+    is_whole = len(words) <= TITLE_CHARACTERS_MAX
+    return words if is_whole else f"{words[: TITLE_CHARACTERS_MAX - 1]}…"
 
 
 def _encode_notice(notice: Notice) -> bytes:

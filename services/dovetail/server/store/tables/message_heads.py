@@ -12,14 +12,15 @@ from dovetail.server.store.schema import MessageRow
 from dovetail.server.store.tables.message_bytes import (
     HEAD_BYTES_MAX,
     MessageKind,
-    subject_of,
+    beginning,
+    title_of,
 )
 from dovetail.server.store.transaction import Row, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageHead:
-    """Who sent a message to whom, where it belongs, and its subject."""
+    """Who sent a message to whom, where it belongs, and its subject, or how its text begins."""
 
     number: int
     sender_id: str
@@ -27,7 +28,7 @@ class MessageHead:
     thread_id: str
     task_id: str
     kind: MessageKind
-    subject: str
+    title: str
 
 
 def find(snapshot: Snapshot, number: int) -> MessageHead | None:
@@ -46,6 +47,7 @@ def find_all(snapshot: Snapshot, numbers: Sequence[int]) -> dict[int, MessageHea
         MessageRow.task_id,
         MessageRow.kind,
         MessageRow.subject,
+        fn.SUBSTR(MessageRow.body, 1, HEAD_BYTES_MAX),
         # Messages may have a MiB each, and a unit may ask for many.
         fn.SUBSTR(MessageRow.payload, 1, HEAD_BYTES_MAX),
     )
@@ -59,7 +61,7 @@ def find_all(snapshot: Snapshot, numbers: Sequence[int]) -> dict[int, MessageHea
 
 
 def _head(row: Row) -> MessageHead:
-    number, sender_id, recipients, thread_id, task_id, kind, subject, payload = row
+    number, sender_id, recipients, thread_id, task_id, kind, subject, body, payload = row
     return MessageHead(
         number=number,
         sender_id=sender_id,
@@ -67,6 +69,6 @@ def _head(row: Row) -> MessageHead:
         thread_id=thread_id,
         task_id=task_id,
         kind=MessageKind(kind),
-        # A row from before bytes were stored has it in a column of its own.
-        subject=subject if payload is None else subject_of(bytes(payload)),
+        # A row from before bytes were stored has its texts in columns of their own.
+        title=(subject or beginning(body)) if payload is None else title_of(bytes(payload)),
     )
