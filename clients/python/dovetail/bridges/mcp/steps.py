@@ -12,6 +12,7 @@ CORRECT = "Correct it and call again."
 STEPS = {
     "AGENT_NOT_FOUND": "list_agents shows the ids.",
     "MESSAGE_NOT_FOUND": "receive_messages shows the ids.",
+    "ATTACHMENT_NOT_FOUND": "Take one that it has.",
     "TASK_NOT_FOUND": "list_tasks shows the ids.",
     "TASK_EXISTS": "get_task shows it.",
     "TASK_STATE": "get_task shows what happened to it.",
