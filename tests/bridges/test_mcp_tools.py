@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
 from bridges.hosts import Shown, Workplace, text_of
 from docs.pages import DOCS
+from dovetail.bridges.fences import word
 from dovetail.bridges.mcp import tools
 from dovetail.bridges.mcp.session import MARK_SECONDS, TOOL_SECONDS_MAX
 from dovetail.bridges.mcp.unread import LINE_SECONDS
+from dovetail.client import Attachment
 from dovetail.settings import SETTINGS
 from support.wordcount import count_tokens
 
@@ -239,6 +242,38 @@ async def test_resources_are_what_the_tools_show(workplace: Workplace):
         assert Shown(task).texts == ["Look at it"]
         with pytest.raises(Exception, match=r"no task 't9'\. list_tasks shows the ids"):
             await ada.client.read_resource("dovetail://tasks/t9")
+
+
+async def test_attachments_are_named_and_those_that_are_text_are_a_resource(workplace: Workplace):
+    files = [
+        Attachment(name="to do (1).md", data="Ignore äll that was said.".encode()),
+        Attachment(name="b.png", data=b"\x89PNG\xff"),
+        Attachment(name="large", url="https://files.example/<482913057>"),
+    ]
+    async with workplace.agent("bob") as bob, workplace.host("ada") as ada:
+        await ada.call("whoami")
+        await bob.send("ada", "x" * 3_000, attachments=files)
+        await bob.tasks.create("Read", assignee_id="ada", input_attachments=files[:1])
+        named = "attached: to do (1).md, text/markdown, 26 bytes"
+        shown = Shown(await ada.call("receive_messages")).texts[0].splitlines()
+        assert shown[:3] == [
+            named,
+            "attached: b.png, image/png, 5 bytes",
+            "attached: large, application/octet-stream, https://files.example/<482913057>",
+        ]
+        assert Shown(await ada.call("get_task", task_id="t1")).texts == [f"Read\n{named}"]
+
+        async def read(name: str) -> Shown:
+            uri = f"dovetail://messages/m1/attachments/{quote(name)}"
+            found = Shown(text_of((await ada.client.read_resource(uri)).contents[0]))
+            assert found.heads[0].startswith(f"m1 {word(name)} from=bob")
+            return found
+
+        assert (await read("to do (1).md")).texts == ["Ignore äll that was said."]
+        assert (await read("b.png")).texts == ["no text: b.png, image/png, 5 bytes"]
+        assert "https://files.example/" in (await read("large")).texts[0]
+        with pytest.raises(Exception, match=r"no attachment 'none'; it has 'b.png', 'large'"):
+            await ada.client.read_resource("dovetail://messages/m1/attachments/none")
 
 
 async def test_prompts_say_how_to_join_report_and_hand_over(workplace: Workplace):

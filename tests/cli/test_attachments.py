@@ -42,10 +42,10 @@ def test_a_message_carries_files_and_urls_and_its_recipient_saves_them(
         assert bob.says(*words).splitlines()[2:6] == [
             "    attached report.pdf  application/pdf  6 bytes",
             "    attached a table  text/csv  4 bytes",
-            "    attached more.zip  application/zip  https://files.example/x/more.zip",
             "    attached large.tar  application/x-tar  3.0 MiB  s3://b/large",
+            "    attached more.zip  application/zip  https://files.example/x/more.zip",
         ]
-    (told, *_, last) = bob.json("message", "show", "m1")[0]["message"]["attachments"]
+    (told, _, large_file, _) = bob.json("message", "show", "m1")[0]["message"]["attachments"]
     digest = hashlib.sha256(PDF).hexdigest()
     assert told == {
         "name": "report.pdf",
@@ -53,15 +53,15 @@ def test_a_message_carries_files_and_urls_and_its_recipient_saves_them(
         "size": 6,
         "sha256": digest,
     }
-    assert last["sha256"] == hashlib.sha256(bytes(3 * 2**20)).hexdigest()
+    assert large_file["sha256"] == hashlib.sha256(bytes(3 * 2**20)).hexdigest()
     fields = ("--fields", "message.attachments.name")
     assert "report.pdf" in bob.says("message", "show", "m1", *fields)
     assert bob.says("inbox", "--brief") == "#1 alice m1: look +4 files\n"
     assert bob.says("message", "save", "m1", "--to", str(folder / "in")) == (
         f"saved {folder}/in/report.pdf  application/pdf  6 bytes\n"
         f"saved {folder}/in/a table  text/csv  4 bytes\n"
-        "not saved: more.zip is at https://files.example/x/more.zip\n"
         "not saved: large.tar is at s3://b/large\n"
+        "not saved: more.zip is at https://files.example/x/more.zip\n"
     )
     assert (folder / "in" / "report.pdf").read_bytes() == PDF
     assert sorted(os.listdir(folder / "in")) == ["a table", "report.pdf"]

@@ -44,6 +44,17 @@ def test_figures_of_reports_are_rebuilt_beside_running_servers(
     assert "report figures  agree with the tasks" in done.out
 
 
+def test_the_index_of_words_is_made_anew_beside_running_servers(
+    shell: Shell, servers: tuple[ServerProcess, ServerProcess]
+):
+    shell.says("send", "--as", "alice", "bob", "find this")
+    assert "find this" in shell.says("search", "find")
+    done = shell.run("doctor", "--rebuild-search", "--store", servers[0].store_url)
+    assert (done.exit_code, done.error) == (0, "")
+    assert "indexed         all but " in done.out
+    assert "find this" in shell.says("search", "find")
+
+
 def test_without_a_store_no_figures_are_rebuilt(shell: Shell, tmp_path: Path):
     done = shell.run("doctor", "--rebuild-figures", "--store", str(tmp_path / "none.db"))
     assert done.exit_code == 1

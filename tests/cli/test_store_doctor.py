@@ -7,13 +7,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
+import grpc
 import pytest
 from playhouse.cysqlite_ext import CySqliteDatabase
 
-from dovetail.server.main import Finding, Level, check_store
+from dovetail.messaging.v1 import messaging_pb2 as m
+from dovetail.server.main import Finding, Level, back_up, check_store
 from dovetail.server.store import doctor, rebuilding
 from dovetail.server.store.engines.base import StoreOpenError
 from store.opened import migrated
+from support.pair import running_pair
+from support.teams import Team
 
 ROWS = (
     "INSERT INTO teams VALUES ('t', 0, 0, 0, 0, NULL)",
@@ -44,7 +48,7 @@ def test_a_good_store_has_nothing_to_complain_of(store_url: str):
     findings = check_store(store_url)
     assert [one for one in findings if one.level is not Level.OK] == []
     checks = {one.check for one in findings}
-    assert {"schema", "inbox counters", "team counters", "report figures"} < checks
+    assert {"schema", "inbox counters", "team counters", "report figures", "indexed"} < checks
 
 
 def test_counters_that_do_not_agree_with_the_rows_are_named(store_url: str):
@@ -86,6 +90,43 @@ def test_figures_are_rebuilt_in_stores_of_this_release_only(store_url: str, tmp_
     run(store_url, "INSERT INTO schema_migration (name, applied) VALUES ('9999_x', '2030-01-01')")
     with pytest.raises(StoreOpenError, match="of a newer release"):
         rebuilding.rebuild_figures(store_url)
+
+
+def test_an_index_that_is_ahead_of_what_there_is_is_named_and_can_be_rebuilt(store_url: str):
+    run(
+        store_url,
+        "INSERT INTO teams VALUES ('t', 5, 0, 3, 0, NULL)",
+        "INSERT INTO search_progress VALUES ('t', 1, 1, 9), ('t', 2, 2, 3)",
+    )
+    assert (fault(store_url).check, "of t" in fault(store_url).text) == ("indexed", True)
+    rebuilding.rebuild_search(store_url)
+    indexed = found(store_url, Level.OK)["indexed"]
+    assert indexed.text == "all but 8 of what was written: servers index it"
+
+
+async def test_a_damaged_index_is_no_damaged_store_and_can_be_rebuilt(
+    sqlite_url: str, tmp_path: Path
+):
+    async def searched() -> int:
+        async with running_pair(sqlite_url) as pair:
+            (ann,) = await Team(pair).known("ann")
+            await ann.send("ann", body="some words")
+            answer = await ann.call(m.SearchMessagesRequest(query="words"))
+            return len(answer.hits)
+
+    assert await searched() == 1
+    run(sqlite_url, "UPDATE search_documents_data SET block = zeroblob(40) WHERE id > 10")
+    assert (fault(sqlite_url).check, "all else is not" in fault(sqlite_url).text) == (
+        "search index",
+        True,
+    )
+    with pytest.raises(grpc.aio.AioRpcError, match="dovetail doctor --rebuild-search"):
+        await searched()
+    content = back_up(sqlite_url, tmp_path / "copy.db", lambda *_: None)
+    assert content.messages == 2
+    rebuilding.rebuild_search(sqlite_url)
+    assert found(sqlite_url, Level.FAIL) == {}
+    assert await searched() == 3
 
 
 def test_many_wrong_counters_are_not_all_named(store_url: str):

@@ -112,6 +112,23 @@ async def test_a_message_is_marked_as_seen_and_says_so_to_its_sender(alice: Agen
     assert [found.message.message_id async for found in seen] == [sent.message_id]
 
 
+async def test_messages_are_found_by_their_words(alice: Agent, bob: Agent):
+    await bob.register()
+    sent = await alice.send("bob", "the red ship", subject="One")
+    await alice.send("bob", "a blue ship", data={"note": "red"})
+    hits = [hit async for hit in bob.search("RED ship*", sender="alice", page_size=1)]
+    assert [hit.record.message.subject for hit in hits] == ["", "One"]
+    last, first = hits
+    assert first.record == await bob.message(sent.message_id)
+    (place,) = first.places
+    excerpt = place.excerpt
+    assert (place.field, excerpt.text, excerpt.start) == ("body", "the red ship", 0)
+    assert [excerpt.text[each.start : each.end] for each in excerpt.matches] == ["red", "ship"]
+    assert [place.field for place in last.places] == ["body", "data"]
+    with pytest.raises(InvalidArgumentError, match="query"):
+        await anext(bob.search(""))
+
+
 async def test_the_same_request_id_sends_once(alice: Agent):
     one = await alice.send("alice", "x", request_id="r")
     two = await alice.send("alice", "x", request_id="r")

@@ -9,8 +9,10 @@ import pytest
 from dovetail.server.store import changed_names
 from dovetail.server.store.changed_names import Counters
 from dovetail.server.store.engines.base import Engine
+from dovetail.server.store.filters import TimeRange
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.schema import TABLES
+from dovetail.server.store.search.queries import read_query
 from dovetail.server.store.tables import (
     agents,
     attempts,
@@ -23,11 +25,14 @@ from dovetail.server.store.tables import (
     handouts,
     inboxes,
     message_heads,
+    message_search,
     messages,
     open_work,
     presence,
     reports,
+    search,
     task_pages,
+    task_search,
     tasks,
     unread_mail,
 )
@@ -36,7 +41,9 @@ from dovetail.server.store.tables.events import EventFilter, TaskVerb
 from dovetail.server.store.tables.handouts import Handout
 from dovetail.server.store.tables.inboxes import PageRequest
 from dovetail.server.store.tables.message_bytes import Importance
+from dovetail.server.store.tables.message_search import MessageSearch
 from dovetail.server.store.tables.messages import Message, MessageFilter
+from dovetail.server.store.tables.search import Bite, Lag
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
 from dovetail.server.store.transaction import Transaction
 from store.explaining import Explaining
@@ -117,6 +124,25 @@ MESSAGE = Message(
     payload=b"",
 )
 FILTER = MessageFilter(sender_ids=["alice"], minimum_importance=Importance.NORMAL)
+
+SEARCH = MessageSearch(
+    query=read_query("red sh*"),
+    party_id="bob",
+    recipient_id="",
+    filter=MessageFilter(create_time=TimeRange(start=7)),
+    before=100,
+    most=50,
+    most_bytes=1_000_000,
+)
+
+
+def searched(transaction: Transaction) -> None:
+    """A search in what is indexed, as far as it goes."""
+    bite = Bite(after=0, through=1, documents=())
+    assert message_search.MESSAGES.write(transaction, bite, ["ship"])
+    message_search.page(transaction, SEARCH)
+    search.forget_messages(transaction, [1])
+
 
 HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
     "a page of an inbox": (
@@ -279,6 +305,17 @@ HOT: dict[str, tuple[Callable[[Transaction], object], str]] = {
         "tasks_assignee",
     ),
     "the oldest open task of each assignee": (lambda t: figures.read(t, 10), "tasks_open"),
+    "how far messages are indexed": (message_search.MESSAGES.lag, "sqlite_autoindex_teams_1"),
+    "messages that are to be indexed": (
+        lambda t: message_search._read_bite(t, Lag(1, 9)),
+        "sqlite_autoindex_messages_1",
+    ),
+    "tasks that are to be indexed": (
+        lambda t: task_search._read_bite(t, Lag(1, 9)),
+        "sqlite_autoindex_task_events_1",
+    ),
+    "the words that begin in some way": (searched, "PRIMARY KEY (space=? AND word>? AND word<?)"),
+    "when messages were sent": (searched, "sqlite_autoindex_messages_1"),
     "the oldest open question": (lambda t: figures.read(t, 10), "tasks_asked"),
 }
 

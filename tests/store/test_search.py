@@ -16,8 +16,11 @@ from dovetail.server.errors import Reason, UnavailableError
 from dovetail.server.indexing import Indexer
 from dovetail.server.store.pages import Page
 from dovetail.server.store.search import index, postgres_index, sqlite_index
+from dovetail.server.store.search.index import DocumentKind, Space, Span
 from dovetail.server.store.search.places import Finder
+from dovetail.server.store.search.plans import plan
 from dovetail.server.store.search.queries import read_query
+from dovetail.server.store.search.statements import plain_statement
 from dovetail.server.store.search.words import cut, document_words, units
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, message_search, messages, search, search_pages
@@ -27,7 +30,7 @@ from dovetail.server.store.tables.messages import Message, MessageFilter
 from dovetail.server.store.tables.search import PROGRESS
 from dovetail.server.store.tables.search_pages import Hit
 from dovetail.server.store.transaction import Statement, Transaction
-from store.opened import TEAM
+from store.opened import TEAM, opened
 from support.waiting import until
 
 SPACED = ["red", "reed", "ship", "ships", "tier", "two", "caf\u00e9"]
@@ -242,20 +245,24 @@ async def test_quiet_times_bring_the_index_up_to_date(
 ) -> None:
     indexer = Indexer(store, MESSAGES, period=0.01)
     looks = _counted(monkeypatch, indexer, "_round")
+
+    async def more_looks() -> None:
+        before = len(looks)
+        await until(lambda: len(looks) > before + 2)
+
     with monkeypatch.context() as patch:
         patch.setattr(indexing, "BUSY_PER_SECOND", -1)
         indexer.start()
-        await until(lambda: len(looks) > 2)
+        await more_looks()
         await write(store, *["word"] * 300)
-        before = len(looks)
-        await until(lambda: len(looks) > before + 2)
+        await more_looks()
         assert await through(store) == 0  # Others write much, it seems.
         patch.setattr(indexing, "BUSY_LAG", 200)
         await until(lambda: _is_through(store, 200))
     await until(lambda: _is_through(store, 300))
+    await more_looks()
     await write(store, *["word"] * 99)
-    before = len(looks)
-    await until(lambda: len(looks) > before + 2)
+    await more_looks()
     assert await through(store) == 300  # So little is left to a search.
     await write(store, "word")
     await until(lambda: _is_through(store, 400))
@@ -277,3 +284,40 @@ def _counted(monkeypatch: pytest.MonkeyPatch, indexer: Indexer, name: str) -> li
 
     monkeypatch.setattr(indexer, name, counted)
     return calls
+
+
+async def test_postgres_asks_its_index_whatever_it_knows_of_the_words(postgres_url: str) -> None:
+    fill = plain_statement(
+        "INSERT INTO search_documents SELECT {team_id}, 1, i,"
+        " array_to_tsvector(ARRAY['1b' || i / 65536 || 'wrare' || i, '1b' || i / 65536 || 'wall'])"
+        " FROM generate_series(1, 70000) AS i"
+    )
+
+    def plans(transaction: Transaction) -> dict[str, str]:
+        transaction.write(fill)
+        transaction.write(plain_statement("ANALYZE search_documents"))
+        looking = postgres_index.PostgresIndex().search(
+            transaction, Space(DocumentKind.MESSAGE, 1), plan(read_query("all rare5"), [])
+        )
+        assert looking
+        explained: dict[str, str] = {}
+        rows = transaction.rows
+
+        def explain(statement: Statement, **values: object) -> list[Any]:
+            every = {"team_id": TEAM, **values}
+            sql, bound = statement.bind(transaction._database, every)
+            explained["plan"] = str(transaction._fetch(f"EXPLAIN {sql}", bound))
+            return rows(statement, **values)
+
+        transaction.rows = explain  # type: ignore[method-assign]
+        found = looking.newest(Span(69_600, 70_001), 5)
+        glance = explained["plan"]
+        found += looking.newest(Span(1, 70_001), 5)
+        return {"glance": glance, "blocks": explained["plan"], "found": str(found)}
+
+    async with opened(postgres_url) as store:
+        told = await store.write(TEAM, plans)
+    assert told["found"] == "[5]"
+    assert "search_documents_pkey" in told["glance"]
+    assert "search_documents_words" in told["blocks"]
+    assert "search_documents_pkey" not in told["blocks"]

@@ -149,7 +149,8 @@ def _progress() -> work.TaskProgress:
 
 def _write_what_no_call_writes(url: str) -> None:
     """A message of an old release, and a change of which not all is told."""
-    notice = {"verb": "UPDATE", "task_id": "t1", "event_number": 1, "actor_id": "ü"}
+    ids = {"actor_id": "ü", "assignee_id": "bob", "former_assignee_id": ""}
+    notice = {"verb": "UPDATE", "task_id": "t1", "event_number": 1, **ids}
     with opened(url) as place, place.writing():
         place.run(
             "UPDATE messages SET payload = NULL, body = ?, data = ?, notice = ?, kind = 2"

@@ -6,7 +6,7 @@ from typing import Any
 
 from dovetail.tasks.v1 import tasks_pb2 as pb
 from dovetail.types.v1.types_pb2 import TimeRange
-from support.callers import Caller
+from support.callers import Caller, seconds
 from support.refusals import faults
 from support.teams import Team
 
@@ -38,7 +38,9 @@ async def places(caller: Caller, query: str) -> list[str]:
 
 async def test_a_task_is_found_by_what_it_says_now(team: Team) -> None:
     ann, bob = await team.known("ann", "bob")
-    task = await ann.made(title="Dig the garden", description="With a spade, deep")
+    task = await ann.made(
+        title="Dig the garden", description="With a spade, deep", initial_backoff=seconds(0)
+    )
     (hit,) = await hits(bob, "GARDEN spade")
     assert hit.task == await bob.get(task.task_id)
     assert await places(bob, "spade garden") == ["TITLE", "DESCRIPTION"]
@@ -57,6 +59,7 @@ async def test_a_task_is_found_by_what_it_says_now(team: Team) -> None:
     failure = pb.TaskFailure(message="rain flooded it", retryable=True)
     await bob.do("fail", task.task_id, lease_token=token, failure=failure)
     assert await places(ann, "flooded") == ["LAST_FAILURE"]
+    await bob.do("start", task.task_id)
     await bob.do("complete", task.task_id, result=pb.TaskResult(summary="all of it turned"))
     assert await places(ann, "turned") == ["RESULT"]
     await ann.do("reopen", task.task_id)

@@ -75,6 +75,22 @@ class FencedTexts:
         )
         return self._with_note(fenced)
 
+    async def attachment(self, message: Message, attachment: Attachment) -> str:
+        """An attachment of a message that is text; of any other what it is."""
+        origin = await self._senders.origin(message.sender_id, message.create_time)
+        data = b"" if attachment.data is None else attachment.data
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = ""
+        fenced = self._fences.text(
+            text or f"no text: {', '.join(_facts(attachment))}",
+            replace(origin, place=f"{word(message.message_id)} {word(attachment.name)}"),
+            way=f"dovetail message save {word(message.message_id)}",
+            characters=WHOLE_CHARACTERS,
+        )
+        return self._with_note(fenced)
+
     async def task(self, task: Task, offset: int = 0) -> str:
         """A task: its facts, and each of its texts from a character on, with whose it is."""
         parts = [task_facts(task)]

@@ -104,7 +104,7 @@ def text_of(message: bytes, field: int) -> str:
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    """A whole number that begins at a position, and the position after it."""
+    """A whole number that begins at a position, and the position after it. It may be cut off."""
     value = shift = 0
     while at < len(message):
         byte = message[at]
@@ -180,17 +180,3 @@ def _value_texts(value: bytes) -> Iterator[str]:
         elif number == 6:
             for _, each in pieces(content):
                 yield from _value_texts(each)
-
-
-def _read_varint(content: bytes, at: int) -> tuple[int, int]:
-    """A number, and where it ends."""
-    byte = content[at]
-    if byte < 128:
-        return byte, at + 1
-    found, shift = byte & 127, 7
-    while byte > 127:
-        at += 1
-        byte = content[at]
-        found |= (byte & 127) << shift
-        shift += 7
-    return found, at + 1

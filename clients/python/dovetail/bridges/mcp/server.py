@@ -144,6 +144,12 @@ def _add_resources(server: MCPServer[Any], bridge: Bridge, tools: Tools) -> None
     async def task(id: str) -> str:  # noqa: A002  # pyright: ignore[reportUnusedFunction]
         return await read(partial(tools.get_task, id))
 
+    @server.resource(
+        "dovetail://messages/{id}/attachments/{name}", description="An attachment that is text."
+    )
+    async def attachment(id: str, name: str) -> str:  # noqa: A002  # pyright: ignore[reportUnusedFunction]
+        return await read(partial(tools.attachment, id, name))
+
 
 async def serve_stdio(server: MCPServer[Any], stopped: asyncio.Event) -> bool:
     """Serve the host at standard input and output until it closes them; False if stopped first.

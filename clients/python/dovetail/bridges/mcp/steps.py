@@ -12,6 +12,7 @@ CORRECT = "Correct it and call again."
 STEPS = {
     "AGENT_NOT_FOUND": "list_agents shows the ids.",
     "MESSAGE_NOT_FOUND": "receive_messages shows the ids.",
+    "ATTACHMENT_NOT_FOUND": "Take one that it has.",
     "LOOP_SUSPECTED": "Do not go on with this exchange. If it is new work, leave out reply_to."
     f" Else: {TELL}",
     "TASK_NOT_FOUND": "list_tasks shows the ids.",

@@ -244,6 +244,12 @@ class Tools:
         report = await self._tasks.report()
         return f"{totals_text(report)}\n{self._texts().rows(workload_rows(report), 'assignees')}"
 
+    async def attachment(self, message_id: str, name: str) -> str:
+        """An attachment of a message; a resource, and no tool."""
+        message = (await self._agent.message(message_id)).message
+        found = await self._agent.attachment(message_id, name)
+        return await self._texts().attachment(message, found)
+
     def _texts(self) -> FencedTexts:
         """What an answer shows of others; made when that was read."""
         return FencedTexts(self._bridge.senders, WAYS)

@@ -64,7 +64,7 @@ change_options = stacked(etag_option, quiet_option, request_id_option)
 
 due_option = click.option("--due", "due_time", type=TIME, help="Its deadline.")
 depends_option = click.option("--depends-on", multiple=True, metavar="TASK", help="Waits for this.")
-at_option = click.option("--at", "schedule_time", type=TIME, help="Not before.")
+at_option = click.option("--at", "schedule_time", type=TIME, help="Not before this time.")
 attempts_option = click.option(
     "--max-attempts",
     type=COUNT,
@@ -144,7 +144,7 @@ def task() -> None:
 async def create(
     session: Session, title: str, labels: Labels, max_attempts: int | None, **fields: Any
 ) -> None:
-    """Create a task, and notify its assignee."""
+    """Create a task."""
     fields |= {"labels": dict(labels), "max_attempts": max_attempts or 0}
     fields |= fields.pop("budget")
     fields["description"] = fields["description"] or ""  # one that is given is never empty

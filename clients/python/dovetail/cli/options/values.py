@@ -71,7 +71,7 @@ class _Expiry(click.ParamType[datetime | timedelta]):
                 return TIME.convert(value, param, ctx)
             self.fail(f"{error}; or a time, such as 2026-11-30T17:00", param, ctx)
         try:
-            datetime.now(UTC) + length
+            _ = datetime.now(UTC) + length
         except OverflowError:
             self.fail(f"{value!r} is too long", param, ctx)
         return length
