@@ -1,4 +1,4 @@
-"""Teams: how they are created, listed and found, and what each keeps."""
+"""Teams: how they are created, listed and found, what each keeps, and what ends loops in it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,26 @@ from dovetail.server.store.store import Store
 from dovetail.server.store.tables import credentials, teams
 from dovetail.server.store.tables.credentials import NO_TEAM, Role
 from dovetail.server.store.tables.teams import TeamFigures, TeamSettings
-from dovetail.server.store.transaction import Transaction
+from dovetail.server.store.transaction import MICROS, Transaction
 
 LIMITS = ("inbox_messages", "inbox_bytes", "messages", "bytes")
+LOOP_COUNTS = {
+    "hops_max": "hops",
+    "thread_messages_per_hour_max": "thread_messages",
+    "depth_max": "depth",
+}
+LOOP_LIMITS = {**LOOP_COUNTS, "away_max": "away"}
+"""Fields of the contract, and what they are called here."""
+
+LOOP_COUNT_MAX = 1_000_000
+AWAY_MICROS_MIN, AWAY_MICROS_MAX = 60 * MICROS, 365 * 86_400 * MICROS
 PATHS = (
     "retention",
     *(f"retention.{name}" for name in NAMES),
     "limits",
     *(f"limits.{name}" for name in LIMITS),
+    "loop_limits",
+    *(f"loop_limits.{name}" for name in LOOP_LIMITS),
 )
 
 
@@ -38,18 +50,23 @@ class TeamState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeamUpdate:
-    """New rules for a team: the paths that are set, and the values of all. A limit 0: none."""
+    """New rules for a team: the paths that are set, and the values of all. A limit 0: none.
+
+    Of `loop_limits` None: what the server says, 0: none.
+    """
 
     team_id: str
     paths: tuple[str, ...]
     retention: Retention
     limits: Mapping[str, int]
+    loop_limits: Mapping[str, int | None]
 
     def check(self, check: Checks) -> None:
         """Record what is wrong."""
         if not self.paths:
             check.refuse(
-                "update_mask", "must name one or more of retention, limits, or their fields"
+                "update_mask",
+                "must name one or more of retention, limits, loop_limits, or their fields",
             )
         for path in self.paths:
             if path not in PATHS:
@@ -65,11 +82,14 @@ class TeamUpdate:
         for name in LIMITS:
             if self._sets("limits", name):
                 check.number(f"team.limits.{name}", self.limits[name], 0, COUNT_MAX)
+        for name, value in self.loop_limits.items():
+            if value and self._sets("loop_limits", name):
+                _check_loop_limit(check, name, value)
 
     @property
     def sets_limits(self) -> bool:
         """Whether it changes limits."""
-        return any(path.startswith("limits") for path in self.paths)
+        return any(path.split(".")[0] == "limits" for path in self.paths)
 
     def apply(self, settings: TeamSettings) -> TeamSettings:
         """The rules of a team with the new ones."""
@@ -77,10 +97,16 @@ class TeamUpdate:
             name: getattr(self.retention, name) for name in NAMES if self._sets("retention", name)
         }
         limits = {name: self.limits[name] or None for name in LIMITS if self._sets("limits", name)}
+        loops = {
+            LOOP_LIMITS[name]: value
+            for name, value in self.loop_limits.items()
+            if self._sets("loop_limits", name)
+        }
         return replace(
             settings,
             retention=replace(settings.retention, **rules),
             limits=replace(settings.limits, **limits),
+            loop_limits=replace(settings.loop_limits, **loops),
         )
 
     def _sets(self, group: str, name: str) -> bool:
@@ -174,6 +200,14 @@ class Teams:
         return TeamState(settings=settings, effective=settings.retention.over(self._default))
 
 
+def _check_loop_limit(check: Checks, name: str, value: int) -> None:
+    field = f"team.loop_limits.{name}"
+    if name in LOOP_COUNTS:
+        check.number(field, value, 0, LOOP_COUNT_MAX)
+    elif not AWAY_MICROS_MIN <= value <= AWAY_MICROS_MAX:
+        check.refuse(field, f"must be 0, or 1 minute to 365 days, not {value / MICROS:,g} s")
+
+
 def _own(caller: Caller, team_id: str, field: str) -> str:
     """The team that a call is about. For all but admins there is no team but their own."""
     if caller.role is Role.ADMIN:
@@ -198,7 +232,7 @@ def _not_found(field: str, team_id: str) -> NotFoundError:
 def _said(settings: TeamSettings) -> dict[str, str]:
     """The rules of a team, as the audit log has them: ages in seconds."""
     rules = {
-        name: str(value // 1_000_000 if name in AGES else value)
+        name: str(value // MICROS if name in AGES else value)
         for name, value in asdict(settings.retention).items()
         if value is not None
     }
@@ -207,4 +241,10 @@ def _said(settings: TeamSettings) -> dict[str, str]:
         for name, value in asdict(settings.limits).items()
         if value is not None
     }
-    return {**rules, **limits}
+    loops = {name: getattr(settings.loop_limits, own) for name, own in LOOP_LIMITS.items()}
+    loop_limits = {
+        f"loop_{name}": str(value if name in LOOP_COUNTS else value // MICROS)
+        for name, value in loops.items()
+        if value is not None
+    }
+    return {**rules, **limits, **loop_limits}

@@ -566,7 +566,7 @@ class UpdateTeamRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """One or more of: retention, limits, or fields of theirs, such as retention.message_age."""
+        """One or more of: retention, limits, loop_limits, or fields of theirs, such as retention.message_age."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class AdminServiceStub(object):
     """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
-    also says what a team keeps, and how much. Both servers serve it, over the same store.
+    also says what a team keeps, and how much, and what ends loops in it. Both servers serve it, over the same store.
 
     Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
     team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server
@@ -93,7 +93,7 @@ class AdminServiceStub(object):
 
 class AdminServiceServicer(object):
     """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
-    also says what a team keeps, and how much. Both servers serve it, over the same store.
+    also says what a team keeps, and how much, and what ends loops in it. Both servers serve it, over the same store.
 
     Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
     team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server
@@ -125,8 +125,9 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTeam(self, request, context):
-        """UpdateTeam sets what a team keeps (`retention`) and how much it may keep (`limits`). Servers begin to
-        remove within a minute what a new rule no longer keeps; what is removed is gone. Safe to retry.
+        """UpdateTeam sets what a team keeps (`retention`), how much it may keep (`limits`), and what ends loops of
+        its agents (`loop_limits`). Servers begin to remove within a minute what a new rule no longer keeps; what
+        is removed is gone. Safe to retry.
 
         Fails with NOT_FOUND as GetTeam does; PERMISSION_DENIED `ROLE_REFUSED` if an operator changes `limits`
         where the server requires credentials: there they are the admins'.
@@ -232,7 +233,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
     """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
-    also says what a team keeps, and how much. Both servers serve it, over the same store.
+    also says what a team keeps, and how much, and what ends loops in it. Both servers serve it, over the same store.
 
     Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
     team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server

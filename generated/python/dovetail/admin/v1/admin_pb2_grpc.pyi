@@ -30,7 +30,7 @@ GRPC_VERSION: str
 
 class AdminServiceStub:
     """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
-    also says what a team keeps, and how much. Both servers serve it, over the same store.
+    also says what a team keeps, and how much, and what ends loops in it. Both servers serve it, over the same store.
 
     Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
     team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server
@@ -57,8 +57,9 @@ class AdminServiceStub:
     if it names another team than its own.
     """
     UpdateTeam: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpdateTeamRequest, _admin_pb2.UpdateTeamResponse]
-    """UpdateTeam sets what a team keeps (`retention`) and how much it may keep (`limits`). Servers begin to
-    remove within a minute what a new rule no longer keeps; what is removed is gone. Safe to retry.
+    """UpdateTeam sets what a team keeps (`retention`), how much it may keep (`limits`), and what ends loops of
+    its agents (`loop_limits`). Servers begin to remove within a minute what a new rule no longer keeps; what
+    is removed is gone. Safe to retry.
 
     Fails with NOT_FOUND as GetTeam does; PERMISSION_DENIED `ROLE_REFUSED` if an operator changes `limits`
     where the server requires credentials: there they are the admins'.
@@ -89,7 +90,7 @@ class AdminServiceStub:
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
     """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
-    also says what a team keeps, and how much. Both servers serve it, over the same store.
+    also says what a team keeps, and how much, and what ends loops in it. Both servers serve it, over the same store.
 
     Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
     team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server
@@ -113,8 +114,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     if it names another team than its own.
     """
     UpdateTeam: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpdateTeamRequest, _admin_pb2.UpdateTeamResponse]  # type: ignore[assignment]
-    """UpdateTeam sets what a team keeps (`retention`) and how much it may keep (`limits`). Servers begin to
-    remove within a minute what a new rule no longer keeps; what is removed is gone. Safe to retry.
+    """UpdateTeam sets what a team keeps (`retention`), how much it may keep (`limits`), and what ends loops of
+    its agents (`loop_limits`). Servers begin to remove within a minute what a new rule no longer keeps; what
+    is removed is gone. Safe to retry.
 
     Fails with NOT_FOUND as GetTeam does; PERMISSION_DENIED `ROLE_REFUSED` if an operator changes `limits`
     where the server requires credentials: there they are the admins'.
@@ -144,7 +146,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """AdminService manages who may call: it makes teams, and makes, lists, rotates and revokes credentials. It
-    also says what a team keeps, and how much. Both servers serve it, over the same store.
+    also says what a team keeps, and how much, and what ends loops in it. Both servers serve it, over the same store.
 
     Every RPC requires the role ADMIN, but for GetTeam and UpdateTeam, which operators may call for their own
     team; any other caller fails with PERMISSION_DENIED `ROLE_REFUSED` before anything is looked up. A server
@@ -184,8 +186,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.UpdateTeamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.UpdateTeamResponse, _abc.Awaitable[_admin_pb2.UpdateTeamResponse]]:
-        """UpdateTeam sets what a team keeps (`retention`) and how much it may keep (`limits`). Servers begin to
-        remove within a minute what a new rule no longer keeps; what is removed is gone. Safe to retry.
+        """UpdateTeam sets what a team keeps (`retention`), how much it may keep (`limits`), and what ends loops of
+        its agents (`loop_limits`). Servers begin to remove within a minute what a new rule no longer keeps; what
+        is removed is gone. Safe to retry.
 
         Fails with NOT_FOUND as GetTeam does; PERMISSION_DENIED `ROLE_REFUSED` if an operator changes `limits`
         where the server requires credentials: there they are the admins'.

@@ -9,6 +9,7 @@ from typing import Any, Self
 from peewee import SQL
 
 from dovetail.server.retention import Retention
+from dovetail.server.store.loop_limits import NO_LIMITS, LoopLimits
 from dovetail.server.store.queries import fn
 from dovetail.server.store.schema import (
     AgentRow,
@@ -56,6 +57,7 @@ class TeamSettings:
     create_time: int | None
     retention: Retention
     limits: Limits
+    loop_limits: LoopLimits = NO_LIMITS
 
     @classmethod
     def new(cls, team_id: str) -> Self:
@@ -79,6 +81,10 @@ _SETTINGS = (
     TeamRow.max_inbox_bytes,
     TeamRow.max_messages,
     TeamRow.max_bytes,
+    TeamRow.max_loop_hops,
+    TeamRow.max_loop_thread_messages,
+    TeamRow.max_loop_depth,
+    TeamRow.max_away,
 )
 _MINE = TeamRow.team_id == param("team_id")
 _FIND = Statement(TeamRow.select(*_SETTINGS).where(_MINE))
@@ -135,7 +141,7 @@ def page(snapshot: GlobalSnapshot, after: str, most: int) -> list[TeamSettings]:
 
 def save(transaction: Transaction, settings: TeamSettings) -> None:
     """Write the rules of a team that exists."""
-    limits = settings.limits
+    limits, loops = settings.limits, settings.loop_limits
     rules = {name: each for name, each in asdict(settings.retention).items() if each is not None}
     transaction.write(
         _SAVE,
@@ -144,6 +150,10 @@ def save(transaction: Transaction, settings: TeamSettings) -> None:
         max_inbox_bytes=limits.inbox_bytes,
         max_messages=limits.messages,
         max_bytes=limits.bytes,
+        max_loop_hops=loops.hops,
+        max_loop_thread_messages=loops.thread_messages,
+        max_loop_depth=loops.depth,
+        max_away=loops.away,
     )
 
 
@@ -187,7 +197,7 @@ def kept_tasks(snapshot: Snapshot) -> dict[TaskState, int]:
 
 
 def _settings(row: Row) -> TeamSettings:
-    team_id, create_time, rules, inbox_messages, inbox_bytes, messages, size = row
+    team_id, create_time, rules, inbox_messages, inbox_bytes, messages, size, *loops = row
     return TeamSettings(
         team_id=team_id,
         create_time=create_time,
@@ -195,6 +205,7 @@ def _settings(row: Row) -> TeamSettings:
         limits=Limits(
             inbox_messages=inbox_messages, inbox_bytes=inbox_bytes, messages=messages, bytes=size
         ),
+        loop_limits=LoopLimits.of(loops) or NO_LIMITS,
     )
 
 
