@@ -34,9 +34,10 @@ from dovetail.server.store.tables.message_bytes import (
     Notice,
     beginning,
     encode,
+    response_bytes,
     title_of,
 )
-from dovetail.server.store.tables.messages import Message, response_bytes
+from dovetail.server.store.tables.messages import Message
 from dovetail.types.v1 import types_pb2
 
 NUMBERS = st.integers(1, 2**63 - 1)

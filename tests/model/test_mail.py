@@ -26,7 +26,7 @@ from dovetail.messaging.v1 import messaging_pb2_grpc
 from dovetail.server import clock
 from dovetail.server.messaging import mail_monitor
 from dovetail.server.messaging.mail_monitor import MailMonitor
-from dovetail.server.store.doctor import COUNTERS
+from dovetail.server.store.counter_queries import COUNTERS
 from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import Transaction
 from dovetail.types.v1 import types_pb2

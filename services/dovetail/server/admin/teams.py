@@ -73,6 +73,9 @@ class TeamUpdate:
                 check.refuse(
                     "update_mask", f"{shown(path)} cannot be updated, only {', '.join(PATHS)}"
                 )
+        self._check_values(check)
+
+    def _check_values(self, check: Checks) -> None:
         for name in NAMES:
             value = getattr(self.retention, name)
             if value is not None and self._sets("retention", name):

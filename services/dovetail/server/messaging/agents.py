@@ -20,7 +20,7 @@ from dovetail.server.messaging.bounces import Bounce, tell_senders
 from dovetail.server.preconditions import check_version
 from dovetail.server.presence import Presence
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, deliveries, groups, open_work, presence
+from dovetail.server.store.tables import agents, first_sequences, groups, open_work, presence
 from dovetail.server.store.tables.agents import Agent, AgentKind, ListRequest, Profile
 from dovetail.server.store.tables.credentials import Role
 from dovetail.server.store.tables.open_work import COUNTED_MAX, OpenWork
@@ -165,7 +165,7 @@ class Found(NamedTuple):
 
 
 def _found(snapshot: Snapshot, *found: Agent) -> Found:
-    shown = deliveries.with_first(snapshot, found)
+    shown = first_sequences.with_first(snapshot, found)
     return Found(shown, presence.of_agents(snapshot, [agent.agent_id for agent in found]))
 
 

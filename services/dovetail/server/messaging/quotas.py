@@ -12,8 +12,12 @@ from dataclasses import dataclass
 
 from dovetail.server.errors import Reason, ResourceExhaustedError
 from dovetail.server.store.tables.agents import AGENTS
-from dovetail.server.store.tables.message_bytes import NewMessage, encode, message_id
-from dovetail.server.store.tables.messages import response_bytes
+from dovetail.server.store.tables.message_bytes import (
+    NewMessage,
+    encode,
+    message_id,
+    response_bytes,
+)
 from dovetail.server.store.tables.unknown import readable
 from dovetail.server.store.team_counters import Limits
 from dovetail.server.store.transaction import Transaction

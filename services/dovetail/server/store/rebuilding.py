@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from peewee import PeeweeException
 
 from dovetail.server.store import recounting, reindexing
+from dovetail.server.store.counter_queries import TEAMS
 from dovetail.server.store.database import typed
-from dovetail.server.store.doctor import TEAMS, Level, check_schema
+from dovetail.server.store.doctor import Level, check_schema
 from dovetail.server.store.engines.base import Engine, StoreOpenError
 from dovetail.server.store.engines.locations import sqlite_path
 from dovetail.server.store.store import open_engine

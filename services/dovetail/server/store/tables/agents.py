@@ -70,7 +70,7 @@ class Agent:
     removed_acknowledged: int = 0
     removed_unacknowledged: int = 0
     first_sequence: int = 1
-    """As far as it was asked for (`deliveries.with_first`)."""
+    """As far as it was asked for (`first_sequences.with_first`)."""
 
     @property
     def etag(self) -> str:

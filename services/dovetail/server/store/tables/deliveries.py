@@ -8,20 +8,19 @@ comes upon it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 from peewee import Expression
 
 from dovetail.server import clock
-from dovetail.server.store.keyed import finding
 from dovetail.server.store.queries import fn
 from dovetail.server.store.rings import ROOM, Delivery
 from dovetail.server.store.schema import DeliveryRow
 from dovetail.server.store.sets import Index, Range, Row, Table, plain
 from dovetail.server.store.tables import handouts
-from dovetail.server.store.tables.agents import AGENTS, Agent, AgentRecord
+from dovetail.server.store.tables.agents import AGENTS, AgentRecord
 from dovetail.server.store.tables.delivery_states import OPEN_STATES, DeliveryState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
@@ -120,10 +119,6 @@ _ALL_STATES = {state for state in DeliveryState if state not in OPEN_STATES} | {
     DeliveryState.UNACKNOWLEDGED
 }
 """With these every delivery is in one: SENT and SEEN are also UNACKNOWLEDGED."""
-_FIRST = finding(
-    'SELECT MIN("sequence") FROM "deliveries" WHERE "team_id" = ? AND "agent_id" = ?',
-    (DeliveryRow.team_id, DeliveryRow.agent_id),
-)
 
 
 def need(agent_id: str, spans: Iterable[tuple[int, int]]) -> list[Need]:
@@ -373,17 +368,6 @@ def unacknowledged(snapshot: Snapshot, agent_id: str, sequences: Sequence[int]) 
         _UNACKNOWLEDGED,
     )
     return {sequence for (sequence,) in snapshot.select(query)}
-
-
-def with_first(snapshot: Snapshot, found: Sequence[Agent]) -> list[Agent]:
-    """Agents with the first sequence that is kept of the inbox of each."""
-    changed = [agent for agent in found if agent.removed_count]
-    rows = snapshot.fetch(_FIRST, [(snapshot.team_id, agent.agent_id) for agent in changed])
-    firsts = {
-        agent.agent_id: agent.last_sequence + 1 if first is None else first
-        for agent, ((first,),) in zip(changed, rows, strict=True)
-    }
-    return [replace(each, first_sequence=firsts.get(each.agent_id, 1)) for each in found]
 
 
 def in_states(states: Sequence[int]) -> list[Expression]:

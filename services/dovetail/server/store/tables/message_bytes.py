@@ -15,6 +15,12 @@ from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.events import TaskVerb
 
+RECEIPT_BYTES = 90
+"""The bytes of a receipt in a response beside its recipient's id, at most."""
+
+RESPONSE_BYTES = 16
+"""The bytes of a response beside those of its messages and their receipts, for each message."""
+
 
 class Importance(IntEnum):
     """How much a message matters to its sender."""
@@ -273,3 +279,10 @@ def read_texts(payload: bytes) -> Texts:
         body=found.get(_BODY_NUMBER, b"").decode(),
         data=[*wire.struct_texts(found.get(_DATA_NUMBER, b""))],
     )
+
+
+def response_bytes(new: NewMessage, payload: bytes) -> int:
+    """An upper bound for the bytes of a response with the message and its receipts."""
+    shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
+    receipts = sum(RECEIPT_BYTES + len(each.encode()) for each in shown)
+    return len(payload) + RESPONSE_BYTES + receipts

@@ -20,7 +20,6 @@ from dovetail.server.store.tables.deliveries import Carried, Receipt
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.message_bytes import (
-    SHOWN_RECIPIENTS_MAX,
     Content,
     Importance,
     MessageKind,
@@ -28,6 +27,7 @@ from dovetail.server.store.tables.message_bytes import (
     Notice,
     encode,
     message_id,
+    response_bytes,
 )
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
@@ -73,12 +73,6 @@ def message_number(text: str) -> int | None:
 
 
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
-
-RECEIPT_BYTES = 90
-"""The bytes of a receipt in a response beside its recipient's id, at most."""
-
-RESPONSE_BYTES = 16
-"""The bytes of a response beside those of its messages and their receipts, for each message."""
 
 
 class MessageRecord(NamedTuple):
@@ -396,10 +390,3 @@ def _delivered(
         DeliveryRow.team_id == team_id, *conditions
     )
     return MessageRow.number.in_(matching)
-
-
-def response_bytes(new: NewMessage, payload: bytes) -> int:
-    """An upper bound for the bytes of a response with the message and its receipts."""
-    shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
-    receipts = sum(RECEIPT_BYTES + len(each.encode()) for each in shown)
-    return len(payload) + RESPONSE_BYTES + receipts
