@@ -109,6 +109,7 @@ async def process(store: Store, **settings: Any) -> AsyncGenerator[Presence]:
     finally:
         assert alive._task
         alive._task.cancel()
+        alive._stays.close()
 
 
 async def seen_by(other: Presence, store: Store) -> Count:

@@ -14,6 +14,7 @@ from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1.types_pb2 import TimeRange
 from wire.bad_batch_fields import batches
+from wire.bad_directory_fields import directory
 from wire.bad_mail_fields import mail
 from wire.bad_work_fields import work
 from wire.requests import (
@@ -31,7 +32,6 @@ from wire.requests import (
     listing,
     made,
     prefix,
-    put_group,
     report,
     send,
     sends,
@@ -40,7 +40,6 @@ from wire.requests import (
     task_events,
     tasks,
     update,
-    update_agent,
     watching,
 )
 
@@ -51,13 +50,6 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
         lambda v: sends(recipient_ids=["bob", v]),
         "requests[1].recipient_ids[1]",
     ),
-    ("SendMessage", lambda v: send(group_ids=["crew", v]), "group_ids[1]"),
-    ("BatchSendMessages", lambda v: sends(group_ids=[v]), "requests[1].group_ids[0]"),
-    ("RemoveAgent", lambda v: m.RemoveAgentRequest(agent_id=v), "agent_id"),
-    ("PutGroup", lambda v: m.PutGroupRequest(group=m.Group(group_id=v)), "group.group_id"),
-    ("PutGroup", lambda v: put_group(agent_ids=["bob", v]), "group.agent_ids[1]"),
-    ("GetGroup", lambda v: m.GetGroupRequest(group_id=v), "group_id"),
-    ("DeleteGroup", lambda v: m.DeleteGroupRequest(group_id=v), "group_id"),
     ("GetMessage", lambda v: m.GetMessageRequest(message_id=v), "message_id"),
     ("WithdrawMessage", lambda v: m.WithdrawMessageRequest(message_id=v), "message_id"),
     ("ListMessages", lambda v: listing(sender_ids=[v]), "filter.sender_ids[0]"),
@@ -90,8 +82,6 @@ REQUIRED_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
 OPTIONAL_IDS: tuple[tuple[str, Callable[[str], Message], str], ...] = (
     ("RegisterAgent", lambda v: m.RegisterAgentRequest(agent_id=v), "agent_id"),
     ("GetAgent", lambda v: m.GetAgentRequest(agent_id=v), "agent_id"),
-    ("UpdateAgent", lambda v: update_agent("kind", agent_id=v), "agent.agent_id"),
-    ("ListGroups", lambda v: m.ListGroupsRequest(agent_id=v), "agent_id"),
     ("SendMessage", lambda v: send(thread_id=v), "thread_id"),
     ("SendMessage", lambda v: send(in_reply_to=v), "in_reply_to"),
     ("SendMessage", lambda v: send(task_id=v), "task_id"),
@@ -157,8 +147,6 @@ def ids() -> Iterator[Row]:
 def enums() -> Iterator[Row]:
     wrong: Any = 99
     yield "SendMessage", send(importance=wrong), "importance"
-    yield "RegisterAgent", m.RegisterAgentRequest(kind=wrong), "kind"
-    yield "UpdateAgent", update_agent("kind", kind=wrong), "agent.kind"
     for method, make in (("ListMessages", listing), ("SubscribeInbox", subscribing)):
         yield method, make(minimum_importance=wrong), "filter.minimum_importance"
         yield method, make(kinds=[1, wrong]), "filter.kinds[1]"
@@ -192,7 +180,6 @@ def enums() -> Iterator[Row]:
 def pages() -> Iterator[Row]:
     lists: tuple[tuple[str, Callable[..., Message]], ...] = (
         ("ListAgents", m.ListAgentsRequest),
-        ("ListGroups", m.ListGroupsRequest),
         ("ListMessages", m.ListMessagesRequest),
         ("ListReceipts", partial(m.ListReceiptsRequest, message_id="m1")),
         ("ListTasks", t.ListTasksRequest),
@@ -219,13 +206,6 @@ def pages() -> Iterator[Row]:
             yield method, make(page_token=token), "page_token"
 
 
-def display_names() -> Iterator[Row]:
-    for text in ("x" * 257, "\0"):
-        yield "PutGroup", put_group(display_name=text), "group.display_name"
-        wrong = update_agent("display_name", display_name=text)
-        yield "UpdateAgent", wrong, "agent.display_name"
-
-
 def texts() -> Iterator[Row]:
     yield "SendMessage", send(subject="x" * 513), "subject"
     yield "SendMessage", send(subject="a\0b"), "subject"
@@ -233,7 +213,6 @@ def texts() -> Iterator[Row]:
     yield "SendMessage", send(body="x" * (1024 * 1024 + 1)), "body"
     yield "RegisterAgent", m.RegisterAgentRequest(display_name="x" * 257), "display_name"
     yield "RegisterAgent", m.RegisterAgentRequest(display_name="\0"), "display_name"
-    yield from display_names()
     yield "CreateTask", create(title=""), "title"
     yield "CreateTask", create(title="x" * 513), "title"
     yield "CreateTask", create(title="\0"), "title"
@@ -281,9 +260,6 @@ def labels() -> Iterator[Row]:
 
     yield from wanted("RegisterAgent", m.RegisterAgentRequest, "labels")
     yield from wanted("ListAgents", m.ListAgentsRequest, "labels")
-    yield from wanted("UpdateAgent", partial(update_agent, "labels"), "agent.labels")
-    yield from wanted("PutGroup", put_group, "group.labels")
-    yield from wanted("ListGroups", m.ListGroupsRequest, "labels")
     yield from wanted("SendMessage", send, "labels")
     yield from wanted("BatchSendMessages", sends, "requests[1].labels")
     yield from wanted("ListMessages", listing, "filter.labels")
@@ -346,10 +322,6 @@ def numbers() -> Iterator[Row]:
     yield "SendMessage", m.SendMessageRequest(), "recipient_ids"
     for count in (1_001, 10_000):
         yield "SendMessage", send(recipient_ids=["bob"] * count), "recipient_ids"
-        yield "PutGroup", put_group(agent_ids=["bob"] * count), "group.agent_ids"
-    yield "SendMessage", send(group_ids=["crew"] * 21), "group_ids"
-    many = [send(group_ids=[f"crew {at}" for at in range(k, k + 20)]) for k in range(0, 101, 20)]
-    yield "BatchSendMessages", m.BatchSendMessagesRequest(requests=many), "requests"
     for sequence in (0, -1, -(2**63)):
         yield "AcknowledgeMessages", acknowledge(sequences=[1, sequence]), "sequences[1]"
         yield "SendMessage", send(acknowledge_sequences=[1, sequence]), "acknowledge_sequences[1]"
@@ -372,9 +344,6 @@ def numbers() -> Iterator[Row]:
 
 def masks() -> Iterator[Row]:
     yield "UpdateTask", update(title="T"), "update_mask"
-    yield "UpdateAgent", m.UpdateAgentRequest(agent=m.Agent(agent_id="bob")), "update_mask"
-    for path in ("agent_id", "etag", "labels.key", "*", "", "Kind", "\0"):
-        yield "UpdateAgent", update_agent("kind", path), "update_mask"
     yield "UpdateTask", t.UpdateTaskRequest(task=t.Task(task_id="build")), "update_mask"
     for path in ("state", "assignee_id", "labels.key", "*", "", "Title", "\0"):
         yield "UpdateTask", update("title", path, title="T"), "update_mask"
@@ -397,6 +366,7 @@ def buckets() -> Iterator[Row]:
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "ids": ids,
     "enums": enums,
+    "directory": directory,
     "pages": pages,
     "texts": texts,
     "labels": labels,

@@ -1,4 +1,4 @@
-"""Presence: which agents have calls open here, on other servers too; their end when one is removed.
+"""Presence: what agents have open, here and on other servers.
 
 Calls that stay open (streams, and calls that wait) are counted in memory, by the agent that made
 them. What other processes have to know is told through the store: once in each period the counts
@@ -11,9 +11,6 @@ on its own monotonic clock for how long one has not changed. What a process told
 beat was seen to change within ALIVE_PERIODS. Of a process that was there at the first look nothing
 counts before its next beat: it may have died long ago.
 
-The removal of an agent rings the team (`rings.REMOVALS`); then, and a moment after a call began,
-the store is asked which of the agents here are removed, and their calls are ended.
-
 All of it belongs to the event loop.
 """
 
@@ -21,19 +18,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
 import structlog
 
 from dovetail.server.access.caller import Caller
-from dovetail.server.errors import DovetailError, NotFoundError, Reason
-from dovetail.server.store.engines.wakeups import Bell
-from dovetail.server.store.rings import REMOVALS, Delivery
+from dovetail.server.errors import DovetailError
+from dovetail.server.stays import Key, Stay, Stays
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, presence
 from dovetail.server.store.tables.credentials import NO_TEAM
@@ -52,11 +47,6 @@ Beats are seen up to 10 s late: a server that was killed counts for 55 s at most
 FORGET_PERIODS = 12
 """What a process told is removed when it has not beaten for so long. One that lives tells again."""
 
-FRESH_SECONDS = 1.0
-"""A call that began so long ago is looked at: its agent may have been removed meanwhile."""
-
-RETRY_SECONDS = 0.5
-
 UNKNOWN_PERIODS = 6
 """So often it is asked whether an agent is in the directory by now."""
 
@@ -71,30 +61,6 @@ FORGOTTEN_MAX = 4
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.presence")
 
-Key = tuple[str, str]
-"""A team and an agent."""
-
-
-class Stay:
-    """A call that stays open. It ends when one of its agents is removed."""
-
-    __slots__ = ("_error", "on_end")
-
-    def __init__(self) -> None:
-        self._error: DovetailError | None = None
-        self.on_end: Callable[[DovetailError], object] = _ignore
-        """Called with the error when the call is to end."""
-
-    def check(self) -> None:
-        """Raise NotFoundError if one of its agents was removed."""
-        if self._error:
-            raise self._error
-
-    def end(self, error: DovetailError) -> None:
-        """Let the call end with an error."""
-        self._error = error
-        self.on_end(error)
-
 
 class _Process(NamedTuple):
     """Another process: its last beat, since when it was seen, and whether no other was before."""
@@ -102,25 +68,6 @@ class _Process(NamedTuple):
     beats: int
     since: float
     is_first: bool
-
-
-class _Team(NamedTuple):
-    """The calls of a team by their agents, and the watch of the team's removals."""
-
-    watch: ExitStack
-    stays: dict[str, dict[Stay, None]]
-
-
-class _RemovalBell(Bell):
-    """Tells of the removal of an agent."""
-
-    def __init__(self, rung: Callable[[], None]) -> None:
-        super().__init__()
-        self._rung = rung
-
-    def ring(self, handed: Sequence[Delivery] | None = None) -> None:
-        del handed  # Only inboxes have deliveries.
-        self._rung()
 
 
 class Presence:
@@ -131,8 +78,8 @@ class Presence:
         self._store = store
         self._period = period_seconds
         self._process_id = secrets.token_hex(8)
+        self._stays = Stays(store)
         self._counts: dict[Key, Count] = {}
-        self._teams: dict[str, _Team] = {}
         # What the store has of this process, and how often it has beaten.
         self._told: dict[Key, Count] = {}
         # Of agents that are not in the directory nothing is told; they are asked for again later.
@@ -142,19 +89,16 @@ class Presence:
         self._beat_time = 0.0
         self._others: dict[str, _Process] = {}
         self._has_looked = False
-        # Agents to look at: of teams that rang all, else those whose calls just began.
-        self._rung: set[str] = set()
-        self._fresh: set[Key] = set()
-        self._fresh_time = 0.0
-        self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Tell and look until `finish`."""
+        self._stays.start()
         self._task = asyncio.create_task(self._run())
 
     async def finish(self) -> None:
         """Remove what was told: the calls have ended. Others would see it in a minute anyway."""
+        self._stays.close()
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -186,82 +130,30 @@ class Presence:
 
     @contextmanager
     def _stay(self, caller: Caller, agent_ids: Sequence[str], one: Count) -> Generator[Stay]:
-        team_id, stay = caller.team_id, Stay()
-        own = (team_id, caller.agent_id)
-        names = [each for each in dict.fromkeys((caller.agent_id, *agent_ids)) if each]
-        if caller.agent_id:
-            self._counts[own] = _sum(self._counts.get(own, NOTHING), one)
-        for agent_id in names:
-            self._enter(team_id, agent_id, stay)
-        try:
-            yield stay
-        finally:
-            for agent_id in names:
-                self._leave(team_id, agent_id, stay)
-            if caller.agent_id:
-                self._counts[own] = _sum(self._counts[own], Count(-one[0], -one[1]))
-                if not self._counts[own]:
-                    del self._counts[own]
+        key = caller.team_id, caller.agent_id
+        with self._stays.stay(caller.team_id, (caller.agent_id, *agent_ids)) as stay:
+            self._add(key, one)
+            try:
+                yield stay
+            finally:
+                self._add(key, Count(-one.open_streams, -one.waiting_calls))
 
-    def _enter(self, team_id: str, agent_id: str, stay: Stay) -> None:
-        team = self._teams.get(team_id)
-        if team is None:
-            team = self._teams[team_id] = _Team(ExitStack(), {})
-            bell = _RemovalBell(partial(self._on_removal, team_id))
-            team.watch.enter_context(self._store.bells.watch(team_id, [REMOVALS], bell))
-        team.stays.setdefault(agent_id, {})[stay] = None
-        if not self._fresh:
-            self._fresh_time = asyncio.get_running_loop().time()
-            self._wake.set()
-        self._fresh.add((team_id, agent_id))
-
-    def _leave(self, team_id: str, agent_id: str, stay: Stay) -> None:
-        team = self._teams[team_id]
-        del team.stays[agent_id][stay]
-        if not team.stays[agent_id]:
-            del team.stays[agent_id]
-        if not team.stays:
-            team.watch.close()
-            del self._teams[team_id]
-
-    def _on_removal(self, team_id: str) -> None:
-        self._rung.add(team_id)
-        self._wake.set()
+    def _add(self, key: Key, count: Count) -> None:
+        if key[1]:  # A caller without an agent is nobody's presence.
+            self._counts[key] = _sum(self._counts.get(key, NOTHING), count)
+            if not self._counts[key]:
+                del self._counts[key]
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time()
         while True:
-            if loop.time() >= due:
-                due = loop.time() + self._period
-                await self._try(self._tell)
-                await self._try(self._look)
-            if not await self._try(self._end_removed):
-                await asyncio.sleep(RETRY_SECONDS)
-            await self._sleep(due)
-
-    async def _try(self, do: Callable[[], Awaitable[None]]) -> bool:
-        """Do it, unless the store is away. Returns whether it was done."""
-        try:
-            await do()
-        except DovetailError:
-            return False  # Health checks say so.
-        except Exception:
-            log.exception("presence cannot be told")
-            return False
-        return True
-
-    async def _sleep(self, due: float) -> None:
-        """Wait for the next period, for a removal, or until calls that began are looked at."""
-        loop = asyncio.get_running_loop()
-        while not self._rung:
-            end = min(due, self._fresh_time + FRESH_SECONDS) if self._fresh else due
-            if loop.time() >= end:
-                return
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(end):
-                    await self._wake.wait()
+            for do in (self._tell, self._look):
+                try:
+                    await do()
+                except DovetailError:
+                    pass  # The store is away: health checks say so.
+                except Exception:
+                    log.exception("presence cannot be told")
+            await asyncio.sleep(self._period)
 
     # Telling, and looking at others
 
@@ -361,35 +253,6 @@ class Presence:
             return False
         return now - seen.since <= ALIVE_PERIODS * self._period
 
-    # Removed agents
-
-    async def _end_removed(self) -> None:
-        """End the calls of agents that were removed, of those that may have been."""
-        rung, self._rung = self._rung, set()
-        fresh, self._fresh = self._fresh, set()
-        wanted: dict[str, set[str]] = {}
-        for team_id in rung:
-            if team := self._teams.get(team_id):
-                wanted[team_id] = set(team.stays)
-        for team_id, agent_id in fresh:
-            if agent_id in self._stays(team_id):
-                wanted.setdefault(team_id, set()).add(agent_id)
-        try:
-            while wanted:
-                team_id, agent_ids = next(iter(wanted.items()))
-                find = partial(agents.removals, agent_ids=sorted(agent_ids))
-                found = await self._store.read(team_id, find)
-                for agent_id in [each for each, is_removed in found.items() if is_removed]:
-                    for stay in list(self._stays(team_id).get(agent_id, ())):
-                        stay.end(_removed(team_id, agent_id))
-                del wanted[team_id]
-        finally:  # What the store did not answer is asked again.
-            self._rung.update(wanted)
-
-    def _stays(self, team_id: str) -> Mapping[str, Iterable[Stay]]:
-        team = self._teams.get(team_id)
-        return team.stays if team else {}
-
 
 def _sum(one: Count, other: Count) -> Count:
     return Count(one.open_streams + other.open_streams, one.waiting_calls + other.waiting_calls)
@@ -404,23 +267,3 @@ def _parts(counts: Mapping[Key, Count]) -> Generator[tuple[str, dict[str, Count]
         if len(part) == UNIT_AGENTS_MAX:
             yield team_id, teams.pop(team_id)
     yield from teams.items()
-
-
-def _removed(team_id: str, agent_id: str) -> NotFoundError:
-    """The error with which the calls of an agent end that was removed."""
-    return NotFoundError(
-        Reason.AGENT_NOT_FOUND,
-        f"agent {agent_id!r} is not known here, in team {team_id!r}: it was removed while the call"
-        " was open",
-        metadata={
-            "agent_ids": json.dumps([agent_id], ensure_ascii=False),
-            "unknown_count": "1",
-            "nearest_ids": "[]",
-            "removed_count": "1",
-        },
-    )
-
-
-def _ignore(error: DovetailError) -> None:
-    """The end of a call that looks by itself."""
-    del error

@@ -82,8 +82,8 @@ def _compose(report: MailReport, told_ids: tuple[str, ...]) -> NewMessage:
     count = len(report.recipient_ids)
     named = _names(report.recipient_ids, NAMED_MAX)
     others = max(0, report.message_count - 1)
-    title = f": {message.title}" if message.title else ""
     more = f" and {others:,} more of yours" if others else ""
+    title = f": {message.title}" if message.title else ""
     explained = _EXPLAINS[report.event].format(
         names=_names(report.recipient_ids, SHOWN_RECIPIENTS_MAX)
     )
