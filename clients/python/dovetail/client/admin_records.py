@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import auto
 
 from dovetail.admin.v1 import admin_pb2 as pb
@@ -21,11 +21,22 @@ class Role(Word):
     ADMIN = auto()
 
 
+class LoopLimits(Record, of=pb.LoopLimits):
+    """What ends exchanges of agents that only answer each other; None: the server's default."""
+
+    hops_max: int | None
+    thread_messages_per_hour_max: int | None
+    depth_max: int | None
+    away_max: timedelta | None
+    proto: pb.LoopLimits
+
+
 class Team(Record, of=pb.Team):
-    """A team."""
+    """A team. `loop_limits` is None if none were set for it."""
 
     team_id: str
     create_time: datetime
+    loop_limits: LoopLimits | None
     proto: pb.Team
 
 

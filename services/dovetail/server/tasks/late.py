@@ -1,7 +1,8 @@
 """Late results: what a holder brings after others ended its attempt is refused, and kept.
 
-The one refusal that writes. A unit that raises must not have written (`store/units.py`), so a unit
-returns this refusal as its value, and the rule raises it after the commit (`change_or_raise`).
+One of two refusals that write; the other is the loop guard's (`messaging/loops.py`). A unit that
+raises must not have written (`store/units.py`), so a unit returns this refusal as its value, and
+the rule raises it after the commit (`change_or_raise`).
 """
 
 from __future__ import annotations

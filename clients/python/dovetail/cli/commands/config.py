@@ -243,6 +243,6 @@ def _comment(setting: Setting) -> str:
 
 def _literal(setting: Setting) -> str:
     """The default as TOML; without a default, the kind of the value."""
-    unset = "30s" if setting.kind is Kind.LENGTH else setting.metavar
+    unset = {Kind.LENGTH: "30s", Kind.COUNT: 100}.get(setting.kind, setting.metavar)
     value = unset if setting.default in (None, "") else setting.default
     return json.dumps(value)
