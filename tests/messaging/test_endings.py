@@ -69,9 +69,8 @@ async def test_each_act_leads_from_each_state_where_the_table_says(team: Team) -
         await alice.call(pb.WithdrawMessageRequest(message_id=messages[place]))
     await until(lambda: are_in(alice, EXPIRED, in_state("EXPIRED")))
     found = await states(alice)
-    assert [types_pb2.DeliveryState.Name(each)[15:] for each in found] == [
-        state for _, state in cells
-    ]
+    names = types_pb2.DeliveryState.DESCRIPTOR.values_by_number
+    assert [names[each].name[15:] for each in found] == [state for _, state in cells]
 
     refused = [place for place in before("reject") if LEADS[cells[place - 1]] == "-"]
     for place in before("reject"):

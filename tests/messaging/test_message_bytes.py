@@ -167,7 +167,7 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
                 media_type=each.media_type,
                 size=each.size,
                 sha256=each.sha256,
-                url=each.url or None,
+                url=each.url or None,  # pyright: ignore[reportArgumentType]
             )
             for each in content.attachments
         ],

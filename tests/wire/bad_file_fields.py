@@ -62,7 +62,8 @@ def files() -> Iterator[Row]:
     first = Attachment(name="first", data=b"")
     for method, make, field in HOLDING:
         for wrong, place in WRONG:
-            bad = Attachment(**{"name": "second", **wrong})
+            fields: dict[str, Any] = {"name": "second", **wrong}
+            bad = Attachment(**fields)
             yield method, make([first, bad]), f"{field}[1]{place}"
         yield method, make([first, first]), f"{field}[1].name"
         yield method, make([Attachment(name=str(n), data=b"") for n in range(21)]), field
@@ -79,4 +80,5 @@ def files() -> Iterator[Row]:
 
 
 def of_task(**fields: Any) -> t.GetTaskAttachmentRequest:
-    return t.GetTaskAttachmentRequest(**{"task_id": "build", "name": "x", **fields})
+    chosen: dict[str, Any] = {"task_id": "build", "name": "x", **fields}
+    return t.GetTaskAttachmentRequest(**chosen)

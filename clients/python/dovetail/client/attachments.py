@@ -159,14 +159,14 @@ def _made(attachment: AttachmentLike) -> Attachment:
 
 def _message(attachment: AttachmentLike) -> pb.Attachment:
     made = _made(attachment)
-    return pb.Attachment(
-        name=made.name,
-        media_type=made.media_type,
-        size=made.size,
-        sha256=made.sha256,
-        data=made.data,
-        url=made.url,
+    message = pb.Attachment(
+        name=made.name, media_type=made.media_type, size=made.size, sha256=made.sha256
     )
+    if made.data is not None:
+        message.data = made.data
+    if made.url is not None:
+        message.url = made.url
+    return message
 
 
 def _measured(path: str | os.PathLike[str]) -> tuple[int, bytes]:

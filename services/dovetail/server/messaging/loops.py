@@ -18,7 +18,7 @@ from dovetail.server.store.tables import agents, chains, mail_notices, message_h
 from dovetail.server.store.tables.chains import Link
 from dovetail.server.store.tables.mail_notices import MailReport
 from dovetail.server.store.tables.message_bytes import MailEvent, message_id
-from dovetail.server.store.tables.messages import MESSAGES, message_number
+from dovetail.server.store.tables.messages import MESSAGES, MessageRecord, message_number
 from dovetail.server.store.transaction import Need, Transaction
 
 CHAIN_MAX = 10
@@ -66,7 +66,11 @@ class Excess(NamedTuple):
     step: Step[Sending]
     limit: str
     most: int
-    count: int
+    reached: int
+
+
+def _need_of_thread(message: MessageRecord) -> list[Need]:
+    return thread_hours.need(message.thread_id)
 
 
 class LoopGuard:
@@ -91,8 +95,7 @@ class LoopGuard:
         found = [need for each in batch for need in thread_hours.need(each.thread_id)]
         replies = [message_number(each.in_reply_to) for each in batch if each.in_reply_to]
         if len(batch) == 1 and replies and replies[0]:
-            then = Need(MESSAGES.by_key, (replies[0],), lambda m: thread_hours.need(m.thread_id))
-            found.append(then)
+            found.append(Need(MESSAGES.by_key, (replies[0],), _need_of_thread))
         return found
 
     def find_excess(
@@ -160,7 +163,7 @@ def refuse(transaction: Transaction, sender_id: str, excess: Excess) -> FailedPr
         metadata={
             "limit": excess.limit,
             "most": str(excess.most),
-            "count": str(excess.count),
+            "count": str(excess.reached),
             "thread_id": thread_id,
             "chain_message_ids": message_ids,
             "chain_sender_ids": sender_ids,
@@ -237,7 +240,7 @@ def _readable(chain: Sequence[Link]) -> tuple[str, str]:
 
 
 def _what(excess: Excess) -> str:
-    return _SAYS[excess.limit].format(count=f"{excess.count:,}")
+    return _SAYS[excess.limit].format(count=f"{excess.reached:,}")
 
 
 def _named(chain: Sequence[Link]) -> str:

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
         def alias(self, name: str) -> Self: ...
         def join(self, dest: object, join_type: str = "", on: Node | None = None) -> Self: ...
         def group_by(self, *columns: Node) -> Self: ...
+        def cte(
+            self,
+            name: str,
+            recursive: bool = False,
+            columns: Sequence[str] | None = None,
+            materialized: bool | None = None,
+        ) -> CommonTable: ...
 
     class CommonTable(peewee.CTE):
         """A query with a name, which may refer to itself."""

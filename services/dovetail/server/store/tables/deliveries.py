@@ -291,7 +291,7 @@ def mark_seen(transaction: Transaction, agent_id: str, sequences: Sequence[int])
 def find(transaction: Transaction, agent_id: str, sequence: int) -> DeliveryRecord | None:
     """The delivery at a sequence, or None."""
     row = transaction.find(DELIVERIES.by_key, agent_id, sequence)
-    return row and DeliveryRecord._make(row)
+    return DeliveryRecord._make(row) if row else None
 
 
 def need_of_sequence(agent_id: str, sequence: int) -> Need:
@@ -304,7 +304,7 @@ def find_of_message(
 ) -> DeliveryRecord | None:
     """The delivery of a message to an agent, or None."""
     row = transaction.find(_OF_MESSAGE, agent_id, message_number)
-    return row and DeliveryRecord._make(row)
+    return DeliveryRecord._make(row) if row else None
 
 
 def find_open(
