@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from itertools import accumulate
+
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents, messages, tasks
 from dovetail.server.store.tables.message_bytes import Content, MessageKind, NewMessage
@@ -11,6 +14,10 @@ from dovetail.server.store.transaction import MICROS, Transaction
 TEAM = "default"
 AT_ONCE = 1_000
 ASSIGNEES = 20
+TALKERS = 50
+VOCABULARY = 50_000
+WORDS_OF_A_MESSAGE = 40
+EVERYWHERE, RARE, RARE_SENDER = "everywhere", "seldom", "recluse"
 ENDED = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
 STATES = (TaskState.PENDING, TaskState.IN_PROGRESS, *[TaskState.COMPLETED] * 6, *ENDED[1:])
 
@@ -34,6 +41,37 @@ async def backlog(store_url: str, agent_id: str, body: str, count: int) -> None:
     try:
         for _ in range(count // AT_ONCE):
             await store.write(TEAM, unit)
+    finally:
+        await store.close()
+
+
+async def team_with_talk(store_url: str, team_id: str, count: int) -> None:
+    """Create a team with this many messages, of words as frequent as words are."""
+    chance = random.Random(count)
+    weights = [*accumulate(1 / (rank + 3) for rank in range(VOCABULARY))]
+    agent_ids = [*(f"talker-{number}" for number in range(TALKERS)), RARE_SENDER]
+
+    def unit(transaction: Transaction) -> None:
+        for agent_id in agent_ids:
+            agents.touch(transaction, agent_id)
+        last = dict(agents.last_sequences(transaction, agent_ids))
+        for _ in range(AT_ONCE):
+            number = transaction.team.last_message
+            spoken = chance.choices(range(VOCABULARY), cum_weights=weights, k=WORDS_OF_A_MESSAGE)
+            body = " ".join(f"word{each:x}" for each in spoken)
+            new = NewMessage(
+                sender_id=RARE_SENDER if number % 1_000 == 3 else agent_ids[number % TALKERS],
+                recipient_ids=[agent_ids[number * 7 % TALKERS]],
+                kind=MessageKind.MESSAGE,
+                content=Content(body=f"{body} {EVERYWHERE if number % 1_000 else RARE}"),
+            )
+            for receipt in messages.append(transaction, new, last).receipts:
+                last[receipt.recipient_id] = receipt.sequence
+
+    store = Store(store_url)
+    try:
+        for _ in range(count // AT_ONCE):
+            await store.write(team_id, unit)
     finally:
         await store.close()
 

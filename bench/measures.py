@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.claiming import claim
+from bench.searching import search
 from bench.sending import batch, guard, send, teams
 from bench.starting import start
 from bench.streams import backlog, deliver, fanout, idle
@@ -12,6 +13,6 @@ MEASURES = {
     each.__name__: each
     for each in (
         *(send, teams, batch, deliver, backlog, fanout, idle),
-        *(life, claim, report, guard, start),
+        *(life, claim, report, search, guard, start),
     )
 }

@@ -18,6 +18,7 @@ class Size:
     callers: tuple[int, ...]
     backlog: int
     tasks: tuple[int, ...]
+    messages: tuple[int, ...]
     claims: int
     streams: int = 1_000
 
@@ -28,6 +29,7 @@ QUICK = Size(
     callers=(1, 16, 64, 256),
     backlog=5_000,
     tasks=(1_000, 10_000),
+    messages=(2_000, 20_000),
     claims=300,
 )
 FULL = Size(
@@ -36,5 +38,6 @@ FULL = Size(
     callers=(1, 16, 64, 256),
     backlog=20_000,
     tasks=(10_000, 100_000, 1_000_000),
+    messages=(10_000, 200_000),
     claims=1_000,
 )

@@ -79,8 +79,9 @@ def page(snapshot: Snapshot, asked: MessageSearch) -> Page[Hit[Message]]:
     opened = search.open_search(snapshot, DocumentKind.MESSAGE, plan(asked.query, _tags(asked)))
     if opened is None:
         return Page([], None)
-    before = MESSAGES.lag(snapshot).last + 1 if asked.before is None else asked.before
-    span = search_pages.span_of(snapshot, _FIRST_FROM, asked.filter.create_time, Span(1, before))
+    end = MESSAGES.lag(snapshot).last + 1
+    span = Span(1, min(end, asked.before or end))
+    span = search_pages.span_of(snapshot, _FIRST_FROM, asked.filter.create_time, span)
     request = PageRequest(
         query=asked.query, span=span, most=asked.most, most_bytes=asked.most_bytes
     )

@@ -95,7 +95,7 @@ def page(snapshot: Snapshot, asked: TaskSearch) -> Page[Hit[Task]]:
     if opened is None:
         return Page([], None)
     ((last,),) = snapshot.rows(_LAST)
-    span = Span(1, last + 1 if asked.before is None else asked.before)
+    span = Span(1, min(last + 1, asked.before or last + 1))
     span = search_pages.span_of(snapshot, _FIRST_FROM, asked.filter.create_time, span)
     request = PageRequest(
         query=asked.query, span=span, most=asked.most, most_bytes=asked.most_bytes
