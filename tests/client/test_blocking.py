@@ -66,6 +66,13 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
     with bob.tasks.watch(after_event=listing.through_event) as watch:
         print(next(iter(watch)).verb, watch.through_event, list(watch.backlog()))
     print(alice.tasks.report().completed_tasks, bob.agent().unacknowledged_count)
+    alice.put_group("crew", ["bob"])
+    alice.send(body="all", groups=["crew"])
+    print([each.group_id for each in alice.groups()], alice.group("crew").agent_ids)
+    alice.update_agent("bob", kind="model")
+    print(bob.agent().kind, alice.delete_group("crew"))
+    alice.register("carol")
+    print(alice.remove_agent("carol").agent.agent_id)
 """
     assert run(script, addresses, tmp_path) == [
         "1 alice hello {'n': 1.0}",
@@ -76,6 +83,9 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
         "['alice', 'bob'] ['Work']",
         "create 4 []",
         "1 0",
+        "['crew'] ('bob',)",
+        "model True",
+        "carol",
     ]
 
 

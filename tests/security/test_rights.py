@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.access.rights import RIGHTS
@@ -244,3 +245,35 @@ async def test_a_filter_by_state_tells_a_recipient_of_its_own_deliveries_alone(
         ("carol", types_pb2.DELIVERY_STATE_UNACKNOWLEDGED): 0,
     }
     assert found == {**dict.fromkeys(found, 1), **hidden}
+
+
+async def test_an_agent_marks_nobody_as_a_person_and_an_operator_does(shared: Guarded) -> None:
+    world = await World.make(shared)
+    alice = world.agents["alice"]
+    person, model = m.AGENT_KIND_PERSON, m.AGENT_KIND_MODEL
+    mask = FieldMask(paths=["kind"])
+
+    def update(agent_id: str, kind: m.AgentKind.ValueType) -> m.UpdateAgentRequest:
+        return m.UpdateAgentRequest(agent=m.Agent(agent_id=agent_id, kind=kind), update_mask=mask)
+
+    for call in (alice.register(kind=person), alice.call(update("alice", person))):
+        assert (await outcome(call))[0] == ROLE_REFUSED
+    assert (await outcome(alice.call(update("alice", model))))[0] == OK
+    assert (await outcome(world.boss.call(update("alice", person))))[0] == OK
+    # What it is already it may say again, and it may take it back.
+    for kind in (person, model):
+        assert (await outcome(alice.call(update("alice", kind))))[0] == OK
+
+
+async def test_the_token_of_a_removed_agent_stays_good_and_its_next_write_registers_it(
+    shared: Guarded,
+) -> None:
+    world = await World.make(shared)
+    alice, bob = world.agents["alice"], world.agents["bob"]
+    await bob.send("alice", body="kept")
+    await world.boss.call(m.RemoveAgentRequest(agent_id="alice"))
+    unknown: Outcome = ("NOT_FOUND", "AGENT_NOT_FOUND")
+    assert (await outcome(alice.backlog()))[0] == unknown
+    assert (await outcome(alice.claim()))[0] == OK
+    await alice.send("bob", body="back")
+    assert [each.message.body for each in await alice.backlog()] == ["kept"]

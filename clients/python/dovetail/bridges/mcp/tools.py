@@ -71,18 +71,20 @@ class Tools:
         self,
         to: list[str],
         text: str,
+        groups: list[str] | None = None,
         reply_to: str = "",
         task_id: str = "",
         importance: Literal["low", "normal", "high"] = "normal",
         request_id: str = "",
     ) -> str:
-        """Send text to agents by id. reply_to: the id of the message you answer.
+        """Send text to agents by id, and to groups. reply_to: the id of the message you answer.
 
         A repeat with the same request_id is sent once.
         """
         sent = await self._agent.send(
             to,
             text,
+            groups=groups or (),
             in_reply_to=reply_to,
             task_id=task_id,
             importance=importance,

@@ -291,7 +291,7 @@ class Agent(_message.Message):
     """
     open_streams: _builtins.int
     """How many streams the agent itself has open now, on all servers: of an inbox, or of the history of
-    tasks. On the server that is asked it is exact; others tell it within 15 s, one that was killed is
+    tasks. On the server that is asked it is exact; others tell it within 20 s, one that was killed is
     left out after 60 s at most. Set by the server.
     """
     waiting_calls: _builtins.int
