@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -35,12 +36,13 @@ from support.children import child
 from support.databases import empty_database
 from support.servers import serving
 from support.soak import SOAK, full_or_tenth
+from support.waiting import until
 
 pytestmark = pytest.mark.soak
 
-# Not even a tenth in the tests of every change: they fill and read each store several times.
-MESSAGES = full_or_tenth(200_000) // (1 if SOAK else 5)
-TASKS = full_or_tenth(50_000) // (1 if SOAK else 5)
+# A hundredth in the tests of every change, which fill a store and read it several times.
+MESSAGES = full_or_tenth(200_000) // (1 if SOAK else 10)
+TASKS = full_or_tenth(50_000) // (1 if SOAK else 10)
 BATCH = 1_000
 PROGRAM = (sys.executable, "-m", "dovetail.cli")
 READ = 7
@@ -84,7 +86,8 @@ async def test_a_store_is_moved_to_the_other_engine_and_its_clients_go_on(
         with _timed("copied", figures):
             copied = await _killed_midway(("store", "copy", source, target), target)
         assert copied["written"] < copied["rows"]  # Not begun anew.
-        await asyncio.to_thread(_kill_export, source, archive)
+        await _kill_export(source, archive)
+        assert archive.name not in os.listdir(tmp_path)
         with _timed("exported", figures):
             lines = await asyncio.to_thread(_exported, source, archive)
         assert lines == await asyncio.to_thread(_exported, target, tmp_path / "target")
@@ -159,30 +162,32 @@ async def _killed_midway(words: tuple[str, ...], target: str) -> dict[str, Any]:
     """Run a command twice: the first is killed when it has written something."""
     command = [*PROGRAM, *words, "--json"]
     with child(command) as process:
-        while not await asyncio.to_thread(_has_deliveries, target):
-            assert process.poll() is None
+        await until(lambda: process.poll() is not None or _has_messages(target))
         process.kill()
-        assert process.wait() < 0
+        assert process.wait() < 0  # It was killed, and had not ended.
     with pytest.raises(StoreOpenError, match="holds only a part of what is moved there"):
         Store(target)
     done = await asyncio.to_thread(subprocess.run, command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 
-def _has_deliveries(url: str) -> bool:
+def _has_messages(url: str) -> bool:
     with suppress(MoveError, StoreOpenError), opened(url) as place:
-        return bool(place.rows("SELECT 1 FROM deliveries LIMIT 1"))
+        return bool(place.rows("SELECT 1 FROM messages LIMIT 1"))
     return False
 
 
-def _kill_export(url: str, file: Path) -> None:
+async def _kill_export(url: str, file: Path) -> None:
     """Begin an export, and kill it when it has written something."""
     draft = file.with_name(f".{file.name}.draft")
     with child([*PROGRAM, "export", str(file), "--store", url]) as process:
-        while not (draft.exists() and draft.stat().st_size):
-            assert process.poll() is None
+        await until(lambda: process.poll() is not None or _size(draft) > 0)
         process.kill()
-    assert not file.exists()
+        assert process.wait() < 0
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _exported(url: str, file: Path) -> list[str]:
