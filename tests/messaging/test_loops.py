@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from dovetail.messaging.v1 import messaging_pb2 as pb
 from support.callers import Caller
@@ -153,13 +154,15 @@ async def _play(callers: dict[str, Caller], log: Log, style: Style) -> int:
     return longest
 
 
+async def mark_as_person(caller: Caller) -> None:
+    person = pb.Agent(kind=pb.AGENT_KIND_PERSON)
+    mask = FieldMask(paths=["kind"])
+    await caller.call(pb.UpdateAgentRequest(agent=person, update_mask=mask))
+
+
 async def test_hops_count_what_led_to_a_message(team: Team) -> None:
     alice, bob, carl, rita = await team.known("alice", "bob", "carl", "rita")
-    await rita.call(
-        pb.UpdateAgentRequest(
-            agent=pb.Agent(kind=pb.AGENT_KIND_PERSON), update_mask={"paths": ["kind"]}
-        )
-    )
+    await mark_as_person(rita)
 
     async def hops(sent: pb.SendMessageResponse) -> int:
         return (await team.message(sent.message_id)).message.hop_count
@@ -261,8 +264,7 @@ async def test_a_refusal_writes_nothing_but_one_notice_an_hour_to_whoever_began(
 
 async def test_a_thread_has_so_many_messages_in_an_hour_without_a_person(team: Team) -> None:
     alice, bob, rita = await team.known("alice", "bob", "rita")
-    person = pb.Agent(kind=pb.AGENT_KIND_PERSON)
-    await rita.call(pb.UpdateAgentRequest(agent=person, update_mask={"paths": ["kind"]}))
+    await mark_as_person(rita)
     sent = await alice.send("bob")
     await limit(team, **OFF | {"thread_messages": 3})
     thread = {"thread_id": sent.thread_id}

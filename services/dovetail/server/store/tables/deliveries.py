@@ -271,7 +271,7 @@ def mark_seen(transaction: Transaction, agent_id: str, sequences: Sequence[int])
 def find(transaction: Transaction, agent_id: str, sequence: int) -> DeliveryRecord | None:
     """The delivery at a sequence, or None."""
     row = transaction.find(DELIVERIES.by_key, agent_id, sequence)
-    return row and DeliveryRecord._make(row)
+    return None if row is None else DeliveryRecord._make(row)
 
 
 def need_of_sequence(agent_id: str, sequence: int) -> Need:
@@ -284,7 +284,7 @@ def find_of_message(
 ) -> DeliveryRecord | None:
     """The delivery of a message to an agent, or None."""
     row = transaction.find(_OF_MESSAGE, agent_id, message_number)
-    return row and DeliveryRecord._make(row)
+    return None if row is None else DeliveryRecord._make(row)
 
 
 def find_open(
