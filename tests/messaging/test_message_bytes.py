@@ -113,6 +113,19 @@ def struct(content: dict[str, Any]) -> Struct:
     return made
 
 
+def file_of(attachment: Attachment) -> types_pb2.Attachment:
+    """What is said of an attachment, as protobuf builds it."""
+    found = types_pb2.Attachment(
+        name=attachment.name,
+        media_type=attachment.media_type,
+        size=attachment.size,
+        sha256=attachment.sha256,
+    )
+    if attachment.url:
+        found.url = attachment.url
+    return found
+
+
 def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Message:
     """The same message, as protobuf builds it."""
     new, data = made
@@ -133,16 +146,7 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
         labels=content.labels,
         kind=m.MessageKind.ValueType(new.kind),
         create_time=timestamp(create_time),
-        attachments=[
-            types_pb2.Attachment(
-                name=each.name,
-                media_type=each.media_type,
-                size=each.size,
-                sha256=each.sha256,
-                url=each.url or None,
-            )
-            for each in content.attachments
-        ],
+        attachments=map(file_of, content.attachments),
         notice=notice
         and m.Notice(
             verb=types_pb2.TaskVerb.ValueType(notice.verb),
