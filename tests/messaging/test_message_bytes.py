@@ -19,18 +19,25 @@ from dovetail.server.messaging.subscriptions import Mark, Response
 from dovetail.server.store import wire
 from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.deliveries import Receipt
+from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.inboxes import Delivery
 from dovetail.server.store.tables.message_bytes import (
+    HEAD_BYTES_MAX,
     SHOWN_RECIPIENTS_MAX,
     Content,
     Importance,
+    MailEvent,
+    MailNotice,
     MessageKind,
     NewMessage,
     Notice,
+    beginning,
     encode,
+    response_bytes,
+    title_of,
 )
-from dovetail.server.store.tables.messages import Message, response_bytes
+from dovetail.server.store.tables.messages import Message
 from dovetail.types.v1 import types_pb2
 
 NUMBERS = st.integers(1, 2**63 - 1)
@@ -54,6 +61,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=20,
 )
+ENDINGS = (DeliveryState.REJECTED, DeliveryState.EXPIRED, DeliveryState.WITHDRAWN)
 OBJECTS = st.dictionaries(st.text(), VALUES, max_size=5)
 
 T = TypeVar("T", bound=Built)
@@ -73,6 +81,19 @@ def notices(draw: st.DrawFn) -> Notice:
 
 
 @st.composite
+def mail_notices(draw: st.DrawFn) -> MailNotice:
+    return MailNotice(
+        event=draw(st.sampled_from(MailEvent)),
+        message_id=draw(IDS),
+        recipient_ids=draw(st.lists(NAMES, max_size=3)),
+        recipient_count=draw(st.integers(0, 1_000)),
+        reason=draw(st.text(max_size=200)),
+        task_ids=draw(st.lists(NAMES, max_size=3)),
+        message_count=draw(st.integers(0, 5_000)),
+    )
+
+
+@st.composite
 def new_messages(draw: st.DrawFn) -> Made:
     """A message, and its structured content."""
     data = draw(st.none() | OBJECTS)
@@ -83,6 +104,7 @@ def new_messages(draw: st.DrawFn) -> Made:
         importance=draw(st.sampled_from(Importance)),
         labels=draw(st.dictionaries(st.text(), st.text(), max_size=4)),
         notice=draw(st.none() | notices()),
+        mail_notice=draw(st.none() | mail_notices()),
         attachments=draw(st.lists(FILES, max_size=3)),
     )
     return NewMessage(
@@ -92,6 +114,9 @@ def new_messages(draw: st.DrawFn) -> Made:
         content=content,
         in_reply_to=draw(IDS),
         task_id=draw(IDS),
+        expire_time=draw(st.none() | TIMES),
+        hop_count=draw(st.integers(0, 2**31 - 1)),
+        group_ids=draw(st.lists(NAMES, max_size=3)),
     ), data
 
 
@@ -104,6 +129,8 @@ def receipts(draw: st.DrawFn) -> Receipt:
         acknowledge_time=draw(st.none() | TIMES),
         send_time=draw(st.none() | TIMES),
         see_time=draw(st.none() | TIMES),
+        ending=draw(st.none() | st.sampled_from(ENDINGS)),
+        reason=draw(st.text(max_size=200)),
     )
 
 
@@ -111,19 +138,6 @@ def struct(content: dict[str, Any]) -> Struct:
     made = Struct()
     made.update(content)
     return made
-
-
-def file_of(attachment: Attachment) -> types_pb2.Attachment:
-    """What is said of an attachment, as protobuf builds it."""
-    found = types_pb2.Attachment(
-        name=attachment.name,
-        media_type=attachment.media_type,
-        size=attachment.size,
-        sha256=attachment.sha256,
-    )
-    if attachment.url:
-        found.url = attachment.url
-    return found
 
 
 def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Message:
@@ -136,6 +150,7 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
         sender_id=new.sender_id,
         recipient_ids=new.recipient_ids[:10],
         recipient_count=len(new.recipient_ids),
+        group_ids=new.group_ids,
         subject=content.subject,
         body=content.body,
         data=None if data is None else struct(data),
@@ -146,7 +161,16 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
         labels=content.labels,
         kind=m.MessageKind.ValueType(new.kind),
         create_time=timestamp(create_time),
-        attachments=map(file_of, content.attachments),
+        attachments=[
+            types_pb2.Attachment(
+                name=each.name,
+                media_type=each.media_type,
+                size=each.size,
+                sha256=each.sha256,
+                url=each.url or None,  # pyright: ignore[reportArgumentType]
+            )
+            for each in content.attachments
+        ],
         notice=notice
         and m.Notice(
             verb=types_pb2.TaskVerb.ValueType(notice.verb),
@@ -156,6 +180,21 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
             assignee_id=notice.assignee_id,
             former_assignee_id=notice.former_assignee_id,
         ),
+        expire_time=None if new.expire_time is None else timestamp(new.expire_time),
+        hop_count=new.hop_count,
+        mail_notice=content.mail_notice and built_mail_notice(content.mail_notice),
+    )
+
+
+def built_mail_notice(notice: MailNotice) -> m.MailNotice:
+    return m.MailNotice(
+        event=m.MailEvent.ValueType(notice.event),
+        message_id=notice.message_id,
+        recipient_ids=notice.recipient_ids,
+        recipient_count=notice.recipient_count,
+        reason=notice.reason,
+        task_ids=notice.task_ids,
+        message_count=notice.message_count,
     )
 
 
@@ -178,6 +217,8 @@ def test_the_bytes_of_a_message_are_read_as_the_message(
     expected = built(made, number, thread_id, create_time)
     assert canonical(m.Message.FromString(payload)) == canonical(expected)
     assert len(payload) == expected.ByteSize()
+    content = made[0].content
+    assert title_of(payload[:HEAD_BYTES_MAX]) == (content.subject or beginning(content.body))
 
 
 @settings(deadline=None, max_examples=200)
@@ -195,7 +236,8 @@ def test_joined_deliveries_are_read_as_those_that_protobuf_builds(
     sent: list[tuple[Made, Receipt]], agent_id: str, first: int, second: int
 ) -> None:
     told = [
-        (made, replace(receipt, recipient_id=agent_id, send_time=None)) for made, receipt in sent
+        (made, replace(receipt, recipient_id=agent_id, send_time=None, ending=None, reason=""))
+        for made, receipt in sent
     ]
     deliveries = [
         Delivery(

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from dovetail.types.v1.types_pb2 import Attachment
-from wire.requests import CHANGES, Row, completions, create, creations, made, send, sends
+from wire.requests import CHANGES, Row, completions, create, creations, send, sends
 
 BAD_NAMES = (
     *("", "x" * 256, "é" * 128, ".", "..", "/", "../x", "a/b", "..\\x", "a\\b"),
@@ -62,7 +62,8 @@ def files() -> Iterator[Row]:
     first = Attachment(name="first", data=b"")
     for method, make, field in HOLDING:
         for wrong, place in WRONG:
-            bad = made(Attachment, wrong, name="second")
+            fields: dict[str, Any] = {"name": "second", **wrong}
+            bad = Attachment(**fields)
             yield method, make([first, bad]), f"{field}[1]{place}"
         yield method, make([first, first]), f"{field}[1].name"
         yield method, make([Attachment(name=str(n), data=b"") for n in range(21)]), field
@@ -79,4 +80,5 @@ def files() -> Iterator[Row]:
 
 
 def of_task(**fields: Any) -> t.GetTaskAttachmentRequest:
-    return made(t.GetTaskAttachmentRequest, fields, task_id="build", name="x")
+    chosen: dict[str, Any] = {"task_id": "build", "name": "x", **fields}
+    return t.GetTaskAttachmentRequest(**chosen)

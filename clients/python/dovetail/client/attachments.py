@@ -16,7 +16,6 @@ BYTES_MAX = 1024 * 1024
 """Of a file that is sent as bytes: a message, an input and a result have no room for more."""
 
 NAME_BYTES_MAX = 255
-SENT = ("name", "media_type", "size", "sha256", "data", "url")
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 """How a file is opened that must not be there; a link of that name counts, wherever it leads."""
 
@@ -159,10 +158,15 @@ def _made(attachment: AttachmentLike) -> Attachment:
 
 
 def _message(attachment: AttachmentLike) -> pb.Attachment:
-    # From its fields: `proto` of one that `replace` made is that of the other.
     made = _made(attachment)
-    fields: dict[str, Any] = {name: getattr(made, name) for name in SENT}
-    return pb.Attachment(**fields)
+    message = pb.Attachment(
+        name=made.name, media_type=made.media_type, size=made.size, sha256=made.sha256
+    )
+    if made.data is not None:
+        message.data = made.data
+    if made.url is not None:
+        message.url = made.url
+    return message
 
 
 def _measured(path: str | os.PathLike[str]) -> tuple[int, bytes]:
