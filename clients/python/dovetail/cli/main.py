@@ -73,6 +73,7 @@ COMMANDS = lazy_commands(
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
     ("backup", "servers.backups:backup", "Copy the store to a new FILE."),
     ("restore", "servers.backups:restore", "Make the store of a backup FILE."),
+    ("compact", "servers.compacting:compact", "Give free room of the store to the disk."),
     ("config", "commands.config:config", "Show settings and their sources."),
     ("setup", "setup.command:setup", "Configure a model's host."),
     ("tls", "servers.tls:tls", "Create certificates."),

@@ -190,6 +190,13 @@ SETTINGS = (
         at_most=60,
         default=10.0,
     ),
+    _server(
+        "retention",
+        "What teams keep that say nothing themselves: messages=90d,ended-tasks-count=100000.",
+        metavar="RULES",
+        default="",
+        default_text="notices=30d",
+    ),
     _client(
         "agent",
         "Who calls; also DOVETAIL_AGENT.",
