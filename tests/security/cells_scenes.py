@@ -261,6 +261,17 @@ async def _create_team(world: World, owner: str) -> Scene:
     return Scene(request=a.CreateTeamRequest(team_id=team_id), shows=team_id, acts=True)
 
 
+async def _get_team(world: World, _: str) -> Scene:
+    return Scene(request=a.GetTeamRequest(team_id=world.team_id), shows=world.team_id)
+
+
+async def _update_team(world: World, _: str) -> Scene:
+    team = a.Team(team_id=world.team_id, retention=a.Retention(message_count=7))
+    mask = FieldMask(paths=["retention.message_count"])
+    request = a.UpdateTeamRequest(team=team, update_mask=mask)
+    return Scene(request=request, shows="message_count: 7", acts=True)
+
+
 async def _list_teams(world: World, _: str) -> Scene:
     return Scene(request=a.ListTeamsRequest(page_size=1_000), shows=world.team_id)
 
@@ -337,6 +348,8 @@ STAGES: dict[str, Stage] = {
     "CompleteTask": _assigned("complete"),
     "FailTask": _assigned("fail"),
     "CreateTeam": _create_team,
+    "GetTeam": _get_team,
+    "UpdateTeam": _update_team,
     "ListTeams": _list_teams,
     "CreateCredential": _create_credential,
     "ListCredentials": _list_credentials,

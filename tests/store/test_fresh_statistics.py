@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from dovetail.server.store.engines import analyzer, postgres
 from dovetail.server.store.engines.analyzer import GROWTH, PAGES_MIN, Analyzer
 from dovetail.server.store.group import WriteGroup
-from dovetail.server.store.schema import TABLE_NAMES
+from dovetail.server.store.schema import TABLES
 from store.opened import migrated
 from support.callers import Caller
 from support.pair import running_pair
@@ -66,7 +66,8 @@ def operator(postgres_url: str) -> Generator[Connection]:
 
 def switch_autovacuum_off(operator: Connection) -> None:
     """Leave all statistics to the servers."""
-    for name in TABLE_NAMES:
+    for table in TABLES:
+        name = getattr(table, "_meta").table_name  # noqa: B009
         operator.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = off)".encode())
 
 

@@ -16,6 +16,7 @@ from dovetail.server.errors import (
 )
 from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents
+from dovetail.server.store.tables.agents import AGENTS, AgentRecord
 from dovetail.server.store.transaction import Transaction
 from dovetail.server.store.units import current_permit
 from store.opened import TEAM, held, known_agents, opened, queued
@@ -42,6 +43,14 @@ class Registering:
         agents.register(transaction, self._agent_id)
         if self._after:
             raise self._after
+        return self._agent_id
+
+
+class Adding(Registering):
+    """One that does not look whether the agent is there."""
+
+    def __call__(self, transaction: Transaction) -> str:
+        transaction.add(AGENTS, AgentRecord(self._agent_id, "", "{}", 1, 1, 0, 0))
         return self._agent_id
 
 
@@ -103,9 +112,7 @@ async def test_an_unknown_error_after_a_write_is_rolled_back_alone(store: Store)
 
 async def test_a_violated_constraint_is_rolled_back_alone(store: Store) -> None:
     await store.write(TEAM, Registering("taken"))
-    first, error, last = await results(
-        store, Registering("a"), Registering("taken"), Registering("c")
-    )
+    first, error, last = await results(store, Registering("a"), Adding("taken"), Registering("c"))
     assert (first, last) == ("a", "c")
     assert isinstance(error, InternalError)
     assert await known_agents(store) == ["a", "c", "taken"]

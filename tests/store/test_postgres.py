@@ -215,7 +215,9 @@ async def test_a_database_with_tables_of_our_names_is_refused(postgres_url: str)
         async with opened(postgres_url):
             pass
         other.execute("DROP TABLE schema_migration")
-    with pytest.raises(StoreOpenError, match=r"another program .it has the tables agents, "):
+    with pytest.raises(
+        StoreOpenError, match=r"another program .it has the tables agent_groups, agents, "
+    ):
         Store(postgres_url)
 
 

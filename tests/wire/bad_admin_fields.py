@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from dovetail.admin.v1 import admin_pb2 as a
+from dovetail.server.retention import AGES, COUNTS
 from wire.requests import BAD_IDS, Row, made
 
 
@@ -44,7 +46,40 @@ def administration() -> Iterator[Row]:
     for text in ("x" * 257, "\0"):
         yield "CreateCredential", credential(description=text), "description"
     yield from _lengths()
+    yield from _rules()
     yield from _admin_pages()
+
+
+def updating(path: str, **fields: Any) -> a.UpdateTeamRequest:
+    team = made(a.Team, fields, team_id="red")
+    return a.UpdateTeamRequest(team=team, update_mask=FieldMask(paths=[path]))
+
+
+def _rules() -> Iterator[Row]:
+    """What a team may not be told to keep."""
+    method, hour = "UpdateTeam", 3_600
+    for value in (*BAD_IDS, ""):
+        yield "GetTeam", a.GetTeamRequest(team_id=value), "team_id"
+        yield method, updating("limits", team_id=value), "team.team_id"
+    for paths in ([], ["team_id"], ["retention.x"], ["effective_retention"], ["limits", "\0"]):
+        request = a.UpdateTeamRequest(
+            team=a.Team(team_id="red"), update_mask=FieldMask(paths=paths)
+        )
+        yield method, request, "update_mask"
+    too_long = Duration(seconds=36_500 * 24 * hour, nanos=1_000)
+    for name in AGES:
+        for age in (Duration(seconds=hour - 1), Duration(seconds=-1), Duration(nanos=1), too_long):
+            rules = a.Retention(**{name: age})
+            yield method, updating("retention", retention=rules), f"team.retention.{name}"
+    for name in COUNTS:
+        for count in (-1, 10**15 + 1):
+            rules = a.Retention(**{name: count})
+            path = f"retention.{name}"
+            yield method, updating(path, retention=rules), f"team.{path}"
+    for name in ("inbox_messages", "inbox_bytes", "messages", "bytes"):
+        for count in (-1, 10**15 + 1):
+            limits = a.Limits(**{name: count})
+            yield method, updating("limits", limits=limits), f"team.limits.{name}"
 
 
 def _lengths() -> Iterator[Row]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dovetail.cli.output import readers as readers
     from dovetail.cli.output import render as render
     from dovetail.cli.output import reports as reports
+    from dovetail.cli.output import teams as teams
     from dovetail.client import admin as admin
     from dovetail.client import reconnecting as reconnecting
     from dovetail.client import values as values
@@ -50,6 +51,7 @@ else:
         "messages": "dovetail.cli.output.messages",
         "render": "dovetail.cli.output.render",
         "reports": "dovetail.cli.output.reports",
+        "teams": "dovetail.cli.output.teams",
         "admin_pb2": "dovetail.admin.v1.admin_pb2",
         "messaging_pb2": "dovetail.messaging.v1.messaging_pb2",
         "tasks_pb2": "dovetail.tasks.v1.tasks_pb2",

@@ -78,6 +78,7 @@ COMMANDS = lazy_commands(
     ("export", "servers.moving:export", "Write all that a store holds to FILE, as lines of JSON."),
     ("import", "servers.moving:import_", "Read FILE, which `dovetail export` wrote, into a store."),
     ("store", "servers.moving:store", "Move a store to another database."),
+    ("compact", "servers.compacting:compact", "Give free room of the store to the disk."),
     ("config", "commands.config:config", "Show settings and their sources."),
     ("setup", "setup.command:setup", "Configure a model's host."),
     ("tls", "servers.tls:tls", "Create certificates."),

@@ -1,36 +1,74 @@
-"""An admin's calls: teams, and the credentials of callers.
+"""An admin's calls: teams, what they keep, and the credentials of callers.
 
     async with connect_admin(token_file="admin.token") as admin:
         await admin.create_team("red")
         credential, token = await admin.create_token(team_id="red", agent_id="alice")
 
-A token is returned once, by the call that creates it.
+A token is returned once, by the call that creates it. Where the servers ask for no credentials,
+everybody may find a team and set its rules (`team`, `set_retention`, `set_limits`,
+`set_loop_limits`), and nobody may do the rest.
 """
 # ruff: noqa: PLR0913 - a keyword for each field of the contract
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from dovetail.admin.v1 import admin_pb2 as pb
 from dovetail.admin.v1 import admin_pb2_grpc
-from dovetail.client.admin_records import Credential, Role, Team
+from dovetail.client.admin_records import (
+    FOREVER,
+    Credential,
+    Limits,
+    LimitValues,
+    LoopLimits,
+    LoopLimitValues,
+    Retention,
+    RetentionRules,
+    Role,
+    Team,
+    TeamFigures,
+)
+from dovetail.client.choices import refuse_unknown
 from dovetail.client.configuration import Configuration
-from dovetail.client.connection import Access, Addresses, Connection, tell_of_repeat
+from dovetail.client.connection import (
+    Access,
+    Addresses,
+    Connection,
+    caller_metadata,
+    tell_of_repeat,
+)
 from dovetail.client.errors import DovetailError
 from dovetail.client.pages import Pages
 from dovetail.client.reconnecting import RETRY_SECONDS_MAX, pauses
 from dovetail.client.records import record
-from dovetail.client.security import Tls
+from dovetail.client.security import Metadata, Tls
 from dovetail.client.values import duration
 from dovetail.client.words import WordLike, number
+
+__all__ = [
+    "FOREVER",
+    "Admin",
+    "Credential",
+    "LimitValues",
+    "Limits",
+    "LoopLimitValues",
+    "LoopLimits",
+    "Retention",
+    "RetentionRules",
+    "Role",
+    "Team",
+    "TeamFigures",
+    "connect_admin",
+]
 
 Response = TypeVar("Response")
 Stub: TypeAlias = "admin_pb2_grpc.AdminServiceAsyncStub"
@@ -77,7 +115,9 @@ def connect_admin(
 
 
 class Admin:
-    """Creates teams, and creates and revokes credentials. Every call may raise DovetailError.
+    """Creates teams, says what they keep, and creates and revokes credentials.
+
+    Every call may raise DovetailError.
 
     `create_token` and `rotate` are never repeated automatically once their outcome is unknown. Then
     look for a new credential whose token was never received, and revoke it.
@@ -116,6 +156,51 @@ class Admin:
             "teams",
             Team,
         )
+
+    async def team(self, team_id: str = "") -> Team:
+        """One team, with its rules and figures. Default: the team of the token, or "default"."""
+        request = pb.GetTeamRequest(team_id=team_id)
+        found = await self._call(
+            lambda stub: _in_team(stub.GetTeam, team_id), request, _always_repeatable
+        )
+        return record(Team, found.team)
+
+    async def set_retention(self, team_id: str = "", **rules: Unpack[RetentionRules]) -> Team:
+        """Set what a team keeps; rules that are not named stay as they are.
+
+        Within a minute the servers begin to remove what is no longer kept, for good.
+        """
+        refuse_unknown(RetentionRules, rules)
+        values = {
+            name: duration(value) if isinstance(value, timedelta) else value
+            for name, value in rules.items()
+        }
+        team = pb.Team(team_id=team_id, retention=pb.Retention(**values))  # type: ignore[arg-type]
+        return await self._update(team, "retention", rules)
+
+    async def set_limits(self, team_id: str = "", **limits: Unpack[LimitValues]) -> Team:
+        """Set how much a team may keep; limits that are not named stay as they are."""
+        refuse_unknown(LimitValues, limits)
+        team = pb.Team(team_id=team_id, limits=pb.Limits(**limits))
+        return await self._update(team, "limits", limits)
+
+    async def set_loop_limits(self, team_id: str = "", **limits: Unpack[LoopLimitValues]) -> Team:
+        """Set what ends exchanges of agents that only answer each other; others stay as they are."""
+        refuse_unknown(LoopLimitValues, limits)
+        away = limits.get("away_max")
+        given: dict[str, Any] = {name: limits.get(name) for name in limits if name != "away_max"}
+        values = pb.LoopLimits(**given, away_max=None if away is None else duration(away))
+        return await self._update(
+            pb.Team(team_id=team_id, loop_limits=values), "loop_limits", limits
+        )
+
+    async def _update(self, team: pb.Team, group: str, names: Iterable[str]) -> Team:
+        mask = FieldMask(paths=[f"{group}.{name}" for name in names])
+        request = pb.UpdateTeamRequest(team=team, update_mask=mask)
+        updated = await self._call(
+            lambda stub: _in_team(stub.UpdateTeam, team.team_id), request, _always_repeatable
+        )
+        return record(Team, updated.team)
 
     async def create_token(
         self,
@@ -244,6 +329,18 @@ class _Server:
         while (state := channel.get_state(try_to_connect=True)) not in KNOWN_STATES:
             await channel.wait_for_state_change(state)
         return state is grpc.ChannelConnectivity.READY
+
+
+def _in_team(
+    method: Callable[..., Awaitable[Response]], team_id: str
+) -> Callable[..., Awaitable[Response]]:
+    """A method that names the team as the caller's, where no token says whose the caller is."""
+
+    def call(request: Any, timeout: float, metadata: Metadata) -> Awaitable[Response]:
+        ids = () if metadata else caller_metadata(team_id, "")
+        return method(request, timeout=timeout, metadata=(*metadata, *ids))
+
+    return call
 
 
 def _always_repeatable(_: DovetailError) -> bool:

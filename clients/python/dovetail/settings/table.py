@@ -223,6 +223,13 @@ SETTINGS = (
         at_most=31_536_000,
         default_text="never; of `dovetail up`: 15m",
     ),
+    _server(
+        "retention",
+        "What teams keep that say nothing themselves: messages=90d,ended-tasks-count=100000.",
+        metavar="RULES",
+        default="",
+        default_text="notices=30d",
+    ),
     _client(
         "agent",
         "Who calls; also DOVETAIL_AGENT.",

@@ -84,6 +84,9 @@ KINDS = {
     "report": Kind(message="tasks.Report"),
     "team create": Kind(message="admin.Team"),
     "team list": Kind(message="admin.Team"),
+    "team show": Kind(message="admin.Team"),
+    "team retention": Kind(message="admin.Team"),
+    "team limits": Kind(message="admin.Team"),
     "token create": Kind(message="admin.Credential", names=("token",)),
     "token list": Kind(message="admin.Credential"),
     "token rotate": Kind(message="admin.Credential", names=("token",)),
@@ -107,6 +110,7 @@ KINDS = {
             "seconds",
         )
     ),
+    "compact": Kind(names=("bytes_before", "bytes")),
     "status": Kind(
         names=(
             *("version", "team_id", "servers", "agents", "unacknowledged"),

@@ -116,6 +116,53 @@ class _Count(click.ParamType[int]):
         return int(value)
 
 
+class _Age(click.ParamType[Any]):
+    """A length of time; `forever` is 0, and `default` is NONE."""
+
+    name = "AGE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, timedelta) or value in (NONE, "default"):
+            return NONE if value == "default" else value
+        if value == "forever":
+            return timedelta(0)
+        try:
+            return read_length(str(value))
+        except ValueError as error:
+            self.fail(f"{error}, forever or default", param, ctx)
+
+
+class _Amount(click.ParamType[Any]):
+    """A number from 1, also with k, M or G; `forever` is 0; `default` and `none` are NONE."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, int) or value == NONE:
+            return value
+        text = str(value)
+        if text in ("default", "none"):
+            return NONE
+        if text == "forever":
+            return 0
+        match = re.fullmatch(r"([1-9]\d{0,14})([kMG]?)", text, re.ASCII)
+        if not match:
+            self.fail(f"{text!r} is not a number from 1, such as 1000, 10k, 5M or 1G", param, ctx)
+        return int(match[1]) * _FACTORS[match[2]]
+
+
+class _Most(_Amount):
+    """The same for what is unlimited by 0: `none` is 0, and `default` is NONE."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return 0 if value == "none" else super().convert(value, param, ctx)
+
+
+_FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+NONE = "\0none"
+"""What stands for a rule or limit that is taken away."""
+
+
 class Word(click.Choice[str]):
     """A word of an enum, as JSON has it; in capitals, and with `-` for `_`, it is as good."""
 
@@ -155,6 +202,9 @@ LENGTH = Length()
 EXPIRY = _Expiry()
 SEQUENCES = _Sequences()
 COUNT = _Count()
+AGE = _Age()
+AMOUNT = _Amount()
+MOST = _Most()
 
 label_option = click.option("--label", "labels", type=LABEL, multiple=True, help="A label.")
 

@@ -106,6 +106,8 @@ STEPS_OF_SERVER = {
 COMMANDS = {
     "CreateTeam": "team create",
     "ListTeams": "team list",
+    "GetTeam": "team show",
+    "UpdateTeam": "team retention",
     "CreateCredential": "token create",
     "ListCredentials": "token list",
     "RotateCredential": "token rotate",

@@ -17,13 +17,26 @@ from peewee import BlobField, Field, TextField
 
 from dovetail.server.store.queries import Model
 from dovetail.server.store.schema import (
+    AgentGroupRow,
     AgentRow,
     AssigneeFiguresRow,
+    CleaningPositionRow,
     CredentialRow,
     DeliveryRow,
     DurationFiguresRow,
+    DutyRow,
+    GroupMemberRow,
     HandoutRow,
+    MessageAttachmentRow,
+    MessageDeadlineRow,
     MessageRow,
+    PresenceRow,
+    RemovedAssigneeFiguresRow,
+    RemovedDurationFiguresRow,
+    RemovedUsageFiguresRow,
+    SearchProgressRow,
+    ServerProcessRow,
+    TaskAttachmentRow,
     TaskAttemptRow,
     TaskDependencyRow,
     TaskEventRow,
@@ -31,6 +44,7 @@ from dovetail.server.store.schema import (
     TaskLinkRow,
     TaskRow,
     TeamRow,
+    ThreadHourRow,
     UsageFiguresRow,
 )
 from dovetail.server.store.statements import column_type, quoted
@@ -39,22 +53,37 @@ MODELS: tuple[type[Model], ...] = (
     TeamRow,
     CredentialRow,
     AgentRow,
+    AgentGroupRow,
+    GroupMemberRow,
     MessageRow,
+    MessageAttachmentRow,
     DeliveryRow,
+    MessageDeadlineRow,
     HandoutRow,
+    ThreadHourRow,
     TaskRow,
     TaskDependencyRow,
     TaskLinkRow,
     TaskEventRow,
     TaskFollowUpRow,
     TaskAttemptRow,
+    TaskAttachmentRow,
     # Sums over tasks are carried, not counted anew: they may hold tasks that are there no more.
     AssigneeFiguresRow,
     DurationFiguresRow,
     UsageFiguresRow,
+    RemovedAssigneeFiguresRow,
+    RemovedDurationFiguresRow,
+    RemovedUsageFiguresRow,
 )
 
-LEFT_OUT: Mapping[type[Model], str] = {}
+LEFT_OUT: Mapping[type[Model], str] = {
+    PresenceRow: "what agents have open on the servers of the other store",
+    ServerProcessRow: "those servers",
+    SearchProgressRow: "how far an index goes that is not moved: servers fill a new one",
+    CleaningPositionRow: "cleaners look from the beginning again",
+    DutyRow: "which server cleans the other store",
+}
 """Models of the schema that are not moved, and why: what servers make anew by themselves."""
 
 TEAM_ID = "team_id"
