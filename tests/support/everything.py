@@ -12,7 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.server.store.moving.places import opened
+from dovetail.server.store.moving.tables import MOVED
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1 import types_pb2
 from support.callers import Caller, seconds
 from support.guarded import Guarded, guarded_pair
 from support.refusals import refusal
@@ -35,6 +37,9 @@ USAGE = work.Usage(
 LATER = Timestamp(seconds=4_000_000_000, nanos=123_456_000)
 
 
+KEYS_OF_FIGURES = {"team_id", "assignee_id", "kind", "page", "measure"}
+
+
 def struct(**content: Any) -> Struct:
     """Structured data."""
     made = Struct()
@@ -42,6 +47,10 @@ def struct(**content: Any) -> Struct:
     return made
 
 
+FILES = [
+    types_pb2.Attachment(name="é.bin", media_type="application/pdf", data=bytes(range(256))),
+    types_pb2.Attachment(name="elsewhere", url="https://example.org/large"),
+]
 DATA = struct(z="é✓", a=None, list=[1, 1.5, -7, "two", {"deep": {}}, []], yes=True, n=2**53 - 1)
 
 
@@ -81,6 +90,18 @@ async def _talk(ann: Caller, bob: Caller, lead: Caller) -> None:
     await ann.send(*RECIPIENTS, body="to many")
     await bob.send("ann", body="re", in_reply_to=sent.message_id, acknowledge_sequences=[1])
     await bob.call(talk.MarkMessagesSeenRequest(sequences=[2]))
+    group = talk.Group(group_id="all é", display_name="All", agent_ids=["bob", LEAD])
+    await ann.call(talk.PutGroupRequest(group=group))
+    await ann.call(
+        talk.SendMessageRequest(
+            group_ids=["all é"],
+            body="files",
+            attachments=FILES,
+            expire_time=LATER,
+            ack_deadline=seconds(3_600),
+        )
+    )
+    await lead.call(talk.RejectMessageRequest(sequences=[1], reason="not mine ü"))
     await bob.received()
     await lead.received()
 
@@ -96,6 +117,7 @@ async def _work(ann: Caller, bob: Caller, lead: Caller) -> str:
         priority=-3,
         labels={"b": "é", "a": ""},
         input=DATA,
+        input_attachments=FILES,
         due_time=LATER,
         schedule_time=LATER,
         depends_on=["PENDING", "COMPLETED"],
@@ -152,6 +174,25 @@ def _write_what_no_call_writes(url: str) -> None:
     ids = {"actor_id": "ü", "assignee_id": "bob", "former_assignee_id": ""}
     notice = {"verb": "UPDATE", "task_id": "t1", "event_number": 1, **ids}
     with opened(url) as place, place.writing():
+        size = "(SELECT size FROM messages m WHERE m.team_id = teams.team_id AND m.number = 1)"
+        place.run(
+            "UPDATE teams SET message_count = message_count - 1, notice_count = notice_count + 1,"
+            f" message_bytes = message_bytes - {size}, notice_bytes = notice_bytes + {size}"
+            f" WHERE {size} IS NOT NULL"
+        )
+        place.run(
+            "INSERT INTO thread_hours SELECT team_id, thread_id, 1, 2, 1 FROM messages"
+            " WHERE number = 1"
+        )
+        for table in MOVED:  # What nothing was removed of, as rows that add nothing.
+            if table.name.startswith("removed_"):
+                source = table.name.removeprefix("removed_")
+                names = [each.name for each in table.columns]
+                values = [name if name in KEYS_OF_FIGURES else "0" for name in names]
+                place.run(
+                    f"INSERT INTO {table.name} ({', '.join(names)})"
+                    f" SELECT {', '.join(values)} FROM {source}"
+                )
         place.run(
             "UPDATE messages SET payload = NULL, body = ?, data = ?, notice = ?, kind = 2"
             " WHERE number = 1",
