@@ -36,6 +36,7 @@ TITLES = {
     "life": "A task created, started, completed, beside three echoes",
     "claim": "A task claimed and completed, beside two echoes",
     "report": "GetReport of a whole team, beside one echo",
+    "search": "SearchMessages, the first page, beside one echo",
     "start": "A command from start to exit, beside the interpreter with nothing to do",
     "guard": "SendMessage with credentials and TLS, beside without",
 }

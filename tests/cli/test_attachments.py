@@ -90,6 +90,13 @@ def test_nothing_is_replaced_unless_that_is_asked_for(shell: Shell, folder: Path
     assert shell.says(*save, "--force", "--brief").count("saved") == 2
     assert (target / "two").read_text() == "two"
     assert (folder / "report.pdf").read_bytes() == PDF
+    with mail_of(shell) as mail:
+        mail.send("x", attachments=[Attachment(name=".bashrc", data=b"x")])
+    save_hidden = ("message", "save", "m3", "--to", str(target))
+    assert shell.says(*save_hidden) == "not saved: .bashrc is hidden. Name it to save it\n"
+    assert "file" not in shell.json(*save_hidden)[0]
+    assert sorted(os.listdir(target)) == ["one", "two"]
+    assert shell.says(*save_hidden, ".bashrc").startswith(f"saved {target}/.bashrc")
     code, line = shell.fails(*save, "three", "one")
     assert (code, "no attachment 'three'. There are: 'one', 'two'" in line) == (3, True)
     assert shell.fails("message", "save", "m2")[1] == "dovetail: message m2 has no attachments\n"

@@ -382,7 +382,7 @@ def run(world: World, examples: int) -> None:
             deadline=None,
             database=None,
             derandomize=True,
-            phases=(Phase.generate,),
+            phases=(Phase.generate, Phase.shrink),
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

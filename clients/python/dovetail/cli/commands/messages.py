@@ -85,7 +85,7 @@ async def send(
     labels: tuple[tuple[str, str], ...],
     **conditions: Any,
 ) -> None:
-    """Send TEXT to agents, each named by TO or a member of a group.
+    """Send TEXT to agents.
 
     TEXT may be `-` (standard input) or `@FILE`; `@@…` is a text that begins with @.
     """

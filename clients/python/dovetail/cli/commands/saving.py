@@ -162,17 +162,21 @@ async def _save(
 ) -> None:
     """Write what was chosen; where it is known before that it cannot be, nothing is written."""
     chosen = _chosen(sources, names)
-    links = [each for _, each in chosen if each.url]
+    links = [each for _, each in chosen if each.url is not None]
     if names and links:
         name, url = links[0].name, links[0].url
         raise CommandError(
             f"{name!r} is a reference, which is not fetched: it is at {url}", REFUSED
         )
-    target.check(each.name for _, each in chosen if not each.url)
-    found = [await read(each.name) for read, each in chosen if not each.url]
+    # A hidden file, such as .bashrc, may be read by programs that nobody thinks of.
+    hidden = [each for _, each in chosen if each.name.startswith(".") and not names]
+    saved = [(read, each) for read, each in chosen if each not in (*links, *hidden)]
+    target.check(each.name for _, each in saved)
+    found = [await read(each.name) for read, each in saved]
     facts = [
         *({**_facts(each), "file": str(target.write(each))} for each in found),
         *({**_facts(each), "url": each.url} for each in links),
+        *(_facts(each) for each in hidden),
     ]
     session.out.facts_list(facts, lambda: "\n".join(map(_line, facts)), _line)
 
@@ -218,5 +222,7 @@ def _facts(attachment: late.client.Attachment) -> dict[str, Any]:
 def _line(facts: Any) -> str:
     if "url" in facts:
         return escape_controls(f"not saved: {facts['name']} is at {facts['url']}")
+    if "file" not in facts:
+        return escape_controls(f"not saved: {facts['name']} is hidden. Name it to save it")
     size = byte_count(facts["size"])
     return escape_controls(f"saved {facts['file']}  {facts['media_type']}  {size}")
