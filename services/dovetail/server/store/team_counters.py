@@ -25,7 +25,7 @@ _LIMITS = (
 NEW_FIELDS = (*_NUMBERS, TeamRow.last_time)
 """What a new team begins with: zeros. Its other counters are 0 by default."""
 
-LOCKED_FIELDS = (*_NUMBERS, TeamRow.last_time, *_KEPT, *_LIMITS)
+LOCKED_FIELDS = (*_NUMBERS, TeamRow.last_time, *_KEPT, *_LIMITS, TeamRow.retention)
 """What is read when the row is locked. `TeamCounters.of` takes it."""
 
 SAVE = RowStatement(
@@ -59,7 +59,8 @@ class TeamCounters:
 
     `stamp` is the time of what is written: it does not run backwards, nor stand still for long.
     `wall_clock` is the time itself: schedules and leases are compared with it, because a stamp may
-    be days ahead where a server's clock once was. `limits` is None where the team has none.
+    be days ahead where a server's clock once was. `limits` is None where the team has none, and
+    `retention` where it says nothing of what it keeps (`tables/teams.py` reads the text).
     """
 
     team_id: str
@@ -72,13 +73,14 @@ class TeamCounters:
     notice_count: int
     notice_bytes: int
     limits: Limits | None
+    retention: str | None
     stamp: int
     wall_clock: int
 
     @classmethod
     def of(cls, team_id: str, row: Row, times: Times) -> Self:
         """The counters of a row of LOCKED_FIELDS."""
-        *counters, inbox_messages, inbox_bytes, messages, size = row
+        *counters, inbox_messages, inbox_bytes, messages, size, retention = row
         stamp, wall_clock = times.now(team_id, counters[len(_NUMBERS)])
         limits = Limits(
             inbox_messages=inbox_messages, inbox_bytes=inbox_bytes, messages=messages, bytes=size
@@ -87,6 +89,7 @@ class TeamCounters:
             team_id=team_id,
             **dict(zip(_COUNTERS, counters, strict=True)),
             limits=None if limits == _NO_LIMITS else limits,
+            retention=retention,
             stamp=stamp,
             wall_clock=wall_clock,
         )

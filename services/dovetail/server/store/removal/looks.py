@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 class Bitten(NamedTuple):
     """What a unit did: how many items it is done with, what was removed, and how long it took.
 
-    Without `goes_on` it did nothing: another server cleans, or the rules have changed.
+    Without `goes_on` it did nothing, because the rules have changed.
     """
 
     done: int
@@ -83,15 +83,12 @@ def needs(front: Front) -> list[Need]:
     return [] if front in HELD else [fronts.need(front)]
 
 
-def bite(
-    transaction: Transaction, holder_id: str, seen: Seen, policy: Policy, items: Sequence[Item]
-) -> Bitten:
-    """Remove items that a look found, if its rules still apply and the holder still cleans."""
+def bite(transaction: Transaction, seen: Seen, policy: Policy, items: Sequence[Item]) -> Bitten:
+    """Remove items that a look found, if its rules still apply."""
     began = time.perf_counter()
     found = seen.found
     assert found is not None
-    is_same = fronts.are_same(transaction, seen.rules, policy.default)
-    if not is_same or not fronts.go_on(transaction, holder_id):
+    if not fronts.are_same(transaction, seen.rules, policy.default):
         return Bitten(0, 0, 0.0, goes_on=False)
     done, removed = _remove(transaction, found.front, items)
     if done and found.front not in HELD:
