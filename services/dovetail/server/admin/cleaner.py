@@ -43,7 +43,7 @@ PAUSE_RATIO = 6
 """The pause after a bite is so many times as long as the bite: the writer is free for the most."""
 
 PAUSE_SECONDS_MAX = 1.0
-FIRST_ROWS, ROWS_MIN, ROWS_MAX = 50, 5, 2_000
+FIRST_ROWS, ROWS_MIN, ROWS_MAX = 100, 60, 2_000
 """Rows of a bite: at first, and the bounds between which it follows what was measured."""
 
 LOOK_RATIO = 25
@@ -175,11 +175,10 @@ class Cleaner:
             if found is None:
                 break
             if found.items:
-                if not (self._holds or await self._take()):
+                if not await self._is_due():
                     return False
                 if not await self._remove(team_id, seen):
-                    # Another cleans now, or the rules have changed: look again in the next round.
-                    return self._holds
+                    break  # The rules have changed: look again in the next round.
             team.positions[found.front] = found.end
             team.walked[found.front] += found.rows
             held_rows[found.front] += found.rows
@@ -199,16 +198,9 @@ class Cleaner:
         items, pieces = list(found.items), 0
         while items and pieces < PIECES_MAX:
             some = _first(items, self._rows.size)
-            unit = partial(
-                looks.bite,
-                holder_id=self._holder_id,
-                seen=seen,
-                policy=self._policy,
-                items=some,
-            )
+            unit = partial(looks.bite, seen=seen, policy=self._policy, items=some)
             bitten = await self._store.write(team_id, unit, looks.needs(found.front))
             if not bitten.goes_on:
-                self._holds = await self._is_holder()
                 return False
             pieces = 0 if bitten.done else pieces + 1
             del items[: bitten.done]
@@ -235,6 +227,14 @@ class Cleaner:
         for front in far:
             team.walked[front] = 0
 
+    async def _is_due(self) -> bool:
+        """Whether this is the cleaner: said again before what each look found is removed."""
+        if self._holds:
+            go_on = partial(fronts.go_on, holder_id=self._holder_id)
+            self._holds = await self._store.write(NO_TEAM, go_on)
+            return self._holds
+        return await self._take()
+
     async def _take(self) -> bool:
         """Take the duty, if nobody has it, or whoever has it stands still. Returns whether."""
         seen, now = await self._store.read(NO_TEAM, fronts.duty), time.monotonic()
@@ -247,10 +247,6 @@ class Cleaner:
         self._holds = await self._store.write(NO_TEAM, unit)
         self._removed.clear()
         return self._holds
-
-    async def _is_holder(self) -> bool:
-        duty = await self._store.read(NO_TEAM, fronts.duty)
-        return duty.holder_id == self._holder_id
 
     async def _end(self) -> None:
         """Leave the duty, and tell what was done."""

@@ -220,15 +220,15 @@ TYPES: Mapping[str, Kind] = {
     "bigint": LARGE_NUMBER,
 }
 KINDS: Mapping[str, Kind] = {
-    **dict.fromkeys(("lifetime", "lease_duration", "initial_backoff", "input_wait"), DURATION),
     **dict.fromkeys(
-        ("pooled", "answered", "overdue_told", "budget_told", "away_told", "told"), FLAG
+        ("lifetime", "lease_duration", "initial_backoff", "input_wait", "max_away"), DURATION
     ),
-    **dict.fromkeys(("notify", "retryable", "late_retryable"), FLAG),
+    **dict.fromkeys(("pooled", "answered", "overdue_told", "budget_told"), FLAG),
+    **dict.fromkeys(("notify", "retryable", "late_retryable", "away_told", "told"), FLAG),
     **dict.fromkeys(("state", "from_state", "to_state"), TASK_STATE),
     **dict.fromkeys(("recipients", "depends_on", "links", "changes", "input", "data"), JSON),
     **dict.fromkeys(("usage", "attempt_usage", "tree_usage", "retention"), JSON),
-    **dict.fromkeys(("input_attachments", "outcome_attachments"), JSON),
+    **dict.fromkeys(("input_attachments", "outcome_attachments", "late_attachments"), JSON),
     **dict.fromkeys(
         ("outcome_data", "question_data", "answer_data", "failure_data", "late_data"), JSON
     ),
@@ -254,8 +254,8 @@ PLAIN_NUMBERS = frozenset(
     {
         *("size", "version", "attempt", "max_attempts", "failed_attempts", "priority"),
         *("waiting_for_count", "spent_budgets", "progress_percent", "page", "kind"),
-        *("hop_count", "depth", "agent_count", "max_loop_hops", "max_loop_depth"),
-        *("max_loop_thread_messages", "message_count"),
+        *("agent_count", "hop_count", "depth", "message_count"),
+        *("max_loop_hops", "max_loop_thread_messages", "max_loop_depth"),
     }
 )
 """Columns of type integer that hold neither an enum nor yes or no."""

@@ -76,7 +76,7 @@ def check_room(transaction: Transaction, new: Sequence[NewMessage]) -> None:
             raise ResourceExhaustedError(
                 Reason.TEAM_FULL,
                 f"team {transaction.team_id!r} is full: {use}. Have old messages removed (retention"
-                " of the team), or its limits raised: dovetail team show",
+                " of the team), or its limits raised",
                 metadata={"team_id": transaction.team_id, **use.metadata},
             )
 

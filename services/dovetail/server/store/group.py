@@ -28,6 +28,7 @@ from dovetail.server.store.rings import Rings
 from dovetail.server.store.schema import TeamRow
 from dovetail.server.store.sets import (
     Change,
+    Fetch,
     FilePages,
     Finder,
     Index,
@@ -332,8 +333,12 @@ class WriteGroup(GlobalSnapshot):
 
     def fetch(self, statement: RowStatement, keys: Sequence[Key]) -> list[list[Row]]:
         """The rows of each key, as they are stored once all that was put is written."""
+        return self.fetch_all([(statement, keys)])[0] if keys else []
+
+    def fetch_all(self, fetches: Sequence[Fetch]) -> list[list[list[Row]]]:
+        """The same of several statements at once."""
         self._flush(self._dirty)
-        return self._driver.fetch(None, [(statement, keys)])[1][0] if keys else []
+        return self._driver.fetch(None, fetches)[1]
 
     def give_back(self, pages: int) -> FilePages:
         """Give so many free pages of the store's file back to the disk."""

@@ -44,6 +44,20 @@ def clearing(column: Field, *keys: Field) -> RowStatement:
     return RowStatement(one, many, names(keys), keys)
 
 
+def counting(column: Field, *, key: Field) -> RowStatement:
+    """Adds to a column of one row. Its rows: what is added, the key."""
+    table = _table((key,))
+    one = f'UPDATE "{table}" SET {quoted(column)} = {quoted(column)} + ? WHERE {quoted(key)} = ?'
+    return RowStatement(one, "", (), ())
+
+
+def raising(column: Field, *, key: Field) -> RowStatement:
+    """Sets a column of one row to a value that is higher. Its rows: the value twice, the key."""
+    table, name = _table((key,)), quoted(column)
+    one = f'UPDATE "{table}" SET {name} = ? WHERE COALESCE({name}, 0) < ? AND {quoted(key)} = ?'
+    return RowStatement(one, "", (), ())
+
+
 def _table(keys: Sequence[Field]) -> str:
     return str(getattr(keys[0].model, "_meta").table_name)  # noqa: B009
 

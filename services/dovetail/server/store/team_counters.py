@@ -32,7 +32,7 @@ _LOOP_LIMITS = (
 NEW_FIELDS = (*_NUMBERS, TeamRow.last_time)
 """What a new team begins with: zeros. Its other counters are 0 by default."""
 
-LOCKED_FIELDS = (*_NUMBERS, TeamRow.last_time, *_KEPT, *_LIMITS, *_LOOP_LIMITS)
+LOCKED_FIELDS = (*_NUMBERS, TeamRow.last_time, *_KEPT, *_LIMITS, TeamRow.retention, *_LOOP_LIMITS)
 """What is read when the row is locked. `TeamCounters.of` takes it."""
 
 SAVE = RowStatement(
@@ -67,7 +67,7 @@ class TeamCounters:
     `stamp` is the time of what is written: it does not run backwards, nor stand still for long.
     `wall_clock` is the time itself: schedules and leases are compared with it, because a stamp may
     be days ahead where a server's clock once was. `limits` is None where the team has none,
-    `loop_limits` where it says nothing of any.
+    `loop_limits` and `retention` where it says nothing of them (`tables/teams.py` reads the text).
     """
 
     team_id: str
@@ -80,6 +80,7 @@ class TeamCounters:
     notice_count: int
     notice_bytes: int
     limits: Limits | None
+    retention: str | None
     loop_limits: LoopLimits | None
     stamp: int
     wall_clock: int
@@ -88,7 +89,7 @@ class TeamCounters:
     def of(cls, team_id: str, row: Row, times: Times) -> Self:
         """The counters of a row of LOCKED_FIELDS."""
         counters, rest = row[: len(_COUNTERS)], row[len(_COUNTERS) :]
-        inbox_messages, inbox_bytes, messages, size, *loop_limits = rest
+        inbox_messages, inbox_bytes, messages, size, retention, *loop_limits = rest
         stamp, wall_clock = times.now(team_id, counters[len(_NUMBERS)])
         limits = Limits(
             inbox_messages=inbox_messages, inbox_bytes=inbox_bytes, messages=messages, bytes=size
@@ -97,6 +98,7 @@ class TeamCounters:
             team_id=team_id,
             **dict(zip(_COUNTERS, counters, strict=True)),
             limits=None if limits == _NO_LIMITS else limits,
+            retention=retention,
             loop_limits=LoopLimits.of(loop_limits),
             stamp=stamp,
             wall_clock=wall_clock,

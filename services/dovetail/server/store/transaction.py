@@ -20,6 +20,7 @@ from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.sets import (
     Change,
+    Fetch,
     FilePages,
     Finder,
     Index,
@@ -259,6 +260,10 @@ class Transaction(Snapshot):
     def change(self, *changes: Change) -> None:
         """Run statements over sets of rows; each row has the team's id where its statement says."""
         self._group.change(changes)
+
+    def fetch_all(self, fetches: Sequence[Fetch]) -> list[list[list[Row]]]:
+        """The rows that several statements find for each of their keys, in one round trip."""
+        return self._group.fetch_all(fetches)
 
     def give_back(self, pages: int) -> FilePages:
         """Give so many free pages of the store's file back to the disk, if it can be cut."""

@@ -79,6 +79,11 @@ def _remarks(item: work.Report) -> Iterator[Text]:
     """How exact the times are, what waits for answers, and how much the team talks."""
     if item.basis == work.REPORT_BASIS_KEPT and item.queue_time.sample_count:
         yield Text("median and p95 within 1 %; exact with a filter", style="dim")
+    if item.removed_tasks:
+        yield Text(f"{item.removed_tasks:,} of these tasks were removed since, and are in no list")
+    elif item.HasField("lists_complete_since") and item.basis == work.REPORT_BASIS_SCAN:
+        since = local(item.lists_complete_since)
+        yield Text(f"whole for tasks that ended since {since}; older ones may be removed")
     if item.HasField("oldest_question_time"):
         yield Text(f"oldest open question: {local(item.oldest_question_time)}")
     if item.basis == work.REPORT_BASIS_KEPT and item.completed_tasks:

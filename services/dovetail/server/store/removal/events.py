@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dovetail.server.store.keyed import finding, removing
+from dovetail.server.store.keyed import finding, raising, removing
 from dovetail.server.store.removal.fronts import LOOK_ROWS, Found, Front, Item, Look, Position
 from dovetail.server.store.schema import TaskEventRow, TeamRow
+from dovetail.server.store.statements import Change
 from dovetail.server.store.tables import events
 from dovetail.server.store.transaction import Snapshot, Statement, Transaction, param
 
@@ -22,11 +23,7 @@ _TIMES = Statement(
     .limit(LOOK_ROWS)
 )
 _REMOVE = removing(TaskEventRow.team_id, TaskEventRow.number)
-_NOTE = Statement(
-    TeamRow.update({TeamRow.removed_event: param("number")}).where(
-        TeamRow.team_id == param("team_id"), TeamRow.removed_event < param("number")
-    )
-)
+_NOTE = raising(TeamRow.removed_event, key=TeamRow.team_id)
 
 
 _CHANGING_NOTHING = ", ".join(f"'{verb.name}'" for verb in events.CHANGING_NOTHING)
@@ -89,11 +86,12 @@ def look(snapshot: Snapshot, at: Look) -> Found | None:
 
 def remove(transaction: Transaction, numbers: Sequence[int]) -> int:
     """Remove events. Returns how many."""
-    transaction.change((_REMOVE, [(transaction.team_id, number) for number in numbers]))
-    note_removed(transaction, max(numbers))
+    team_id = transaction.team_id
+    keys = [(team_id, number) for number in numbers]
+    transaction.change((_REMOVE, keys), removed_through(team_id, max(numbers)))
     return len(numbers)
 
 
-def note_removed(transaction: Transaction, number: int) -> None:
-    """Events up to this one may be missing."""
-    transaction.write(_NOTE, number=number)
+def removed_through(team_id: str, number: int) -> Change:
+    """What notes that events up to this one may be missing."""
+    return (_NOTE, [(number, number, team_id)])

@@ -146,9 +146,9 @@ def move(transaction: Transaction, front: Front, position: Position) -> None:
         transaction.put(_POSITION_TABLE, row)
 
 
-def are_same(snapshot: Snapshot, rules: Retention, default: Retention) -> bool:
+def are_same(transaction: Transaction, rules: Retention, default: Retention) -> bool:
     """Whether these are still the rules of the team."""
-    return teams.retention(snapshot).over(default) == rules
+    return teams.read_rules(transaction.team.retention).over(default) == rules
 
 
 # One server at a time does the work for all teams.

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from dovetail.server.retention import Retention
 from dovetail.server.store.removal import attempts, events, fronts, messages, tasks
 from dovetail.server.store.removal.fronts import Found, Front, Item, Look, Position
-from dovetail.server.store.tables import teams
+from dovetail.server.store.search.index import DocumentKind
+from dovetail.server.store.tables import search, teams
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
 _MESSAGES = (Front.NOTICES, Front.MESSAGES, Front.UNACKNOWLEDGED, Front.HELD_MESSAGES)
@@ -43,7 +44,7 @@ class Seen(NamedTuple):
 class Bitten(NamedTuple):
     """What a unit did: how many items it is done with, what was removed, and how long it took.
 
-    Without `goes_on` it did nothing: another server cleans, or the rules have changed.
+    Without `goes_on` it did nothing, because the rules have changed.
     """
 
     done: int
@@ -80,18 +81,20 @@ def find(
 
 def needs(front: Front) -> list[Need]:
     """What a bite needs."""
-    return [] if front in HELD else [fronts.need(front)]
+    needed = [] if front in HELD else [fronts.need(front)]
+    if front in _MESSAGES:
+        needed.append(search.need_to_forget(DocumentKind.MESSAGE))
+    elif front in _TASKS:
+        needed.append(search.need_to_forget(DocumentKind.TASK))
+    return needed
 
 
-def bite(
-    transaction: Transaction, holder_id: str, seen: Seen, policy: Policy, items: Sequence[Item]
-) -> Bitten:
-    """Remove items that a look found, if its rules still apply and the holder still cleans."""
+def bite(transaction: Transaction, seen: Seen, policy: Policy, items: Sequence[Item]) -> Bitten:
+    """Remove items that a look found, if its rules still apply."""
     began = time.perf_counter()
     found = seen.found
     assert found is not None
-    is_same = fronts.are_same(transaction, seen.rules, policy.default)
-    if not is_same or not fronts.go_on(transaction, holder_id):
+    if not fronts.are_same(transaction, seen.rules, policy.default):
         return Bitten(0, 0, 0.0, goes_on=False)
     done, removed = _remove(transaction, found.front, items)
     if done and found.front not in HELD:

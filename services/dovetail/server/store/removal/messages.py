@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dovetail.server.store.keyed import finding
+from dovetail.server.store.keyed import counting, finding
 from dovetail.server.store.removal import hanging
 from dovetail.server.store.removal.fronts import (
     LOOK_ROWS,
@@ -53,11 +53,7 @@ _DELIVERIES = finding(
     ' FROM "deliveries" WHERE "team_id" = ? AND "message_number" = ?',
     _DELIVERY_KEY,
 )
-_COUNT = Statement(
-    TeamRow.update(
-        {TeamRow.removed_message_count: TeamRow.removed_message_count + param("count")}
-    ).where(TeamRow.team_id == param("team_id"))
-)
+_COUNT = counting(TeamRow.removed_message_count, key=TeamRow.team_id)
 
 
 class _Row(NamedTuple):
@@ -101,15 +97,10 @@ def remove(transaction: Transaction, front: Front, numbers: Sequence[int]) -> in
     What a look found may be a moment old: who acknowledged since then is not overruled.
     """
     keys = [(transaction.team_id, number) for number in numbers]
-    found = zip(
-        keys,
-        transaction.fetch(_MESSAGES, keys),
-        transaction.fetch(_DELIVERIES, keys),
-        strict=True,
-    )
+    found = transaction.fetch_all([(_MESSAGES, keys), (_DELIVERIES, keys)])
     gone: list[Key] = []
     delivered: list[_Delivery] = []
-    for key, message, rows in found:
+    for key, message, rows in zip(keys, *found, strict=True):
         these = [_Delivery(*row) for row in rows]
         if message and _may_go(front, these):
             ((kind, size),) = message
@@ -120,10 +111,13 @@ def remove(transaction: Transaction, front: Front, numbers: Sequence[int]) -> in
             gone.append(key)
             delivered += these
     if gone:
-        transaction.change(*hanging.message_changes(gone))
+        spans = _take_from_inboxes(transaction, delivered)
+        transaction.change(
+            *hanging.message_changes(gone),
+            (_HANDED_OUT, spans),
+            (_COUNT, [(len(gone), transaction.team_id)]),
+        )
         search.forget_messages(transaction, [number for _, number in gone])
-        _take_from_inboxes(transaction, delivered)
-        transaction.write(_COUNT, count=len(gone))
     return len(gone)
 
 
@@ -194,8 +188,8 @@ def _may_go(front: Front, delivered: Sequence[_Delivery]) -> bool:
     return front is Front.NOTICES or is_open is (front is Front.UNACKNOWLEDGED)
 
 
-def _take_from_inboxes(transaction: Transaction, delivered: Sequence[_Delivery]) -> None:
-    """Take removed deliveries off the counters of their inboxes, and off what was handed out."""
+def _take_from_inboxes(transaction: Transaction, delivered: Sequence[_Delivery]) -> list[Key]:
+    """Take deliveries off the counters of their inboxes. Returns the runs that they were."""
     by_agent: defaultdict[str, list[_Delivery]] = defaultdict(list)
     for each in delivered:
         by_agent[each.agent_id].append(each)
@@ -205,7 +199,7 @@ def _take_from_inboxes(transaction: Transaction, delivered: Sequence[_Delivery])
         _count_out(transaction, agent_id, removed)
         runs = deliveries.spans([each.sequence for each in removed])
         spans += [(transaction.team_id, agent_id, *run) for run in runs]
-    transaction.change((_HANDED_OUT, spans))
+    return spans
 
 
 def _count_out(transaction: Transaction, agent_id: str, removed: Sequence[_Delivery]) -> None:

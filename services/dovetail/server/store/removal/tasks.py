@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dovetail.server.store.keyed import finding, removing
+from dovetail.server.store.keyed import counting, finding, raising, removing
 from dovetail.server.store.pages import Columns
 from dovetail.server.store.removal import events, hanging
 from dovetail.server.store.removal.fronts import (
@@ -101,18 +101,8 @@ _OLDEST_EVENTS, _OLDEST_ATTEMPTS = (
     for table, column in (("task_events", "number"), ("task_attempts", "start_event"))
 )
 _REMOVE_EVENTS = removing(TaskEventRow.team_id, TaskEventRow.number)
-_MINE = TeamRow.team_id == param("team_id")
-_COUNT = Statement(
-    TeamRow.update({TeamRow.removed_task_count: TeamRow.removed_task_count + param("count")}).where(
-        _MINE
-    )
-)
-_INCOMPLETE = Statement(
-    TeamRow.update({TeamRow.tasks_complete_since: param("time")}).where(
-        _MINE,
-        TeamRow.tasks_complete_since.is_null() | (TeamRow.tasks_complete_since < param("time")),
-    )
-)
+_COUNT = counting(TeamRow.removed_task_count, key=TeamRow.team_id)
+_INCOMPLETE = raising(TeamRow.tasks_complete_since, key=TeamRow.team_id)
 
 
 class _Row(NamedTuple):
@@ -191,10 +181,10 @@ def remove(transaction: Transaction, keys: Sequence[Key]) -> tuple[int, int]:
         done += 1
     if gone:
         removed = [hanging.Removed(task_id, task.number) for task_id, task in gone.items()]
-        changes = hanging.task_changes(transaction.team_id, removed)
-        transaction.change(*_figures(transaction.team_id, gone.values()), *changes)
-        search.forget_tasks(transaction, [task.number for task in gone.values()])
-        _note(transaction, [*gone.values()])
+        team_id, all_gone = transaction.team_id, [*gone.values()]
+        changes = hanging.task_changes(team_id, removed)
+        transaction.change(*changes, *_figures(team_id, all_gone), *_notes(team_id, all_gone))
+        search.forget_tasks(transaction, [task.number for task in all_gone])
     return done, len(gone)
 
 
@@ -233,18 +223,18 @@ def _task(row: tuple[Any, ...]) -> _Task:
 
 def _remove_piece(transaction: Transaction, task_id: str) -> None:
     """Remove the oldest events and attempts of a task."""
-    team_id, keys = transaction.team_id, [(transaction.team_id, task_id)]
-    (numbers,) = transaction.fetch(_OLDEST_EVENTS, keys)
-    (starts,) = transaction.fetch(_OLDEST_ATTEMPTS, keys)
+    team_id, key = transaction.team_id, [(transaction.team_id, task_id)]
+    (numbers,), (starts,) = transaction.fetch_all([(_OLDEST_EVENTS, key), (_OLDEST_ATTEMPTS, key)])
     if len(numbers) == PIECE_ROWS:  # With fewer the last of them, which must stay, is among them.
-        transaction.change((_REMOVE_EVENTS, [(team_id, *row) for row in numbers]))
-        events.note_removed(transaction, numbers[-1][0])
+        keys = [(team_id, *row) for row in numbers]
+        noted = events.removed_through(team_id, numbers[-1][0])
+        transaction.change((_REMOVE_EVENTS, keys), noted)
     if len(starts) == PIECE_ROWS:
         keys = [(team_id, task_id, *row) for row in starts]
         transaction.change(*hanging.attempt_changes(keys))
 
 
-def _figures(team_id: str, gone: Sequence[_Task] | Any) -> list[Change]:
+def _figures(team_id: str, gone: Sequence[_Task]) -> list[Change]:
     """What adds the shares of these tasks to those of removed ones."""
     sums: defaultdict[Tally, dict[Key, list[int]]] = defaultdict(dict)
     for task in gone:
@@ -259,12 +249,14 @@ def _figures(team_id: str, gone: Sequence[_Task] | Any) -> list[Change]:
     ]
 
 
-def _note(transaction: Transaction, gone: Sequence[_Task]) -> None:
-    """Note in the team's row what is missing from here on."""
-    transaction.write(_COUNT, count=len(gone))
+def _notes(team_id: str, gone: Sequence[_Task]) -> list[Change]:
+    """What notes in the team's row what is missing from here on."""
+    notes: list[Change] = [(_COUNT, [(len(gone), team_id)])]
     last_events = [task.last_event for task in gone if task.last_event is not None]
     if last_events:
-        events.note_removed(transaction, max(last_events))
+        notes.append(events.removed_through(team_id, max(last_events)))
     ends = [task.end_time for task in gone if task.end_time and task.delete_time is None]
     if ends:
-        transaction.write(_INCOMPLETE, time=max(ends) + 1)
+        since = max(ends) + 1
+        notes.append((_INCOMPLETE, [(since, since, team_id)]))
+    return notes

@@ -190,6 +190,11 @@ def open_search(snapshot: Snapshot, kind: DocumentKind, plan: Plan) -> Search | 
     return index_of(snapshot).search(snapshot, Space(kind, progress.space), plan)
 
 
+def need_to_forget(kind: DocumentKind) -> Need:
+    """What a unit needs that removes documents."""
+    return Need(PROGRESS.by_key, (int(kind),))
+
+
 def forget_messages(transaction: Transaction, numbers: Sequence[int]) -> None:
     """Remove messages from the index: for whoever removes their rows, in the same unit."""
     _forget(transaction, DocumentKind.MESSAGE, numbers)

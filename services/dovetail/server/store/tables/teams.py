@@ -160,7 +160,7 @@ def save(transaction: Transaction, settings: TeamSettings) -> None:
 def retention(snapshot: Snapshot) -> Retention:
     """What is said of a team."""
     row = snapshot.row(_RETENTION)
-    return _retention(row[0]) if row else Retention()
+    return read_rules(row[0]) if row else Retention()
 
 
 def figures(snapshot: Snapshot) -> TeamFigures:
@@ -201,7 +201,7 @@ def _settings(row: Row) -> TeamSettings:
     return TeamSettings(
         team_id=team_id,
         create_time=create_time,
-        retention=_retention(rules),
+        retention=read_rules(rules),
         limits=Limits(
             inbox_messages=inbox_messages, inbox_bytes=inbox_bytes, messages=messages, bytes=size
         ),
@@ -209,6 +209,7 @@ def _settings(row: Row) -> TeamSettings:
     )
 
 
-def _retention(text: str | None) -> Retention:
+def read_rules(text: str | None) -> Retention:
+    """The rules of a team's row."""
     rules: dict[str, Any] = json.loads(text) if text else {}
     return Retention(**rules)
