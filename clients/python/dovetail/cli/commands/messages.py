@@ -45,7 +45,7 @@ IMPORTANCES = ("low", "normal", "high")
 
 
 @click.command()
-@click.argument("recipients", metavar="TO...", nargs=-1)
+@sending.recipients_argument
 @click.argument("body", metavar="TEXT", type=BODY)
 @sending.group_option
 @click.option("--subject", default="", help="A line above the text.")
@@ -89,7 +89,6 @@ async def send(
 
     TEXT may be `-` (standard input) or `@FILE`; `@@…` is a text that begins with @.
     """
-    sending.check_addressed(recipients, conditions["groups"])
     sending.check_repeatable(request_id, conditions["expire"])
     response = await session.agent.send(
         recipients,
