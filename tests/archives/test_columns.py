@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dovetail.messaging.v1.messaging_pb2 import Message
@@ -134,7 +134,7 @@ OBJECTS = st.dictionaries(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(), OBJECTS, st.dictionaries(st.text(), st.text()), st.binary(max_size=20))
 def test_a_message_gives_the_same_bytes_or_carries_them(
     body: str, data: dict[str, Any], labels: dict[str, str], strange: bytes

@@ -245,7 +245,9 @@ KINDS: Mapping[str, Kind] = {
 KINDS_IN: Mapping[tuple[str, str], Kind] = {
     ("messages", "kind"): _enum(messaging_pb2.DESCRIPTOR.enum_types_by_name["MessageKind"]),
     ("agents", "kind"): _enum(messaging_pb2.DESCRIPTOR.enum_types_by_name["AgentKind"]),
-    ("deliveries", "ending"): _enum(messaging_pb2.DESCRIPTOR.enum_types_by_name["DeliveryState"]),
+    ("message_attachments", "data"): BYTES,
+    ("task_attachments", "data"): BYTES,
+    ("deliveries", "ending"): _enum(types_pb2.DESCRIPTOR.enum_types_by_name["DeliveryState"]),
     ("task_attempts", "ending"): _enum(tasks_pb2.DESCRIPTOR.enum_types_by_name["AttemptEnd"]),
 }
 """By table and column, for names that mean something else elsewhere."""
