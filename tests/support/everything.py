@@ -12,9 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.server.store.moving.places import opened
-from dovetail.server.store.moving.tables import BY_NAME
+from dovetail.server.store.moving.tables import MOVED
 from dovetail.tasks.v1 import tasks_pb2 as work
-from dovetail.types.v1 import types_pb2 as types
+from dovetail.types.v1 import types_pb2
 from support.callers import Caller, seconds
 from support.guarded import Guarded, guarded_pair
 from support.refusals import refusal
@@ -37,6 +37,9 @@ USAGE = work.Usage(
 LATER = Timestamp(seconds=4_000_000_000, nanos=123_456_000)
 
 
+KEYS_OF_FIGURES = {"team_id", "assignee_id", "kind", "page", "measure"}
+
+
 def struct(**content: Any) -> Struct:
     """Structured data."""
     made = Struct()
@@ -44,9 +47,11 @@ def struct(**content: Any) -> Struct:
     return made
 
 
+FILES = [
+    types_pb2.Attachment(name="é.bin", media_type="application/pdf", data=bytes(range(256))),
+    types_pb2.Attachment(name="elsewhere", url="https://example.org/large"),
+]
 DATA = struct(z="é✓", a=None, list=[1, 1.5, -7, "two", {"deep": {}}, []], yes=True, n=2**53 - 1)
-
-FILE = types.Attachment(name="é.txt", media_type="text/plain", data=b"\0\xff")
 
 
 async def fill(url: str, folder: Path) -> str:
@@ -85,16 +90,20 @@ async def _talk(ann: Caller, bob: Caller, lead: Caller) -> None:
     await ann.send(*RECIPIENTS, body="to many")
     await bob.send("ann", body="re", in_reply_to=sent.message_id, acknowledge_sequences=[1])
     await bob.call(talk.MarkMessagesSeenRequest(sequences=[2]))
+    group = talk.Group(group_id="all é", display_name="All", agent_ids=["bob", LEAD])
+    await ann.call(talk.PutGroupRequest(group=group))
+    await ann.call(
+        talk.SendMessageRequest(
+            group_ids=["all é"],
+            body="files",
+            attachments=FILES,
+            expire_time=LATER,
+            ack_deadline=seconds(3_600),
+        )
+    )
+    await lead.call(talk.RejectMessageRequest(sequences=[1], reason="not mine ü"))
     await bob.received()
     await lead.received()
-    await ann.call(
-        talk.PutGroupRequest(group=talk.Group(group_id="all é", agent_ids=["bob", LEAD]))
-    )
-    link = types.Attachment(name="far", url="https://files.example/%C3%A9")
-    asked = {"attachments": [FILE, link], "expire_time": LATER, "ack_deadline": seconds(3_600)}
-    late = await ann.send(group_ids=["all é"], **asked)
-    (sequence,) = (each.sequence for each in late.receipts if each.recipient_id == "bob")
-    await bob.call(talk.RejectMessageRequest(sequences=[sequence], reason="cannot é"))
 
 
 async def _work(ann: Caller, bob: Caller, lead: Caller) -> str:
@@ -108,6 +117,7 @@ async def _work(ann: Caller, bob: Caller, lead: Caller) -> str:
         priority=-3,
         labels={"b": "é", "a": ""},
         input=DATA,
+        input_attachments=FILES,
         due_time=LATER,
         schedule_time=LATER,
         depends_on=["PENDING", "COMPLETED"],
@@ -152,7 +162,7 @@ async def _attempt(ann: Caller, bob: Caller, ending: str) -> None:
 
 
 def _result() -> work.TaskResult:
-    return work.TaskResult(summary="done é", data=DATA, attachments=[FILE])
+    return work.TaskResult(summary="done é", data=DATA)
 
 
 def _progress() -> work.TaskProgress:
@@ -160,20 +170,33 @@ def _progress() -> work.TaskProgress:
 
 
 def _write_what_no_call_writes(url: str) -> None:
-    """A message of an old release, a change of which not all is told, and what takes an hour."""
+    """A message of an old release, and a change of which not all is told."""
     ids = {"actor_id": "ü", "assignee_id": "bob", "former_assignee_id": ""}
     notice = {"verb": "UPDATE", "task_id": "t1", "event_number": 1, **ids}
     with opened(url) as place, place.writing():
+        size = "(SELECT size FROM messages m WHERE m.team_id = teams.team_id AND m.number = 1)"
+        place.run(
+            "UPDATE teams SET message_count = message_count - 1, notice_count = notice_count + 1,"
+            f" message_bytes = message_bytes - {size}, notice_bytes = notice_bytes + {size}"
+            f" WHERE {size} IS NOT NULL"
+        )
+        place.run(
+            "INSERT INTO thread_hours SELECT team_id, thread_id, 1, 2, 1 FROM messages"
+            " WHERE number = 1"
+        )
+        for table in MOVED:  # What nothing was removed of, as rows that add nothing.
+            if table.name.startswith("removed_"):
+                source = table.name.removeprefix("removed_")
+                names = [each.name for each in table.columns]
+                values = [name if name in KEYS_OF_FIGURES else "0" for name in names]
+                place.run(
+                    f"INSERT INTO {table.name} ({', '.join(names)})"
+                    f" SELECT {', '.join(values)} FROM {source}"
+                )
         place.run(
             "UPDATE messages SET payload = NULL, body = ?, data = ?, notice = ?, kind = 2"
             " WHERE number = 1",
             ("old ✓", '{"": "", "list": [1.0, "two"]}', json.dumps(notice)),
-        )
-        size = "(SELECT m.size FROM messages m WHERE m.team_id = teams.team_id AND m.number = 1)"
-        place.run(
-            "UPDATE teams SET message_count = message_count - 1, notice_count = notice_count + 1,"
-            f" message_bytes = message_bytes - {size}, notice_bytes = notice_bytes + {size}"
-            " WHERE last_message > 0"
         )
         # As a release before the order of maps was fixed wrote it.
         (payload,) = place.rows("SELECT payload FROM messages WHERE number = 2 LIMIT 1")[0]
@@ -183,11 +206,3 @@ def _write_what_no_call_writes(url: str) -> None:
             "INSERT INTO task_follow_ups SELECT team_id, number, task_id, verb, actor_id, 1, 0"
             " FROM task_events WHERE number = 1"
         )
-        place.run(
-            "INSERT INTO thread_hours SELECT team_id, 'm1', create_time, 3, 1 FROM teams"
-            " WHERE team_id <> ''"
-        )
-        for kind in ("assignee", "duration", "usage"):
-            table = BY_NAME[f"removed_{kind}_figures"]
-            values = ", ".join(name if name in table.key else "0" for name in table.column_names)
-            place.run(f"INSERT INTO {table.name} SELECT {values} FROM {kind}_figures")

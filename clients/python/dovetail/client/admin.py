@@ -185,7 +185,7 @@ class Admin:
         return await self._update(team, "limits", limits)
 
     async def set_loop_limits(self, team_id: str = "", **limits: Unpack[LoopLimitValues]) -> Team:
-        """Set what ends exchanges of agents that only answer each other; the rest stays."""
+        """Set what ends exchanges of agents that only answer each other; the others stay."""
         refuse_unknown(LoopLimitValues, limits)
         away = limits.get("away_max")
         given: dict[str, Any] = {name: limits.get(name) for name in limits if name != "away_max"}

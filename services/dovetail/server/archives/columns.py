@@ -245,8 +245,6 @@ KINDS: Mapping[str, Kind] = {
 KINDS_IN: Mapping[tuple[str, str], Kind] = {
     ("messages", "kind"): _enum(messaging_pb2.DESCRIPTOR.enum_types_by_name["MessageKind"]),
     ("agents", "kind"): _enum(messaging_pb2.DESCRIPTOR.enum_types_by_name["AgentKind"]),
-    ("message_attachments", "data"): BYTES,
-    ("task_attachments", "data"): BYTES,
     ("deliveries", "ending"): _enum(types_pb2.DESCRIPTOR.enum_types_by_name["DeliveryState"]),
     ("task_attempts", "ending"): _enum(tasks_pb2.DESCRIPTOR.enum_types_by_name["AttemptEnd"]),
 }
@@ -266,7 +264,7 @@ PLAIN_NUMBERS = frozenset(
 def kind_of(table: MovedTable, column: Column) -> Kind:
     """What a column holds."""
     known = KINDS_IN.get((table.name, column.name)) or KINDS.get(column.name)
-    if known:
+    if known and column.type != "bytea":
         return known
     if column.type == "bigint" and column.name.endswith("_time"):
         return TIME

@@ -32,6 +32,9 @@ NEXT_STEPS = {
     " --from YOU",
     "LOOP_SUSPECTED": "If it is new work, leave out --reply-to, --thread and --cause. Else ask a"
     " person to say something there: dovetail send … --thread{thread_id}",
+    "CURSOR_TOO_OLD": "Leave out --after: it then begins with the first that is kept",
+    "INBOX_FULL": "See its inbox: dovetail agent show{agent_id}. Limits: dovetail team show",
+    "TEAM_FULL": "See what it keeps, and its limits: dovetail team show{team_id}",
     "TASK_NOT_FOUND": "See all tasks: dovetail task list",
     "TASK_EXISTS": "Choose another --id, or leave it out",
     "BUDGET_SPENT": "Give it a larger one: dovetail task update{budget_task_id} --budget AMOUNT",
@@ -94,6 +97,7 @@ STEPS_OF_SERVER = {
     "DELIVERY_ACKNOWLEDGED": "; tell the senders",
     "ETAG_MISMATCH": "; read it again",
     "INBOX_FULL": ". Nothing was sent: try again",
+    "TEAM_FULL": ". Have old messages",
     "INTERNAL": "; the server's log",
     "LEASE_TOKEN_REQUIRED": ": only the holder",
     "LOOP_SUSPECTED": ". Nothing was sent",
