@@ -112,6 +112,7 @@ CHANGES = (
     # A message goes, and what refers to it; an event stays, and refers to it no more.
     "UPDATE task_events SET message_number = NULL WHERE message_number = 3",
     "DELETE FROM deliveries WHERE message_number = 3",
+    "DELETE FROM message_attachments WHERE message_number = 3",
     "DELETE FROM messages WHERE number = 3",
     # Another row has what was unique to one that is gone.
     "DELETE FROM credentials WHERE credential_id = 'é2'",
