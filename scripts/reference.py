@@ -157,12 +157,11 @@ class Contract:
             f".{self._shared.package}.{message.name}": (number, message)
             for number, message in enumerate(self._shared.message_type)
         }
-        used = _types(self._file.message_type)
-        found: dict[str, tuple[int, DescriptorProto]] = {}
-        while more := {each: shared[each] for each in shared if each in used and each not in found}:
-            found |= more
-            used = _types(message for _, message in more.values())
-        return {name: each for name, each in shared.items() if name in found}
+        used, before = _types(self._file.message_type), set[str]()
+        while used != before:  # Until no type of theirs is new.
+            before = used
+            used = used | _types(shared[name][1] for name in shared if name in used)
+        return {name: each for name, each in shared.items() if name in used}
 
     def _fields(
         self, comments: dict[tuple[int, ...], str], number: int, message: DescriptorProto
@@ -205,11 +204,7 @@ class Contract:
             comments = _comments(file)
             for number, enum in enumerate(file.enum_type):
                 if file is self._file or f".{file.package}.{enum.name}" in used:
-                    yield ""
-                    yield f"### {enum.name}"
-                    yield ""
-                    yield one_line(comments[ENUMS, number])
-                    yield ""
+                    yield from ("", f"### {enum.name}", "", one_line(comments[ENUMS, number]), "")
                     yield from _values(comments, number, enum)
 
 
