@@ -158,7 +158,11 @@ class Contract:
             for number, message in enumerate(self._shared.message_type)
         }
         used = _types(self._file.message_type)
-        return {name: each for name, each in shared.items() if name in used}
+        found: dict[str, tuple[int, DescriptorProto]] = {}
+        while more := {each: shared[each] for each in shared if each in used and each not in found}:
+            found |= more
+            used = _types(message for _, message in more.values())
+        return {name: each for name, each in shared.items() if name in found}
 
     def _fields(
         self, comments: dict[tuple[int, ...], str], number: int, message: DescriptorProto

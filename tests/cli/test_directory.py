@@ -65,7 +65,7 @@ def test_an_agent_is_removed_and_its_senders_are_told(shell: Shell):
     shell.says("send", "--as", "alice", "bob", "hello")
     shell.says("task", "create", "--as", "alice", "x", "--assignee", "bob", "--id", "t9")
     busy = shell.run("agent", "remove", "bob")
-    assert busy.exit_code == 5
+    assert busy.exit_code == 4
     assert "See its tasks: dovetail task list --assignee bob" in busy.error
     shell.says("task", "unassign", "t9", "--quiet")
     said = shell.says("agent", "remove", "bob")

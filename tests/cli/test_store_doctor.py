@@ -19,9 +19,14 @@ from store.opened import migrated
 from support.pair import running_pair
 from support.teams import Team
 
+TEAMS = "INSERT INTO teams (team_id, last_message, last_task, last_event, last_time) "
+AGENTS = (
+    "INSERT INTO agents (team_id, agent_id, display_name, labels, create_time, last_seen_time,"
+    " last_sequence, unacknowledged_count, acknowledged_count, acknowledge_micros) "
+)
 ROWS = (
-    "INSERT INTO teams VALUES ('t', 0, 0, 0, 0, NULL)",
-    "INSERT INTO agents VALUES ('t', 'bob', '', '{}', 0, 0, 0, 0, 0, 0)",
+    TEAMS + "VALUES ('t', 0, 0, 0, 0)",
+    AGENTS + "VALUES ('t', 'bob', '', '{}', 0, 0, 0, 0, 0, 0)",
 )
 
 
@@ -65,8 +70,10 @@ def test_a_team_that_would_give_a_number_twice_is_named(store_url: str):
     run(
         store_url,
         *ROWS,
-        "INSERT INTO messages VALUES ('t', 7, 'bob', '[]', '', '', NULL, 2, 1, 'm7', '', '', '{}',"
-        " NULL, 0, 0, NULL, NULL, NULL)",
+        "INSERT INTO messages (team_id, number, sender_id, recipients, subject, body, importance,"
+        " kind, thread_id, in_reply_to, task_id, labels, create_time, size) VALUES"
+        " ('t', 7, 'bob', '[]', '', '', 2, 1, 'm7', '', '', '{}', 0, 0)",
+        "UPDATE teams SET message_count = 1",
     )
     assert (fault(store_url).check, "of t" in fault(store_url).text) == ("team counters", True)
 
@@ -95,7 +102,8 @@ def test_figures_are_rebuilt_in_stores_of_this_release_only(store_url: str, tmp_
 def test_an_index_that_is_ahead_of_what_there_is_is_named_and_can_be_rebuilt(store_url: str):
     run(
         store_url,
-        "INSERT INTO teams VALUES ('t', 5, 0, 3, 0, NULL)",
+        TEAMS + "VALUES ('t', 5, 0, 3, 0)",
+        "UPDATE teams SET removed_message_count = 5",
         "INSERT INTO search_progress VALUES ('t', 1, 1, 9), ('t', 2, 2, 3)",
     )
     assert (fault(store_url).check, "of t" in fault(store_url).text) == ("indexed", True)
@@ -131,8 +139,7 @@ async def test_a_damaged_index_is_no_damaged_store_and_can_be_rebuilt(
 
 def test_many_wrong_counters_are_not_all_named(store_url: str):
     agents = (
-        f"INSERT INTO agents VALUES ('t', 'a{number}', '', '{{}}', 0, 0, 1, 0, 0, 0)"
-        for number in range(9)
+        AGENTS + f"VALUES ('t', 'a{number}', '', '{{}}', 0, 0, 1, 0, 0, 0)" for number in range(9)
     )
     run(store_url, *ROWS, *agents)
     assert fault(store_url).text.endswith("and more")
@@ -187,7 +194,7 @@ def test_rows_without_what_they_refer_to_fail(sqlite_url: str):
     run(
         sqlite_url,
         "PRAGMA foreign_keys = 0",
-        "INSERT INTO agents VALUES ('lost', 'bob', '', '{}', 0, 0, 0, 0, 0, 0)",
+        AGENTS + "VALUES ('lost', 'bob', '', '{}', 0, 0, 0, 0, 0, 0)",
     )
     assert (fault(sqlite_url).check, "agents" in fault(sqlite_url).text) == ("references", True)
 

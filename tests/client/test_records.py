@@ -20,7 +20,7 @@ RECORDS = records._records
 WORDS = words.WORDS
 ALWAYS_SET = {
     *("create_time", "update_time", "ask_time", "last_seen_time", "start_time", "report_time"),
-    *("duration", "message", "task", "agent"),
+    *("duration", "message", "task", "agent", "record", "excerpt"),
 }
 """Fields that the contract sets always, of at least one record."""
 

@@ -74,6 +74,8 @@ def raised() -> Iterator[tuple[str, str]]:
             match node:
                 case ast.Call(ast.Name(kind), [ast.Attribute(ast.Name("Reason"), reason), *_]):
                     yield reason, kind
+                case ast.keyword("reason", ast.Attribute(ast.Name("Reason"), reason)):
+                    yield reason, "NotFoundError"  # A Kind of `store/tables/unknown.py`.
                 case _:
                     pass
 

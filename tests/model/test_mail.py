@@ -31,6 +31,7 @@ from dovetail.server.store.store import Store
 from dovetail.server.store.transaction import Transaction
 from dovetail.types.v1 import types_pb2
 from model.mail import ACKNOWLEDGED, EXPIRED, OPEN, REJECTED, SEEN, WITHDRAWN, Mail, Post
+from model.mail_wire import Stream, event_of, state_of
 from model.task import RefusedError
 from support.callers import seconds
 from support.mail import at
@@ -68,18 +69,6 @@ class World:
 
     def _result(self, call: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(call, self.loop).result(60)
-
-
-@dataclass
-class Stream:
-    """An open stream: where it is, and since which step it may have sent what is not read yet."""
-
-    agent_id: str
-    call: Any
-    cursor: int
-    since: int
-    limit: int
-    has_acknowledged: bool
 
 
 class MailAtWork(RuleBasedStateMachine):
@@ -355,20 +344,6 @@ class MailAtWork(RuleBasedStateMachine):
         with pytest.raises(grpc.RpcError) as caught:
             self.call(actor, request, server)
         assert error_info(cast(Any, caught.value)).reason == reason
-
-
-def state_of(receipt: types_pb2.Receipt) -> str:
-    """The state of a receipt; SENT is recorded some time later, and counts as open."""
-    name = types_pb2.DeliveryState.Name(receipt.state).removeprefix("DELIVERY_STATE_")
-    return OPEN if name == "SENT" else name
-
-
-def event_of(message: pb.Message) -> tuple[str, str]:
-    """What a notice about mail reports, and of which message."""
-    if not message.HasField("mail_notice"):
-        return "", ""
-    event = pb.MailEvent.Name(message.mail_notice.event).removeprefix("MAIL_EVENT_")
-    return event, message.mail_notice.message_id
 
 
 def run(world: World, examples: int) -> None:

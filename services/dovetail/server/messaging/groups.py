@@ -210,7 +210,7 @@ def _check_etag(group_id: str, group: Group | None, expected: str) -> None:
     if expected and group is None:
         raise AbortedError(
             Reason.ETAG_MISMATCH,
-            f"etag: there is no group {group_id!r}: leave the etag out to make it",
+            f"etag: there is no group {group_id!r}, so it has no etag",
             metadata={"group_id": group_id, "etag": ""},
         )
     if group:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from dovetail.cli import late
 from dovetail.cli.options.calling import Session
+from dovetail.cli.output.exit_codes import NOT_FOUND, CommandError
 
 
 async def require_known(session: Session, agent_ids: Iterable[str]) -> None:
@@ -39,3 +40,18 @@ async def require_known_task(session: Session, task_id: str) -> None:
             await agent.tasks.events(task_id=task_id).next_page(1)
         except (late.client.UnavailableError, late.client.DeadlineExceededError):
             return
+
+
+async def thread_of(session: Session, known_id: str) -> str:
+    """The thread of a message or a task."""
+    try:
+        return (await session.agent.message(known_id)).message.thread_id
+    except late.client.NotFoundError:
+        pass
+    try:
+        return (await session.agent.tasks.get(known_id)).thread_id
+    except late.client.NotFoundError:
+        raise CommandError(
+            f"no thread, message or task {known_id!r}. See all messages: dovetail message list",
+            NOT_FOUND,
+        ) from None

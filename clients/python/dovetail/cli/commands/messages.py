@@ -20,7 +20,7 @@ from dovetail.cli.commands.fencing import (
     for_llm_option,
     is_for_llm,
 )
-from dovetail.cli.commands.known import require_known, require_known_task
+from dovetail.cli.commands.known import require_known, require_known_task, thread_of
 from dovetail.cli.lazy import LazyGroup, lazy_commands
 from dovetail.cli.options import sending
 from dovetail.cli.options.calling import Session, calls
@@ -36,7 +36,7 @@ from dovetail.cli.options.values import (
     joined,
     label_option,
 )
-from dovetail.cli.output.exit_codes import NO_ANSWER, NOT_FOUND, NOTHING_CAME, CommandError
+from dovetail.cli.output.exit_codes import NO_ANSWER, NOTHING_CAME, CommandError
 
 SEQUENCES_MAX = 1_000
 MESSAGES_MAX = 1_000
@@ -45,7 +45,7 @@ IMPORTANCES = ("low", "normal", "high")
 
 
 @click.command()
-@click.argument("recipients", metavar="TO...", nargs=-1)
+@sending.recipients_argument
 @click.argument("body", metavar="TEXT", type=BODY)
 @sending.group_option
 @click.option("--subject", default="", help="A line above the text.")
@@ -89,7 +89,6 @@ async def send(
 
     TEXT may be `-` (standard input) or `@FILE`; `@@…` is a text that begins with @.
     """
-    sending.check_addressed(recipients, conditions["groups"])
     sending.check_repeatable(request_id, conditions["expire"])
     response = await session.agent.send(
         recipients,
@@ -214,7 +213,7 @@ async def thread(session: Session, thread_id: str, part: Part) -> None:
     found = _thread_messages(session, thread_id, part)
     messages = [record async for record in part.of(found)]
     if not messages:
-        thread_id = await _thread_id(session, thread_id)
+        thread_id = await thread_of(session, thread_id)
         found = _thread_messages(session, thread_id, part)
         messages = [record async for record in part.of(found)]
     shown = late.messages.Messages(session.out.max_chars)
@@ -356,21 +355,6 @@ async def _receive(
         session.out.more(limit, f"--ack-through {found[-1].sequence}")
     if ack:
         await session.agent.acknowledge([each.sequence for each in found], agent_id=owner)
-
-
-async def _thread_id(session: Session, known_id: str) -> str:
-    """The thread of a message or a task."""
-    try:
-        return (await session.agent.message(known_id)).message.thread_id
-    except late.client.NotFoundError:
-        pass
-    try:
-        return (await session.agent.tasks.get(known_id)).thread_id
-    except late.client.NotFoundError:
-        raise CommandError(
-            f"no thread, message or task {known_id!r}. See all messages: dovetail message list",
-            NOT_FOUND,
-        ) from None
 
 
 def _thread_messages(

@@ -45,7 +45,10 @@ LOOPS = (
 
 @click.group(cls=LazyGroup)
 def team() -> None:
-    """Create and list teams (admins), and say what they keep (operators too)."""
+    """Create and list teams (admins).
+
+    Say what they keep (operators too).
+    """
 
 
 @team.command()

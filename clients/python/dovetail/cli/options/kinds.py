@@ -87,6 +87,7 @@ KINDS = {
     "team show": Kind(message="admin.Team"),
     "team retention": Kind(message="admin.Team"),
     "team limits": Kind(message="admin.Team"),
+    "team loops": Kind(message="admin.Team"),
     "token create": Kind(message="admin.Credential", names=("token",)),
     "token list": Kind(message="admin.Credential"),
     "token rotate": Kind(message="admin.Credential", names=("token",)),

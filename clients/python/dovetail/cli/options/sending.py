@@ -33,17 +33,29 @@ condition_options = stacked(
 )
 
 
+# Before the recipients, who may be left out beside it.
 group_option = click.option(
-    "--to-group", "groups", metavar="GROUP", multiple=True, help="Also to the members of a group."
+    "--to-group",
+    "groups",
+    metavar="GROUP",
+    multiple=True,
+    is_eager=True,
+    help="Also to the members of a group.",
 )
 
 
-def check_addressed(recipients: Sequence[str], groups: object) -> None:
+def _check_addressed(
+    context: click.Context, parameter: click.Parameter, recipients: Sequence[str]
+) -> Sequence[str]:
     """Refuse a message to nobody."""
-    if not recipients and not groups:
-        context = click.get_current_context()
-        (parameter,) = [each for each in context.command.params if each.name == "recipients"]
+    if not recipients and not context.params.get("groups") and not context.resilient_parsing:
         raise click.MissingParameter(ctx=context, param=parameter)
+    return recipients
+
+
+recipients_argument = click.argument(
+    "recipients", metavar="TO...", nargs=-1, callback=_check_addressed
+)
 
 
 def check_repeatable(request_id: str, expire: datetime | timedelta | None) -> None:

@@ -47,9 +47,6 @@ NEXT_STEPS = {
     "LEASE_LOST": "Stop working on it. See its state: dovetail task show{task_id}",
     "TOO_MANY_BUCKETS": "Use a longer --bucket, or choose fewer tasks",
     "ASSIGNED_TO_ANOTHER": "Give it to another: dovetail task assign{task_id} AGENT",
-    "CURSOR_TOO_OLD": "Leave out --after: it then begins with the first that is kept",
-    "INBOX_FULL": "See its inbox: dovetail agent show{agent_id}. Limits: dovetail team show",
-    "TEAM_FULL": "See what it keeps, and its limits: dovetail team show{team_id}",
     "STORE_FULL": "Make room on the server's disk",
     "STORE_BUSY": "Try again later",
     "SERVER_STOPPING": "Try again, with another server or once it has started again",
@@ -107,7 +104,6 @@ STEPS_OF_SERVER = {
     "STORE_FULL": ": nothing",
     "TASK_NOT_READY": "; to start it anyway",
     "TASK_STATE": ". Allowed: ",
-    "TEAM_FULL": ". Have old messages",
     "TEAM_NOT_FOUND": ": make it first",
     "TOO_MANY_BUCKETS": ": take a longer",
 }

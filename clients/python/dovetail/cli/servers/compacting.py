@@ -20,10 +20,11 @@ from dovetail.settings import SERVER
 @with_settings(SERVER["store"], SERVER["data-dir"])
 @prints
 def compact(store: str | None, data_dir: Path | None, output: Output) -> None:
-    """Write the store's file anew, as small as its content.
+    """Give free room of the store to the disk.
 
-    Stop the servers first. Servers give room back by themselves; but the file of an older release
-    must be written anew once, and doctor says so. It takes twice the room meanwhile.
+    Its file is written anew, as small as its content. Stop the servers first. Servers give room
+    back by themselves; but the file of an older release must be written anew once, and doctor says
+    so. It takes twice the room meanwhile.
     """
     from dovetail.server.main import StoreOpenError  # Slow to load.
     from dovetail.server.main import compact as write_anew
