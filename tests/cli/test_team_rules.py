@@ -1,4 +1,4 @@
-"""`dovetail team show`, `retention`, `limits`, and `compact`: what they print, set and refuse."""
+"""`dovetail team show`, `retention`, `limits`, `loops`, `compact`: what they print and refuse."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ def test_what_a_team_keeps_is_shown_and_set(shell: Shell) -> None:
     code, line = shell.fails("send", "--as", "alice", "bob", "again")
     assert code == 1
     assert "the inbox of 'bob' is full: 1 of 1 messages are used" in line
+    (team,) = shell.json("team", "loops", shell.team, "--hops", "none", "--away", "15m")
+    assert team["loop_limits"] == {"hops_max": 0, "away_max": "900s"}
+    said = shell.says("team", "loops", shell.team, "--hops", "64", "--away", "default")
+    assert "hops              64\n" in said
+    assert "away              as the servers are configured\n" in said
     assert "inbox messages    none" in shell.says(
         "team", "limits", shell.team, "--inbox-messages", "none", "--bytes", "none"
     )
@@ -50,6 +55,7 @@ def test_rules_that_cannot_be_are_refused_before_a_call(shell: Shell) -> None:
     for words, says in (
         (("retention", "x"), "name what to set, such as --messages 30d"),
         (("limits", "x"), "name what to set, such as --inbox-messages 1000"),
+        (("loops", "x"), "name what to set, such as --hops 64"),
         (("retention", "x", "--messages", "soon"), "is not a length of time"),
         (("limits", "x", "--bytes", "-1"), "is not a number from 1"),
     ):

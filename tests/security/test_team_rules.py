@@ -51,6 +51,23 @@ async def test_a_rule_that_is_set_goes_before_the_default(team: Team) -> None:
     request = update("limits.bytes", limits=a.Limits(inbox_messages=9))
     found = (await admin.UpdateTeam(request, metadata=metadata)).team
     assert found.limits == a.Limits(inbox_messages=3)
+    # What ends loops, beside them: 0 is no limit, and unset what the servers say.
+    loops = a.LoopLimits(hops_max=7, depth_max=0, away_max=DAY)
+    request = update("loop_limits", loop_limits=loops)
+    found = (await admin.UpdateTeam(request, metadata=metadata)).team
+    assert (found.loop_limits, found.limits) == (loops, a.Limits(inbox_messages=3))
+    request = update("loop_limits.hops_max", "loop_limits.away_max", loop_limits={"hops_max": 1})
+    found = (await admin.UpdateTeam(request, metadata=metadata)).team
+    assert found.loop_limits == a.LoopLimits(hops_max=1, depth_max=0)
+    ann, bob = await team.known("ann", "bob")
+    sent = await ann.send("bob")
+    sent = await bob.send("ann", in_reply_to=sent.message_id)
+    reply = ann.send("bob", in_reply_to=sent.message_id)
+    assert (await refusal(reply))[1] == "LOOP_SUSPECTED"
+    request = update("loop_limits")
+    found = (await admin.UpdateTeam(request, metadata=metadata)).team
+    assert not found.HasField("loop_limits")
+    await ann.send("bob", in_reply_to=sent.message_id)
 
 
 async def test_figures_say_what_a_team_keeps(team: Team) -> None:

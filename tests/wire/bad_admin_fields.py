@@ -69,17 +69,31 @@ def _rules() -> Iterator[Row]:
     too_long = Duration(seconds=36_500 * 24 * hour, nanos=1_000)
     for name in AGES:
         for age in (Duration(seconds=hour - 1), Duration(seconds=-1), Duration(nanos=1), too_long):
-            rules = a.Retention(**{name: age})
+            given: dict[str, Any] = {name: age}
+            rules = a.Retention(**given)
             yield method, updating("retention", retention=rules), f"team.retention.{name}"
     for name in COUNTS:
         for count in (-1, 10**15 + 1):
-            rules = a.Retention(**{name: count})
+            given = {name: count}
+            rules = a.Retention(**given)
             path = f"retention.{name}"
             yield method, updating(path, retention=rules), f"team.{path}"
     for name in ("inbox_messages", "inbox_bytes", "messages", "bytes"):
         for count in (-1, 10**15 + 1):
             limits = a.Limits(**{name: count})
             yield method, updating("limits", limits=limits), f"team.limits.{name}"
+    yield from _loop_limits(method)
+
+
+def _loop_limits(method: str) -> Iterator[Row]:
+    counts = ("hops_max", "thread_messages_per_hour_max", "depth_max")
+    year = 365 * 24 * 3_600
+    lengths = (Duration(seconds=59), Duration(seconds=-60), Duration(seconds=year, nanos=1_000))
+    values: list[tuple[str, Any]] = [(name, bad) for name in counts for bad in (-1, 10**6 + 1)]
+    for name, bad in (*values, *(("away_max", length) for length in lengths)):
+        given = {name: bad}
+        loops = a.LoopLimits(**given)
+        yield method, updating("loop_limits", loop_limits=loops), f"team.loop_limits.{name}"
 
 
 def _lengths() -> Iterator[Row]:
