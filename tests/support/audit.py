@@ -20,21 +20,23 @@ FAULTS = {
         SELECT agent_id, MIN(sequence), MAX(sequence), COUNT(*) FROM deliveries
         GROUP BY team_id, agent_id HAVING MIN(sequence) <> 1 OR MAX(sequence) <> COUNT(*)""",
     "an inbox's counters are not those of its deliveries": """
-        SELECT agent_id, last_sequence, unacknowledged_count, acknowledged_count, kept, done
+        SELECT agent_id, last_sequence, unacknowledged_count, acknowledged_count, kept, ended, done
         FROM agents LEFT JOIN (
-            SELECT team_id, agent_id, COUNT(*) AS kept, COUNT(acknowledge_time) AS done,
-                SUM(acknowledge_time - create_time) AS micros
+            SELECT team_id, agent_id, COUNT(*) AS kept, COUNT(acknowledge_time) AS ended,
+                COUNT(acknowledge_time) - COUNT(ending) AS done,
+                SUM(CASE WHEN ending IS NULL THEN acknowledge_time - create_time END) AS micros
             FROM deliveries GROUP BY team_id, agent_id
         ) AS found USING (team_id, agent_id)
         WHERE last_sequence <> COALESCE(kept, 0) OR acknowledged_count <> COALESCE(done, 0)
-            OR unacknowledged_count <> COALESCE(kept - done, 0)
+            OR unacknowledged_count <> COALESCE(kept - ended, 0)
             OR acknowledge_micros <> COALESCE(micros, 0)""",
     "a delivery without its message": """
         SELECT agent_id, sequence FROM deliveries AS d WHERE NOT EXISTS (
             SELECT 1 FROM messages AS m
             WHERE m.team_id = d.team_id AND m.number = d.message_number)""",
     "a notice without its event": f"""
-        SELECT number, task_id FROM messages AS m WHERE kind = {NOTICE} AND NOT EXISTS (
+        SELECT number, task_id FROM messages AS m
+        WHERE kind = {NOTICE} AND m.notice IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM task_events AS e
             WHERE e.team_id = m.team_id AND e.message_number IN (m.number, m.number - 1)
                 AND m.notice LIKE '%"event_number": ' || e.number || ',%')""",
