@@ -100,7 +100,7 @@ def test_the_blocking_face_shows_the_client_s_own_signatures(pyright: Said) -> N
     )
     assert "messaging: str | Iterable[str] | None = None" in connect[0]
     assert connect[1] == "Agent"
-    assert send[0].startswith('to: str | Iterable[str], body: str = "", *, subject: str = ""')
+    assert send[0].startswith('to: str | Iterable[str] = (), body: str = "", *, groups:')
     assert send[1] == "SendResult"
     assert ask[0].endswith("**content: **MessageContent")
     assert ask[1] == "ReceivedMessage"
