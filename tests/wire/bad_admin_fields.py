@@ -91,7 +91,7 @@ def _loop_limits(method: str) -> Iterator[Row]:
     lengths = (Duration(seconds=59), Duration(seconds=-60), Duration(seconds=year, nanos=1_000))
     values: list[tuple[str, Any]] = [(name, bad) for name in counts for bad in (-1, 10**6 + 1)]
     for name, bad in (*values, *(("away_max", length) for length in lengths)):
-        given = {name: bad}
+        given: dict[str, Any] = {name: bad}
         loops = a.LoopLimits(**given)
         yield method, updating("loop_limits", loop_limits=loops), f"team.loop_limits.{name}"
 
