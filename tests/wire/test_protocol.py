@@ -90,6 +90,7 @@ async def test_a_quiet_stream_lives_though_its_client_pings(sqlite_url: str) -> 
         grpc.aio.insecure_channel(server.address, options=PINGING) as channel,
     ):
         stub = messaging_pb2_grpc.MessagingServiceStub(channel)
+        await stub.RegisterAgent(m.RegisterAgentRequest(), metadata=identity("bob"))
         call = stub.SubscribeInbox(m.SubscribeInboxRequest(), metadata=identity("bob"))
         inbox = Inbox(call)
         assert await inbox.backlog() == []
