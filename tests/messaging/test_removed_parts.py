@@ -103,6 +103,23 @@ async def test_room_comes_back_in_every_way_in_which_a_delivery_ends(team: Team)
     assert wrong(team) == {}
 
 
+async def test_the_bytes_of_files_count_for_limits(team: Team) -> None:
+    alice, bob = await team.known("alice", "bob")
+    file = types_pb2.Attachment(name="large", data=bytes(50_000))
+    link = types_pb2.Attachment(name="far", url="https://example.org/x", size=10**9)
+    await limit(team, inbox_bytes=60_000)
+    await alice.send("bob", attachments=[link])
+    await alice.send("bob", attachments=[file])
+    _, reason, metadata = await refusal(alice.send("bob", attachments=[file]))
+    assert (reason, metadata["measure"]) == ("INBOX_FULL", "bytes")
+    assert wrong(team) == {}
+    await bob.acknowledge(2)
+    await alice.send("bob", attachments=[file])
+    await keep(team, message_age=NOW)
+    await clean(team.pair.messaging_store)
+    assert (await files(team), wrong(team)) == ((2, 0), {})
+
+
 async def test_a_message_goes_with_its_files_its_words_and_however_it_ended(team: Team) -> None:
     alice, bob = await team.known("alice", "bob")
     await alice.send("bob", subject="rejected", body="common", attachments=[FILE])

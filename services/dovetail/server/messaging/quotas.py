@@ -16,7 +16,7 @@ from dovetail.server.store.tables.message_bytes import (
     NewMessage,
     encode,
     message_id,
-    response_bytes,
+    taken_bytes,
 )
 from dovetail.server.store.tables.unknown import readable
 from dovetail.server.store.team_counters import Limits
@@ -88,7 +88,7 @@ def _sizes(transaction: Transaction, new: Sequence[NewMessage]) -> list[int]:
         encode(each, number, each.thread_id or message_id(number), team.stamp)
         for number, each in enumerate(new, start=team.last_message + 1)
     )
-    return [response_bytes(each, payload) for each, payload in zip(new, payloads, strict=True)]
+    return [taken_bytes(each, payload) for each, payload in zip(new, payloads, strict=True)]
 
 
 def _check_inboxes(

@@ -38,9 +38,12 @@ COUNTERS = {
                 SUM(CASE WHEN kind = 1 THEN size ELSE 0 END) AS mail_bytes,
                 SUM(CASE WHEN kind = 2 THEN size ELSE 0 END) AS notice_bytes
             FROM messages GROUP BY team_id
-        ) m ON m.team_id = t.team_id
+        ) m ON m.team_id = t.team_id LEFT JOIN (
+            SELECT team_id, SUM(size) AS bytes FROM message_attachments
+            WHERE url = '' GROUP BY team_id
+        ) f ON f.team_id = t.team_id
         WHERE t.message_count <> COALESCE(m.mail, 0)
-            OR t.message_bytes <> COALESCE(m.mail_bytes, 0)
+            OR t.message_bytes <> COALESCE(m.mail_bytes, 0) + COALESCE(f.bytes, 0)
             OR t.notice_count <> COALESCE(m.messages - m.mail, 0)
             OR t.notice_bytes <> COALESCE(m.notice_bytes, 0)
             OR t.last_message <> COALESCE(m.messages, 0) + t.removed_message_count

@@ -221,7 +221,8 @@ class Limits(_message.Message):
     """Limits are how much a team may keep. A message that would go beyond one is refused, with
     RESOURCE_EXHAUSTED `INBOX_FULL` or `TEAM_FULL`. Notices do not count, and are never refused: a change of
     work never fails because of an inbox. Of a message count the bytes that it has in a list, with the receipts
-    of its first ten recipients. 0: no limit. At most 10^15.
+    of its first ten recipients, and those of its attachments that are no references. 0: no limit. At most
+    10^15.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

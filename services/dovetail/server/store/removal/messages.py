@@ -45,7 +45,10 @@ _STATE = finding(
     _DELIVERY_KEY,
 )
 _MESSAGES = finding(
-    'SELECT "kind", "size" FROM "messages" WHERE "team_id" = ? AND "number" = ?',
+    """SELECT m."kind", m."size" + CAST(COALESCE((
+        SELECT SUM(f."size") FROM "message_attachments" AS f
+        WHERE f."team_id" = m."team_id" AND f."message_number" = m."number" AND f."url" = ''
+    ), 0) AS BIGINT) FROM "messages" AS m WHERE m."team_id" = ? AND m."number" = ?""",
     (MessageRow.team_id, MessageRow.number),
 )
 _DELIVERIES = finding(

@@ -286,3 +286,9 @@ def response_bytes(new: NewMessage, payload: bytes) -> int:
     shown = new.recipient_ids[:SHOWN_RECIPIENTS_MAX]
     receipts = sum(RECEIPT_BYTES + len(each.encode()) for each in shown)
     return len(payload) + RESPONSE_BYTES + receipts
+
+
+def taken_bytes(new: NewMessage, payload: bytes) -> int:
+    """What a message takes of limits: its bytes in a response, and those that it brings."""
+    brought = sum(each.size for each in new.content.attachments if each.data is not None)
+    return response_bytes(new, payload) + brought

@@ -28,6 +28,7 @@ from dovetail.server.store.tables.message_bytes import (
     encode,
     message_id,
     response_bytes,
+    taken_bytes,
 )
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
@@ -166,7 +167,6 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
     thread_id = new.thread_id or message_id(number)
     content, repeat = new.content, new.repeat
     payload = encode(new, number, thread_id, team.stamp)
-    size = response_bytes(new, payload)
     record = MessageRecord(
         number,
         new.sender_id,
@@ -182,7 +182,7 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         importance=int(content.importance),
         labels=filters.encode_labels(content.labels),
         notice=_notice_json(content.notice) if content.notice else None,
-        size=size,
+        size=response_bytes(new, payload),
         request_id=repeat and repeat.key,
         request_hash=repeat and repeat.request_hash,
         payload=payload,
@@ -199,12 +199,13 @@ def append(transaction: Transaction, new: NewMessage, last_sequences: Mapping[st
         )
         for agent_id in new.recipient_ids
     )
+    taken = taken_bytes(new, payload)
     if new.kind is MessageKind.NOTICE:
-        team.keep_notice(size)
-        size = 0
+        team.keep_notice(taken)
+        taken = 0
     else:
-        team.keep_message(size)
-    carried = Carried(size, new.expire_time, new.hop_count or None, new.depth or None)
+        team.keep_message(taken)
+    carried = Carried(taken, new.expire_time, new.hop_count or None, new.depth or None)
     deliveries.add(transaction, receipts, payload, carried)
     return Sent(number=number, thread_id=thread_id, create_time=team.stamp, receipts=receipts)
 
