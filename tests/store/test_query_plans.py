@@ -11,7 +11,7 @@ from dovetail.server.store.changed_names import Counters
 from dovetail.server.store.engines.base import Engine
 from dovetail.server.store.filters import TimeRange
 from dovetail.server.store.idempotency import IdempotencyKey
-from dovetail.server.store.schema import TABLES
+from dovetail.server.store.schema import TABLES, TeamRow
 from dovetail.server.store.search.queries import read_query
 from dovetail.server.store.tables import (
     agents,
@@ -45,7 +45,7 @@ from dovetail.server.store.tables.message_search import MessageSearch
 from dovetail.server.store.tables.messages import Message, MessageFilter
 from dovetail.server.store.tables.search import Bite, Lag
 from dovetail.server.store.tables.tasks import TaskFilter, TaskState
-from dovetail.server.store.transaction import Transaction
+from dovetail.server.store.transaction import Statement, Transaction
 from store.explaining import Explaining
 from store.opened import TEAM, migrated
 
@@ -138,6 +138,8 @@ SEARCH = MessageSearch(
 
 def searched(transaction: Transaction) -> None:
     """A search in what is indexed, as far as it goes."""
+    ours = TeamRow.team_id == transaction.team_id
+    transaction.write(Statement(TeamRow.update({TeamRow.last_message: 9}).where(ours)))
     bite = Bite(after=0, through=1, documents=())
     assert message_search.MESSAGES.write(transaction, bite, ["ship"])
     message_search.page(transaction, SEARCH)
