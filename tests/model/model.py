@@ -14,6 +14,7 @@ from typing import Any
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.types.v1 import types_pb2
+from model.answers import Answer, Delivery, Receipts
 from model.task import LEASE_LOST, RefusedError, Task, require
 from support.tables import (
     CANCELLED,
@@ -27,6 +28,7 @@ from support.tables import (
     REQUESTS,
     WITHDRAWN_BY_CANCEL,
 )
+from support.waiting_model import ModelTask, WaitingModel
 
 Told = list[tuple[str, list[str]]]
 """The notices of a change: each its verb, and who gets it."""
@@ -37,40 +39,6 @@ HOLDERS: tuple[type[Any], ...] = tuple(
 )
 
 ASKING = {types_pb2.TaskVerb.Value(f"TASK_VERB_{verb}") for verb in WITHDRAWN_BY_CANCEL}
-
-Receipts = list[tuple[str, int]]
-
-
-@dataclass
-class Delivery:
-    """A message in an inbox: who sent it, what it says, or which notice it is."""
-
-    sender_id: str
-    says: str = ""
-    notice: talk.Notice | None = None
-    acknowledged: bool = False
-    withdrawn: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its recipient is not done with it."""
-        return not (self.acknowledged or self.withdrawn)
-
-
-@dataclass
-class Answer:
-    """What a request is answered: tasks, receipts, or counts.
-
-    `followed` are the receipts of what it meant for other tasks: a repeat does not tell of those.
-    `token` is what the start of a task was answered, once that is learned.
-    """
-
-    task: Task | None = None
-    receipts: Receipts = field(default_factory=Receipts)
-    followed: Receipts = field(default_factory=Receipts)
-    counts: tuple[int, int] | None = None
-    claimed: list[Task] | None = None
-    token: str = ""
 
 
 @dataclass
@@ -217,7 +185,15 @@ class Model:
         retried = kind is work.FailTaskRequest and task.state not in ENDED
         told = NOTICES["fail~"] if retried else TOLD[kind]
         receipts = self._written(actor, None if silent else told, task, former)
+        if kind is work.RequestTaskInputRequest:
+            self._tell_circle(task)
         return Answer(task, receipts, self._follow(actor, task, was, silent)), True
+
+    def _tell_circle(self, task: Task) -> None:
+        """Tell all agents in the circles of waits that a question closed."""
+        waits = WaitingModel({each.task_id: _waiting(each) for each in self.tasks})
+        members = waits.circle_members(task.assignee_id) if task.assignee_id else ()
+        self._deliver(members, Delivery("", mail_event=talk.MAIL_EVENT_MUTUAL_WAIT))
 
     def _keep_late(self, actor: str, request: Any, task: Task) -> None:
         """Keep what a holder brings after others ended its attempt: an event, and a notice."""
@@ -379,8 +355,7 @@ class Model:
     def _deliver(self, recipients: Iterable[str], delivery: Delivery) -> Receipts:
         receipts: Receipts = []
         for agent_id in recipients:
-            copy = Delivery(delivery.sender_id, delivery.says, delivery.notice)
-            self.inboxes[agent_id].append(copy)
+            self.inboxes[agent_id].append(replace(delivery))
             receipts.append((agent_id, len(self.inboxes[agent_id])))
         return receipts
 
@@ -396,3 +371,11 @@ class Model:
 
     def _require_agent(self, actor: str, agent_id: str) -> None:
         require(agent_id in ("", actor, *self.inboxes), "AGENT_NOT_FOUND")
+
+
+def _waiting(task: Task) -> ModelTask:
+    """A task as far as it has others wait; a deleted one is nobody's."""
+    state = work.TaskState.Name(work.TaskState.ValueType(task.state))
+    assignee_id = "" if task.deleted else task.assignee_id
+    name = state.removeprefix("TASK_STATE_")
+    return ModelTask(name, assignee_id, task.asked_id, task.depends_on)

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
+from model.answers import Answer
 from model.drawing import (
     AGENT,
     ANYBODY,
@@ -35,7 +36,7 @@ from model.drawing import (
     Drawing,
     dependencies,
 )
-from model.model import Answer, Model
+from model.model import Model
 from model.task import NEW_TOKEN, RefusedError, Task
 from model.wire import Keeping, Wire, delivered, known, seen
 from support.pair import running_pair
@@ -335,11 +336,11 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(0 if SOAK else 600)]
 
 
 async def test_services_on_sqlite_do_what_the_model_does(sqlite_url: str) -> None:
-    await against_the_model(sqlite_url, 1_000 if SOAK else 100)
+    await against_the_model(sqlite_url, 1_000 if SOAK else 40)
 
 
 async def test_services_on_postgres_do_what_the_model_does(postgres_url: str) -> None:
-    await against_the_model(postgres_url, 300 if SOAK else 10)
+    await against_the_model(postgres_url, 300 if SOAK else 6)
 
 
 async def against_the_model(store_url: str, examples: int) -> None:

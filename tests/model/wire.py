@@ -18,7 +18,7 @@ from dovetail.server.tasks.claims import lease_monitor
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.tasks.v1 import tasks_pb2_grpc as work_grpc
 from dovetail.types.v1 import types_pb2
-from model.model import Delivery
+from model.answers import Delivery
 from model.task import Task
 from support import event_scan
 from support.pair import identity
@@ -124,10 +124,13 @@ def delivered(delivery: talk.Delivery) -> Delivery:
     """A delivery of a stream, as the model sees deliveries."""
     message = delivery.message
     notice = message.notice if message.HasField("notice") else None
-    assert (message.kind == talk.MESSAGE_KIND_NOTICE) == (notice is not None)
+    mail_event = message.mail_notice.event
+    is_notice = message.kind == talk.MESSAGE_KIND_NOTICE
+    assert is_notice == (notice is not None or bool(mail_event))
     return Delivery(
         sender_id=message.sender_id,
-        says="" if notice else message.body,
+        says="" if is_notice else message.body,
         notice=notice,
+        mail_event=mail_event,
         acknowledged=delivery.receipt.state == types_pb2.DELIVERY_STATE_ACKNOWLEDGED,
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import pytest
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
+from dovetail.server.store.tables import presence
+from dovetail.server.store.tables.credentials import NO_TEAM
 from support.callers import Caller
 from support.loops import let_an_hour_pass, limit
 from support.mail import notices
@@ -20,7 +23,7 @@ SECOND = 1_000_000
 @pytest.fixture(scope="module")
 async def looking(shared_url: str) -> AsyncGenerator[Pair]:
     """Servers that look often, and tell after a quarter of an hour."""
-    often = {"away_look_seconds": 0.1, "presence_seconds": 0.1, "away_seconds": 900.0}
+    often = {"away_look_seconds": 0.1, "presence_seconds": 1.0, "away_seconds": 900.0}
     async with running_pair(shared_url, **often) as pair:
         yield pair
 
@@ -38,6 +41,23 @@ async def asked(team: Team, task_id: str, asked_id: str) -> str:
     await ann.do("start", task_id)
     response = await ann.do("request-input", task_id, agent_id=asked_id, text="Which?")
     return response.notices[0].message_id
+
+
+async def known_to_be_there(team: Team, agent_id: str) -> None:
+    """Wait until the task server knows that an agent has something open on the other one."""
+    store = team.pair.tasks_store
+    find = partial(presence.of_agents, agent_ids=[agent_id])
+    ((_, process_id, _),) = await until(lambda: store.read(team.team_id, find))
+
+    async def beats() -> int:
+        return (await store.read(NO_TEAM, presence.beats))[process_id]
+
+    first = await beats()
+
+    async def has_beaten_twice() -> bool:
+        return await beats() >= first + 2
+
+    await until(has_beaten_twice)
 
 
 async def told(caller: Caller, count: int) -> list[talk.Message]:
@@ -85,6 +105,7 @@ async def test_who_is_there_is_not_away_nor_was_who_left_just_now(team: Team) ->
     _, ann, ben, _ = await team.known("joe", "ann", "ben", "cid")
     async with ben.inbox() as inbox:
         await inbox.backlog()
+        await known_to_be_there(team, "ben")
         # In order of tasks: when the second is told, the first was looked at.
         await asked(team, "t1", "ben")
         await asked(team, "t2", "cid")
