@@ -78,7 +78,7 @@ async def statements_for_one_task(team: Team, count: int) -> int:
 
         async def net_has_rung() -> bool:
             # It compares what all wait for, and has all look that wait in this team.
-            return any('"last_event" FROM' in text for text in seen[own:])
+            return any('"removal_count" FROM' in text for text in seen[own:])
 
         await until(net_has_rung)
         await team.caller().page(page_size=1)
