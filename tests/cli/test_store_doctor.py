@@ -73,7 +73,7 @@ def test_a_team_that_would_give_a_number_twice_is_named(store_url: str):
         "INSERT INTO messages (team_id, number, sender_id, recipients, subject, body, importance,"
         " kind, thread_id, in_reply_to, task_id, labels, create_time, size) VALUES"
         " ('t', 7, 'bob', '[]', '', '', 2, 1, 'm7', '', '', '{}', 0, 0)",
-        "UPDATE teams SET message_count = 1",
+        "UPDATE teams SET last_message = 1, message_count = 1",
     )
     assert (fault(store_url).check, "of t" in fault(store_url).text) == ("team counters", True)
 

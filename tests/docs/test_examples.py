@@ -188,7 +188,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Generator[Reader]:
 def test_the_examples_of_a_page_run_after_those_of_other_pages_on_the_same_servers(
     page: str, reader: Reader
 ) -> None:
-    reader.follow(page)
+    replace(reader, exported={}).follow(page)  # In a terminal of its own.
 
 
 @only_in_soaks
