@@ -73,6 +73,11 @@ class Cell:
         return self.path.rpartition("/")[2]
 
     @property
+    def of_admins(self) -> bool:
+        """Whether it is about teams and credentials."""
+        return ".AdminService/" in self.path
+
+    @property
     def answer(self) -> Outcome:
         """What the table says."""
         reach: Reach = getattr(RIGHTS[self.path], self.role)
@@ -157,18 +162,22 @@ class World:
         await self.boss.bring(task.task_id, STATES[state])
         return task.task_id
 
-    async def everything(self) -> tuple[bytes, ...]:
-        """All that the team has, and what admins made."""
+    async def everything(self, all_teams: bool = False) -> tuple[bytes, ...]:
+        """All that the team has, and what admins made; with all the other teams that there are."""
         pair, admin = self.guarded.pair, self.guarded.admin
         mine = a.ListCredentialsRequest(team_id=self.team_id, include_ended=True)
-        answers: tuple[Message, ...] = await asyncio.gather(
+        asked: list[Awaitable[Message]] = [
             _without_presence(self.boss.list_agents(include_removed=True)),
             _settled(self.boss.list_messages()),
             self.boss.page(),
-            pair.admin.ListTeams(a.ListTeamsRequest(page_size=1_000), metadata=admin),
             pair.admin.ListCredentials(mine, metadata=admin),
             self.boss.call(m.ListGroupsRequest()),
-        )
+            pair.admin.GetTeam(a.GetTeamRequest(team_id=self.team_id), metadata=admin),
+        ]
+        if all_teams:
+            teams = a.ListTeamsRequest(page_size=1_000)
+            asked.append(pair.admin.ListTeams(teams, metadata=admin))
+        answers = await asyncio.gather(*asked)
         return tuple(answer.SerializeToString(deterministic=True) for answer in answers)
 
 

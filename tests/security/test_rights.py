@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.access.rights import RIGHTS, Reach
@@ -43,6 +47,16 @@ TOKEN_REQUIRED: Outcome = ("FAILED_PRECONDITION", "LEASE_TOKEN_REQUIRED")
 on_sqlite = pytest.mark.parametrize("shared_url", ["sqlite"], indirect=True)
 
 
+def rpc_of(cells: Sequence[Cell]) -> str:
+    """What the cells of one RPC are called among tests."""
+    return f"{cells[0].server}-{cells[0].rpc}"
+
+
+def by_rpc(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells in a list for each RPC at each server."""
+    return [[*group] for _, group in groupby(cells, key=lambda cell: (cell.server, cell.path))]
+
+
 async def test_every_rpc_has_a_row_and_every_row_an_rpc(shared: Guarded) -> None:
     served: set[str] = set()
     for server, services in SERVERS.items():
@@ -58,42 +72,73 @@ async def check(shared: Guarded, cell: Cell) -> None:
     world = await World.make(shared)
     caller = await world.in_role(cell.role)
     scene = await STAGES[cell.rpc](world, OWNERS[cell.whose])
-    before = await world.everything()
+    before = await world.everything(all_teams=cell.of_admins)
     found, answer = await outcome(world.call(cell.server, cell.path, scene.request, caller))
-    after = await world.everything()
+    after = await world.everything(all_teams=cell.of_admins)
     if cell.answer == LEFT_OUT:
-        assert found == OK
-        assert scene.shows not in str(answer)
+        assert found == OK, cell
+        assert scene.shows not in str(answer), cell
     else:
-        assert found == cell.answer
-        assert (scene.shows in str(answer)) or found != OK
-    assert (after != before) == (scene.acts and found == OK)
+        assert found == cell.answer, cell
+        assert (scene.shows in str(answer)) or found != OK, cell
+    assert (after != before) == (scene.acts and found == OK), cell
+
+
+async def check_refused(shared: Guarded, refused: Sequence[Cell]) -> None:
+    """The server refuses them all for their roles, one after the other, and nothing changes."""
+    world = await World.make(shared)
+    callers = {cell.role: await world.in_role(cell.role) for cell in refused}
+    scenes = {cell.whose: await STAGES[cell.rpc](world, OWNERS[cell.whose]) for cell in refused[:2]}
+    before = await world.everything(all_teams=True)
+    for cell in refused:
+        request, caller = scenes[cell.whose].request, callers[cell.role]
+        found, _ = await outcome(world.call(cell.server, cell.path, request, caller))
+        assert found == ROLE_REFUSED, cell
+    assert await world.everything(all_teams=True) == before
+
+
+async def check_all(shared: Guarded, asked: Sequence[Cell]) -> None:
+    """All cells of one RPC: each of those that reach the store in a team of its own."""
+    refused = [cell for cell in asked if cell.answer == ROLE_REFUSED]
+    if refused:
+        await check_refused(shared, refused)
+    reaching = [check(shared, cell) for cell in asked if cell.answer != ROLE_REFUSED]
+    if asked[0].of_admins:  # They see what the others do.
+        for each in reaching:
+            await each
+    else:
+        await asyncio.gather(*reaching)
 
 
 @on_sqlite
-@pytest.mark.parametrize("cell", list(cells()), ids=str)
-async def test_a_cell_of_the_table_holds_over_the_wire(shared: Guarded, cell: Cell) -> None:
-    await check(shared, cell)
+@pytest.mark.parametrize("asked", by_rpc(cells()), ids=rpc_of)
+async def test_the_cells_of_an_rpc_hold_over_the_wire(
+    shared: Guarded, asked: Sequence[Cell]
+) -> None:
+    await check_all(shared, asked)
 
 
 @pytest.mark.parametrize("shared_url", ["postgres"], indirect=True)
-@pytest.mark.parametrize("cell", list(telling()), ids=str)
+@pytest.mark.parametrize("asked", by_rpc(telling()), ids=rpc_of)
 async def test_what_a_store_has_a_say_in_holds_on_postgresql_too(
-    shared: Guarded, cell: Cell
+    shared: Guarded, asked: Sequence[Cell]
 ) -> None:
-    await check(shared, cell)
+    await check_all(shared, asked)
 
 
 @on_sqlite
 @pytest.mark.parametrize("server", SERVERS)
 async def test_without_a_token_no_rpc_answers(shared: Guarded, server: str) -> None:
     world = await World.make(shared)
+    calls: dict[str, Message] = {}
     for path in (each for each in RIGHTS if each.split("/")[1] in SERVERS[server]):
         scene = await STAGES[path.rpartition("/")[2]](world, "alice")
-        before = await world.everything()
-        found, _ = await outcome(world.call(server, path, scene.request, ()))
+        calls[path] = scene.request
+    before = await world.everything(all_teams=True)
+    for path, asked in calls.items():
+        found, _ = await outcome(world.call(server, path, asked, ()))
         assert found == REQUIRED, path
-        assert await world.everything() == before
+    assert await world.everything(all_teams=True) == before
 
 
 async def test_where_no_token_is_asked_for_nobody_is_an_admin(pair: Pair) -> None:

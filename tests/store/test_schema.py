@@ -15,7 +15,7 @@ import pytest
 from peewee import Model
 from playhouse.migrations import Runner
 
-from dovetail.server.store.engines.base import MIGRATIONS, StoreOpenError
+from dovetail.server.store.engines.base import MIGRATIONS, Engine, StoreOpenError
 from dovetail.server.store.schema import INDEX_NAMES, TABLES, CredentialRow, TaskRow
 from dovetail.server.store.store import Store, open_engine
 from dovetail.server.store.tables import leases, queues, tasks
@@ -42,9 +42,15 @@ def primary_key(table: type[Model]) -> list[str]:
     return list(getattr(key, "field_names", None) or [key.name])
 
 
-def test_the_models_name_every_table(store_url: str) -> None:
-    with migrated(store_url) as engine:
-        tables = set(engine.database.get_tables())
+@pytest.fixture(scope="module")
+def engine(shared_url: str) -> Generator[Engine]:
+    """A store of this release, on each engine, that nothing is changed in."""
+    with migrated(shared_url) as engine:
+        yield engine
+
+
+def test_the_models_name_every_table(engine: Engine) -> None:
+    tables = set(engine.database.get_tables())
     # FTS5 keeps an index in tables of its own.
     shadows = {each for each in tables if each.startswith(f"{INDEX_NAMES[0]}_")}
     assert tables - shadows - {"sqlite_sequence", *INDEX_NAMES} == {*map(name, TABLES), HISTORY}
@@ -52,19 +58,17 @@ def test_the_models_name_every_table(store_url: str) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=name)
-def test_model_and_table_agree_column_by_column(store_url: str, table: type[Model]) -> None:
-    with migrated(store_url) as engine:
-        columns = engine.database.get_columns(name(table))
-        key = engine.database.get_primary_keys(name(table))
+def test_model_and_table_agree_column_by_column(engine: Engine, table: type[Model]) -> None:
+    columns = engine.database.get_columns(name(table))
+    key = engine.database.get_primary_keys(name(table))
     found = {column.name: column.null for column in columns}
     assert found == {field.column_name: field.null for field in fields(table)}
     assert sorted(key) == sorted(primary_key(table))
 
 
 @pytest.mark.parametrize("table", OF_TEAMS, ids=name)
-def test_the_team_leads_every_key_and_index(store_url: str, table: type[Model]) -> None:
-    with migrated(store_url) as engine:
-        indexes = engine.database.get_indexes(name(table))
+def test_the_team_leads_every_key_and_index(engine: Engine, table: type[Model]) -> None:
+    indexes = engine.database.get_indexes(name(table))
     assert primary_key(table)[0] == "team_id"
     led_by_others = {index.name for index in indexes if index.columns[0] != "team_id"}
     assert led_by_others == (OF_ALL_TEAMS if table is TaskRow else set())
