@@ -158,7 +158,7 @@ def test_what_streams_deliver_is_what_the_table_has(
     url: str = request.getfixturevalue("sqlite_url" if engine == "sqlite" else "postgres_url")
 
     @settings(
-        max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+        max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
     )
     @given(steps=STEPS, streams=STREAMS)
     def compare(steps: list[Step], streams: list[tuple[str, int, pb.MessageFilter | None]]) -> None:

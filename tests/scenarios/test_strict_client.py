@@ -13,13 +13,13 @@ import pytest
 
 from docs.pages import DOCS, ROOT, examples
 from support.processes import ServerProcess
-from support.soak import full_or_tenth
+from support.soak import SOAK, full_or_tenth
 from support.stubs import run_commands, skip_without
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 HANDS = 64
-KILLS = full_or_tenth(60)
+KILLS = full_or_tenth(60) // (1 if SOAK else 2)
 PAUSE_SECONDS = 1.0
 SERVING = '"event": "serving"'
 """In its log, once for each start that came so far."""

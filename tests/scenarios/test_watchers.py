@@ -97,7 +97,12 @@ async def two_servers(
     store_url: str, logs: Path
 ) -> AsyncGenerator[tuple[list[ServerProcess], list[Stub]]]:
     """Two task servers over one store."""
-    servers = [ServerProcess("tasks", store_url, logs / f"tasks-{number}.log") for number in (1, 2)]
+    # Who has read the last event before it is known to be the last learns so at the next heartbeat.
+    often = ("--heartbeat-seconds", "1")
+    servers = [
+        ServerProcess("tasks", store_url, logs / f"tasks-{number}.log", options=often)
+        for number in (1, 2)
+    ]
     async with AsyncExitStack() as stack:
         for each in servers:
             stack.enter_context(each)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import grpc
 
-SAMPLING_SECONDS = 0.03
+SAMPLING_SECONDS = 0.06
 PART = 16
 """Of a token so many characters at either end are as secret as the whole."""
 
