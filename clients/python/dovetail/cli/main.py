@@ -42,12 +42,12 @@ COMMANDS = lazy_commands(
     (
         "thread",
         "commands.messages:thread",
-        "Show a thread of messages.",
+        "Show a thread.",
     ),
     ("search", "commands.search:search", "Search messages, the newest first."),
     ("watch", "commands.watch:watch", "Wait for something to look at."),
     ("hook", "commands.hook:hook", "Run a hook of HOST."),
-    ("agent", "commands.agents:agent", "Register, change, remove and show agents."),
+    ("agent", "commands.agents:agent", "Register and show agents."),
     ("group", "commands.groups:group", "Make and show groups of agents."),
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
@@ -59,18 +59,18 @@ COMMANDS = lazy_commands(
     (
         "status",
         "overview.status:status",
-        "Show whether both services serve, and totals.",
+        "Show whether both services serve.",
     ),
     ("top", "overview.top:top", "Watch the team at work."),
     (
         "whoami",
         "overview.whoami:whoami",
-        "Show your agent, team, servers and unread messages.",
+        "Show your agent, team and servers.",
     ),
     (
         "questions",
         "overview.questions:questions",
-        "Show the open questions to you, the oldest task first.",
+        "Show open questions to you.",
     ),
     ("doctor", "servers.doctor:doctor", "Check the store, ports and servers."),
     ("backup", "servers.backups:backup", "Copy the store to a new FILE."),
@@ -91,6 +91,10 @@ COMMANDS = lazy_commands(
         "help",
         "commands.help:help_",
         "Show help of a command or topic.",
+    ),
+    folded=(
+        *("serve", "team", "token", "doctor", "backup", "restore", "export", "import", "store"),
+        *("compact", "config", "tls", "completion", "hook", "setup"),
     ),
 )
 

@@ -18,7 +18,7 @@ etag_option = click.option("--etag", default="", help="Only if it still has this
 
 @click.group(cls=LazyGroup)
 def agent() -> None:
-    """Register, change, remove and show agents."""
+    """Register and show agents."""
 
 
 @agent.command()

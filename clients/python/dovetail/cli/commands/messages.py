@@ -60,7 +60,6 @@ IMPORTANCES = ("low", "normal", "high")
     show_default=True,
     help="How important it is.",
 )
-@click.option("--request-id", default="", help="A repeat with the same id is not sent again.")
 @sending.condition_options
 @attach_option()
 @link_option
@@ -209,7 +208,7 @@ async def acknowledge(session: Session, sequences: tuple[int, ...], through: int
 @calls
 @paged
 async def thread(session: Session, thread_id: str, part: Part) -> None:
-    """Show a thread of messages. THREAD is its id, or that of a message or task in it."""
+    """Show a thread. THREAD is its id, or that of a message or task in it."""
     found = _thread_messages(session, thread_id, part)
     messages = [record async for record in part.of(found)]
     if not messages:

@@ -304,7 +304,7 @@ async def delete(session: Session, task_id: str, **options: Any) -> None:
 @change_options
 @calls
 async def assign(session: Session, task_id: str, assignee_id: str, **options: Any) -> None:
-    """Assign a task to an agent, which is notified."""
+    """Assign a task to an agent."""
     changed = await session.agent.tasks.assign(task_id, assignee_id, **options)
     session.out.item(changed, late.render.task)
 
@@ -357,7 +357,7 @@ for each in lazy_commands(
     ),
     ("complete", "commands.work:complete", "Complete a task; SUMMARY is its result."),
     ("fail", "commands.work:fail", "Fail a task; MESSAGE says what went wrong."),
-    ("release", "commands.work:release", "Release a task; one from the pool returns to it."),
+    ("release", "commands.work:release", "Release a task, to its pool if it has one."),
     (
         "history",
         "commands.history:history",

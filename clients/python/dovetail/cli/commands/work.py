@@ -136,7 +136,7 @@ async def heartbeat(
 @repeatable_options
 @calls
 async def release(session: Session, task_id: str, reason: str, **options: Any) -> None:
-    """Release a task; one from the pool returns to it."""
+    """Release a task, to its pool if it has one."""
     session.out.item(
         await session.agent.tasks.release(task_id, reason, **options), late.render.task
     )

@@ -1,12 +1,14 @@
-"""The options of a message that say until when, on which condition, and why it is sent."""
+"""The options of a message that say how often, until when, if, and why it is sent: see `help_`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import click
 
+from dovetail.cli.options.folded import FoldedOption
 from dovetail.cli.options.values import EXPIRY, LENGTH, stacked
 
 
@@ -15,15 +17,16 @@ def _or_none(_: click.Context, __: click.Parameter, sequence: int | None) -> int
     return sequence or 0
 
 
+_folded = partial(click.option, cls=FoldedOption, topic="sending")
+
 condition_options = stacked(
-    click.option("--expire", type=EXPIRY, help="From then on it is not delivered any more."),
-    click.option(
+    _folded("--request-id", default="", help="A repeat with the same id is not sent again."),
+    _folded("--expire", type=EXPIRY, help="From then on it is not delivered any more."),
+    _folded(
         "--ack-deadline", type=LENGTH, help="A notice tells you who is not done with it by then."
     ),
-    click.option(
-        "--if-task-etag", "task_etag", default="", help="Only if --task still has this etag."
-    ),
-    click.option(
+    _folded("--if-task-etag", "task_etag", default="", help="Only if --task still has this etag."),
+    _folded(
         "--cause",
         type=click.IntRange(1),
         callback=_or_none,

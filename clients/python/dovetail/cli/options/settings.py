@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from dovetail.cli.options.folded import FoldedOption
 from dovetail.settings import CLIENT, SERVER, Kind, Setting, converted, without_password
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,18 +57,18 @@ class _SettingLength(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-class SettingOption(click.Option):
-    """An option with its setting. With a topic, help shows it under `dovetail help TOPIC` alone."""
+class SettingOption(FoldedOption):
+    """An option with its setting."""
 
     def __init__(self, *declarations: Any, setting: Setting, topic: str, **attributes: Any) -> None:
         """Make the option of `setting`."""
-        super().__init__(*declarations, **attributes)
+        super().__init__(*declarations, topic=topic, **attributes)
         self.setting = setting
-        self.topic = topic
 
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The row in the help of a command."""
-        return None if self.topic else super().get_help_record(ctx)
+    @property
+    def page(self) -> str:
+        """The topic whose page has it, also where help shows it."""
+        return topic_of(self.setting)
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """What is wrong: the option, or the variable that has its value."""
@@ -80,7 +81,7 @@ class SettingOption(click.Option):
         """The row in the help of its topic, with its variable."""
         self.show_envvar = True
         try:
-            return super().get_help_record(context)
+            return super().full_record(context)
         finally:
             self.show_envvar = False
 

@@ -19,7 +19,7 @@ PAGE = 500
 @click.option("--all", "everybody", is_flag=True, help="Whoever is asked.")
 @calls
 async def questions(session: Session, agent_id: str, everybody: bool) -> None:
-    """Show the open questions to you, the oldest task first.
+    """Show open questions to you.
 
     Default: those to the agent of --as. Answer one: dovetail task answer TASK TEXT
     """

@@ -21,7 +21,7 @@ from dovetail.cli.servers.health import Health, Probe
 @click.command()
 @calls
 async def status(session: Session) -> None:
-    """Show whether both services serve, and totals.
+    """Show whether both services serve.
 
     With an admin's token it shows only the services: an admin sees no team. Ends with exit code 6
     if one of them does not serve.

@@ -17,7 +17,7 @@ from dovetail.cli.output.text import escape_controls
 @click.command()
 @calls
 async def whoami(session: Session) -> None:
-    """Show your agent, team, servers and unread messages.
+    """Show your agent, team and servers.
 
     On servers without credentials it also looks for messages to the same agent in the team
     `default`, where they are sent without --team.

@@ -40,7 +40,7 @@ from dovetail.server.store.transaction import (
 )
 
 EXPIRED_MAX = 250
-"""Deliveries that one unit expires: the writer takes some 20 ms for them. Measured."""
+"""Deliveries that one unit expires: the writer is to take some 20 ms for them. Chosen."""
 
 NOTICES_LOOKED_AT = 100
 """The newest messages about a task among which its unread notices are looked for. Chosen."""
