@@ -17,14 +17,14 @@ PAGE = DOCS / "how-to" / "stubs.md"
 EXAMPLES = {
     example.kind.removeprefix("console "): example for example in examples(PAGE, *LANGUAGES)
 }
-ALL_OF_A_FOLDER = "<protoSourceRoot>../protos</protoSourceRoot>"
+ALL_OF_A_FOLDER = ("<protoSourceRoot>../protos</protoSourceRoot>", "buf generate ../protos\n")
 
 
 def test_every_language_is_there_with_every_proto() -> None:
-    assert set(EXAMPLES) == {"java", "rust"}
+    assert set(EXAMPLES) == {"java", "rust", "typescript"}
     names = {path.stem for path in (ROOT / "protos").rglob("*.proto")}
     for language, example in EXAMPLES.items():
-        whole = ALL_OF_A_FOLDER in example.text
+        whole = any(each in example.text for each in ALL_OF_A_FOLDER)
         assert whole or all(f'"{name}"' in example.text for name in names), language
 
 

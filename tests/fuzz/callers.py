@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,6 +74,10 @@ class Fuzzer:
         self._pool = pool
         self._maker = Maker(self._random, pool, self._personas)
         self._sender = FrameSender(self._random, addresses)
+
+    def prefer(self, paths: Collection[str]) -> None:
+        """Call these methods half of the time."""
+        self._maker.prefer(paths)
 
     async def run(self, findings: Findings, end: float) -> None:
         """Call until this time of the loop, or until too much is wrong."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -83,8 +83,7 @@ class Case:
     @property
     def path(self) -> str:
         """Where it is called."""
-        service: Any = self.method.containing_service
-        return f"/{service.full_name}/{self.method.name}"
+        return _path(self.method)
 
     @property
     def waits(self) -> bool:
@@ -112,6 +111,7 @@ class Maker:
         self._personas = personas
         self._secret = re.compile(b"|".join(_as_field(each) for each in pool.protected))
         self._recent: deque[Case] = deque(maxlen=RECENT)
+        self._preferred: list[tuple[str, MethodDescriptor]] = []
         self._methods = [
             (server, method)
             for server, modules in SERVED.items()
@@ -127,7 +127,7 @@ class Maker:
         roll = self._random.random()
         if roll < 0.04 and self._recent:
             return self._random.choice(self._recent)
-        server, method = self._random.choice(self._methods)
+        server, method = self._method()
         persona = self._persona(method)
         page = self._page(method) if roll < 0.3 else None
         if page:
@@ -152,6 +152,15 @@ class Maker:
         case = self._in_a_way(case)
         self._recent.append(case)
         return case
+
+    def prefer(self, paths: Collection[str]) -> None:
+        """Choose these methods for half of all calls."""
+        self._preferred = [each for each in self._methods if _path(each[1]) in paths]
+
+    def _method(self) -> tuple[str, MethodDescriptor]:
+        if self._preferred and self._random.random() < 0.5:
+            return self._random.choice(self._preferred)
+        return self._random.choice(self._methods)
 
     def _persona(self, method: MethodDescriptor) -> Persona:
         """Somebody; mostly one whose role may call this."""
@@ -274,6 +283,10 @@ def _weight(method: MethodDescriptor) -> int:
     if method.name in SELDOM or _service(method) == ADMIN:
         return 1
     return 8 if method.name in OFTEN else 4
+
+
+def _path(method: MethodDescriptor) -> str:
+    return f"/{_service(method, full=True)}/{method.name}"
 
 
 def _service(method: MethodDescriptor, full: bool = False) -> str:

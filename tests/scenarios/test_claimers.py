@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(0 if SOAK else 300)]
 
 PROCESSES = 4
 CLAIMERS = 32
-TASKS = full_or_tenth(20_000) // (1 if SOAK else 3)
+TASKS = full_or_tenth(20_000) // (1 if SOAK else 4)
 AT_ONCE = min(1_000, TASKS // 4)
 KILLS = full_or_tenth(60)
 LEASE_SECONDS = 2.0

@@ -24,7 +24,7 @@ PAUSE_SECONDS = 1.0
 SERVING = '"event": "serving"'
 """In its log, once for each start that came so far."""
 SOURCE = ROOT / "tests" / "languages" / "strict.ts"
-PAGE = DOCS / "how-to" / "node.md"
+PAGE = DOCS / "how-to" / "stubs.md"
 
 
 async def test_a_client_that_follows_the_page_gives_up_loses_and_doubles_nothing(
@@ -71,11 +71,12 @@ async def test_a_client_that_follows_the_page_gives_up_loses_and_doubles_nothing
 
 def _built(folder: Path) -> Path:
     """The program, with stubs made as the page says."""
-    generate, *_ = examples(PAGE, "console typescript")
+    (block,) = examples(PAGE, "console typescript")
+    generate, _, _ = block.text.partition("cat > src/main.ts")
     build = (
         f"cp {SOURCE} src/main.ts\n"
         "npx tsc --outDir dist --target es2022 --module nodenext --strict --skipLibCheck"
         " src/main.ts\n"
     )
-    run_commands(generate.text + build, folder)
+    run_commands(generate + build, folder)
     return folder / "node" / "dist" / "main.js"

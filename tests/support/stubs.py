@@ -33,6 +33,8 @@ def skip_without(tool: str) -> None:
 def run_commands(commands: str, folder: Path, environment: Mapping[str, str] | None = None) -> str:
     """Run them in an empty folder, as in an activated environment; what they print."""
     (folder / "protos").symlink_to(ROOT / "protos")
+    left = shutil.ignore_patterns("node_modules", "dist")
+    shutil.copytree(ROOT / "clients" / "typescript", folder / "clients" / "typescript", ignore=left)
     tools = folder / "tools"
     tools.mkdir()
     protoc = tools / "protoc"
