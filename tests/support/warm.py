@@ -8,6 +8,7 @@ loads, and how it ends, is tested with commands that a shell starts.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -24,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, TextIO, cast
+from typing import IO, NoReturn, TextIO, cast
 
 REQUEST_BYTES_MAX = 128 * 1024
 """A larger one, and one with other locales or another Python, needs a shell."""
@@ -163,29 +164,51 @@ def _load(name: str) -> None:
 
 
 def _serve(requests: socket.socket) -> list[str]:
-    """Fork for each request. Returns in the child, which is to run the module, its words."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # The kernel forgets those that watch.
+    """Fork for each request, and report how each child ends.
+
+    Returns in the child, which is to run the module, its words.
+    """
+    reports: dict[int, int] = {}
+    woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     while True:
+        ready, _, _ = select.select([requests, woken], [], [])
+        if woken in ready:
+            os.read(woken, 4_096)
+            _report_ended(reports)
+        if requests not in ready:
+            continue
         request, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES_MAX, 4)
         if not request:
             sys.exit()
-        if os.fork() == 0:
-            requests.close()
+        child = os.fork()
+        if child == 0:
+            signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            return _watch(request, files)
-        for file in files:
-            os.close(file)
-
-
-def _watch(request: bytes, files: list[int]) -> list[str]:
-    """Fork once more: the child returns, this process reports how it ends."""
-    child = os.fork()
-    if child:
+            for file in (woken, wake, *reports.values()):
+                os.close(file)
+            requests.close()
+            return _begin(request, files)
         for file in files[:3]:
             os.close(file)
+        reports[child] = files[3]
         os.write(files[3], b"%d" % child)
-        os.write(files[3], b"%d" % os.waitpid(child, 0)[1])
-        os._exit(0)
+
+
+def _report_ended(reports: dict[int, int]) -> None:
+    """Tell of children that have ended."""
+    while reports:
+        child, status = os.waitpid(-1, os.WNOHANG)
+        if not child:
+            return
+        with suppress(BrokenPipeError):  # Nobody waits for it any more.
+            os.write(reports[child], b"%d" % status)
+        os.close(reports.pop(child))
+
+
+def _begin(request: bytes, files: list[int]) -> list[str]:
+    """Be a new process with these files; return the words of its command."""
     words, environment, folder = json.loads(request)
     for target, file in enumerate(files[:3]):
         os.dup2(file, target)
@@ -202,6 +225,25 @@ def _watch(request: bytes, files: list[int]) -> list[str]:
     return words
 
 
+def _end(code: object) -> NoReturn:
+    """End as the interpreter does, but for taking all that is loaded apart.
+
+    That would copy each page of memory that it has from the process that forked it, which takes
+    longer than most commands.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # Full, or closed by the command itself.
+        code = code or (0 if sys.stdout.closed else 120)
+    os._exit((code or 0) & 0xFF)
+
+
 def _opened(file: int, mode: str, errors: str = "strict") -> TextIO:
     return cast(TextIO, open(file, mode, encoding="utf-8", errors=errors, closefd=False))
 
@@ -209,6 +251,12 @@ def _opened(file: int, mode: str, errors: str = "strict") -> TextIO:
 if __name__ == "__main__":
     for name in LOADED:
         _load(name)
+    gc.collect()
+    gc.freeze()  # No look at it in a child copies it.
     module, *rest = _serve(socket.socket(fileno=int(sys.argv[1])))
     sys.argv[1:] = rest
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        _end(ended.code)
+    _end(None)
