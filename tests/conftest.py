@@ -29,8 +29,8 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-# Servers in this process log what a server of a user logs, and no line for each call.
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+# Servers in this process log what is wrong with them, and no line for each call or refusal.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 # A developer's own settings must not decide what is tested.
 for setting in SETTINGS:
