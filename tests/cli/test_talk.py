@@ -65,6 +65,13 @@ def test_a_reply_stands_in_the_thread_of_what_it_answers(shell: Shell):
     assert reply["thread_id"] == sent["thread_id"]
 
 
+def test_what_led_to_a_message_may_be_named(shell: Shell):
+    shell.says("send", "--as", "alice", "bob", "look into this")
+    shell.says("send", "--as", "bob", "alice", "done", "--cause", "1")
+    assert shell.json("inbox", "--as", "alice")[0]["message"]["hop_count"] == 1
+    assert "sequence 9" in shell.fails("send", "--as", "bob", "alice", "x", "--cause", "9")[1]
+
+
 def test_a_repeated_request_id_sends_once(shell: Shell):
     words = ("send", "--as", "alice", "bob", "once", "--request-id", "r1")
     assert shell.json(*words) == shell.json(*words)
