@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -67,7 +67,8 @@ class Attending:
         self.process.kill()
         self.process.wait()
         for each in programs if with_program else ():
-            each.kill()
+            with suppress(psutil.NoSuchProcess):  # It has just ended.
+                each.kill()
 
     def stop(self) -> int:
         self.process.terminate()
