@@ -36,6 +36,7 @@ export async function* follow<Response>(
         cursor = source.cursor(response);
         silence.begin();
       }
+      await pause(undefined, signal); // Something in between ended it: no error, and no hurry.
     } catch (reason) {
       if (signal?.aborted) return;
       const error = failure(reason);
