@@ -1,4 +1,4 @@
-"""The TypeScript client, as a program of somebody else uses it, against servers that are killed."""
+"""The TypeScript client, as an application uses it, against servers that are killed."""
 
 from __future__ import annotations
 

@@ -10,19 +10,19 @@ from dovetail.cli.lazy import folded_commands, loaded
 from dovetail.cli.options.folded import folded_options
 from dovetail.cli.output import exit_codes
 
+ELSEWHERE = "Environment variables and a file may set them too, once for all: dovetail config"
+
 TOPICS = {
-    "connection": ("status", "Options of every command that calls servers"),
-    "server": ("up", "Options of `dovetail up` and `dovetail serve`"),
-    "sending": ("send", "More options of `dovetail send`"),
+    "connection": ("status", "Options of every command that calls servers", ELSEWHERE),
+    "server": ("up", "Options of `dovetail up` and `dovetail serve`", ELSEWHERE),
+    "sending": ("send", "More options of `dovetail send`", ""),
 }
-"""The topics, each with a command that has all its options, and its title."""
+"""The topics, each with a command that has all its options, its title, and its last line."""
 
 OPERATING = "operating"
 """The topic of the commands that the list of all only names."""
 
 COLUMNS = 80
-
-ELSEWHERE = "Environment variables and a file may set them too, once for all: dovetail config"
 
 
 @click.command("help")
@@ -69,14 +69,14 @@ PAGES = {"exit-codes": _exit_codes, OPERATING: _operating}
 
 def _options(root: click.Context, topic: str) -> str:
     """The page of a topic that has options."""
-    name, title = TOPICS[topic]
+    name, title, last = TOPICS[topic]
     command = _below(root, name)
     formatter = root.make_formatter()
     with formatter.section(title):
         formatter.write_dl(list(_rows(command, topic)))
-    if topic != "sending":
+    if last:
         formatter.write_paragraph()
-        formatter.write_text(ELSEWHERE)
+        formatter.write_text(last)
     return formatter.getvalue().rstrip()
 
 

@@ -1,4 +1,4 @@
-"""The options of a message that say how often, until when, if, and why it is sent: see `help_`."""
+"""The options of a message that say until when, on which condition, and why it is sent."""
 
 from __future__ import annotations
 
