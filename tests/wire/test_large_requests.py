@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 
 from dovetail.server.edge.intake import LARGE_BYTES_TOTAL, REQUEST_BYTES_MAX, SMALL_BYTES_MAX
 from dovetail.tasks.v1 import tasks_pb2 as t
 from store.opened import held
-from support.pair import Pair, running_pair
+from support.pair import Pair, identity, running_pair
 from support.refusals import error_info, failure
 from support.teams import Team
 from support.waiting import until
@@ -54,6 +57,31 @@ async def test_a_call_that_waits_holds_no_large_request(sqlite_pair: Pair, path:
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     info = error_info(error)
     assert (info.reason, info.metadata["most"]) == ("REQUEST_TOO_LARGE", str(SMALL_BYTES_MAX))
+
+
+def kept_requests(size: int) -> set[str]:
+    """The types of the requests of at least this size that still exist in this process."""
+    found = [each for each in gc.get_objects() if isinstance(each, Message)]
+    return {type(each).__name__ for each in found if each.ByteSize() >= size}
+
+
+async def test_a_request_is_freed_with_its_call(sqlite_pair: Pair) -> None:
+    """Whatever comes of the call, and without the collector of cycles, which may come late."""
+    gc.collect()
+    gc.disable()
+    try:
+        for path, method in METHODS.items():
+            tasks = path.startswith("/dovetail.tasks.")
+            channel = sqlite_pair.tasks_channel if tasks else sqlite_pair.messaging_channel
+            kind = channel.unary_stream if method.server_streaming else channel.unary_unary
+            call = kind(path)(padded(2_000), metadata=identity("nobody"), timeout=0.2)
+            with suppress(grpc.RpcError):
+                await (call.read() if method.server_streaming else call)
+            call.cancel()
+            del call
+        await until(lambda: not kept_requests(2_000))
+    finally:
+        gc.enable()
 
 
 async def test_large_requests_share_their_room_and_small_ones_pass(hurried_pair: Pair) -> None:

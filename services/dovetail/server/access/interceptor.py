@@ -145,6 +145,7 @@ def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any
             except StopAsyncIteration:
                 call.end()
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
+                request = responses = None  # See `_Call.fail`.
                 await call.fail(error)
 
         return grpc.stream_stream_rpc_method_handler(cast(Any, stream), None, None)
@@ -160,6 +161,7 @@ def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any
             async with read(context, deserialize, bytes_max) as request:
                 response = await handler.unary_unary(request, context)
         except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
+            request = None  # See `_Call.fail`.
             return await call.fail(error)
         call.end()
         return response
@@ -184,6 +186,7 @@ def _wrap_followed(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHa
             async with read(context, deserialize, bytes_max) as request:
                 answer: Followed = await handler.unary_unary(request, context)
         except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
+            request = None  # See `_Call.fail`.
             await call.fail(error)
             return
         call.end()
@@ -194,6 +197,13 @@ def _wrap_followed(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHa
         answer.taken()
 
     return grpc.stream_stream_rpc_method_handler(cast(Any, written), None, None)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of the frames that an error and its causes passed through, and of what they hold."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
 
 
 def _encoder(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
@@ -231,7 +241,12 @@ class _Call:
             self._log().debug("completed")
 
     async def fail(self, error: Exception) -> None:
-        """End the call with an error. An unknown one is INTERNAL, with an id to find in the log."""
+        """End the call with an error. An unknown one is INTERNAL, with an id to find in the log.
+
+        gRPC keeps the exception of `abort` in a circle with its own state of the call, and so all
+        frames on the way, until the collector of cycles comes by. So none of them may hold the
+        request: refused ones of 4 MiB took gigabytes in the seconds until then.
+        """
         # Cancellation is no Exception and never comes here: gRPC itself ends such a call.
         known = error if isinstance(error, DovetailError) else None
         if known is None or isinstance(known, InternalError):
@@ -252,6 +267,7 @@ class _Call:
             if isinstance(known, (UnauthenticatedError, PermissionDeniedError)):
                 self._audit_refusal(known)
         status = to_status(known)
+        _forget_frames(error)
         trailers = cast(Any, status.trailing_metadata)
         try:
             await self._context.abort(status.code, status.details, trailers)
