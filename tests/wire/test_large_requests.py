@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from typing import Any
 
 import grpc
 import pytest
@@ -74,7 +75,7 @@ async def test_a_request_is_freed_with_its_call(sqlite_pair: Pair) -> None:
             tasks = path.startswith("/dovetail.tasks.")
             channel = sqlite_pair.tasks_channel if tasks else sqlite_pair.messaging_channel
             kind = channel.unary_stream if method.server_streaming else channel.unary_unary
-            call = kind(path)(padded(2_000), metadata=identity("nobody"), timeout=0.2)
+            call: Any = kind(path)(padded(2_000), metadata=identity("nobody"), timeout=0.2)
             with suppress(grpc.RpcError):
                 await (call.read() if method.server_streaming else call)
             call.cancel()
