@@ -1,0 +1,1 @@
+export function Inbox({ agentId }: { agentId: string }) { return <p>{agentId}</p>; }

@@ -1,0 +1,138 @@
+/** An open question, with everything that is needed to answer it where it stands. */
+import { DovetailError } from "@client/errors.js";
+import { TaskState } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type TaskRow, taskRow } from "../data/rows.js";
+import { session } from "../data/session.js";
+import { published, team } from "../data/team.js";
+import { SECOND } from "../lib/time.js";
+import { Fault, useAction } from "../parts/fault.js";
+import { TaskLink, Who } from "../parts/names.js";
+import { Long, T } from "../parts/text.js";
+import { Ago, Until } from "../parts/time.js";
+
+/** After a question was replaced by another, nothing is sent for so long. */
+const CHANGED_MS = SECOND;
+const QUICK = ["Approve", "Refuse"];
+
+export function QuestionCard({ row }: { row: TaskRow }) {
+  const question = row.question;
+  const [text, setText] = useState("");
+  const action = useAction();
+  const { isNew, isFresh } = useChange(question?.askTime ?? 0);
+  if (!question) return null;
+  const role = session.value?.role;
+  const mayAnswer = role === "operator" || (role === "agent" && question.agentId === session.value?.agentId);
+  const isOff = action.isRunning || isFresh;
+  const answer = async (given: { option?: string; text: string }) => {
+    const isDone = await action.run((requestId) => {
+      const { client } = session.value ?? {};
+      if (!client) throw new Error("You have left.");
+      return client.tasks
+        .provideTaskInput({ taskId: row.taskId, etag: row.etag, requestId, ...given })
+        .then(({ task }) => task && team.value.put(taskRow(task)))
+        .catch((reason: unknown) => readAgain(reason, row.taskId));
+    });
+    if (isDone) setText("");
+    published();
+  };
+  const choices = question.options.length ? question.options : QUICK.map((name) => ({ name, description: "" }));
+  return (
+    <article class="card question" data-test="question" data-task={row.taskId} aria-label={`Question about ${row.taskId}`}>
+      <header>
+        <Who agentId={row.assigneeId} /> <span class="faint">asks</span> <Who agentId={question.agentId} />
+        <span class="spread" />
+        {question.deadline !== undefined && (
+          <span class="badge warn" data-test="question-deadline">
+            <Until at={question.deadline} />
+          </span>
+        )}
+        <Ago at={question.askTime} />
+      </header>
+      <div class="about">
+        <TaskLink taskId={row.taskId} title={row.title} />
+      </div>
+      <Long text={question.text} />
+      {isNew && (
+        <p class="fault" role="alert">
+          The question has changed: this is the present one.
+        </p>
+      )}
+      {mayAnswer && (
+        <form
+          class="answer"
+          onSubmit={(event) => {
+            event.preventDefault();
+            if (text.trim()) void answer({ text });
+          }}
+        >
+          <div class="options">
+            {choices.map(({ name, description }) => (
+              <button
+                key={name}
+                type="button"
+                disabled={isOff}
+                title={description}
+                data-test="question-option"
+                onClick={() => void answer(question.options.length ? { option: name, text } : { text: quick(name, text) })}
+              >
+                <T text={name} most={128} />
+                {name === question.defaultAnswer && <span class="badge">default</span>}
+                {description && <small><T text={description} most={120} /></small>}
+              </button>
+            ))}
+          </div>
+          <label class="box">
+            <span class="hidden">Your answer</span>
+            <textarea
+              rows={1}
+              value={text}
+              placeholder={question.options.length ? "Add a remark, or answer freely" : "Answer"}
+              onInput={(event) => setText(event.currentTarget.value)}
+              onKeyDown={(event) => {
+                if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit();
+              }}
+              data-test="question-answer"
+            />
+          </label>
+          <button type="submit" class="main" disabled={isOff || !text.trim()} data-test="question-send">
+            {action.isRunning ? "Sending" : "Answer"}
+          </button>
+        </form>
+      )}
+      {question.deadline !== undefined && question.defaultAnswer && (
+        <p class="faint small">
+          Without an answer it goes on with <T text={question.defaultAnswer} most={200} />.
+        </p>
+      )}
+      <Fault error={action.error} />
+    </article>
+  );
+}
+
+function quick(name: string, text: string): string {
+  const word = name === "Approve" ? "Approved" : "Refused";
+  return text.trim() ? `${word}: ${text.trim()}` : `${word}.`;
+}
+
+/** The task as it now is takes the place of what was answered; the error is still said. */
+async function readAgain(reason: unknown, taskId: string): Promise<never> {
+  if (reason instanceof DovetailError && ["ETAG_MISMATCH", "TASK_STATE"].includes(reason.reason)) {
+    const response = await session.value?.client.tasks.getTask({ taskId });
+    if (response?.task && response.task.state !== TaskState.UNSPECIFIED) team.value.put(taskRow(response.task));
+  }
+  throw reason;
+}
+
+/** Whether the question of a card was replaced, and whether that was just now. */
+function useChange(askTime: number): { isNew: boolean; isFresh: boolean } {
+  const first = useRef(askTime);
+  const [isFresh, setFresh] = useState(false);
+  useEffect(() => {
+    if (first.current === askTime) return undefined;
+    setFresh(true);
+    const timer = setTimeout(() => setFresh(false), CHANGED_MS);
+    return () => clearTimeout(timer);
+  }, [askTime]);
+  return { isNew: first.current !== askTime, isFresh };
+}

@@ -1,0 +1,1 @@
+export function Search({ query }: { query: string }) { return <p>{query}</p>; }

@@ -1,0 +1,1 @@
+export function TaskPanel({ taskId }: { taskId: string }) { return <p>{taskId}</p>; }

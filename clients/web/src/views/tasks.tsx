@@ -1,0 +1,1 @@
+export function Tasks({ state }: { state: string }) { return <p>{state}</p>; }

@@ -1,0 +1,1 @@
+export function Thread({ threadId }: { threadId: string }) { return <p>{threadId}</p>; }
