@@ -57,7 +57,9 @@ class Site:
                 return
             await self._calls(scope, receive, send)
         elif path != CONFIG and path not in self._files:
-            await refuse(send, Refusal(status=404, code="not_found", message="there is no such page"))
+            await refuse(
+                send, Refusal(status=404, code="not_found", message="there is no such page")
+            )
         elif scope["method"] not in ("GET", "HEAD"):
             await refuse(send, _not_allowed("GET"))
         elif path == CONFIG:
@@ -72,13 +74,17 @@ def _not_allowed(method: str) -> Refusal:
 
 
 async def _respond(scope: Scope, send: Send, file: _File) -> None:
-    is_known = any(key == b"if-none-match" and value.decode("latin-1") == file.tag
-                   for key, value in scope["headers"])
+    is_known = any(
+        key == b"if-none-match" and value.decode("latin-1") == file.tag
+        for key, value in scope["headers"]
+    )
     body = b"" if is_known or scope["method"] == "HEAD" else file.content
     headers = [(b"content-type", file.kind.encode())]
     if file.tag:
         headers.append((b"etag", file.tag.encode()))
     if not is_known:
         headers.append((b"content-length", str(len(file.content)).encode()))
-    await send({"type": "http.response.start", "status": 304 if is_known else 200, "headers": headers})
+    await send(
+        {"type": "http.response.start", "status": 304 if is_known else 200, "headers": headers}
+    )
     await send({"type": "http.response.body", "body": body})

@@ -47,7 +47,7 @@ REQUEST_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
 """A little more than servers take, which say of larger ones what is too large."""
 
 UNARY_SECONDS_MAX = 120.0
-"""How long a call may take whose caller sets no deadline, or a later one; a claim waits for 50 s."""
+"""How long a call may take whose caller sets no earlier deadline; a claim waits for 50 s."""
 
 DETAILS_KEY = "grpc-status-details-bin"
 PLACES = {"messaging": (messaging_pb2, admin_pb2), "tasks": (tasks_pb2,)}
@@ -97,7 +97,9 @@ class JsonCodec(Codec[Payload, Payload]):
         try:
             parsed = json_format.Parse(bytes(data), kind())
         except (json_format.ParseError, UnicodeDecodeError, DecodeError, RecursionError) as error:
-            raise ConnectError(Code.INVALID_ARGUMENT, f"the request is no such JSON: {error}") from None
+            raise ConnectError(
+                Code.INVALID_ARGUMENT, f"the request is no such JSON: {error}"
+            ) from None
         return Payload(parsed.SerializeToString(), kind)
 
 
@@ -106,7 +108,7 @@ class Forwarding(ConnectASGIApplication[Mapping[str, grpc.aio.Channel]]):
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         """Pass calls on to these servers, by the names in `PLACES`."""
-        super().__init__(
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - it leaves types open
             service=channels,
             endpoints=_endpoints,
             codecs=(BinaryCodec(), JsonCodec()),
@@ -134,9 +136,7 @@ def paths() -> frozenset[str]:
 
 
 def _endpoints(channels: Mapping[str, grpc.aio.Channel]) -> dict[str, Any]:
-    return {
-        path: _endpoint(channels[place], path, method) for path, place, method in _methods()
-    }
+    return {path: _endpoint(channels[place], path, method) for path, place, method in _methods()}
 
 
 def _endpoint(channel: grpc.aio.Channel, path: str, method: MethodDescriptor) -> Any:
@@ -159,7 +159,9 @@ def _endpoint(channel: grpc.aio.Channel, path: str, method: MethodDescriptor) ->
 def _unary(method: Any, kind: type[Message]) -> Callable[[Payload, Context], Any]:
     async def forward(request: Payload, context: Context) -> Payload:
         seconds = min(UNARY_SECONDS_MAX, _seconds_left(context) or UNARY_SECONDS_MAX)
-        call = method(request.content, metadata=metadata_of(context.request_headers), timeout=seconds)
+        call = method(
+            request.content, metadata=metadata_of(context.request_headers), timeout=seconds
+        )
         try:
             return Payload(await call, kind)
         except grpc.aio.AioRpcError as error:
@@ -197,8 +199,8 @@ def metadata_of(headers: Headers) -> Metadata:
     """The metadata that names the caller. Raises ConnectError for what cannot be metadata."""
     found: list[tuple[str, str | bytes]] = []
     for key in FORWARDED:
-        for value in headers.getall(key):
-            found.append((key, _decoded(key, value) if key.endswith(BINARY) else _ascii(key, value)))
+        read = _decoded if key.endswith(BINARY) else _printable
+        found += [(key, read(key, value)) for value in headers.getall(key)]
     return tuple(found)
 
 
@@ -209,9 +211,9 @@ def _decoded(key: str, value: str) -> bytes:
         raise _bad_header(key, "it is not base64") from None
 
 
-def _ascii(key: str, value: str) -> str:
+def _printable(key: str, value: str) -> str:
     if not all(" " <= character <= "~" for character in value):
-        raise _bad_header(key, f"only ASCII goes there; send {key}{BINARY}, in base64")
+        raise _bad_header(key, "it has characters that metadata cannot have")
     return value
 
 

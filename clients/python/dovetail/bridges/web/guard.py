@@ -51,8 +51,11 @@ class Refusal:
 class Guard:
     """Passes on to `inside` what may pass, with the headers above on each response."""
 
-    def __init__(self, inside: Application, hosts: Collection[str]) -> None:
+    def __init__(
+        self, inside: Application, hosts: Collection[str], body_seconds: float = BODY_SECONDS_MAX
+    ) -> None:
         """`hosts` are those that a request may name, with their ports."""
+        self._body_seconds = body_seconds
         self._inside = inside
         self._hosts = frozenset(each.lower() for each in hosts)
 
@@ -66,9 +69,16 @@ class Guard:
         if refusal:
             await refuse(guarded, refusal)
             return
-        await self._inside(scope, _hurried(receive), guarded)
+        await self._inside(scope, _hurried(receive, self._body_seconds), guarded)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
+        if not all(key.isascii() and value.isascii() for key, value in scope["headers"]):
+            return Refusal(
+                status=400,
+                code="invalid_argument",
+                message="headers are ASCII; other ids go into dovetail-agent-bin and"
+                " dovetail-team-bin, in base64",
+            )
         headers = _headers(scope)
         hosts = headers.get("host", [])
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
@@ -113,9 +123,9 @@ def _with_headers(send: Send) -> Send:
     return guarded
 
 
-def _hurried(receive: Receive) -> Receive:
+def _hurried(receive: Receive, seconds: float) -> Receive:
     """Receive, as if the caller had left where its body does not come whole in time."""
-    end = asyncio.get_running_loop().time() + BODY_SECONDS_MAX
+    end = asyncio.get_running_loop().time() + seconds
     whole = False
 
     async def receive_in_time() -> Event:

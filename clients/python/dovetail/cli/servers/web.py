@@ -106,7 +106,7 @@ def _address(text: str, servers: Servers) -> tuple[str, int]:
     host = host.strip("[]")
     if not (_is_loopback(host) or servers.insecure):
         raise CommandError(
-            f"{_LISTEN.flag} {text}: others could read tokens on their way, for the page has no TLS."
+            f"{_LISTEN.flag} {text}: the page has no TLS, so others could read tokens on their way."
             " Let a proxy with TLS lead to it (--host NAME), or say --insecure where the network"
             " itself keeps strangers out",
             MISUSED,
