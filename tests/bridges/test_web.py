@@ -7,20 +7,16 @@ import json
 import struct
 from base64 import b64encode
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import httpx2
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 
 from dovetail.bridges.web.files import KINDS
 from dovetail.bridges.web.forwarding import REQUEST_BYTES_MAX, paths
 from dovetail.bridges.web.guard import HEADERS, Guard
-from dovetail.bridges.web.server import WebConfig, listen, serve
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.guarded import guarded_pair
@@ -28,52 +24,12 @@ from support.pair import Pair, identity, running_pair
 from support.refusals import error_info, failure
 from support.teams import Team
 from support.waiting import until
+from support.web import PROTO, Web, as_agent, serving
 from wire.filled import METHODS
 
 TASKS = "/dovetail.tasks.v1.TaskService/"
 MESSAGING = "/dovetail.messaging.v1.MessagingService/"
-PROTO = {"content-type": "application/proto"}
 END_OF_STREAM = 0x02
-
-
-@dataclass(frozen=True, kw_only=True)
-class Web:
-    """The page's server, and a client of it."""
-
-    client: httpx2.AsyncClient
-    port: int
-
-    async def call(
-        self, path: str, request: Message, agent_id: str = "", **headers: str
-    ) -> httpx2.Response:
-        """Call an RPC as an agent, in bytes."""
-        return await self.client.post(
-            path,
-            content=request.SerializeToString(),
-            headers={**PROTO, **as_agent(agent_id), **headers},
-        )
-
-
-def as_agent(agent_id: str, team_id: str = "") -> dict[str, str]:
-    """The headers that name the caller, as Connect has them."""
-    return {
-        key: b64encode(value if isinstance(value, bytes) else value.encode()).decode().rstrip("=")
-        for key, value in identity(agent_id, team_id)
-    }
-
-
-@asynccontextmanager
-async def serving(messaging: str, tasks: str, **more: Any) -> AsyncGenerator[Web]:
-    """Serve the page for these servers inside the block."""
-    config = WebConfig(messaging=messaging, tasks=tasks, **more)
-    stopped, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-    with listen("127.0.0.1", 0) as listener:
-        running = asyncio.create_task(serve(config, listener, stopped, ready.set_result))
-        port = await ready
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            yield Web(client=client, port=port)
-        stopped.set()
-        await running
 
 
 @pytest.fixture
