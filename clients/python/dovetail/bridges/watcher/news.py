@@ -106,7 +106,6 @@ class News:
                 agent, records = await asyncio.gather(
                     self._agent.agent(self._agent_id), newest.next_page(PAGE_MESSAGES)
                 )
-            self.count = agent.unacknowledged_count
             found = {
                 receipt.sequence: _line(receipt.sequence, each.message)
                 for each in records
@@ -125,6 +124,7 @@ class News:
                 if line and line.message_id not in there and sequence >= oldest:
                     del self.lines[sequence]
             self.lines |= found
+            self.count = max(agent.unacknowledged_count, len(self.lines))
 
     async def held_tasks(self) -> Sequence[str]:
         """The tasks that the agent works on; none if no server answers soon."""
