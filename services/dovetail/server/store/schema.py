@@ -291,6 +291,11 @@ class TaskRow(Model):
     away_told = IntegerField()
     input_attachments = TextField()
     outcome_attachments = TextField()
+    question_options = TextField()
+    question_deadline_time = BigIntegerField(null=True)
+    default_answer = TextField()
+    answer_option = TextField()
+    answer_is_default = IntegerField()
 
     class Meta:
         table_name = "tasks"
