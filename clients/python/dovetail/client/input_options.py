@@ -17,16 +17,22 @@ class InputOption(Record, of=types_pb2.InputOption):
     proto: types_pb2.InputOption
 
 
-OptionsLike = Mapping[str, str] | Iterable[str | InputOption]
-"""Options by their names, with their descriptions in a mapping."""
+OptionLike = str | tuple[str, str] | InputOption
+"""An option: its name, its name and its description, or an option that a question has."""
+
+OptionsLike = Mapping[str, str] | Iterable[OptionLike]
+"""Options; of a mapping, names with descriptions."""
 
 
 def option_messages(options: OptionsLike) -> list[types_pb2.InputOption]:
     """The options as the generated code takes them."""
     if isinstance(options, Mapping):
-        described = cast("Mapping[str, str]", options).items()
-        return [types_pb2.InputOption(name=name, description=text) for name, text in described]
-    return [
-        types_pb2.InputOption(name=each) if isinstance(each, str) else each.proto
-        for each in options
-    ]
+        return [_message(each) for each in cast("Mapping[str, str]", options).items()]
+    return [_message(each) for each in options]
+
+
+def _message(option: OptionLike) -> types_pb2.InputOption:
+    if isinstance(option, InputOption):
+        return option.proto
+    name, description = (option, "") if isinstance(option, str) else option
+    return types_pb2.InputOption(name=name, description=description)
