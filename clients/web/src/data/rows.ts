@@ -132,9 +132,9 @@ function question({ question: asked }: Task): Question | undefined {
     agentId: asked.agentId,
     text: cut(asked.text, TEXT_CHARACTERS),
     askTime: millis(asked.askTime) ?? 0,
-    options: [],
-    deadline: undefined,
-    defaultAnswer: "",
+    options: asked.options.map(({ name, description }) => ({ name, description })),
+    deadline: millis(asked.deadlineTime),
+    defaultAnswer: asked.defaultAnswer,
   };
 }
 
