@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import unicodedata
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from web.visits import visiting
 
 ANY = "127.0.0.1:0"
 HOSTILE = (
-    "<img src=x onerror=alert(1)><script>alert(1)</script><b>bold</b>",
+    "<img src=x onerror=alert(1)><script>alert(1)</script><x-harm>bold</x-harm>",
     "javascript:alert(1) http://evil.example/ [a](javascript:alert(1))",
     "invoice \u202egpj.exe\u202c \u2066isolated\u2069 \u200fmark",
     "bell \x07 escape \x1b[31mred\x1b[0m delete \x7f",
@@ -113,12 +114,11 @@ async def test_an_answer_is_bound_to_the_question_that_was_read(
 
         async def replace_the_question(route: Route) -> None:
             """Between the click and the server another question takes the place of this one."""
-            await visit.page.unroute_all()
             await olga.tasks.answer(task.task_id, "No")
             await worker.tasks.ask(task.task_id, "Pay 10,000 euros?", agent_id="olga")
             await route.continue_()
 
-        await visit.page.route("**/ProvideTaskInput", replace_the_question)
+        await visit.page.route("**/ProvideTaskInput", replace_the_question, times=1)
         await card.get_by_text("Approve").click()
         await expect(card).to_contain_text("Pay 10,000 euros?")
         await expect(card).to_contain_text("has changed")
@@ -140,7 +140,7 @@ async def test_texts_that_mean_harm_are_shown_harmlessly_everywhere(
 ) -> None:
     team_id = f"hostile {scheme}"
     async with (
-        caller("<i>mallory</i>", team_pair, team_id) as mallory,
+        caller("<x-harm>mallory</x-harm>", team_pair, team_id) as mallory,
         caller("olga", team_pair, team_id) as olga,
     ):
         await olga.register()
@@ -163,7 +163,7 @@ async def test_texts_that_mean_harm_are_shown_harmlessly_everywhere(
 
 
 FOUND = """() => {
-  const harmful = "img, script:not([src]), iframe, object, embed, main b, main i, main script";
+  const harmful = "img, script:not([src]), iframe, object, embed, x-harm";
   const text = document.body.textContent ?? "";
   const control = /[\\u202a-\\u202e\\u2066-\\u2069\\u0007\\u001b\\u007f]/u;
   const raw = [...text].filter((each) => control.test(each));
@@ -177,7 +177,8 @@ FOUND = """() => {
 
 def _line(text: str) -> str:
     """A text as a title may be."""
-    return "".join(each if each.isprintable() else " " for each in text)
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return unicodedata.normalize("NFC", line)
 
 
 async def _hostile_task(mallory: Agent, text: str) -> str:
