@@ -184,7 +184,7 @@ class Scene:
                 await first.tasks.start(task.task_id)
                 await stranger.send([me, first.agent_id], text, subject=text[:200], task_id=task.task_id)
                 await first.tasks.ask(task.task_id, text, agent_id=me, options=[" ".join("".join(filter(str.isprintable, text[:100])).split()) or "x"])
-            await stranger.send(me, "x\u202ey " * 200_000, subject="one mebibyte")
+            await stranger.send(me, "x\u202ey " * 170_000, subject="one mebibyte")
 
 
 def _options() -> argparse.Namespace:

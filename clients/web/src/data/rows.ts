@@ -1,6 +1,6 @@
 /** Tasks, events and messages as the page keeps them: what it shows of each, cut to bounded texts. */
 import { type Message, type MailEvent, MessageKind, type Agent } from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
-import { type Task, type TaskEvent, TaskState, type UsageTotal } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
+import { type Cost, type Task, type TaskEvent, TaskState, type UsageTotal } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import type { TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
 import { cut } from "../lib/text.js";
 import { durationMs, millis } from "../lib/time.js";
@@ -66,6 +66,8 @@ export interface EventRow {
   readonly attempt: number;
   readonly percent?: number | undefined;
   readonly note?: string | undefined;
+  /** The notice of it, or empty. */
+  readonly messageId: string;
 }
 
 export interface TalkRow {
@@ -156,6 +158,7 @@ export function eventRow(event: TaskEvent): EventRow {
     attempt: event.attempt,
     percent: percent?.case === "numberValue" ? percent.value : undefined,
     note: note?.case === "stringValue" ? cut(note.value, LINE_CHARACTERS) : undefined,
+    messageId: event.messageId,
   };
 }
 
@@ -185,8 +188,12 @@ export function talkRow(message: Message): TalkRow {
 /** Tokens and costs in a few characters; empty where nothing was reported. */
 export function used(usage: UsageTotal | undefined): { tokens: number; costs: string } | undefined {
   if (!usage) return undefined;
-  const costs = usage.costs.map((each) => `${trimmed(each.amount)} ${each.currency}`).join(", ");
+  const costs = usage.costs.map(money).join(", ");
   return { tokens: Number(usage.inputTokens + usage.outputTokens), costs };
+}
+
+export function money({ amount, currency }: Cost): string {
+  return `${trimmed(amount)} ${currency}`;
 }
 
 /** An amount with cents, or with as much as is needed if it is less. */

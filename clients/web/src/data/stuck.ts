@@ -50,9 +50,12 @@ export const stuck = computed<Stuck>(() => {
   const p95 = durationMs(team.report?.taskTime?.p95);
   const quietAfter = p95 ? Math.max(p95, QUIET_LEAST) : QUIET_DEFAULT;
   const rows = [...team.tasks.values()];
+  const lost = lostLeases(team, time);
+  const lostIds = new Set(lost.map((each) => each.event.taskId));
+  const isRetried = (each: TaskRow) => each.state === TaskState.PENDING && each.failedAttempts > 0 && each.failure;
   return {
-    lost: lostLeases(team, time),
-    retrying: rows.filter((each) => each.state === TaskState.PENDING && each.failedAttempts > 0 && each.failure),
+    lost,
+    retrying: rows.filter((each) => isRetried(each) && !lostIds.has(each.taskId)),
     quiet: quiet(team, rows, time - quietAfter),
     quietAfter,
     quietIsP95: Boolean(p95 && p95 >= QUIET_LEAST),
