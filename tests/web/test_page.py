@@ -94,6 +94,7 @@ async def test_a_server_that_is_killed_is_seen_at_once_and_nothing_is_missed(
             tasks.start()
             after = await ann.tasks.create("After the kill")
             await visit.is_live()
+            await visit.page.get_by_text("show", exact=False).first.click()
             await expect(visit.part("task-row", task=after.task_id)).to_be_visible()
 
 
