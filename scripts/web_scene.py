@@ -130,7 +130,7 @@ class Scene:
             await agent.tasks.heartbeat(task_id, percent=percent, note=f"step {step + 1} of {steps}", lease_token=token, usage=used)
             await asyncio.sleep(self.random.uniform(0.4, 2.0))
         roll = self.random.random()
-        if roll < 0.08:
+        if roll < 0.01:
             text, names = self.random.choice(QUESTIONS)
             offer = {"options": names} if names else {}
             await agent.tasks.ask(task_id, text, agent_id=self.options.me, lease_token=token, **offer)

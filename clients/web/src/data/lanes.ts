@@ -32,7 +32,20 @@ const ARCS_MAX = 500;
 const BARS_MAX = 1_500;
 
 export const SPANS = [10 * MINUTE, SPAN / 2, SPAN];
-export const span = signal(SPAN);
+/** What a person chose; undefined: as much as there is something to show in. */
+const chosen = signal<number | undefined>(undefined);
+
+export const span = computed(() => chosen.value ?? fitting(current()));
+
+export function showSpan(ms: number): void {
+  chosen.value = ms;
+}
+
+/** A team that has just begun fills its lanes too. */
+function fitting(team: Team): number {
+  const since = Math.min(team.events.items[0]?.time ?? Infinity, team.talk.items[0]?.time ?? Infinity);
+  return SPANS.find((each) => Date.now() - since < each) ?? SPAN;
+}
 
 export const lanes = computed<Lanes>(() => {
   const team = current();
@@ -70,11 +83,11 @@ function workBars(team: Team, since: number): Bar[] {
   const seen = new Set<string>();
   for (const event of team.events.items) {
     if (event.from === event.to && !event.formerId) {
-      if (!seen.has(event.taskId) && AT_WORK.includes(event.to)) begun(event, 0, open);
+      if (!seen.has(event.taskId) && AT_WORK.includes(event.to)) begun(event, team.horizon, open);
       seen.add(event.taskId);
       continue;
     }
-    if (!seen.has(event.taskId) && AT_WORK.includes(event.from)) begun({ ...event, to: event.from, assigneeId: event.formerId || event.assigneeId }, 0, open);
+    if (!seen.has(event.taskId) && AT_WORK.includes(event.from)) begun({ ...event, to: event.from, assigneeId: event.formerId || event.assigneeId }, team.horizon, open);
     seen.add(event.taskId);
     const bar = open.get(event.taskId);
     if (bar) {
@@ -87,7 +100,7 @@ function workBars(team: Team, since: number): Bar[] {
     const isWaiting = state === TaskState.INPUT_REQUIRED;
     const row = team.tasks.get(taskId);
     if (row && !AT_WORK.includes(row.state)) continue;
-    bars.push({ agentId, taskId, begin: begin || (row?.startTime ?? 0), end: undefined, isWaiting, outcome: state, isLost: false });
+    bars.push({ agentId, taskId, begin: Math.max(begin, row?.startTime ?? team.horizon), end: undefined, isWaiting, outcome: state, isLost: false });
   }
   for (const row of team.tasks.values()) {
     if (seen.has(row.taskId) || !AT_WORK.includes(row.state)) continue;

@@ -78,6 +78,7 @@ export async function loadEvents(session: Session, team: Team): Promise<void> {
     pageToken = response.nextPageToken;
     if (!pageToken) break;
   }
+  team.eventsSince = pageToken ? (found.at(-1)?.time ?? 0) : Date.now() - SPAN;
   const telling = await client.tasks.listTaskEvents({
     ...{ filter: { verbs: TELLING }, order: Order.NEWEST_FIRST, pageSize: FAILED_MAX },
   });

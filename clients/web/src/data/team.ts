@@ -25,6 +25,8 @@ export class Team {
   moreAgents = false;
   readonly events = new Ring<EventRow>(EVENTS_MAX);
   readonly talk = new Ring<TalkRow>(TALK_MAX);
+  /** Since when all events are known: the last hour, or less of a busy team. */
+  eventsSince = 0;
   /** When a task's holder last said how far it is. */
   readonly progressTimes = new Map<string, number>();
   report: Report | undefined;
@@ -39,6 +41,12 @@ export class Team {
   loaded = false;
   /** What could not be read last. */
   readonly faults = new Map<string, Error>();
+
+  /** Of what happened before this, no events are here. */
+  get horizon(): number {
+    const { items } = this.events;
+    return items.length < EVENTS_MAX ? this.eventsSince : Math.max(this.eventsSince, items[0]?.time ?? 0);
+  }
 
   put(row: TaskRow): void {
     this.tasks.delete(row.taskId);

@@ -1,13 +1,13 @@
 /** One lane for each agent: work as bars, messages as arcs between lanes. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { computed } from "@preact/signals";
-import { type Bar, lanes, span, SPANS } from "../data/lanes.js";
+import { type Bar, lanes, showSpan, span, SPANS } from "../data/lanes.js";
 import { go, openTask } from "../data/route.js";
 import type { TalkRow } from "../data/rows.js";
 import { current } from "../data/team.js";
 import { stateWord, verbWord } from "../data/words.js";
 import { counted, line, number } from "../lib/text.js";
-import { age, clock, length, MINUTE, now, SECOND } from "../lib/time.js";
+import { age, clock, HOUR, length, MINUTE, now, SECOND } from "../lib/time.js";
 import { Nothing } from "../parts/band.js";
 import { Who } from "../parts/names.js";
 
@@ -31,11 +31,12 @@ export function Lanes() {
   const end = moment.value;
   const begin = end - span.value;
   const names = width < NARROW ? 92 : 150;
-  const inner = Math.max(80, width - names - 8);
+  const inner = Math.max(80, width - names - 30);
   const x = (time: number) => names + (inner * (Math.max(begin, Math.min(end, time)) - begin)) / span.value;
   const y = (agentId: string) => TOP + LANE * agentIds.indexOf(agentId) + LANE / 2;
   const height = TOP + LANE * agentIds.length + 4;
-  const label = `The last ${length(span.value)}: ${counted(bars.length, "span")} of work and ${counted(talk.length, "message")} between ${counted(agentIds.length, "agent")}`;
+  const last = span.value === HOUR ? "hour" : length(span.value);
+  const label = `The last ${last}: ${counted(bars.length, "span")} of work and ${counted(talk.length, "message")} between ${counted(agentIds.length, "agent")}`;
   const refused = current().talkRefused;
   return (
     <section class="lanes" aria-label="Talk and work over time" data-test="lanes">
@@ -43,7 +44,7 @@ export function Lanes() {
         <h3>Talk and work</h3>
         <div class="switch" role="group" aria-label="How much time is shown">
           {SPANS.map((each) => (
-            <button key={each} type="button" aria-pressed={span.value === each} onClick={() => (span.value = each)}>
+            <button key={each} type="button" aria-pressed={span.value === each} onClick={() => showSpan(each)}>
               {age(each)}
             </button>
           ))}
@@ -51,7 +52,7 @@ export function Lanes() {
       </header>
       <div ref={box} class="lanes-box">
         {agentIds.length > 0 ? (
-          <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={label}>
+          <svg class={talk.length > 120 ? "many" : ""} width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={label}>
             {ticks(begin, end, inner).map((time) => (
               <g key={time} class="tick">
                 <line x1={x(time)} x2={x(time)} y1={TOP - 6} y2={height} />
@@ -71,7 +72,7 @@ export function Lanes() {
             {talk.map((each) => each.time > begin && <Arcs key={each.messageId} row={each} x={x} y={y} lanes={agentIds} />)}
           </svg>
         ) : (
-          <Nothing>{current().loaded ? `No work and no messages in the last ${length(span.value)}.` : "Reading the last hour."}</Nothing>
+          <Nothing>{current().loaded ? `No work and no messages in the last ${last}.` : "Reading the last hour."}</Nothing>
         )}
       </div>
       <p class="legend faint small">

@@ -15,16 +15,16 @@ export function Needs() {
   const isLoaded = current().loaded;
   return (
     <Band id="needs" title="Needs you" count={needed.value}>
-      <Some title="Questions to you" items={mine} first={6}>
+      <Some title="Questions to you" items={mine} first={4}>
         {(row) => <li key={row.taskId}><QuestionCard row={row} /></li>}
       </Some>
-      <Some title={mine.length ? "Questions to others" : "Open questions"} items={others} first={mine.length ? 2 : 4}>
+      <Some title={mine.length ? "Questions to others" : "Open questions"} items={others} first={mine.length ? 1 : 3}>
         {(row) => <li key={row.taskId}><QuestionCard row={row} /></li>}
       </Some>
-      <Some title="Overdue" items={overdue}>
+      <Some title="Overdue" items={overdue} first={3}>
         {(row) => <TaskItem key={row.taskId} row={row} said={<>due <Ago at={row.dueTime ?? 0} /></>} />}
       </Some>
-      <Some title="Failed" items={failed} hint={<Before count={failedBefore} />}>
+      <Some title="Failed" items={failed} first={3} hint={<Before count={failedBefore} />}>
         {(row) => <FailedItem key={row.taskId} row={row} />}
       </Some>
       <Some title="Budget spent" items={spent}>

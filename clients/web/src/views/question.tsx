@@ -40,7 +40,7 @@ export function QuestionCard({ row }: { row: TaskRow }) {
   return (
     <article class="card question" data-test="question" data-task={row.taskId} aria-label={`Question about ${row.taskId}`}>
       <header>
-        <Who agentId={row.assigneeId} /> <span class="faint">asks</span> <Who agentId={question.agentId} />
+        <Who agentId={row.assigneeId} /> <span class="faint">asks</span> {question.agentId === session.value?.agentId ? "you" : <Who agentId={question.agentId} />}
         <span class="spread" />
         {question.deadline !== undefined && (
           <span class="badge warn" data-test="question-deadline">
@@ -95,7 +95,7 @@ export function QuestionCard({ row }: { row: TaskRow }) {
               data-test="question-answer"
             />
           </label>
-          <button type="submit" class="main" disabled={isOff || !text.trim()} data-test="question-send">
+          <button type="submit" class={text.trim() ? "main" : ""} disabled={isOff || !text.trim()} data-test="question-send">
             {action.isRunning ? "Sending" : "Answer"}
           </button>
         </form>

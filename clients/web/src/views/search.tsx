@@ -100,7 +100,7 @@ function TaskFound({ hit }: { hit: TaskHit }) {
     <>
       <div class="item-main">
         <TaskLink taskId={task.taskId} title={task.title} />
-        {places.slice(0, PLACES).map(({ field, excerpt }) => <Place key={field} name={TASK_FIELDS[field] ?? ""} excerpt={excerpt} />)}
+        {places.filter((each) => each.field !== TaskField.TITLE).slice(0, PLACES).map(({ field, excerpt }) => <Place key={field} name={TASK_FIELDS[field] ?? ""} excerpt={excerpt} />)}
       </div>
       <div class="item-side">
         <Who agentId={task.assigneeId} none="pool" />
@@ -119,7 +119,7 @@ function MessageFound({ hit }: { hit: MessageHit }) {
         <a class="task-link" data-row href={href({ view: "thread", subject: message.threadId, taskId: "" })}>
           <T text={message.subject || "(no subject)"} most={200} />
         </a>
-        {hit.places.slice(0, PLACES).map(({ field, excerpt }) => <Place key={field} name={MESSAGE_FIELDS[field] ?? ""} excerpt={excerpt} />)}
+        {hit.places.filter((each) => each.field !== MessageField.SUBJECT).slice(0, PLACES).map(({ field, excerpt }) => <Place key={field} name={MESSAGE_FIELDS[field] ?? ""} excerpt={excerpt} />)}
       </div>
       <div class="item-side">
         <Who agentId={message.senderId} none="a server" />

@@ -80,7 +80,7 @@ export function Stuck() {
 
 function next(time: number | undefined): string {
   const left = (time ?? 0) - now.value;
-  return left > 0 ? `, again in ${length(left)}` : "";
+  return left > 0 ? `, again in ${length(Math.ceil(left / 1_000) * 1_000)}` : "";
 }
 
 function CircleItem({ circle }: { circle: Circle }) {
@@ -90,10 +90,9 @@ function CircleItem({ circle }: { circle: Circle }) {
       <div class="item-main">
         {circle.agentIds.map((agentId, index) => (
           <span key={agentId} class="chain">
-            <Who agentId={agentId} /> <span class="faint">waits, with</span> <TaskId taskId={circle.taskIds[index] ?? ""} />,{" "}
-            <span class="faint">for</span>{" "}
+            <Who agentId={agentId} /> <span class="faint">waits, with</span> <TaskId taskId={circle.taskIds[index] ?? ""} />, <span class="faint">for</span>
           </span>
-        ))}
+        ))}{" "}
         <Who agentId={first} />
         <div class="item-said">None of them has other work. Answer one question, or cancel one task, to let them go on.</div>
       </div>

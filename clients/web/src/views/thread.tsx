@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import { type Thread as Found, useThread } from "../data/mail.js";
 import { taskHref } from "../data/route.js";
 import { session } from "../data/session.js";
+import { current } from "../data/team.js";
 import { deliveryWord, importanceWord, isOpenDelivery } from "../data/words.js";
 import { counted, number } from "../lib/text.js";
 import { full, millis } from "../lib/time.js";
@@ -13,6 +14,7 @@ import { Fault, useAction } from "../parts/fault.js";
 import { Who } from "../parts/names.js";
 import { Long, T } from "../parts/text.js";
 import { At } from "../parts/time.js";
+import { QuestionCard } from "./question.js";
 
 export function Thread({ threadId }: { threadId: string }) {
   const thread = useThread(threadId);
@@ -31,6 +33,7 @@ export function Thread({ threadId }: { threadId: string }) {
       <ol class="plain">
         {thread.records.map((record) => record.message && <li key={record.message.messageId}><Item record={record} message={record.message} title={title} again={thread.again} /></li>)}
       </ol>
+      <Asked thread={thread} />
       {thread.records.length > 0 && <Reply thread={thread} />}
     </section>
   );
@@ -100,6 +103,13 @@ function Receipts({ record }: { record: MessageRecord }) {
       {(record.message?.recipientCount ?? 0) > receipts.length && <p>{counted((record.message?.recipientCount ?? 0) - receipts.length, "more recipient")}</p>}
     </details>
   );
+}
+
+/** The open question of the thread's task: a reply would not let it go on, an answer does. */
+function Asked({ thread }: { thread: Found }) {
+  const taskIds = new Set(thread.records.map((each) => each.message?.taskId || each.message?.notice?.taskId || ""));
+  const rows = [...taskIds].flatMap((each) => current().tasks.get(each) ?? []);
+  return <>{rows.map((row) => row.question && <QuestionCard key={row.taskId} row={row} />)}</>;
 }
 
 /** A reply goes to whom spoke last; to its recipients if that is oneself. */
