@@ -83,9 +83,10 @@ export function leave(why = ""): void {
   notice.value = why;
 }
 
-/** The caller as an agent, registered as a person if the team does not know the name. */
+/** The caller as an agent. A name that the team does not know is registered as a person; one that it knows stays. */
 async function introduced(client: Dovetail, who: Identity): Promise<Agent | undefined> {
   try {
+    if (!who.token) return (await client.messaging.registerAgent({ kind: AgentKind.PERSON })).agent;
     return (await client.messaging.getAgent({})).agent;
   } catch (reason) {
     if (!(reason instanceof DovetailError)) throw reason;
@@ -93,8 +94,7 @@ async function introduced(client: Dovetail, who: Identity): Promise<Agent | unde
       throw new Error("This is an admin's token, which sees no team. Use an operator's.");
     }
     if (reason.reason === "CALLER_AGENT_REQUIRED") return undefined;
-    if (reason.reason !== "AGENT_NOT_FOUND" || who.token) throw reason;
-    return (await client.messaging.registerAgent({ kind: AgentKind.PERSON })).agent;
+    throw reason;
   }
 }
 

@@ -16,6 +16,7 @@ export function Who({ agentId, none = "nobody" }: { agentId: string; none?: stri
   return (
     <span class="who">
       <T text={agentId} most={128} title />
+      {" "}
       {isMe ? <span class="badge me">you</span> : kind === AgentKind.PERSON && <span class="badge">person</span>}
     </span>
   );

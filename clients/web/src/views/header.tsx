@@ -27,8 +27,8 @@ export function Header() {
   const unread = Number(current().agents.get(agentId)?.unacknowledgedCount ?? 0n);
   return (
     <header class="top">
-      <a class="brand" href={href({ view: "now", taskId: "" })} aria-label="Dovetail: now">
-        <Mark /> <span>{teamId ? <T text={teamId} most={40} /> : "Dovetail"}</span>
+      <a class="brand" href={href({ view: "now", taskId: "" })}>
+        <Mark /> <span class="hidden">Dovetail, team</span> <span>{teamId ? <T text={teamId} most={40} /> : "Dovetail"}</span>
       </a>
       <nav aria-label="Views">
         <Tab view="now">Now{needed.value > 0 && <span class="count num">{compact(needed.value)}</span>}</Tab>
@@ -46,7 +46,7 @@ export function Header() {
         </button>
       )}
       <Theme />
-      <button type="button" class="bare" aria-label="Keys" title="Keys (?)" onClick={() => (isHelpOpen.value = true)}>?</button>
+      <button type="button" class="bare keys-button" aria-label="Keys" title="Keys (?)" onClick={() => (isHelpOpen.value = true)}>?</button>
       <button type="button" class="me-button" title={`Leave (${role})`} onClick={() => leave()} data-test="leave">
         {agentId ? <T text={agentId} most={24} /> : role} <span class="faint">leave</span>
       </button>

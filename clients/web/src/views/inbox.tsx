@@ -3,7 +3,6 @@ import { useState } from "preact/hooks";
 import { href, go } from "../data/route.js";
 import { type MailRow, useInbox } from "../data/mail.js";
 import { session } from "../data/session.js";
-import { line } from "../lib/text.js";
 import { Nothing } from "../parts/band.js";
 import { Fault, useAction } from "../parts/fault.js";
 import { Who } from "../parts/names.js";
@@ -72,8 +71,9 @@ function Row({ row, done }: { row: MailRow; done: ((row: MailRow) => void) | und
       <span class="mail-from">
         <Who agentId={row.senderId} none="a server" />
       </span>
-      <a class="mail-what" href={place} data-row aria-label={`${row.isOpen ? "open: " : ""}${line(row.subject || row.excerpt, 160)}`}>
+      <a class="mail-what" href={place} data-row>
         <span class="mail-subject">
+          {row.isOpen && <span class="hidden">open: </span>}
           {row.isQuestion && <span class="badge">question</span>}
           {row.isNotice && !row.isQuestion && <span class="badge plain">notice</span>}
           {row.isImportant && <span class="badge warn">important</span>}

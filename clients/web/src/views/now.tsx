@@ -15,6 +15,7 @@ export function Now() {
   const [fault] = current().faults.values();
   return (
     <div class="now">
+      <h1 class="hidden">Now</h1>
       <div>
         <Fault error={fault} />
         {session.value?.role === "observer" && <p class="faint">You observe: everything is shown, nothing can be changed.</p>}

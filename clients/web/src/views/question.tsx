@@ -82,12 +82,13 @@ export function QuestionCard({ row }: { row: TaskRow }) {
               </button>
             ))}
           </div>
-          <label class="box">
+          <div class="box">
+          <label>
             <span class="hidden">Your answer</span>
             <textarea
               rows={1}
               value={text}
-              placeholder={question.options.length ? "Add a remark, or answer freely" : "Answer"}
+              placeholder={question.options.length ? "Remark, or another answer" : "Answer"}
               onInput={(event) => setText(event.currentTarget.value)}
               onKeyDown={(event) => {
                 if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit();
@@ -98,6 +99,7 @@ export function QuestionCard({ row }: { row: TaskRow }) {
           <button type="submit" class={text.trim() ? "main" : ""} disabled={isOff || !text.trim()} data-test="question-send">
             {action.isRunning ? "Sending" : "Answer"}
           </button>
+          </div>
         </form>
       )}
       {question.deadline !== undefined && question.defaultAnswer && (

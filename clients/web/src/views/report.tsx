@@ -69,7 +69,7 @@ function Throughput({ hour }: { hour: Figures }) {
   return (
     <>
       <h3>Last hour</h3>
-      <p class="figure"><b>{number(completed)}</b> completed <span class="faint">{(completed / 60).toFixed(1)} a minute</span></p>
+      <p class="figure"><b>{number(completed)}</b> completed <span class="faint nowrap">{(completed / 60).toFixed(1)} a minute</span></p>
       {columns.length > 1 && (
         <svg class="columns" viewBox="0 0 3600 100" preserveAspectRatio="none" role="img" aria-label={`Completed tasks in spans of 2 minutes, at most ${most}`}>
           {columns.map(({ time, count }) => (
@@ -87,7 +87,7 @@ function Times({ report }: { report: Figures }) {
   const rows: [string, DurationSummary | undefined][] = [
     ["work", report.taskTime],
     ["queue", report.queueTime],
-    ["waits for answers", report.inputWaitTime],
+    ["answers", report.inputWaitTime],
   ];
   return (
     <table class="times">
