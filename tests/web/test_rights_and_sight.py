@@ -192,7 +192,7 @@ async def test_keys_lead_through_the_page(browser: Browser, web: Web, scene: str
         await visit.page.keyboard.press("/")
         await visit.page.keyboard.type("Hello")
         await visit.page.keyboard.press("Enter")
-        await expect(visit.part("search-results")).to_contain_text("Look at this")
+        await expect(visit.part("search-results")).to_contain_text("Messages 1")
         await visit.page.keyboard.press("Escape")
         await visit.page.keyboard.press("?")
         await expect(visit.page.get_by_role("dialog")).to_be_visible()
