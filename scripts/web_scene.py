@@ -82,14 +82,14 @@ class Scene:
                 return
             await planner.register(kind="model")
             names = [
-                f"{'coder reviewer writer tester'.split()[each % 4]}-{each + 1}"
+                f"{['coder', 'reviewer', 'writer', 'tester'][each % 4]}-{each + 1}"
                 for each in range(self.options.agents)
             ]
             gate = asyncio.Semaphore(20)
             await asyncio.gather(*(self._register(gate, name) for name in names))
             busy = names[: self.options.busy]
             self.agents = [self.caller(name) for name in busy]
-            await self._specials(planner, busy)
+            await self._specials(planner)
             end = asyncio.get_running_loop().time() + self.options.seconds
             jobs = [self._work(agent, busy, end) for agent in self.agents]
             await asyncio.gather(self._plan(planner, end), *jobs)
@@ -108,7 +108,7 @@ class Scene:
             first = await planner.tasks.create(
                 title,
                 max_tokens=5_000_000,
-                description=f"{title}.\n\nSay what you found, in one sentence, and how sure you are.",
+                description=f"{title}.\n\nSay in one sentence what you found, and how sure you are.",
             )
             if count % 3 == 0:
                 await planner.tasks.create(f"Review: {title}", depends_on=[first.task_id])
@@ -184,7 +184,7 @@ class Scene:
         else:
             await agent.tasks.complete(task_id, self.random.choice(WORK)[1], lease_token=token)
 
-    async def _specials(self, planner: Agent, names: Sequence[str]) -> None:
+    async def _specials(self, planner: Agent) -> None:
         me = self.options.me
         first, second = self.agents[0], self.agents[1 % len(self.agents)]
         soon = datetime.now(UTC) + timedelta(seconds=1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import unicodedata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.async_api import Browser, Route, expect
@@ -51,7 +52,7 @@ async def test_a_question_asked_under_up_is_answered_in_the_page_and_reaches_who
         assert process.stdout is not None
         facts = json.loads(process.stdout.readline() or "{}")
         assert facts, process.communicate(timeout=SECONDS)
-        servers = {name: facts[name] for name in ("messaging", "tasks")}
+        servers: dict[str, Any] = {name: facts[name] for name in ("messaging", "tasks")}
         async with (
             connect("worker", **servers) as worker,
             visiting(browser, facts["web"]) as visit,
@@ -79,7 +80,7 @@ async def test_a_server_that_is_killed_is_seen_at_once_and_nothing_is_missed(
     browser: Browser, tmp_path: Path
 ) -> None:
     with process_pair(f"sqlite:///{tmp_path}/store.db", tmp_path) as (messaging, tasks):
-        servers = {"messaging": messaging.address, "tasks": tasks.address}
+        servers: dict[str, Any] = {"messaging": messaging.address, "tasks": tasks.address}
         async with (
             connect("ann", **servers) as ann,
             serving(**servers) as web,
@@ -94,7 +95,7 @@ async def test_a_server_that_is_killed_is_seen_at_once_and_nothing_is_missed(
             tasks.start()
             after = await ann.tasks.create("After the kill")
             await visit.is_live()
-            await visit.page.get_by_text("show", exact=False).first.click()
+            await visit.page.get_by_role("button", name=re.compile("new task")).click()
             await expect(visit.part("task-row", task=after.task_id)).to_be_visible()
 
 
