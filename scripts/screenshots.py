@@ -12,9 +12,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -25,8 +25,11 @@ SCENE_SECONDS = 45
 WORK_SECONDS = 25
 """How long the team has worked when the pictures are taken."""
 
-WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 780}
-PICTURES: tuple[tuple[str, str, dict[str, int], str], ...] = (
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 780}
+Picture = tuple[str, str, ViewportSize, Literal["light", "dark"]]
+
+PICTURES: tuple[Picture, ...] = (
     ("page-light", "#/now", WIDE, "light"),
     ("page-dark", "#/now", WIDE, "dark"),
     ("page-task", "#/tasks?task=t6", WIDE, "light"),
@@ -35,7 +38,7 @@ PICTURES: tuple[tuple[str, str, dict[str, int], str], ...] = (
 )
 
 
-def take(browser: Browser, url: str, picture: tuple[str, str, dict[str, int], str]) -> None:
+def take(browser: Browser, url: str, picture: Picture) -> None:
     """Take one picture."""
     name, fragment, size, scheme = picture
     context: Any = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")

@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from dovetail.client import Agent, DovetailError, connect
 
@@ -108,7 +109,7 @@ class Scene:
             first = await planner.tasks.create(
                 title,
                 max_tokens=5_000_000,
-                description=f"{title}.\n\nSay in one sentence what you found, and how sure you are.",
+                description=f"{title}.\n\nSay in one sentence what you found, how sure you are.",
             )
             if count % 3 == 0:
                 await planner.tasks.create(f"Review: {title}", depends_on=[first.task_id])
@@ -150,7 +151,7 @@ class Scene:
         steps = self.random.randint(2, 6)
         for step in range(steps):
             percent = 100 * step // steps
-            used = {
+            used: Any = {
                 "input_tokens": 9_000 * step,
                 "output_tokens": 700 * step,
                 "cost": (f"0.0{step}", "USD"),
@@ -166,7 +167,7 @@ class Scene:
         roll = self.random.random()
         if roll < 0.01:
             text, names = self.random.choice(QUESTIONS)
-            offer = {"options": names} if names else {}
+            offer: dict[str, Any] = {"options": names} if names else {}
             await agent.tasks.ask(
                 task_id, text, agent_id=self.options.me, lease_token=token, **offer
             )
