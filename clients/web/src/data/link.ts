@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { StreamMark, type WatchTasksResponse } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 
 /** The state of the one stream of events. */
-export type Link = "connecting" | "live" | "reconnecting" | "paused";
+export type Link = "connecting" | "live" | "reconnecting";
 
 export const link = signal<Link>("connecting");
 
@@ -37,5 +37,5 @@ async function* marked(messages: AsyncIterable<WatchTasksResponse>): AsyncGenera
 }
 
 function lost(): void {
-  if (link.value !== "paused") link.value = "reconnecting";
+  link.value = "reconnecting";
 }

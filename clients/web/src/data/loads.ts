@@ -101,9 +101,15 @@ async function loadNamed({ client }: Session, team: Team, taskIds: readonly stri
   }
 }
 
-export async function loadAgents({ client }: Session, team: Team): Promise<void> {
+/** The first agents of the team, and the person at the page. */
+export async function loadAgents({ client, agentId }: Session, team: Team): Promise<void> {
   const response = await client.messaging.listAgents({ pageSize: PAGE });
-  team.agents = new Map(response.agents.map((each) => [each.agentId, each]));
+  const agents = new Map(response.agents.map((each) => [each.agentId, each]));
+  if (response.nextPageToken && agentId && !agents.has(agentId)) {
+    const { agent } = await client.messaging.getAgent({ agentId });
+    if (agent) agents.set(agentId, agent);
+  }
+  team.agents = agents;
   team.moreAgents = response.nextPageToken !== "";
 }
 

@@ -1,6 +1,7 @@
 /** The team as rows: presence, kind, current task, progress, unread, usage. */
 import { type AgentRow, agentRows, presence, presenceTone } from "../data/agents.js";
 import { href } from "../data/route.js";
+import { session } from "../data/session.js";
 import { current } from "../data/team.js";
 import { kindWord } from "../data/words.js";
 import { compact, number } from "../lib/text.js";
@@ -40,14 +41,20 @@ export function Agents() {
 function Row({ row }: { row: AgentRow }) {
   const { agent, task } = row;
   const tone = presenceTone(agent, now.value);
+  const { role, agentId } = session.value ?? {};
+  const mayRead = role === "operator" || (role === "agent" && agentId === agent.agentId);
   const isPerson = kindWord(agent.kind) === "person";
   return (
     <div class="agent" data-test="agent-row" data-agent={agent.agentId.slice(0, 128)}>
       <span class="agent-name">
         <span class={`dot ${tone}`} title={presence(agent) || tone} />
-        <a class="task-link" data-row href={href({ view: "inbox", subject: agent.agentId, taskId: "" })}>
-          <T text={agent.agentId} most={128} title />
-        </a>
+        {mayRead ? (
+          <a class="task-link" data-row href={href({ view: "inbox", subject: agent.agentId, taskId: "" })}>
+            <T text={agent.agentId} most={128} title />
+          </a>
+        ) : (
+          <span class="task-link"><T text={agent.agentId} most={128} title /></span>
+        )}
         {kindWord(agent.kind) && <span class={`badge ${isPerson ? "" : "plain"}`}>{kindWord(agent.kind)}</span>}
         <span class="hidden">{presence(agent) || (tone === "lately" ? "seen lately" : "away")}</span>
       </span>

@@ -5,6 +5,7 @@ import { session } from "../data/session.js";
 import { current } from "../data/team.js";
 import { Dialog } from "../parts/dialog.js";
 import { Fault, useAction } from "../parts/fault.js";
+import { sendByKey } from "../parts/keys.js";
 
 /** What is filled in already; undefined: nothing is written. */
 export interface Draft {
@@ -61,9 +62,7 @@ function Form({ draft }: { draft: Draft }) {
             rows={8}
             value={body}
             onInput={(event) => setBody(event.currentTarget.value)}
-            onKeyDown={(event) => {
-              if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit();
-            }}
+            onKeyDown={sendByKey}
             data-test="compose-body"
           />
         </label>

@@ -18,7 +18,6 @@ const STATES = {
   connecting: { text: "connecting", title: "The stream of events is being opened." },
   live: { text: "live", title: "Every change is shown as it happens." },
   reconnecting: { text: "reconnecting", title: "The stream is lost: what is shown may be old. It resumes where it ended." },
-  paused: { text: "paused", title: "The page is not shown, and does not follow the team." },
 };
 
 export function Header() {

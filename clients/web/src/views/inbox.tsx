@@ -14,12 +14,17 @@ import { AgentNames, isWriting } from "./compose.js";
 const ROW = 60;
 
 export function Inbox({ agentId }: { agentId: string }) {
+  if (session.value?.role === "observer") return <Nothing>Messages are not shown to observers.</Nothing>;
+  if (!agentId) return <Nothing>Your token names no agent, so there is no inbox of yours. Open an agent's from the first screen.</Nothing>;
+  return <Mailbox agentId={agentId} />;
+}
+
+function Mailbox({ agentId }: { agentId: string }) {
   const [isAll, setAll] = useState(false);
   const mail = useInbox(agentId, isAll);
   const action = useAction();
   const isMine = agentId === session.value?.agentId;
   const isOperator = session.value?.role === "operator";
-  if (!agentId) return <Nothing>Your token names no agent, so there is no inbox of yours. Open an agent's from the first screen.</Nothing>;
   const done = (row: MailRow) => void action.run(() => mail.acknowledge([row.sequence]));
   return (
     <section class="mail" data-test="inbox" aria-labelledby="inbox-title">

@@ -2,11 +2,12 @@
 import { DovetailError } from "@client/errors.js";
 import { TaskState } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type TaskRow, taskRow } from "../data/rows.js";
+import { type Question, type TaskRow, taskRow } from "../data/rows.js";
 import { session } from "../data/session.js";
 import { published, team } from "../data/team.js";
 import { SECOND } from "../lib/time.js";
 import { Fault, useAction } from "../parts/fault.js";
+import { sendByKey } from "../parts/keys.js";
 import { TaskLink, Who } from "../parts/names.js";
 import { Long, T } from "../parts/text.js";
 import { Ago, Until } from "../parts/time.js";
@@ -14,6 +15,7 @@ import { Ago, Until } from "../parts/time.js";
 /** After a question was replaced by another, nothing is sent for so long. */
 const CHANGED_MS = SECOND;
 const QUICK = ["Approve", "Refuse"];
+const CONSENT = /^\s*(?:please )?(?:approve|confirm|ok to|ready to|shall|may|can|should|do|does|is|are)\b/i;
 
 export function QuestionCard({ row }: { row: TaskRow }) {
   const question = row.question;
@@ -24,7 +26,7 @@ export function QuestionCard({ row }: { row: TaskRow }) {
   const role = session.value?.role;
   const mayAnswer = role === "operator" || (role === "agent" && question.agentId === session.value?.agentId);
   const isOff = action.isRunning || isFresh;
-  const answer = async (given: { option?: string; text: string }) => {
+  const answer = async (given: Given) => {
     const isDone = await action.run((requestId) => {
       const { client } = session.value ?? {};
       if (!client) throw new Error("You have left.");
@@ -36,7 +38,6 @@ export function QuestionCard({ row }: { row: TaskRow }) {
     if (isDone) setText("");
     published();
   };
-  const choices = question.options.length ? question.options : QUICK.map((name) => ({ name, description: "" }));
   return (
     <article class="card question" data-test="question" data-task={row.taskId} aria-label={`Question about ${row.taskId}`}>
       <header>
@@ -59,48 +60,13 @@ export function QuestionCard({ row }: { row: TaskRow }) {
         </p>
       )}
       {mayAnswer && (
-        <form
-          class="answer"
-          onSubmit={(event) => {
-            event.preventDefault();
-            if (text.trim()) void answer({ text });
-          }}
-        >
-          <div class="options">
-            {choices.map(({ name, description }) => (
-              <button
-                key={name}
-                type="button"
-                disabled={isOff}
-                title={description}
-                data-test="question-option"
-                onClick={() => void answer(question.options.length ? { option: name, text } : { text: quick(name, text) })}
-              >
-                <T text={name} most={128} />
-                {name === question.defaultAnswer && <span class="badge">default</span>}
-                {description && <small><T text={description} most={120} /></small>}
-              </button>
-            ))}
-          </div>
-          <div class="box">
-          <label>
-            <span class="hidden">Your answer</span>
-            <textarea
-              rows={1}
-              value={text}
-              placeholder={question.options.length ? "Remark, or another answer" : "Answer"}
-              onInput={(event) => setText(event.currentTarget.value)}
-              onKeyDown={(event) => {
-                if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit();
-              }}
-              data-test="question-answer"
-            />
-          </label>
-          <button type="submit" class={text.trim() ? "main" : ""} disabled={isOff || !text.trim()} data-test="question-send">
-            {action.isRunning ? "Sending" : "Answer"}
-          </button>
-          </div>
-        </form>
+        <Answering
+          question={question}
+          text={text}
+          setText={setText}
+          isOff={isOff}
+          answer={(given) => void answer(given)}
+        />
       )}
       {question.deadline !== undefined && question.defaultAnswer && (
         <p class="faint small">
@@ -110,6 +76,73 @@ export function QuestionCard({ row }: { row: TaskRow }) {
       <Fault error={action.error} />
     </article>
   );
+}
+
+interface Given {
+  readonly option?: string;
+  readonly text: string;
+}
+
+/** The options as buttons, and a box for a free answer or a remark. */
+function Answering(props: {
+  question: Question;
+  text: string;
+  setText: (text: string) => void;
+  isOff: boolean;
+  answer: (given: Given) => void;
+}) {
+  const { question, text, setText, isOff, answer } = props;
+  const hasOptions = question.options.length > 0;
+  const consents = isConsent(question.text) ? QUICK.map((name) => ({ name, description: "" })) : [];
+  const choices = hasOptions ? question.options : consents;
+  const submit = (event: Event) => {
+    event.preventDefault();
+    if (text.trim()) answer({ text });
+  };
+  return (
+    <form class="answer" onSubmit={submit}>
+      {choices.length > 0 && (
+        <div class="options" role="group" aria-label="Options">
+          {choices.map(({ name, description }) => (
+            <button
+              key={name}
+              type="button"
+              disabled={isOff}
+              data-test="question-option"
+              data-option={name}
+              onClick={() => answer(hasOptions ? { option: name, text } : { text: quick(name, text) })}
+            >
+              <T text={name} most={128} />
+              {name === question.defaultAnswer && <span class="badge">default</span>}
+              {description && <small><T text={description} most={512} /></small>}
+            </button>
+          ))}
+        </div>
+      )}
+      <div class="box">
+        <label>
+          <span class="hidden">Your answer</span>
+          <textarea
+            rows={1}
+            value={text}
+            placeholder={hasOptions ? "Remark, or another answer" : "Answer"}
+            onInput={(event) => setText(event.currentTarget.value)}
+            onKeyDown={sendByKey}
+            data-test="question-answer"
+          />
+        </label>
+        <button type="submit" class={text.trim() ? "main" : ""} disabled={isOff || !text.trim()} data-test="question-send">
+          Answer
+        </button>
+      </div>
+    </form>
+  );
+}
+
+/** Whether it asks for a consent, as far as its words show: then that takes one click. */
+function isConsent(text: string): boolean {
+  const last = text.slice(-600).match(/(?:^|[.!?:;]\s+|\n)([^.!?\n]*)[.?]?\s*$/)?.[1] ?? "";
+  return CONSENT.test(last) && !/\bor\b/i.test(last);
 }
 
 function quick(name: string, text: string): string {

@@ -11,6 +11,7 @@ import { full, millis } from "../lib/time.js";
 import { Nothing } from "../parts/band.js";
 import { Files, Structure } from "../parts/content.js";
 import { Fault, useAction } from "../parts/fault.js";
+import { sendByKey } from "../parts/keys.js";
 import { Who } from "../parts/names.js";
 import { Long, T } from "../parts/text.js";
 import { At } from "../parts/time.js";
@@ -139,9 +140,7 @@ function Reply({ thread }: { thread: Found }) {
           rows={3}
           value={body}
           onInput={(event) => setBody(event.currentTarget.value)}
-          onKeyDown={(event) => {
-            if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit();
-          }}
+          onKeyDown={sendByKey}
           data-test="reply-body"
         />
       </label>
