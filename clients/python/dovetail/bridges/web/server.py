@@ -13,6 +13,7 @@ from typing import Any, cast
 import grpc
 import uvicorn
 
+from dovetail.bridges.web.connections import HurriedProtocol
 from dovetail.bridges.web.files import Site
 from dovetail.bridges.web.forwarding import Forwarding, paths
 from dovetail.bridges.web.guard import Application, Guard
@@ -41,6 +42,7 @@ class WebConfig:
     hosts: Collection[str] = field(default_factory=tuple[str, ...])
     team_id: str = ""
     agent_id: str = ""
+    protocol: type[HurriedProtocol] = HurriedProtocol
 
 
 def own_hosts(port: int, others: Collection[str]) -> frozenset[str]:
@@ -107,7 +109,7 @@ async def serve(
             access_log=False,
             lifespan="off",
             interface="asgi3",
-            http="h11",
+            http=config.protocol,
             ws="none",
             server_header=False,
             proxy_headers=False,
