@@ -76,6 +76,9 @@ page:  ## build the page that dovetail web serves (needs Node)
 	@command -v npm >/dev/null || { echo "the page is left as it is: there is no npm"; exit 0; }; \
 	  cd clients/web && npm ci --silent --no-audit --no-fund && npm run --silent types && npm run --silent build
 
+screenshots: compiled  ## take the pictures of the page in docs/images (needs Chromium)
+	$(BIN)/python scripts/screenshots.py
+
 states: setup  ## write docs/states.md from the tables in the code
 	$(BIN)/python scripts/states.py
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from base64 import b64encode
+from base64 import b64decode
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import grpc
 import httpx2
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2
 
+from dovetail.bridges.web.connections import HurriedProtocol
 from dovetail.bridges.web.files import KINDS
 from dovetail.bridges.web.forwarding import REQUEST_BYTES_MAX, paths
 from dovetail.bridges.web.guard import HEADERS, Guard
@@ -78,11 +81,9 @@ async def test_an_error_has_the_code_the_text_and_the_details_of_the_server(
     assert (answer.status_code, told["code"]) == (404, "not_found")
     assert told["message"] == error.details()
     (detail,) = told["details"]
-    info = error_info(error).SerializeToString()
-    assert (detail["type"], detail["value"]) == (
-        "google.rpc.ErrorInfo",
-        b64encode(info).decode().rstrip("="),
-    )
+    assert detail["type"] == "google.rpc.ErrorInfo"
+    value = b64decode(detail["value"] + "==")
+    assert error_details_pb2.ErrorInfo.FromString(value) == error_info(error)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +261,26 @@ async def test_the_page_is_there_while_the_servers_are_not(sqlite_url: str) -> N
         answer = await web.call(f"{TASKS}ListTasks", t.ListTasksRequest())
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert "details" not in answer.json()
+
+
+class QuickProtocol(HurriedProtocol):
+    """One that waits a moment for the head of a request."""
+
+    head_seconds = 0.2
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nhost: x"], ids=["nothing", "a half"])
+async def test_a_connection_without_a_request_ends(sqlite_pair: Pair, sent: bytes) -> None:
+    addresses = (sqlite_pair.messaging_address, sqlite_pair.tasks_address)
+    async with serving(*addresses, protocol=QuickProtocol) as web:
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        writer.write(sent)
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+        # A connection that is used goes on, also through pauses between requests.
+        for _ in range(3):
+            assert (await web.client.get("/")).status_code == 200
 
 
 async def test_a_body_that_does_not_come_whole_is_not_waited_for() -> None:

@@ -18,7 +18,7 @@ from support.loops import OFF, SETTINGS, let_an_hour_pass, limit, suspected
 from support.mail import notices
 from support.pair import Pair, running_pair
 from support.real_logs import FOLDER, PERSON, Log, read_all
-from support.refusals import faults, refusal
+from support.refusals import failure, faults, refusal
 from support.teams import Team
 
 SENDS_MAX = 20
@@ -205,6 +205,8 @@ async def test_a_cause_must_be_in_the_inbox(team: Team) -> None:
         "CURSOR_IN_FUTURE",
         "0",
     )
+    error = await failure(bob.send("bob", cause_sequence=1))
+    assert "cause_sequence 1 lies beyond the end of the inbox" in str(error.details())
     assert await faults(bob.send("bob", cause_sequence=-1)) == {"cause_sequence"}
     batch = pb.BatchSendMessagesRequest(
         requests=[pb.SendMessageRequest(recipient_ids=["bob"], cause_sequence=-1)]

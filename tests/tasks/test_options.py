@@ -91,6 +91,16 @@ async def test_an_answer_names_an_option_or_says_something_else(
     assert not message.notice.HasField("question")
 
 
+async def test_a_text_that_is_only_the_name_of_an_option_chooses_it(team: Team) -> None:
+    task_id = (await asked(team, options=OPTIONS)).task_id
+    joe, ann = team.caller("joe"), team.caller("ann")
+    task = await joe.did("provide-input", task_id, text=" sqlite\n")
+    assert task.answer == pb.TaskAnswer(option="sqlite")
+    await ann.do("request-input", task_id, options=OPTIONS)
+    task = await joe.did("provide-input", task_id, text="postgres", option="sqlite")
+    assert task.answer == pb.TaskAnswer(text="postgres", option="sqlite")
+
+
 async def test_an_option_that_the_question_does_not_have_is_refused_with_those_it_has(
     team: Team,
 ) -> None:

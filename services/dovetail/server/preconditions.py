@@ -29,12 +29,12 @@ def check_same_request(repeat: IdempotencyKey, request_hash: bytes) -> None:
         )
 
 
-def check_reached(sequence: int, last: int) -> None:
-    """Raise OutOfRangeError for a position that the inbox has not reached."""
+def check_reached(sequence: int, last: int, field: str = "sequence") -> None:
+    """Raise OutOfRangeError for a position that the inbox has not reached; `field` has it."""
     if sequence > last:
         raise OutOfRangeError(
             Reason.CURSOR_IN_FUTURE,
-            f"sequence {sequence:,} lies beyond the end of the inbox: 0 to {last:,} are legal",
+            f"{field} {sequence:,} lies beyond the end of the inbox: 0 to {last:,} are legal",
             metadata={"sequence": str(sequence), "first": "0", "last": str(last)},
         )
 

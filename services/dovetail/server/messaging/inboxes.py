@@ -321,10 +321,12 @@ def _mark_answered(
 
 def _check_own(transaction: Transaction, sender_id: str, batch: Sequence[OutgoingMessage]) -> None:
     """Raise if a sequence that the sender acknowledges or names is not in its inbox yet."""
-    named = [*batch[0].acknowledge, *(each.cause_sequence for each in batch)]
-    if any(named):
+    acknowledged = max(batch[0].acknowledge, default=0)
+    cause = max(each.cause_sequence for each in batch)
+    if acknowledged or cause:
         last = agents.require(transaction, [sender_id])[sender_id]
-        check_reached(max(named), last)
+        check_reached(acknowledged, last)
+        check_reached(cause, last, "cause_sequence")
 
 
 def _new(sender_id: str, step: Step[OutgoingMessage]) -> NewMessage:

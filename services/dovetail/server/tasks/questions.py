@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dovetail.server.edge.validation import Checks, shown
 from dovetail.server.store.tables.input_options import InputOption
@@ -84,6 +84,13 @@ class Answer:
         check.optional_id("option", self.option)
         if not (self.text or self.option) and self.data_json is None:
             check.refuse("text", "must not be empty unless option or data is set")
+
+    def choosing(self, options: Sequence[InputOption]) -> Answer:
+        """The same; where the text is only the name of an option, that is what it chooses."""
+        # Who has nothing but an inbox answers with the word that stands there.
+        name = self.text.strip()
+        is_name = not self.option and name in [each.name for each in options]
+        return replace(self, option=name, text="") if is_name else self
 
     def check_option(self, check: Checks, options: Sequence[InputOption]) -> None:
         """Record that the question has no option of this name."""

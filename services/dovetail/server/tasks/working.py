@@ -163,10 +163,11 @@ class Work:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             state = next_state(TaskVerb.PROVIDE_INPUT, task)
+            offered = input_options.decode(task.question_options_json)
             with Checks() as check:
-                answer.check_option(check, input_options.decode(task.question_options_json))
+                answer.check_option(check, offered)
             stamp = transaction.team.stamp
-            after = transitions.resume(task, state, answer, stamp)
+            after = transitions.resume(task, state, answer.choosing(offered), stamp)
             return record_change(transaction, action, task, after)
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))

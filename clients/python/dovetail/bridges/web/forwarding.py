@@ -7,6 +7,7 @@ gave it. Who calls is in the headers, as it is in gRPC's metadata.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -48,6 +49,9 @@ REQUEST_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
 
 UNARY_SECONDS_MAX = 120.0
 """How long a call may take whose caller sets no earlier deadline; a claim waits for 50 s."""
+
+STOPPING = "the server of the page is stopping: the outcome is unknown"
+"""What a call ends with whose channel was closed under it."""
 
 DETAILS_KEY = "grpc-status-details-bin"
 PLACES = {"messaging": (messaging_pb2, admin_pb2), "tasks": (tasks_pb2,)}
@@ -166,6 +170,10 @@ def _unary(method: Any, kind: type[Message]) -> Callable[[Payload, Context], Any
             return Payload(await call, kind)
         except grpc.aio.AioRpcError as error:
             raise connect_error(error) from None
+        except asyncio.CancelledError:
+            if not call.cancelled():
+                raise
+            raise ConnectError(Code.UNAVAILABLE, STOPPING) from None
         finally:
             call.cancel()  # Where the caller has left; else it does nothing.
 
@@ -184,6 +192,10 @@ def _streaming(method: Any, kind: type[Message]) -> Callable[[Payload, Context],
                 yield Payload(content, kind)
         except grpc.aio.AioRpcError as error:
             raise connect_error(error) from None
+        except asyncio.CancelledError:
+            if not call.cancelled():  # The browser has left.
+                raise
+            raise ConnectError(Code.UNAVAILABLE, STOPPING) from None
         finally:
             call.cancel()
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import grpc
 import uvicorn
 
+from dovetail.bridges.web.connections import HurriedProtocol
 from dovetail.bridges.web.files import Site
 from dovetail.bridges.web.forwarding import Forwarding, paths
 from dovetail.bridges.web.guard import Application, Guard
@@ -41,6 +42,7 @@ class WebConfig:
     hosts: Collection[str] = field(default_factory=tuple[str, ...])
     team_id: str = ""
     agent_id: str = ""
+    protocol: type[HurriedProtocol] = HurriedProtocol
 
 
 def own_hosts(port: int, others: Collection[str]) -> frozenset[str]:
@@ -107,27 +109,34 @@ async def serve(
             access_log=False,
             lifespan="off",
             interface="asgi3",
-            http="h11",
+            http=config.protocol,
             ws="none",
             server_header=False,
             proxy_headers=False,
             limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=STOP_SECONDS,
-        )
+        ),
+        channels.values(),
     )
-    try:
-        await _run(server, listener, stopped, lambda: ready(port))
-    finally:
-        for channel in channels.values():
-            await channel.close()
+    await _run(server, listener, stopped, lambda: ready(port))
 
 
 class _Server(uvicorn.Server):
-    """One that leaves the signals of the process alone."""
+    """One that leaves the signals of the process alone, and waits for no stream at its end."""
+
+    def __init__(self, config: uvicorn.Config, channels: Collection[grpc.aio.Channel]) -> None:
+        super().__init__(config)
+        self._channels = channels
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End calls to the servers first: streams would go on for as long as their browsers."""
+        for channel in self._channels:
+            await channel.close()
+        await super().shutdown(sockets)
 
 
 async def _run(

@@ -2142,7 +2142,9 @@ class ProvideTaskInputRequest(_message.Message):
     task_id: _builtins.str
     """The task."""
     text: _builtins.str
-    """For people: 0 to 64 KiB of text. This, `data` or `option` must be given."""
+    """For people: 0 to 64 KiB of text. This, `data` or `option` must be given. A text that is the name of
+    one of the question's options, and no more, chooses it as `option` does.
+    """
     etag: _builtins.str
     """The etag that the task must have. Empty: any."""
     request_id: _builtins.str

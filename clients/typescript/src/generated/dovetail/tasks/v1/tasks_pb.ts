@@ -1993,7 +1993,8 @@ export type ProvideTaskInputRequest = Message<"dovetail.tasks.v1.ProvideTaskInpu
   taskId: string;
 
   /**
-   * For people: 0 to 64 KiB of text. This, `data` or `option` must be given.
+   * For people: 0 to 64 KiB of text. This, `data` or `option` must be given. A text that is the name of
+   * one of the question's options, and no more, chooses it as `option` does.
    *
    * @generated from field: string text = 2;
    */
