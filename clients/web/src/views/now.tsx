@@ -12,41 +12,39 @@ import { Report } from "./report.js";
 import { Stuck } from "./stuck.js";
 
 export function Now() {
-    const [fault] = current().faults.values();
-    return (
-        <div class="now">
-            <h1 class="hidden">Now</h1>
-            <div>
-                <Fault error={fault} />
-                {session.value?.role === "observer" && (
-                    <p class="faint">You observe: everything is shown, nothing can be changed.</p>
-                )}
-                <div class="bands">
-                    <Needs />
-                    <Stuck />
-                    <Running />
-                </div>
-                <p class="foot faint small">All times are in {zone()}.</p>
-            </div>
-            <aside class="beside" aria-label="Report">
-                <Report />
-            </aside>
+  const [fault] = current().faults.values();
+  return (
+    <div class="now">
+      <h1 class="hidden">Now</h1>
+      <div>
+        <Fault error={fault} />
+        {session.value?.role === "observer" && (
+          <p class="faint">You observe: everything is shown, nothing can be changed.</p>
+        )}
+        <div class="bands">
+          <Needs />
+          <Stuck />
+          <Running />
         </div>
-    );
+        <p class="foot faint small">All times are in {zone()}.</p>
+      </div>
+      <aside class="beside" aria-label="Report">
+        <Report />
+      </aside>
+    </div>
+  );
 }
 
 function Running() {
-    const { agents } = current();
-    return (
-        <Band
-            id="running"
-            title="Running"
-            aside={
-                <span class="faint num">{agents.size > 0 && counted(agents.size, "agent")}</span>
-            }
-        >
-            <Agents />
-            <Lanes />
-        </Band>
-    );
+  const { agents } = current();
+  return (
+    <Band
+      id="running"
+      title="Running"
+      aside={<span class="faint num">{agents.size > 0 && counted(agents.size, "agent")}</span>}
+    >
+      <Agents />
+      <Lanes />
+    </Band>
+  );
 }
