@@ -106,7 +106,12 @@ function Row({ row }: { row: TaskRow }) {
   );
 }
 
-/** The last created first; what is new meanwhile is counted, so that rows stay where they are. */
+/** Whether the beginning of the list is in sight, or there is no list. */
+function isAtTop(): boolean {
+  return !document.querySelector(".task-rows")?.scrollTop;
+}
+
+/** The last created first. What is new is counted where it would move the rows that are looked at. */
 function useTasks(state: TaskState | undefined, assignee: string) {
   const [rows, setRows] = useState<readonly TaskRow[]>([]);
   const [token, setToken] = useState<string | undefined>();
@@ -139,14 +144,18 @@ function useTasks(state: TaskState | undefined, assignee: string) {
     setFresh(0);
     void load("");
   }, [state, assignee, asked]);
+  const again = () => setAsked((count) => count + 1);
   useEffect(
     () =>
       onEvents((events) => {
-        const created = events.filter(
-          (each) =>
-            each.verb === TaskVerb.CREATE && (state === undefined || state === TaskState.PENDING),
+        const come = events.filter((each) =>
+          state === undefined
+            ? each.verb === TaskVerb.CREATE
+            : each.to === state && each.from !== state,
         );
-        if (created.length) setFresh((count) => count + created.length);
+        if (!come.length) return;
+        if (isAtTop()) again();
+        else setFresh((count) => count + come.length);
       }),
     [state],
   );
@@ -156,5 +165,5 @@ function useTasks(state: TaskState | undefined, assignee: string) {
     setToken("");
     void load(token);
   };
-  return { rows, isLoaded, error, more, fresh, again: () => setAsked((count) => count + 1) };
+  return { rows, isLoaded, error, more, fresh, again };
 }
