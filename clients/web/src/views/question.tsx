@@ -17,8 +17,8 @@ import { Ago, Until } from "../parts/time.js";
 /** After a question was replaced by another, nothing is sent for so long. */
 const CHANGED_MS = SECOND;
 const QUICK = ["Approve", "Refuse"];
-const CONSENT =
-  /^\s*(?:please )?(?:approve|confirm|ok to|ready to|shall|may|can|should|do|does|is|are)\b/i;
+/** What asks for more than a consent: for a choice, or for facts. */
+const OPEN = /\b(?:or|which|what|how|who|whom|whose|when|where|why)\b/i;
 
 export function QuestionCard({ row }: { row: TaskRow }) {
   const question = row.question;
@@ -161,8 +161,8 @@ function Answering(props: {
 
 /** Whether it asks for a consent, as far as its words show: then that takes one click. */
 function isConsent(text: string): boolean {
-  const last = text.slice(-600).match(/(?:^|[.!?:;]\s+|\n)([^.!?\n]*)[.?]?\s*$/)?.[1] ?? "";
-  return CONSENT.test(last) && !/\bor\b/i.test(last);
+  const last = /([^.!?\n]*)\?\s*$/.exec(text.slice(-600))?.[1];
+  return last !== undefined && !OPEN.test(last);
 }
 
 function quick(name: string, text: string): string {
