@@ -119,7 +119,7 @@ export function Lanes() {
           refused
         ) : (
           <>
-            <span class="key arc" /> message <span class="key arc notice" /> notice of a task
+            <span class="key arc" /> message <span class="key arc notice" /> notice
           </>
         )}
         {hiddenAgents > 0 && <> · {number(hiddenAgents)} less active agents are not shown</>}

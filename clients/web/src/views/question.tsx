@@ -140,7 +140,7 @@ function Answering(props: {
           <textarea
             rows={1}
             value={text}
-            placeholder={hasOptions ? "Remark, or another answer" : "Answer"}
+            placeholder={hasOptions ? "Remark or answer" : "Answer"}
             onInput={(event) => setText(event.currentTarget.value)}
             onKeyDown={sendByKey}
             data-test="question-answer"
