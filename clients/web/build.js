@@ -55,7 +55,9 @@ for (const name of ["index.html", "favicon.svg"]) cpSync(join(HERE, "src", name)
 const sizes = ["page.js", "page.css"].map((name) => {
   const bytes = readFileSync(join(OUT, name));
   const packed = gzipSync(bytes, { level: 9 }).length;
-  console.log(`${name}: ${bytes.length.toLocaleString("en")} bytes, ${packed.toLocaleString("en")} compressed`);
+  console.log(
+    `${name}: ${bytes.length.toLocaleString("en")} bytes, ${packed.toLocaleString("en")} compressed`,
+  );
   return packed;
 });
 const total = sizes.reduce((sum, each) => sum + each, 0);

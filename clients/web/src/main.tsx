@@ -36,7 +36,12 @@ async function servers(root: Element) {
     } catch {
       // The gateway is away: it is asked again, as when the servers are.
     }
-    render(<p class="door" role="status">The servers cannot be reached. Waiting for them; start them with: dovetail up</p>, root);
+    render(
+      <p class="door" role="status">
+        The servers cannot be reached. Waiting for them; start them with: dovetail up
+      </p>,
+      root,
+    );
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
 }

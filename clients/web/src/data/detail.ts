@@ -28,7 +28,15 @@ export interface Detail {
 }
 
 const NONE: Detail = {
-  ...{ task: undefined, events: [], olderToken: "", messages: [], attempts: [], parts: [], linked: [] },
+  ...{
+    task: undefined,
+    events: [],
+    olderToken: "",
+    messages: [],
+    attempts: [],
+    parts: [],
+    linked: [],
+  },
   error: undefined,
 };
 
@@ -73,9 +81,17 @@ export function useDetail(taskId: string): Following {
   }, [taskId, asked]);
   const older = () => {
     const here = session.value;
-    if (here && detail?.olderToken) void readOlder(here, taskId, detail.olderToken).then((found) => setDetail((last) => withOlder(last, found)));
+    if (here && detail?.olderToken)
+      void readOlder(here, taskId, detail.olderToken).then((found) =>
+        setDetail((last) => withOlder(last, found)),
+      );
   };
-  return { ...(detail ?? NONE), isLoaded: detail !== undefined, again: () => setAsked((count) => count + 1), older };
+  return {
+    ...(detail ?? NONE),
+    isLoaded: detail !== undefined,
+    again: () => setAsked((count) => count + 1),
+    older,
+  };
 }
 
 async function read(here: Session, taskId: string): Promise<Detail> {
@@ -113,7 +129,11 @@ function nothing(reason: unknown): undefined {
 }
 
 /** What was said in the task's thread, and about the task elsewhere. */
-async function talk({ client, role }: Session, taskId: string, threadId: string): Promise<Message[]> {
+async function talk(
+  { client, role }: Session,
+  taskId: string,
+  threadId: string,
+): Promise<Message[]> {
   if (role === "observer") return [];
   const list = (filter: { taskId?: string; threadId?: string }) =>
     client.messaging.listMessages({ filter, order: Order.NEWEST_FIRST, pageSize: MESSAGES });
@@ -131,7 +151,11 @@ function merged(last: Detail | undefined, found: Detail): Detail {
   const first = found.events[0]?.number ?? 0n;
   const older = last?.events.filter((each) => each.number < first) ?? [];
   if (!older.length || !last) return found;
-  return { ...found, events: [...older, ...found.events].slice(-EVENTS_MAX), olderToken: last.olderToken };
+  return {
+    ...found,
+    events: [...older, ...found.events].slice(-EVENTS_MAX),
+    olderToken: last.olderToken,
+  };
 }
 
 async function readOlder({ client }: Session, taskId: string, pageToken: string) {
@@ -140,9 +164,16 @@ async function readOlder({ client }: Session, taskId: string, pageToken: string)
   });
 }
 
-function withOlder(last: Detail | undefined, found: Awaited<ReturnType<typeof readOlder>>): Detail | undefined {
+function withOlder(
+  last: Detail | undefined,
+  found: Awaited<ReturnType<typeof readOlder>>,
+): Detail | undefined {
   if (!last) return last;
   const events = [...found.events.map(eventRow).reverse(), ...last.events];
   const isFull = events.length >= EVENTS_MAX;
-  return { ...last, events: events.slice(-EVENTS_MAX), olderToken: isFull ? "" : found.nextPageToken };
+  return {
+    ...last,
+    events: events.slice(-EVENTS_MAX),
+    olderToken: isFull ? "" : found.nextPageToken,
+  };
 }

@@ -20,16 +20,25 @@ export interface Bar {
   readonly isLost: boolean;
 }
 
+/** A bar in its lane: what an agent had at the same time stands below each other. */
+export interface Placed extends Bar {
+  readonly level: number;
+}
+
 export interface Lanes {
   readonly agentIds: readonly string[];
   readonly hiddenAgents: number;
-  readonly bars: readonly Bar[];
+  readonly bars: readonly Placed[];
+  /** How many levels each lane has, up to LEVELS_MAX. */
+  readonly levels: ReadonlyMap<string, number>;
   readonly talk: readonly TalkRow[];
 }
 
 const LANES_MAX = 14;
-const ARCS_MAX = 500;
+const MESSAGES_MAX = 400;
+const NOTICES_MAX = 200;
 const BARS_MAX = 1_500;
+export const LEVELS_MAX = 3;
 
 export const SPANS = [10 * MINUTE, SPAN / 2, SPAN];
 /** What a person chose; undefined: as much as there is something to show in. */
@@ -43,7 +52,10 @@ export function showSpan(ms: number): void {
 
 /** A team that has just begun fills its lanes too. */
 function fitting(team: Team): number {
-  const since = Math.min(team.events.items[0]?.time ?? Infinity, team.talk.items[0]?.time ?? Infinity);
+  const since = Math.min(
+    team.events.items[0]?.time ?? Infinity,
+    team.talk.items[0]?.time ?? Infinity,
+  );
   return SPANS.find((each) => Date.now() - since < each) ?? SPAN;
 }
 
@@ -64,15 +76,39 @@ export const lanes = computed<Lanes>(() => {
   const busiest = [...weights].sort((one, other) => other[1] - one[1]).map(([agentId]) => agentId);
   const agentIds = busiest.slice(0, LANES_MAX).sort();
   const shown = new Set(agentIds);
+  const placed = stacked(bars.filter((each) => shown.has(each.agentId)).slice(-BARS_MAX));
+  const arcs = talk.filter(
+    (each) =>
+      shown.has(each.senderId) &&
+      each.recipientIds.some((to) => to !== each.senderId && shown.has(to)),
+  );
   return {
     agentIds,
     hiddenAgents: busiest.length - agentIds.length,
-    bars: bars.filter((each) => shown.has(each.agentId)).slice(-BARS_MAX),
-    talk: talk
-      .filter((each) => shown.has(each.senderId) && each.recipientIds.some((to) => to !== each.senderId && shown.has(to)))
-      .slice(-ARCS_MAX),
+    ...placed,
+    talk: [
+      ...arcs.filter((each) => each.isNotice).slice(-NOTICES_MAX),
+      ...arcs.filter((each) => !each.isNotice).slice(-MESSAGES_MAX),
+    ],
   };
 });
+
+/** Each bar at the first level that is free when it begins; what finds none, at the last. */
+function stacked(bars: readonly Bar[]): Pick<Lanes, "bars" | "levels"> {
+  const ends = new Map<string, number[]>();
+  const placed = bars.map((bar) => {
+    const lane = ends.get(bar.agentId) ?? [];
+    ends.set(bar.agentId, lane);
+    const free = lane.findIndex((each) => each <= bar.begin);
+    const level = free >= 0 ? free : Math.min(lane.length, LEVELS_MAX - 1);
+    lane[level] = Math.max(lane[level] ?? 0, bar.end ?? Infinity);
+    return { ...bar, level };
+  });
+  return {
+    bars: placed,
+    levels: new Map([...ends].map(([agentId, lane]) => [agentId, lane.length])),
+  };
+}
 
 const AT_WORK = [TaskState.IN_PROGRESS, TaskState.INPUT_REQUIRED];
 
@@ -87,7 +123,12 @@ function workBars(team: Team, since: number): Bar[] {
       seen.add(event.taskId);
       continue;
     }
-    if (!seen.has(event.taskId) && AT_WORK.includes(event.from)) begun({ ...event, to: event.from, assigneeId: event.formerId || event.assigneeId }, team.horizon, open);
+    if (!seen.has(event.taskId) && AT_WORK.includes(event.from))
+      begun(
+        { ...event, to: event.from, assigneeId: event.formerId || event.assigneeId },
+        team.horizon,
+        open,
+      );
     seen.add(event.taskId);
     const bar = open.get(event.taskId);
     if (bar) {
@@ -100,18 +141,38 @@ function workBars(team: Team, since: number): Bar[] {
     const isWaiting = state === TaskState.INPUT_REQUIRED;
     const row = team.tasks.get(taskId);
     if (row && !AT_WORK.includes(row.state)) continue;
-    bars.push({ agentId, taskId, begin: Math.max(begin, row?.startTime ?? team.horizon), end: undefined, isWaiting, outcome: state, isLost: false });
+    bars.push({
+      agentId,
+      taskId,
+      begin: Math.max(begin, row?.startTime ?? team.horizon),
+      end: undefined,
+      isWaiting,
+      outcome: state,
+      isLost: false,
+    });
   }
   for (const row of team.tasks.values()) {
     if (seen.has(row.taskId) || !AT_WORK.includes(row.state)) continue;
     const isWaiting = row.state === TaskState.INPUT_REQUIRED;
     const begin = (isWaiting ? row.question?.askTime : row.startTime) ?? row.updateTime;
-    bars.push({ agentId: row.assigneeId, taskId: row.taskId, begin, end: undefined, isWaiting, outcome: row.state, isLost: false });
+    bars.push({
+      agentId: row.assigneeId,
+      taskId: row.taskId,
+      begin,
+      end: undefined,
+      isWaiting,
+      outcome: row.state,
+      isLost: false,
+    });
   }
   return bars.sort((one, other) => one.begin - other.begin);
 }
 
-function begun(event: EventRow, begin: number, open: Map<string, { agentId: string; begin: number; state: TaskState }>): void {
+function begun(
+  event: EventRow,
+  begin: number,
+  open: Map<string, { agentId: string; begin: number; state: TaskState }>,
+): void {
   open.set(event.taskId, { agentId: event.assigneeId, begin, state: event.to });
 }
 

@@ -1,7 +1,10 @@
 /** What the page sees of its stream: whether it is there, and its marks. */
 import type { Interceptor } from "@connectrpc/connect";
 import { signal } from "@preact/signals";
-import { StreamMark, type WatchTasksResponse } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
+import {
+  StreamMark,
+  type WatchTasksResponse,
+} from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 
 /** The state of the one stream of events. */
 export type Link = "connecting" | "live" | "reconnecting";
@@ -17,14 +20,19 @@ export const observed: Interceptor = (next) => async (request) => {
   try {
     const response = await next(request);
     if (!response.stream) return response;
-    return { ...response, message: marked(response.message as AsyncIterable<WatchTasksResponse>) } as typeof response;
+    return {
+      ...response,
+      message: marked(response.message as AsyncIterable<WatchTasksResponse>),
+    } as typeof response;
   } catch (reason) {
     lost();
     throw reason;
   }
 };
 
-async function* marked(messages: AsyncIterable<WatchTasksResponse>): AsyncGenerator<WatchTasksResponse> {
+async function* marked(
+  messages: AsyncIterable<WatchTasksResponse>,
+): AsyncGenerator<WatchTasksResponse> {
   try {
     for await (const message of messages) {
       link.value = message.mark === StreamMark.CLOSING ? "reconnecting" : "live";

@@ -69,7 +69,8 @@ export async function follow(session: Session, signal: AbortSignal): Promise<voi
     try {
       const after = await loads.cursor(session);
       refresher.want(...SLICES.map((each) => each.name));
-      for await (const event of session.client.watch({ after, signal })) refresher.take(eventRow(event));
+      for await (const event of session.client.watch({ after, signal }))
+        refresher.take(eventRow(event));
     } catch (reason) {
       if (signal.aborted) return;
       if (!(reason instanceof DovetailError)) throw reason;
@@ -109,17 +110,22 @@ class Refresher {
   /** Everything may have changed: read it whole. */
   again(): void {
     this.#begun.clear();
-    this.#team.tasks.clear();
+    this.#team.changesThrough = 0;
     this.#wanted.clear();
   }
 
   take(event: EventRow): void {
     this.#events.push(event);
-    if (document.hidden && event.verb === TaskVerb.REQUEST_INPUT && !document.title.startsWith("\u25cf")) {
+    if (
+      document.hidden &&
+      event.verb === TaskVerb.REQUEST_INPUT &&
+      !document.title.startsWith("\u25cf")
+    ) {
       document.title = `\u25cf ${document.title}`;
     }
     if (this.#events.length > 4_000) this.#events.splice(0, 1_000);
-    if (event.verb !== TaskVerb.HEARTBEAT) this.#wanted.add("tasks").add("report").add("hour").add("messages");
+    if (event.verb !== TaskVerb.HEARTBEAT)
+      this.#wanted.add("tasks").add("report").add("hour").add("messages");
     this.#wanted.add("agents").add("today").add("unread");
     this.#schedule();
   }
@@ -132,10 +138,12 @@ class Refresher {
   #schedule(): void {
     if (this.#isRunning || this.#signal.aborted || document.hidden) return;
     const due = SLICES.filter((each) => this.#wanted.has(each.name)).map((each) => this.#due(each));
-    if (this.#events.length) due.push(this.#due({ name: "any", restMs: EACH_MS, load: () => Promise.resolve() }));
+    if (this.#events.length)
+      due.push(this.#due({ name: "any", restMs: EACH_MS, load: () => Promise.resolve() }));
     if (!due.length) return;
     clearTimeout(this.#timer);
-    const wait = Math.max(Math.min(...due), (this.#begun.get("any") ?? -HOUR) + EACH_MS) - performance.now();
+    const wait =
+      Math.max(Math.min(...due), (this.#begun.get("any") ?? -HOUR) + EACH_MS) - performance.now();
     this.#timer = setTimeout(() => void this.#run(), Math.max(0, wait));
   }
 
@@ -144,14 +152,28 @@ class Refresher {
     const isFirst = !this.#team.loaded;
     this.#isRunning = true;
     this.#begun.set("any", begin);
-    const chosen = SLICES.filter((each) => this.#wanted.has(each.name) && this.#due(each) <= begin + 5);
+    const chosen = SLICES.filter(
+      (each) => this.#wanted.has(each.name) && this.#due(each) <= begin + 5,
+    );
     const events = this.#events;
     this.#events = [];
     try {
-      await this.#load(chosen.filter((each) => FIRST.includes(each)), begin);
+      await this.#load(
+        chosen.filter((each) => FIRST.includes(each)),
+        begin,
+      );
       this.#apply(events);
+      const spent = events.filter((each) => each.verb === TaskVerb.SPEND_BUDGET);
+      await loads.loadEach(
+        this.#session,
+        this.#team,
+        spent.map((each) => each.taskId),
+      );
       if (isFirst) this.#publish(events);
-      await this.#load(chosen.filter((each) => THEN.includes(each)), begin);
+      await this.#load(
+        chosen.filter((each) => THEN.includes(each)),
+        begin,
+      );
       this.#publish(events);
     } finally {
       this.#isRunning = false;
@@ -177,7 +199,9 @@ class Refresher {
 
   #apply(events: readonly EventRow[]): void {
     const last = this.#team.events.items.at(-1)?.number ?? 0n;
-    this.#team.events.push(...events.filter((each) => each.number > last));
+    this.#team.events.push(
+      ...events.filter((each) => each.number > last && each.verb !== TaskVerb.HEARTBEAT),
+    );
     const begin = Date.now() - 24 * HOUR;
     this.#team.events.keep((each) => each.time > begin);
     for (const event of events) this.#applyOne(event);

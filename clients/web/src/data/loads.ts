@@ -1,8 +1,12 @@
 /** The reads that fill the team: each bounded, and as small as the RPC allows. */
 import { DovetailError } from "@client/errors.js";
-import { type ListTasksResponse, TaskOrder, TaskState } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
+import {
+  type ListTasksResponse,
+  TaskOrder,
+  TaskState,
+} from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import { DeliveryState, Order, TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
-import { HOUR, MINUTE, timestamp } from "../lib/time.js";
+import { HOUR, millis, MINUTE, timestamp } from "../lib/time.js";
 import { eventRow, talkRow, taskRow } from "./rows.js";
 import type { Session } from "./session.js";
 import type { Team } from "./team.js";
@@ -19,8 +23,16 @@ const NAMED_MAX = 30;
 /** What the lanes show. */
 export const SPAN = HOUR;
 
+/** What is no change of a task's state or holder: only the time of the last one is kept. */
+const CHANGES = Object.values(TaskVerb).filter(
+  (each): each is TaskVerb =>
+    typeof each === "number" && ![TaskVerb.UNSPECIFIED, TaskVerb.HEARTBEAT].includes(each),
+);
+
 /** Events that tell of something to act on, though it happened before the last hour. */
 const TELLING = [TaskVerb.BECOME_OVERDUE, TaskVerb.SPEND_BUDGET, TaskVerb.EXPIRE_LEASE];
+
+const LAST_CHANGED = { order: Order.NEWEST_FIRST, orderBy: TaskOrder.UPDATE_TIME };
 
 function keep(team: Team, response: ListTasksResponse): void {
   for (const task of response.tasks) team.put(taskRow(task));
@@ -33,8 +45,13 @@ export async function cursor({ client }: Session): Promise<bigint> {
 
 /** Open and failed tasks. */
 export async function loadTasks({ client }: Session, team: Team): Promise<void> {
-  const list = (state: TaskState, pageSize: number, order: Order, orderBy = TaskOrder.CREATE_TIME) =>
-    client.tasks.listTasks({ filter: { states: [state] }, pageSize, order, orderBy });
+  const list = (
+    state: TaskState,
+    pageSize: number,
+    order: Order,
+    orderBy = TaskOrder.CREATE_TIME,
+  ) => client.tasks.listTasks({ filter: { states: [state] }, pageSize, order, orderBy });
+  const last = await client.tasks.listTasks({ ...LAST_CHANGED, pageSize: 1 });
   const pages = await Promise.all([
     list(TaskState.FAILED, FAILED_MAX, Order.NEWEST_FIRST, TaskOrder.UPDATE_TIME),
     list(TaskState.PENDING, PENDING_MAX, Order.OLDEST_FIRST),
@@ -43,14 +60,13 @@ export async function loadTasks({ client }: Session, team: Team): Promise<void> 
   ]);
   team.tasks.clear();
   for (const page of pages) keep(team, page);
+  team.changesThrough = millis(last.tasks[0]?.updateTime) ?? 0;
 }
 
 /** The tasks that changed since the last one that is known; all again if they are too many. */
 export async function loadChangedTasks(session: Session, team: Team): Promise<void> {
-  let since = 0;
-  for (const row of team.tasks.values()) since = Math.max(since, row.updateTime);
-  if (!since) return loadTasks(session, team);
-  const filter = { updateTime: { startTime: timestamp(since) } };
+  if (!team.changesThrough) return loadTasks(session, team);
+  const filter = { updateTime: { startTime: timestamp(team.changesThrough) } };
   let pageToken = "";
   for (let page = 0; page < DELTA_PAGES; page += 1) {
     const response = await session.client.tasks.listTasks({
@@ -58,6 +74,7 @@ export async function loadChangedTasks(session: Session, team: Team): Promise<vo
       ...{ order: Order.OLDEST_FIRST, orderBy: TaskOrder.UPDATE_TIME },
     });
     keep(team, response);
+    team.changesThrough = millis(response.tasks.at(-1)?.updateTime) ?? team.changesThrough;
     pageToken = response.nextPageToken;
     if (!pageToken) return;
   }
@@ -72,7 +89,12 @@ export async function loadEvents(session: Session, team: Team): Promise<void> {
   let pageToken = "";
   for (let page = 0; page < EVENT_PAGES; page += 1) {
     const response = await client.tasks.listTaskEvents({
-      ...{ filter: { createTime }, order: Order.NEWEST_FIRST, pageSize: PAGE, pageToken },
+      ...{
+        filter: { createTime, verbs: CHANGES },
+        order: Order.NEWEST_FIRST,
+        pageSize: PAGE,
+        pageToken,
+      },
     });
     found.push(...response.events.map(eventRow));
     pageToken = response.nextPageToken;
@@ -86,15 +108,38 @@ export async function loadEvents(session: Session, team: Team): Promise<void> {
   found.push(...telling.events.map(eventRow).filter((each) => !known.has(each.number)));
   found.sort((one, other) => (one.number < other.number ? -1 : 1));
   team.events.replace(found);
-  for (const event of found) {
-    if (event.verb === TaskVerb.HEARTBEAT) team.progressTimes.set(event.taskId, event.time);
-  }
-  await loadNamed(session, team, telling.events.map((each) => each.taskId));
+  const reports = await client.tasks.listTaskEvents({
+    ...{
+      filter: { createTime, verbs: [TaskVerb.HEARTBEAT] },
+      order: Order.NEWEST_FIRST,
+      pageSize: PAGE,
+    },
+  });
+  for (const event of reports.events.reverse())
+    team.progressTimes.set(event.taskId, millis(event.createTime) ?? 0);
+  await loadNamed(
+    session,
+    team,
+    telling.events.map((each) => each.taskId),
+  );
 }
 
 /** Tasks that are named and not known, a few. */
-async function loadNamed({ client }: Session, team: Team, taskIds: readonly string[]): Promise<void> {
-  const unknown = [...new Set(taskIds)].filter((each) => !team.tasks.has(each)).slice(0, NAMED_MAX);
+function loadNamed(session: Session, team: Team, taskIds: readonly string[]): Promise<void> {
+  return loadEach(
+    session,
+    team,
+    taskIds.filter((each) => !team.tasks.has(each)),
+  );
+}
+
+/** These tasks as they now are, a few: what events tell of that is no change by `update_time`. */
+export async function loadEach(
+  { client }: Session,
+  team: Team,
+  taskIds: readonly string[],
+): Promise<void> {
+  const unknown = [...new Set(taskIds)].slice(0, NAMED_MAX);
   const found = await Promise.allSettled(unknown.map((taskId) => client.tasks.getTask({ taskId })));
   for (const each of found) {
     if (each.status === "fulfilled" && each.value.task) team.put(taskRow(each.value.task));

@@ -1,6 +1,17 @@
 /** Messages as mail: an inbox and a thread, page by page, with what comes while they are read. */
-import { type Delivery, Importance, type Message, MessageKind, type MessageRecord } from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
-import { DeliveryState, Order, type Receipt, TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
+import {
+  type Delivery,
+  Importance,
+  type Message,
+  MessageKind,
+  type MessageRecord,
+} from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
+import {
+  DeliveryState,
+  Order,
+  type Receipt,
+  TaskVerb,
+} from "@client/generated/dovetail/types/v1/types_pb.js";
 import { useEffect, useState } from "preact/hooks";
 import { cut } from "../lib/text.js";
 import { millis } from "../lib/time.js";
@@ -68,7 +79,13 @@ export function useInbox(agentId: string, isAll: boolean): Mailbox {
     try {
       const states = isAll ? [] : [DeliveryState.UNACKNOWLEDGED];
       const found = await here.client.messaging.listMessages({
-        ...{ recipientId: agentId, states, pageToken, pageSize: PAGE, order: Order.NEWEST_FIRST },
+        ...{
+          recipientId: agentId,
+          states,
+          pageToken,
+          pageSize: PAGE,
+          order: Order.NEWEST_FIRST,
+        },
       });
       const read = found.records.flatMap((each) => rowOf(each, agentId));
       setRows((old) => (pageToken ? [...old, ...read].slice(0, ROWS_MAX) : read));
@@ -92,22 +109,39 @@ export function useInbox(agentId: string, isAll: boolean): Mailbox {
     });
   }, [agentId, isMine]);
   return {
-    ...{ rows, error, isLoaded: token !== undefined || error !== undefined, isFull: rows.length >= ROWS_MAX },
+    ...{
+      rows,
+      error,
+      isLoaded: token !== undefined || error !== undefined,
+      isFull: rows.length >= ROWS_MAX,
+    },
     more: () => {
       if (!token || rows.length >= ROWS_MAX) return;
       setToken("");
       void load(token);
     },
     acknowledge: async (sequences) => {
-      await here?.client.messaging.acknowledgeMessages({ agentId, sequences: [...sequences] });
+      await here?.client.messaging.acknowledgeMessages({
+        agentId,
+        sequences: [...sequences],
+      });
       const done = new Set(sequences);
-      setRows((old) => old.map((each) => (done.has(each.sequence) ? { ...each, isOpen: false } : each)));
+      setRows((old) =>
+        old.map((each) => (done.has(each.sequence) ? { ...each, isOpen: false } : each)),
+      );
     },
   };
 }
 
 function rowOf({ message, receipts }: MessageRecord, agentId: string): MailRow[] {
-  return message ? [mailRow(message, receipts.find((each) => each.recipientId === agentId))] : [];
+  return message
+    ? [
+        mailRow(
+          message,
+          receipts.find((each) => each.recipientId === agentId),
+        ),
+      ]
+    : [];
 }
 
 /** Follow an inbox from now on, while the page is shown; returns what ends that. */
@@ -119,7 +153,8 @@ function followed(here: Session, agentId: string, take: (delivery: Delivery) => 
     ending = mine;
     const after = (await here.client.messaging.getAgent({ agentId })).agent?.lastSequence ?? 0n;
     if (mine.signal.aborted) return;
-    for await (const delivery of here.client.inbox({ after, signal: mine.signal }, { agentId })) take(delivery);
+    for await (const delivery of here.client.inbox({ after, signal: mine.signal }, { agentId }))
+      take(delivery);
   };
   const changed = () => {
     if (!document.hidden) return start();
@@ -185,10 +220,18 @@ function joined(old: readonly MessageRecord[], read: readonly MessageRecord[]): 
 }
 
 /** Say that the person has seen what was delivered to it: the senders read it in their receipts. */
-async function seen({ client, agentId }: Session, records: readonly MessageRecord[]): Promise<void> {
+async function seen(
+  { client, agentId }: Session,
+  records: readonly MessageRecord[],
+): Promise<void> {
   const sequences = records
     .flatMap((each) => each.receipts)
-    .filter((each) => each.recipientId === agentId && isOpenDelivery(each.state) && each.state !== DeliveryState.SEEN)
+    .filter(
+      (each) =>
+        each.recipientId === agentId &&
+        isOpenDelivery(each.state) &&
+        each.state !== DeliveryState.SEEN,
+    )
     .map((each) => each.sequence);
   if (sequences.length) await client.messaging.markMessagesSeen({ sequences });
 }

@@ -1,6 +1,17 @@
 /** Tasks, events and messages as the page keeps them: what it shows of each, cut to bounded texts. */
-import { type Message, type MailEvent, MessageKind, type Agent } from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
-import { type Cost, type Task, type TaskEvent, TaskState, type UsageTotal } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
+import {
+  type Message,
+  type MailEvent,
+  MessageKind,
+  type Agent,
+} from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
+import {
+  type Cost,
+  type Task,
+  type TaskEvent,
+  TaskState,
+  type UsageTotal,
+} from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import type { TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
 import { cut } from "../lib/text.js";
 import { durationMs, millis } from "../lib/time.js";
@@ -94,7 +105,11 @@ export interface Mail {
 }
 
 export function isOpen(state: TaskState): boolean {
-  return state === TaskState.PENDING || state === TaskState.IN_PROGRESS || state === TaskState.INPUT_REQUIRED;
+  return (
+    state === TaskState.PENDING ||
+    state === TaskState.IN_PROGRESS ||
+    state === TaskState.INPUT_REQUIRED
+  );
 }
 
 export function taskRow(task: Task): TaskRow {

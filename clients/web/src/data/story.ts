@@ -5,7 +5,12 @@ import { millis } from "../lib/time.js";
 import type { EventRow } from "./rows.js";
 
 export type Entry =
-  | { readonly kind: "event"; readonly time: number; readonly event: EventRow; readonly message: Message | undefined }
+  | {
+      readonly kind: "event";
+      readonly time: number;
+      readonly event: EventRow;
+      readonly message: Message | undefined;
+    }
   | { readonly kind: "progress"; readonly time: number; readonly events: readonly EventRow[] }
   | { readonly kind: "message"; readonly time: number; readonly message: Message };
 
@@ -14,9 +19,14 @@ export function story(events: readonly EventRow[], messages: readonly Message[])
   const notices = new Map(messages.map((each) => [each.messageId, each]));
   const said = messages
     .filter((each) => each.kind !== MessageKind.NOTICE || each.mailNotice)
-    .map((message): Entry => ({ kind: "message", time: millis(message.createTime) ?? 0, message }));
+    .map((message): Entry => ({
+      kind: "message",
+      time: millis(message.createTime) ?? 0,
+      message,
+    }));
   const done = events.map((event): Entry => {
-    if (event.verb === TaskVerb.HEARTBEAT) return { kind: "progress", time: event.time, events: [event] };
+    if (event.verb === TaskVerb.HEARTBEAT)
+      return { kind: "progress", time: event.time, events: [event] };
     return { kind: "event", time: event.time, event, message: notices.get(event.messageId) };
   });
   const entries: Entry[] = [];

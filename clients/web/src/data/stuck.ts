@@ -52,7 +52,8 @@ export const stuck = computed<Stuck>(() => {
   const rows = [...team.tasks.values()];
   const lost = lostLeases(team, time);
   const lostIds = new Set(lost.map((each) => each.event.taskId));
-  const isRetried = (each: TaskRow) => each.state === TaskState.PENDING && each.failedAttempts > 0 && each.failure;
+  const isRetried = (each: TaskRow) =>
+    each.state === TaskState.PENDING && each.failedAttempts > 0 && each.failure;
   return {
     lost,
     retrying: rows.filter((each) => isRetried(each) && !lostIds.has(each.taskId)),
@@ -85,7 +86,11 @@ function quiet(team: Team, rows: readonly TaskRow[], before: number): Quiet[] {
     .filter((each) => each.state === TaskState.IN_PROGRESS)
     .map((task) => ({
       task,
-      since: Math.max(task.updateTime, task.startTime ?? 0, team.progressTimes.get(task.taskId) ?? 0),
+      since: Math.max(
+        task.updateTime,
+        task.startTime ?? 0,
+        team.progressTimes.get(task.taskId) ?? 0,
+      ),
     }))
     .filter((each) => each.since < before)
     .sort((one, other) => one.since - other.since);
@@ -106,7 +111,8 @@ function circles(team: Team, rows: readonly TaskRow[]): Circle[] {
     if (row.state !== TaskState.PENDING || !row.waitingFor) continue;
     for (const needed of row.dependsOn) {
       const other = team.tasks.get(needed);
-      if (other && other.state !== TaskState.COMPLETED) wait(row.assigneeId, other.assigneeId, row.taskId);
+      if (other && other.state !== TaskState.COMPLETED)
+        wait(row.assigneeId, other.assigneeId, row.taskId);
     }
   }
   for (const agentId of busy) waits.delete(agentId);
@@ -115,7 +121,9 @@ function circles(team: Team, rows: readonly TaskRow[]): Circle[] {
   for (const { mail } of team.talk.items) {
     if (mail?.event !== MailEvent.MUTUAL_WAIT) continue;
     const told = { agentIds: mail.agentIds, taskIds: mail.taskIds };
-    const isOpen = mail.taskIds.every((each) => (team.tasks.get(each)?.endTime ?? undefined) === undefined);
+    const isOpen = mail.taskIds.every(
+      (each) => (team.tasks.get(each)?.endTime ?? undefined) === undefined,
+    );
     const isStill = mail.agentIds.every((each) => waits.has(each));
     if (isOpen && isStill && !known.has(key(told))) {
       known.add(key(told));

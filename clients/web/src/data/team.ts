@@ -20,6 +20,8 @@ export interface Unread {
 export class Team {
   /** Open tasks, failed ones, and those that changed while the page was open. */
   readonly tasks = new Map<string, TaskRow>();
+  /** Up to when all changes of tasks were read; 0: they were not. Set by the loads of lists alone. */
+  changesThrough = 0;
   agents = new Map<string, Agent>();
   /** Whether there are more agents than are kept. */
   moreAgents = false;
@@ -45,7 +47,9 @@ export class Team {
   /** Of what happened before this, no events are here. */
   get horizon(): number {
     const { items } = this.events;
-    return items.length < EVENTS_MAX ? this.eventsSince : Math.max(this.eventsSince, items[0]?.time ?? 0);
+    return items.length < EVENTS_MAX
+      ? this.eventsSince
+      : Math.max(this.eventsSince, items[0]?.time ?? 0);
   }
 
   put(row: TaskRow): void {

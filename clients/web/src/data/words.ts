@@ -91,7 +91,11 @@ export function deliveryWord(state: DeliveryState): string {
 }
 
 export function isOpenDelivery(state: DeliveryState): boolean {
-  return state === DeliveryState.UNACKNOWLEDGED || state === DeliveryState.SENT || state === DeliveryState.SEEN;
+  return (
+    state === DeliveryState.UNACKNOWLEDGED ||
+    state === DeliveryState.SENT ||
+    state === DeliveryState.SEEN
+  );
 }
 
 const KINDS: Record<number, string> = {
@@ -106,5 +110,9 @@ export function kindWord(kind: AgentKind | undefined): string {
 }
 
 export function importanceWord(importance: Importance): string {
-  return importance === Importance.HIGH ? "important" : importance === Importance.LOW ? "can wait" : "";
+  return importance === Importance.HIGH
+    ? "important"
+    : importance === Importance.LOW
+      ? "can wait"
+      : "";
 }

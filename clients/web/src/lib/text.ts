@@ -51,5 +51,9 @@ export function compact(value: number): string {
 
 /** Structured content, as text. */
 export function json(value: unknown): string {
-  return JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? String(each) : each), 2);
+  return JSON.stringify(
+    value,
+    (_, each: unknown) => (typeof each === "bigint" ? String(each) : each),
+    2,
+  );
 }

@@ -45,7 +45,14 @@ export function length(ms: number): string {
   return pair(value, DAY, "d", HOUR, "h", 10 * DAY);
 }
 
-function pair(value: number, large: number, name: string, small: number, rest: string, until: number): string {
+function pair(
+  value: number,
+  large: number,
+  name: string,
+  small: number,
+  rest: string,
+  until: number,
+): string {
   const whole = Math.floor(value / large);
   const parts = Math.floor((value - whole * large) / small);
   return parts && value < until ? `${whole} ${name} ${parts} ${rest}` : `${whole} ${name}`;
@@ -61,7 +68,11 @@ export function age(ms: number): string {
 }
 
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const EXACT = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const EXACT = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const FULL = new Intl.DateTimeFormat("en-GB", {
   ...{ day: "numeric", month: "short", year: "numeric" },
@@ -71,7 +82,9 @@ const FULL = new Intl.DateTimeFormat("en-GB", {
 /** Hours and minutes; with the day if it is not today. */
 export function clock(ms: number, exact = false): string {
   const time = (exact ? EXACT : CLOCK).format(ms);
-  return new Date(ms).toDateString() === new Date().toDateString() ? time : `${DATE.format(ms)}, ${time}`;
+  return new Date(ms).toDateString() === new Date().toDateString()
+    ? time
+    : `${DATE.format(ms)}, ${time}`;
 }
 
 /** A moment with its date and time zone. */

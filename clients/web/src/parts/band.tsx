@@ -3,7 +3,13 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { number } from "../lib/text.js";
 
-export function Band(props: { id: string; title: string; count?: number; children: ComponentChildren; aside?: ComponentChildren }) {
+export function Band(props: {
+  id: string;
+  title: string;
+  count?: number;
+  children: ComponentChildren;
+  aside?: ComponentChildren;
+}) {
   const { id, title, count, children, aside } = props;
   return (
     <section class="band" id={id} data-test={`band-${id}`} aria-labelledby={`${id}-title`}>

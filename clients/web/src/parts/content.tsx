@@ -24,7 +24,11 @@ interface Source {
 }
 
 /** Files by their names. Their bytes are read when they are saved; what is a link is shown as a text. */
-export function Files({ title, files, ...source }: Source & { title: string; files: readonly Attachment[] }) {
+export function Files({
+  title,
+  files,
+  ...source
+}: Source & { title: string; files: readonly Attachment[] }) {
   const action = useAction();
   if (!files.length) return null;
   return (
@@ -33,11 +37,24 @@ export function Files({ title, files, ...source }: Source & { title: string; fil
       <ul class="plain">
         {files.map((file) => (
           <li key={file.name}>
-            <T text={file.name} most={255} /> <span class="faint small">{line(file.mediaType, 80)}{file.size > 0n && `, ${compact(Number(file.size))} bytes`}</span>{" "}
+            <T text={file.name} most={255} />{" "}
+            <span class="faint small">
+              {line(file.mediaType, 80)}
+              {file.size > 0n && `, ${compact(Number(file.size))} bytes`}
+            </span>{" "}
             {file.content.case === "url" ? (
-              <span class="faint"><T text={file.content.value} most={2_048} /></span>
+              <span class="faint">
+                <T text={file.content.value} most={2_048} />
+              </span>
             ) : (
-              <button type="button" class="quiet" disabled={action.isRunning} onClick={() => void action.run(() => save(file, source))}>save</button>
+              <button
+                type="button"
+                class="quiet"
+                disabled={action.isRunning}
+                onClick={() => void action.run(() => save(file, source))}
+              >
+                save
+              </button>
             )}
           </li>
         ))}

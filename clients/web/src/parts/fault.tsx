@@ -12,11 +12,12 @@ const ADVICE: Record<string, string> = {
   TASK_STATE: "The task is in another state by now: look at it as it is shown.",
   TASK_NOT_FOUND: "The task is not there any more.",
   AGENT_NOT_FOUND: "Choose an agent that the team knows.",
-  LOOP_SUSPECTED: "The server takes this for a loop of agents. A person's message is never refused for that.",
+  LOOP_SUSPECTED:
+    "The server takes this for a loop of agents. A person's message is never refused for that.",
   INBOX_FULL: "Wait until the recipient has acknowledged some of its messages.",
   BUDGET_SPENT: "Raise the budget of the task, or of the one above it.",
   SEARCH_NOT_READY: "The index is being built. Try again in a moment.",
-  CREDENTIAL_ENDED: "The token has ended. Leave, and come in with another one.",
+  CREDENTIAL_ENDED: "The token has ended. Sign out, and sign in with another one.",
 };
 
 function advice(error: Error): string {
@@ -24,7 +25,8 @@ function advice(error: Error): string {
   const known = ADVICE[error.reason];
   if (known) return known;
   if (error.code === Code.InvalidArgument) return "Change what you entered, and send it again.";
-  if (error.outcome === "unknown") return "It is not known whether it was done. To send it again is safe.";
+  if (error.outcome === "unknown")
+    return "It is not known whether it was done. To send it again is safe.";
   return "";
 }
 
@@ -71,7 +73,8 @@ export function useAction(): Action {
         return true;
       } catch (reason) {
         if (!(reason instanceof Error)) throw reason;
-        if (!(reason instanceof DovetailError && reason.outcome === "unknown")) requestId.current = "";
+        if (!(reason instanceof DovetailError && reason.outcome === "unknown"))
+          requestId.current = "";
         setError(reason);
         return false;
       } finally {

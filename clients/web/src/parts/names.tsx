@@ -16,8 +16,9 @@ export function Who({ agentId, none = "nobody" }: { agentId: string; none?: stri
   return (
     <span class="who">
       <T text={agentId} most={128} title />
-      {" "}
-      {isMe ? <span class="badge me">you</span> : kind === AgentKind.PERSON && <span class="badge">person</span>}
+      {(isMe || kind === AgentKind.PERSON) && " "}
+      {isMe && <span class="badge me">you</span>}
+      {!isMe && kind === AgentKind.PERSON && <span class="badge">person</span>}
     </span>
   );
 }

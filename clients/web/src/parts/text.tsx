@@ -32,7 +32,13 @@ export function Long({ text, first = FIRST }: { text: string; first?: number }) 
 }
 
 /** An excerpt of a search, with what was found in it; ranges count code points. */
-export function Excerpt({ text, matches }: { text: string; matches: readonly { start: number; end: number }[] }) {
+export function Excerpt({
+  text,
+  matches,
+}: {
+  text: string;
+  matches: readonly { start: number; end: number }[];
+}) {
   const points = [...text];
   const parts = [];
   let at = 0;

@@ -33,7 +33,14 @@ export function Windowed<Item>({ items, rowHeight, label, name, children, onEnd 
   }, []);
   const begin = Math.min(range.begin, Math.max(0, items.length - 1));
   return (
-    <div ref={box} class={`windowed ${name}`} role="list" aria-label={label} tabIndex={0} onScroll={update}>
+    <div
+      ref={box}
+      class={`windowed ${name}`}
+      role="list"
+      aria-label={label}
+      tabIndex={0}
+      onScroll={update}
+    >
       <div class="windowed-space" style={{ height: `${items.length * rowHeight}px` }}>
         {items.slice(begin, range.end).map((item, index) => (
           <div
@@ -42,7 +49,10 @@ export function Windowed<Item>({ items, rowHeight, label, name, children, onEnd 
             role="listitem"
             aria-setsize={items.length}
             aria-posinset={begin + index + 1}
-            style={{ top: `${(begin + index) * rowHeight}px`, height: `${rowHeight}px` }}
+            style={{
+              top: `${(begin + index) * rowHeight}px`,
+              height: `${rowHeight}px`,
+            }}
           >
             {children(item, begin + index)}
           </div>

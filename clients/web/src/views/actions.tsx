@@ -22,10 +22,12 @@ export function Actions({ row, again }: { row: TaskRow; again: () => void }) {
     setForm(form === next ? undefined : next);
   };
   const send = async (call: (requestId: string) => Promise<unknown>) => {
-    const isDone = await action.run((requestId) => call(requestId).catch((reason: unknown) => {
-      if (reason instanceof DovetailError && reason.outcome === "nothing") again();
-      throw reason;
-    }));
+    const isDone = await action.run((requestId) =>
+      call(requestId).catch((reason: unknown) => {
+        if (reason instanceof DovetailError && reason.outcome === "nothing") again();
+        throw reason;
+      }),
+    );
     if (isDone) setForm(undefined);
     if (isDone) again();
   };
@@ -33,16 +35,72 @@ export function Actions({ row, again }: { row: TaskRow; again: () => void }) {
   return (
     <section class="actions" aria-label="Actions" data-test="actions">
       <div class="buttons">
-        {isOwn && open && <button type="button" aria-expanded={form === "assign"} onClick={toggle("assign")} data-test="action-assign">Assign</button>}
-        {isOwn && open && <button type="button" class="bad" aria-expanded={form === "cancel"} onClick={toggle("cancel")} data-test="action-cancel">Cancel</button>}
-        {isOwn && !open && <button type="button" class={row.state === TaskState.FAILED ? "main" : ""} aria-expanded={form === "reopen"} onClick={toggle("reopen")} data-test="action-reopen">{reopen}</button>}
+        {isOwn && open && (
+          <button
+            type="button"
+            aria-expanded={form === "assign"}
+            onClick={toggle("assign")}
+            data-test="action-assign"
+          >
+            Assign
+          </button>
+        )}
+        {isOwn && open && (
+          <button
+            type="button"
+            class="bad"
+            aria-expanded={form === "cancel"}
+            onClick={toggle("cancel")}
+            data-test="action-cancel"
+          >
+            Cancel
+          </button>
+        )}
+        {isOwn && !open && (
+          <button
+            type="button"
+            class={row.state === TaskState.FAILED ? "main" : ""}
+            aria-expanded={form === "reopen"}
+            onClick={toggle("reopen")}
+            data-test="action-reopen"
+          >
+            {reopen}
+          </button>
+        )}
         {agentId && (
-          <button type="button" onClick={() => (isWriting.value = { to: row.assigneeId || row.creatorId, taskId: row.taskId })} data-test="action-message">Write a message</button>
+          <button
+            type="button"
+            onClick={() =>
+              (isWriting.value = {
+                to: row.assigneeId || row.creatorId,
+                taskId: row.taskId,
+              })
+            }
+            data-test="action-message"
+          >
+            Write a message
+          </button>
         )}
       </div>
       {form === "assign" && <Assign row={row} isRunning={action.isRunning} send={send} />}
-      {form === "cancel" && <Reasoned row={row} kind="cancel" label="Cancel the task" isRunning={action.isRunning} send={send} />}
-      {form === "reopen" && <Reasoned row={row} kind="reopen" label={`${reopen} the task`} isRunning={action.isRunning} send={send} />}
+      {form === "cancel" && (
+        <Reasoned
+          row={row}
+          kind="cancel"
+          label="Cancel the task"
+          isRunning={action.isRunning}
+          send={send}
+        />
+      )}
+      {form === "reopen" && (
+        <Reasoned
+          row={row}
+          kind="reopen"
+          label={`${reopen} the task`}
+          isRunning={action.isRunning}
+          send={send}
+        />
+      )}
       <Fault error={action.error} />
     </section>
   );
@@ -56,7 +114,7 @@ interface Sending {
 
 function tasks() {
   const { client } = session.value ?? {};
-  if (!client) throw new Error("You have left.");
+  if (!client) throw new Error("You have signed out.");
   return client.tasks;
 }
 
@@ -69,19 +127,46 @@ function Assign({ row, isRunning, send }: Sending) {
       class="fields"
       onSubmit={(event) => {
         event.preventDefault();
-        void send((requestId) => tasks().assignTask({ ...named, assigneeId: to.trim(), requestId }));
+        void send((requestId) =>
+          tasks().assignTask({ ...named, assigneeId: to.trim(), requestId }),
+        );
       }}
     >
       <label>
         To
-        <input required autofocus list="assign-agents" autocomplete="off" value={to} onInput={(event) => setTo(event.currentTarget.value)} data-test="assign-to" />
+        <input
+          required
+          autofocus
+          list="assign-agents"
+          autocomplete="off"
+          value={to}
+          onInput={(event) => setTo(event.currentTarget.value)}
+          data-test="assign-to"
+        />
       </label>
       <AgentNames id="assign-agents" />
-      {isHeld && <p class="small"><Who agentId={row.assigneeId} none="Somebody" /> works on it, and will lose it: what it brings later is refused.</p>}
+      {isHeld && (
+        <p class="small">
+          <Who agentId={row.assigneeId} none="Somebody" /> works on it, and will lose it: what it
+          brings later is refused.
+        </p>
+      )}
       <div class="buttons">
-        <button type="submit" class="main" disabled={isRunning || !to.trim()} data-test="assign-send">Assign</button>
+        <button
+          type="submit"
+          class="main"
+          disabled={isRunning || !to.trim()}
+          data-test="assign-send"
+        >
+          Assign
+        </button>
         {row.assigneeId && (
-          <button type="button" disabled={isRunning} onClick={() => void send((requestId) => tasks().unassignTask({ ...named, requestId }))} data-test="unassign-send">
+          <button
+            type="button"
+            disabled={isRunning}
+            onClick={() => void send((requestId) => tasks().unassignTask({ ...named, requestId }))}
+            data-test="unassign-send"
+          >
             To the pool
           </button>
         )}
@@ -90,7 +175,13 @@ function Assign({ row, isRunning, send }: Sending) {
   );
 }
 
-function Reasoned({ row, kind, label, isRunning, send }: Sending & { kind: "cancel" | "reopen"; label: string }) {
+function Reasoned({
+  row,
+  kind,
+  label,
+  isRunning,
+  send,
+}: Sending & { kind: "cancel" | "reopen"; label: string }) {
   const [reason, setReason] = useState("");
   const [cascade, setCascade] = useState(true);
   const named = { taskId: row.taskId, etag: row.etag, reason };
@@ -100,21 +191,42 @@ function Reasoned({ row, kind, label, isRunning, send }: Sending & { kind: "canc
       onSubmit={(event) => {
         event.preventDefault();
         void send((requestId) =>
-          kind === "cancel" ? tasks().cancelTask({ ...named, cascade, requestId }) : tasks().reopenTask({ ...named, requestId }),
+          kind === "cancel"
+            ? tasks().cancelTask({ ...named, cascade, requestId })
+            : tasks().reopenTask({ ...named, requestId }),
         );
       }}
     >
       <label>
         Why <span class="faint">(for those who are told; may be empty)</span>
-        <input autofocus maxLength={4_096} value={reason} onInput={(event) => setReason(event.currentTarget.value)} data-test={`${kind}-reason`} />
+        <input
+          autofocus
+          maxLength={4_096}
+          value={reason}
+          onInput={(event) => setReason(event.currentTarget.value)}
+          data-test={`${kind}-reason`}
+        />
       </label>
       {kind === "cancel" && (
         <label class="check">
-          <input type="checkbox" checked={cascade} onChange={(event) => setCascade(event.currentTarget.checked)} data-test="cancel-cascade" /> its parts too
+          <input
+            type="checkbox"
+            checked={cascade}
+            onChange={(event) => setCascade(event.currentTarget.checked)}
+            data-test="cancel-cascade"
+          />{" "}
+          its parts too
         </label>
       )}
       <div class="buttons">
-        <button type="submit" class={kind === "cancel" ? "main danger" : "main"} disabled={isRunning} data-test={`${kind}-send`}>{label}</button>
+        <button
+          type="submit"
+          class={kind === "cancel" ? "main danger" : "main"}
+          disabled={isRunning}
+          data-test={`${kind}-send`}
+        >
+          {label}
+        </button>
       </div>
     </form>
   );

@@ -18,7 +18,13 @@ export function Agents() {
   const rows = agentRows.value;
   const team = current();
   if (!rows.length) {
-    return <Nothing>{team.loaded ? "No agents yet. An agent is known after its first write, or: dovetail agent register NAME" : "Reading who is there."}</Nothing>;
+    return (
+      <Nothing>
+        {team.loaded
+          ? "No agents yet. An agent is known after its first write, or: dovetail agent register NAME"
+          : "Reading who is there."}
+      </Nothing>
+    );
   }
   return (
     <>
@@ -33,7 +39,9 @@ export function Agents() {
       <Windowed items={rows} rowHeight={ROW} label={`${number(rows.length)} agents`} name="agents">
         {(row) => <Row row={row} />}
       </Windowed>
-      {team.moreAgents && <p class="faint small">Only the first {number(rows.length)} agents are shown.</p>}
+      {team.moreAgents && (
+        <p class="faint small">Only the first {number(rows.length)} agents are shown.</p>
+      )}
     </>
   );
 }
@@ -49,14 +57,24 @@ function Row({ row }: { row: AgentRow }) {
       <span class="agent-name">
         <span class={`dot ${tone}`} title={presence(agent) || tone} />
         {mayRead ? (
-          <a class="task-link" data-row href={href({ view: "inbox", subject: agent.agentId, taskId: "" })}>
+          <a
+            class="task-link"
+            data-row
+            href={href({ view: "inbox", subject: agent.agentId, taskId: "" })}
+          >
             <T text={agent.agentId} most={128} title />
           </a>
         ) : (
-          <span class="task-link"><T text={agent.agentId} most={128} title /></span>
+          <span class="task-link">
+            <T text={agent.agentId} most={128} title />
+          </span>
         )}
-        {kindWord(agent.kind) && <span class={`badge ${isPerson ? "" : "plain"}`}>{kindWord(agent.kind)}</span>}
-        <span class="hidden">{presence(agent) || (tone === "lately" ? "seen lately" : "away")}</span>
+        {kindWord(agent.kind) && (
+          <span class={`badge ${isPerson ? "" : "plain"}`}>{kindWord(agent.kind)}</span>
+        )}
+        <span class="hidden">
+          {presence(agent) || (tone === "lately" ? "seen lately" : "away")}
+        </span>
       </span>
       <span class="agent-task">
         {task ? (
@@ -69,15 +87,27 @@ function Row({ row }: { row: AgentRow }) {
         )}
       </span>
       <span class="agent-progress">
-        {task && (task.question ? <State state={task.state} /> : <Progress percent={task.percent} />)}
+        {task &&
+          (task.question ? <State state={task.state} /> : <Progress percent={task.percent} />)}
       </span>
       <span class="agent-unread num end">
-        {row.unread > 0 && <span title={`${number(row.unread)} messages not acknowledged`}>{compact(row.unread)}<span class="narrow"> unread</span></span>}
+        {row.unread > 0 && (
+          <span title={`${number(row.unread)} messages not acknowledged`}>
+            {compact(row.unread)}
+            <span class="narrow"> unread</span>
+          </span>
+        )}
       </span>
       <span class="agent-used num end">
-        {row.used && <span title="what the tasks used that changed today">{row.used.costs || `${compact(row.used.tokens)} tokens`}</span>}
+        {row.used && (
+          <span title="what the tasks used that changed today">
+            {row.used.costs || `${compact(row.used.tokens)} tokens`}
+          </span>
+        )}
       </span>
-      <span class="agent-seen num end faint">{row.lastSeen !== undefined && <Ago at={row.lastSeen} suffix="" />}</span>
+      <span class="agent-seen num end faint">
+        {row.lastSeen !== undefined && <Ago at={row.lastSeen} suffix="" />}
+      </span>
     </div>
   );
 }

@@ -18,7 +18,12 @@ import { Tasks } from "./tasks.js";
 import { Thread } from "./thread.js";
 
 export function App() {
-  if (!config.value) return <main class="door"><p class="faint">One moment.</p></main>;
+  if (!config.value)
+    return (
+      <main class="door">
+        <p class="faint">One moment.</p>
+      </main>
+    );
   return session.value ? <Inside /> : <Login />;
 }
 
@@ -33,7 +38,9 @@ function Inside() {
   const { view, subject, taskId } = route.value;
   return (
     <>
-      <a class="skip" href="#main" onClick={skip}>To the content</a>
+      <a class="skip" href="#main" onClick={skip}>
+        To the content
+      </a>
       <Header />
       <div class={taskId ? "frame with-panel" : "frame"}>
         <main id="main" tabIndex={-1}>

@@ -20,7 +20,13 @@ const SUGGESTED_MAX = 300;
 /** The agents that the team knows, for a field in which one is named. */
 export function AgentNames({ id }: { id: string }) {
   const names = [...current().agents.keys()].slice(0, SUGGESTED_MAX);
-  return <datalist id={id}>{names.map((each) => <option key={each} value={each} />)}</datalist>;
+  return (
+    <datalist id={id}>
+      {names.map((each) => (
+        <option key={each} value={each} />
+      ))}
+    </datalist>
+  );
 }
 
 export function Compose() {
@@ -37,7 +43,12 @@ function Form({ draft }: { draft: Draft }) {
   const send = async (event: Event) => {
     event.preventDefault();
     const known = current().agents.has(to.trim());
-    const recipientIds = known ? [to.trim()] : to.split(",").map((each) => each.trim()).filter(Boolean);
+    const recipientIds = known
+      ? [to.trim()]
+      : to
+          .split(",")
+          .map((each) => each.trim())
+          .filter(Boolean);
     const isSent = await action.run((requestId) => {
       const request = { recipientIds, subject, body, requestId, taskId: draft.taskId ?? "" };
       return session.value?.client.messaging.sendMessage(request) ?? Promise.resolve();
@@ -49,12 +60,24 @@ function Form({ draft }: { draft: Draft }) {
       <form class="fields" onSubmit={(event) => void send(event)}>
         <label>
           To <span class="faint">(several with commas)</span>
-          <input required list="compose-agents" autocomplete="off" value={to} onInput={(event) => setTo(event.currentTarget.value)} data-test="compose-to" />
+          <input
+            required
+            list="compose-agents"
+            autocomplete="off"
+            value={to}
+            onInput={(event) => setTo(event.currentTarget.value)}
+            data-test="compose-to"
+          />
         </label>
         <AgentNames id="compose-agents" />
         <label>
           Subject
-          <input maxLength={512} value={subject} onInput={(event) => setSubject(event.currentTarget.value)} data-test="compose-subject" />
+          <input
+            maxLength={512}
+            value={subject}
+            onInput={(event) => setSubject(event.currentTarget.value)}
+            data-test="compose-subject"
+          />
         </label>
         <label>
           Text
@@ -68,7 +91,12 @@ function Form({ draft }: { draft: Draft }) {
         </label>
         <Fault error={action.error} />
         <div class="buttons">
-          <button type="submit" class="main" disabled={action.isRunning || !to.trim()} data-test="compose-send">
+          <button
+            type="submit"
+            class="main"
+            disabled={action.isRunning || !to.trim()}
+            data-test="compose-send"
+          >
             {action.isRunning ? "Sending" : "Send"}
           </button>
         </div>

@@ -24,19 +24,40 @@ export function Graph({ row }: { row: TaskRow }) {
   const rows = Math.max(...nodes.map((each) => each.place)) + 1;
   const x = (node: Node) => (node.column - first) * (WIDTH + GAP_X);
   const y = (node: Node) => node.place * (HEIGHT + GAP_Y);
-  const size = { width: columns * (WIDTH + GAP_X) - GAP_X, height: rows * (HEIGHT + GAP_Y) - GAP_Y };
+  const size = {
+    width: columns * (WIDTH + GAP_X) - GAP_X,
+    height: rows * (HEIGHT + GAP_Y) - GAP_Y,
+  };
   return (
     <section data-test="graph">
       <h2>What waits for what</h2>
-      <div class="graph" tabIndex={0} role="group" aria-label="Tasks on the left must be completed before those on the right">
+      <div
+        class="graph"
+        tabIndex={0}
+        role="group"
+        aria-label="Tasks on the left must be completed before those on the right"
+      >
         <svg {...size} viewBox={`-1 -1 ${size.width + 2} ${size.height + 2}`}>
           {edges.map(([from, to]) => {
             const [left, right] = [x(from) + WIDTH, x(to)];
             const middle = (left + right) / 2;
             const [top, bottom] = [y(from) + HEIGHT / 2, y(to) + HEIGHT / 2];
-            return <path key={`${from.taskId} ${to.taskId}`} d={`M${left} ${top}C${middle} ${top} ${middle} ${bottom} ${right} ${bottom}`} />;
+            return (
+              <path
+                key={`${from.taskId} ${to.taskId}`}
+                d={`M${left} ${top}C${middle} ${top} ${middle} ${bottom} ${right} ${bottom}`}
+              />
+            );
           })}
-          {nodes.map((node) => <Box key={node.taskId} node={node} x={x(node)} y={y(node)} isHere={node.taskId === row.taskId} />)}
+          {nodes.map((node) => (
+            <Box
+              key={node.taskId}
+              node={node}
+              x={x(node)}
+              y={y(node)}
+              isHere={node.taskId === row.taskId}
+            />
+          ))}
         </svg>
       </div>
       {isCut && <p class="faint small">There are more than are shown.</p>}
@@ -60,8 +81,12 @@ function Box({ node, x, y, isHere }: { node: Node; x: number; y: number; isHere:
     >
       <rect class="ground" width={WIDTH} height={HEIGHT} rx="6" />
       <rect class={word?.tone ?? "pending"} width="4" height={HEIGHT} rx="2" />
-      <text x="12" y="17">{line(title, 20)}</text>
-      <text x="12" y="32" class="sub">{word?.text ?? "not known"}</text>
+      <text x="12" y="17">
+        {line(title, 18)}
+      </text>
+      <text x="12" y="32" class="sub">
+        {word?.text ?? "not known"}
+      </text>
       <title>{title}</title>
     </g>
   );

@@ -17,7 +17,10 @@ import { isWriting } from "./compose.js";
 const STATES = {
   connecting: { text: "connecting", title: "The stream of events is being opened." },
   live: { text: "live", title: "Every change is shown as it happens." },
-  reconnecting: { text: "reconnecting", title: "The stream is lost: what is shown may be old. It resumes where it ended." },
+  reconnecting: {
+    text: "reconnecting",
+    title: "The stream is lost: what is shown may be old. It resumes where it ended.",
+  },
 };
 
 export function Header() {
@@ -27,27 +30,63 @@ export function Header() {
   return (
     <header class="top">
       <a class="brand" href={href({ view: "now", taskId: "" })}>
-        <Mark /> <span class="hidden">Dovetail, team</span> <span>{teamId ? <T text={teamId} most={40} /> : "Dovetail"}</span>
+        <Mark /> <span class="hidden">Dovetail, team</span>{" "}
+        <span>{teamId ? <T text={teamId} most={40} /> : "Dovetail"}</span>
       </a>
       <nav aria-label="Views">
-        <Tab view="now">Now{needed.value > 0 && <span class="count num">{compact(needed.value)}</span>}</Tab>
+        <Tab view="now">
+          Now{needed.value > 0 && <span class="count num">{compact(needed.value)}</span>}
+        </Tab>
         <Tab view="tasks">Tasks</Tab>
-        {role !== "observer" && <Tab view="inbox">Inbox{unread > 0 && <span class="count num">{compact(unread)}</span>}</Tab>}
+        {role !== "observer" && (
+          <Tab view="inbox">
+            Inbox{unread > 0 && <span class="count num">{compact(unread)}</span>}
+          </Tab>
+        )}
       </nav>
       <SearchBox />
-      <span class={`link ${link.value}`} role="status" data-test="connection" data-state={link.value} title={state.title}>
+      <span
+        class={`link ${link.value}`}
+        role="status"
+        data-test="connection"
+        data-state={link.value}
+        title={state.title}
+      >
         {state.text}
       </span>
-      <span class="zone faint" title="The time zone of all times here" data-test="zone">{zone()}</span>
+      <span class="zone faint" title="The time zone of all times here" data-test="zone">
+        {zone()}
+      </span>
       {role !== "observer" && agentId && (
-        <button type="button" class="bare" aria-label="Write a message" title="Write a message" data-test="compose" onClick={() => (isWriting.value = {})}>
+        <button
+          type="button"
+          class="bare"
+          aria-label="Write a message"
+          title="Write a message"
+          data-test="compose"
+          onClick={() => (isWriting.value = {})}
+        >
           <Icon name="write" />
         </button>
       )}
       <Theme />
-      <button type="button" class="bare keys-button" aria-label="Keys" title="Keys (?)" onClick={() => (isHelpOpen.value = true)}>?</button>
-      <button type="button" class="me-button" title={`Leave (${role})`} onClick={() => leave()} data-test="leave">
-        {agentId ? <T text={agentId} most={24} /> : role} <span class="faint">leave</span>
+      <button
+        type="button"
+        class="bare keys-button"
+        aria-label="Keys"
+        title="Keys (?)"
+        onClick={() => (isHelpOpen.value = true)}
+      >
+        ?
+      </button>
+      <button
+        type="button"
+        class="me-button"
+        title={`Sign out (${role})`}
+        onClick={() => leave()}
+        data-test="leave"
+      >
+        {agentId ? <T text={agentId} most={24} /> : role} <span class="faint">sign out</span>
       </button>
     </header>
   );
@@ -56,7 +95,11 @@ export function Header() {
 function Tab({ view, children }: { view: View; children: ComponentChildren }) {
   const isHere = route.value.view === view;
   return (
-    <a href={href({ view, taskId: "" })} aria-current={isHere ? "page" : undefined} data-test={`tab-${view}`}>
+    <a
+      href={href({ view, taskId: "" })}
+      aria-current={isHere ? "page" : undefined}
+      data-test={`tab-${view}`}
+    >
       {children}
     </a>
   );
@@ -99,7 +142,9 @@ export function applyTheme(): void {
 }
 
 function Theme() {
-  const isDark = theme.value ? theme.value === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const isDark = theme.value
+    ? theme.value === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
   const other = isDark ? "light" : "dark";
   return (
     <button

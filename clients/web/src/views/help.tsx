@@ -22,7 +22,9 @@ export function Help() {
       <dl class="keys">
         {KEYS.map(([key, said]) => (
           <div key={key}>
-            <dt><kbd>{key}</kbd></dt>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
             <dd>{said}</dd>
           </div>
         ))}
@@ -32,20 +34,28 @@ export function Help() {
 }
 
 function isWritten(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && target.matches("input, textarea, select, [contenteditable]");
+  return (
+    target instanceof HTMLElement && target.matches("input, textarea, select, [contenteditable]")
+  );
 }
 
 /** Move the focus to the next or the last row of what is shown. */
 function move(step: number): void {
-  const rows = [...document.querySelectorAll<HTMLElement>("[data-row]")].filter((each) => each.offsetParent);
+  const rows = [...document.querySelectorAll<HTMLElement>("[data-row]")].filter(
+    (each) => each.offsetParent,
+  );
   const at = rows.indexOf(document.activeElement as HTMLElement);
-  const row = rows[at < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.max(0, Math.min(rows.length - 1, at + step))];
+  const row =
+    rows[
+      at < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.max(0, Math.min(rows.length - 1, at + step))
+    ];
   row?.focus();
   row?.scrollIntoView({ block: "nearest" });
 }
 
 function pressed(event: KeyboardEvent): void {
-  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]"))
+    return;
   if (event.key === "Escape") {
     if (isWritten(event.target)) (event.target as HTMLElement).blur();
     else if (route.value.taskId) closeTask();
@@ -53,7 +63,12 @@ function pressed(event: KeyboardEvent): void {
     return;
   }
   if (isWritten(event.target)) return;
-  const action = { j: () => move(1), k: () => move(-1), "?": () => (isHelpOpen.value = true), "/": focusSearch }[event.key];
+  const action = {
+    j: () => move(1),
+    k: () => move(-1),
+    "?": () => (isHelpOpen.value = true),
+    "/": focusSearch,
+  }[event.key];
   if (!action) return;
   event.preventDefault();
   action();

@@ -17,9 +17,19 @@ export function History({ detail }: { detail: Following }) {
   return (
     <section class="history" data-test="history">
       <h2>History</h2>
-      {session.value?.role === "observer" && <p class="faint small">Observers see the work; messages are not shown to them.</p>}
-      {detail.olderToken && <button type="button" class="quiet" onClick={detail.older}>show older</button>}
-      <ol class="plain">{entries.map((entry) => <EntryItem key={keyOf(entry)} entry={entry} />)}</ol>
+      {session.value?.role === "observer" && (
+        <p class="faint small">Observers see the work; messages are not shown to them.</p>
+      )}
+      {detail.olderToken && (
+        <button type="button" class="quiet" onClick={detail.older}>
+          show older
+        </button>
+      )}
+      <ol class="plain">
+        {entries.map((entry) => (
+          <EntryItem key={keyOf(entry)} entry={entry} />
+        ))}
+      </ol>
     </section>
   );
 }
@@ -33,7 +43,9 @@ function keyOf(entry: Entry): string {
 function EntryItem({ entry }: { entry: Entry }) {
   return (
     <li class={`entry ${toneOf(entry)}`}>
-      <span class="entry-time faint small"><At at={entry.time} exact /></span>
+      <span class="entry-time faint small">
+        <At at={entry.time} exact />
+      </span>
       <div class="entry-main">
         {entry.kind === "message" && <Said entry={entry} />}
         {entry.kind === "progress" && <Reported events={entry.events} />}
@@ -57,10 +69,18 @@ function Said({ entry }: { entry: Entry & { kind: "message" } }) {
     <article class="said-card">
       <header>
         <Who agentId={message.senderId} none="a server" /> <span class="faint">to</span>{" "}
-        {message.recipientIds.slice(0, 4).map((each) => <span key={each} class="chain"><Who agentId={each} /></span>)}
-        {message.recipientCount > 4 && <span class="faint">and {number(message.recipientCount - 4)} more</span>}
+        {message.recipientIds.slice(0, 4).map((each) => (
+          <span key={each} class="chain">
+            <Who agentId={each} />
+          </span>
+        ))}
+        {message.recipientCount > 4 && (
+          <span class="faint">and {number(message.recipientCount - 4)} more</span>
+        )}
       </header>
-      <a class="task-link" href={href({ view: "thread", subject: message.threadId, taskId: "" })}><T text={message.subject || "(no subject)"} most={200} /></a>
+      <a class="task-link" href={href({ view: "thread", subject: message.threadId, taskId: "" })}>
+        <T text={message.subject || "(no subject)"} most={200} />
+      </a>
       <Long text={message.body} first={600} />
     </article>
   );
@@ -73,7 +93,20 @@ function Reported({ events }: { events: readonly EventRow[] }) {
     <>
       <Progress percent={events.findLast((each) => each.percent !== undefined)?.percent} />{" "}
       {note && <T text={note} most={300} />}
-      {events.length > 1 && <span class="faint small"> ({number(events.length)} reports{last ? <>, the last at <At at={last.time} exact /></> : ""})</span>}
+      {events.length > 1 && (
+        <span class="faint small">
+          {" "}
+          ({number(events.length)} reports
+          {last ? (
+            <>
+              , the last at <At at={last.time} exact />
+            </>
+          ) : (
+            ""
+          )}
+          )
+        </span>
+      )}
     </>
   );
 }
@@ -85,11 +118,24 @@ function Done({ entry }: { entry: Entry & { kind: "event" } }) {
   const isStart = event.verb === TaskVerb.CLAIM || event.verb === TaskVerb.START;
   return (
     <>
-      {event.actorId ? <Who agentId={event.actorId} /> : <span class="faint">the server</span>} {verbWord(event.verb)}
+      {event.actorId ? <Who agentId={event.actorId} /> : <span class="faint">the server</span>}{" "}
+      {verbWord(event.verb)}
       {isStart && <span class="faint">, attempt {event.attempt}</span>}
-      {event.assigneeId && event.assigneeId !== event.actorId && <span class="faint">, assignee <Who agentId={event.assigneeId} /></span>}
-      {event.formerId && <span class="faint">, before <Who agentId={event.formerId} /></span>}
-      {event.reason && <div class="item-said"><T text={event.reason} most={600} /></div>}
+      {event.assigneeId && event.assigneeId !== event.actorId && (
+        <span class="faint">
+          , assignee <Who agentId={event.assigneeId} />
+        </span>
+      )}
+      {event.formerId && event.formerId !== event.actorId && (
+        <span class="faint">
+          , before <Who agentId={event.formerId} />
+        </span>
+      )}
+      {event.reason && (
+        <div class="item-said">
+          <T text={event.reason} most={600} />
+        </div>
+      )}
       {message && WITH_TEXT.includes(event.verb) && <Long text={message.body} first={600} />}
     </>
   );

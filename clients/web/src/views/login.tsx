@@ -16,7 +16,11 @@ export function Login() {
     setRunning(true);
     setError(undefined);
     try {
-      await enter(credentials ? { token: token.trim() } : { agent: agent.trim(), team: team.trim() || "default" });
+      await enter(
+        credentials
+          ? { token: token.trim() }
+          : { agent: agent.trim(), team: team.trim() || "default" },
+      );
     } catch (reason) {
       setError(reason instanceof Error ? reason : new Error(String(reason)));
     }
@@ -60,7 +64,9 @@ export function Login() {
                 onInput={(event) => setAgent(event.currentTarget.value)}
                 data-test="login-name"
               />
-              <span class="faint">The agent as which you answer and send. A new name is registered as a person.</span>
+              <span class="faint">
+                The agent as which you answer and send. A new name is registered as a person.
+              </span>
             </label>
             <label>
               Team
@@ -77,7 +83,7 @@ export function Login() {
         )}
         <Fault error={error} />
         <button type="submit" class="main" disabled={isRunning} data-test="login-send">
-          {isRunning ? "One moment" : "Come in"}
+          {isRunning ? "One moment" : "Sign in"}
         </button>
         <p class="faint small">Dovetail {version}</p>
       </form>

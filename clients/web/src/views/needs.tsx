@@ -16,22 +16,54 @@ export function Needs() {
   return (
     <Band id="needs" title="Needs you" count={needed.value}>
       <Some title="Questions to you" items={mine} first={4}>
-        {(row) => <li key={row.taskId}><QuestionCard row={row} /></li>}
+        {(row) => (
+          <li key={row.taskId}>
+            <QuestionCard row={row} />
+          </li>
+        )}
       </Some>
-      <Some title={mine.length ? "Questions to others" : "Open questions"} items={others} first={mine.length ? 1 : 3}>
-        {(row) => <li key={row.taskId}><QuestionCard row={row} /></li>}
+      <Some
+        title={mine.length ? "Questions to others" : "Open questions"}
+        items={others}
+        first={mine.length ? 1 : 3}
+      >
+        {(row) => (
+          <li key={row.taskId}>
+            <QuestionCard row={row} />
+          </li>
+        )}
       </Some>
       <Some title="Overdue" items={overdue} first={3}>
-        {(row) => <TaskItem key={row.taskId} row={row} said={<>due <Ago at={row.dueTime ?? 0} /></>} />}
+        {(row) => (
+          <TaskItem
+            key={row.taskId}
+            row={row}
+            said={
+              <>
+                due <Ago at={row.dueTime ?? 0} />
+              </>
+            }
+          />
+        )}
       </Some>
       <Some title="Failed" items={failed} first={3} hint={<Before count={failedBefore} />}>
         {(row) => <FailedItem key={row.taskId} row={row} />}
       </Some>
       <Some title="Budget spent" items={spent}>
-        {(row) => <TaskItem key={row.taskId} row={row} said="nothing of its tree is begun until it has a larger budget" />}
+        {(row) => (
+          <TaskItem
+            key={row.taskId}
+            row={row}
+            said="nothing of its tree is begun until it has a larger budget"
+          />
+        )}
       </Some>
-      <Some title="Loops suspected" items={loops}>{(row) => <Loop key={row.messageId} row={row} />}</Some>
-      {!needed.value && <Nothing>{isLoaded ? "Nobody needs you." : "Reading what there is."}</Nothing>}
+      <Some title="Loops suspected" items={loops}>
+        {(row) => <Loop key={row.messageId} row={row} />}
+      </Some>
+      {!needed.value && (
+        <Nothing>{isLoaded ? "Nobody needs you." : "Reading what there is."}</Nothing>
+      )}
     </Band>
   );
 }
@@ -62,10 +94,14 @@ function FailedItem({ row }: { row: TaskRow }) {
     <li class="item">
       <div class="item-main">
         <TaskLink taskId={row.taskId} title={row.title} />
-        <div class="item-said"><T text={row.failure} most={240} /></div>
+        <div class="item-said">
+          <T text={row.failure} most={240} />
+        </div>
       </div>
       <div class="item-side">
-        <span class="who"><Who agentId={row.assigneeId} none="pool" /></span>
+        <span class="who">
+          <Who agentId={row.assigneeId} none="pool" />
+        </span>
         <span class="faint">
           {isSpent ? `no attempts left of ${row.maxAttempts}, ` : ""}
           {row.endTime !== undefined && <Ago at={row.endTime} />}
@@ -79,7 +115,11 @@ function Loop({ row }: { row: TalkRow }) {
   return (
     <li class="item">
       <div class="item-main">
-        <a class="task-link" data-row href={href({ view: "thread", subject: row.threadId, taskId: "" })}>
+        <a
+          class="task-link"
+          data-row
+          href={href({ view: "thread", subject: row.threadId, taskId: "" })}
+        >
           <T text={row.subject} most={200} />
         </a>
         <div class="item-said">
@@ -87,7 +127,9 @@ function Loop({ row }: { row: TalkRow }) {
         </div>
       </div>
       <div class="item-side">
-        {row.mail?.agentIds.slice(0, 4).map((each) => <Who key={each} agentId={each} />)}
+        {row.mail?.agentIds.slice(0, 4).map((each) => (
+          <Who key={each} agentId={each} />
+        ))}
         <Ago at={row.time} />
       </div>
     </li>

@@ -18,7 +18,9 @@ export function Now() {
       <h1 class="hidden">Now</h1>
       <div>
         <Fault error={fault} />
-        {session.value?.role === "observer" && <p class="faint">You observe: everything is shown, nothing can be changed.</p>}
+        {session.value?.role === "observer" && (
+          <p class="faint">You observe: everything is shown, nothing can be changed.</p>
+        )}
         <div class="bands">
           <Needs />
           <Stuck />
@@ -36,7 +38,11 @@ export function Now() {
 function Running() {
   const { agents } = current();
   return (
-    <Band id="running" title="Running" aside={<span class="faint num">{agents.size > 0 && counted(agents.size, "agent")}</span>}>
+    <Band
+      id="running"
+      title="Running"
+      aside={<span class="faint num">{agents.size > 0 && counted(agents.size, "agent")}</span>}
+    >
       <Agents />
       <Lanes />
     </Band>

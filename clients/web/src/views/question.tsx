@@ -1,6 +1,8 @@
 /** An open question, with everything that is needed to answer it where it stands. */
+import type { Dovetail } from "@client/dovetail.js";
 import { DovetailError } from "@client/errors.js";
 import { TaskState } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
+import { DeliveryState, Order, TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Question, type TaskRow, taskRow } from "../data/rows.js";
 import { session } from "../data/session.js";
@@ -15,7 +17,8 @@ import { Ago, Until } from "../parts/time.js";
 /** After a question was replaced by another, nothing is sent for so long. */
 const CHANGED_MS = SECOND;
 const QUICK = ["Approve", "Refuse"];
-const CONSENT = /^\s*(?:please )?(?:approve|confirm|ok to|ready to|shall|may|can|should|do|does|is|are)\b/i;
+const CONSENT =
+  /^\s*(?:please )?(?:approve|confirm|ok to|ready to|shall|may|can|should|do|does|is|are)\b/i;
 
 export function QuestionCard({ row }: { row: TaskRow }) {
   const question = row.question;
@@ -24,24 +27,30 @@ export function QuestionCard({ row }: { row: TaskRow }) {
   const { isNew, isFresh } = useChange(question?.askTime ?? 0);
   if (!question) return null;
   const role = session.value?.role;
-  const mayAnswer = role === "operator" || (role === "agent" && question.agentId === session.value?.agentId);
+  const mayAnswer =
+    role === "operator" || (role === "agent" && question.agentId === session.value?.agentId);
   const isOff = action.isRunning || isFresh;
   const answer = async (given: Given) => {
     const isDone = await action.run((requestId) => {
       const { client } = session.value ?? {};
-      if (!client) throw new Error("You have left.");
-      return client.tasks
-        .provideTaskInput({ taskId: row.taskId, etag: row.etag, requestId, ...given })
-        .then(({ task }) => task && team.value.put(taskRow(task)))
-        .catch((reason: unknown) => readAgain(reason, row.taskId));
+      if (!client) throw new Error("You have signed out.");
+      return provide(client, row, { ...given, requestId }).catch((reason: unknown) =>
+        readAgain(reason, row.taskId),
+      );
     });
     if (isDone) setText("");
     published();
   };
   return (
-    <article class="card question" data-test="question" data-task={row.taskId} aria-label={`Question about ${row.taskId}`}>
+    <article
+      class="card question"
+      data-test="question"
+      data-task={row.taskId}
+      aria-label={`Question about ${row.taskId}`}
+    >
       <header>
-        <Who agentId={row.assigneeId} /> <span class="faint">asks</span> {question.agentId === session.value?.agentId ? "you" : <Who agentId={question.agentId} />}
+        <Who agentId={row.assigneeId} /> <span class="faint">asks</span>{" "}
+        {question.agentId === session.value?.agentId ? "you" : <Who agentId={question.agentId} />}
         <span class="spread" />
         {question.deadline !== undefined && (
           <span class="badge warn" data-test="question-deadline">
@@ -110,11 +119,17 @@ function Answering(props: {
               disabled={isOff}
               data-test="question-option"
               data-option={name}
-              onClick={() => answer(hasOptions ? { option: name, text } : { text: quick(name, text) })}
+              onClick={() =>
+                answer(hasOptions ? { option: name, text } : { text: quick(name, text) })
+              }
             >
               <T text={name} most={128} />
               {name === question.defaultAnswer && <span class="badge">default</span>}
-              {description && <small><T text={description} most={512} /></small>}
+              {description && (
+                <small>
+                  <T text={description} most={512} />
+                </small>
+              )}
             </button>
           ))}
         </div>
@@ -131,7 +146,12 @@ function Answering(props: {
             data-test="question-answer"
           />
         </label>
-        <button type="submit" class={text.trim() ? "main" : ""} disabled={isOff || !text.trim()} data-test="question-send">
+        <button
+          type="submit"
+          class={text.trim() ? "main" : ""}
+          disabled={isOff || !text.trim()}
+          data-test="question-send"
+        >
           Answer
         </button>
       </div>
@@ -150,11 +170,36 @@ function quick(name: string, text: string): string {
   return text.trim() ? `${word}: ${text.trim()}` : `${word}.`;
 }
 
+/** Answer, and acknowledge the question in the person's own inbox in the same commit. */
+async function provide(client: Dovetail, row: TaskRow, given: Given & { requestId: string }) {
+  const me = session.value?.agentId ?? "";
+  const acknowledgeSequences =
+    row.question?.agentId === me ? await asked(client, me, row.taskId) : [];
+  const request = { ...given, taskId: row.taskId, etag: row.etag, acknowledgeSequences };
+  const { task } = await client.tasks.provideTaskInput(request);
+  if (task) team.value.put(taskRow(task));
+}
+
+const NOTICES = 20;
+
+/** Where the open questions about a task are in an inbox. */
+async function asked(client: Dovetail, recipientId: string, taskId: string): Promise<bigint[]> {
+  const { records } = await client.messaging.listMessages({
+    ...{ recipientId, states: [DeliveryState.UNACKNOWLEDGED], filter: { taskId } },
+    ...{ pageSize: NOTICES, order: Order.NEWEST_FIRST },
+  });
+  return records
+    .filter((each) => each.message?.notice?.verb === TaskVerb.REQUEST_INPUT)
+    .flatMap((each) => each.receipts.filter((receipt) => receipt.recipientId === recipientId))
+    .map((receipt) => receipt.sequence);
+}
+
 /** The task as it now is takes the place of what was answered; the error is still said. */
 async function readAgain(reason: unknown, taskId: string): Promise<never> {
   if (reason instanceof DovetailError && ["ETAG_MISMATCH", "TASK_STATE"].includes(reason.reason)) {
     const response = await session.value?.client.tasks.getTask({ taskId });
-    if (response?.task && response.task.state !== TaskState.UNSPECIFIED) team.value.put(taskRow(response.task));
+    if (response?.task && response.task.state !== TaskState.UNSPECIFIED)
+      team.value.put(taskRow(response.task));
   }
   throw reason;
 }

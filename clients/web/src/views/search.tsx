@@ -1,5 +1,8 @@
 /** What was found in tasks and messages, the newest first, with where it stands. */
-import { MessageField, type MessageHit } from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
+import {
+  MessageField,
+  type MessageHit,
+} from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
 import { TaskField, type TaskHit } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import type { Excerpt as Found } from "@client/generated/dovetail/types/v1/types_pb.js";
 import type { ComponentChildren } from "preact";
@@ -23,18 +26,40 @@ export function Search({ query }: { query: string }) {
   return (
     <section class="found" data-test="search-results" aria-labelledby="search-title">
       <header class="band-head">
-        <h1 id="search-title">{query ? <>Found: <T text={query} most={256} /></> : "Search"}</h1>
+        <h1 id="search-title">
+          {query ? (
+            <>
+              Found: <T text={query} most={256} />
+            </>
+          ) : (
+            "Search"
+          )}
+        </h1>
       </header>
-      {!query && <Nothing>Words that must all occur; "two words" that follow each other; begin* for beginnings.</Nothing>}
+      {!query && (
+        <Nothing>
+          Words that must all occur; "two words" that follow each other; begin* for beginnings.
+        </Nothing>
+      )}
       {query && (
         <div class="found-lists">
-          <List<TaskHit> title="Tasks" query={query} read={readTasks} keyOf={(hit) => hit.task?.taskId ?? ""}>
+          <List<TaskHit>
+            title="Tasks"
+            query={query}
+            read={readTasks}
+            keyOf={(hit) => hit.task?.taskId ?? ""}
+          >
             {(hit) => <TaskFound hit={hit} />}
           </List>
           {isObserver ? (
             <Nothing>Messages are not shown to observers.</Nothing>
           ) : (
-            <List<MessageHit> title="Messages" query={query} read={readMessages} keyOf={(hit) => hit.record?.message?.messageId ?? ""}>
+            <List<MessageHit>
+              title="Messages"
+              query={query}
+              read={readMessages}
+              keyOf={(hit) => hit.record?.message?.messageId ?? ""}
+            >
               {(hit) => <MessageFound hit={hit} />}
             </List>
           )}
@@ -53,7 +78,11 @@ function readTasks({ client }: Session, query: string, pageToken: string): Promi
   return client.tasks.searchTasks({ query, pageToken, pageSize: PAGE });
 }
 
-function readMessages({ client }: Session, query: string, pageToken: string): Promise<Page<MessageHit>> {
+function readMessages(
+  { client }: Session,
+  query: string,
+  pageToken: string,
+): Promise<Page<MessageHit>> {
   return client.messaging.searchMessages({ query, pageToken, pageSize: PAGE });
 }
 
@@ -83,12 +112,30 @@ function List<Hit>(props: {
   const isLoaded = token !== undefined || error !== undefined;
   return (
     <section class="some">
-      <h2>{title} {hits.length > 0 && <span class="faint num">{number(hits.length)}{token ? " or more" : ""}</span>}</h2>
+      <h2>
+        {title}{" "}
+        {hits.length > 0 && (
+          <span class="faint num">
+            {number(hits.length)}
+            {token ? " or more" : ""}
+          </span>
+        )}
+      </h2>
       <Fault error={error} />
       {!isLoaded && <Nothing>Searching.</Nothing>}
       {isLoaded && !hits.length && !error && <Nothing>Nothing was found.</Nothing>}
-      <ul class="plain">{hits.map((hit) => <li key={keyOf(hit)} class="item">{children(hit)}</li>)}</ul>
-      {token && hits.length < HITS_MAX && <button type="button" class="quiet" onClick={() => void load(token)}>show more</button>}
+      <ul class="plain">
+        {hits.map((hit) => (
+          <li key={keyOf(hit)} class="item">
+            {children(hit)}
+          </li>
+        ))}
+      </ul>
+      {token && hits.length < HITS_MAX && (
+        <button type="button" class="quiet" onClick={() => void load(token)}>
+          show more
+        </button>
+      )}
     </section>
   );
 }
@@ -100,7 +147,12 @@ function TaskFound({ hit }: { hit: TaskHit }) {
     <>
       <div class="item-main">
         <TaskLink taskId={task.taskId} title={task.title} />
-        {places.filter((each) => each.field !== TaskField.TITLE).slice(0, PLACES).map(({ field, excerpt }) => <Place key={field} name={TASK_FIELDS[field] ?? ""} excerpt={excerpt} />)}
+        {places
+          .filter((each) => each.field !== TaskField.TITLE)
+          .slice(0, PLACES)
+          .map(({ field, excerpt }) => (
+            <Place key={field} name={TASK_FIELDS[field] ?? ""} excerpt={excerpt} />
+          ))}
       </div>
       <div class="item-side">
         <Who agentId={task.assigneeId} none="pool" />
@@ -116,10 +168,19 @@ function MessageFound({ hit }: { hit: MessageHit }) {
   return (
     <>
       <div class="item-main">
-        <a class="task-link" data-row href={href({ view: "thread", subject: message.threadId, taskId: "" })}>
+        <a
+          class="task-link"
+          data-row
+          href={href({ view: "thread", subject: message.threadId, taskId: "" })}
+        >
           <T text={message.subject || "(no subject)"} most={200} />
         </a>
-        {hit.places.filter((each) => each.field !== MessageField.SUBJECT).slice(0, PLACES).map(({ field, excerpt }) => <Place key={field} name={MESSAGE_FIELDS[field] ?? ""} excerpt={excerpt} />)}
+        {hit.places
+          .filter((each) => each.field !== MessageField.SUBJECT)
+          .slice(0, PLACES)
+          .map(({ field, excerpt }) => (
+            <Place key={field} name={MESSAGE_FIELDS[field] ?? ""} excerpt={excerpt} />
+          ))}
       </div>
       <div class="item-side">
         <Who agentId={message.senderId} none="a server" />

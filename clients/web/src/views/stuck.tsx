@@ -13,10 +13,14 @@ import { TaskItem } from "./needs.js";
 export function Stuck() {
   const { lost, retrying, quiet, quietAfter, quietIsP95, unread, circles } = stuck.value;
   const count = lost.length + retrying.length + quiet.length + unread.length + circles.length;
-  const limit = quietIsP95 ? `longer than 95 % of tasks take: ${length(quietAfter)}` : `longer than ${length(quietAfter)}`;
+  const limit = quietIsP95
+    ? `longer than 95 % of tasks take: ${length(quietAfter)}`
+    : `longer than ${length(quietAfter)}`;
   return (
     <Band id="stuck" title="Stuck or quiet" count={count}>
-      <Some title="Wait for each other" items={circles}>{(each) => <CircleItem key={each.agentIds.join("\n")} circle={each} />}</Some>
+      <Some title="Wait for each other" items={circles}>
+        {(each) => <CircleItem key={each.agentIds.join("\n")} circle={each} />}
+      </Some>
       <Some title="Lost their lease" items={lost}>
         {({ event, times, task }) => (
           <li class="item" key={event.taskId}>
@@ -41,7 +45,8 @@ export function Stuck() {
             row={row}
             said={
               <>
-                {row.failedAttempts} of {row.maxAttempts} attempts failed{next(row.scheduleTime)}: <T text={row.failure} />
+                {row.failedAttempts} of {row.maxAttempts} attempts failed
+                {next(row.scheduleTime)}: <T text={row.failure} />
               </>
             }
           />
@@ -52,7 +57,16 @@ export function Stuck() {
           <TaskItem
             key={task.taskId}
             row={task}
-            said={<>nothing heard for <Ago at={since} suffix="" />{task.note && <>; last: <T text={task.note} most={160} /></>}</>}
+            said={
+              <>
+                nothing heard for <Ago at={since} suffix="" />
+                {task.note && (
+                  <>
+                    ; last: <T text={task.note} most={160} />
+                  </>
+                )}
+              </>
+            }
           />
         )}
       </Some>
@@ -60,11 +74,16 @@ export function Stuck() {
         {({ agentId, count: messages, oldest }) => (
           <li class="item" key={agentId}>
             <div class="item-main">
-              <a class="task-link" data-row href={href({ view: "inbox", subject: agentId, taskId: "" })}>
+              <a
+                class="task-link"
+                data-row
+                href={href({ view: "inbox", subject: agentId, taskId: "" })}
+              >
                 <T text={oldest.subject || "(no subject)"} most={160} />
               </a>
               <div class="item-said">
-                the oldest of {counted(messages, "message")} that <Who agentId={agentId} /> has not acknowledged
+                the oldest of {counted(messages, "message")} that <Who agentId={agentId} /> has not
+                acknowledged
               </div>
             </div>
             <div class="item-side">
@@ -73,7 +92,9 @@ export function Stuck() {
           </li>
         )}
       </Some>
-      {!count && <Nothing>{current().loaded ? "Nothing is stuck." : "Reading what there is."}</Nothing>}
+      {!count && (
+        <Nothing>{current().loaded ? "Nothing is stuck." : "Reading what there is."}</Nothing>
+      )}
     </Band>
   );
 }
@@ -90,11 +111,14 @@ function CircleItem({ circle }: { circle: Circle }) {
       <div class="item-main">
         {circle.agentIds.map((agentId, index) => (
           <span key={agentId} class="chain">
-            <Who agentId={agentId} /> <span class="faint">waits, with</span> <TaskId taskId={circle.taskIds[index] ?? ""} />, <span class="faint">for</span>
+            <Who agentId={agentId} /> <span class="faint">waits, with</span>{" "}
+            <TaskId taskId={circle.taskIds[index] ?? ""} />, <span class="faint">for</span>
           </span>
         ))}{" "}
         <Who agentId={first} />
-        <div class="item-said">None of them has other work. Answer one question, or cancel one task, to let them go on.</div>
+        <div class="item-said">
+          None of them has other work. Answer one question, or cancel one task, to let them go on.
+        </div>
       </div>
     </li>
   );

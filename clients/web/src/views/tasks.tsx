@@ -36,14 +36,33 @@ export function Tasks({ state: chosen }: { state: string }) {
         <div class="buttons">
           <nav class="switch chips" aria-label="State">
             <Chip name="all" subject="" isHere={state === undefined} />
-            {[...STATE_ORDER].reverse().map((each) => <Chip key={each} name={stateWord(each).text} subject={slug(each)} isHere={state === each} />)}
+            {[...STATE_ORDER].reverse().map((each) => (
+              <Chip
+                key={each}
+                name={stateWord(each).text}
+                subject={slug(each)}
+                isHere={state === each}
+              />
+            ))}
           </nav>
-          <input class="chooser" aria-label="Only of this assignee" placeholder="assignee" list="tasks-agents" autocomplete="off" onChange={(event) => setAssignee(event.currentTarget.value.trim())} data-test="tasks-assignee" />
+          <input
+            class="chooser"
+            aria-label="Only of this assignee"
+            placeholder="assignee"
+            list="tasks-agents"
+            autocomplete="off"
+            onChange={(event) => setAssignee(event.currentTarget.value.trim())}
+            data-test="tasks-assignee"
+          />
           <AgentNames id="tasks-agents" />
         </div>
       </header>
       <Fault error={error} />
-      {fresh > 0 && <button type="button" class="quiet" onClick={again}>{counted(fresh, "new task")}: show</button>}
+      {fresh > 0 && (
+        <button type="button" class="quiet" onClick={again}>
+          {counted(fresh, "new task")}: show
+        </button>
+      )}
       {!isLoaded && <Nothing>Reading the tasks.</Nothing>}
       {isLoaded && !rows.length && !error && <Nothing>No such task.</Nothing>}
       {rows.length > 0 && (
@@ -51,28 +70,48 @@ export function Tasks({ state: chosen }: { state: string }) {
           {(row) => <Row row={known.get(row.taskId) ?? row} />}
         </Windowed>
       )}
-      {rows.length >= ROWS_MAX && <p class="faint small">Older tasks are found by searching, or by a state or an assignee.</p>}
+      {rows.length >= ROWS_MAX && (
+        <p class="faint small">Older tasks are found by searching, or by a state or an assignee.</p>
+      )}
     </section>
   );
 }
 
 function Chip({ name, subject, isHere }: { name: string; subject: string; isHere: boolean }) {
-  return <a href={href({ view: "tasks", subject, taskId: "" })} aria-current={isHere ? "true" : undefined}>{name}</a>;
+  return (
+    <a
+      href={href({ view: "tasks", subject, taskId: "" })}
+      aria-current={isHere ? "true" : undefined}
+    >
+      {name}
+    </a>
+  );
 }
 
 function Row({ row }: { row: TaskRow }) {
   return (
     <div class="task-row">
       <TaskLink taskId={row.taskId} title={row.title} />
-      <span class="task-row-who"><Who agentId={row.assigneeId} none="pool" /></span>
+      <span class="task-row-who">
+        <Who agentId={row.assigneeId} none="pool" />
+      </span>
       <State state={row.state} />
-      <span class="num end faint">{row.percent !== undefined && row.state === TaskState.IN_PROGRESS && `${row.percent} %`}</span>
-      <span class="num end faint"><Ago at={row.updateTime} suffix="" /></span>
+      <span class="num end faint">
+        {row.percent !== undefined && row.state === TaskState.IN_PROGRESS && `${row.percent} %`}
+      </span>
+      <span class="num end faint">
+        <Ago at={row.updateTime} suffix="" />
+      </span>
     </div>
   );
 }
 
-/** The last created first; what is new meanwhile is counted, so that rows stay where they are. */
+/** Whether the beginning of the list is in sight, or there is no list. */
+function isAtTop(): boolean {
+  return !document.querySelector(".task-rows")?.scrollTop;
+}
+
+/** The last created first. What is new is counted where it would move the rows that are looked at. */
 function useTasks(state: TaskState | undefined, assignee: string) {
   const [rows, setRows] = useState<readonly TaskRow[]>([]);
   const [token, setToken] = useState<string | undefined>();
@@ -80,9 +119,17 @@ function useTasks(state: TaskState | undefined, assignee: string) {
   const [fresh, setFresh] = useState(0);
   const [asked, setAsked] = useState(0);
   const load = async (pageToken: string) => {
-    const filter = { states: state === undefined ? [] : [state], assigneeIds: assignee ? [assignee] : [] };
+    const filter = {
+      states: state === undefined ? [] : [state],
+      assigneeIds: assignee ? [assignee] : [],
+    };
     try {
-      const found = await session.value?.client.tasks.listTasks({ filter, pageToken, pageSize: PAGE, order: Order.NEWEST_FIRST });
+      const found = await session.value?.client.tasks.listTasks({
+        filter,
+        pageToken,
+        pageSize: PAGE,
+        order: Order.NEWEST_FIRST,
+      });
       if (!found) return;
       const read = found.tasks.map(taskRow);
       setRows((old) => (pageToken ? [...old, ...read].slice(0, ROWS_MAX) : read));
@@ -97,11 +144,18 @@ function useTasks(state: TaskState | undefined, assignee: string) {
     setFresh(0);
     void load("");
   }, [state, assignee, asked]);
+  const again = () => setAsked((count) => count + 1);
   useEffect(
     () =>
       onEvents((events) => {
-        const created = events.filter((each) => each.verb === TaskVerb.CREATE && (state === undefined || state === TaskState.PENDING));
-        if (created.length) setFresh((count) => count + created.length);
+        const come = events.filter((each) =>
+          state === undefined
+            ? each.verb === TaskVerb.CREATE
+            : each.to === state && each.from !== state,
+        );
+        if (!come.length) return;
+        if (isAtTop()) again();
+        else setFresh((count) => count + come.length);
       }),
     [state],
   );
@@ -111,5 +165,5 @@ function useTasks(state: TaskState | undefined, assignee: string) {
     setToken("");
     void load(token);
   };
-  return { rows, isLoaded, error, more, fresh, again: () => setAsked((count) => count + 1) };
+  return { rows, isLoaded, error, more, fresh, again };
 }

@@ -1,5 +1,9 @@
 /** A thread, the oldest message first, with what became of each. */
-import { type Message, type MessageRecord, MessageKind } from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
+import {
+  type Message,
+  type MessageRecord,
+  MessageKind,
+} from "@client/generated/dovetail/messaging/v1/messaging_pb.js";
 import { useState } from "preact/hooks";
 import { type Thread as Found, useThread } from "../data/mail.js";
 import { taskHref } from "../data/route.js";
@@ -24,15 +28,34 @@ export function Thread({ threadId }: { threadId: string }) {
   return (
     <section class="mail thread" data-test="thread" aria-labelledby="thread-title">
       <header class="band-head">
-        <h1 id="thread-title"><T text={title} most={300} /></h1>
-        {first?.taskId && <a class="task-id" href={taskHref(first.taskId)}>task <T text={first.taskId} most={64} /></a>}
+        <h1 id="thread-title">
+          <T text={title} most={300} />
+        </h1>
+        {first?.taskId && (
+          <a class="task-id" href={taskHref(first.taskId)}>
+            task <T text={first.taskId} most={64} />
+          </a>
+        )}
       </header>
       <Fault error={thread.error} />
       {!thread.isLoaded && <Nothing>Reading the thread.</Nothing>}
-      {thread.isLoaded && !thread.records.length && !thread.error && <Nothing>There are no messages in this thread that you may read.</Nothing>}
-      {thread.hasOlder && <button type="button" class="quiet" onClick={thread.older}>show older</button>}
+      {thread.isLoaded && !thread.records.length && !thread.error && (
+        <Nothing>There are no messages in this thread that you may read.</Nothing>
+      )}
+      {thread.hasOlder && (
+        <button type="button" class="quiet" onClick={thread.older}>
+          show older
+        </button>
+      )}
       <ol class="plain">
-        {thread.records.map((record) => record.message && <li key={record.message.messageId}><Item record={record} message={record.message} title={title} again={thread.again} /></li>)}
+        {thread.records.map(
+          (record) =>
+            record.message && (
+              <li key={record.message.messageId}>
+                <Item record={record} message={record.message} title={title} again={thread.again} />
+              </li>
+            ),
+        )}
       </ol>
       <Asked thread={thread} />
       {thread.records.length > 0 && <Reply thread={thread} />}
@@ -40,29 +63,61 @@ export function Thread({ threadId }: { threadId: string }) {
   );
 }
 
-function Item({ record, message, title, again }: { record: MessageRecord; message: Message; title: string; again: () => void }) {
+function Item({
+  record,
+  message,
+  title,
+  again,
+}: {
+  record: MessageRecord;
+  message: Message;
+  title: string;
+  again: () => void;
+}) {
   const action = useAction();
   const me = session.value?.agentId ?? "";
   const mine = record.receipts.find((each) => each.recipientId === me);
   const isNotice = message.kind === MessageKind.NOTICE;
   const acknowledge = () =>
     void action
-      .run(async () => session.value?.client.messaging.acknowledgeMessages({ sequences: mine ? [mine.sequence] : [] }))
+      .run(async () =>
+        session.value?.client.messaging.acknowledgeMessages({
+          sequences: mine ? [mine.sequence] : [],
+        }),
+      )
       .then(again);
   return (
-    <article class={`letter ${isNotice ? "notice" : ""} ${message.senderId === me ? "mine" : ""}`} data-test="message" data-message={message.messageId}>
+    <article
+      class={`letter ${isNotice ? "notice" : ""} ${message.senderId === me ? "mine" : ""}`}
+      data-test="message"
+      data-message={message.messageId}
+    >
       <header>
         <Who agentId={message.senderId} none="a server" />
         <span class="faint">to</span>
-        {message.groupIds.slice(0, 4).map((each) => <span key={each} class="badge">group <T text={each} most={64} /></span>)}
-        {message.recipientIds.slice(0, 5).map((each) => <Who key={each} agentId={each} />)}
-        {message.recipientCount > 5 && <span class="faint">and {number(message.recipientCount - 5)} more</span>}
+        {message.groupIds.slice(0, 4).map((each) => (
+          <span key={each} class="badge">
+            group <T text={each} most={64} />
+          </span>
+        ))}
+        {message.recipientIds.slice(0, 5).map((each) => (
+          <Who key={each} agentId={each} />
+        ))}
+        {message.recipientCount > 5 && (
+          <span class="faint">and {number(message.recipientCount - 5)} more</span>
+        )}
         {isNotice && <span class="badge plain">notice</span>}
-        {importanceWord(message.importance) && <span class="badge warn">{importanceWord(message.importance)}</span>}
+        {importanceWord(message.importance) && (
+          <span class="badge warn">{importanceWord(message.importance)}</span>
+        )}
         <span class="spread" />
         <At at={millis(message.createTime) ?? 0} exact />
       </header>
-      {message.subject && message.subject !== title && <h2><T text={message.subject} most={512} /></h2>}
+      {message.subject && message.subject !== title && (
+        <h2>
+          <T text={message.subject} most={512} />
+        </h2>
+      )}
       <Long text={message.body} />
       <Structure title="Data" data={message.data} />
       <Files messageId={message.messageId} title="Files" files={message.attachments} />
@@ -70,7 +125,15 @@ function Item({ record, message, title, again }: { record: MessageRecord; messag
         <Receipts record={record} />
         <span class="spread" />
         {mine && isOpenDelivery(mine.state) && (
-          <button type="button" class="quiet" disabled={action.isRunning} onClick={acknowledge} data-test="message-done">done</button>
+          <button
+            type="button"
+            class="quiet"
+            disabled={action.isRunning}
+            onClick={acknowledge}
+            data-test="message-done"
+          >
+            done
+          </button>
         )}
       </footer>
       <Fault error={action.error} />
@@ -83,9 +146,13 @@ function Receipts({ record }: { record: MessageRecord }) {
   const { receipts } = record;
   if (!receipts.length) return null;
   const counts = new Map<string, number>();
-  for (const each of receipts) counts.set(deliveryWord(each.state), (counts.get(deliveryWord(each.state)) ?? 0) + 1);
+  for (const each of receipts)
+    counts.set(deliveryWord(each.state), (counts.get(deliveryWord(each.state)) ?? 0) + 1);
   const [only] = receipts;
-  const short = receipts.length === 1 && only ? deliveryWord(only.state) : [...counts].map(([word, count]) => `${count} ${word}`).join(", ");
+  const short =
+    receipts.length === 1 && only
+      ? deliveryWord(only.state)
+      : [...counts].map(([word, count]) => `${count} ${word}`).join(", ");
   return (
     <details class="receipts" data-test="receipts">
       <summary>{short}</summary>
@@ -95,20 +162,32 @@ function Receipts({ record }: { record: MessageRecord }) {
           return (
             <li key={each.recipientId}>
               <Who agentId={each.recipientId} /> #{String(each.sequence)} {deliveryWord(each.state)}
-              {time !== undefined && <>, <time dateTime={new Date(time).toISOString()}>{full(time)}</time></>}
-              {each.reason && <>: <T text={each.reason} most={1_000} /></>}
+              {time !== undefined && (
+                <>
+                  , <time dateTime={new Date(time).toISOString()}>{full(time)}</time>
+                </>
+              )}
+              {each.reason && (
+                <>
+                  : <T text={each.reason} most={1_000} />
+                </>
+              )}
             </li>
           );
         })}
       </ul>
-      {(record.message?.recipientCount ?? 0) > receipts.length && <p>{counted((record.message?.recipientCount ?? 0) - receipts.length, "more recipient")}</p>}
+      {(record.message?.recipientCount ?? 0) > receipts.length && (
+        <p>{counted((record.message?.recipientCount ?? 0) - receipts.length, "more recipient")}</p>
+      )}
     </details>
   );
 }
 
 /** The open question of the thread's task: a reply would not let it go on, an answer does. */
 function Asked({ thread }: { thread: Found }) {
-  const taskIds = new Set(thread.records.map((each) => each.message?.taskId || each.message?.notice?.taskId || ""));
+  const taskIds = new Set(
+    thread.records.map((each) => each.message?.taskId || each.message?.notice?.taskId || ""),
+  );
   const rows = [...taskIds].flatMap((each) => current().tasks.get(each) ?? []);
   return <>{rows.map((row) => row.question && <QuestionCard key={row.taskId} row={row} />)}</>;
 }
@@ -119,14 +198,26 @@ function Reply({ thread }: { thread: Found }) {
   const action = useAction();
   const me = session.value?.agentId ?? "";
   if (!me || session.value?.role === "observer") return null;
-  const last = thread.records.findLast((each) => each.message?.kind === MessageKind.MESSAGE) ?? thread.records.at(-1);
+  const last =
+    thread.records.findLast((each) => each.message?.kind === MessageKind.MESSAGE) ??
+    thread.records.at(-1);
   const message = last?.message;
-  const others = (message?.senderId && message.senderId !== me ? [message.senderId] : (message?.recipientIds ?? [])).filter((each) => each !== me);
+  const others = (
+    message?.senderId && message.senderId !== me
+      ? [message.senderId]
+      : (message?.recipientIds ?? [])
+  ).filter((each) => each !== me);
   if (!message || !others.length) return null;
   const send = async (event: Event) => {
     event.preventDefault();
     const isSent = await action.run(async (requestId) => {
-      const request = { recipientIds: others, inReplyTo: message.messageId, body, requestId, taskId: message.taskId };
+      const request = {
+        recipientIds: others,
+        inReplyTo: message.messageId,
+        body,
+        requestId,
+        taskId: message.taskId,
+      };
       await session.value?.client.messaging.sendMessage(request);
     });
     if (isSent) setBody("");
@@ -135,7 +226,14 @@ function Reply({ thread }: { thread: Found }) {
   return (
     <form class="reply" onSubmit={(event) => void send(event)}>
       <label>
-        <span class="faint small">Reply to {others.slice(0, 4).map((each) => <span key={each} class="chain"><Who agentId={each} /></span>)}</span>
+        <span class="faint small">
+          Reply to{" "}
+          {others.slice(0, 4).map((each) => (
+            <span key={each} class="chain">
+              <Who agentId={each} />
+            </span>
+          ))}
+        </span>
         <textarea
           rows={3}
           value={body}
@@ -145,7 +243,14 @@ function Reply({ thread }: { thread: Found }) {
         />
       </label>
       <Fault error={action.error} />
-      <button type="submit" class="main" disabled={action.isRunning || !body.trim()} data-test="reply-send">{action.isRunning ? "Sending" : "Send"}</button>
+      <button
+        type="submit"
+        class="main"
+        disabled={action.isRunning || !body.trim()}
+        data-test="reply-send"
+      >
+        {action.isRunning ? "Sending" : "Send"}
+      </button>
     </form>
   );
 }
