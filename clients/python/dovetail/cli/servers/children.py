@@ -123,7 +123,9 @@ class Children:
 def last_error(log: Path, start: int) -> str:
     """The last error that a program of ours wrote to its log from `start` on; empty if none."""
     with log.open("rb") as file:
-        file.seek(max(start, log.stat().st_size - LAST_MESSAGE_BYTES))
+        size = log.stat().st_size
+        # It was cut off meanwhile if it is shorter than it was.
+        file.seek(max(start if start <= size else 0, size - LAST_MESSAGE_BYTES))
         lines = file.read().decode(errors="replace").strip().splitlines()
     found = [said for said in map(_error_in, lines) if said]
     return found[-1] if found else ""

@@ -42,7 +42,7 @@ async def page(plan: Plan, children: Children) -> AsyncGenerator[Page]:
     if fault:
         yield Page(fault=fault)
         return
-    log = plan.logs / "web.log"
+    log = page_log(plan)
     with opened_log(log) as errors:
         start = errors.tell()
         process = await asyncio.create_subprocess_exec(
@@ -57,6 +57,11 @@ async def page(plan: Plan, children: Children) -> AsyncGenerator[Page]:
         yield await _ready(process, log, start)
     finally:
         await stop(process, STOP_SECONDS)
+
+
+def page_log(plan: Plan) -> Path:
+    """Where the page's server writes its log."""
+    return plan.logs / "web.log"
 
 
 def _hindrance(plan: Plan) -> str:

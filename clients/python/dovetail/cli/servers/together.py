@@ -20,8 +20,9 @@ from dovetail.cli.servers.children import (
     cancel_on_signals,
     serving,
 )
+from dovetail.cli.servers.logs import keep_small
 from dovetail.cli.servers.next_commands import next_commands
-from dovetail.cli.servers.page import Page, page
+from dovetail.cli.servers.page import Page, page, page_log
 
 DURABILITY = {
     "sqlite": "every write is on disk before its response (fsync)",
@@ -49,7 +50,12 @@ async def _run(plan: Plan, out: Sink, as_json: bool) -> None:
             out.line(dumps(_facts(plan, children, shown)))
         else:
             console(out).print(_welcome(plan, children, shown), soft_wrap=True)
-        raise _unexpected(await children.first_to_end())
+        names = (*(child.log for child in children.each), page_log(plan))
+        keeping = asyncio.create_task(keep_small(names))
+        try:
+            raise _unexpected(await children.first_to_end())
+        finally:
+            keeping.cancel()
 
 
 def _unexpected(child: Child) -> CommandError:
