@@ -21,8 +21,8 @@ IMAGES = ROOT / "docs" / "images"
 PROGRAM = (sys.executable, "-m", "dovetail.cli")
 ANY = "127.0.0.1:0"
 ME, TEAM = "petra", "release"
-SCENE_SECONDS = 45
-WORK_SECONDS = 25
+SCENE_SECONDS = 260
+WORK_SECONDS = 200
 """How long the team has worked when the pictures are taken."""
 
 WIDE: ViewportSize = {"width": 1440, "height": 900}

@@ -149,7 +149,9 @@ async def test_who_does_not_see_it_can_use_it(
     browser: Browser, web: Web, scene: str, scheme: Literal["light", "dark"]
 ) -> None:
     url = f"http://127.0.0.1:{web.port}/"
-    async with visiting(browser, url, color_scheme=scheme, bypass_csp=True) as visit:
+    # What fades in has less contrast until it is there.
+    how: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce", "bypass_csp": True}
+    async with visiting(browser, url, **how) as visit:
         await visit.enter("olga", scene)
         for view in VIEWS:
             await visit.go(view)

@@ -7,10 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Request, expect
+
+from support.waiting import until
 
 expect.set_options(timeout=20_000)
 
+STREAMS = ("WatchTasks", "SubscribeInbox")
+TWO_FRAMES = """() => new Promise((done) =>
+  requestAnimationFrame(() => requestAnimationFrame(() => done(null))))"""
 HARMLESS = ("net::ERR_CONNECTION_REFUSED", "Failed to load resource", "net::ERR_INCOMPLETE_CHUNKED")
 """What a browser writes to its console where a server is away or refuses."""
 
@@ -22,6 +27,7 @@ class Visit:
     page: Page
     url: str
     wrong: list[str] = field(default_factory=list[str])
+    pending: set[Request] = field(default_factory=set[Request])
 
     def part(self, name: str, **more: str) -> Locator:
         """A part of the page by its name, and by other `data-` attributes."""
@@ -46,11 +52,9 @@ class Visit:
 
     async def settled(self) -> None:
         """Wait until all calls but the streams have ended, and what they brought is shown."""
-        await self.page.wait_for_function(
-            "() => performance.getEntriesByType('resource').length >= 0"
-            " && !document.querySelector('[aria-busy=true]')"
-        )
-        await self.page.evaluate("() => new Promise((done) => setTimeout(done, 400))")
+        await self.page.evaluate(TWO_FRAMES)  # A view begins its calls when it is shown.
+        await until(lambda: not self.pending)
+        await self.page.evaluate(TWO_FRAMES)
 
     async def go(self, fragment: str) -> None:
         """Open another view."""
@@ -66,12 +70,20 @@ async def visiting(browser: Browser, url: str, **context: Any) -> AsyncGenerator
     page.on("pageerror", lambda error: visit.wrong.append(f"error: {error}"))
     page.on("dialog", lambda dialog: visit.wrong.append(f"dialog: {dialog.message}"))
     page.on("console", lambda said: _note(visit, said.type, said.text))
+    page.on("request", lambda request: _begin(visit, request))
+    page.on("requestfinished", lambda request: visit.pending.discard(request))
+    page.on("requestfailed", lambda request: visit.pending.discard(request))
     await page.goto(url)
     try:
         yield visit
         assert visit.wrong == []
     finally:
         await opened.close()
+
+
+def _begin(visit: Visit, request: Request) -> None:
+    if not request.url.endswith(STREAMS):
+        visit.pending.add(request)
 
 
 def _note(visit: Visit, kind: str, text: str) -> None:
