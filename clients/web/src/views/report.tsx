@@ -165,7 +165,8 @@ function said(ms: number | undefined): string {
 
 function Usage({ all, today }: { all: Figures; today: Figures | undefined }) {
   const total = used(all.usage);
-  const recent = used(today?.usage);
+  // Read apart from `all`: where all tasks are of today it would only differ by that moment.
+  const recent = today && today.totalTasks < all.totalTasks ? used(today.usage) : undefined;
   if (!total) return null;
   return (
     <>
