@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import struct
 from base64 import b64decode
@@ -18,7 +19,7 @@ from google.rpc import error_details_pb2
 
 from dovetail.bridges.web.connections import HurriedProtocol
 from dovetail.bridges.web.files import KINDS
-from dovetail.bridges.web.forwarding import REQUEST_BYTES_MAX, paths
+from dovetail.bridges.web.forwarding import JSON_BYTES_MAX, REQUEST_BYTES_MAX, paths
 from dovetail.bridges.web.guard import HEADERS, Guard
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.tasks.v1 import tasks_pb2 as t
@@ -33,6 +34,11 @@ from wire.filled import METHODS
 TASKS = "/dovetail.tasks.v1.TaskService/"
 MESSAGING = "/dovetail.messaging.v1.MessagingService/"
 END_OF_STREAM = 0x02
+
+
+def framed(content: bytes) -> bytes:
+    """One message of a stream."""
+    return struct.pack(">BI", 0, len(content)) + content
 
 
 @pytest.fixture
@@ -104,6 +110,41 @@ async def test_what_cannot_be_read_is_refused(
     encoded = {key.encode(): value.encode("latin-1") for key, value in {**PROTO, **headers}.items()}
     answer = await local_web.client.post(f"{TASKS}ListTasks", content=body, headers=encoded)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument"), answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"content-encoding": "gzip"}, gzip.compress(b"") * 1_000, 501),
+        ({"content-type": "application/grpc"}, framed(b""), 415),
+        ({"content-type": "application/grpc-web+proto"}, framed(b""), 415),
+        ({"content-type": ""}, b"", 415),
+        ({"content-type": "application/json"}, b"[]", 400),
+        ({"content-type": "application/json"}, b'{"pageSize":' + b" " * JSON_BYTES_MAX, 429),
+    ],
+    ids=["compressed", "gRPC", "gRPC-Web", "no type", "a list", "much JSON"],
+)
+async def test_what_would_cost_the_server_much_is_refused(
+    local_web: Web, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    answer = await local_web.client.post(
+        f"{TASKS}ListTasks", content=body, headers={**PROTO, **headers}
+    )
+    assert answer.status_code == status, answer.text
+
+
+async def test_an_identity_that_is_given_twice_is_refused(local_web: Web) -> None:
+    headers = [*PROTO.items(), ("authorization", "Bearer a"), ("authorization", "Bearer b")]
+    answer = await local_web.client.post(f"{TASKS}ListTasks", content=b"", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument")
+
+
+async def test_a_deadline_of_the_caller_is_its_own(local_web: Web, sqlite_pair: Pair) -> None:
+    await Team(sqlite_pair).known("ann")
+    receive = m.ReceiveMessagesRequest(max_wait=Duration(seconds=40))
+    late = {"connect-timeout-ms": "200"}
+    answer = await local_web.call(f"{MESSAGING}ReceiveMessages", receive, "ann", **late)
+    assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
 
 
 async def test_a_request_that_is_too_large_is_refused(local_web: Web) -> None:
@@ -267,20 +308,85 @@ class QuickProtocol(HurriedProtocol):
     """One that waits a moment for the head of a request."""
 
     head_seconds = 0.2
+    connections_max = 20
+
+
+@pytest.fixture
+async def quick_web(sqlite_pair: Pair) -> AsyncGenerator[Web]:
+    """The page of a server that waits for no request, and takes few connections."""
+    addresses = (sqlite_pair.messaging_address, sqlite_pair.tasks_address)
+    async with serving(*addresses, protocol=QuickProtocol) as each:
+        yield each
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nhost: x"], ids=["nothing", "a half"])
-async def test_a_connection_without_a_request_ends(sqlite_pair: Pair, sent: bytes) -> None:
-    addresses = (sqlite_pair.messaging_address, sqlite_pair.tasks_address)
-    async with serving(*addresses, protocol=QuickProtocol) as web:
-        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
-        writer.write(sent)
-        with suppress(ConnectionResetError):
-            assert await reader.read() == b""
+async def test_a_connection_without_a_request_ends(quick_web: Web, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", quick_web.port)
+    writer.write(sent)
+    with suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_stream_outlasts_that_also_if_it_was_asked_for_early(
+    quick_web: Web, sqlite_pair: Pair
+) -> None:
+    await Team(sqlite_pair).known("ann")
+    reader, writer = await asyncio.open_connection("127.0.0.1", quick_web.port)
+    body, host = framed(b""), f"host: 127.0.0.1:{quick_web.port}"
+    agent = as_agent("ann")["dovetail-agent-bin"]
+    writer.write(
+        f"GET /favicon.svg HTTP/1.1\r\n{host}\r\n\r\n"
+        f"POST {MESSAGING}SubscribeInbox HTTP/1.1\r\n{host}\r\ndovetail-agent-bin: {agent}\r\n"
+        f"content-type: application/connect+proto\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    await reader.readuntil(b"connect+proto")
+    await asyncio.sleep(2 * QuickProtocol.head_seconds)  # Nothing announces that it stays.
+    await Team(sqlite_pair).caller("ann").send("ann", body="are you there?")
+    async with asyncio.timeout(20):
+        await reader.readuntil(b"are you there?")
+    writer.close()
+
+
+async def test_connections_have_a_limit_and_others_their_turn(quick_web: Web) -> None:
+    held = [
+        await asyncio.open_connection("127.0.0.1", quick_web.port)
+        for _ in range(QuickProtocol.connections_max)
+    ]
+    with pytest.raises(httpx2.TransportError):
+        await quick_web.client.get("/")
+    for _, writer in held:
         writer.close()
-        # A connection that is used goes on, also through pauses between requests.
-        for _ in range(3):
-            assert (await web.client.get("/")).status_code == 200
+
+    async def is_served() -> bool:
+        with suppress(httpx2.TransportError):
+            return (await quick_web.client.get("/")).status_code == 200
+        return False
+
+    await until(is_served)
+
+
+async def test_bodies_have_a_limit_together() -> None:
+    taken: list[str] = []
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        while (event := await receive())["type"] == "http.request":
+            pass
+        taken.append(event["type"])
+
+    async def endless() -> Any:
+        return {"type": "http.request", "body": b"x" * 1_000_000, "more_body": True}
+
+    async def send(event: Any) -> None:
+        raise AssertionError(event)
+
+    guard = Guard(inside, ["localhost:1"])
+    scope = {"type": "http", "method": "POST", "headers": [(b"host", b"localhost:1")]}
+    for _ in range(2):  # What one has held is free for the next.
+        async with asyncio.timeout(20):
+            await guard(scope, endless, send)
+    assert taken == ["http.disconnect"] * 2
 
 
 async def test_a_body_that_does_not_come_whole_is_not_waited_for() -> None:
@@ -298,11 +404,6 @@ async def test_a_body_that_does_not_come_whole_is_not_waited_for() -> None:
     scope = {"type": "http", "method": "POST", "headers": [(b"host", b"localhost:1")]}
     await Guard(inside, ["localhost:1"], body_seconds=0.01)(scope, never, send)
     assert heard == ["http.disconnect"]
-
-
-def framed(content: bytes) -> bytes:
-    """One message of a stream."""
-    return struct.pack(">BI", 0, len(content)) + content
 
 
 async def read_frames(answer: httpx2.Response) -> AsyncGenerator[tuple[int, bytes]]:

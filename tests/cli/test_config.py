@@ -318,7 +318,8 @@ def up_by_file(tmp_path: Path) -> Iterator[tuple[dict[str, str], list[list[str]]
     file = tmp_path / "own.toml"
     file.write_text(
         '[server]\ndata_dir = "data"\nmessaging_listen = "127.0.0.1:0"\n'
-        'tasks_listen = "127.0.0.1:0"\ndrain_seconds = 3\naudit_log = "audit.log"\n'
+        'tasks_listen = "127.0.0.1:0"\nweb_listen = "127.0.0.1:0"\ndrain_seconds = 3\n'
+        'audit_log = "audit.log"\n'
         '[client]\ntoken_file = "none"'
     )
     command = [*PROGRAM, "--config", str(file), "up", "--json"]
@@ -327,11 +328,13 @@ def up_by_file(tmp_path: Path) -> Iterator[tuple[dict[str, str], list[list[str]]
         assert process.stdout is not None
         said = json.loads(process.stdout.readline())
         children = psutil.Process(process.pid).children()
-        yield said, [each.cmdline() for each in children]
+        lines = [each.cmdline() for each in children]
+        assert sum("web" in line for line in lines) == 1
+        yield said, [line for line in lines if "serve" in line]
         tokens = [TOKEN in str(each.environ()) for each in children]
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0
-    assert tokens == [False, False]
+    assert tokens == [False, False, False]
 
 
 def test_up_takes_its_settings_from_the_file_and_hands_them_to_both_servers(

@@ -8,9 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,24 @@ def test_up_serves_the_page_for_as_long_as_it_runs(tmp_path: Path, number: int) 
         assert alive == []
 
 
+def test_a_page_that_is_killed_is_back_at_its_address(tmp_path: Path) -> None:
+    with up(tmp_path, "--web-listen", ANY) as (process, facts):
+        (page,) = [
+            each for each in psutil.Process(process.pid).children() if "web" in each.cmdline()
+        ]
+        page.kill()
+        page.wait(timeout=SECONDS)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            with suppress(OSError):
+                assert "<title>Dovetail" in fetched(facts["web"])
+                break
+            time.sleep(0.1)
+        assert time.monotonic() < end
+        process.terminate()
+        process.wait(timeout=SECONDS)
+
+
 def test_up_without_a_page_says_why_and_serves(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -81,6 +100,15 @@ def test_the_page_alone_serves_until_a_signal(shell: Shell) -> None:
         assert process.wait(timeout=SECONDS) == 0
 
 
+def test_the_address_that_it_prints_is_served(shell: Shell) -> None:
+    command = [*PROGRAM, "web", "--json", "--web-listen", "127.0.0.2:0"]
+    with child(command, stdout=subprocess.PIPE, env=shell.environment) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["web"]
+        assert url.startswith("http://127.0.0.2:")
+        assert "<title>Dovetail" in fetched(url)
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [
@@ -88,10 +116,11 @@ def test_the_page_alone_serves_until_a_signal(shell: Shell) -> None:
         ("127.0.0.1:99999", "must be HOST:PORT"),
         ("0.0.0.0:0", "the page has no TLS"),
         ("192.0.2.1:0", "the page has no TLS"),
+        ("0.0.0.0:0 --insecure", "by which names do browsers reach it"),
     ],
 )
 def test_an_address_that_does_not_do_is_refused(shell: Shell, address: str, said: str) -> None:
-    done = shell.run("web", "--web-listen", address)
+    done = shell.run("web", "--web-listen", *address.split())
     assert done.exit_code != 0
     assert said in done.error
 

@@ -95,7 +95,7 @@ COMMANDS = lazy_commands(
     ),
     folded=(
         *("serve", "team", "token", "doctor", "backup", "restore", "export", "import", "store"),
-        *("compact", "config", "tls", "completion", "hook", "setup"),
+        *("compact", "config", "tls", "completion", "hook", "setup", "web"),
     ),
 )
 

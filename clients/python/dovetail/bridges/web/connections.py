@@ -16,15 +16,22 @@ class HurriedProtocol(H11Protocol):
     """
 
     head_seconds = 20.0
+    connections_max = 500
+    """Each takes a file; beyond these the next ones are closed at once."""
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if len(self.connections) > self.connections_max:
+            transport.abort()
+            return
         self._expect_head()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._expect_head()
+        ended = self.cycle
+        super().on_response_complete()  # It begins with the next request, if that is there.
+        if self.cycle is ended:
+            self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

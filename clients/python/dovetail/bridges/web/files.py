@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -39,9 +39,14 @@ class Site:
         self,
         calls: Application,
         paths: frozenset[str],
+        kinds: Collection[str],
         config: Callable[[], Awaitable[dict[str, object]]],
     ) -> None:
-        """`paths` are those of `calls`; `config` is asked each time that a page is opened."""
+        """`calls` has these paths, and takes content of these kinds.
+
+        `config` is asked each time that a page is opened.
+        """
+        self._kinds = kinds
         self._calls = calls
         self._paths = paths
         self._config = config
@@ -52,10 +57,7 @@ class Site:
         """Serve one request."""
         path: str = scope.get("path", "")
         if scope["type"] != "http" or path in self._paths:
-            if scope["type"] == "http" and scope["method"] != "POST":
-                await refuse(send, _not_allowed("POST"))
-                return
-            await self._calls(scope, receive, send)
+            await self._call(scope, receive, send)
         elif path != CONFIG and path not in self._files:
             await refuse(
                 send, Refusal(status=404, code="not_found", message="there is no such page")
@@ -67,6 +69,22 @@ class Site:
             await _respond(scope, send, _File(content=content, kind="application/json", tag=""))
         else:
             await _respond(scope, send, self._files[path])
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kinds = [value for key, value in scope.get("headers", ()) if key == b"content-type"]
+        if scope["type"] == "http" and scope["method"] != "POST":
+            await refuse(send, _not_allowed("POST"))
+        elif scope["type"] == "http" and _kind(kinds) not in self._kinds:
+            known = ", ".join(self._kinds)
+            message = f"the content-type must be one of {known}"
+            await refuse(send, Refusal(status=415, code="unimplemented", message=message))
+        else:
+            await self._calls(scope, receive, send)
+
+
+def _kind(values: list[bytes]) -> str:
+    """The type of content that a request says it has; empty if it does not say one."""
+    return values[0].decode("latin-1").partition(";")[0].strip().lower() if len(values) == 1 else ""
 
 
 def _not_allowed(method: str) -> Refusal:
@@ -80,8 +98,8 @@ async def _respond(scope: Scope, send: Send, file: _File) -> None:
     )
     body = b"" if is_known or scope["method"] == "HEAD" else file.content
     headers = [(b"content-type", file.kind.encode())]
-    if file.tag:
-        headers.append((b"etag", file.tag.encode()))
+    if file.tag:  # Asked for each time, and sent if it has changed.
+        headers += [(b"etag", file.tag.encode()), (b"cache-control", b"no-cache")]
     if not is_known:
         headers.append((b"content-length", str(len(file.content)).encode()))
     await send(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,11 +48,20 @@ BINARY = "-bin"
 REQUEST_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
 """A little more than servers take, which say of larger ones what is too large."""
 
+JSON = "json"
+"""JSON as Protobuf defines it, for people who try an RPC by hand."""
+
+JSON_BYTES_MAX = 256 * 1024
+"""Reading takes a second for each 2 MB."""
+
+KINDS = tuple(f"application/{kind}" for kind in ("proto", JSON, "connect+proto", f"connect+{JSON}"))
+"""The types of content that the Connect protocol has."""
+
 UNARY_SECONDS_MAX = 120.0
 """How long a call may take whose caller sets no earlier deadline; a claim waits for 50 s."""
 
 STOPPING = "the server of the page is stopping: the outcome is unknown"
-"""What a call ends with whose channel was closed under it."""
+"""What calls end with while the channels are closed."""
 
 DETAILS_KEY = "grpc-status-details-bin"
 PLACES = {"messaging": (messaging_pb2, admin_pb2), "tasks": (tasks_pb2,)}
@@ -73,11 +83,14 @@ class Payload:
     kind: type[Message]
 
 
-class BinaryCodec(Codec[Payload, Payload]):
-    """Leaves requests and responses as they are: the server decodes them."""
+@dataclass(frozen=True, slots=True)
+class RawCodec(Codec[Payload, Payload]):
+    """Leaves requests and responses as they are: decoding may take long, and runs on the loop."""
+
+    content_type: str
 
     def name(self) -> str:
-        return "proto"
+        return self.content_type
 
     def encode(self, message: Payload) -> bytes:
         return message.content
@@ -86,36 +99,31 @@ class BinaryCodec(Codec[Payload, Payload]):
         return Payload(bytes(data), cast("type[Message]", message_class))
 
 
-class JsonCodec(Codec[Payload, Payload]):
-    """JSON as Protobuf defines it, for people who try an RPC by hand."""
+@dataclass(kw_only=True, slots=True)
+class Upstream:
+    """The channels to the servers, by the names in `PLACES`."""
 
-    def name(self) -> str:
-        return "json"
+    channels: Mapping[str, grpc.aio.Channel]
+    is_closing: bool = False
 
-    def encode(self, message: Payload) -> bytes:
-        decoded = message.kind.FromString(message.content)
-        return json_format.MessageToJson(decoded, indent=None).encode()
-
-    def decode(self, data: bytes | bytearray, message_class: type[Payload]) -> Payload:
-        kind = cast("type[Message]", message_class)
-        try:
-            parsed = json_format.Parse(bytes(data), kind())
-        except (json_format.ParseError, UnicodeDecodeError, DecodeError, RecursionError) as error:
-            raise ConnectError(
-                Code.INVALID_ARGUMENT, f"the request is no such JSON: {error}"
-            ) from None
-        return Payload(parsed.SerializeToString(), kind)
+    async def close(self) -> None:
+        """End all calls, and close the channels."""
+        self.is_closing = True
+        for channel in self.channels.values():
+            await channel.close()
 
 
-class Forwarding(ConnectASGIApplication[Mapping[str, grpc.aio.Channel]]):
+class Forwarding(ConnectASGIApplication[Upstream]):
     """The application: every RPC of the contract, at the paths that Connect gives them."""
 
-    def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
-        """Pass calls on to these servers, by the names in `PLACES`."""
+    def __init__(self, upstream: Upstream) -> None:
+        """Pass calls on to these servers."""
         super().__init__(  # pyright: ignore[reportUnknownMemberType] - it leaves types open
-            service=channels,
+            service=upstream,
             endpoints=_endpoints,
-            codecs=(BinaryCodec(), JsonCodec()),
+            codecs=(RawCodec("proto"), RawCodec(JSON)),
+            # None: gzip of many members takes seconds, on the event loop, before anyone is known.
+            compressions=(),
             read_max_bytes=REQUEST_BYTES_MAX,
         )
 
@@ -139,11 +147,11 @@ def paths() -> frozenset[str]:
     return frozenset(path for path, _, _ in _methods())
 
 
-def _endpoints(channels: Mapping[str, grpc.aio.Channel]) -> dict[str, Any]:
-    return {path: _endpoint(channels[place], path, method) for path, place, method in _methods()}
+def _endpoints(upstream: Upstream) -> dict[str, Any]:
+    return {path: _endpoint(upstream, path, place, each) for path, place, each in _methods()}
 
 
-def _endpoint(channel: grpc.aio.Channel, path: str, method: MethodDescriptor) -> Any:
+def _endpoint(upstream: Upstream, path: str, place: str, method: MethodDescriptor) -> Any:
     streams = method.server_streaming
     info: MethodInfo[Any, Any] = MethodInfo(
         name=method.name,
@@ -153,53 +161,85 @@ def _endpoint(channel: grpc.aio.Channel, path: str, method: MethodDescriptor) ->
         idempotency_level=IdempotencyLevel.UNKNOWN,  # So no RPC is made by GET.
         stream_type=StreamType.SERVER_STREAM if streams else StreamType.UNARY,
     )
+    channel = upstream.channels[place]
     make: Callable[..., Any] = channel.unary_stream if streams else channel.unary_unary
-    call = make(path, None, None)
+    route = _Route(upstream=upstream, method=make(path, None, None), response=info.output)
     if streams:
-        return Endpoint.server_stream(info, _streaming(call, info.output))
-    return Endpoint.unary(info, _unary(call, info.output))
+        return Endpoint.server_stream(info, route.stream)
+    return Endpoint.unary(info, route.call)
 
 
-def _unary(method: Any, kind: type[Message]) -> Callable[[Payload, Context], Any]:
-    async def forward(request: Payload, context: Context) -> Payload:
+@dataclass(frozen=True, kw_only=True)
+class _Route:
+    """One RPC on its way to its server."""
+
+    upstream: Upstream
+    method: Any
+    response: type[Message]
+
+    async def call(self, request: Payload, context: Context) -> Payload:
+        """Pass on a call, and its response."""
         seconds = min(UNARY_SECONDS_MAX, _seconds_left(context) or UNARY_SECONDS_MAX)
-        call = method(
-            request.content, metadata=metadata_of(context.request_headers), timeout=seconds
-        )
-        try:
-            return Payload(await call, kind)
-        except grpc.aio.AioRpcError as error:
-            raise connect_error(error) from None
-        except asyncio.CancelledError:
-            if not call.cancelled():
-                raise
-            raise ConnectError(Code.UNAVAILABLE, STOPPING) from None
-        finally:
-            call.cancel()  # Where the caller has left; else it does nothing.
+        async with self._begun(request, context, seconds) as call:
+            return await self._responded(await call, context)
 
-    return forward
-
-
-def _streaming(method: Any, kind: type[Message]) -> Callable[[Payload, Context], Any]:
-    async def forward(request: Payload, context: Context) -> AsyncIterator[Payload]:
-        call = method(
-            request.content,
-            metadata=metadata_of(context.request_headers),
-            timeout=_seconds_left(context),
-        )
-        try:
+    async def stream(self, request: Payload, context: Context) -> AsyncIterator[Payload]:
+        """Pass on a call, and each of its responses when it comes."""
+        async with self._begun(request, context, _seconds_left(context)) as call:
             async for content in call:
-                yield Payload(content, kind)
+                yield await self._responded(content, context)
+
+    @asynccontextmanager
+    async def _begun(
+        self, request: Payload, context: Context, seconds: float | None
+    ) -> AsyncGenerator[Any]:
+        """A call of the server, which ends with the block; its errors as those of Connect."""
+        metadata = metadata_of(context.request_headers)
+        content = request.content
+        if _is_json(context):
+            content = await asyncio.to_thread(_from_json, request)
+        call = self.method(content, metadata=metadata, timeout=seconds)
+        try:
+            yield call
         except grpc.aio.AioRpcError as error:
             raise connect_error(error) from None
         except asyncio.CancelledError:
-            if not call.cancelled():  # The browser has left.
+            # The browser left, or its own deadline passed; or the channel was closed.
+            if not self.upstream.is_closing:
                 raise
             raise ConnectError(Code.UNAVAILABLE, STOPPING) from None
         finally:
             call.cancel()
 
-    return forward
+    async def _responded(self, content: bytes, context: Context) -> Payload:
+        if _is_json(context):
+            content = await asyncio.to_thread(_to_json, content, self.response)
+        return Payload(content, self.response)
+
+
+def _is_json(context: Context) -> bool:
+    kind = context.request_headers.get("content-type", "").partition(";")[0].strip()
+    return kind.endswith(JSON)
+
+
+def _from_json(request: Payload) -> bytes:
+    """The bytes of a request that is JSON. Raises ConnectError."""
+    size = len(request.content)
+    if size > JSON_BYTES_MAX:
+        fault = f"{size:,} bytes; JSON may have {JSON_BYTES_MAX:,}, binary requests 4 MiB"
+        raise ConnectError(Code.RESOURCE_EXHAUSTED, fault)
+    if not request.content.lstrip().startswith(b"{"):
+        raise ConnectError(Code.INVALID_ARGUMENT, "the request is no JSON object")
+    try:
+        parsed = json_format.Parse(request.content, request.kind())
+    except (json_format.ParseError, UnicodeDecodeError, DecodeError, RecursionError) as error:
+        fault = f"the request is no such JSON: {error}"
+        raise ConnectError(Code.INVALID_ARGUMENT, fault) from None
+    return parsed.SerializeToString()
+
+
+def _to_json(content: bytes, kind: type[Message]) -> bytes:
+    return json_format.MessageToJson(kind.FromString(content), indent=None).encode()
 
 
 def _seconds_left(context: Context) -> float | None:
@@ -212,7 +252,10 @@ def metadata_of(headers: Headers) -> Metadata:
     found: list[tuple[str, str | bytes]] = []
     for key in FORWARDED:
         read = _decoded if key.endswith(BINARY) else _printable
-        found += [(key, read(key, value)) for value in headers.getall(key)]
+        values = headers.getall(key)
+        if len(values) > 1:
+            raise _bad_header(key, "it is given twice, and only one can be meant")
+        found += [(key, read(key, value)) for value in values]
     return tuple(found)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Generator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 BODY_SECONDS_MAX = 20.0
 """How long a request may take to come whole, as at the servers."""
 
+BODIES_BYTES_MAX = 64 * 1024 * 1024
+"""What the requests that are being served may have together."""
+
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none';"
@@ -31,11 +35,11 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "cache-control": "no-store",
 }
-"""On every response, in place of what it has."""
+"""On every response of ours, in place of what it has."""
 
 _ENCODED = [(key.encode(), value.encode()) for key, value in HEADERS.items()]
+_NOT_KEPT = (b"cache-control", b"no-store")
 _OWN_SITE = ("same-origin", "none")
 
 
@@ -55,8 +59,8 @@ class Guard:
         self, inside: Application, hosts: Collection[str], body_seconds: float = BODY_SECONDS_MAX
     ) -> None:
         """`hosts` are those that a request may name, with their ports."""
-        self._body_seconds = body_seconds
         self._inside = inside
+        self._bodies = _Bodies(body_seconds)
         self._hosts = frozenset(each.lower() for each in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +73,8 @@ class Guard:
         if refusal:
             await refuse(guarded, refusal)
             return
-        await self._inside(scope, _hurried(receive, self._body_seconds), guarded)
+        with self._bodies.received(receive) as receive_in_time:
+            await self._inside(scope, receive_in_time, guarded)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         if not all(key.isascii() and value.isascii() for key, value in scope["headers"]):
@@ -117,30 +122,49 @@ def _with_headers(send: Send) -> Send:
     async def guarded(event: Event) -> None:
         if event["type"] == "http.response.start":
             own = [pair for pair in event.get("headers", ()) if pair[0].decode() not in HEADERS]
-            event["headers"] = [*own, *_ENCODED]
+            is_said = any(key == b"cache-control" for key, _ in own)
+            event["headers"] = [*own, *([] if is_said else [_NOT_KEPT]), *_ENCODED]
         await send(event)
 
     return guarded
 
 
-def _hurried(receive: Receive, seconds: float) -> Receive:
-    """Receive, as if the caller had left where its body does not come whole in time."""
-    end = asyncio.get_running_loop().time() + seconds
-    whole = False
+class _Bodies:
+    """The bodies of the requests that are being served, which have a bound together."""
 
-    async def receive_in_time() -> Event:
-        nonlocal whole
-        if whole:
-            return await receive()
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._held = 0
+
+    @contextmanager
+    def received(self, receive: Receive) -> Generator[Receive]:
+        """Receive a body inside the block.
+
+        Where it does not come whole in time, or there is no room, it is as if its caller had left.
+        """
+        end = asyncio.get_running_loop().time() + self._seconds
+        held, whole = 0, False
+
+        async def receive_in_time() -> Event:
+            nonlocal held, whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(end):
+                    event = await receive()
+            except TimeoutError:
+                return {"type": "http.disconnect"}
+            size = len(event.get("body", b""))
+            held, self._held = held + size, self._held + size
+            if self._held > BODIES_BYTES_MAX:
+                return {"type": "http.disconnect"}
+            whole = not event.get("more_body", False)
+            return event
+
         try:
-            async with asyncio.timeout_at(end):
-                event = await receive()
-        except TimeoutError:
-            return {"type": "http.disconnect"}
-        whole = not event.get("more_body", False)
-        return event
-
-    return receive_in_time
+            yield receive_in_time
+        finally:
+            self._held -= held
 
 
 async def refuse(send: Send, refusal: Refusal) -> None:

@@ -15,13 +15,14 @@ import uvicorn
 
 from dovetail.bridges.web.connections import HurriedProtocol
 from dovetail.bridges.web.files import Site
-from dovetail.bridges.web.forwarding import Forwarding, paths
+from dovetail.bridges.web.forwarding import KINDS, Forwarding, Upstream, paths
 from dovetail.bridges.web.guard import Application, Guard
 from dovetail.client.connection import channel_to
 from dovetail.client.security import Tls
 from dovetail.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 
-CONNECTIONS_MAX = 1_000
+REQUESTS_MAX = 1_000
+HTTP_PORT = 80
 STOP_SECONDS = 2
 PROBE_SECONDS = 5.0
 POLL_SECONDS = 0.01
@@ -45,14 +46,16 @@ class WebConfig:
     protocol: type[HurriedProtocol] = HurriedProtocol
 
 
-def own_hosts(port: int, others: Collection[str]) -> frozenset[str]:
-    """The hosts that a request may name."""
-    return frozenset((*(f"{name}:{port}" for name in LOCAL_NAMES), *others))
+def own_hosts(host: str, port: int, others: Collection[str]) -> frozenset[str]:
+    """The hosts that a request may name, of a server that listens at `host`."""
+    names = {*LOCAL_NAMES, f"[{host}]" if ":" in host else host}
+    plain = names if port == HTTP_PORT else ()  # Which browsers leave out.
+    return frozenset((*(f"{name}:{port}" for name in names), *plain, *others))
 
 
-def application(config: WebConfig, port: int, channels: dict[str, grpc.aio.Channel]) -> Application:
-    """The page and the RPCs of the servers behind `channels`, guarded."""
-    tasks: Any = tasks_pb2_grpc.TaskServiceStub(channels["tasks"])
+def application(config: WebConfig, hosts: Collection[str], upstream: Upstream) -> Application:
+    """The page and the RPCs of the servers upstream, guarded."""
+    tasks: Any = tasks_pb2_grpc.TaskServiceStub(upstream.channels["tasks"])
 
     async def page_config() -> dict[str, object]:
         return {
@@ -62,8 +65,8 @@ def application(config: WebConfig, port: int, channels: dict[str, grpc.aio.Chann
             "version": version("dovetail"),
         }
 
-    site = Site(cast(Application, Forwarding(channels)), paths(), page_config)
-    return Guard(site, own_hosts(port, config.hosts))
+    calls = cast(Application, Forwarding(upstream))
+    return Guard(Site(calls, paths(), KINDS, page_config), hosts)
 
 
 async def _asks_for_credentials(tasks: Any) -> bool | None:
@@ -72,10 +75,7 @@ async def _asks_for_credentials(tasks: Any) -> bool | None:
     try:
         await tasks.ListTasks(request, timeout=PROBE_SECONDS)
     except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-            return True
-        unknown = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-        return None if error.code() in unknown else False
+        return True if error.code() is grpc.StatusCode.UNAUTHENTICATED else None
     return False
 
 
@@ -97,14 +97,17 @@ async def serve(
     config: WebConfig, listener: socket.socket, stopped: asyncio.Event, ready: Callable[[int], None]
 ) -> None:
     """Serve until `stopped` is set. `ready` is called with the port once requests are served."""
-    port: int = listener.getsockname()[1]
-    channels = {
-        "messaging": channel_to(config.messaging, config.tls),
-        "tasks": channel_to(config.tasks, config.tls),
-    }
+    host, port, *_ = listener.getsockname()
+    hosts = own_hosts(host, port, config.hosts)
+    upstream = Upstream(
+        channels={
+            "messaging": channel_to(config.messaging, config.tls),
+            "tasks": channel_to(config.tasks, config.tls),
+        }
+    )
     server = _Server(
         uvicorn.Config(
-            cast(Any, application(config, port, channels)),
+            cast(Any, application(config, hosts, upstream)),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -113,10 +116,10 @@ async def serve(
             ws="none",
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS_MAX,
+            limit_concurrency=REQUESTS_MAX,
             timeout_graceful_shutdown=STOP_SECONDS,
         ),
-        channels.values(),
+        upstream,
     )
     await _run(server, listener, stopped, lambda: ready(port))
 
@@ -124,9 +127,9 @@ async def serve(
 class _Server(uvicorn.Server):
     """One that leaves the signals of the process alone, and waits for no stream at its end."""
 
-    def __init__(self, config: uvicorn.Config, channels: Collection[grpc.aio.Channel]) -> None:
+    def __init__(self, config: uvicorn.Config, upstream: Upstream) -> None:
         super().__init__(config)
-        self._channels = channels
+        self._upstream = upstream
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -134,8 +137,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End calls to the servers first: streams would go on for as long as their browsers."""
-        for channel in self._channels:
-            await channel.close()
+        await self._upstream.close()
         await super().shutdown(sockets)
 
 

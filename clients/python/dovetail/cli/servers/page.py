@@ -22,6 +22,8 @@ from dovetail.settings import CLIENT, CONFIG, PREFIX, SERVER
 LIBRARIES = ("connectrpc", "uvicorn")
 OFF = "off"
 START_SECONDS = 20.0
+PAUSE_SECONDS, PAUSE_SECONDS_MAX = 1.0, 60.0
+"""Before it is started again; doubled while it does not come up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,28 +37,58 @@ class Page:
 @asynccontextmanager
 async def page(plan: Plan, children: Children) -> AsyncGenerator[Page]:
     """Serve the page inside the block. Without it, both servers serve all the same."""
-    if plan.web_listen == OFF:
-        yield Page()
-        return
-    fault = _hindrance(plan)
-    if fault:
+    fault = "" if plan.web_listen == OFF else _hindrance(plan)
+    if plan.web_listen == OFF or fault:
         yield Page(fault=fault)
         return
-    log = page_log(plan)
-    with opened_log(log) as errors:
-        start = errors.tell()
-        process = await asyncio.create_subprocess_exec(
-            *_command(plan, children),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C at the terminal must reach only us.
-            env=_environment(),
-        )
+    server = _Server(plan, children)
     try:
-        yield await _ready(process, log, start)
+        shown = await server.start(plan.web_listen)
+        keeping = asyncio.create_task(server.keep(shown))
+        try:
+            yield shown
+        finally:
+            keeping.cancel()
     finally:
-        await stop(process, STOP_SECONDS)
+        await server.stop()
+
+
+class _Server:
+    """The page's server as a child, which is started again if it ends by itself."""
+
+    def __init__(self, plan: Plan, children: Children) -> None:
+        self._plan = plan
+        self._children = children
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, listen: str) -> Page:
+        """Start it, and wait until it serves or has ended."""
+        log = page_log(self._plan)
+        with opened_log(log) as errors:
+            start = errors.tell()
+            process = self._process = await asyncio.create_subprocess_exec(
+                *_command(self._plan, self._children, listen),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C at the terminal must reach only us.
+                env=_environment(),
+            )
+        return await _ready(process, log, start)
+
+    async def keep(self, shown: Page) -> None:
+        """Start it again at the same address whenever it has ended; not if it never served."""
+        listen, pause = shown.url.removeprefix("http://").rstrip("/"), PAUSE_SECONDS
+        while listen and self._process:
+            await self._process.wait()
+            await asyncio.sleep(pause)
+            again = await self.start(listen)
+            pause = PAUSE_SECONDS if again.url else min(2 * pause, PAUSE_SECONDS_MAX)
+
+    async def stop(self) -> None:
+        """End it."""
+        if self._process:
+            await stop(self._process, STOP_SECONDS)
 
 
 def page_log(plan: Plan) -> Path:
@@ -73,9 +105,9 @@ def _hindrance(plan: Plan) -> str:
     return ""
 
 
-def _command(plan: Plan, children: Children) -> list[str]:
+def _command(plan: Plan, children: Children, listen: str) -> list[str]:
     command = [sys.executable, "-m", "dovetail.cli", "web", "--json", "--until-stdin-closes"]
-    command += [SERVER["web-listen"].flag, plan.web_listen]
+    command += [SERVER["web-listen"].flag, listen]
     for child in children.each:
         command += [CLIENT[child.service].flag, near(child.address)]
     certificate: Path | None = plan.settings["tls_cert"]

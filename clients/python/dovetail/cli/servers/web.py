@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import socket
 
 MISSING = "the page is served by connectrpc and uvicorn: pip install 'dovetail[web]'"
+EVERYWHERE = ("0.0.0.0", "::", "")
 _LISTEN = SERVER["web-listen"]
 
 
@@ -57,6 +58,12 @@ def web(
     servers ask for none, by the name that they give; --as proposes one.
     """
     host, port = _address(web_listen, servers)
+    if host in EVERYWHERE and not hosts:
+        raise CommandError(
+            f"{_LISTEN.flag} {web_listen}: by which names do browsers reach it? Others are refused,"
+            " against foreign names that lead here: --host NAME:PORT",
+            MISUSED,
+        )
     server = _load()
     config = server.WebConfig(
         messaging=servers.messaging,
