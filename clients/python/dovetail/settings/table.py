@@ -141,7 +141,7 @@ SETTINGS = (
     ),
     _server(
         "web-listen",
-        "Where the page listens; port 0: any free one. For `up`, off: no page.",
+        "Where the page listens, with dovetail[web]; off: none.",
         default=WEB,
         **_ADDRESS,
     ),

@@ -26,7 +26,7 @@ messages; nine agents in a circle are stopped after 17 to 19 (docs/decisions/006
 def up(
     messaging_listen: str, tasks_listen: str, web_listen: str, as_json: bool, **settings: Any
 ) -> None:
-    """Run both servers on this machine, and the page (with dovetail[web]).
+    """Run both servers on this machine.
 
     At Ctrl-C or SIGTERM they finish open calls, and stop; they stop however this command ends. If
     one ends by itself, this command stops the other and fails.
