@@ -68,6 +68,7 @@ def _facts(plan: Plan, children: Children) -> dict[str, str]:
         "store": children.messaging.store,
         "durability": DURABILITY[children.messaging.store.partition(":")[0]],
         "data_dir": escape_controls(str(plan.logs)),
+        **{f"{each.service}_metrics": each.metrics for each in children.each if each.metrics},
     }
 
 
@@ -76,8 +77,9 @@ def _welcome(plan: Plan, children: Children) -> Text:
     facts = _facts(plan, children)
     text = Text.assemble(("Dovetail ", "bold"), (facts.pop("version"), "bold"), " is ready\n\n")
     facts["data and logs"] = facts.pop("data_dir")
+    width = max(map(len, facts)) + 1
     for name, fact in facts.items():
-        text.append(f"  {name:<14}", style="dim").append(f"{fact}\n")
+        text.append(f"  {name.replace('_', ' '):<{width}}", style="dim").append(f"{fact}\n")
     text.append("\n  Next, in another terminal:\n")
     for line in next_commands(plan, facts):
         text.append(f"  {line}\n", style="green")
