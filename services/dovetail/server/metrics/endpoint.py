@@ -27,6 +27,7 @@ ACCEPT_SECONDS = 0.5
 """A thread that accepts looks so often whether it should end, where closing does not wake it."""
 
 PATH = "/metrics"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.metrics")
 
@@ -36,10 +37,12 @@ Render = Callable[[], bytes]
 class Endpoint:
     """Serves what `render` returns at an address, until `close`."""
 
-    def __init__(self, host: str, port: int, content_type: str, render: Render) -> None:
+    def __init__(
+        self, host: str, port: int, render: Render, seconds: float = CONNECTION_SECONDS
+    ) -> None:
         """Listen at once. Raises OSError if the address cannot be had."""
         self._render = render
-        self._content_type = content_type
+        self._seconds = seconds
         self._rendering = threading.Lock()
         self._places = threading.BoundedSemaphore(CONNECTIONS_MAX)
         self._stopping = False
@@ -79,7 +82,7 @@ class Endpoint:
                 connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
-        deadline = time.monotonic() + CONNECTION_SECONDS
+        deadline = time.monotonic() + self._seconds
         try:
             with connection, contextlib.suppress(OSError):
                 answer = self._answer(_read_head(connection, deadline), deadline)
@@ -105,7 +108,7 @@ class Endpoint:
         if not self._rendering.acquire(timeout=_left(deadline)):
             return _text("503 Service Unavailable")
         try:
-            return _response("200 OK", self._render(), f"Content-Type: {self._content_type}")
+            return _response("200 OK", self._render(), f"Content-Type: {CONTENT_TYPE}")
         except Exception:
             log.exception("metrics cannot be shown")
             return _text("500 Internal Server Error")

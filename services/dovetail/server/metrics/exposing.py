@@ -11,7 +11,7 @@ from typing import Any
 from dovetail.server.config import ConfigError, ServerConfig
 from dovetail.server.metrics.endpoint import Endpoint
 from dovetail.server.metrics.figures import Figures, Found, late
-from dovetail.server.metrics.meter import CONTENT_TYPE, PrometheusMeter
+from dovetail.server.metrics.meter import PrometheusMeter
 from dovetail.server.store.store import Store
 
 LOOP_SECONDS = 1.0
@@ -41,7 +41,7 @@ class Metrics:
 
         host, _, port = config.metrics_listen.rpartition(":")
         try:
-            endpoint = Endpoint(host.strip("[]"), int(port), CONTENT_TYPE, render)
+            endpoint = Endpoint(host.strip("[]"), int(port), render)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {config.metrics_listen} for metrics: {error.strerror}."

@@ -30,8 +30,6 @@ Labels = tuple[str, ...]
 Figures = Mapping[Metric, Mapping[Labels, float]]
 """What was read for a scrape: of each metric that could be read its values, by labels."""
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 
 class PrometheusMeter(Meter):
     """Keeps what it is told, for one server."""

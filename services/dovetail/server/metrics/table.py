@@ -57,7 +57,7 @@ CALLS = _counter(
 )
 CALL_SECONDS = _histogram(
     "dovetail_call_seconds",
-    "How long calls took that are no streams; ReceiveMessages and ClaimTasks wait for work.",
+    "How long calls took that are no streams; ReceiveMessages and ClaimTask may wait.",
     _CALL_BUCKETS,
     "method",
 )
@@ -67,7 +67,7 @@ REFUSALS = _counter(
 OPEN_STREAMS = _gauge("dovetail_open_streams", "Streams that are open.", "method")
 DELIVERIES = _counter(
     "dovetail_deliveries_total",
-    "Deliveries put into responses of SubscribeMessages and ReceiveMessages.",
+    "Deliveries put into responses of SubscribeInbox and ReceiveMessages.",
     service="messaging",
 )
 WAKEUP_SECONDS = _histogram(
