@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
+import threading
 from collections import defaultdict
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
 
 from dovetail.server.metrics.table import METRICS, of_service
+from dovetail.server.store.store import Store
+from dovetail.server.store.transaction import Transaction
 from dovetail.tasks.v1 import tasks_pb2 as work
 from metrics.conftest import SETTINGS
 from support.callers import Caller, seconds
@@ -72,7 +74,7 @@ async def test_every_metric_moves(sqlite_url: str, tmp_path: Path) -> None:
         await _clean(team, watched)
         (tmp_path / "large").write_bytes(os.urandom(DISK_BYTES))
         await watched.look()
-        await _outage(sqlite_url, bob, watched)
+        await _outage(pair, bob, watched)
         assert NAMES - watched.moved() == set()
 
 
@@ -94,7 +96,7 @@ async def _work(team: Team, alice: Caller, bob: Caller, watched: Watched) -> Non
 
 async def _clean(team: Team, watched: Watched) -> None:
     """The cleaner of either server removes the notices."""
-    await keep(team, notices=NOW)
+    await keep(team, notice_age=NOW)
 
     async def is_cleaned() -> bool:
         said = await watched.look()
@@ -105,13 +107,20 @@ async def _clean(team: Team, watched: Watched) -> None:
     await until(is_cleaned)
 
 
-async def _outage(sqlite_url: str, bob: Caller, watched: Watched) -> None:
+async def _outage(pair: Pair, bob: Caller, watched: Watched) -> None:
     """A call waits for the writer; then the store is away."""
-    async with _held(sqlite_url):
-        calls = [asyncio.create_task(bob.send("bob", body="wait")) for _ in range(20)]
-        await until(lambda: _is_waiting(watched))
+    calls: list[asyncio.Task[object]] = []
+
+    async def is_waiting() -> bool:
+        """Whether one waits behind those that the writer has taken."""
+        calls.append(asyncio.create_task(bob.send("bob", body="wait")))
+        said = (await watched.look())["messaging"]
+        return bool(said.value("dovetail_store_waiting_jobs", queue="writer"))
+
+    async with _held(pair.tasks_store):
+        await until(is_waiting)
     await asyncio.gather(*calls)
-    path = sqlite_url.removeprefix("sqlite:///")
+    path = pair.store_url.removeprefix("sqlite:///")
     os.rename(path, f"{path}.away")
     await watched.until("messaging", "dovetail_store_up", 0.0)
     await watched.until("messaging", "dovetail_figures_up", 0.0)
@@ -119,19 +128,20 @@ async def _outage(sqlite_url: str, bob: Caller, watched: Watched) -> None:
     await watched.until("messaging", "dovetail_store_up", 1.0)
 
 
-async def _is_waiting(watched: Watched) -> bool:
-    said = await watched.look()
-    return bool(said["messaging"].value("dovetail_store_waiting_jobs", queue="writer"))
-
-
 @asynccontextmanager
-async def _held(sqlite_url: str) -> AsyncGenerator[None]:
-    """Another program writes to the file."""
-    path = sqlite_url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
+async def _held(store: Store) -> AsyncGenerator[None]:
+    """The other server has the writer's place."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def unit(_: Transaction) -> None:
+        begun.set()
+        assert ended.wait(30)
+
+    holding = asyncio.create_task(store.write("", unit))
+    await asyncio.to_thread(begun.wait)
+    yield
+    ended.set()
+    await holding
 
 
 async def test_figures_are_those_of_the_store(measured: Pair) -> None:
