@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Generator
+from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -62,6 +63,6 @@ def _result(
         return late(asked)
     try:
         return future.result(LOOP_SECONDS)
-    except TimeoutError:
+    except (TimeoutError, CancelledError):  # It is busy, or the server has ended.
         future.cancel()
         return late(asked)
