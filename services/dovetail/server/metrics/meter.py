@@ -38,50 +38,26 @@ class PrometheusMeter(Meter):
         """Begin at zero; the metrics are those of one service."""
         # A second series for each counter, with the time at which it began, is of no use here.
         prometheus_client.disable_created_metrics()
-        self._registry = CollectorRegistry(auto_describe=False)
-        mine = table.of_service(service)
-        self._figures = _FigureCollector([each for each in mine if each.kind is Kind.FIGURE])
-        self._registry.register(self._figures)
+        made = _Made(service)
+        self._registry = made.registry
+        self._figures = made.figures
         ProcessCollector(registry=self._registry)
-        # Those of the other service are made too, as both kinds of servers call the same code; but
-        # nobody asks for them.
-        aside = CollectorRegistry(auto_describe=False)
-        registries = {each.name: self._registry for each in mine}
-
-        def registry(metric: Metric) -> CollectorRegistry:
-            return registries.get(metric.name, aside)
-
-        def counter(metric: Metric) -> Counter:
-            return Counter(metric.name, metric.help, metric.labels, registry=registry(metric))
-
-        def gauge(metric: Metric) -> Gauge:
-            return Gauge(metric.name, metric.help, metric.labels, registry=registry(metric))
-
-        def histogram(metric: Metric) -> Histogram:
-            return Histogram(
-                metric.name,
-                metric.help,
-                metric.labels,
-                registry=registry(metric),
-                buckets=metric.buckets,
-            )
-
-        self._calls = counter(table.CALLS)
-        self._call_seconds = histogram(table.CALL_SECONDS)
-        self._open_streams = gauge(table.OPEN_STREAMS)
-        self._deliveries = counter(table.DELIVERIES)
-        self._wakeups = histogram(table.WAKEUP_SECONDS)
-        self._group_size = histogram(table.GROUP_SIZE)
-        self._commit_wait = histogram(table.COMMIT_WAIT)
-        self._transactions = histogram(table.TRANSACTION_SECONDS)
-        self._commits = histogram(table.COMMIT_SECONDS)
-        self._store_up = gauge(table.STORE_UP)
+        self._calls = made.counter(table.CALLS)
+        self._call_seconds = made.histogram(table.CALL_SECONDS)
+        self._open_streams = made.gauge(table.OPEN_STREAMS)
+        self._deliveries = made.counter(table.DELIVERIES)
+        self._wakeups = made.histogram(table.WAKEUP_SECONDS)
+        self._group_size = made.histogram(table.GROUP_SIZE)
+        self._commit_wait = made.histogram(table.COMMIT_WAIT)
+        self._transactions = made.histogram(table.TRANSACTION_SECONDS)
+        self._commits = made.histogram(table.COMMIT_SECONDS)
+        self._store_up = made.gauge(table.STORE_UP)
         self._happenings = {
-            Happening.LEASE_LOST: counter(table.LEASES_LOST),
-            Happening.TASK_RETRY: counter(table.TASK_RETRIES),
+            Happening.LEASE_LOST: made.counter(table.LEASES_LOST),
+            Happening.TASK_RETRY: made.counter(table.TASK_RETRIES),
         }
-        self._cleaning = counter(table.CLEANING_SECONDS)
-        refusals, removed = counter(table.REFUSALS), counter(table.REMOVED_ROWS)
+        self._cleaning = made.counter(table.CLEANING_SECONDS)
+        refusals, removed = made.counter(table.REFUSALS), made.counter(table.REMOVED_ROWS)
         # All of them at once, so that the first refusal is an increase and not a new series.
         self._refusals = {each.value: refusals.labels(each.value) for each in Reason}
         kinds = [each.name.lower() for each in Front]
@@ -153,6 +129,37 @@ class PrometheusMeter(Meter):
         if ended is None:
             ended = self._ended[method, code] = self._calls.labels(_short(method), code)
         ended.inc()
+
+
+class _Made:
+    """Makes the library's metrics of those of the table, and registers those of one service.
+
+    The others are made too, as both services run code that tells them, and nobody sees them.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._mine = table.of_service(service)
+        self.figures = _FigureCollector(each for each in self._mine if each.kind is Kind.FIGURE)
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self.figures)
+
+    def counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.labels, registry=self._place(metric))
+
+    def gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, metric.labels, registry=self._place(metric))
+
+    def histogram(self, metric: Metric) -> Histogram:
+        return Histogram(
+            metric.name,
+            metric.help,
+            metric.labels,
+            registry=self._place(metric),
+            buckets=metric.buckets,
+        )
+
+    def _place(self, metric: Metric) -> CollectorRegistry | None:
+        return self.registry if metric in self._mine else None
 
 
 class _FigureCollector(Collector):

@@ -38,7 +38,6 @@ from dovetail.server.store.engines.base import CLOSE_SECONDS, Sizes, StoreOpenEr
 from dovetail.server.store.engines.opening import open_engine
 from dovetail.server.store.engines.wakeups import Bells
 from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, PartitionBlockedError
-from dovetail.server.store.group import WriteGroup
 from dovetail.server.store.rings import WakeKey
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import (
@@ -49,6 +48,7 @@ from dovetail.server.store.transaction import (
     Transaction,
 )
 from dovetail.server.store.units import (
+    Committed,
     RefusedLateError,
     Unit,
     current_permit,
@@ -234,7 +234,7 @@ class Store:
 
     def _write_group(self, jobs: list[Job]) -> None:
         try:
-            group = self._commit(jobs)
+            done = self._commit(jobs)
         except RefusedLateError as late:
             self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
         except Exception as error:  # whatever it is, callers must get an error
@@ -242,19 +242,21 @@ class Store:
                 raise PartitionBlockedError(self._engine.error_for(error)) from error
             self._after_failure(jobs, error, self._write_group)
         else:
-            if group:
-                self._after_commit(group)
+            if done:
+                self._after_commit(done)
 
-    def _after_commit(self, group: WriteGroup) -> None:
+    def _after_commit(self, done: Committed) -> None:
         # Never before: a watcher that is rung and reads the old state would wait on, and miss the
         # change. A ring too many costs one read.
-        if rings := group.rings.names:
+        if rings := done.group.rings.names:
             self._engine.announce(rings)
-            self._in_loop(self.bells.hand_over, rings, time.monotonic())
-        for what, number in group.happenings.items():
+            self._in_loop(self.bells.hand_over, rings, done.ended)
+        took, committing = done.ended - done.began, done.ended - done.committing
+        self.meter.committed(done.units, done.waited, took, committing)
+        for what, number in done.group.happenings.items():
             self.meter.happened(what, number)
 
-    def _commit(self, jobs: list[Job]) -> WriteGroup | None:
+    def _commit(self, jobs: list[Job]) -> Committed | None:
         """Run and commit a group. Returns it, or None if nothing was written."""
         if all(job.abandoned for job in jobs):
             return None
@@ -264,10 +266,10 @@ class Store:
         if jobs[0].work is _tidy:  # So have these.
             self._engine.tidy()
             return None
-        group, began, waited = None, time.monotonic(), self._loop.time() - jobs[0].submit_time
-        committing = began
-        units = [job for job in jobs if not job.abandoned]
+        done: Committed | None = None
+        began, waited = time.monotonic(), self._loop.time() - jobs[0].submit_time
         with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
+            units = [job for job in jobs if not job.abandoned]
             fetch_needs(transaction, units)
             for job in units:
                 if not job.abandoned:
@@ -279,11 +281,8 @@ class Store:
             if self._engine.commits_apart:
                 committing = time.monotonic()
             # The commit follows, at the end of the block; if it fails, nothing is returned.
-            group = transaction
-        if group:
-            ended = time.monotonic()
-            self.meter.committed(len(units), waited, ended - began, ended - committing)
-        return group
+            done = Committed(transaction, len(units), waited, began, committing, 0.0)
+        return done and done._replace(ended=time.monotonic())
 
     def _after_failure(self, jobs: list[Job], error: Exception, run: _Run) -> None:
         """Fail the jobs of a group that was rolled back, or find the one at fault by itself."""
