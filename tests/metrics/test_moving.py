@@ -173,6 +173,33 @@ async def test_figures_are_those_of_the_store(measured: Pair) -> None:
     assert said.value("dovetail_store_bytes", part="database")
 
 
+async def test_commits_and_wake_ups_are_measured_on_each_engine(measured: Pair) -> None:
+    alice, bob = await Team.new(measured).known("alice", "bob")
+
+    async def woken() -> float:
+        said = await scrape(measured.messaging_metrics)
+        assert said.value("dovetail_commit_seconds_count")
+        count = said.value("dovetail_commit_seconds_count")
+        assert said.value("dovetail_transaction_seconds_count") == count
+        assert said.value("dovetail_commit_group_size_count") == count
+        return said.value("dovetail_wakeup_seconds_count") or 0.0
+
+    async def once_more(than: float) -> bool:
+        """Whether a stream was woken while it waited: not each time, as it may be reading."""
+        await alice.create(title="a task", assignee_id="bob")
+        return await woken() > than
+
+    async with bob.inbox() as inbox:
+        await inbox.backlog()
+        before = await woken()
+        await alice.send("bob", body="hello")
+        await inbox.take(1)
+        by_itself = await woken()
+        assert by_itself >= before
+        # The other server commits, and its notice wakes this one's stream.
+        await until(lambda: once_more(by_itself))
+
+
 async def _oldest(pair: Pair) -> float | None:
     async def age() -> float | None:
         said = await scrape(pair.messaging_metrics)

@@ -38,10 +38,10 @@ def _reserve(port: int) -> int:
     return port
 
 
-async def test_up_gives_each_server_a_port(tmp_path: Path) -> None:
-    first = neighbours(2)
+async def test_up_gives_each_process_of_both_servers_a_port(tmp_path: Path) -> None:
+    first = neighbours(4)
     words = ("--messaging-listen", f"{HOST}:0", "--tasks-listen", f"{HOST}:0", "--json")
-    command = [*PROGRAM, "up", "--data-dir", str(tmp_path), *words]
+    command = [*PROGRAM, "up", "--data-dir", str(tmp_path), *words, "--workers", "2"]
     command += ["--metrics-listen", f"{HOST}:{first}"]
     with child(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -53,14 +53,11 @@ async def test_up_gives_each_server_a_port(tmp_path: Path) -> None:
         facts = json.loads(said)
         assert facts["messaging_metrics"] == f"{HOST}:{first}"
         assert facts["tasks_metrics"] == f"{HOST}:{first + 1}"
-        messaging, tasks = (
-            await scrape(facts["messaging_metrics"]),
-            await scrape(f"{HOST}:{first + 1}"),
-        )
-        assert messaging.of("dovetail_deliveries_total")
-        assert not messaging.of("dovetail_tasks")
-        assert tasks.of("dovetail_tasks")
-        assert not tasks.of("dovetail_deliveries_total")
+        found = [await scrape(f"{HOST}:{first + number}") for number in range(4)]
+        are_tasks = [bool(each.of("dovetail_tasks")) for each in found]
+        assert are_tasks == [False, True, False, True]
+        have_deliveries = [bool(each.of("dovetail_deliveries_total")) for each in found]
+        assert have_deliveries == [True, False, True, False]
 
 
 async def test_each_worker_has_every_second_port(sqlite_url: str, tmp_path: Path) -> None:
