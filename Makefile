@@ -8,7 +8,7 @@ STAMP := .venv/.complete
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled up demo test test-fast check lint types format generate typescript states reference generated-check \
+.PHONY: help setup compiled up demo test test-fast check lint types format generate typescript page states reference generated-check \
 	breaking lock soak bench profile build clean
 
 help:  ## list the targets
@@ -71,6 +71,13 @@ generate: setup  ## write generated/ from protos/
 typescript: setup  ## write the generated code of clients/typescript, and build it (needs Node)
 	@command -v npm >/dev/null || { echo "clients/typescript is left as it is: there is no npm"; exit 0; }; \
 	  cd clients/typescript && npm ci --silent --no-audit --no-fund && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent generate && npm run --silent build
+
+page:  ## build the page that dovetail web serves (needs Node)
+	@command -v npm >/dev/null || { echo "the page is left as it is: there is no npm"; exit 0; }; \
+	  cd clients/web && npm ci --silent --no-audit --no-fund && npm run --silent types && npm run --silent build
+
+screenshots: compiled  ## take the pictures of the page in docs/images (needs Chromium)
+	$(BIN)/python scripts/screenshots.py
 
 states: setup  ## write docs/states.md from the tables in the code
 	$(BIN)/python scripts/states.py

@@ -36,6 +36,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 for setting in SETTINGS:
     os.environ.pop(setting.variable, None)
 os.environ["DOVETAIL_CONFIG"] = os.devnull
+os.environ["DOVETAIL_WEB_LISTEN"] = "off"  # `dovetail up` would start a third process each time.
 for name in ("COLUMNS", "LC_ALL", "LC_CTYPE", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
     os.environ.pop(name, None)
 os.environ.update(LANG="C.UTF-8", TERM="xterm")

@@ -150,6 +150,31 @@ async def test_a_question_goes_to_whom_it_names(workplace: Workplace):
         assert any(head.startswith("answer from=unknown") for head in shown.heads)
 
 
+async def test_a_question_offers_options_and_is_answered_by_one(workplace: Workplace):
+    await assigned(workplace)
+    async with workplace.host("bob") as bob, workplace.host("eve") as eve:
+        await eve.call("whoami")
+        await bob.call("claim_task")
+        asking = {"task_id": "t1", "action": "ask", "text": "Which?", "to": "eve"}
+        for given in ({"option": "left"}, {"minutes": 5}):
+            text = await bob.refused("update_task", **asking, **given)
+            assert "minutes and option" in text
+        offer = {"options": ["left", "right"], "minutes": 60}
+        text = await bob.refused("update_task", **asking, **offer, option="up")
+        assert '"left", "right"' in text
+        await bob.call("update_task", **asking, **offer, option="left")
+        (text,) = Shown(await eve.call("receive_messages")).texts
+        for part in ("Which?", "\n- left\n- right\n", "If there is no answer by ", "is: left"):
+            assert part in text
+        shown = Shown(await bob.call("get_task", task_id="t1"))
+        (text,) = [each for each in shown.texts if each.startswith("Which?")]
+        assert text.startswith("Which?\n- left\n- right\nif there is no answer by ")
+        answering = {"task_id": "t1", "action": "answer"}
+        assert '"left", "right"' in await eve.refused("update_task", **answering, option="up")
+        await eve.call("update_task", **answering, option="right", acknowledge=[1])
+        assert Shown(await bob.call("receive_messages")).texts[-1].endswith("right")
+
+
 async def test_claiming_what_is_held_shows_it_again(workplace: Workplace):
     await assigned(workplace, "Look")
     async with workplace.host("bob") as bob:

@@ -19,6 +19,7 @@ from dovetail.cli.output.details import CHARACTERS_MAX, LINES_MAX, Surroundings,
 from dovetail.cli.output.styled import Text
 from dovetail.cli.output.tables import Group, Table
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1.types_pb2 import InputOption
 from support.pair import identity
 
 NOW = Timestamp(seconds=1_790_000_000)
@@ -48,7 +49,13 @@ FULL = work.Task(
     due_time=Timestamp(seconds=4_000_000_000),
     progress=work.TaskProgress(percent=40, note="half of it"),
     question=work.TaskQuestion(
-        agent_id="alice", text="Which of them? " * 9, data=struct(n=1), ask_time=NOW
+        agent_id="alice",
+        text="Which of them? " * 9,
+        data=struct(n=1),
+        ask_time=NOW,
+        options=[InputOption(name="all", description="予約 too\n"), InputOption(name="none\x1b")],
+        deadline_time=Timestamp(seconds=4_000_000_000),
+        default_answer="all",
     ),
     last_failure=work.TaskFailure(message="No disk", data=struct(code=28)),
     lease=work.Lease(),
@@ -100,7 +107,8 @@ def test_all_that_is_set_is_shown_in_the_width_of_the_terminal(room: int):
     whole = re.sub(r"\s+", " ", " ".join(rows))
     for part in (
         "question to alice, ",
-        "answer it dovetail task answer ship TEXT",
+        "options all 予約 too none\\u001b default in ",
+        ": all answer it dovetail task answer ship --option NAME",
         'its data {"n": 1}',
         "waits for ✔ plan completed Plan the release ✘ test failed Test all of it gone deleted",
         "and 7 more: dovetail task graph ship",

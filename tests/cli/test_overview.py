@@ -34,6 +34,7 @@ from dovetail.cli.overview.watching import draw, look
 from dovetail.client import connect
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1.types_pb2 import InputOption
 from support.children import SECONDS, child
 from support.pair import identity
 from support.processes import free_port
@@ -285,8 +286,10 @@ def test_the_questions_to_an_agent_come_with_how_to_answer(shell: Shell):
     assert "no questions wait" in shell.says("questions", "--as", "alice")
     ask(shell, "build", "Which of\nthe disks?")
     head, row, way = shell.says("questions", "--as", "alice").splitlines()
-    assert head.split("\t") == ["task", "from", "question", "to", "title", "asked"]
-    assert row.split("\t")[:5] == ["build", "bob", "Which of the disks?", "alice", "Build it"]
+    names = ["task", "from", "question", "options", "default", "to", "title", "asked"]
+    assert head.split("\t") == names
+    cells = ["build", "bob", "Which of the disks?", "", "", "alice", "Build it"]
+    assert row.split("\t")[:7] == cells
     assert way == "Answer it: dovetail task answer build TEXT"
     assert shell.json("questions", "--as", "bob") == []
     assert [each["task_id"] for each in shell.json("questions", "--all")] == ["build"]
@@ -298,10 +301,45 @@ def test_the_questions_to_an_agent_come_with_how_to_answer(shell: Shell):
     assert (code, "whose questions?" in line) == (2, True)
 
 
-@pytest.mark.parametrize(("room", "columns"), [(60, 4), (80, 5), (120, 7)])
+def test_options_and_the_default_of_a_question_are_listed(shell: Shell):
+    task = ("task", "create", "--as", "alice", "Build it", "--id", "build")
+    shell.says(*task)
+    shell.says("task", "start", "--as", "bob", "build")
+    shell.says(
+        *("task", "ask", "--as", "bob", "build", "Which disk?"),
+        *("--option", "left=The old one", "--option", "right", "--within", "2h"),
+        *("--default", "right"),
+    )
+    _, row, way = shell.says("questions", "--as", "alice").splitlines()
+    cells = row.split("\t")
+    assert cells[2:4] == ["Which disk?", "left, right"]
+    assert re.fullmatch(r"in (1h|2h|119m|120m): right", cells[4])
+    assert way == "Answer it: dovetail task answer build --option NAME"
+    (found,) = shell.json("questions", "alice")
+    assert found["question"]["options"] == [
+        {"name": "left", "description": "The old one"},
+        {"name": "right"},
+    ]
+    assert found["question"]["default_answer"] == "right"
+
+
+@pytest.mark.parametrize(("room", "columns"), [(60, 4), (80, 6), (100, 7), (120, 8), (140, 9)])
 def test_questions_fit_the_terminal(room: int, columns: int):
-    asked = work.TaskQuestion(agent_id="alice" * 9, text="Which of the disks? " * 9, ask_time=NOW)
-    item = work.Task(task_id="build", title="Build it", assignee_id="b" * 60, question=asked)
+    asked = work.TaskQuestion(
+        agent_id="alice" * 9,
+        text="Which of the disks? " * 9,
+        ask_time=NOW,
+        options=[InputOption(name="left" * 9), InputOption(name="right" * 9)],
+        deadline_time=NOW,
+        default_answer="left" * 9,
+    )
+    item = work.Task(
+        task_id="build",
+        title="Build it",
+        assignee_id="b" * 60,
+        question=asked,
+        state=work.TASK_STATE_INPUT_REQUIRED,
+    )
     table = cast("Table", lists.QUESTIONS([item]))
     head, row = (line.plain for line in table.lines(room))
     assert len(head.split()) == columns

@@ -343,3 +343,55 @@ def test_messages_are_acknowledged_with_commas_too(shell: Shell):
     for text in "abc":
         shell.says("send", "--as", "joe", "joe", text)
     assert shell.says("acknowledge", "--as", "joe", "1,2", "3") == "acknowledged 3, 0 are left\n"
+
+
+def asked(shell: Shell, *words: str) -> tuple[int, str]:
+    """A question of bob about a task of alice."""
+    shell.says("task", "create", "--as", "alice", "x")
+    shell.says("task", "start", "--as", "bob", "t1")
+    done = shell.run("task", "ask", "--as", "bob", "t1", "Which?", *words)
+    return done.exit_code, done.out + done.error
+
+
+OFFER = ("--option", "left=The old one", "--option", "right", "--within", "2h", "--default", "left")
+
+
+def test_a_question_with_options_is_answered_by_the_name_of_one(shell: Shell):
+    code, printed = asked(shell, *OFFER)
+    assert code == 0
+    for part in ("options", "left, right", "default      in ", ": left"):
+        assert part in printed
+    inbox = shell.says("inbox", "--as", "alice")
+    for part in ("- left: The old one", "- right", "If there is no answer by"):
+        assert part in inbox
+    code, line = shell.fails("task", "answer", "--as", "alice", "t1", "--option", "up")
+    assert (code, '"left", "right"' in line, "--option" in line) == (5, True, True)
+    words = ("task", "answer", "--as", "alice", "t1", "", "--option", "right")
+    assert "right" in shell.says(*words)
+    (task,) = shell.json("task", "show", "t1")
+    assert task["answer"] == {"option": "right"}
+    assert "right" in shell.says("task", "show", "t1")
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "code"),
+    [
+        (("--within", "1h"), "--default", 5),
+        (("--default", "x"), "--default", 5),
+        (("--within", "0.5s", "--default", "x"), "--within", 5),
+        (("--option", "a", "--option", "a"), "--option", 5),
+        (("--option", "=a"), "--option", 2),
+        (("--option", "a", "--within", "1h", "--default", "b"), "--default", 5),
+    ],
+)
+def test_what_a_question_offers_is_refused_by_the_name_of_its_option(
+    shell: Shell, words: tuple[str, ...], option: str, code: int
+):
+    exit_code, printed = asked(shell, *words)
+    assert (exit_code, option in printed) == (code, True)
+
+
+def test_a_default_is_waited_for_and_printed(shell: Shell):
+    offer = ("--option", "left", "--within", "1s", "--default", "left", "--wait", "50s")
+    assert asked(shell, *offer) == (0, "left\n")
+    assert "the default" in shell.says("task", "show", "t1")

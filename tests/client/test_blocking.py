@@ -207,18 +207,21 @@ with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
 def test_a_worker_runs_its_handler_in_threads(addresses: str, tmp_path: Path) -> None:
     script = """
 import threading
+from datetime import timedelta
 from dovetail.client import draft
+hour = timedelta(hours=1)
 def answer():
     # Notices of tasks that were completed meanwhile may come before the question.
     with connect("alice", ADDRESSES) as alice, alice.inbox() as inbox:
         question = next(each for each in inbox if "needs an answer" in each.subject)
-        alice.tasks.answer(question.task_id, "blue")
+        alice.tasks.answer(question.task_id, option="blue")
 with connect("alice", ADDRESSES) as alice, connect("bob", ADDRESSES) as bob:
     alice.tasks.create_many(draft(str(n)) for n in range(8))
     together = threading.Barrier(4, timeout=30)
     def handle(task):
         together.wait()
-        return task.ask("Which colour?").text if task.title == "3" else task.title
+        offer = {"options": ["blue", "red"], "default_answer": "red", "answer_within": hour}
+        return task.ask("Which colour?", **offer).option if task.title == "3" else task.title
     answering = threading.Thread(target=answer, daemon=True)
     answering.start()
     bob.work(handle, concurrency=4, idle_timeout=0.2)

@@ -10,6 +10,7 @@ import pytest
 
 from client.conftest import SHORT_LEASE, is_in, seen, until_known
 from dovetail.client import (
+    AbortedError,
     Agent,
     DeadlineExceededError,
     FailedPreconditionError,
@@ -252,3 +253,45 @@ async def test_a_block_that_ends_with_an_open_question_has_failed(alice: Agent, 
     failed = await alice.tasks.get(made.task_id)
     assert failed.state == TaskState.FAILED
     assert failed.failure.message.startswith("FailedPreconditionError: ")
+
+
+async def test_a_question_is_answered_by_an_option_or_else_by_its_default(alice: Agent, bob: Agent):
+    made = await alice.tasks.create("x", assignee_id="bob")
+    hour = timedelta(hours=1)
+
+    async def work() -> None:
+        async with bob.claim() as task:
+            offer = {"left": "The old one", "right": ""}
+            chosen = await task.ask(
+                "Which?", options=offer, answer_within=hour, default_answer="left"
+            )
+            assert (chosen.option, chosen.text, chosen.is_default) == ("right", "", False)
+            given = await task.ask(
+                "And now?",
+                options=task.task.question.options,
+                answer_within=timedelta(seconds=1),
+                default_answer="left",
+            )
+            assert (given.option, given.is_default) == ("left", True)
+            task.result(given.option)
+
+    working = asyncio.create_task(work())
+    asked = await seen(alice, made.task_id, is_in(TaskState.INPUT_REQUIRED))
+    assert asked.question.deadline_time - asked.question.ask_time < 2 * hour
+    assert [(each.name, each.description) for each in asked.question.options] == [
+        ("left", "The old one"),
+        ("right", ""),
+    ]
+    (notice,) = await alice.receive()
+    question = notice.notice.question
+    assert question.options == asked.question.options
+    assert (question.task_etag, question.default_answer) == (asked.etag, "left")
+    with pytest.raises(InvalidArgumentError, match='"left", "right"'):
+        await alice.tasks.answer(made.task_id, option="up")
+    await alice.tasks.answer(made.task_id, option="right", etag=question.task_etag)
+    await working
+    assert (await alice.tasks.get(made.task_id)).result.summary == "left"
+    told = [each.notice.answer for each in await bob.receive() if each.notice.answer]
+    assert [(each.option, each.is_default) for each in told] == [("right", False), ("left", True)]
+    with pytest.raises(AbortedError):
+        await alice.tasks.answer(made.task_id, option="right", etag=question.task_etag)

@@ -74,6 +74,7 @@ DURATIONS = {
     "grace": (0.0, 1.0, 60.0),
     "lifetime": (1.0, 5.0, 3_600.0),
     "ack_deadline": (0.01, 1.0, 3_600.0),
+    "answer_within": (1.0, 2.0, 3_600.0),
     "bucket_duration": (1.0, 60.0, 3_600.0),
     "initial_backoff": (0.001, 0.1, 1.0),
     **dict.fromkeys(

@@ -22,10 +22,13 @@ from dovetail.server.store.tables.deliveries import Receipt
 from dovetail.server.store.tables.delivery_states import DeliveryState
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.inboxes import Delivery
+from dovetail.server.store.tables.input_options import InputOption
 from dovetail.server.store.tables.message_bytes import (
     HEAD_BYTES_MAX,
     SHOWN_RECIPIENTS_MAX,
+    AskedQuestion,
     Content,
+    GivenAnswer,
     Importance,
     MailEvent,
     MailNotice,
@@ -68,6 +71,16 @@ T = TypeVar("T", bound=Built)
 Made = tuple[NewMessage, dict[str, Any] | None]
 
 
+QUESTIONS = st.builds(
+    AskedQuestion,
+    task_etag=st.text(max_size=9),
+    options=st.lists(st.builds(InputOption, st.text(max_size=9), st.text(max_size=9)), max_size=3),
+    deadline_time=st.none() | TIMES,
+    default_answer=st.text(max_size=40),
+)
+ANSWERS = st.builds(GivenAnswer, option=st.text(max_size=40), is_default=st.booleans())
+
+
 @st.composite
 def notices(draw: st.DrawFn) -> Notice:
     return Notice(
@@ -77,6 +90,8 @@ def notices(draw: st.DrawFn) -> Notice:
         actor_id=draw(IDS),
         assignee_id=draw(IDS),
         former_assignee_id=draw(IDS),
+        question=draw(st.none() | QUESTIONS),
+        answer=draw(st.none() | ANSWERS),
     )
 
 
@@ -179,10 +194,26 @@ def built(made: Made, number: int, thread_id: str, create_time: int) -> m.Messag
             actor_id=notice.actor_id,
             assignee_id=notice.assignee_id,
             former_assignee_id=notice.former_assignee_id,
+            question=notice.question and built_question(notice.question),
+            answer=notice.answer
+            and m.GivenAnswer(option=notice.answer.option, is_default=notice.answer.is_default),
         ),
         expire_time=None if new.expire_time is None else timestamp(new.expire_time),
         hop_count=new.hop_count,
         mail_notice=content.mail_notice and built_mail_notice(content.mail_notice),
+    )
+
+
+def built_question(question: AskedQuestion) -> m.AskedQuestion:
+    deadline_time = question.deadline_time
+    return m.AskedQuestion(
+        task_etag=question.task_etag,
+        options=[
+            types_pb2.InputOption(name=each.name, description=each.description)
+            for each in question.options
+        ],
+        deadline_time=None if deadline_time is None else timestamp(deadline_time),
+        default_answer=question.default_answer,
     )
 
 

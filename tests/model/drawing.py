@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from hypothesis import strategies as st
 
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1.types_pb2 import InputOption
 from model.task import Task
 from support.tables import ENDED, IN_PROGRESS, INPUT_REQUIRED, PENDING
 
@@ -117,8 +118,12 @@ class Drawing:
                     request.progress.percent = self.data.draw(NUMBER)
             case work.RequestTaskInputRequest():
                 request.agent_id, request.text = self.data.draw(ANYBODY), "which one?"
+                names = self.data.draw(st.sampled_from(((), ("left", "right"))), label="options")
+                request.options.extend(InputOption(name=name) for name in names)
             case work.ProvideTaskInputRequest():
                 request.text = "this one"
+                names = ("", "", "left", "right", "up")
+                request.option = self.data.draw(st.sampled_from(names), label="option")
             case work.CompleteTaskRequest():
                 request.result.summary = "well"
             case work.FailTaskRequest():

@@ -227,9 +227,9 @@ class Model:
                 asked_id = request.agent_id or task.creator_id
                 require(asked_id not in ("", actor), "INVALID_FIELDS")
                 self._require_agent(actor, asked_id)
-                task.ask(asked_id)
+                task.ask(asked_id, tuple(option.name for option in request.options))
             case work.ProvideTaskInputRequest():
-                task.go_on(request.text)
+                task.go_on(request.text, request.option)
             case work.ReopenTaskRequest():
                 task.reopen()
             case _:
@@ -293,6 +293,8 @@ class Model:
             "asked": task.asked_id,
         }
         receipts: Receipts = []
+        options = [types_pb2.InputOption(name=name) for name in task.options]
+        asked = talk.AskedQuestion(options=options)
         for verb, audience in told:
             ids = dict.fromkeys(parts[part] for part in audience)
             notice = talk.Notice(
@@ -302,6 +304,8 @@ class Model:
                 actor_id=actor,
                 assignee_id=task.assignee_id,
                 former_assignee_id=lost,
+                question=asked if verb == "REQUEST_INPUT" else None,
+                answer=talk.GivenAnswer(option=task.chosen) if verb == "PROVIDE_INPUT" else None,
             )
             others = [agent_id for agent_id in ids if agent_id and agent_id != actor]
             receipts += self._deliver(others, Delivery(actor, notice=notice))

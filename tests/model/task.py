@@ -38,7 +38,9 @@ class Task:
     leased: bool = False
     progress: int | None = None
     asked_id: str = ""
+    options: tuple[str, ...] = ()
     answer: str = ""
+    chosen: str = ""
     outcome: str = ""
     last_failure: str = ""
     waiting_for_count: int = 0
@@ -95,14 +97,16 @@ class Task:
         self.attempt = self.failed_attempts = 0
         self.outcome, self.last_failure, self.progress = "", "", None
 
-    def ask(self, agent_id: str) -> None:
+    def ask(self, agent_id: str, options: tuple[str, ...]) -> None:
         """Have it wait for an answer."""
-        self.state, self.asked_id, self.answer = INPUT_REQUIRED, agent_id, ""
+        self.state, self.asked_id, self.options = INPUT_REQUIRED, agent_id, options
+        self.answer = self.chosen = ""
 
-    def go_on(self, answer: str) -> None:
+    def go_on(self, answer: str, chosen: str) -> None:
         """Have it worked on with an answer."""
         require(self.state == INPUT_REQUIRED, "TASK_STATE")
-        self.state, self.answer = IN_PROGRESS, answer
+        require(chosen in ("", *self.options), "INVALID_FIELDS")
+        self.state, self.answer, self.chosen = IN_PROGRESS, answer, chosen
 
     def check_lease(self, token: str) -> None:
         """Refuse what is the holder's alone."""

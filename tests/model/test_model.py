@@ -229,6 +229,11 @@ class Work(RuleBasedStateMachine):
         assert etags.setdefault(task.version, answered.etag) == answered.etag
         assert len({*etags.values()}) == len(etags)
         task.etag = answered.etag
+        for recipient_id, sequence in expected.receipts:
+            notice = self.model.inboxes[recipient_id][sequence - 1].notice
+            # Of a repeat it was learned when it was asked.
+            if notice and notice.HasField("question") and not notice.question.task_etag:
+                notice.question.task_etag = answered.etag
 
     def learn_token(self, task: Task, token: str) -> None:
         """Take the token of a new lease: one that nobody had."""

@@ -58,7 +58,7 @@ KINDS = {
 WORDS = {
     *("display_name", "subject", "body", "title", "description", "reason", "cancel_reason"),
     *("summary", "message", "text", "note", "etag", "task_etag", "kind", "model", "amount"),
-    *("currency", "query", "name", "media_type", "url"),
+    *("currency", "query", "name", "media_type", "url", "option", "default_answer"),
 }
 NEVER = {
     "agent": "ochre agent",

@@ -24,7 +24,7 @@ from store.opened import TEAM, migrated, opened
 from support.children import SECONDS, child
 
 HISTORY = "schema_migration"
-OF_ALL_TEAMS = {"tasks_due"}
+OF_ALL_TEAMS = {"tasks_due", "tasks_question_deadline"}
 """What a server looks for in all teams at once."""
 OF_TEAMS = [table for table in TABLES if table is not CredentialRow]
 """A credential is how a caller's team is found: no team leads to it."""

@@ -16,6 +16,7 @@ from dovetail.server.store.tables import (
     dependencies,
     leases,
     links,
+    questions,
     queues,
     task_pages,
     tasks,
@@ -150,6 +151,10 @@ WORK: dict[str, tuple[Callable[[Transaction], object], str]] = {
     ),
     "all leases": (leases.held, "tasks_leased"),
     "overdue tasks": (lambda t: leases.overdue(t, 5_000, 200), "tasks_due"),
+    "questions past their deadline": (
+        lambda t: questions.due(t, 5_000, 200),
+        "tasks_question_deadline",
+    ),
     "whether anything waits for a task": (
         lambda t: dependencies.any_dependents(t, "t9"),
         "task_dependencies",

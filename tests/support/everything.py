@@ -52,6 +52,14 @@ FILES = [
     types_pb2.Attachment(name="elsewhere", url="https://example.org/large"),
 ]
 DATA = struct(z="é✓", a=None, list=[1, 1.5, -7, "two", {"deep": {}}, []], yes=True, n=2**53 - 1)
+OFFER: dict[str, Any] = {
+    "options": [
+        types_pb2.InputOption(name="links ←", description='the "old" one\n✓'),
+        types_pb2.InputOption(name="rechts"),
+    ],
+    "answer_within": seconds(86_400),
+    "default_answer": "rechts",
+}
 
 
 async def fill(url: str, folder: Path) -> str:
@@ -140,8 +148,8 @@ async def _work(ann: Caller, bob: Caller, lead: Caller) -> str:
     await ann.do("delete", "gone")
     await ann.made(task_id="asked")
     token = await bob.held("asked")
-    await bob.do("request-input", "asked", lease_token=token, agent_id=LEAD, data=DATA)
-    await lead.do("provide-input", "asked", data=DATA)
+    await bob.do("request-input", "asked", lease_token=token, agent_id=LEAD, data=DATA, **OFFER)
+    await lead.do("provide-input", "asked", data=DATA, option="links ←")
     await ann.made(task_id=HELD)
     token = await bob.held(HELD)
     await bob.do("heartbeat", HELD, lease_token=token, usage=USAGE, progress=_progress())

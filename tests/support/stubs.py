@@ -34,7 +34,8 @@ def run_commands(commands: str, folder: Path, environment: Mapping[str, str] | N
     """Run them in an empty folder, as in an activated environment; what they print."""
     (folder / "protos").symlink_to(ROOT / "protos")
     left = shutil.ignore_patterns("node_modules", "dist")
-    shutil.copytree(ROOT / "clients" / "typescript", folder / "clients" / "typescript", ignore=left)
+    for name in ("typescript", "web"):
+        shutil.copytree(ROOT / "clients" / name, folder / "clients" / name, ignore=left)
     tools = folder / "tools"
     tools.mkdir()
     protoc = tools / "protoc"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from functools import partial
+from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.server.store.tables import presence
@@ -34,12 +36,12 @@ def team(looking: Pair) -> Team:
     return Team.new(looking)
 
 
-async def asked(team: Team, task_id: str, asked_id: str) -> str:
+async def asked(team: Team, task_id: str, asked_id: str, **offer: Any) -> str:
     """The message of a question that ann asks an agent."""
     ann = team.caller("ann")
     await team.caller("joe").create(task_id=task_id, assignee_id="ann")
     await ann.do("start", task_id)
-    response = await ann.do("request-input", task_id, agent_id=asked_id, text="Which?")
+    response = await ann.do("request-input", task_id, agent_id=asked_id, text="Which?", **offer)
     return response.notices[0].message_id
 
 
@@ -99,6 +101,17 @@ async def test_whoever_asked_is_told_once_that_no_answer_is_to_be_expected(team:
     assert [await notices(each) for each in (joe, ben)] == [[], []]
     await let_an_hour_pass(team)
     assert len(await told(ann, 2)) == 2
+
+
+async def test_whoever_waits_for_an_agent_away_is_told_of_the_default(team: Team) -> None:
+    _, ann, _ = await team.known("joe", "ann", "ben")
+    month = Duration(seconds=30 * 86_400)
+    await asked(team, "t1", "ben", answer_within=month, default_answer="the left one")
+    deadline = (await ann.get("t1")).question.deadline_time
+    await let_an_hour_pass(team)
+    (notice,) = await told(ann, 1)
+    by = f"{deadline.ToDatetime():%Y-%m-%dT%H:%M:%SZ}"
+    assert f"If there is no answer by {by}, the answer is: the left one" in notice.body
 
 
 async def test_who_is_there_is_not_away_nor_was_who_left_just_now(team: Team) -> None:

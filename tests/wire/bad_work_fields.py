@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from google.protobuf.duration_pb2 import Duration
 
 from dovetail.tasks.v1 import tasks_pb2 as t
+from dovetail.types.v1.types_pb2 import InputOption
 from wire.requests import (
     ACKNOWLEDGING,
     HOLDERS,
@@ -25,6 +26,7 @@ def work() -> Iterator[Row]:
     """Claims, leases, retries, dependencies, batches, and acknowledging with the act."""
     yield from _claims_and_leases()
     yield from _making()
+    yield from _questions()
     yield "BatchCreateTasks", t.BatchCreateTasksRequest(), "requests"
     yield (
         "BatchCreateTasks",
@@ -73,3 +75,34 @@ def _making() -> Iterator[Row]:
         yield "CreateTask", create(depends_on=several), "depends_on"
         yield "BatchCreateTasks", creations(depends_on=several), "requests[1].depends_on"
         yield "UpdateTask", update("depends_on", depends_on=several), "task.depends_on"
+
+
+def _questions() -> Iterator[Row]:
+    ask, answer = SOME_CHANGES["RequestTaskInput"], SOME_CHANGES["ProvideTaskInput"]
+    some, minute = [InputOption(name="yes"), InputOption(name="no")], Duration(seconds=60)
+    yield "RequestTaskInput", ask(options=[InputOption(name=f"{n}") for n in range(21)]), "options"
+    yield "RequestTaskInput", ask(options=[*some, some[0]]), "options[2].name"
+    for name in ("", "x" * 129, " x", "a\nb", "e\u0301", "\0"):
+        yield "RequestTaskInput", ask(options=[some[0], InputOption(name=name)]), "options[1].name"
+    for text in ("x" * 513, "\0"):
+        option = InputOption(name="maybe", description=text)
+        yield "RequestTaskInput", ask(options=[*some, option]), "options[2].description"
+    for within in (
+        Duration(),
+        Duration(seconds=-1),
+        Duration(nanos=999_999_000),
+        Duration(seconds=1, nanos=1),
+        Duration(seconds=30 * 86_400, nanos=1_000),
+        Duration(seconds=2**62),
+    ):
+        yield "RequestTaskInput", ask(answer_within=within, default_answer="x"), "answer_within"
+    for default in ("", "x" * 1_025, "\0"):
+        asked = ask(answer_within=minute, default_answer=default)
+        yield "RequestTaskInput", asked, "default_answer"
+    for default in ("", "maybe", "Yes"):
+        asked = ask(options=some, answer_within=minute, default_answer=default)
+        yield "RequestTaskInput", asked, "default_answer"
+    yield "RequestTaskInput", ask(default_answer="x"), "default_answer"
+    yield "RequestTaskInput", ask(options=some, default_answer="yes"), "default_answer"
+    for name in ("x" * 129, " x", "\0"):
+        yield "ProvideTaskInput", answer(option=name), "option"

@@ -12,7 +12,7 @@ from dovetail.bridges.senders import Senders
 from dovetail.client.attachments import Attachment
 from dovetail.client.message_records import Message
 from dovetail.client.received import InboxMessage
-from dovetail.client.task_records import Task
+from dovetail.client.task_records import Task, TaskQuestion
 
 MESSAGE_CHARACTERS = 2_000
 """How much of each message of a list is shown."""
@@ -190,10 +190,11 @@ def _texts(task: Task) -> Iterable[tuple[str, str, str]]:
         yield "last-failure", "", task.last_failure.message
     if asked := task.question:
         author_id = task.assignee_id if task.state == "input_required" else ""
-        text = _joined(asked.text, _json(asked.data))
+        text = _joined(asked.text, _offered(asked), _json(asked.data))
         yield f"question to={shown_id(asked.agent_id)}", author_id, text
-    if task.answer:
-        yield "answer", "", _joined(task.answer.text, _json(task.answer.data))
+    if given := task.answer:
+        place = "answer default" if given.is_default else "answer"
+        yield place, "", _joined(given.option, given.text, _json(given.data))
     if task.result:
         files = _attached(task.result.attachments)
         text = _joined(files, task.result.summary, _json(task.result.data))
@@ -202,6 +203,18 @@ def _texts(task: Task) -> Iterable[tuple[str, str, str]]:
         yield "failure", "", task.failure.message
     if task.cancel_reason:
         yield "cancelled", "", task.cancel_reason
+
+
+def _offered(question: TaskQuestion) -> str:
+    """The options of a question, a line each, and its default."""
+    lines = [
+        f"- {each.name}" + (f": {one_line(each.description)}" if each.description else "")
+        for each in question.options
+    ]
+    if question.deadline_time:
+        by = f"{question.deadline_time:%Y-%m-%dT%H:%M:%SZ}"
+        lines.append(f"if there is no answer by {by}: {question.default_answer}")
+    return "\n".join(lines)
 
 
 def _joined(*texts: str) -> str:

@@ -52,6 +52,7 @@ COMMANDS = lazy_commands(
     ("task", "commands.tasks:task", "Create, manage and work on tasks."),
     ("worker", "worker.command:worker", "Run COMMAND for each ready task."),
     ("mcp", "commands.mcp:mcp", "Serve tools to a model (MCP)."),
+    ("web", "servers.web:web", "Serve the page for people."),
     ("attend", "worker.attend:attend", "Reply with COMMAND."),
     ("report", "commands.reporting:report", "Show totals, times and workload."),
     ("team", "commands.teams:team", "Create and list teams (admins)."),

@@ -47,10 +47,13 @@ from dovetail.client.errors import (
 )
 from dovetail.client.held import HeldTask
 from dovetail.client.inbox import Inbox
+from dovetail.client.input_options import InputOption
 from dovetail.client.message_records import (
     AcknowledgeResult,
     AgentRecord,
     AgentRemoval,
+    AskedQuestion,
+    GivenAnswer,
     GroupRecord,
     MailNotice,
     Message,
@@ -130,6 +133,7 @@ __all__ = [
     "AgentRecord",
     "AgentRemoval",
     "AlreadyExistsError",
+    "AskedQuestion",
     "AssigneeWorkload",
     "Attachment",
     "AttachmentLike",
@@ -151,12 +155,14 @@ __all__ = [
     "FailedPreconditionError",
     "FieldChange",
     "FieldViolation",
+    "GivenAnswer",
     "GroupRecord",
     "Heartbeat",
     "HeldTask",
     "Importance",
     "Inbox",
     "InboxMessage",
+    "InputOption",
     "InternalError",
     "InvalidArgumentError",
     "LateResult",

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, Unpack
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from dovetail.client.attachments import AttachmentLike, messages
+from dovetail.client.input_options import OptionsLike, option_messages
 from dovetail.client.task_records import TaskLink
 from dovetail.client.usage import CostLike, UsageLike, cost_of, usage_of
 from dovetail.client.values import duration, struct, timestamp
@@ -51,8 +52,24 @@ class Repeatable(TypedDict, total=False):
     request_id: str
 
 
+class Offer(TypedDict, total=False):
+    """What a question offers.
+
+    `options` are names, or names with descriptions; without an answer in the time `answer_within`
+    the answer is `default_answer`, of a question with options the name of one of them.
+    """
+
+    options: OptionsLike
+    answer_within: timedelta | None
+    default_answer: str
+
+
+class AskOptions(Repeatable, Offer, total=False):
+    """The options of any change, and what a question offers."""
+
+
 class ChangeOptions(Repeatable, total=False):
-    """The same, and whether other agents are notified (`notify="none"`)."""
+    """The options of any change, and whether other agents are notified (`notify="none"`)."""
 
     notify: WordLike
 
@@ -182,6 +199,14 @@ def repeatable(options: Any) -> dict[str, Any]:
         found["notify"] = notified(found["notify"])
     if "usage" in found:
         found["usage"] = usage_of(found["usage"])
+    return found
+
+
+def asking(options: AskOptions) -> dict[str, Any]:
+    """The same of a question, with what it offers."""
+    found = repeatable(options)
+    found["options"] = option_messages(options.get("options", ()))
+    found["answer_within"] = duration(options.get("answer_within"))
     return found
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar, Unpack
 
 from dovetail.client.attachments import Attachment, AttachmentLike, loaded
-from dovetail.client.drafts import completion, new_id
+from dovetail.client.drafts import Offer, completion, new_id
 from dovetail.client.errors import DeadlineExceededError, DovetailError, LeaseLostError
 from dovetail.client.reconnecting import PAUSE_SECONDS_MAX, pauses
 from dovetail.client.task_records import ClaimedTask, Heartbeat, Task, TaskAnswer
@@ -134,14 +134,16 @@ class HeldTask:
         to: str = "",
         data: Mapping[str, Any] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - of the answer, not of this call
+        **offer: Unpack[Offer],
     ) -> TaskAnswer:
         """Ask an agent, by default the task's creator, and wait for the answer.
 
         While the question is open the lease does not expire. Raises DeadlineExceededError if there
-        is no answer after `timeout` seconds (default: no limit); the question stays open.
+        is no answer after `timeout` seconds (default: no limit); the question stays open. With
+        `answer_within` the servers give the `default_answer` after that time.
         """
         self.task = await self._call(
-            self._tasks.ask, question, agent_id=to, data=data, request_id=new_id()
+            self._tasks.ask, question, agent_id=to, data=data, request_id=new_id(), **offer
         )
         try:
             async with asyncio.timeout(timeout):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dovetail.client.attachments import Attachment
+from dovetail.client.input_options import InputOption
 from dovetail.client.records import Record
 from dovetail.client.words import (
     AgentKind,
@@ -82,8 +83,29 @@ class Receipt(Record, of=types_pb2.Receipt):
     proto: types_pb2.Receipt
 
 
+class AskedQuestion(Record, of=pb.AskedQuestion):
+    """How the question of a message can be answered; its text is that of the message.
+
+    An answer with this `task_etag` answers this question, and no later one of the task.
+    """
+
+    task_etag: str
+    options: tuple[InputOption, ...]
+    deadline_time: datetime | None
+    default_answer: str
+    proto: pb.AskedQuestion
+
+
+class GivenAnswer(Record, of=pb.GivenAnswer):
+    """How a question was answered, beside the text of the message."""
+
+    option: str
+    is_default: bool
+    proto: pb.GivenAnswer
+
+
 class Notice(Record, of=pb.Notice):
-    """The event of a task of which a message tells."""
+    """The event of a task of which a message tells; `question` or `answer` if it is one."""
 
     verb: TaskVerb
     task_id: str
@@ -91,6 +113,8 @@ class Notice(Record, of=pb.Notice):
     actor_id: str
     assignee_id: str
     former_assignee_id: str
+    question: AskedQuestion | None
+    answer: GivenAnswer | None
     proto: pb.Notice
 
 

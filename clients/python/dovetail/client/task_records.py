@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dovetail.client.attachments import Attachment
+from dovetail.client.input_options import InputOption
 from dovetail.client.records import Record
 from dovetail.client.words import AttemptEnd, ReportBasis, TaskState, TaskVerb
 from dovetail.tasks.v1 import tasks_pb2 as pb
@@ -32,20 +33,31 @@ class TaskProgress(Record, of=pb.TaskProgress):
 
 
 class TaskQuestion(Record, of=pb.TaskQuestion):
-    """What the holder asked, and which agent."""
+    """What the holder asked, and which agent.
+
+    If there is no answer until `deadline_time` it is `default_answer`; None: it waits without end.
+    """
 
     agent_id: str
     text: str
     data: Mapping[str, Any] | None
     ask_time: datetime
+    options: tuple[InputOption, ...]
+    deadline_time: datetime | None
+    default_answer: str
     proto: pb.TaskQuestion
 
 
 class TaskAnswer(Record, of=pb.TaskAnswer):
-    """The answer to the last question."""
+    """The answer to the last question: the name of an `option`, other words, or both.
+
+    `is_default`: nobody has answered in time, and it is the question's default.
+    """
 
     text: str
     data: Mapping[str, Any] | None
+    option: str
+    is_default: bool
     proto: pb.TaskAnswer
 
 

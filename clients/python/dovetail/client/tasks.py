@@ -30,8 +30,8 @@ from dovetail.client.errors import DovetailError, from_status
 from dovetail.client.pages import Pages
 from dovetail.client.records import record
 from dovetail.client.search_records import TaskHit
-from dovetail.client.task_attachments import TaskAttachments
 from dovetail.client.task_history import TaskPages
+from dovetail.client.task_questions import TaskQuestions
 from dovetail.client.task_records import ClaimedTask, Heartbeat, Report, Task
 from dovetail.client.usage import UsageLike, usage_of
 from dovetail.client.values import duration, struct
@@ -39,7 +39,7 @@ from dovetail.client.words import Order, TaskOrder, WordLike, number
 from dovetail.tasks.v1 import tasks_pb2 as pb
 
 
-class Tasks(TaskAttachments):
+class Tasks(TaskQuestions):
     """The tasks of a team, as one caller sees and changes them.
 
     Every change returns the changed task. `etag` makes it conditional; `notify` controls whether
@@ -262,46 +262,6 @@ class Tasks(TaskAttachments):
             **repeatable(options),
         )
         return record(Task, (await self._call(self._stub.ReleaseTask, request)).task)
-
-    async def ask(
-        self,
-        task_id: str,
-        text: str,
-        *,
-        agent_id: str = "",
-        data: Mapping[str, Any] | None = None,
-        lease_token: str = "",
-        **options: Unpack[Repeatable],
-    ) -> Task:
-        """Ask an agent, by default the creator, for input to the work (RequestTaskInput)."""
-        request = pb.RequestTaskInputRequest(
-            task_id=task_id,
-            agent_id=agent_id,
-            text=text,
-            data=struct(data),
-            lease_token=lease_token,
-            **repeatable(options),
-        )
-        return record(Task, (await self._call(self._stub.RequestTaskInput, request)).task)
-
-    async def answer(
-        self,
-        task_id: str,
-        text: str = "",
-        *,
-        data: Mapping[str, Any] | None = None,
-        acknowledge: Iterable[int] = (),
-        **options: Unpack[Repeatable],
-    ) -> Task:
-        """Answer the open question of a task, so that the work goes on (ProvideTaskInput)."""
-        request = pb.ProvideTaskInputRequest(
-            task_id=task_id,
-            text=text,
-            data=struct(data),
-            acknowledge_sequences=acknowledge,
-            **repeatable(options),
-        )
-        return record(Task, (await self._call(self._stub.ProvideTaskInput, request)).task)
 
     async def complete(
         self,

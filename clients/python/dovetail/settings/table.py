@@ -18,6 +18,7 @@ from dovetail.settings.lengths import EXAMPLES, check_length, length_text, read_
 PREFIX = "DOVETAIL_"
 MESSAGING = "127.0.0.1:50051"
 TASKS = "127.0.0.1:50052"
+WEB = "127.0.0.1:50053"
 
 
 class Kind(Enum):
@@ -136,6 +137,12 @@ SETTINGS = (
         "tasks-listen",
         "Where tasks listens; port 0: any free one.",
         default=TASKS,
+        **_ADDRESS,
+    ),
+    _server(
+        "web-listen",
+        "Where the page listens; port 0: any free one. For `up`, off: no page.",
+        default=WEB,
         **_ADDRESS,
     ),
     _server(

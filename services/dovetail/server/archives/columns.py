@@ -224,6 +224,7 @@ KINDS: Mapping[str, Kind] = {
         ("lifetime", "lease_duration", "initial_backoff", "input_wait", "max_away"), DURATION
     ),
     **dict.fromkeys(("pooled", "answered", "overdue_told", "budget_told"), FLAG),
+    "answer_is_default": FLAG,
     **dict.fromkeys(("notify", "retryable", "late_retryable", "away_told", "told"), FLAG),
     **dict.fromkeys(("state", "from_state", "to_state"), TASK_STATE),
     **dict.fromkeys(("recipients", "depends_on", "links", "changes", "input", "data"), JSON),
@@ -232,7 +233,7 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(
         ("outcome_data", "question_data", "answer_data", "failure_data", "late_data"), JSON
     ),
-    "last_failure_data": JSON,
+    **dict.fromkeys(("last_failure_data", "question_options"), JSON),
     "notice": ASCII_JSON,
     "labels": LABELS,
     "verb": VERB,

@@ -1,8 +1,8 @@
 """The tables, as Peewee models. `migrations/` creates them; a test proves that both agree.
 
 `team_id` comes first in every primary key and index, so that teams can be spread over machines. The
-exceptions are credentials, which lead to a caller's team, the index on due tasks, which a server
-reads for all teams at once, and the table of applied migrations.
+exceptions are credentials, which lead to a caller's team, the indexes on due tasks and on deadlines
+of questions, which a server reads for all teams at once, and the table of applied migrations.
 Times are integer microseconds since 1970 UTC, absent ids are empty strings, enums are the numbers
 of the contract, labels and data are JSON text.
 """
@@ -291,6 +291,11 @@ class TaskRow(Model):
     away_told = IntegerField()
     input_attachments = TextField()
     outcome_attachments = TextField()
+    question_options = TextField()
+    question_deadline_time = BigIntegerField(null=True)
+    default_answer = TextField()
+    answer_option = TextField()
+    answer_is_default = IntegerField()
 
     class Meta:
         table_name = "tasks"

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 
+from dovetail.server import preconditions
 from dovetail.server.store import wire
-from dovetail.server.store.tables import attachments
+from dovetail.server.store.tables import attachments, input_options
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.message_bytes import (
+    AskedQuestion,
     Content,
+    GivenAnswer,
     Importance,
     MessageKind,
     NewMessage,
     Notice,
 )
 from dovetail.server.store.tables.tasks import Task
+from dovetail.server.store.transaction import MICROS
 
 SHOWN_CHARACTERS = 4_096
 SUBJECT_CHARACTERS = 512
@@ -162,6 +167,8 @@ def _message(
         actor_id=change.actor_id,
         assignee_id=task.assignee_id,
         former_assignee_id=change.former_assignee_id,
+        question=_asked(task) if rule.verb is TaskVerb.REQUEST_INPUT else None,
+        answer=_given(task) if rule.verb is TaskVerb.PROVIDE_INPUT else None,
     )
     data_json = _data_json(rule, change)
     return NewMessage(
@@ -193,9 +200,11 @@ def _body(rule: Rule, change: NoticeContext) -> str:
     """What a reader needs to act, without another call. Questions and answers are told whole."""
     task = change.task
     if change.verb is TaskVerb.REQUEST_INPUT:
-        return task.question_text
+        return _paragraphs(task.question_text, _choice(task), default_told(task))
     if change.verb is TaskVerb.PROVIDE_INPUT:
-        return task.answer_text
+        late = "This is the default: nobody has answered in time."
+        given = (task.answer_option, task.answer_text, late if task.answer_is_default else "")
+        return _paragraphs(*given)
     lines: list[str] = []
     if rule.verb is TaskVerb.ASSIGN and change.former_assignee_id:
         lines.append(f"It was assigned to {change.former_assignee_id} before.")
@@ -207,7 +216,48 @@ def _body(rule: Rule, change: NoticeContext) -> str:
     if change.reason:
         is_said = change.verb is TaskVerb.KEEP_LATE_RESULT
         lines.append(change.reason if is_said else f"Reason: {change.reason}")
-    return cut("\n\n".join(line for line in lines if line), SHOWN_CHARACTERS)
+    return cut(_paragraphs(*lines), SHOWN_CHARACTERS)
+
+
+def _asked(task: Task) -> AskedQuestion:
+    return AskedQuestion(
+        task_etag=preconditions.etag(task.version),
+        options=input_options.decode(task.question_options_json),
+        deadline_time=task.question_deadline_time,
+        default_answer=task.default_answer,
+    )
+
+
+def _given(task: Task) -> GivenAnswer:
+    return GivenAnswer(option=task.answer_option, is_default=task.answer_is_default)
+
+
+def _choice(task: Task) -> str:
+    """The options of a question, a line each, for readers who have nothing but the message."""
+    options = input_options.decode(task.question_options_json)
+    lines = [
+        f"- {each.name}" + (f": {' '.join(each.description.split())}" if each.description else "")
+        for each in options
+    ]
+    how = "Answer with the name of one of these options, or with a text of your own:"
+    return "\n".join([how, *lines]) if lines else ""
+
+
+def default_told(task: Task) -> str:
+    """What happens to the open question at its deadline; empty: it has none."""
+    if task.question_deadline_time is None:
+        return ""
+    by = utc(task.question_deadline_time)
+    return f"If there is no answer by {by}, the answer is: {task.default_answer}"
+
+
+def utc(time: int) -> str:
+    """A time in microseconds for people and models, to the second."""
+    return f"{datetime.fromtimestamp(time // MICROS, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _paragraphs(*texts: str) -> str:
+    return "\n\n".join(filter(None, texts))
 
 
 def _ending(rule: Rule, change: NoticeContext) -> list[str]:

@@ -19,6 +19,7 @@ from dovetail.server.edge.convert import (
 )
 from dovetail.server.edge.statuses import STATUS_CODES
 from dovetail.server.errors import DovetailError
+from dovetail.server.store.tables import input_options
 from dovetail.server.store.tables.events import TaskEvent
 from dovetail.server.store.tables.message_bytes import message_id
 from dovetail.server.store.tables.reports import Bucket, DurationSummary, Report, Workload
@@ -141,16 +142,29 @@ def _add_question(made: pb.Task, task: Task) -> None:
                 text=task.question_text,
                 data=optional_struct(task.question_json),
                 ask_time=timestamp(task.ask_time),
+                options=[
+                    types_pb2.InputOption(name=each.name, description=each.description)
+                    for each in input_options.decode(task.question_options_json)
+                ],
+                deadline_time=optional_timestamp(task.question_deadline_time),
+                default_answer=task.default_answer,
             )
         )
     if task.answered:
-        data = optional_struct(task.answer_json)
-        made.answer.CopyFrom(pb.TaskAnswer(text=task.answer_text, data=data))
+        made.answer.CopyFrom(
+            pb.TaskAnswer(
+                text=task.answer_text,
+                data=optional_struct(task.answer_json),
+                option=task.answer_option,
+                is_default=task.answer_is_default,
+            )
+        )
 
 
 def outline(task: Task) -> pb.Task:
     """A task without what may be large: one of very many in an answer."""
-    said = {"question_text": "", "question_json": None, "answer_text": "", "answer_json": None}
+    asked = {"question_text": "", "question_json": None, "question_options_json": ""}
+    said = {**asked, "answer_text": "", "answer_json": None}
     bare = replace(
         task,
         title="",

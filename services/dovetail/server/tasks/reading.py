@@ -18,6 +18,7 @@ from dovetail.server.edge.convert import (
 from dovetail.server.edge.paging import Order, Paging
 from dovetail.server.edge.validation import Checks
 from dovetail.server.store.tables.events import EventFilter, TaskVerb
+from dovetail.server.store.tables.input_options import InputOption
 from dovetail.server.store.tables.task_pages import TaskOrder
 from dovetail.server.store.tables.tasks import TaskFilter, TaskLink, TaskState
 from dovetail.server.store.transaction import MICROS
@@ -25,12 +26,12 @@ from dovetail.server.streams import StartPosition
 from dovetail.server.tasks.attachments_wire import read_files
 from dovetail.server.tasks.claims.matching import ClaimRequest
 from dovetail.server.tasks.history import AttemptQuery, EventQuery
+from dovetail.server.tasks.questions import Answer, Question
 from dovetail.server.tasks.requests import (
     LEASE_MICROS_DEFAULT,
     SEQUENCE_MAX,
     ChangeOptions,
     Completion,
-    Exchange,
     Heartbeat,
     NewTask,
     Notify,
@@ -217,22 +218,28 @@ def read_failure(check: Checks, request: pb.FailTaskRequest) -> Outcome:
     return outcome
 
 
-def read_question(check: Checks, request: pb.RequestTaskInputRequest) -> Exchange:
+def read_question(check: Checks, request: pb.RequestTaskInputRequest) -> Question:
     """A question about a task."""
-    check.optional_id("agent_id", request.agent_id)
-    question = Exchange(text=request.text, data_json=read_struct(check, "data", request, "data"))
+    question = Question(
+        agent_id=request.agent_id,
+        text=request.text,
+        data_json=read_struct(check, "data", request, "data"),
+        options=[InputOption(each.name, each.description) for each in request.options],
+        within=read_duration(check, "answer_within", request, "answer_within"),
+        default_answer=request.default_answer,
+    )
     question.check(check)
-    if not question.text:
-        check.refuse("text", "must say what is asked")
     return question
 
 
-def read_answer(check: Checks, request: pb.ProvideTaskInputRequest) -> Exchange:
+def read_answer(check: Checks, request: pb.ProvideTaskInputRequest) -> Answer:
     """The answer to a question."""
-    answer = Exchange(text=request.text, data_json=read_struct(check, "data", request, "data"))
+    answer = Answer(
+        text=request.text,
+        data_json=read_struct(check, "data", request, "data"),
+        option=request.option,
+    )
     answer.check(check)
-    if not answer.text and answer.data_json is None:
-        check.refuse("text", "must not be empty unless data is set")
     return answer
 
 

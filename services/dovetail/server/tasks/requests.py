@@ -150,19 +150,6 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exchange:
-    """A question or an answer: `text` for people, `data_json` for programs."""
-
-    text: str
-    data_json: str | None
-
-    def check(self, check: Checks) -> None:
-        """Record what is wrong."""
-        check.text_bytes("text", self.text, TEXT_BYTES_MAX)
-        check.text_bytes("data", self.data_json or "", CONTENT_BYTES_MAX)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """How a task ended: `text` for people, `data_json` for programs.
 

@@ -33,12 +33,12 @@ from dovetail.server.tasks.proto import (
     report_message,
     task_message,
 )
+from dovetail.server.tasks.questions import Answer, Question
 from dovetail.server.tasks.reading import change_options, checked, read_notify
 from dovetail.server.tasks.reports import Reports, check_bucket
 from dovetail.server.tasks.requests import (
     ChangeOptions,
     Completion,
-    Exchange,
     NewTask,
     Outcome,
 )
@@ -273,7 +273,7 @@ class TaskServicer(HistoryServicer, SearchServicer, AttachmentServicer):
     ) -> pb.RequestTaskInputResponse:
         """Ask a question about a task."""
 
-        def read() -> tuple[Exchange, ChangeOptions]:
+        def read() -> tuple[Question, ChangeOptions]:
             with Checks() as check:
                 check.id("task_id", request.task_id)
                 options = ChangeOptions(
@@ -285,7 +285,7 @@ class TaskServicer(HistoryServicer, SearchServicer, AttachmentServicer):
 
         question, options = await converted(request.data.ByteSize(), read)
         change = await self._work.request_input(
-            current_caller.get(), request.task_id, request.agent_id, question, options
+            current_caller.get(), request.task_id, question, options
         )
         return pb.RequestTaskInputResponse(
             task=await converted_task(change.task), notices=notice_receipts(change)
@@ -296,7 +296,7 @@ class TaskServicer(HistoryServicer, SearchServicer, AttachmentServicer):
     ) -> pb.ProvideTaskInputResponse:
         """Answer the open question."""
 
-        def read() -> tuple[Exchange, ChangeOptions]:
+        def read() -> tuple[Answer, ChangeOptions]:
             with Checks() as check:
                 check.id("task_id", request.task_id)
                 options = ChangeOptions(

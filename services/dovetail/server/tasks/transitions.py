@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dovetail.server.store.tables import attachments
+from dovetail.server.store.tables import attachments, input_options
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task, TaskState
-from dovetail.server.tasks.requests import BACKOFF_MICROS_MAX, Exchange, Lease, Outcome
+from dovetail.server.tasks.questions import Answer, Question
+from dovetail.server.tasks.requests import BACKOFF_MICROS_MAX, Lease, Outcome
 from dovetail.server.tasks.states import RETRIED, next_state
 
 LEASE_LOST_TEXT = "the holder's lease was lost: for its whole duration there was no heartbeat"
@@ -85,25 +86,35 @@ def assign(task: Task, assignee_id: str, now: int, *, force: bool) -> Task:
     return replace(pending, assignee_id=assignee_id, assign_time=now)
 
 
-def ask(task: Task, state: TaskState, asked_id: str, question: Exchange, now: int) -> Task:
-    """Open a question; while it is open the lease has no end."""
+def ask(task: Task, state: TaskState, question: Question, now: int) -> Task:
+    """Open a question; while it is open the lease has no end. `limit_wait` sets its deadline."""
     return replace(
         task,
         state=state,
-        asked_id=asked_id,
-        question_agent_id=asked_id,
+        asked_id=question.agent_id,
+        question_agent_id=question.agent_id,
         question_text=question.text,
         question_json=question.data_json,
+        question_options_json=input_options.encode(question.options),
+        question_deadline_time=None,
+        default_answer=question.default_answer,
         ask_time=now,
         answered=False,
         answer_text="",
         answer_json=None,
+        answer_option="",
+        answer_is_default=False,
         lease_expire_time=None,
         away_told=False,
     )
 
 
-def resume(task: Task, state: TaskState, answer: Exchange, now: int) -> Task:
+def limit_wait(task: Task, within: int | None, clock: int) -> Task:
+    """Set until when the open question waits for an answer; None: without end."""
+    return task if within is None else replace(task, question_deadline_time=clock + within)
+
+
+def resume(task: Task, state: TaskState, answer: Answer, now: int) -> Task:
     """Answer the open question, and renew the lease."""
     answered = replace(
         task,
@@ -112,6 +123,8 @@ def resume(task: Task, state: TaskState, answer: Exchange, now: int) -> Task:
         answered=True,
         answer_text=answer.text,
         answer_json=answer.data_json,
+        answer_option=answer.option,
+        answer_is_default=answer.is_default,
         input_wait=task.input_wait + max(1, now - (task.ask_time or now)),
     )
     return renew_lease(answered, now)

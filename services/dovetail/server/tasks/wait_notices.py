@@ -16,7 +16,7 @@ from dovetail.server.store.tables.message_bytes import (
     message_id,
 )
 from dovetail.server.store.tables.tasks import Task
-from dovetail.server.tasks.notices import cut
+from dovetail.server.tasks.notices import cut, default_told
 
 SUBJECT_CHARACTERS = 512
 NAMED_MAX = 3
@@ -92,6 +92,8 @@ def asked_away(question: Question, reason: str) -> NewMessage:
         " the task back (release it), start it again and ask another agent, or fail it; an operator"
         " may answer for the agent that was asked."
     )
+    if expected := default_told(task):
+        advice = f"{expected}\n\n{advice}"
     return _notice(
         question,
         (task.assignee_id,),

@@ -14,7 +14,13 @@ from dovetail.server.access.caller import Caller
 from dovetail.server.edge.validation import Checks
 from dovetail.server.errors import DovetailError, FailedPreconditionError, Reason
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import agents, attachments, dependencies, tasks
+from dovetail.server.store.tables import (
+    agents,
+    attachments,
+    dependencies,
+    input_options,
+    tasks,
+)
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.tasks import Task
 from dovetail.server.store.tables.usage import Usage
@@ -29,11 +35,11 @@ from dovetail.server.tasks.loading import (
     new_lease,
     require_agent,
 )
+from dovetail.server.tasks.questions import Answer, Question
 from dovetail.server.tasks.recording import Action, TaskChange, record_change
 from dovetail.server.tasks.requests import (
     ChangeOptions,
     Completion,
-    Exchange,
     Heartbeat,
     Notify,
     Outcome,
@@ -119,12 +125,7 @@ class Work:
         return await self._store.write(caller.team_id, unit, needs(action, task_id))
 
     async def request_input(
-        self,
-        caller: Caller,
-        task_id: str,
-        agent_id: str,
-        question: Exchange,
-        options: ChangeOptions,
+        self, caller: Caller, task_id: str, question: Question, options: ChangeOptions
     ) -> TaskChange:
         """Ask an agent, by default the creator; the task waits for its answer."""
         action = Action(caller=caller, verb=TaskVerb.REQUEST_INPUT, options=options)
@@ -135,20 +136,23 @@ class Work:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             state = next_state(TaskVerb.REQUEST_INPUT, task)
-            asked_id = _agent_to_ask(caller, agent_id or task.creator_id)
+            asked_id = _agent_to_ask(caller, question.agent_id or task.creator_id)
             require_agent(transaction, caller, asked_id)
-            stamp = transaction.team.stamp
-            after = transitions.ask(task, state, asked_id, question, stamp)
+            team = transaction.team
+            asking = replace(question, agent_id=asked_id)
+            opened = transitions.ask(task, state, asking, team.stamp)
+            # Deadlines are of the wall clock, by which they are looked for: stamps may be ahead.
+            after = transitions.limit_wait(opened, question.within, team.wall_clock)
             change = record_change(transaction, action, task, after)
             waits.tell_circle(transaction, change)
             return change
 
         return await self._store.write(
-            caller.team_id, unit, [*needs(action, task_id), *agents.need([agent_id])]
+            caller.team_id, unit, [*needs(action, task_id), *agents.need([question.agent_id])]
         )
 
     async def provide_input(
-        self, caller: Caller, task_id: str, answer: Exchange, options: ChangeOptions
+        self, caller: Caller, task_id: str, answer: Answer, options: ChangeOptions
     ) -> TaskChange:
         """Answer the open question: work goes on, with a whole lease."""
         action = Action(caller=caller, verb=TaskVerb.PROVIDE_INPUT, options=options)
@@ -159,8 +163,11 @@ class Work:
                 return earlier
             task = load_for_change(transaction, action, task_id)
             state = next_state(TaskVerb.PROVIDE_INPUT, task)
+            offered = input_options.decode(task.question_options_json)
+            with Checks() as check:
+                answer.check_option(check, offered)
             stamp = transaction.team.stamp
-            after = transitions.resume(task, state, answer, stamp)
+            after = transitions.resume(task, state, answer.choosing(offered), stamp)
             return record_change(transaction, action, task, after)
 
         return await self._store.write(caller.team_id, unit, needs(action, task_id))

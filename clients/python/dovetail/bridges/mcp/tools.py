@@ -6,7 +6,8 @@ Every word of them is paid for in every turn of every session: a test counts the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
 from typing import Literal
 
 from dovetail.bridges.fences import word
@@ -20,6 +21,7 @@ from dovetail.client import (
     LeaseLostError,
 )
 from dovetail.client.claims import ClaimOptions, claim_many
+from dovetail.client.drafts import Offer
 from dovetail.client.task_records import ClaimedTask, Task
 
 WAITS = {"none": 0.0, "short": 18.0}
@@ -192,20 +194,30 @@ class Tools:
         to: str = "",
         percent: int = 0,
         acknowledge: list[int] | None = None,
+        options: list[str] | None = None,
+        option: str = "",
+        minutes: int = 0,
     ) -> str:
         """Change a task, with a text for the others.
 
         progress: percent done, of a task you hold. ask: a question about it to its creator, or
-        `to`; the answer comes as a message, and you hold it meanwhile. answer: the question that
-        you were asked. assign: `to` an agent; reassign: also if another works on it. release: give
-        it back.
+        `to`, with options to choose from; without an answer in so many minutes it is `option`. The
+        answer comes as a message, and you hold it meanwhile. answer: the question that you were
+        asked, by text or `option`. assign: `to` an agent; reassign: also if another works on it.
+        release: give it back.
         """
         changes: dict[str, Callable[[], Awaitable[Task]]] = {
             "progress": lambda: self._progress(task_id, percent, text),
             "ask": lambda: self._tasks.ask(
-                task_id, text, agent_id=to, lease_token=self._held.token(task_id)
+                task_id,
+                text,
+                agent_id=to,
+                lease_token=self._held.token(task_id),
+                **_offer(options or (), option, minutes),
             ),
-            "answer": lambda: self._tasks.answer(task_id, text, acknowledge=acknowledge or ()),
+            "answer": lambda: self._tasks.answer(
+                task_id, text, option=option, acknowledge=acknowledge or ()
+            ),
             "assign": lambda: self._tasks.assign(task_id, _named(to)),
             "reassign": lambda: self._tasks.assign(task_id, _named(to), force=True),
             "release": lambda: self._release(task_id, text),
@@ -303,6 +315,14 @@ class Tools:
         if task.state not in ENDED or task.assignee_id != self._bridge.agent_id or said != summary:
             raise error
         return task
+
+
+def _offer(options: Iterable[str], option: str, minutes: int) -> Offer:
+    """What a question offers; one that waits for a time has a default."""
+    if bool(option) != bool(minutes):
+        raise RefusedError("give minutes and option, the answer after them, together or not at all")
+    within = timedelta(minutes=minutes) if minutes else None
+    return Offer(options=options, answer_within=within, default_answer=option)
 
 
 def _named(agent_id: str) -> str:

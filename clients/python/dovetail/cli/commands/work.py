@@ -15,6 +15,7 @@ from dovetail.cli.options.files import attach_option
 from dovetail.cli.options.texts import OBJECT, REASON, RESULT, SAYING, allow_empty_option
 from dovetail.cli.options.usage import read_usage
 from dovetail.cli.options.values import (
+    INPUT_OPTION,
     LENGTH,
     Labels,
     acknowledge_option,
@@ -147,36 +148,52 @@ async def release(session: Session, task_id: str, reason: str, **options: Any) -
 @click.argument("question", type=SAYING)
 @click.option("--to", "agent_id", default="", help="The agent to ask.  [default: its creator]")
 @click.option("--data", type=OBJECT, help="The question for programs.")
+@click.option(
+    "--option", "offered", type=INPUT_OPTION, multiple=True, help="An answer to choose; repeatable."
+)
+@click.option(
+    "--within", "answer_within", type=LENGTH, help="When this has passed, --default is the answer."
+)
+@click.option("--default", "default_answer", default="", help="With --option the name of one.")
 @click.option("--wait", type=LENGTH, help="Wait this long for the answer, and print it.")
 @token_option
 @repeatable_options
 @calls
 async def ask(
-    session: Session, task_id: str, question: str, wait: timedelta | None, **options: Any
+    session: Session,
+    task_id: str,
+    question: str,
+    wait: timedelta | None,
+    offered: tuple[tuple[str, str], ...],
+    **options: Any,
 ) -> None:
     """Ask for input to the work. Until the answer comes, the lease does not expire.
 
     With --wait the answer is printed, and exit code 7 means that none came; it still may.
     """
-    task = await session.agent.tasks.ask(task_id, question, **options)
+    task = await session.agent.tasks.ask(task_id, question, options=offered, **options)
     if wait is None:
         session.out.item(task, late.render.task)
         return
     answered = await _wait_for_answer(session, task.proto, wait.total_seconds())
-    text = escape_controls(answered.answer.text)
+    text = escape_controls(late.render.answer_text(answered.answer))
     session.out.facts(late.json_values.fields(answered), lambda: text, lambda _: text)
 
 
 @click.command()
 @task_argument
 @click.argument("text", type=RESULT, default="")
+@click.option("--option", metavar="NAME", default="", help="The option that you choose.")
 @click.option("--data", type=OBJECT, help="The answer for programs.")
 @acknowledge_option
 @allow_empty_option
 @repeatable_options
 @calls
 async def answer(session: Session, task_id: str, text: str, **options: Any) -> None:
-    """Answer the question about a task."""
+    """Answer the question about a task.
+
+    By one of its options, by TEXT, or by both.
+    """
     session.out.item(await session.agent.tasks.answer(task_id, text, **options), late.render.task)
 
 

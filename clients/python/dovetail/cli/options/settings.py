@@ -23,7 +23,7 @@ _TYPES: dict[Kind, click.ParamType[Any]] = {
     Kind.SWITCH: click.BOOL,
 }
 
-_ADDRESSES = ("listen", "messaging-listen", "tasks-listen")
+_ADDRESSES = ("listen", "messaging-listen", "tasks-listen", "web-listen")
 SHOWN = (*_ADDRESSES, "store", "data-dir", "credentials", "agent")
 """The settings that the help of a command shows, besides the page of their topic."""
 SERVING = tuple(setting for name, setting in SERVER.items() if name not in _ADDRESSES)

@@ -36,7 +36,7 @@ class Blank(Enum):
     REFUSED = auto()
     """It would say nothing: the servers take none, or it may be left out."""
     CONFIRMED = auto()
-    """It is refused without --data beside it or --allow-empty: see `allow_empty_option`."""
+    """Refused without --data or --option beside it, or --allow-empty: see `allow_empty_option`."""
     TAKEN = auto()
 
 
@@ -171,8 +171,8 @@ def _check_blank(context: click.Context, parameter: click.Parameter, is_allowed:
         if not isinstance(each.type, TextType) or each.type.blank is not Blank.CONFIRMED:
             continue
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        has_data = context.params.get("data") is not None
-        if given and not has_data and not str(context.params[name]).strip():
+        has_more = context.params.get("data") is not None or bool(context.params.get("option"))
+        if given and not has_more and not str(context.params[name]).strip():
             raise click.BadParameter(
                 "is empty: say something, or confirm it with --allow-empty", context, each
             )

@@ -40,6 +40,16 @@ class _Link(click.ParamType[tuple[str, str]]):
         return kind, task_id
 
 
+class _InputOption(click.ParamType[tuple[str, str]]):
+    name = "NAME[=TEXT]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        name, _, text = str(value).partition("=")
+        if not name:
+            self.fail(f"{value!r} is not NAME or NAME=TEXT, such as no='Not yet'", param, ctx)
+        return name, text
+
+
 class _Time(click.ParamType[datetime]):
     name = "TIME"
 
@@ -193,6 +203,7 @@ def joined(
 
 LABEL = _Label()
 LINK = _Link()
+INPUT_OPTION = _InputOption()
 TIME = _Time()
 NEW_TIME = _NewTime()
 """A time in place of another; an empty text is CLEARED."""

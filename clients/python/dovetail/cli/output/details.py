@@ -13,13 +13,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.json_values import structured
-from dovetail.cli.output.render import STATE_STYLES, attached, labels_of, state, used
+from dovetail.cli.output.render import (
+    STATE_STYLES,
+    answer_text,
+    attached,
+    default_of,
+    labels_of,
+    state,
+    used,
+)
 from dovetail.cli.output.signs import signs
 from dovetail.cli.output.styled import Text, lines
 from dovetail.cli.output.tables import Column, Group, Shown, Table
 from dovetail.cli.output.terminal import is_for_people
 from dovetail.cli.output.text import ago, escape_controls, length, local
 from dovetail.tasks.v1 import tasks_pb2 as work
+from dovetail.types.v1 import types_pb2 as types
 
 LINES_MAX = 12
 CHARACTERS_MAX = 1_200
@@ -99,12 +108,23 @@ def _asked(item: work.Task) -> Iterator[tuple[str, Text]]:
     if asked.HasField("data"):
         yield "its data", Text(_data(item, asked.data))
     if item.state == work.TASK_STATE_INPUT_REQUIRED:
-        way = f"dovetail task answer {shlex.quote(escape_controls(item.task_id))} TEXT"
+        if asked.options:
+            yield "options", lines(*map(_option, asked.options))
+        if asked.HasField("deadline_time"):
+            yield "default", Text(one_line(default_of(item)))
+        how = "--option NAME" if asked.options else "TEXT"
+        way = f"dovetail task answer {shlex.quote(escape_controls(item.task_id))} {how}"
         yield "answer it", Text(way, style="bold")
     elif item.HasField("answer"):
-        yield "answer", Text(_capped(item, item.answer.text))
+        default = "(the default, as nobody answered in time)\n" if item.answer.is_default else ""
+        yield "answer", Text(default + _capped(item, answer_text(item.answer)))
         if item.answer.HasField("data"):
             yield "its data", Text(_data(item, item.answer.data))
+
+
+def _option(item: types.InputOption) -> Text:
+    described = f"  {one_line(item.description)}" if item.description else ""
+    return Text.assemble((one_line(item.name), "bold"), described)
 
 
 def _waits(item: work.Task, around: Surroundings) -> Iterator[tuple[str, Text]]:

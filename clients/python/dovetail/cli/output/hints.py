@@ -199,6 +199,7 @@ PARAMETERS = {
     "assignee_ids": "assignees",
     "creator_ids": "creators",
     "text": "question",
+    "options": "offered",
     "max_wait": "wait",
     "max_messages": "limit",
     "bucket_duration": "bucket",

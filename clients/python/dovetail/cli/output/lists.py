@@ -11,8 +11,10 @@ from dovetail.cli.output.chosen import preview
 from dovetail.cli.output.json_values import WELL_KNOWN, dumps
 from dovetail.cli.output.messages import delivery_state
 from dovetail.cli.output.render import (
+    default_of,
     end_of,
     labels_of,
+    options_of,
     presence,
     role_of,
     said,
@@ -225,6 +227,8 @@ def _question(item: work.Task) -> tuple[Cell, ...]:
         _agent(item.assignee_id),
         age(item.question.ask_time),
         one_line(item.question.text),
+        one_line(options_of(item.question)),
+        one_line(default_of(item)),
         _agent(item.question.agent_id),
         one_line(item.title),
         local(item.question.ask_time),
@@ -237,9 +241,11 @@ QUESTIONS: Listing[work.Task] = Listing(
         Column(name="from", cells_min=AGENT, weight=2),
         Column(name="age", is_number=True, only_on_terminals=True),
         Column(name="question", cells_min=20),
+        Column(name="options", cells_min=AGENT, terminal_min=80),
+        Column(name="default", cells_min=AGENT, terminal_min=100),
         Column(name="to", cells_min=AGENT, terminal_min=80),
-        Column(name="title", cells_min=AGENT, weight=2, terminal_min=100),
-        Column(name="asked", terminal_min=120),
+        Column(name="title", cells_min=AGENT, weight=2, terminal_min=120),
+        Column(name="asked", terminal_min=140),
     ),
     row=_question,
     empty="no questions wait for an answer",

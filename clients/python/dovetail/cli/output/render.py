@@ -13,7 +13,7 @@ from dovetail.admin.v1 import admin_pb2 as admin
 from dovetail.cli.output.cells import one_line
 from dovetail.cli.output.json_values import words
 from dovetail.cli.output.styled import Text, lines
-from dovetail.cli.output.text import byte_count, escape_controls, length, local
+from dovetail.cli.output.text import ago, byte_count, escape_controls, length, local
 from dovetail.messaging.v1 import messaging_pb2 as talk
 from dovetail.tasks.v1 import tasks_pb2 as work
 from dovetail.types.v1 import types_pb2 as types
@@ -144,7 +144,9 @@ def task(item: work.Task) -> Text:
         "lease": _lease(item),
         "progress": _progress(item),
         "question": _question(item),
-        "answer": item.answer.text,
+        "options": options_of(item.question),
+        "default": default_of(item),
+        "answer": answer_text(item.answer),
         "created": time_of(item, "create_time"),
         "started": time_of(item, "start_time"),
         "ended": time_of(item, "end_time"),
@@ -244,6 +246,24 @@ def _progress(item: work.Task) -> str:
 
 def _question(item: work.Task) -> str:
     return f"to {item.question.agent_id}: {item.question.text}" if item.HasField("question") else ""
+
+
+def options_of(item: work.TaskQuestion) -> str:
+    """The names of the options of a question."""
+    return ", ".join(option.name for option in item.options)
+
+
+def default_of(item: work.Task) -> str:
+    """What the answer to an open question will be, and when; empty: it waits without end."""
+    is_open = item.state == work.TASK_STATE_INPUT_REQUIRED
+    if not (is_open and item.question.HasField("deadline_time")):
+        return ""
+    return f"{ago(item.question.deadline_time)}: {item.question.default_answer}"
+
+
+def answer_text(item: work.TaskAnswer) -> str:
+    """What was answered: the option's name, then the text."""
+    return "\n".join(filter(None, (item.option, item.text)))
 
 
 def credential(item: admin.Credential) -> str:

@@ -24,19 +24,21 @@ async def questions(session: Session, agent_id: str, everybody: bool) -> None:
     Default: those to the agent of --as. Answer one: dovetail task answer TASK TEXT
     """
     asked = "" if everybody else await _asked(session, agent_id)
-    found: list[str] = []
+    found: list[late.tasks_pb2.Task] = []
 
     async def open_questions() -> AsyncIterator[late.tasks_pb2.Task]:
         asking = session.agent.tasks.list(states="input_required", page_size=PAGE)
         async for task in asking:
             if everybody or (task.question and task.question.agent_id == asked):
-                found.append(task.task_id)
+                found.append(task.proto)
                 yield task.proto
 
     await session.out.rows(open_questions(), late.lists.QUESTIONS)
     if found:
-        task_id = shlex.quote(escape_controls(found[0])) if len(found) == 1 else "TASK"
-        session.out.remark(f"Answer it: dovetail task answer {task_id} TEXT")
+        task_id = shlex.quote(escape_controls(found[0].task_id)) if len(found) == 1 else "TASK"
+        have_options = all(each.question.options for each in found)
+        how = "--option NAME" if have_options else "TEXT"
+        session.out.remark(f"Answer it: dovetail task answer {task_id} {how}")
 
 
 async def _asked(session: Session, agent_id: str) -> str:

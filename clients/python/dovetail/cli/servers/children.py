@@ -38,6 +38,8 @@ LAST_MESSAGE_BYTES = 2_000
 class Plan:
     """What to start: the store, the addresses, the folder of the logs.
 
+    `web_listen` is where the page listens; "off": there is none.
+
     `settings` are values of `SERVING` by key, which both servers get as flags.
     """
 
@@ -45,6 +47,7 @@ class Plan:
     logs: Path
     messaging_listen: str
     tasks_listen: str
+    web_listen: str = "off"
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -81,13 +84,9 @@ class Child:
 
     def last_message(self) -> str:
         """The last error line of its log: why it ended."""
-        with self.log.open("rb") as log:
-            log.seek(max(self.log_start, self.log.stat().st_size - LAST_MESSAGE_BYTES))
-            lines = log.read().decode(errors="replace").strip().splitlines()
-        found = [said for said in map(_error_in, lines) if said]
         # Its option --listen has another name in the command that started it.
         own = SERVER[f"{self.service}-listen"].flag
-        message = found[-1].replace(SERVER["listen"].flag, own) if found else ""
+        message = last_error(self.log, self.log_start).replace(SERVER["listen"].flag, own)
         return message or self._silent_end()
 
     def _silent_end(self) -> str:
@@ -136,6 +135,17 @@ class Children:
                 wait.cancel()
 
 
+def last_error(log: Path, start: int) -> str:
+    """The last error that a program of ours wrote to its log from `start` on; empty if none."""
+    with log.open("rb") as file:
+        size = log.stat().st_size
+        # It was cut off meanwhile if it is shorter than it was.
+        file.seek(max(start if start <= size else 0, size - LAST_MESSAGE_BYTES))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    found = [said for said in map(_error_in, lines) if said]
+    return found[-1] if found else ""
+
+
 def _error_in(line: str) -> str:
     """What an error that a server wrote says; empty if the line is none."""
     said = line.removeprefix(ERROR)
@@ -143,7 +153,8 @@ def _error_in(line: str) -> str:
     return "" if said == line else said.partition(". See: dovetail serve --help")[0]
 
 
-def _opened_log(log: Path) -> IO[bytes]:
+def opened_log(log: Path) -> IO[bytes]:
+    """The log of a child, to be written at its end. Raises CommandError."""
     name = escape_controls(str(log))
     try:
         return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
@@ -221,7 +232,7 @@ async def _start(plan: Plan, service: str, listen: str) -> Child:
     """Start one server, in a session of its own: Ctrl-C at the terminal must reach only us."""
     command = server_command(service, listen, plan.settings_of(service))
     log = plan.logs / f"{service}.log"
-    with _opened_log(log) as errors:
+    with opened_log(log) as errors:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,

@@ -81,7 +81,7 @@ def _admin_token(plan: Plan) -> Path | None:
 
 
 def _reach(plan: Plan, addresses: Mapping[str, str], token_file: Path | None) -> Reach:
-    values = {service: _near(addresses[service]) for service in ("messaging", "tasks")}
+    values = {service: near(addresses[service]) for service in ("messaging", "tasks")}
     missing: list[str] = []
     if plan.settings["credentials"] and token_file:
         values["token_file"] = str(token_file)
@@ -112,7 +112,7 @@ def _hello(options: str) -> str:
     return f"{program()} send {options} me 'Hello, inbox' && {program()} inbox {options}"
 
 
-def _near(address: str) -> str:
+def near(address: str) -> str:
     """The address at which this machine reaches a server that listens on all addresses."""
     host, _, port = address.rpartition(":")
     return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address

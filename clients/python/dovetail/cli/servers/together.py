@@ -20,7 +20,9 @@ from dovetail.cli.servers.children import (
     cancel_on_signals,
     serving,
 )
+from dovetail.cli.servers.logs import keep_small
 from dovetail.cli.servers.next_commands import next_commands
+from dovetail.cli.servers.page import Page, page, page_log
 
 DURABILITY = {
     "sqlite": "every write is on disk before its response (fsync)",
@@ -43,12 +45,17 @@ def run(plan: Plan, as_json: bool) -> None:
 async def _run(plan: Plan, out: Sink, as_json: bool) -> None:
     """Serve until a signal cancels it; a second signal also cancels waiting for the servers."""
     cancel_on_signals()
-    async with serving(plan) as children:
+    async with serving(plan) as children, page(plan, children) as shown:
         if as_json:
-            out.line(dumps(_facts(plan, children)))
+            out.line(dumps(_facts(plan, children, shown)))
         else:
-            console(out).print(_welcome(plan, children), soft_wrap=True)
-        raise _unexpected(await children.first_to_end())
+            console(out).print(_welcome(plan, children, shown), soft_wrap=True)
+        names = (*(child.log for child in children.each), page_log(plan))
+        keeping = asyncio.create_task(keep_small(names))
+        try:
+            raise _unexpected(await children.first_to_end())
+        finally:
+            keeping.cancel()
 
 
 def _unexpected(child: Child) -> CommandError:
@@ -60,11 +67,13 @@ def _unexpected(child: Child) -> CommandError:
     )
 
 
-def _facts(plan: Plan, children: Children) -> dict[str, str]:
+def _facts(plan: Plan, children: Children, shown: Page) -> dict[str, str]:
+    web = {"web": shown.url} if shown.url else {}
     return {
         "version": release(),
         "messaging": children.messaging.address,
         "tasks": children.tasks.address,
+        **web,
         "store": children.messaging.store,
         "durability": DURABILITY[children.messaging.store.partition(":")[0]],
         "data_dir": escape_controls(str(plan.logs)),
@@ -72,14 +81,16 @@ def _facts(plan: Plan, children: Children) -> dict[str, str]:
     }
 
 
-def _welcome(plan: Plan, children: Children) -> Text:
-    """The addresses and files of both servers, and the next commands."""
-    facts = _facts(plan, children)
+def _welcome(plan: Plan, children: Children, shown: Page) -> Text:
+    """The addresses and files of both servers and the page, and the next commands."""
+    facts = _facts(plan, children, shown)
     text = Text.assemble(("Dovetail ", "bold"), (facts.pop("version"), "bold"), " is ready\n\n")
     facts["data and logs"] = facts.pop("data_dir")
     width = max(map(len, facts)) + 1
     for name, fact in facts.items():
         text.append(f"  {name.replace('_', ' '):<{width}}", style="dim").append(f"{fact}\n")
+    if shown.fault:
+        text.append(f"  {'web':<{width}}", style="dim").append(f"no page: {shown.fault}\n")
     text.append("\n  Next, in another terminal:\n")
     for line in next_commands(plan, facts):
         text.append(f"  {line}\n", style="green")

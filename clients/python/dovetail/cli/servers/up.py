@@ -21,10 +21,12 @@ messages; nine agents in a circle are stopped after 17 to 19 (docs/decisions/006
 
 
 @click.command()
-@with_settings(SERVER["messaging-listen"], SERVER["tasks-listen"], *SERVING)
+@with_settings(*(SERVER[f"{name}-listen"] for name in ("messaging", "tasks", "web")), *SERVING)
 @json_option
-def up(messaging_listen: str, tasks_listen: str, as_json: bool, **settings: Any) -> None:
-    """Run both servers on this machine.
+def up(
+    messaging_listen: str, tasks_listen: str, web_listen: str, as_json: bool, **settings: Any
+) -> None:
+    """Run both servers on this machine, and the page for people where dovetail[web] is installed.
 
     At Ctrl-C or SIGTERM they finish open calls, and stop; they stop however this command ends. If
     one ends by itself, this command stops the other and fails.
@@ -40,6 +42,7 @@ def up(messaging_listen: str, tasks_listen: str, as_json: bool, **settings: Any)
         logs=folder,
         messaging_listen=messaging_listen,
         tasks_listen=tasks_listen,
+        web_listen=web_listen,
         settings=settings,
     )
     together.run(plan, as_json)

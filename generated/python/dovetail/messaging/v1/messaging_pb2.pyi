@@ -517,6 +517,8 @@ class Notice(_message.Message):
     ACTOR_ID_FIELD_NUMBER: _builtins.int
     ASSIGNEE_ID_FIELD_NUMBER: _builtins.int
     FORMER_ASSIGNEE_ID_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     verb: _types_pb2.TaskVerb.ValueType
     """What the change means for the recipients. ASSIGN also for a task that was created with an
     assignee; UNASSIGN also for the agent from which AssignTask took the task.
@@ -531,6 +533,16 @@ class Notice(_message.Message):
     """The assignee after the change; empty when unassigned."""
     former_assignee_id: _builtins.str
     """The assignee before the change, when the change replaced it; else empty."""
+    @_builtins.property
+    def question(self) -> Global___AskedQuestion:
+        """How the question can be answered, if it is one (REQUEST_INPUT); else unset. Its text and its data are
+        those of the message; the body has the options, the deadline and the default too.
+        """
+
+    @_builtins.property
+    def answer(self) -> Global___GivenAnswer:
+        """How the question was answered, in a notice of that (PROVIDE_INPUT); else unset."""
+
     def __init__(
         self,
         *,
@@ -540,14 +552,80 @@ class Notice(_message.Message):
         actor_id: _builtins.str = ...,
         assignee_id: _builtins.str = ...,
         former_assignee_id: _builtins.str = ...,
+        question: Global___AskedQuestion | None = ...,
+        answer: Global___GivenAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "assignee_id", b"assignee_id", "event_number", b"event_number", "former_assignee_id", b"former_assignee_id", "task_id", b"task_id", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "answer", b"answer", "assignee_id", b"assignee_id", "event_number", b"event_number", "former_assignee_id", b"former_assignee_id", "question", b"question", "task_id", b"task_id", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Notice: _TypeAlias = Notice  # noqa: Y015
+
+@_typing.final
+class AskedQuestion(_message.Message):
+    """AskedQuestion is what a question about a task is beside its text: what its reader needs to answer it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ETAG_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    DEADLINE_TIME_FIELD_NUMBER: _builtins.int
+    DEFAULT_ANSWER_FIELD_NUMBER: _builtins.int
+    task_etag: _builtins.str
+    """The etag of the task as it was asked: ProvideTaskInput with it answers this question and no other."""
+    default_answer: _builtins.str
+    """What is its answer if there was none until then; empty without a deadline."""
+    @_builtins.property
+    def options(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.InputOption]:
+        """Between what an answer may choose; none: it is free."""
+
+    @_builtins.property
+    def deadline_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it waits for an answer; unset: without end."""
+
+    def __init__(
+        self,
+        *,
+        task_etag: _builtins.str = ...,
+        options: _abc.Iterable[_types_pb2.InputOption] | None = ...,
+        deadline_time: _timestamp_pb2.Timestamp | None = ...,
+        default_answer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time", "default_answer", b"default_answer", "options", b"options", "task_etag", b"task_etag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskedQuestion: _TypeAlias = AskedQuestion  # noqa: Y015
+
+@_typing.final
+class GivenAnswer(_message.Message):
+    """GivenAnswer is what the answer to a question is beside its text and data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPTION_FIELD_NUMBER: _builtins.int
+    IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    option: _builtins.str
+    """The name of the option that was chosen, or empty."""
+    is_default: _builtins.bool
+    """Whether it is the question's default, which the server gave at the deadline."""
+    def __init__(
+        self,
+        *,
+        option: _builtins.str = ...,
+        is_default: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_default", b"is_default", "option", b"option"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GivenAnswer: _TypeAlias = GivenAnswer  # noqa: Y015
 
 @_typing.final
 class MailNotice(_message.Message):

@@ -471,7 +471,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def answer(self) -> Global___TaskAnswer:
-        """The answer to it; unset while the question is open. Set by ProvideTaskInput."""
+        """The answer to it; unset while the question is open. Set by ProvideTaskInput, or at the deadline."""
 
     @_builtins.property
     def lease(self) -> Global___Lease:
@@ -801,10 +801,17 @@ class TaskQuestion(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     ASK_TIME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    DEADLINE_TIME_FIELD_NUMBER: _builtins.int
+    DEFAULT_ANSWER_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """The agent that is asked."""
     text: _builtins.str
     """For people: 1 byte to 64 KiB of text."""
+    default_answer: _builtins.str
+    """What is its answer if there was none until then: of a question with options the name of one of them.
+    Empty without a deadline.
+    """
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
         """For programs, or unset: at most 256 KiB as JSON."""
@@ -813,6 +820,14 @@ class TaskQuestion(_message.Message):
     def ask_time(self) -> _timestamp_pb2.Timestamp:
         """When it was asked. Set by the server."""
 
+    @_builtins.property
+    def options(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.InputOption]:
+        """Between what an answer may choose; none: it is free. An answer may be another text in any case."""
+
+    @_builtins.property
+    def deadline_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it waits for an answer; unset: without end. Set by the server."""
+
     def __init__(
         self,
         *,
@@ -820,10 +835,13 @@ class TaskQuestion(_message.Message):
         text: _builtins.str = ...,
         data: _struct_pb2.Struct | None = ...,
         ask_time: _timestamp_pb2.Timestamp | None = ...,
+        options: _abc.Iterable[_types_pb2.InputOption] | None = ...,
+        deadline_time: _timestamp_pb2.Timestamp | None = ...,
+        default_answer: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "data", b"data"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "data", b"data", "deadline_time", b"deadline_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ask_time", b"ask_time", "data", b"data", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ask_time", b"ask_time", "data", b"data", "deadline_time", b"deadline_time", "default_answer", b"default_answer", "options", b"options", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -837,8 +855,16 @@ class TaskAnswer(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    OPTION_FIELD_NUMBER: _builtins.int
+    IS_DEFAULT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """For people: 0 to 64 KiB of text."""
+    option: _builtins.str
+    """The name of the option that was chosen, or empty: what was answered says the rest."""
+    is_default: _builtins.bool
+    """Whether it is the question's `default_answer`, which the server gave at the deadline: then it is the
+    `option` of a question with options, else the `text`.
+    """
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
         """For programs, or unset: at most 256 KiB as JSON."""
@@ -848,10 +874,12 @@ class TaskAnswer(_message.Message):
         *,
         text: _builtins.str = ...,
         data: _struct_pb2.Struct | None = ...,
+        option: _builtins.str = ...,
+        is_default: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "is_default", b"is_default", "option", b"option", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2012,6 +2040,9 @@ class RequestTaskInputRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    ANSWER_WITHIN_FIELD_NUMBER: _builtins.int
+    DEFAULT_ANSWER_FIELD_NUMBER: _builtins.int
     LEASE_TOKEN_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
@@ -2023,6 +2054,10 @@ class RequestTaskInputRequest(_message.Message):
     """The etag that the task must have. Empty: any."""
     request_id: _builtins.str
     """Makes a repeat safe."""
+    default_answer: _builtins.str
+    """The answer if there is none in that time: 1 to 1,024 characters, and with `options` the name of one of
+    them. It must be set exactly if `answer_within` is.
+    """
     lease_token: _builtins.str
     """The token of its lease; empty for a task without one."""
     @_builtins.property
@@ -2030,6 +2065,14 @@ class RequestTaskInputRequest(_message.Message):
         """For programs: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
         10,000 values. Whole numbers beyond ±(2^53 - 1) are refused: send them as text.
         """
+
+    @_builtins.property
+    def options(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.InputOption]:
+        """Between what the answer may choose: 0 to 20, each name once. Default: the answer is free."""
+
+    @_builtins.property
+    def answer_within(self) -> _duration_pb2.Duration:
+        """For how long the question waits for an answer: 1 s to 30 days. Default: without end."""
 
     def __init__(
         self,
@@ -2040,11 +2083,14 @@ class RequestTaskInputRequest(_message.Message):
         data: _struct_pb2.Struct | None = ...,
         etag: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        options: _abc.Iterable[_types_pb2.InputOption] | None = ...,
+        answer_within: _duration_pb2.Duration | None = ...,
+        default_answer: _builtins.str = ...,
         lease_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_within", b"answer_within", "data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "data", b"data", "etag", b"etag", "lease_token", b"lease_token", "request_id", b"request_id", "task_id", b"task_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "answer_within", b"answer_within", "data", b"data", "default_answer", b"default_answer", "etag", b"etag", "lease_token", b"lease_token", "options", b"options", "request_id", b"request_id", "task_id", b"task_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2091,15 +2137,20 @@ class ProvideTaskInputRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OPTION_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_SEQUENCES_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     text: _builtins.str
-    """For people: 0 to 64 KiB of text. This or `data` must be given."""
+    """For people: 0 to 64 KiB of text. This, `data` or `option` must be given. A text that is the name of
+    one of the question's options, and no more, chooses it as `option` does.
+    """
     etag: _builtins.str
     """The etag that the task must have. Empty: any."""
     request_id: _builtins.str
     """Makes a repeat safe."""
+    option: _builtins.str
+    """The name of one of the question's options. Default: none; the answer is what `text` and `data` say."""
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
         """For programs: at most 256 KiB as JSON, finite numbers, at most 30 levels deep,
@@ -2118,11 +2169,12 @@ class ProvideTaskInputRequest(_message.Message):
         data: _struct_pb2.Struct | None = ...,
         etag: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        option: _builtins.str = ...,
         acknowledge_sequences: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "data", b"data", "etag", b"etag", "request_id", b"request_id", "task_id", b"task_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_sequences", b"acknowledge_sequences", "data", b"data", "etag", b"etag", "option", b"option", "request_id", b"request_id", "task_id", b"task_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2654,7 +2706,7 @@ class TaskEvent(_message.Message):
     """The assignee before, if it was another; otherwise empty."""
     reason: _builtins.str
     """Why, as the caller said, or empty; of a late result, its summary or failure, cut to 4,096
-    characters.
+    characters; of a default answer, that it is one.
     """
     attempt: _builtins.int
     """The number of the task's attempt at that time: how often it had been started since it was created

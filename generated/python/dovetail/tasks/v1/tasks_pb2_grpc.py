@@ -500,6 +500,13 @@ class TaskServiceServicer(object):
         wait for each other, all of them are told in the same commit; see below. Fails with NOT_FOUND
         `AGENT_NOT_FOUND`. Safe to retry with the same `request_id`.
 
+        A question may offer `options`, and it may be open for a limited time, `answer_within`. If it has no
+        answer when that has passed, a server commits `default_answer` as its answer: exactly once, by the
+        clock of the store, within about a second, or as soon as a server runs again. That is an answer as
+        by ProvideTaskInput (state, lease, event and notice) of no agent, which says `is_default`. An answer that
+        is committed before counts, also in the moments after the deadline. A question that is open no
+        more, because the task was released, taken away or has ended, gets no default.
+
         Circles of waits. An agent can go on if it has a task that is IN_PROGRESS, or PENDING and not waiting
         for other tasks. An agent that cannot go on waits for another if a task of its own has an open
         question to that agent, or is PENDING and depends, directly or through other PENDING tasks, on an
@@ -513,8 +520,10 @@ class TaskServiceServicer(object):
 
     def ProvideTaskInput(self, request, context):
         """ProvideTaskInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the
-        same token. The answer is a message in the assignee's inbox, in the task's thread. Safe to retry
-        with the same `request_id`.
+        same token. The answer is a message in the assignee's inbox, in the task's thread. With the `etag` of
+        the task as it was asked (the question's notice has it) it cannot answer a later question: then it
+        fails with ABORTED `ETAG_MISMATCH`. Fails with INVALID_ARGUMENT `INVALID_FIELDS` for an `option` that the
+        question does not have, and names those that it has. Safe to retry with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

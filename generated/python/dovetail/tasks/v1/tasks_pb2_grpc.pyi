@@ -218,6 +218,13 @@ class TaskServiceStub:
     wait for each other, all of them are told in the same commit; see below. Fails with NOT_FOUND
     `AGENT_NOT_FOUND`. Safe to retry with the same `request_id`.
 
+    A question may offer `options`, and it may be open for a limited time, `answer_within`. If it has no
+    answer when that has passed, a server commits `default_answer` as its answer: exactly once, by the
+    clock of the store, within about a second, or as soon as a server runs again. That is an answer as
+    by ProvideTaskInput (state, lease, event and notice) of no agent, which says `is_default`. An answer that
+    is committed before counts, also in the moments after the deadline. A question that is open no
+    more, because the task was released, taken away or has ended, gets no default.
+
     Circles of waits. An agent can go on if it has a task that is IN_PROGRESS, or PENDING and not waiting
     for other tasks. An agent that cannot go on waits for another if a task of its own has an open
     question to that agent, or is PENDING and depends, directly or through other PENDING tasks, on an
@@ -227,8 +234,10 @@ class TaskServiceStub:
     """
     ProvideTaskInput: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ProvideTaskInputRequest, _tasks_pb2.ProvideTaskInputResponse]
     """ProvideTaskInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the
-    same token. The answer is a message in the assignee's inbox, in the task's thread. Safe to retry
-    with the same `request_id`.
+    same token. The answer is a message in the assignee's inbox, in the task's thread. With the `etag` of
+    the task as it was asked (the question's notice has it) it cannot answer a later question: then it
+    fails with ABORTED `ETAG_MISMATCH`. Fails with INVALID_ARGUMENT `INVALID_FIELDS` for an `option` that the
+    question does not have, and names those that it has. Safe to retry with the same `request_id`.
     """
     CompleteTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CompleteTaskRequest, _tasks_pb2.CompleteTaskResponse]
     """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
@@ -493,6 +502,13 @@ class TaskServiceAsyncStub(TaskServiceStub):
     wait for each other, all of them are told in the same commit; see below. Fails with NOT_FOUND
     `AGENT_NOT_FOUND`. Safe to retry with the same `request_id`.
 
+    A question may offer `options`, and it may be open for a limited time, `answer_within`. If it has no
+    answer when that has passed, a server commits `default_answer` as its answer: exactly once, by the
+    clock of the store, within about a second, or as soon as a server runs again. That is an answer as
+    by ProvideTaskInput (state, lease, event and notice) of no agent, which says `is_default`. An answer that
+    is committed before counts, also in the moments after the deadline. A question that is open no
+    more, because the task was released, taken away or has ended, gets no default.
+
     Circles of waits. An agent can go on if it has a task that is IN_PROGRESS, or PENDING and not waiting
     for other tasks. An agent that cannot go on waits for another if a task of its own has an open
     question to that agent, or is PENDING and depends, directly or through other PENDING tasks, on an
@@ -502,8 +518,10 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     ProvideTaskInput: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ProvideTaskInputRequest, _tasks_pb2.ProvideTaskInputResponse]  # type: ignore[assignment]
     """ProvideTaskInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the
-    same token. The answer is a message in the assignee's inbox, in the task's thread. Safe to retry
-    with the same `request_id`.
+    same token. The answer is a message in the assignee's inbox, in the task's thread. With the `etag` of
+    the task as it was asked (the question's notice has it) it cannot answer a later question: then it
+    fails with ABORTED `ETAG_MISMATCH`. Fails with INVALID_ARGUMENT `INVALID_FIELDS` for an `option` that the
+    question does not have, and names those that it has. Safe to retry with the same `request_id`.
     """
     CompleteTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CompleteTaskRequest, _tasks_pb2.CompleteTaskResponse]  # type: ignore[assignment]
     """CompleteTask ends work successfully: IN_PROGRESS to COMPLETED, with a result. A result that comes too
@@ -849,6 +867,13 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         wait for each other, all of them are told in the same commit; see below. Fails with NOT_FOUND
         `AGENT_NOT_FOUND`. Safe to retry with the same `request_id`.
 
+        A question may offer `options`, and it may be open for a limited time, `answer_within`. If it has no
+        answer when that has passed, a server commits `default_answer` as its answer: exactly once, by the
+        clock of the store, within about a second, or as soon as a server runs again. That is an answer as
+        by ProvideTaskInput (state, lease, event and notice) of no agent, which says `is_default`. An answer that
+        is committed before counts, also in the moments after the deadline. A question that is open no
+        more, because the task was released, taken away or has ended, gets no default.
+
         Circles of waits. An agent can go on if it has a task that is IN_PROGRESS, or PENDING and not waiting
         for other tasks. An agent that cannot go on waits for another if a task of its own has an open
         question to that agent, or is PENDING and depends, directly or through other PENDING tasks, on an
@@ -864,8 +889,10 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.ProvideTaskInputResponse, _abc.Awaitable[_tasks_pb2.ProvideTaskInputResponse]]:
         """ProvideTaskInput answers the question: INPUT_REQUIRED to IN_PROGRESS, with a whole lease for the
-        same token. The answer is a message in the assignee's inbox, in the task's thread. Safe to retry
-        with the same `request_id`.
+        same token. The answer is a message in the assignee's inbox, in the task's thread. With the `etag` of
+        the task as it was asked (the question's notice has it) it cannot answer a later question: then it
+        fails with ABORTED `ETAG_MISMATCH`. Fails with INVALID_ARGUMENT `INVALID_FIELDS` for an `option` that the
+        question does not have, and names those that it has. Safe to retry with the same `request_id`.
         """
 
     @_abc_1.abstractmethod

@@ -14,6 +14,7 @@ from dovetail.server.store import wire
 from dovetail.server.store.idempotency import IdempotencyKey
 from dovetail.server.store.tables.attachments import Attachment
 from dovetail.server.store.tables.events import TaskVerb
+from dovetail.server.store.tables.input_options import InputOption
 
 RECEIPT_BYTES = 90
 """The bytes of a receipt in a response beside its recipient's id, at most."""
@@ -38,6 +39,24 @@ class MessageKind(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AskedQuestion:
+    """What a question about a task is beside its text. Without a deadline it has no default."""
+
+    task_etag: str
+    options: Sequence[InputOption] = ()
+    deadline_time: int | None = None
+    default_answer: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenAnswer:
+    """What the answer to a question is beside its text."""
+
+    option: str = ""
+    is_default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
     """A change of a task, as a notice reports it."""
 
@@ -47,6 +66,8 @@ class Notice:
     actor_id: str
     assignee_id: str
     former_assignee_id: str
+    question: AskedQuestion | None = None
+    answer: GivenAnswer | None = None
 
 
 class MailEvent(IntEnum):
@@ -149,6 +170,19 @@ _NOTICE_EVENT_NUMBER = wire.number_tag(3)
 _NOTICE_ACTOR_ID = wire.bytes_tag(4)
 _NOTICE_ASSIGNEE_ID = wire.bytes_tag(5)
 _NOTICE_FORMER_ASSIGNEE_ID = wire.bytes_tag(6)
+_NOTICE_QUESTION = wire.bytes_tag(7)
+_NOTICE_ANSWER = wire.bytes_tag(8)
+
+_QUESTION_TASK_ETAG = wire.bytes_tag(1)
+_QUESTION_OPTIONS = wire.bytes_tag(2)
+_QUESTION_DEADLINE_TIME = wire.bytes_tag(3)
+_QUESTION_DEFAULT_ANSWER = wire.bytes_tag(4)
+
+_OPTION_NAME = wire.bytes_tag(1)
+_OPTION_DESCRIPTION = wire.bytes_tag(2)
+
+_ANSWER_OPTION = wire.bytes_tag(1)
+_ANSWER_IS_DEFAULT = wire.number_tag(2)
 
 _ATTACHMENT_NAME = wire.bytes_tag(1)
 _ATTACHMENT_MEDIA_TYPE = wire.bytes_tag(2)
@@ -237,8 +271,27 @@ def _encode_notice(notice: Notice) -> bytes:
         text(_NOTICE_ACTOR_ID, notice.actor_id),
         text(_NOTICE_ASSIGNEE_ID, notice.assignee_id),
         text(_NOTICE_FORMER_ASSIGNEE_ID, notice.former_assignee_id),
+        _encode_question(notice.question) if notice.question else b"",
+        _encode_answer(notice.answer) if notice.answer else b"",
     )
     return wire.nested(_NOTICE, b"".join(fields))
+
+
+def _encode_question(question: AskedQuestion) -> bytes:
+    text = wire.text
+    parts = [text(_QUESTION_TASK_ETAG, question.task_etag)]
+    for each in question.options:
+        option = text(_OPTION_NAME, each.name) + text(_OPTION_DESCRIPTION, each.description)
+        parts.append(wire.nested(_QUESTION_OPTIONS, option))
+    if question.deadline_time is not None:
+        parts.append(wire.nested(_QUESTION_DEADLINE_TIME, wire.timestamp(question.deadline_time)))
+    parts.append(text(_QUESTION_DEFAULT_ANSWER, question.default_answer))
+    return wire.nested(_NOTICE_QUESTION, b"".join(parts))
+
+
+def _encode_answer(answer: GivenAnswer) -> bytes:
+    chosen = wire.text(_ANSWER_OPTION, answer.option)
+    return wire.nested(_NOTICE_ANSWER, chosen + wire.number(_ANSWER_IS_DEFAULT, answer.is_default))
 
 
 def _encode_mail_notice(notice: MailNotice) -> bytes:

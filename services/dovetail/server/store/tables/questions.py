@@ -1,4 +1,7 @@
-"""Open questions that have no answer for long, and whose agents were not seen meanwhile."""
+"""Open questions of all teams: those whose deadline has passed, and those of agents away.
+
+Away are agents that have let a question wait for long, and were not seen meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,19 @@ _OLD = Statement(
 )
 
 
+# The conditions repeat those of the index on deadlines, or SQLite would not use it.
+_DUE = Statement(
+    TaskRow.select(_TEAM, _TASK)
+    .where(
+        TaskRow.question_deadline_time.is_null(False),
+        TaskRow.state == SQL(str(int(TaskState.INPUT_REQUIRED))),
+        TaskRow.question_deadline_time <= param("now"),
+    )
+    .order_by(TaskRow.question_deadline_time)
+    .limit(param("most"))
+)
+
+
 class Look(NamedTuple):
     """A look at the questions of all teams: at what time, and after which task."""
 
@@ -71,3 +87,8 @@ def old(snapshot: GlobalSnapshot, look: Look) -> list[OldQuestion]:
         most=look.most,
     )
     return [OldQuestion._make(row) for row in rows]
+
+
+def due(snapshot: GlobalSnapshot, now: int, most: int) -> list[tuple[str, str]]:
+    """The team and task of open questions whose deadline has passed."""
+    return [(team_id, task_id) for team_id, task_id in snapshot.rows(_DUE, now=now, most=most)]

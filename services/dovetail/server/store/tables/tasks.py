@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -12,10 +12,11 @@ from peewee import SQL, Expression, Value, fn
 
 from dovetail.server.store import filters
 from dovetail.server.store.chunks import chunks
-from dovetail.server.store.filters import EVER, TimeRange, within
+from dovetail.server.store.filters import within
 from dovetail.server.store.schema import TaskLinkRow, TaskRow
 from dovetail.server.store.sets import Codec, Row, Table
 from dovetail.server.store.tables.shares import ASSIGNEES, DURATIONS, USAGE
+from dovetail.server.store.tables.task_filters import TaskFilter
 from dovetail.server.store.tables.task_states import HELD_STATES, OPEN_STATES, TaskState
 from dovetail.server.store.transaction import Need, Snapshot, Transaction
 
@@ -38,8 +39,10 @@ class Task:
     `lease_event`; `lease_count` changes with every grant, heartbeat and answer. `start_event` began
     its last attempt. `pooled`: it returns to the pool when it becomes PENDING again. `asked_id` is
     the agent that must answer the open question, `question_agent_id` the one that was asked last.
+    `default_answer` becomes its answer at `question_deadline_time`; None: it waits without end.
     `input_wait` is how long it waited for answers. Durations are in microseconds. Usage and costs
-    are texts of `tables/usage.py`, attachments of `tables/attachments.py`; of so many budgets as
+    are texts of `tables/usage.py`, attachments of `tables/attachments.py`, options of
+    `tables/input_options.py`; of so many budgets as
     `spent_budgets` says, its own and those of the tasks that it is a part of, nothing is left.
     `budget_told`: its creator knows of its own. `away_told`: its holder knows that the agent which
     it asked is away.
@@ -107,6 +110,11 @@ class Task:
     away_told: bool = False
     input_attachments_json: str = ""
     outcome_attachments_json: str = ""
+    question_options_json: str = ""
+    question_deadline_time: int | None = None
+    default_answer: str = ""
+    answer_option: str = ""
+    answer_is_default: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -117,29 +125,6 @@ class Task:
     def is_held(self) -> bool:
         """Whether an attempt lasts."""
         return self.state in HELD_STATES
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskFilter:
-    """Which tasks: each condition that is set must hold."""
-
-    states: Sequence[TaskState] = ()
-    assignee_ids: Sequence[str] = ()
-    unassigned: bool = False
-    creator_ids: Sequence[str] = ()
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    create_time: TimeRange = EVER
-    end_time: TimeRange = EVER
-    update_time: TimeRange = EVER
-    thread_id: str = ""
-    parent_task_id: str = ""
-    linked_task_id: str = ""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no condition is set."""
-        values = (getattr(self, each.name) for each in fields(self))
-        return not any(value for value in values if value != EVER)
 
 
 COLUMNS = (
@@ -205,6 +190,11 @@ COLUMNS = (
     TaskRow.away_told,
     TaskRow.input_attachments,
     TaskRow.outcome_attachments,
+    TaskRow.question_options,
+    TaskRow.question_deadline_time,
+    TaskRow.default_answer,
+    TaskRow.answer_option,
+    TaskRow.answer_is_default,
 )
 _RENAMED = {
     "input": "input_json",
@@ -217,9 +207,10 @@ _RENAMED = {
     "tree_usage": "tree_usage_json",
     "input_attachments": "input_attachments_json",
     "outcome_attachments": "outcome_attachments_json",
+    "question_options": "question_options_json",
 }
 _NAMES = tuple(_RENAMED.get(str(column.name), str(column.name)) for column in COLUMNS)
-_FLAGS = ("pooled", "answered", "overdue_told", "budget_told", "away_told")
+_FLAGS = ("pooled", "answered", "overdue_told", "budget_told", "away_told", "answer_is_default")
 _FIELDS = attrgetter(*_NAMES)
 _LABELS_AT, _DEPENDS_ON_AT = _NAMES.index("labels"), _NAMES.index("depends_on")
 _LINKS_AT = _NAMES.index("links")
@@ -250,6 +241,9 @@ _TEXTS = (
     TaskRow.tree_usage,
     TaskRow.input_attachments,
     TaskRow.outcome_attachments,
+    TaskRow.question_options,
+    TaskRow.default_answer,
+    TaskRow.answer_option,
 )
 # Repeats the condition of the index on sub-tasks, or SQLite would not use it.
 IS_SUBTASK = TaskRow.parent_task_id != SQL("''")

@@ -1,6 +1,7 @@
 """The lease monitor: changes of tasks that no caller makes.
 
-Leases that expire, tasks that become overdue, and follow-ups of changes with very many dependents.
+Leases that expire, questions whose deadline passes, tasks that become overdue, and follow-ups of
+changes with very many dependents.
 
 The expiry of a lease is decided here, and nowhere else. No clocks of two machines are compared: a
 monitor measures, on its own monotonic clock, for how long it has itself seen a lease without a
@@ -29,12 +30,13 @@ from dovetail.server import clock
 from dovetail.server.access.caller import Caller
 from dovetail.server.errors import DovetailError
 from dovetail.server.store.store import Store
-from dovetail.server.store.tables import follow_ups, leases, tasks
+from dovetail.server.store.tables import follow_ups, leases, questions, tasks
 from dovetail.server.store.tables.events import TaskVerb
 from dovetail.server.store.tables.leases import HeldLease
 from dovetail.server.store.tables.tasks import Task, TaskState
 from dovetail.server.store.transaction import MICROS, GlobalSnapshot, Transaction
 from dovetail.server.tasks import loading, recording, transitions
+from dovetail.server.tasks.defaults import give_default
 from dovetail.server.tasks.recording import Action
 from dovetail.server.tasks.requests import ChangeOptions, Outcome
 
@@ -60,7 +62,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.leas
 
 
 class LeaseMonitor:
-    """Expires the leases of holders that are gone, and notes the tasks that are overdue."""
+    """Expires leases of holders that are gone, gives default answers, and notes what is overdue."""
 
     def __init__(self, store: Store) -> None:
         """Watch the tasks of `store`."""
@@ -89,6 +91,7 @@ class LeaseMonitor:
         while True:
             try:
                 await self._expire_leases()
+                await self._give_defaults()
                 await self._mark_overdue()
                 await self._start_follow_ups()
             except DovetailError:
@@ -119,6 +122,12 @@ class LeaseMonitor:
                 self._write(
                     "lease lost", (hold.team_id, hold.task_id), partial(_expire_lease, hold=hold)
                 )
+
+    async def _give_defaults(self) -> None:
+        due = partial(questions.due, now=clock.now(), most=UNITS_MAX)
+        for team_id, task_id in await self._store.read("", due):
+            unit = partial(give_default, task_id=task_id)
+            self._write("default answer", (team_id, task_id), unit)
 
     async def _mark_overdue(self) -> None:
         now = clock.now()
@@ -162,7 +171,7 @@ class LeaseMonitor:
                 log.info(event, team_id=team_id, task_id=task_id)
         except DovetailError as error:
             log.warning(
-                "a lease or overdue task could not be written",
+                "a lease, a default answer or an overdue task could not be written",
                 team_id=team_id,
                 reason=error.reason.value,
             )

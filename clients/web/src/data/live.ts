@@ -1,0 +1,229 @@
+/** The page's one stream: its events say what to read again, at most once a second. */
+import { DovetailError } from "@client/errors.js";
+import { TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
+import { batch } from "@preact/signals";
+import { HOUR, SECOND } from "../lib/time.js";
+import { heartbeat, link } from "./link.js";
+import * as loads from "./loads.js";
+import { type EventRow, eventRow } from "./rows.js";
+import { leave, type Session } from "./session.js";
+import { published, Team, team } from "./team.js";
+
+/** One read, and how long it rests after it. */
+interface Slice {
+  readonly name: string;
+  readonly restMs: number;
+  load(session: Session, team: Team): Promise<void>;
+}
+
+const FIRST: Slice[] = [
+  { name: "tasks", restMs: SECOND, load: loads.loadChangedTasks },
+  { name: "agents", restMs: 2 * SECOND, load: loads.loadAgents },
+  { name: "events", restMs: HOUR, load: loads.loadEvents },
+  { name: "report", restMs: 3 * SECOND, load: loads.loadReport },
+];
+const THEN: Slice[] = [
+  { name: "messages", restMs: 2 * SECOND, load: loads.loadTalk },
+  { name: "unread", restMs: 10 * SECOND, load: loads.loadUnread },
+  { name: "hour", restMs: 10 * SECOND, load: loads.loadHour },
+  { name: "today", restMs: 30 * SECOND, load: loads.loadToday },
+];
+const SLICES = [...FIRST, ...THEN];
+const EACH_MS = SECOND;
+/** Agents and messages of a large team are read less often. */
+const MANY_AGENTS = 300;
+const MANY_FACTOR = 4;
+
+type Listener = (events: readonly EventRow[]) => void;
+const listeners = new Set<Listener>();
+
+/** Be told of events, while the page can be seen; returns what ends it. */
+export function onEvents(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+let poke: () => void = () => undefined;
+
+/** Read again what this page itself may have changed. */
+export function touch(): void {
+  poke();
+}
+
+/** Follow the team until `signal` ends. */
+export async function follow(session: Session, signal: AbortSignal): Promise<void> {
+  const state = new Team();
+  team.value = state;
+  link.value = "connecting";
+  const refresher = new Refresher(session, state, signal);
+  poke = () => refresher.want("tasks", "agents", "messages", "report");
+  heartbeat.listener = () => refresher.want("agents", "messages", "unread");
+  const seen = () => {
+    if (document.hidden) return;
+    document.title = document.title.replace(/^\u25cf /, "");
+    refresher.want("tasks", "agents", "messages", "report", "unread");
+  };
+  document.addEventListener("visibilitychange", seen);
+  signal.addEventListener("abort", () => document.removeEventListener("visibilitychange", seen));
+  while (!signal.aborted) {
+    try {
+      const after = await loads.cursor(session);
+      refresher.want(...SLICES.map((each) => each.name));
+      for await (const event of session.client.watch({ after, signal }))
+        refresher.take(eventRow(event));
+    } catch (reason) {
+      if (signal.aborted) return;
+      if (!(reason instanceof DovetailError)) throw reason;
+      if (reason.reason.startsWith("CREDENTIAL_")) return leave(reason.message);
+      if (reason.reason === "AGENT_NOT_FOUND") return leave(reason.message);
+      link.value = "reconnecting";
+      refresher.again();
+      await new Promise((resolve) => setTimeout(resolve, 2 * SECOND));
+    }
+  }
+}
+
+/** Collects what is to be read, and reads it when it is due. */
+class Refresher {
+  readonly #session: Session;
+  readonly #team: Team;
+  readonly #signal: AbortSignal;
+  readonly #wanted = new Set<string>();
+  readonly #begun = new Map<string, number>();
+  #events: EventRow[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isRunning = false;
+
+  constructor(session: Session, state: Team, signal: AbortSignal) {
+    this.#session = session;
+    this.#team = state;
+    this.#signal = signal;
+    signal.addEventListener("abort", () => clearTimeout(this.#timer));
+    document.addEventListener("visibilitychange", () => this.#schedule(), { signal });
+  }
+
+  want(...names: string[]): void {
+    for (const name of names) this.#wanted.add(name);
+    this.#schedule();
+  }
+
+  /** Everything may have changed: read it whole. */
+  again(): void {
+    this.#begun.clear();
+    this.#team.changesThrough = 0;
+    this.#wanted.clear();
+  }
+
+  take(event: EventRow): void {
+    this.#events.push(event);
+    if (
+      document.hidden &&
+      event.verb === TaskVerb.REQUEST_INPUT &&
+      !document.title.startsWith("\u25cf")
+    ) {
+      document.title = `\u25cf ${document.title}`;
+    }
+    if (this.#events.length > 4_000) this.#events.splice(0, 1_000);
+    if (event.verb !== TaskVerb.HEARTBEAT)
+      this.#wanted.add("tasks").add("report").add("hour").add("messages");
+    this.#wanted.add("agents").add("today").add("unread");
+    this.#schedule();
+  }
+
+  #due(slice: Slice): number {
+    const large = this.#team.agents.size > MANY_AGENTS && slice.name !== "tasks";
+    return (this.#begun.get(slice.name) ?? -HOUR) + slice.restMs * (large ? MANY_FACTOR : 1);
+  }
+
+  #schedule(): void {
+    if (this.#isRunning || this.#signal.aborted || document.hidden) return;
+    const due = SLICES.filter((each) => this.#wanted.has(each.name)).map((each) => this.#due(each));
+    if (this.#events.length)
+      due.push(this.#due({ name: "any", restMs: EACH_MS, load: () => Promise.resolve() }));
+    if (!due.length) return;
+    clearTimeout(this.#timer);
+    const wait =
+      Math.max(Math.min(...due), (this.#begun.get("any") ?? -HOUR) + EACH_MS) - performance.now();
+    this.#timer = setTimeout(() => void this.#run(), Math.max(0, wait));
+  }
+
+  async #run(): Promise<void> {
+    const begin = performance.now();
+    const isFirst = !this.#team.loaded;
+    this.#isRunning = true;
+    this.#begun.set("any", begin);
+    const chosen = SLICES.filter(
+      (each) => this.#wanted.has(each.name) && this.#due(each) <= begin + 5,
+    );
+    const events = this.#events;
+    this.#events = [];
+    try {
+      await this.#load(
+        chosen.filter((each) => FIRST.includes(each)),
+        begin,
+      );
+      this.#apply(events);
+      const spent = events.filter((each) => each.verb === TaskVerb.SPEND_BUDGET);
+      await loads.loadEach(
+        this.#session,
+        this.#team,
+        spent.map((each) => each.taskId),
+      );
+      if (isFirst) this.#publish(events);
+      await this.#load(
+        chosen.filter((each) => THEN.includes(each)),
+        begin,
+      );
+      this.#publish(events);
+    } finally {
+      this.#isRunning = false;
+      this.#schedule();
+    }
+  }
+
+  async #load(slices: readonly Slice[], begin: number): Promise<void> {
+    await Promise.all(
+      slices.map(async (slice) => {
+        this.#wanted.delete(slice.name);
+        this.#begun.set(slice.name, begin);
+        try {
+          await slice.load(this.#session, this.#team);
+          this.#team.faults.delete(slice.name);
+        } catch (reason) {
+          if (!(reason instanceof DovetailError)) throw reason;
+          this.#team.faults.set(slice.name, reason);
+        }
+      }),
+    );
+  }
+
+  #apply(events: readonly EventRow[]): void {
+    const last = this.#team.events.items.at(-1)?.number ?? 0n;
+    this.#team.events.push(
+      ...events.filter((each) => each.number > last && each.verb !== TaskVerb.HEARTBEAT),
+    );
+    const begin = Date.now() - 24 * HOUR;
+    this.#team.events.keep((each) => each.time > begin);
+    for (const event of events) this.#applyOne(event);
+    this.#team.prune();
+  }
+
+  #applyOne(event: EventRow): void {
+    if (event.verb === TaskVerb.DELETE) this.#team.tasks.delete(event.taskId);
+    if (event.verb !== TaskVerb.HEARTBEAT) return;
+    this.#team.progressTimes.set(event.taskId, event.time);
+    const row = this.#team.tasks.get(event.taskId);
+    if (!row) return;
+    const { percent = row.percent, note = row.note } = event;
+    this.#team.tasks.set(event.taskId, { ...row, percent, note });
+  }
+
+  #publish(events: readonly EventRow[]): void {
+    if (this.#signal.aborted) return;
+    this.#team.loaded = true;
+    batch(() => {
+      published();
+      if (events.length) for (const listener of listeners) listener(events);
+    });
+  }
+}
