@@ -102,7 +102,7 @@ async def serve(config: ServerConfig, *_: object) -> None:
     await server.wait_for_termination()
 
 
-def _ready(_: str, __: str) -> None:
+def _ready(*_: str) -> None:
     """Nobody waits to be told: a caller tries until it is connected."""
 
 

@@ -152,10 +152,10 @@ async def test_a_live_stream_sends_nothing_that_has_expired_on_its_way(
         await inbox.backlog()
         hand_over = pair_bells(passing).hand_over
 
-        def later(rings: Mapping[WakeKey, Sequence[Delivery] | None]) -> None:
+        def later(rings: Mapping[WakeKey, Sequence[Delivery] | None], cause_time: float) -> None:
             """The commit hands it over when its time has passed."""
             passing.seconds = 61
-            hand_over(rings)
+            hand_over(rings, cause_time)
 
         monkeypatch.setattr(pair_bells(passing), "hand_over", later)
         await alice.send("bob", expire_time=at(60))

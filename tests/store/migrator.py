@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from dovetail.server.store.store import open_engine
+from dovetail.server.store.engines.opening import open_engine
 
 for line in sys.stdin:
     engine = open_engine(line.strip())

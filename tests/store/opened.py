@@ -10,7 +10,8 @@ from typing import Any
 
 from dovetail.server.messaging.inboxes import OutgoingMessage
 from dovetail.server.store.engines.base import Engine
-from dovetail.server.store.store import Store, open_engine
+from dovetail.server.store.engines.opening import open_engine
+from dovetail.server.store.store import Store
 from dovetail.server.store.tables import agents
 from dovetail.server.store.tables.message_bytes import Content
 from dovetail.server.store.tables.tasks import Task, TaskState

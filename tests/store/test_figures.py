@@ -13,8 +13,8 @@ from playhouse.migrations import Runner
 
 from dovetail.server.store import recounting, sketches
 from dovetail.server.store.engines.base import MIGRATIONS, Engine
+from dovetail.server.store.engines.opening import open_engine
 from dovetail.server.store.schema import TaskRow
-from dovetail.server.store.store import open_engine
 from dovetail.server.store.tables import tasks
 from dovetail.server.store.tables.tasks import OPEN_STATES, TASKS, Task, TaskState
 from dovetail.server.store.tallies import Tallies

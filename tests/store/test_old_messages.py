@@ -10,7 +10,7 @@ from playhouse.migrations import Runner
 
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.store.engines.base import MIGRATIONS
-from dovetail.server.store.store import open_engine
+from dovetail.server.store.engines.opening import open_engine
 from dovetail.server.store.transaction import MICROS
 from dovetail.types.v1 import types_pb2
 from support.pair import identity, running_pair

@@ -28,6 +28,7 @@ from dovetail.server.store.tables import (
     message_search,
     messages,
     open_work,
+    overall,
     presence,
     reports,
     search,
@@ -344,6 +345,22 @@ def test_a_look_at_all_teams_reads_one_place_of_an_index_for_each(
     assert of_teams.startswith("SCAN"), plan
     assert all(step.startswith("SEARCH") and index in step for step in others), plan
     assert others
+
+
+@pytest.mark.parametrize(
+    ("find", "index"),
+    [
+        (overall.oldest_mail, "deliveries_unacknowledged"),
+        (lambda t: overall.oldest_ready(t, 7), "tasks_state"),
+    ],
+)
+def test_a_figure_of_the_whole_store_reads_one_place_of_an_index_for_each_agent_or_team(
+    engine: Engine, find: Callable[[Transaction], object], index: str
+) -> None:
+    steps = [step for step in explained(engine, find) if names_a_table(step)]
+    assert steps[-1].startswith("SEARCH"), steps
+    assert index in steps[-1], steps
+    assert not any("TEMP B-TREE" in step for step in explained(engine, find))
 
 
 def names_a_table(step: str) -> bool:

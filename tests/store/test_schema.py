@@ -16,8 +16,9 @@ from peewee import Model
 from playhouse.migrations import Runner
 
 from dovetail.server.store.engines.base import MIGRATIONS, Engine, StoreOpenError
+from dovetail.server.store.engines.opening import open_engine
 from dovetail.server.store.schema import INDEX_NAMES, TABLES, CredentialRow, TaskRow
-from dovetail.server.store.store import Store, open_engine
+from dovetail.server.store.store import Store
 from dovetail.server.store.tables import leases, queues, tasks
 from store.opened import TEAM, migrated, opened
 from support.children import SECONDS, child

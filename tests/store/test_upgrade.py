@@ -10,7 +10,7 @@ from playhouse.migrations import Runner
 from dovetail.admin.v1 import admin_pb2 as a
 from dovetail.messaging.v1 import messaging_pb2 as m
 from dovetail.server.store.engines.base import MIGRATIONS
-from dovetail.server.store.store import open_engine
+from dovetail.server.store.engines.opening import open_engine
 from dovetail.tasks.v1 import tasks_pb2 as t
 from support.guarded import guarded_pair
 

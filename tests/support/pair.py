@@ -40,6 +40,8 @@ class Pair(Stubs):
     tasks_channel: grpc.aio.Channel
     messaging_address: str
     tasks_address: str
+    messaging_metrics: str
+    tasks_metrics: str
     messaging_store: Store
     tasks_store: Store
     store_url: str
@@ -72,6 +74,8 @@ async def running_pair(store_url: str, **settings: Any) -> AsyncGenerator[Pair]:
             tasks_channel=tasks_channel,
             messaging_address=messaging.address,
             tasks_address=tasks.address,
+            messaging_metrics=messaging.metrics_address,
+            tasks_metrics=tasks.metrics_address,
             messaging_store=messaging.store,
             tasks_store=tasks.store,
             store_url=store_url,

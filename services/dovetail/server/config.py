@@ -31,11 +31,12 @@ class ServerConfig:
     `shortest_lease_seconds` is the minimum for the lease of a task. `loop_hops`, `loop_thread_hour`
     and `loop_depth` limit what agents say to each other in teams that set no limits, and after
     `away_seconds` of an asked agent's absence, seen every `away_look_seconds`, the asker is told;
-    None or 0: never. `retention` is what teams keep that say nothing themselves, as
-    `read_retention` reads it; nothing that is younger than `kept_seconds` is removed, and every
-    `cleaning_seconds` is looked for what may be. `worker` is this process's number among those that
-    share `listen`; 0: it has the address for itself. With `has_parent` another process decides how
-    long it may take to stop.
+    None or 0: never. `metrics_listen` is where Prometheus asks (HOST:PORT; empty: nowhere), for
+    which the store is read at most every `figures_seconds`. `retention` is what teams keep that say
+    nothing themselves, as `read_retention` reads it; nothing that is younger than `kept_seconds` is
+    removed, and every `cleaning_seconds` is looked for what may be. `worker` is this process's
+    number among those that share `listen`; 0: it has the address for itself. With `has_parent`
+    another process decides how long it may take to stop.
     """
 
     service: str
@@ -62,6 +63,8 @@ class ServerConfig:
     retention: str = ""
     kept_seconds: float = HOUR_MICROS / MICROS
     cleaning_seconds: float = 60.0
+    metrics_listen: str = ""
+    figures_seconds: float = 5.0
     worker: int = 0
     has_parent: bool = False
 
@@ -75,11 +78,13 @@ class ServerConfig:
         except ValueError as error:
             raise ConfigError(f"--retention {self.retention!r}: {error}") from error
         if not self.listen.startswith("unix:"):
-            host, _, port = self.listen.rpartition(":")
-            if not host or not port.isdecimal() or int(port) > 65_535:
+            host = _host(self.listen)
+            if not host:
                 raise ConfigError(f"--listen {self.listen!r} is not HOST:PORT or unix:PATH")
             if not is_loopback(host):
                 self._check_reachable()
+        if self.metrics_listen:
+            self._check_metrics()
 
     @property
     def rules(self) -> Retention:
@@ -96,6 +101,18 @@ class ServerConfig:
         if self.admin_token_file and not self.credentials:
             raise ConfigError("--admin-token-file needs --credentials: nobody is asked for a token")
 
+    def _check_metrics(self) -> None:
+        """Raise ConfigError unless strangers are kept from the metrics, which ask for no token."""
+        host = _host(self.metrics_listen)
+        if not host:
+            raise ConfigError(f"--metrics-listen {self.metrics_listen!r} is not HOST:PORT")
+        if not is_loopback(host) and not self.insecure:
+            raise ConfigError(
+                f"--metrics-listen {self.metrics_listen} can be reached from other machines, and"
+                " metrics know neither TLS nor credentials. Say --insecure where the network itself"
+                " keeps strangers out; 127.0.0.1 does not need it"
+            )
+
     def _check_reachable(self) -> None:
         """Raise ConfigError if anybody could call, or tokens could be read on their way."""
         missing = [
@@ -108,6 +125,12 @@ class ServerConfig:
                 f" {' and '.join(missing)}, or say --insecure where the network itself keeps"
                 " strangers out; 127.0.0.1 needs neither"
             )
+
+
+def _host(listen: str) -> str:
+    """The host of HOST:PORT; empty if it is not that."""
+    host, _, port = listen.rpartition(":")
+    return host if port.isdecimal() and int(port) <= 65_535 else ""
 
 
 def is_loopback(host: str) -> bool:

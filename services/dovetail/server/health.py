@@ -36,10 +36,12 @@ class Health:
     async def watch(self) -> None:
         """Set SERVING, then follow the store, until cancelled."""
         await self._set_status(health_pb2.HealthCheckResponse.SERVING)
+        self._store.meter.store_responded(True)
         healthy = True
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             now_healthy = await self._store_responds()
+            self._store.meter.store_responded(now_healthy)
             if now_healthy != healthy:
                 healthy = now_healthy
                 await self._change(healthy)

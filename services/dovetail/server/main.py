@@ -124,8 +124,11 @@ class StartError(Exception):
     """A server cannot start; the text says why, and what to do."""
 
 
-def run(config: ServerConfig, ready: Callable[[str, str], None]) -> None:
-    """Serve in this process until a signal. `ready` receives the addresses of server and store."""
+def run(config: ServerConfig, ready: Callable[[str, str, str], None]) -> None:
+    """Serve in this process until a signal.
+
+    `ready` receives the addresses of server, store and metrics.
+    """
     configure_log(config.worker)
     try:
         raise_limit()

@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -16,14 +17,18 @@ from dovetail.server import memory
 from dovetail.server.access.audit import Audit
 from dovetail.server.access.authentication import TokenAuthenticator, TrustingAuthenticator
 from dovetail.server.access.interceptor import CallInterceptor
-from dovetail.server.config import ServerConfig
+from dovetail.server.config import ConfigError, ServerConfig
 from dovetail.server.edge import reflection
 from dovetail.server.edge.grpc_release import is_sound
 from dovetail.server.edge.intake import REQUEST_BYTES_MAX, Intake
 from dovetail.server.health import SERVICE_NAME, Health
+from dovetail.server.meter import UNMETERED
 from dovetail.server.shared_port import taken
 from dovetail.server.store.store import Store
 from dovetail.server.tls import server_credentials
+
+if TYPE_CHECKING:
+    from dovetail.server.metrics.exposing import Metrics
 
 RECEIVE_BYTES_MAX = REQUEST_BYTES_MAX + 2 * 1024 * 1024
 SEND_BYTES_MAX = 16 * 1024 * 1024
@@ -88,11 +93,12 @@ class Service:
 
 @dataclass(kw_only=True)
 class RunningServer:
-    """A server that accepts calls at `address`."""
+    """A server that accepts calls at `address`, and shows metrics at another, if it does."""
 
     server: grpc.aio.Server
     store: Store
     address: str
+    metrics_address: str = ""
 
 
 @asynccontextmanager
@@ -103,23 +109,38 @@ async def run_server(
 
     Raises StoreOpenError or ConfigError when it cannot start.
     """
-    audit = Audit(config.audit_log)
-    store = Store(config.store)
+    audit, metrics = Audit(config.audit_log), _metrics(config)
+    store = Store(config.store, metrics.meter if metrics else UNMETERED)
     try:
-        with audit.open():
+        with audit.open(), metrics.served(store) if metrics else nullcontext("") as metrics_address:
             service = build(store, config, audit)
             await service.prepare()
             authenticator = (
                 TokenAuthenticator(store) if config.credentials else TrustingAuthenticator()
             )
-            interceptor = CallInterceptor(authenticator, audit, Intake(config.request_seconds))
+            intake = Intake(config.request_seconds)
+            interceptor = CallInterceptor(authenticator, audit, intake, store.meter)
             async with (
                 authenticator.open(),
                 _serving(config, service, store, interceptor) as server,
             ):
+                server.metrics_address = metrics_address
                 yield server
     finally:
         await store.close(config.drain_seconds * CLOSE_SHARE)
+
+
+def _metrics(config: ServerConfig) -> Metrics | None:
+    """What measures this server, if it is to be measured. Raises ConfigError."""
+    if not config.metrics_listen:
+        return None
+    try:
+        from dovetail.server.metrics.exposing import Metrics
+    except ImportError as error:
+        raise ConfigError(
+            f"--metrics-listen needs prometheus_client: pip install 'dovetail[metrics]' ({error})"
+        ) from error
+    return Metrics(config)
 
 
 @asynccontextmanager
@@ -156,11 +177,11 @@ async def _serving(
 async def serve(
     config: ServerConfig,
     build: Callable[[Store, ServerConfig, Audit], Service],
-    ready: Callable[[str, str], None],
+    ready: Callable[[str, str, str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once, if it has no parent.
 
-    `ready` receives the addresses of the server and of the store.
+    `ready` receives the addresses of the server, of the store and of the metrics.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -182,6 +203,7 @@ async def serve(
             service=config.service,
             address=server.address,
             store=server.store.address,
+            **({"metrics": server.metrics_address} if server.metrics_address else {}),
             loop=type(loop).__module__.partition(".")[0],  # "asyncio" or "uvloop"
         )
         if not is_sound(grpc.__version__):
@@ -189,7 +211,7 @@ async def serve(
                 "this grpcio holds requests of any size before it refuses them: take a newer one",
                 grpcio=grpc.__version__,
             )
-        ready(server.address, server.store.address)
+        ready(server.address, server.store.address, server.metrics_address)
         await stop.wait()
         log.info("stopping", service=config.service)
     log.info("stopped", service=config.service)

@@ -204,6 +204,13 @@ SETTINGS = (
         default=10.0,
     ),
     _server(
+        "metrics-listen",
+        "Where Prometheus gets metrics: worker N at port + 2(N - 1). `up`: messaging; tasks at +1.",
+        default="",
+        default_text="nowhere",
+        **_ADDRESS,
+    ),
+    _server(
         "loop-hops",
         "The longest chain of messages of agents that answer each other; 0: no limit.",
         default_text="no limit; of `dovetail up`: 64",

@@ -34,9 +34,11 @@ from dovetail.server.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from dovetail.server.meter import UNMETERED, Meter
 from dovetail.server.store.units import current_permit
 
 OURS = "/dovetail."
+OK, CANCELLED = grpc.StatusCode.OK.name, grpc.StatusCode.CANCELLED.name
 REFUSAL_LINES_MAX = 100
 """Lines about refused calls in a second; more are counted, and their number is logged at its end.
 
@@ -54,12 +56,18 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.call
 class CallInterceptor(ServerInterceptor):
     """Finds the caller, reads the request, maps errors, and logs, for Dovetail's own services."""
 
-    def __init__(self, authenticator: Authenticator, audit: Audit, intake: Intake) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        audit: Audit,
+        intake: Intake,
+        meter: Meter = UNMETERED,
+    ) -> None:
         """Wrap each method once; `authenticator` finds the caller, `audit` records refusals."""
         # gRPC asks for the handler at every call. It holds only methods that exist, so it is
         # bounded whatever callers ask for.
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        self._drain = _Drain(authenticator, audit, intake)
+        self._drain = _Drain(authenticator, audit, intake, meter)
 
     async def close(self, seconds: float) -> None:
         """Refuse new calls until none has come for a tenth of this time, or for all of it.
@@ -97,7 +105,10 @@ class CallInterceptor(ServerInterceptor):
 class _Drain:
     """What all calls share; open until the server stops, then it notes that it refused a call."""
 
-    def __init__(self, authenticator: Authenticator, audit: Audit, intake: Intake) -> None:
+    def __init__(
+        self, authenticator: Authenticator, audit: Audit, intake: Intake, meter: Meter
+    ) -> None:
+        self.meter = meter
         self.authenticator = authenticator
         self.audit = audit
         self.intake = intake
@@ -134,6 +145,7 @@ def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any
         async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
             del requests
             call = _Call(method, context, drain)
+            drain.meter.stream_began(method)
             try:
                 await call.begin()
                 async with (
@@ -147,6 +159,8 @@ def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 request = responses = None  # See `_Call.fail`.
                 await call.fail(error)
+            finally:
+                drain.meter.stream_ended(method, call.code)
 
         return grpc.stream_stream_rpc_method_handler(cast(Any, stream), None, None)
 
@@ -163,8 +177,11 @@ def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any
         except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
             request = None  # See `_Call.fail`.
             return await call.fail(error)
-        call.end()
-        return response
+        else:
+            call.end()
+            return response
+        finally:
+            call.count()
 
     return grpc.stream_unary_rpc_method_handler(cast(Any, unary), None, encode)
 
@@ -189,7 +206,10 @@ def _wrap_followed(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHa
             request = None  # See `_Call.fail`.
             await call.fail(error)
             return
-        call.end()
+        else:
+            call.end()
+        finally:
+            call.count()
         await context.write(encode(answer.response))
         # gRPC says so also where the connection broke in that moment. Then it cancels this call in
         # the same step, and the cancellation comes here.
@@ -221,6 +241,13 @@ class _Call:
         self._started = time.monotonic()
         self._metadata = cast("tuple[tuple[str, Any], ...]", context.invocation_metadata() or ())
         self._caller: Caller | None = None
+        self.code = CANCELLED
+        """The status that it ends with; of a call that ends without `end` and `fail`, CANCELLED."""
+
+    def count(self) -> None:
+        """Tell the meter how a call that is no stream ended."""
+        seconds = time.monotonic() - self._started
+        self._drain.meter.call_ended(self._method, self.code, seconds)
 
     async def begin(self) -> None:
         """Find the caller, and refuse one that may not call, before any of its request is read."""
@@ -237,6 +264,7 @@ class _Call:
 
     def end(self) -> None:
         """Log a call that succeeded."""
+        self.code = OK
         if self._drain.logs_completed:
             self._log().debug("completed")
 
@@ -267,6 +295,8 @@ class _Call:
             if isinstance(known, (UnauthenticatedError, PermissionDeniedError)):
                 self._audit_refusal(known)
         status = to_status(known)
+        self.code = STATUS_CODES[type(known)].name
+        self._drain.meter.call_refused(known.reason.value)
         _forget_frames(error)
         trailers = cast(Any, status.trailing_metadata)
         try:

@@ -204,7 +204,9 @@ class Cleaner:
                 return False
             pieces = 0 if bitten.done else pieces + 1
             del items[: bitten.done]
-            self._removed[found.front.name.lower()] += bitten.removed
+            kind = found.front.name.lower()
+            self._removed[kind] += bitten.removed
+            self._store.meter.removed(kind, bitten.removed, bitten.seconds)
             self._rows.follow(bitten.seconds)
             await self._pause(bitten.seconds)
         self._teams[team_id].walked[found.front] = 0

@@ -81,6 +81,7 @@ class Receiver:
             deliveries = ()
         handing = self._handouts.begin(caller, agent_id)
         handing.offer([each.sequence for each in deliveries])
+        self._store.meter.delivered(len(deliveries))
         return Received(
             agent_id=agent_id,
             deliveries=deliveries,

@@ -182,6 +182,7 @@ class _Inbox:
     def _count(self, sent: Sequence[Delivery]) -> None:
         """Offer these to the reader, and count what is outstanding if that is limited."""
         self._handing.offer([each.sequence for each in sent])
+        self._store.meter.delivered(len(sent))
         if self._wanted.max_outstanding:
             self._outstanding.update(each.sequence for each in sent if not each.acknowledge_time)
 

@@ -33,10 +33,10 @@ from dovetail.server.store.engines.base import (
 from dovetail.server.store.engines.doorbell import is_anyone_listening
 from dovetail.server.store.engines.files import has_lost_its_log
 from dovetail.server.store.engines.locations import sqlite_path
+from dovetail.server.store.engines.opening import open_engine
 from dovetail.server.store.engines.sqlite import BUSY_SECONDS, OLDEST
 from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
 from dovetail.server.store.engines.vacuuming import is_shrinkable
-from dovetail.server.store.store import open_engine
 from dovetail.server.store.times import WARN_SECONDS, Times
 from dovetail.server.store.transaction import GlobalSnapshot
 

@@ -147,6 +147,11 @@ class GroupExecutor:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs no thread has taken yet. Without the lock: a moment's number."""
+        return self._waiting
+
     async def do(self, partition: str, team_id: str, work: Callable[[Any], T]) -> T:
         """Run the function on a thread, with what `Duties.run` passes to it, and await its result.
 

@@ -16,11 +16,12 @@ Within a team they are safe because its row is locked: nobody else writes what t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from dovetail.server import clock
+from dovetail.server.meter import Happening
 from dovetail.server.store import team_counters
 from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.differences import HeldRow, differences
@@ -97,6 +98,7 @@ class WriteGroup(GlobalSnapshot):
         self.writes = 0
         self.followers_left = FOLLOWERS_MAX
         self.rings = Rings()
+        self.happenings: Counter[Happening] = Counter()
         self._lock_team = lock_team
         self._driver = driver
         self._teams: dict[str, TeamCounters] = {}

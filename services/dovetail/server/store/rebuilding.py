@@ -13,7 +13,7 @@ from dovetail.server.store.database import typed
 from dovetail.server.store.doctor import Level, check_schema
 from dovetail.server.store.engines.base import Engine, StoreOpenError
 from dovetail.server.store.engines.locations import sqlite_path
-from dovetail.server.store.store import open_engine
+from dovetail.server.store.engines.opening import open_engine
 
 
 def rebuild_figures(url: str) -> None:

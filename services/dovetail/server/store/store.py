@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -31,13 +31,14 @@ from dovetail.server.errors import (
     Reason,
     ResourceExhaustedError,
 )
+from dovetail.server.meter import UNMETERED, Meter
 from dovetail.server.store import changed_names
 from dovetail.server.store.changed_names import Counters
-from dovetail.server.store.engines.base import CLOSE_SECONDS, Engine, StoreOpenError
-from dovetail.server.store.engines.locations import sqlite_path
+from dovetail.server.store.engines.base import CLOSE_SECONDS, Sizes, StoreOpenError
+from dovetail.server.store.engines.opening import open_engine
 from dovetail.server.store.engines.wakeups import Bells
 from dovetail.server.store.executor import PROBES, Duties, GroupExecutor, Job, PartitionBlockedError
-from dovetail.server.store.rings import Delivery, WakeKey
+from dovetail.server.store.rings import WakeKey
 from dovetail.server.store.tables import agents
 from dovetail.server.store.transaction import (
     GlobalSnapshot,
@@ -47,6 +48,7 @@ from dovetail.server.store.transaction import (
     Transaction,
 )
 from dovetail.server.store.units import (
+    Committed,
     RefusedLateError,
     Unit,
     current_permit,
@@ -80,27 +82,6 @@ ABORT_SECONDS = 0.5
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("dovetail.store")
 
 
-def open_engine(url: str) -> Engine:
-    """Return the engine for a URL: `sqlite:///PATH`, a plain path, or `postgresql://…`."""
-    path = sqlite_path(url)
-    if path is not None:
-        from dovetail.server.store.engines.sqlite import SqliteEngine
-
-        return SqliteEngine(path)
-    if url.startswith(("postgresql://", "postgres://")):
-        try:
-            from dovetail.server.store.engines.postgres import PostgresEngine
-        except ImportError as error:
-            raise StoreOpenError(
-                f"a PostgreSQL store needs psycopg: pip install 'dovetail[postgres]' ({error})"
-            ) from error
-        return PostgresEngine(url)
-    raise StoreOpenError(
-        f"no store of the kind {url.partition(':')[0]!r}: use sqlite:///PATH, or a plain path, or"
-        " postgresql://…"
-    )
-
-
 def _nothing_known() -> str:
     """Return what blocks readers: nothing that differs from a slow disk."""
     return ""
@@ -124,9 +105,10 @@ class _NothingWrittenError(Exception):
 class Store:
     """One store as one process uses it, on one event loop. Call `close` at the end."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, meter: Meter = UNMETERED) -> None:
         """Open the store and bring its schema up to date. Raises StoreOpenError."""
-        self.bells = Bells()
+        self.meter = meter
+        self.bells = Bells(meter.woken)
         self._engine = open_engine(url)
         try:
             self._engine.migrate()
@@ -196,6 +178,15 @@ class Store:
         """Fold a log of changes in, so that a file which became shorter is shorter on the disk."""
         await self._writers.do(TIDYING, "", _tidy)
 
+    async def sizes(self) -> Sizes:
+        """How large the store is."""
+        return await self.scan("", self._engine.sizes)
+
+    def waiting_jobs(self) -> dict[str, int]:
+        """How many units and queries wait, by the threads for which they do."""
+        names = ("writer", "reader", "scanner", "reporter")
+        return {name: each.waiting for name, each in zip(names, self._executors, strict=True)}
+
     def finish_within(self, seconds: float) -> None:
         """After so many seconds fail the calls that still wait, and accept no more.
 
@@ -243,7 +234,7 @@ class Store:
 
     def _write_group(self, jobs: list[Job]) -> None:
         try:
-            rings = self._commit(jobs)
+            done = self._commit(jobs)
         except RefusedLateError as late:
             self._after_failure(jobs, late if len(jobs) > 1 else late.refusal, self._write_group)
         except Exception as error:  # whatever it is, callers must get an error
@@ -251,21 +242,32 @@ class Store:
                 raise PartitionBlockedError(self._engine.error_for(error)) from error
             self._after_failure(jobs, error, self._write_group)
         else:
-            # After the commit, never before: a watcher that is rung and reads the old state would
-            # wait on, and miss the change. A ring too many costs one read.
-            if rings:
-                self._engine.announce(rings)
-                self._in_loop(self.bells.hand_over, rings)
+            if done:
+                self._after_commit(done)
 
-    def _commit(self, jobs: list[Job]) -> Mapping[WakeKey, Sequence[Delivery] | None]:
+    def _after_commit(self, done: Committed) -> None:
+        # Never before: a watcher that is rung and reads the old state would wait on, and miss the
+        # change. A ring too many costs one read.
+        if rings := done.group.rings.names:
+            self._engine.announce(rings)
+            self._in_loop(self.bells.hand_over, rings, done.ended)
+        took, committing = done.ended - done.began, done.ended - done.committing
+        self.meter.committed(done.units, done.waited, took, committing)
+        for what, number in done.group.happenings.items():
+            self.meter.happened(what, number)
+
+    def _commit(self, jobs: list[Job]) -> Committed | None:
+        """Run and commit a group. Returns it, or None if nothing was written."""
         if all(job.abandoned for job in jobs):
-            return {}
+            return None
         if jobs[0].work is _probe:  # Probes have a partition of their own.
             with self._engine.probe():
-                return {}
+                return None
         if jobs[0].work is _tidy:  # So have these.
             self._engine.tidy()
-            return {}
+            return None
+        done: Committed | None = None
+        began, waited = time.monotonic(), self._loop.time() - jobs[0].submit_time
         with contextlib.suppress(_NothingWrittenError), self._engine.write() as transaction:
             units = [job for job in jobs if not job.abandoned]
             fetch_needs(transaction, units)
@@ -274,10 +276,13 @@ class Store:
                     run_unit(transaction, job)
             if not transaction.writes:
                 raise _NothingWrittenError
+            committing = time.monotonic()
             transaction.flush()
+            if self._engine.commits_apart:
+                committing = time.monotonic()
             # The commit follows, at the end of the block; if it fails, nothing is returned.
-            return transaction.rings.names
-        return {}
+            done = Committed(transaction, len(units), waited, began, committing, 0.0)
+        return done and done._replace(ended=time.monotonic())
 
     def _after_failure(self, jobs: list[Job], error: Exception, run: _Run) -> None:
         """Fail the jobs of a group that was rolled back, or find the one at fault by itself."""
@@ -347,13 +352,13 @@ class Store:
         while self._engine.is_log_large() and self._loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(SETTLE_STEP_SECONDS)
 
-    def _in_loop(self, do: Callable[[T], None], what: T) -> None:
+    def _in_loop(self, do: Callable[[T, float], None], what: T, cause_time: float) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed, and no watcher is left
-            self._loop.call_soon_threadsafe(do, what)
+            self._loop.call_soon_threadsafe(do, what, cause_time)
 
     def _on_ring(self, inboxes: Iterable[WakeKey] | None) -> None:
         if inboxes is not None:
-            self._in_loop(self.bells.ring, inboxes)
+            self._in_loop(self.bells.ring, inboxes, time.monotonic())
             return
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._compare)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from peewee import Expression, Field, Node, Value, fn
 
+from dovetail.server.meter import Happening
 from dovetail.server.store.database import TypedDatabase
 from dovetail.server.store.rings import Delivery
 from dovetail.server.store.sets import (
@@ -292,6 +293,10 @@ class Transaction(Snapshot):
     def put(self, table: Table[T], value: T) -> None:
         """Change a row that this unit has found, at the end of the group."""
         self._group.put(table, self.team_id, value)
+
+    def count(self, what: Happening) -> None:
+        """After the commit, tell the meter that this happened."""
+        self._group.happenings[what] += 1
 
     def ring(self, name: str) -> None:
         """After the commit, wake the watchers of this inbox or queue."""

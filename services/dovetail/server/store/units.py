@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dovetail.server.errors import DovetailError
 from dovetail.server.store.executor import Job
@@ -45,6 +45,17 @@ class Unit:
     def __call__(self, transaction: Transaction) -> Any:
         self.permit()
         return self.run(transaction)
+
+
+class Committed(NamedTuple):
+    """A group that is on disk: how many units, how long the first waited, and when it was what."""
+
+    group: WriteGroup
+    units: int
+    waited: float
+    began: float
+    committing: float
+    ended: float
 
 
 def fetch_needs(group: WriteGroup, jobs: Sequence[Job]) -> None:

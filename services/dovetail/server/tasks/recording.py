@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dovetail.server.access.caller import Caller
+from dovetail.server.meter import Happening
 from dovetail.server.store.tables import (
     agents,
     attempts,
@@ -27,6 +28,7 @@ from dovetail.server.tasks.attempts import BEGINNING_VERBS, ended_attempt
 from dovetail.server.tasks.changes import field_changes
 from dovetail.server.tasks.notices import NoticeContext
 from dovetail.server.tasks.requests import ChangeOptions, Notify
+from dovetail.server.tasks.states import RETRIED
 
 # A holder's progress leaves the etag, by which others change the task meanwhile; so does what comes
 # too late to change anything, and the usage of sub-tasks.
@@ -116,11 +118,20 @@ def record_change(
     ended = ended_attempt(before, task, event) if before else None
     if ended:
         attempts.append(transaction, ended)
+    _count(transaction, action.verb, task)
     if task.state is TaskState.PENDING and not task.waiting_for_count:
         transaction.ring(queues.name(task.assignee_id))
     if before and before.state is not task.state:
         written += _update_dependents(transaction, action, before, event, cascade_ids)
     return TaskChange(task=task, notices=written, event_number=event_number)
+
+
+def _count(transaction: Transaction, verb: TaskVerb, task: Task) -> None:
+    """Count what an operator watches: leases that were lost, attempts that are followed by more."""
+    if verb is TaskVerb.EXPIRE_LEASE:
+        transaction.count(Happening.LEASE_LOST)
+    if verb in RETRIED and task.state is TaskState.PENDING:
+        transaction.count(Happening.TASK_RETRY)
 
 
 def _update_dependents(

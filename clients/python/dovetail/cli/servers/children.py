@@ -16,7 +16,13 @@ from typing import IO, Any
 from dovetail.cli import signals
 from dovetail.cli.output.exit_codes import FAILED, CommandError
 from dovetail.cli.output.text import escape_controls
-from dovetail.cli.servers.processes import STOP_SECONDS, server_command, server_environment, stop
+from dovetail.cli.servers.processes import (
+    STOP_SECONDS,
+    at_port_after,
+    server_command,
+    server_environment,
+    stop,
+)
 from dovetail.cli.servers.serve import store_url
 from dovetail.settings import CLIENT, CONFIG, PROFILE, SERVER
 
@@ -52,6 +58,13 @@ class Plan:
         """
         return STOP_SECONDS * self._number("workers") + self._number("drain-seconds")
 
+    def settings_of(self, service: str) -> Mapping[str, Any]:
+        """The settings of one of both: tasks shows its metrics one port after messaging."""
+        listen = self.settings.get("metrics_listen")
+        if not listen or service == "messaging":
+            return self.settings
+        return {**self.settings, "metrics_listen": at_port_after(listen, 1)}
+
     def _number(self, name: str) -> float:
         return self.settings.get(SERVER[name].key, SERVER[name].default)
 
@@ -67,6 +80,7 @@ class Child:
     stop_seconds: float
     address: str = ""
     store: str = ""
+    metrics: str = ""
 
     def last_message(self) -> str:
         """The last error line of its log: why it ended."""
@@ -91,6 +105,7 @@ class Child:
             raise CommandError(self.last_message(), code if code > 0 else FAILED)
         facts = json.loads(line)
         self.address, self.store = facts["address"], facts["store"]
+        self.metrics = facts.get("metrics", "")
 
     async def stop(self) -> None:
         """Ask it to finish its calls and end; kill it if that takes too long."""
@@ -215,7 +230,7 @@ async def _all_ready(children: Children) -> None:
 
 async def _start(plan: Plan, service: str, listen: str) -> Child:
     """Start one server, in a session of its own: Ctrl-C at the terminal must reach only us."""
-    command = server_command(service, listen, plan.settings)
+    command = server_command(service, listen, plan.settings_of(service))
     log = plan.logs / f"{service}.log"
     with opened_log(log) as errors:
         process = await asyncio.create_subprocess_exec(

@@ -26,9 +26,15 @@ def server_command(service: str, listen: str, settings: Mapping[str, Any]) -> li
     command += ["--until-stdin-closes", "--listen", listen]
     for setting in SERVING:
         value = settings.get(setting.key)
-        if value is not None and value is not False:
+        if value is not None and value is not False and value != "":
             command += [setting.flag] if setting.is_switch else [setting.flag, str(value)]
     return command
+
+
+def at_port_after(listen: str, by: int) -> str:
+    """HOST:PORT with a port that is higher; any free one (port 0), and what is none, stay."""
+    host, _, port = listen.rpartition(":")
+    return f"{host}:{int(port) + by}" if port.isdecimal() and int(port) else listen
 
 
 def server_environment(store: str) -> dict[str, str]:

@@ -91,13 +91,15 @@ def serve(
     # A sink, because a full or closed standard output must not stop the server.
     out = Sink(sys.stdout)
 
-    def ready(address: str, store: str) -> None:
+    def ready(address: str, store: str, metrics: str) -> None:
+        more = {"workers": workers if workers > 1 else 0, "metrics": metrics}
         if as_json:
             facts: dict[str, Any] = {"service": service, "address": address, "store": store}
-            out.line(json.dumps(facts | ({"workers": workers} if workers > 1 else {})))
+            out.line(json.dumps(facts | {name: fact for name, fact in more.items() if fact}))
         else:
             many = f", {workers} workers" if workers > 1 else ""
-            out.line(f"{service} is serving at {address}, store {store}{many}")
+            shown = f", metrics at {metrics}" if metrics else ""
+            out.line(f"{service} is serving at {address}, store {store}{many}{shown}")
 
     workers: int = settings.pop("workers")
     try:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from dovetail.server.main import ServerConfig
 
 Facts = Mapping[str, str]
-"""What a worker prints once it serves: `address` and `store`."""
+"""What a worker prints once it serves: `address` and `store`, and `metrics` if it shows some."""
 
-Ready = Callable[[str, str], None]
-"""Receives the addresses of the server and of its store, once all workers serve."""
+Ready = Callable[[str, str, str], None]
+"""Receives the addresses of server, store and the first worker's metrics, once all serve."""
 
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 10.0
 """Before a worker is started again; doubled each time, until it has served for STEADY_SECONDS."""
@@ -62,7 +62,9 @@ class Plan:
 
     def command(self, number: int, address: str) -> list[str]:
         """The command of one worker."""
-        own = {**self.settings, "drain_seconds": self.drain_seconds}
+        # Every second port: `dovetail up` runs the workers of two servers.
+        metrics = processes.at_port_after(self.config.metrics_listen, 2 * (number - 1))
+        own = {**self.settings, "drain_seconds": self.drain_seconds, "metrics_listen": metrics}
         command = processes.server_command(self.config.service, address, own)
         return [*command, "--worker", str(number)]
 
@@ -182,7 +184,7 @@ class Supervisor:
                 self._give_up_start(worker)
                 return
         assert facts is not None
-        ready(facts["address"], facts["store"])
+        ready(facts["address"], facts["store"], facts.get("metrics", ""))
         await asyncio.gather(*(self._keep(worker) for worker in self._workers))
 
     def _give_up_start(self, worker: _Worker) -> None:

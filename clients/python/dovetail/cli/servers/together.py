@@ -77,6 +77,7 @@ def _facts(plan: Plan, children: Children, shown: Page) -> dict[str, str]:
         "store": children.messaging.store,
         "durability": DURABILITY[children.messaging.store.partition(":")[0]],
         "data_dir": escape_controls(str(plan.logs)),
+        **{f"{each.service}_metrics": each.metrics for each in children.each if each.metrics},
     }
 
 
@@ -85,10 +86,11 @@ def _welcome(plan: Plan, children: Children, shown: Page) -> Text:
     facts = _facts(plan, children, shown)
     text = Text.assemble(("Dovetail ", "bold"), (facts.pop("version"), "bold"), " is ready\n\n")
     facts["data and logs"] = facts.pop("data_dir")
+    width = max(map(len, facts)) + 1
     for name, fact in facts.items():
-        text.append(f"  {name:<14}", style="dim").append(f"{fact}\n")
+        text.append(f"  {name.replace('_', ' '):<{width}}", style="dim").append(f"{fact}\n")
     if shown.fault:
-        text.append(f"  {'web':<14}", style="dim").append(f"no page: {shown.fault}\n")
+        text.append(f"  {'web':<{width}}", style="dim").append(f"no page: {shown.fault}\n")
     text.append("\n  Next, in another terminal:\n")
     for line in next_commands(plan, facts):
         text.append(f"  {line}\n", style="green")

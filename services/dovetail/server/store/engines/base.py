@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from peewee import Database, PeeweeException
@@ -39,11 +40,22 @@ class StoreOpenError(Exception):
     """The store cannot be opened; the text says why, and what to do."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How large a store is, in bytes, by its parts; and what its disk has free, where known."""
+
+    parts: Mapping[str, int]
+    disk_free: int | None = None
+
+
 class Engine(ABC):
     """One kind of database. Its connections belong to the thread that uses them."""
 
     writers: int
     """How many threads may commit at the same time."""
+
+    commits_apart = True
+    """Whether COMMIT is a statement of its own; else the last rows are sent with it."""
 
     survives_cancelled_query = False
     """Whether a transaction can be used further after a query in it was cancelled."""
@@ -69,6 +81,10 @@ class Engine(ABC):
     @abstractmethod
     def probe(self) -> AbstractContextManager[None]:
         """Do what a write does, up to the point where something would be written."""
+
+    @abstractmethod
+    def sizes(self, snapshot: GlobalSnapshot) -> Sizes:
+        """How large the store is now, on a thread that reads."""
 
     def note_write(self) -> None:
         """Look soon whether the database plans with statistics that are still true."""

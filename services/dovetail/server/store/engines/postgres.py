@@ -31,6 +31,7 @@ from dovetail.server.store.engines.announcer import CHANNEL, Announcer
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
+    Sizes,
     StoreOpenError,
     chain,
     plain,
@@ -43,7 +44,7 @@ from dovetail.server.store.engines.wakeups import decode_ring
 from dovetail.server.store.group import LOCK_TEAM_FOR_UPDATE, WriteGroup
 from dovetail.server.store.rings import WakeKey
 from dovetail.server.store.schema import TABLE_NAMES
-from dovetail.server.store.transaction import GlobalSnapshot
+from dovetail.server.store.transaction import GlobalSnapshot, Statement
 
 MIGRATION_LOCK = 0x0D0E7A11
 CONNECT_SECONDS = 3
@@ -67,6 +68,7 @@ KEPT_BUFFER_BYTES = 512 * 1024
 SETTINGS = (
     "-c lock_timeout=300ms -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
 )
+_SIZE = Statement(peewee.SQL("SELECT pg_database_size(current_database())"))
 BEGIN_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -75,6 +77,7 @@ class PostgresEngine(Engine):
 
     # Chosen: two may be stuck on blocked teams (see the executor), which leaves two for the rest.
     writers = 4
+    commits_apart = False
 
     def __init__(self, url: str) -> None:
         """Connect to `url`, a connection string of libpq."""
@@ -175,6 +178,11 @@ class PostgresEngine(Engine):
         sets = self._sets(BEGIN_READ)
         with self.span("", sets.commit):
             yield PostgresSnapshot(typed(self.database), self.times, sets)
+
+    def sizes(self, snapshot: GlobalSnapshot) -> Sizes:
+        """The database; its log is that of the whole server."""
+        ((size,),) = snapshot.rows(_SIZE)
+        return Sizes(parts={"database": size})
 
     @contextmanager
     def cancelling(self, when: Callable[[], bool]) -> Generator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -21,6 +22,7 @@ from dovetail.server.store.database import TypedDatabase, typed
 from dovetail.server.store.engines.base import (
     CLOSE_SECONDS,
     Engine,
+    Sizes,
     StoreOpenError,
     plain,
     unavailable,
@@ -213,6 +215,12 @@ class SqliteEngine(Engine):
     def was_cancelled(self, error: BaseException) -> bool:
         """SQLite reports "interrupted"; the transaction and its snapshot stay valid."""
         return isinstance(error, DatabaseError) and "interrupted" in str(error).lower()
+
+    def sizes(self, snapshot: GlobalSnapshot) -> Sizes:
+        """The file and its log."""
+        del snapshot
+        parts = {"database": self._path.stat().st_size, "wal": self._log.stat().st_size}
+        return Sizes(parts=parts, disk_free=shutil.disk_usage(self._path.parent).free)
 
     def is_log_large(self) -> bool:
         """Whether the write-ahead log has grown beyond what checkpoints keep it at."""

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
+from dovetail.server.meter import UNMETERED
 from dovetail.server.store.rings import Delivery, WakeKey
 
 
 class Bell:
     """Rings when an inbox or queue that it watches may have changed."""
 
-    def __init__(self) -> None:
-        """Begin silent."""
+    def __init__(self, woken: Callable[[float], None] = UNMETERED.woken) -> None:
+        """Begin silent; `woken` is told how long after its cause a ring ended a wait."""
         # Rings are not counted: one read after many of them sees all that they were about. Only
         # the loop's thread may set it; from another thread the waiter would sleep on (the store
         # uses `call_soon_threadsafe`).
@@ -32,6 +34,9 @@ class Bell:
         # it has all rings of that wait. While the watcher works nothing is kept, so a slow one
         # holds nothing here.
         self._handed: list[Delivery] | None = None
+        self._woken = woken
+        # When the first ring of a wait was caused, by the monotonic clock; 0: nothing is known.
+        self.cause_time = 0.0
 
     def clear(self) -> Sequence[Delivery]:
         """Forget the rings so far. Call it before reading: after it, a ring would be lost.
@@ -54,19 +59,23 @@ class Bell:
     async def wait(self, seconds: float) -> bool:
         """Wait for a ring. Returns False if the time passed without one."""
         self._handed = None if self._event.is_set() else []
+        self.cause_time = 0.0
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
         except TimeoutError:
             return False
+        if self.cause_time:
+            self._woken(time.monotonic() - self.cause_time)
         return True
 
 
 class Bells:
     """All bells of a process. For its event loop only."""
 
-    def __init__(self) -> None:
-        """Begin without watchers."""
+    def __init__(self, woken: Callable[[float], None] = UNMETERED.woken) -> None:
+        """Begin without watchers; `woken` is told how long each took to run."""
+        self._woken = woken
         # One name may have many bells, as an inbox has streams. It is dropped with the last of
         # them, or names would pile up, and each look at the store asks for all that are here.
         self._watched: dict[WakeKey, set[Bell]] = {}
@@ -76,7 +85,7 @@ class Bells:
         self, team_id: str, names: Iterable[str], bell: Bell | None = None
     ) -> Generator[Bell]:
         """A bell for these names of a team, while the block lasts."""
-        watched, bell = [(team_id, name) for name in names], bell or Bell()
+        watched, bell = [(team_id, name) for name in names], bell or Bell(self._woken)
         for name in watched:
             self._watched.setdefault(name, set()).add(bell)
         try:
@@ -91,17 +100,21 @@ class Bells:
         """The names that are watched now."""
         return list(self._watched)
 
-    def ring(self, names: Iterable[WakeKey]) -> None:
+    def ring(self, names: Iterable[WakeKey], cause_time: float = 0.0) -> None:
         """Wake those that watch these inboxes and queues."""
         # Setting an event schedules its waiters and runs none: the sets do not change meanwhile.
         for name in names:
             for bell in self._watched.get(name, ()):
+                bell.cause_time = bell.cause_time or cause_time
                 bell.ring()
 
-    def hand_over(self, rings: Mapping[WakeKey, Sequence[Delivery] | None]) -> None:
+    def hand_over(
+        self, rings: Mapping[WakeKey, Sequence[Delivery] | None], cause_time: float = 0.0
+    ) -> None:
         """Wake the watchers of these names, and hand over to each what was added to its inbox."""
         for name, handed in rings.items():
             for bell in self._watched.get(name, ()):
+                bell.cause_time = bell.cause_time or cause_time
                 bell.ring(handed)
 
     def ring_team(self, team_id: str) -> None:

@@ -24,11 +24,11 @@ from dovetail.server.store.engines.base import MIGRATIONS, MIGRATIONS_TABLE, Sto
 from dovetail.server.store.engines.doorbell import is_anyone_listening
 from dovetail.server.store.engines.files import has_lost_its_log
 from dovetail.server.store.engines.locations import SQLITE, Folder, is_text, shown, sqlite_path
+from dovetail.server.store.engines.opening import open_engine
 from dovetail.server.store.engines.sqlite import BUSY_SECONDS
 from dovetail.server.store.engines.turnstile import PlaceTakenError, Turnstile
 from dovetail.server.store.moving.errors import MoveRefusedError, NotThereError, ServedError
 from dovetail.server.store.moving.tables import MovedTable, Row
-from dovetail.server.store.store import open_engine
 
 PLACE_SECONDS = 10.0
 CACHE_KIB = 64_000

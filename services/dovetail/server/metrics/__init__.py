@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: what is measured, read and exposed. Only `meter.py` knows the library."""
