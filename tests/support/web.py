@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -56,3 +57,8 @@ async def serving(messaging: str, tasks: str, **more: Any) -> AsyncGenerator[Web
             yield Web(client=client, port=port)
         stopped.set()
         await running
+
+
+def framed(content: bytes) -> bytes:
+    """One message of a stream."""
+    return struct.pack(">BI", 0, len(content)) + content
