@@ -25,7 +25,7 @@ VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Build and check the wheel and the sdist.")
     parser.add_argument("--install", action="store_true", help="install it as well")
     parser.add_argument("--folder", type=Path, default=ROOT / "dist", help="where to build")
     arguments = parser.parse_args()

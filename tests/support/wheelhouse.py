@@ -41,7 +41,7 @@ def _closure(names: Iterable[str]) -> Iterator[Distribution]:
 
 
 def _pack(found: Distribution, folder: Path) -> None:
-    """Write the wheel that a distribution was installed from: its files but for scripts and caches."""
+    """Write the wheel that a distribution was installed from."""
     files = [
         file
         for file in found.files or ()
