@@ -27,18 +27,22 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WHEELS = "/mnt"
 START = """
 set -e
-mount -t overlay overlay -o "lowerdir=$UPPER:/" "$ROOT"
+mkdir "$OWN/upper" "$OWN/work"
+mount -t overlay overlay -o "lowerdir=$UPPER:/,upperdir=$OWN/upper,workdir=$OWN/work" "$ROOT"
 mount -t proc proc "$ROOT/proc"
 mount --rbind /dev "$ROOT/dev"
 mount -t tmpfs tmpfs "$ROOT/tmp"
 chmod 1777 "$ROOT/tmp"
 hostname "$HOST"
 while [ "$1" != -- ]; do
+  # Engines make what the image has not.
+  if [ -d "$1" ]; then mkdir -p "$ROOT$2"; else : > "$ROOT$2"; fi
   mount --bind "$1" "$ROOT$2"
   [ "$3" = rw ] || mount -o remount,bind,ro "$ROOT$2"
   shift 3
 done
 shift
+mount -o remount,ro "$ROOT"
 exec chroot "$ROOT" "$@"
 """
 
@@ -160,7 +164,7 @@ class Builder:
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """A folder of the namespaces in a container."""
+    """A folder of the namespaces, or a file, in a container."""
 
     source: str
     target: str
@@ -217,11 +221,15 @@ def container(
 ) -> Generator[Container]:
     """Run a container with a read-only root and no capabilities, until it has printed a line."""
     roots = image.root.roots
-    root = roots.new_folder()
+    root, own = roots.new_folder(), roots.new_folder()
     environment = {**image.environment, **(settings or {})}
     start = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
     line = roots.inside(
-        "env", f"UPPER={image.root.upper}", f"ROOT={root}", f"HOST={Path(root).name}"
+        "env",
+        f"UPPER={image.root.upper}",
+        f"OWN={own}",
+        f"ROOT={root}",
+        f"HOST={Path(root).name}",
     )
     line += [*start, "sh", "-c", START, "sh"]
     for each in mounts:
