@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 import sysconfig
 import tomllib
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from support.deployments import DEPLOY
 from support.environments import Distribution, Environment, run
+from support.images import Builder, Image
+from support.roots import new_roots
 from support.wheelhouse import make_wheelhouse
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +42,13 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needed = (*project["dependencies"], *extras["fast"], *extras["postgres"], "hatchling", "pip")
     make_wheelhouse(folder, needed)
     return folder
+
+
+@pytest.fixture(scope="session")
+def image(wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Image]:
+    """The image of deploy/Dockerfile, for tests that need namespaces."""
+    with new_roots(tmp_path_factory.mktemp("roots")) as roots:
+        yield Builder(roots, ROOT, wheelhouse).build(DEPLOY / "Dockerfile")
 
 
 @pytest.fixture(scope="session")

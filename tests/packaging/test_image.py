@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,20 +16,13 @@ import pytest
 
 from support.certificates import Authority
 from support.databases import new_postgres
-from support.deployments import DEPLOY, Deployed, of_compose, of_kubernetes
-from support.images import Builder, Container, Image, Mount, container
-from support.roots import needs_namespaces, new_roots
+from support.deployments import Deployed, of_compose, of_kubernetes
+from support.images import Container, Image, Mount, container
+from support.roots import needs_namespaces
 from support.waiting import until
 
-ROOT = Path(__file__).parents[2]
 USER = 10_001
 pytestmark = needs_namespaces
-
-
-@pytest.fixture(scope="module")
-def image(wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Image]:
-    with new_roots(tmp_path_factory.mktemp("roots")) as roots:
-        yield Builder(roots, ROOT, wheelhouse).build(DEPLOY / "Dockerfile")
 
 
 @pytest.fixture
@@ -56,6 +49,7 @@ def test_the_image_has_the_locked_releases_and_no_tools_to_build_or_install(imag
 def test_what_compose_runs_on_one_machine_sends_a_message_and_stops_at_sigterm(
     image: Image, volume: str
 ) -> None:
+    inbox = ""
     for _ in range(2):  # The second time on what the first left.
         with ExitStack() as stack:
             messaging, tasks = _started(stack, image, of_compose("compose.yaml"), {"store": volume})
