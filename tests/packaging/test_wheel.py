@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tarfile
 import tomllib
 from configparser import ConfigParser
@@ -24,8 +23,7 @@ def names(wheel: Path) -> list[str]:
 
 
 def test_it_and_the_sdist_are_fit_to_be_published(distribution: Distribution) -> None:
-    for file in (distribution.wheel, distribution.sdist):
-        assert re.search(rf"Checking .*{re.escape(file.name)}: PASSED", distribution.said)
+    assert "twine finds no fault in them" in distribution.said
     assert "the sdist builds the same wheel" in distribution.said
 
 

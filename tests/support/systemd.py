@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.roots import Root, needs_namespaces
+from support.roots import Root
 
 MANAGER = Path("/lib/systemd/systemd")
 EMPTY = "[Unit]\nDefaultDependencies=no\n"
@@ -44,7 +44,6 @@ needs_systemd = pytest.mark.skipif(
     not (MANAGER.exists() and shutil.which("systemctl") and _control_groups()),
     reason="there is no systemd here, or no second version of control groups",
 )
-__all__ = ["Manager", "manager", "needs_namespaces", "needs_systemd"]
 
 
 @dataclass(frozen=True, kw_only=True)
