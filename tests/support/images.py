@@ -21,7 +21,7 @@ from string import Template
 
 import dockerfile
 
-from support.roots import Root, Roots
+from support.roots import WITH_US, Root, Roots
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WHEELS = "/mnt"
@@ -234,7 +234,13 @@ def container(
     line += [*start, "sh", "-c", START, "sh"]
     for each in mounts:
         line += [each.source, each.target, "ro" if each.read_only else "rw"]
-    line += ["--", *_as_user(image, environment), *image.entrypoint, *(command or image.command)]
+    # The kernel forgets by a change of user with whom a process is to end.
+    line += [
+        "--",
+        *_as_user(image, environment, *WITH_US),
+        *image.entrypoint,
+        *(command or image.command),
+    ]
     with subprocess.Popen(
         line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -249,9 +255,9 @@ def container(
                 process.kill()
 
 
-def _as_user(image: Image, environment: Mapping[str, str]) -> list[str]:
+def _as_user(image: Image, environment: Mapping[str, str], *first: str) -> list[str]:
     user, _, group = image.user.partition(":")
     own = ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--inh-caps=-all")
     variables = (f"{key}={value}" for key, value in environment.items())
     bounds = ("--bounding-set=-all", "--no-new-privs")
-    return [*own, *bounds, "env", "-i", f"--chdir={image.folder}", *variables]
+    return [*own, *bounds, *first, "env", "-i", f"--chdir={image.folder}", *variables]

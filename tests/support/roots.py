@@ -18,6 +18,15 @@ from pathlib import Path
 import pytest
 
 START = 'mount -t tmpfs tmpfs "$0"; ip link set lo up; echo ready; exec cat'
+TRIED = """
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+ip link set lo up
+"""
+WITH_US = ("setpriv", "--pdeathsig=KILL")
+"""What stands before a command that must end with the tests, however they end."""
+
 TOOLS = ("unshare", "nsenter", "setpriv", "chroot", "ip")
 
 
@@ -25,8 +34,8 @@ TOOLS = ("unshare", "nsenter", "setpriv", "chroot", "ip")
 def _works() -> bool:
     if os.geteuid() or not all(map(shutil.which, TOOLS)):
         return False
-    with subprocess.Popen(["unshare", "--mount", "--net", "--pid", "--fork", "true"]) as tried:
-        return tried.wait() == 0
+    line = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-ec", TRIED]
+    return subprocess.run(line, capture_output=True, check=False).returncode == 0
 
 
 needs_namespaces = pytest.mark.skipif(
@@ -66,7 +75,7 @@ class Roots:
     def inside(self, *words: str) -> list[str]:
         """The command line that runs a command in the namespaces."""
         spaces = (f"--{kind}=/proc/{self._pid}/ns/{name}" for kind, name in SPACES.items())
-        return ["nsenter", *spaces, "--", *words]
+        return [*WITH_US, "nsenter", *spaces, "--", *words]
 
     def run(self, *words: str) -> str:
         """What a command prints in the namespaces; it must end well."""
