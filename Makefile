@@ -8,8 +8,8 @@ STAMP := .venv/.complete
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled up demo test test-fast check lint types format generate typescript page states reference generated-check \
-	breaking lock soak bench profile build clean
+.PHONY: help setup compiled up demo test test-fast check lint types format generate typescript page screenshots states reference generated-check \
+	breaking lock soak bench profile build dist clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,9 +91,15 @@ generated-check: setup  ## prove that generated/ is what protos/ say
 breaking: setup  ## find changes of protos/ that break callers (of another commit: AGAINST=v0.1.0)
 	AGAINST=$(AGAINST) scripts/breaking.sh $(BIN)/buf
 
+# What the image has: releases of requirements.lock.
+LOCK_FOR_IMAGE := $(BIN)/uv pip compile --constraints requirements.lock --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet
+
 lock: setup  ## compile requirements.lock anew (to newer releases: ARGS=--upgrade)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock $(ARGS)
+	$(LOCK_FOR_IMAGE) pyproject.toml --extra fast --extra postgres --output-file deploy/requirements.lock
+	$(LOCK_FOR_IMAGE) --group build --output-file deploy/build.lock
 
 soak: compiled  ## run the heavy scenarios at full size, and print their figures
 	DOVETAIL_SOAK=1 $(BIN)/pytest -m soak --timeout=0 $(ARGS)
@@ -104,8 +110,11 @@ bench: compiled  ## measure beside a bare echo server (shorter: ARGS='--quick --
 profile: setup  ## show where the time of SendMessage goes (ARGS='--callers 1 --engine postgres')
 	PYTHONPATH=tests $(BIN)/python -m bench.profile $(ARGS)
 
-build: setup  ## build the wheel and the sdist into dist/
-	$(BIN)/hatchling build --clean
+build: setup  ## build the wheel and the sdist into dist/, and check them
+	@$(BIN)/python scripts/dist.py
+
+dist: setup  ## build, and install the wheel for the oldest and the newest Python here (needs the network)
+	@$(BIN)/python scripts/dist.py --install
 
 clean:  ## remove .venv and everything built
 	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

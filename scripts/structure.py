@@ -13,7 +13,7 @@ UNCHECKED = re.compile(r"\bcast\(|# (type|pyright): ")
 
 
 def main() -> None:
-    faults = [*hidden_roots(), *long_files(), *unchecked_lines()]
+    faults = [*hidden_roots(), *hidden_modules(), *long_files(), *unchecked_lines()]
     if faults:
         sys.exit("\n".join(faults))
 
@@ -21,6 +21,21 @@ def main() -> None:
 def hidden_roots() -> list[str]:
     strays = [Path(root, "dovetail", "__init__.py") for root in NAMESPACE_ROOTS]
     return [f"{path} hides the other roots" for path in strays if (ROOT / path).exists()]
+
+
+def hidden_modules() -> list[str]:
+    """The roots become one folder in the wheel: of two files at one place it has only one."""
+    first: dict[Path, str] = {}
+    faults: list[str] = []
+    for root in NAMESPACE_ROOTS:
+        for path in sorted((ROOT / root).rglob("*.py")):
+            place = path.relative_to(ROOT / root)
+            if place in first:
+                faults.append(
+                    f"{root}/{place} and {first[place]}/{place} are one file in the wheel"
+                )
+            first.setdefault(place, root)
+    return faults
 
 
 def long_files() -> list[str]:

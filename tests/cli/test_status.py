@@ -79,3 +79,13 @@ async def test_a_service_whose_store_is_gone_is_not_serving(shell: Shell, tmp_pa
         done = lost.run("status")
     assert done.exit_code == 6
     assert "its store does not respond" in done.error
+
+
+def test_the_health_of_one_service_is_asked_for_alone(shell: Shell):
+    lost = dataclasses.replace(shell, tasks=f"127.0.0.1:{free_port()}")
+    assert "tasks" not in lost.says("status", "messaging")
+    (facts,) = lost.json("status", "messaging")
+    assert facts.keys() == {"version", "servers"}
+    assert [server["health"] for server in facts["servers"]] == ["serving"]
+    done = lost.run("status", "tasks")
+    assert (done.exit_code, "nothing listens there" in done.error) == (6, True)

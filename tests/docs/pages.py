@@ -11,6 +11,9 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FENCED = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+INSTALL = ("console install",)
+"""Commands that build, install and start it: tests/packaging runs them, without a network."""
+
 RUN = ("console", "console fails", "python")
 LANGUAGES = {
     "console go": "go",

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from docs.pages import (
+    INSTALL,
     LANGUAGES,
     PAGES,
     READ,
@@ -226,7 +227,7 @@ def test_the_program_in_the_readme_tells_of_the_message_the_task_and_the_report(
 def test_every_block_is_either_run_or_only_shown() -> None:
     for page in PAGES:
         kinds = {kind for kind, _ in fenced(page)}
-        assert kinds <= {*RUN, *LANGUAGES, *READ, *SHOWN}, page.name
+        assert kinds <= {*RUN, *INSTALL, *LANGUAGES, *READ, *SHOWN}, page.name
 
 
 @pytest.mark.parametrize("page", pages_with(*READ))

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import tarfile
+import tomllib
 from configparser import ConfigParser
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
-from support.environments import Environment
+from support.environments import Distribution, Environment
 
-PROTOS = Path(__file__).parents[2] / "protos"
+ROOT = Path(__file__).parents[2]
+PROTOS = ROOT / "protos"
 
 
 @pytest.fixture
 def names(wheel: Path) -> list[str]:
     with ZipFile(wheel) as archive:
         return archive.namelist()
+
+
+def test_it_and_the_sdist_are_fit_to_be_published(distribution: Distribution) -> None:
+    assert "twine finds no fault in them" in distribution.said
+    assert "the sdist builds the same wheel" in distribution.said
+
+
+def test_the_sdist_has_what_a_packager_needs(distribution: Distribution) -> None:
+    with tarfile.open(distribution.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "CHANGELOG.md", "Makefile", "requirements.lock"} <= names
+    assert {"scripts/dist.py", "tests/packaging/test_wheel.py", "docs/README.md"} <= names
+
+
+def test_the_extra_all_has_every_other_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    others = sorted(extras.keys() - {"all"})
+    assert extras["all"] == [f"{project['name']}[{','.join(others)}]"]
 
 
 def test_it_puts_no_name_but_dovetail_at_the_top(names: list[str]) -> None:

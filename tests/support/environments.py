@@ -28,6 +28,15 @@ class Environment:
         return run(*line, folder=self.folder)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """What `make build` makes, and what it says of it."""
+
+    wheel: Path
+    sdist: Path
+    said: str
+
+
 def run(*command: str | Path, folder: Path) -> str:
     """What a command prints; it must end well."""
     line = list(map(str, command))

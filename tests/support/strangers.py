@@ -18,19 +18,22 @@ needs_root = pytest.mark.skipif(
 )
 
 
+# It may read what root may, for the interpreter may stand there; it may write its own alone.
+CAPABILITY = "-all,+dac_read_search"
+AS_STRANGER = (
+    *("setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"),
+    *(f"--inh-caps={CAPABILITY}", f"--ambient-caps={CAPABILITY}"),
+)
+"""What stands before a command of that user."""
+
+
 def run_as_stranger(
     *words: str, folder: Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder of that user, with these variables alone."""
+    """Run a command of Dovetail's in a folder of that user, with these variables alone."""
     os.chown(folder, USER_ID, USER_ID)
-    # It may read what root may, for the interpreter may stand there; it may write its own alone.
-    capability = "-all,+dac_read_search"
     return subprocess.run(
-        [
-            *("setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"),
-            *(f"--inh-caps={capability}", f"--ambient-caps={capability}"),
-            *(sys.executable, "-m", "dovetail.cli", *words),
-        ],
+        [*AS_STRANGER, sys.executable, "-m", "dovetail.cli", *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ import click
 
 from dovetail.cli import late
 from dovetail.cli.options.calling import Session, calls
+from dovetail.cli.options.values import Word
 from dovetail.cli.output.exit_codes import NO_ANSWER, CommandError
 from dovetail.cli.output.json_values import fields, words
 from dovetail.cli.output.styled import Text
@@ -19,23 +20,32 @@ from dovetail.cli.servers.health import Health, Probe
 
 
 @click.command()
+@click.argument("service", type=Word(["messaging", "tasks"]), required=False)
 @calls
-async def status(session: Session) -> None:
-    """Show whether both services serve.
+async def status(session: Session, service: str | None) -> None:
+    """Show whether both services serve, or one SERVICE.
 
-    With an admin's token it shows only the services: an admin sees no team. Ends with exit code 6
-    if one of them does not serve.
+    With an admin's token it shows only the services: an admin sees no team. For one SERVICE it asks
+    for its health alone, which needs no token. Ends with exit code 6 if one does not serve.
     """
-    from dovetail.cli.overview import snapshot  # Loads gRPC, as what follows does.
-    from dovetail.cli.servers.probe import probe_all
+    from dovetail.cli.servers.probe import probe_all  # Loads gRPC, as what follows does.
 
-    probes = await probe_all(session.servers)
+    probes = await probe_all(session.servers, service)
+    if service:
+        facts = {"version": release(), "servers": list(map(_probed, probes))}
+        head = f"Dovetail {release()}"
+        session.out.facts(facts, lambda: _picture(head, probes, None, None), _brief)
+        _fail_for(_faults(probes))
+    else:
+        await _show_team(session, probes)
+
+
+async def _show_team(session: Session, probes: Sequence[Probe]) -> None:
+    """Show the services, and what the team has at those that serve."""
+    from dovetail.cli.overview import snapshot
+
     up = {probe.service for probe in probes if probe.health is Health.SERVING}
-    faults = [
-        f"{probe.service} at {probe.address}: {probe.explanation}"
-        for probe in probes
-        if probe.health is not Health.SERVING
-    ]
+    faults = _faults(probes)
     agents: Sequence[late.messaging_pb2.Agent] | None = None
     found: snapshot.Work | None = None
     admin = False
@@ -51,7 +61,20 @@ async def status(session: Session) -> None:
     facts = {"version": release(), "team_id": team_id, "servers": list(map(_probed, probes))}
     facts |= _agents(agents) | _work(found)
     whose = "an admin's token, which sees no team" if admin else _team(team_id)
-    session.out.facts(facts, lambda: _picture(whose, probes, agents, found), _brief)
+    head = f"Dovetail {release()}, {whose}"
+    session.out.facts(facts, lambda: _picture(head, probes, agents, found), _brief)
+    _fail_for(faults)
+
+
+def _faults(probes: Sequence[Probe]) -> list[str]:
+    return [
+        f"{probe.service} at {probe.address}: {probe.explanation}"
+        for probe in probes
+        if probe.health is not Health.SERVING
+    ]
+
+
+def _fail_for(faults: Sequence[str]) -> None:
     if faults:
         raise CommandError("; ".join(faults), NO_ANSWER)
 
@@ -102,7 +125,7 @@ def _work(found: Any) -> dict[str, Any]:
 
 
 def _picture(
-    whose: str,
+    head: str,
     probes: Sequence[Probe],
     agents: Sequence[late.messaging_pb2.Agent] | None,
     found: Any,
@@ -118,7 +141,6 @@ def _picture(
             Text(escape_controls(probe.address)),
             Text(f"{1_000 * probe.seconds:.0f} ms" if serving else "", style="dim"),
         )
-    head = Text(f"Dovetail {release()}, {whose}\n")
     rows = [("agents", picture.agents_fact(agents))] if agents is not None else []
     rows += list(picture.work_facts(found)) if found else []
-    return Group(head, table, *([Text(), picture.facts_table(rows)] if rows else []))
+    return Group(Text(f"{head}\n"), table, *([Text(), picture.facts_table(rows)] if rows else []))

@@ -35,11 +35,12 @@ async def probe(service: str, address: str, tls: Tls | None) -> Probe:
     return Probe(service=service, address=address, health=health, seconds=seconds)
 
 
-async def probe_all(servers: Servers) -> list[Probe]:
-    """Check every address of both services; several are separated by commas."""
+async def probe_all(servers: Servers, only: str | None = None) -> list[Probe]:
+    """Check every address of both services, or of one; several are separated by commas."""
     probes = [
         probe(service, address.strip(), servers.tls)
         for service, addresses in (("messaging", servers.messaging), ("tasks", servers.tasks))
+        if only in (None, service)
         for address in addresses.split(",")
     ]
     return await asyncio.gather(*probes)
