@@ -97,6 +97,44 @@ async def test_a_server_that_is_killed_is_seen_at_once_and_nothing_is_missed(
             await expect(visit.part("task-row", task=after.task_id)).to_be_visible()
 
 
+async def test_what_could_not_be_read_is_said_and_read_again(
+    browser: Browser, web: Web, team_pair: Pair
+) -> None:
+    is_refused = True
+    begun: set[str] = set()
+
+    async def refuse(route: Route) -> None:
+        """All but the read with which following begins."""
+        if is_refused and (route.request.url.endswith("GetReport") or "cursor" in begun):
+            await route.fulfill(status=500)
+        else:
+            begun.add("cursor")
+            await route.continue_()
+
+    async with (
+        caller("worker", team_pair, "unread") as worker,
+        caller("olga", team_pair, "unread") as olga,
+        visiting(browser, address(web)) as visit,
+    ):
+        await olga.register()
+        task = await worker.tasks.create("Publish")
+        await worker.tasks.start(task.task_id)
+        await worker.tasks.ask(task.task_id, "Shall I publish it?", agent_id="olga")
+        for name in ("ListTasks", "GetReport"):
+            await visit.page.route(f"**/{name}", refuse)
+        await visit.enter("olga", "unread")
+        needs, fault = visit.part("band-needs"), visit.part("fault")
+        await expect(needs).to_contain_text("Could not be read: tasks")
+        await expect(needs).not_to_contain_text("Nobody needs you")
+        await expect(visit.part("band-stuck")).to_contain_text("Could not be read: tasks")
+        await expect(visit.part("report")).to_contain_text("Could not be read")
+        await expect(fault).to_contain_text("read again by itself")
+        is_refused = False  # Nothing happens in the team: the page recovers by itself.
+        await expect(visit.part("question", task=task.task_id)).to_be_visible()
+        await expect(visit.part("unread")).to_have_count(0)
+        await expect(fault).to_have_count(0)
+
+
 async def test_an_answer_is_bound_to_the_question_that_was_read(
     browser: Browser, web: Web, team_pair: Pair
 ) -> None:

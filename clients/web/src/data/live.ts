@@ -30,6 +30,9 @@ const THEN: Slice[] = [
 ];
 const SLICES = [...FIRST, ...THEN];
 const EACH_MS = SECOND;
+/** What failed is tried again after this, then after twice as long each time. */
+const RETRY_MS = SECOND;
+const RETRY_MOST_MS = 30 * SECOND;
 /** Agents and messages of a large team are read less often. */
 const MANY_AGENTS = 300;
 const MANY_FACTOR = 4;
@@ -55,7 +58,7 @@ export async function follow(session: Session, signal: AbortSignal): Promise<voi
   const state = new Team();
   team.value = state;
   link.value = "connecting";
-  const refresher = new Refresher(session, state, signal);
+  const refresher = new Refresher({ ...session, client: session.reader }, state, signal);
   poke = () => refresher.want("tasks", "agents", "messages", "report");
   heartbeat.listener = () => refresher.want("agents", "messages", "unread");
   const seen = () => {
@@ -90,6 +93,8 @@ class Refresher {
   readonly #signal: AbortSignal;
   readonly #wanted = new Set<string>();
   readonly #begun = new Map<string, number>();
+  /** How long what failed waits until it is tried again. */
+  readonly #pauses = new Map<string, number>();
   #events: EventRow[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isRunning = false;
@@ -110,6 +115,7 @@ class Refresher {
   /** Everything may have changed: read it whole. */
   again(): void {
     this.#begun.clear();
+    this.#pauses.clear();
     this.#team.changesThrough = 0;
     this.#wanted.clear();
   }
@@ -132,7 +138,8 @@ class Refresher {
 
   #due(slice: Slice): number {
     const large = this.#team.agents.size > MANY_AGENTS && slice.name !== "tasks";
-    return (this.#begun.get(slice.name) ?? -HOUR) + slice.restMs * (large ? MANY_FACTOR : 1);
+    const restMs = slice.restMs * (large ? MANY_FACTOR : 1);
+    return (this.#begun.get(slice.name) ?? -HOUR) + (this.#pauses.get(slice.name) ?? restMs);
   }
 
   #schedule(): void {
@@ -149,7 +156,7 @@ class Refresher {
 
   async #run(): Promise<void> {
     const begin = performance.now();
-    const isFirst = !this.#team.loaded;
+    const isFirst = !this.#team.loaded.size;
     this.#isRunning = true;
     this.#begun.set("any", begin);
     const chosen = SLICES.filter(
@@ -184,17 +191,30 @@ class Refresher {
   async #load(slices: readonly Slice[], begin: number): Promise<void> {
     await Promise.all(
       slices.map(async (slice) => {
-        this.#wanted.delete(slice.name);
-        this.#begun.set(slice.name, begin);
+        const { name } = slice;
+        this.#wanted.delete(name);
+        this.#begun.set(name, begin);
         try {
           await slice.load(this.#session, this.#team);
-          this.#team.faults.delete(slice.name);
+          this.#team.loaded.add(name);
+          // Whose mail waits is asked of the agents that are known.
+          if (this.#team.faults.delete(name) && name === "agents") this.#wanted.add("unread");
+          this.#pauses.delete(name);
         } catch (reason) {
           if (!(reason instanceof DovetailError)) throw reason;
-          this.#team.faults.set(slice.name, reason);
+          this.#team.faults.set(name, reason);
+          this.#retry(name);
         }
       }),
     );
+  }
+
+  /** Want what failed once more, after a pause from now on. */
+  #retry(name: string): void {
+    const last = this.#pauses.get(name);
+    this.#pauses.set(name, last ? Math.min(2 * last, RETRY_MOST_MS) : RETRY_MS);
+    this.#begun.set(name, performance.now());
+    this.#wanted.add(name);
   }
 
   #apply(events: readonly EventRow[]): void {
@@ -220,7 +240,6 @@ class Refresher {
 
   #publish(events: readonly EventRow[]): void {
     if (this.#signal.aborted) return;
-    this.#team.loaded = true;
     batch(() => {
       published();
       if (events.length) for (const listener of listeners) listener(events);

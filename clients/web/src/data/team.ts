@@ -39,9 +39,9 @@ export class Team {
   unread: readonly Unread[] = [];
   /** Why messages cannot be read; empty: they can. */
   talkRefused = "";
-  /** True once each list was read once. */
-  loaded = false;
-  /** What could not be read last. */
+  /** The reads that have succeeded: only of what they bring can be said that there is nothing. */
+  readonly loaded = new Set<string>();
+  /** What could not be read last, by the name of the read. */
   readonly faults = new Map<string, Error>();
 
   /** Of what happened before this, no events are here. */

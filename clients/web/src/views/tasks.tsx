@@ -10,7 +10,7 @@ import { current } from "../data/team.js";
 import { STATE_ORDER, stateWord } from "../data/words.js";
 import { counted } from "../lib/text.js";
 import { Nothing } from "../parts/band.js";
-import { Fault } from "../parts/fault.js";
+import { Fault, READ_ONCE } from "../parts/fault.js";
 import { State, TaskLink, Who } from "../parts/names.js";
 import { Ago } from "../parts/time.js";
 import { Windowed } from "../parts/window.js";
@@ -57,7 +57,7 @@ export function Tasks({ state: chosen }: { state: string }) {
           <AgentNames id="tasks-agents" />
         </div>
       </header>
-      <Fault error={error} />
+      <Fault error={error} ofRead={READ_ONCE} />
       {fresh > 0 && (
         <button type="button" class="quiet" onClick={again}>
           {counted(fresh, "new task")}: show
