@@ -1,7 +1,7 @@
 /** The page's one stream: its events say what to read again, at most once a second. */
 import { DovetailError } from "@client/errors.js";
 import { TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
-import { batch } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
 import { HOUR, SECOND } from "../lib/time.js";
 import { heartbeat, link } from "./link.js";
 import * as loads from "./loads.js";
@@ -30,6 +30,8 @@ const THEN: Slice[] = [
 ];
 const SLICES = [...FIRST, ...THEN];
 const EACH_MS = SECOND;
+/** More events than this do not wait to be applied: then everything is read again. */
+const EVENTS_MAX = 4_000;
 /** What failed is tried again after this, then after twice as long each time. */
 const RETRY_MS = SECOND;
 const RETRY_MOST_MS = 30 * SECOND;
@@ -45,6 +47,9 @@ export function onEvents(listener: Listener): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
+
+/** Moves on when events were lost: what follows by `onEvents` reads all again. */
+export const anew = signal(0);
 
 let poke: () => void = () => undefined;
 
@@ -71,7 +76,7 @@ export async function follow(session: Session, signal: AbortSignal): Promise<voi
   while (!signal.aborted) {
     try {
       const after = await loads.cursor(session);
-      refresher.want(...SLICES.map((each) => each.name));
+      refresher.again();
       for await (const event of session.client.watch({ after, signal }))
         refresher.take(eventRow(event));
     } catch (reason) {
@@ -80,7 +85,6 @@ export async function follow(session: Session, signal: AbortSignal): Promise<voi
       if (reason.reason.startsWith("CREDENTIAL_")) return leave(reason.message);
       if (reason.reason === "AGENT_NOT_FOUND") return leave(reason.message);
       link.value = "reconnecting";
-      refresher.again();
       await new Promise((resolve) => setTimeout(resolve, 2 * SECOND));
     }
   }
@@ -98,6 +102,9 @@ class Refresher {
   #events: EventRow[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isRunning = false;
+  /** Whether all is to be read whole, and whether what is known is to be forgotten before. */
+  #isAnew = false;
+  #isLost = false;
 
   constructor(session: Session, state: Team, signal: AbortSignal) {
     this.#session = session;
@@ -112,16 +119,27 @@ class Refresher {
     this.#schedule();
   }
 
-  /** Everything may have changed: read it whole. */
+  /** Everything may have changed: read it whole, with the next run, as one may be on its way. */
   again(): void {
-    this.#begun.clear();
-    this.#pauses.clear();
+    this.#isAnew = true;
+    this.want(...SLICES.map((each) => each.name));
+  }
+
+  #renew(): void {
+    if (!this.#isAnew) return;
+    for (const { name } of SLICES) {
+      this.#begun.delete(name);
+      this.#pauses.delete(name);
+    }
     this.#team.changesThrough = 0;
-    this.#wanted.clear();
+    if (this.#isLost) {
+      this.#team.forget();
+      anew.value += 1;
+    }
+    this.#isAnew = this.#isLost = false;
   }
 
   take(event: EventRow): void {
-    this.#events.push(event);
     if (
       document.hidden &&
       event.verb === TaskVerb.REQUEST_INPUT &&
@@ -129,7 +147,13 @@ class Refresher {
     ) {
       document.title = `\u25cf ${document.title}`;
     }
-    if (this.#events.length > 4_000) this.#events.splice(0, 1_000);
+    if (this.#isLost) return;
+    this.#events.push(event);
+    if (this.#events.length > EVENTS_MAX) {
+      this.#events = [];
+      this.#isLost = true;
+      return this.again();
+    }
     if (event.verb !== TaskVerb.HEARTBEAT)
       this.#wanted.add("tasks").add("report").add("hour").add("messages");
     this.#wanted.add("agents").add("today").add("unread");
@@ -156,6 +180,7 @@ class Refresher {
 
   async #run(): Promise<void> {
     const begin = performance.now();
+    this.#renew();
     const isFirst = !this.#team.loaded.size;
     this.#isRunning = true;
     this.#begun.set("any", begin);

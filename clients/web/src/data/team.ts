@@ -52,6 +52,15 @@ export class Team {
       : Math.max(this.eventsSince, items[0]?.time ?? 0);
   }
 
+  /** Begin from nothing: what is known may be of what is there no more. */
+  forget(): void {
+    for (const each of [this.tasks, this.agents, this.progressTimes, this.loaded]) each.clear();
+    this.events.replace([]);
+    this.talk.replace([]);
+    this.unread = [];
+    this.changesThrough = this.eventsSince = 0;
+  }
+
   put(row: TaskRow): void {
     this.tasks.delete(row.taskId);
     this.tasks.set(row.taskId, row);

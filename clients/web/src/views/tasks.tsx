@@ -2,7 +2,7 @@
 import { TaskState } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import { Order, TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
 import { useEffect, useState } from "preact/hooks";
-import { onEvents } from "../data/live.js";
+import { anew, onEvents } from "../data/live.js";
 import { href } from "../data/route.js";
 import { type TaskRow, taskRow } from "../data/rows.js";
 import { session } from "../data/session.js";
@@ -143,7 +143,7 @@ function useTasks(state: TaskState | undefined, assignee: string) {
   useEffect(() => {
     setFresh(0);
     void load("");
-  }, [state, assignee, asked]);
+  }, [state, assignee, asked, anew.value]);
   const again = () => setAsked((count) => count + 1);
   useEffect(
     () =>
