@@ -1,9 +1,11 @@
 /** The page's one stream: its events say what to read again, at most once a second. */
 import { DovetailError } from "@client/errors.js";
 import { TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
+import { sleep } from "@client/retry.js";
 import { batch, signal } from "@preact/signals";
 import { HOUR, SECOND } from "../lib/time.js";
 import { heartbeat, link } from "./link.js";
+import { asError, longer, RETRY_MOST_MS, RETRY_MS } from "./retries.js";
 import * as loads from "./loads.js";
 import { type EventRow, eventRow } from "./rows.js";
 import { leave, type Session } from "./session.js";
@@ -32,9 +34,6 @@ const SLICES = [...FIRST, ...THEN];
 const EACH_MS = SECOND;
 /** More events than this do not wait to be applied: then everything is read again. */
 const EVENTS_MAX = 4_000;
-/** What failed is tried again after this, then after twice as long each time. */
-const RETRY_MS = SECOND;
-const RETRY_MOST_MS = 30 * SECOND;
 /** Agents and messages of a large team are read less often. */
 const MANY_AGENTS = 300;
 const MANY_FACTOR = 4;
@@ -63,7 +62,8 @@ export async function follow(session: Session, signal: AbortSignal): Promise<voi
   const state = new Team();
   team.value = state;
   link.value = "connecting";
-  const refresher = new Refresher({ ...session, client: session.reader }, state, signal);
+  const reading = { ...session, client: session.reader };
+  const refresher = new Refresher(reading, state, signal);
   poke = () => refresher.want("tasks", "agents", "messages", "report");
   heartbeat.listener = () => refresher.want("agents", "messages", "unread");
   const seen = () => {
@@ -73,21 +73,32 @@ export async function follow(session: Session, signal: AbortSignal): Promise<voi
   };
   document.addEventListener("visibilitychange", seen);
   signal.addEventListener("abort", () => document.removeEventListener("visibilitychange", seen));
+  let pauseMs = 0;
   while (!signal.aborted) {
+    const begin = performance.now();
     try {
-      const after = await loads.cursor(session);
+      const after = await loads.cursor(reading);
+      state.faults.delete("stream");
       refresher.again();
       for await (const event of session.client.watch({ after, signal }))
         refresher.take(eventRow(event));
     } catch (reason) {
       if (signal.aborted) return;
-      if (!(reason instanceof DovetailError)) throw reason;
-      if (reason.reason.startsWith("CREDENTIAL_")) return leave(reason.message);
-      if (reason.reason === "AGENT_NOT_FOUND") return leave(reason.message);
+      const error = asError(reason);
+      if (isEnd(error)) return leave(error.message);
       link.value = "reconnecting";
-      await new Promise((resolve) => setTimeout(resolve, 2 * SECOND));
+      state.faults.set("stream", error);
+      published();
+      pauseMs = performance.now() - begin > RETRY_MOST_MS ? RETRY_MS : longer(pauseMs);
+      await sleep(pauseMs, signal);
     }
   }
+}
+
+/** Whether nothing more will be answered to this credential. */
+function isEnd(error: Error): boolean {
+  if (!(error instanceof DovetailError)) return false;
+  return error.reason.startsWith("CREDENTIAL_") || error.reason === "AGENT_NOT_FOUND";
 }
 
 /** Collects what is to be read, and reads it when it is due. */
@@ -128,6 +139,7 @@ class Refresher {
   #renew(): void {
     if (!this.#isAnew) return;
     for (const { name } of SLICES) {
+      this.#wanted.add(name);
       this.#begun.delete(name);
       this.#pauses.delete(name);
     }
@@ -170,11 +182,12 @@ class Refresher {
     if (this.#isRunning || this.#signal.aborted || document.hidden) return;
     const due = SLICES.filter((each) => this.#wanted.has(each.name)).map((each) => this.#due(each));
     if (this.#events.length)
-      due.push(this.#due({ name: "any", restMs: EACH_MS, load: () => Promise.resolve() }));
+      due.push(0);
     if (!due.length) return;
     clearTimeout(this.#timer);
+    const rest = this.#pauses.get("any") ?? EACH_MS;
     const wait =
-      Math.max(Math.min(...due), (this.#begun.get("any") ?? -HOUR) + EACH_MS) - performance.now();
+      Math.max(Math.min(...due), (this.#begun.get("any") ?? -HOUR) + rest) - performance.now();
     this.#timer = setTimeout(() => void this.#run(), Math.max(0, wait));
   }
 
@@ -207,10 +220,21 @@ class Refresher {
         begin,
       );
       this.#publish(events);
+      this.#pauses.delete("any");
+    } catch (reason) {
+      this.#failed(asError(reason));
     } finally {
       this.#isRunning = false;
       this.#schedule();
     }
+  }
+
+  /** A mistake of the page itself, with which events may have been lost: it is said, and all read again. */
+  #failed(error: Error): void {
+    this.#team.faults.set("page", error);
+    this.#retry("any");
+    this.again();
+    queueMicrotask(published);
   }
 
   async #load(slices: readonly Slice[], begin: number): Promise<void> {
@@ -226,8 +250,7 @@ class Refresher {
           if (this.#team.faults.delete(name) && name === "agents") this.#wanted.add("unread");
           this.#pauses.delete(name);
         } catch (reason) {
-          if (!(reason instanceof DovetailError)) throw reason;
-          this.#team.faults.set(name, reason);
+          this.#team.faults.set(name, asError(reason));
           this.#retry(name);
         }
       }),
@@ -236,8 +259,7 @@ class Refresher {
 
   /** Want what failed once more, after a pause from now on. */
   #retry(name: string): void {
-    const last = this.#pauses.get(name);
-    this.#pauses.set(name, last ? Math.min(2 * last, RETRY_MOST_MS) : RETRY_MS);
+    this.#pauses.set(name, longer(this.#pauses.get(name)));
     this.#begun.set(name, performance.now());
     this.#wanted.add(name);
   }
@@ -265,6 +287,7 @@ class Refresher {
 
   #publish(events: readonly EventRow[]): void {
     if (this.#signal.aborted) return;
+    this.#team.faults.delete("page");
     batch(() => {
       published();
       if (events.length) for (const listener of listeners) listener(events);

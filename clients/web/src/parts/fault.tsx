@@ -25,7 +25,7 @@ export const READ_AGAIN = "It is read again by itself.";
 export const READ_ONCE = "Nothing was changed. Open this again to read it once more.";
 
 function advice(error: Error, ofRead: string): string {
-  if (!(error instanceof DovetailError)) return "";
+  if (!(error instanceof DovetailError)) return ofRead;
   const known = ADVICE[error.reason];
   if (known) return known;
   if (error.code === Code.InvalidArgument && !ofRead) return "Change what you entered, and send it again.";
