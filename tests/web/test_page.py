@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import unicodedata
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +96,94 @@ async def test_a_server_that_is_killed_is_seen_at_once_and_nothing_is_missed(
             after = await ann.tasks.create("After the kill")
             await visit.is_live()
             await expect(visit.part("task-row", task=after.task_id)).to_be_visible()
+
+
+async def test_a_click_that_was_meant_for_another_card_answers_none(
+    browser: Browser, web: Web, team_pair: Pair
+) -> None:
+    async with (
+        caller("worker", team_pair, "moved") as worker,
+        caller("olga", team_pair, "moved") as olga,
+        visiting(browser, address(web)) as visit,
+    ):
+        await olga.register()
+        await visit.enter("olga", "moved")
+        tasks = [await worker.tasks.create(each) for each in ("Read", "Erase")]
+        for task in tasks:
+            await worker.tasks.start(task.task_id)
+        read, erase = (visit.part("question", task=each.task_id) for each in tasks)
+        await worker.tasks.ask(tasks[0].task_id, "May I read it?", agent_id="olga")
+        await expect(read.get_by_text("Approve")).to_be_enabled()
+        # Whatever comes above is clicked as soon as it is there, and so is what it moved.
+        await visit.page.evaluate(CLICK_AT_ONCE, tasks[1].task_id)
+        hour = timedelta(hours=1)
+        await worker.tasks.ask(
+            tasks[1].task_id,
+            "May I erase it?",
+            agent_id="olga",
+            answer_within=hour,
+            default_answer="No",
+        )
+        await expect(erase.get_by_text("Approve")).to_be_enabled()
+        assert await visit.page.evaluate("window.clicks") == 2
+        await expect(read.get_by_text("Approve")).to_be_enabled()
+        for task in tasks:
+            assert (await worker.tasks.get(task.task_id)).answer is None
+        await erase.get_by_text("Approve").click()
+        await expect(erase).to_have_count(0)
+
+
+CLICK_AT_ONCE = """(taskId) => {
+  window.clicks = 0;
+  new MutationObserver((_, observer) => {
+    if (!document.querySelector(`[data-test="question"][data-task="${taskId}"]`)) return;
+    observer.disconnect();
+    requestAnimationFrame(() => {
+      for (const each of document.querySelectorAll('[data-option="Approve"]')) {
+        each.click();
+        window.clicks += 1;
+      }
+    });
+  }).observe(document.body, { childList: true, subtree: true });
+}"""
+
+
+async def test_what_could_not_be_read_is_said_and_read_again(
+    browser: Browser, web: Web, team_pair: Pair
+) -> None:
+    is_refused = True
+    begun: set[str] = set()
+
+    async def refuse(route: Route) -> None:
+        """All but the read with which following begins."""
+        if is_refused and (route.request.url.endswith("GetReport") or "cursor" in begun):
+            await route.fulfill(status=500)
+        else:
+            begun.add("cursor")
+            await route.continue_()
+
+    async with (
+        caller("worker", team_pair, "unread") as worker,
+        caller("olga", team_pair, "unread") as olga,
+        visiting(browser, address(web)) as visit,
+    ):
+        await olga.register()
+        task = await worker.tasks.create("Publish")
+        await worker.tasks.start(task.task_id)
+        await worker.tasks.ask(task.task_id, "Shall I publish it?", agent_id="olga")
+        for name in ("ListTasks", "GetReport"):
+            await visit.page.route(f"**/{name}", refuse)
+        await visit.enter("olga", "unread")
+        needs, fault = visit.part("band-needs"), visit.part("fault")
+        await expect(needs).to_contain_text("Could not be read: tasks")
+        await expect(needs).not_to_contain_text("Nobody needs you")
+        await expect(visit.part("band-stuck")).to_contain_text("Could not be read: tasks")
+        await expect(visit.part("report")).to_contain_text("Could not be read")
+        await expect(fault).to_contain_text("read again by itself")
+        is_refused = False  # Nothing happens in the team: the page recovers by itself.
+        await expect(visit.part("question", task=task.task_id)).to_be_visible()
+        await expect(visit.part("unread")).to_have_count(0)
+        await expect(fault).to_have_count(0)
 
 
 async def test_an_answer_is_bound_to_the_question_that_was_read(

@@ -5,7 +5,7 @@ import type { Task, TaskAttempt } from "@client/generated/dovetail/tasks/v1/task
 import { Order } from "@client/generated/dovetail/types/v1/types_pb.js";
 import { useEffect, useState } from "preact/hooks";
 import { SECOND } from "../lib/time.js";
-import { onEvents } from "./live.js";
+import { anew, onEvents } from "./live.js";
 import { type EventRow, eventRow, type TaskRow, taskRow } from "./rows.js";
 import { type Session, session } from "./session.js";
 import { team } from "./team.js";
@@ -78,7 +78,7 @@ export function useDetail(taskId: string): Following {
       clearTimeout(timer);
       end();
     };
-  }, [taskId, asked]);
+  }, [taskId, asked, anew.value]);
   const older = () => {
     const here = session.value;
     if (here && detail?.olderToken)

@@ -1,9 +1,11 @@
 /** The page's one stream: its events say what to read again, at most once a second. */
 import { DovetailError } from "@client/errors.js";
 import { TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
-import { batch } from "@preact/signals";
+import { sleep } from "@client/retry.js";
+import { batch, signal } from "@preact/signals";
 import { HOUR, SECOND } from "../lib/time.js";
 import { heartbeat, link } from "./link.js";
+import { asError, longer, RETRY_MOST_MS, RETRY_MS } from "./retries.js";
 import * as loads from "./loads.js";
 import { type EventRow, eventRow } from "./rows.js";
 import { leave, type Session } from "./session.js";
@@ -30,6 +32,8 @@ const THEN: Slice[] = [
 ];
 const SLICES = [...FIRST, ...THEN];
 const EACH_MS = SECOND;
+/** More events than this do not wait to be applied: then everything is read again. */
+const EVENTS_MAX = 4_000;
 /** Agents and messages of a large team are read less often. */
 const MANY_AGENTS = 300;
 const MANY_FACTOR = 4;
@@ -43,6 +47,9 @@ export function onEvents(listener: Listener): () => void {
   return () => listeners.delete(listener);
 }
 
+/** Moves on when events were lost: what follows by `onEvents` reads all again. */
+export const anew = signal(0);
+
 let poke: () => void = () => undefined;
 
 /** Read again what this page itself may have changed. */
@@ -55,7 +62,8 @@ export async function follow(session: Session, signal: AbortSignal): Promise<voi
   const state = new Team();
   team.value = state;
   link.value = "connecting";
-  const refresher = new Refresher(session, state, signal);
+  const reading = { ...session, client: session.reader };
+  const refresher = new Refresher(reading, state, signal);
   poke = () => refresher.want("tasks", "agents", "messages", "report");
   heartbeat.listener = () => refresher.want("agents", "messages", "unread");
   const seen = () => {
@@ -65,22 +73,32 @@ export async function follow(session: Session, signal: AbortSignal): Promise<voi
   };
   document.addEventListener("visibilitychange", seen);
   signal.addEventListener("abort", () => document.removeEventListener("visibilitychange", seen));
+  let pauseMs = 0;
   while (!signal.aborted) {
+    const begin = performance.now();
     try {
-      const after = await loads.cursor(session);
-      refresher.want(...SLICES.map((each) => each.name));
+      const after = await loads.cursor(reading);
+      state.faults.delete("stream");
+      refresher.again();
       for await (const event of session.client.watch({ after, signal }))
         refresher.take(eventRow(event));
     } catch (reason) {
       if (signal.aborted) return;
-      if (!(reason instanceof DovetailError)) throw reason;
-      if (reason.reason.startsWith("CREDENTIAL_")) return leave(reason.message);
-      if (reason.reason === "AGENT_NOT_FOUND") return leave(reason.message);
+      const error = asError(reason);
+      if (isEnd(error)) return leave(error.message);
       link.value = "reconnecting";
-      refresher.again();
-      await new Promise((resolve) => setTimeout(resolve, 2 * SECOND));
+      state.faults.set("stream", error);
+      published();
+      pauseMs = performance.now() - begin > RETRY_MOST_MS ? RETRY_MS : longer(pauseMs);
+      await sleep(pauseMs, signal);
     }
   }
+}
+
+/** Whether nothing more will be answered to this credential. */
+function isEnd(error: Error): boolean {
+  if (!(error instanceof DovetailError)) return false;
+  return error.reason.startsWith("CREDENTIAL_") || error.reason === "AGENT_NOT_FOUND";
 }
 
 /** Collects what is to be read, and reads it when it is due. */
@@ -90,9 +108,14 @@ class Refresher {
   readonly #signal: AbortSignal;
   readonly #wanted = new Set<string>();
   readonly #begun = new Map<string, number>();
+  /** How long what failed waits until it is tried again. */
+  readonly #pauses = new Map<string, number>();
   #events: EventRow[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isRunning = false;
+  /** Whether all is to be read whole, and whether what is known is to be forgotten before. */
+  #isAnew = false;
+  #isLost = false;
 
   constructor(session: Session, state: Team, signal: AbortSignal) {
     this.#session = session;
@@ -107,15 +130,28 @@ class Refresher {
     this.#schedule();
   }
 
-  /** Everything may have changed: read it whole. */
+  /** Everything may have changed: read it whole, with the next run, as one may be on its way. */
   again(): void {
-    this.#begun.clear();
+    this.#isAnew = true;
+    this.want(...SLICES.map((each) => each.name));
+  }
+
+  #renew(): void {
+    if (!this.#isAnew) return;
+    for (const { name } of SLICES) {
+      this.#wanted.add(name);
+      this.#begun.delete(name);
+      this.#pauses.delete(name);
+    }
     this.#team.changesThrough = 0;
-    this.#wanted.clear();
+    if (this.#isLost) {
+      this.#team.forget();
+      anew.value += 1;
+    }
+    this.#isAnew = this.#isLost = false;
   }
 
   take(event: EventRow): void {
-    this.#events.push(event);
     if (
       document.hidden &&
       event.verb === TaskVerb.REQUEST_INPUT &&
@@ -123,7 +159,13 @@ class Refresher {
     ) {
       document.title = `\u25cf ${document.title}`;
     }
-    if (this.#events.length > 4_000) this.#events.splice(0, 1_000);
+    if (this.#isLost) return;
+    this.#events.push(event);
+    if (this.#events.length > EVENTS_MAX) {
+      this.#events = [];
+      this.#isLost = true;
+      return this.again();
+    }
     if (event.verb !== TaskVerb.HEARTBEAT)
       this.#wanted.add("tasks").add("report").add("hour").add("messages");
     this.#wanted.add("agents").add("today").add("unread");
@@ -132,24 +174,27 @@ class Refresher {
 
   #due(slice: Slice): number {
     const large = this.#team.agents.size > MANY_AGENTS && slice.name !== "tasks";
-    return (this.#begun.get(slice.name) ?? -HOUR) + slice.restMs * (large ? MANY_FACTOR : 1);
+    const restMs = slice.restMs * (large ? MANY_FACTOR : 1);
+    return (this.#begun.get(slice.name) ?? -HOUR) + (this.#pauses.get(slice.name) ?? restMs);
   }
 
   #schedule(): void {
     if (this.#isRunning || this.#signal.aborted || document.hidden) return;
     const due = SLICES.filter((each) => this.#wanted.has(each.name)).map((each) => this.#due(each));
     if (this.#events.length)
-      due.push(this.#due({ name: "any", restMs: EACH_MS, load: () => Promise.resolve() }));
+      due.push(0);
     if (!due.length) return;
     clearTimeout(this.#timer);
+    const rest = this.#pauses.get("any") ?? EACH_MS;
     const wait =
-      Math.max(Math.min(...due), (this.#begun.get("any") ?? -HOUR) + EACH_MS) - performance.now();
+      Math.max(Math.min(...due), (this.#begun.get("any") ?? -HOUR) + rest) - performance.now();
     this.#timer = setTimeout(() => void this.#run(), Math.max(0, wait));
   }
 
   async #run(): Promise<void> {
     const begin = performance.now();
-    const isFirst = !this.#team.loaded;
+    this.#renew();
+    const isFirst = !this.#team.loaded.size;
     this.#isRunning = true;
     this.#begun.set("any", begin);
     const chosen = SLICES.filter(
@@ -175,26 +220,48 @@ class Refresher {
         begin,
       );
       this.#publish(events);
+      this.#pauses.delete("any");
+    } catch (reason) {
+      this.#failed(asError(reason));
     } finally {
       this.#isRunning = false;
       this.#schedule();
     }
   }
 
+  /** A mistake of the page itself, with which events may have been lost: it is said, and all read again. */
+  #failed(error: Error): void {
+    this.#team.faults.set("page", error);
+    this.#retry("any");
+    this.again();
+    queueMicrotask(published);
+  }
+
   async #load(slices: readonly Slice[], begin: number): Promise<void> {
     await Promise.all(
       slices.map(async (slice) => {
-        this.#wanted.delete(slice.name);
-        this.#begun.set(slice.name, begin);
+        const { name } = slice;
+        this.#wanted.delete(name);
+        this.#begun.set(name, begin);
         try {
           await slice.load(this.#session, this.#team);
-          this.#team.faults.delete(slice.name);
+          this.#team.loaded.add(name);
+          // Whose mail waits is asked of the agents that are known.
+          if (this.#team.faults.delete(name) && name === "agents") this.#wanted.add("unread");
+          this.#pauses.delete(name);
         } catch (reason) {
-          if (!(reason instanceof DovetailError)) throw reason;
-          this.#team.faults.set(slice.name, reason);
+          this.#team.faults.set(name, asError(reason));
+          this.#retry(name);
         }
       }),
     );
+  }
+
+  /** Want what failed once more, after a pause from now on. */
+  #retry(name: string): void {
+    this.#pauses.set(name, longer(this.#pauses.get(name)));
+    this.#begun.set(name, performance.now());
+    this.#wanted.add(name);
   }
 
   #apply(events: readonly EventRow[]): void {
@@ -220,7 +287,7 @@ class Refresher {
 
   #publish(events: readonly EventRow[]): void {
     if (this.#signal.aborted) return;
-    this.#team.loaded = true;
+    this.#team.faults.delete("page");
     batch(() => {
       published();
       if (events.length) for (const listener of listeners) listener(events);

@@ -12,9 +12,11 @@ import {
   type Receipt,
   TaskVerb,
 } from "@client/generated/dovetail/types/v1/types_pb.js";
-import { useEffect, useState } from "preact/hooks";
+import { sleep } from "@client/retry.js";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { cut } from "../lib/text.js";
 import { millis } from "../lib/time.js";
+import { asError, longer, RETRY_MOST_MS, RETRY_MS } from "./retries.js";
 import { type Session, session } from "./session.js";
 import { current } from "./team.js";
 import { isOpenDelivery } from "./words.js";
@@ -70,12 +72,16 @@ export function useInbox(agentId: string, isAll: boolean): Mailbox {
   const [rows, setRows] = useState<readonly MailRow[]>([]);
   const [token, setToken] = useState<string | undefined>();
   const [error, setError] = useState<Error | undefined>();
+  const [lost, setLost] = useState<Error | undefined>();
+  /** Ends what still reads the list that was shown before. */
+  const reading = useRef(new AbortController());
   const here = session.value;
   const isMine = agentId === here?.agentId;
   // The inbox of another has no stream here: its agent's last sequence tells that something came.
   const last = isMine ? 0n : (current().agents.get(agentId)?.lastSequence ?? 0n);
-  const load = async (pageToken: string) => {
+  const load = async (pageToken: string, pauseMs = RETRY_MS): Promise<void> => {
     if (!here) return;
+    const { signal } = reading.current;
     try {
       const states = isAll ? [] : [DeliveryState.UNACKNOWLEDGED];
       const found = await here.client.messaging.listMessages({
@@ -87,31 +93,40 @@ export function useInbox(agentId: string, isAll: boolean): Mailbox {
           order: Order.NEWEST_FIRST,
         },
       });
+      if (signal.aborted) return;
       const read = found.records.flatMap((each) => rowOf(each, agentId));
       setRows((old) => (pageToken ? [...old, ...read].slice(0, ROWS_MAX) : read));
       setToken(found.nextPageToken);
       setError(undefined);
     } catch (reason) {
-      if (!(reason instanceof Error)) throw reason;
-      setError(reason);
+      if (signal.aborted) return;
+      setError(asError(reason));
+      await sleep(pauseMs, signal);
+      await shown(signal);
+      if (!signal.aborted) await load(pageToken, longer(pauseMs));
     }
   };
-  useEffect(() => void load(""), [agentId, isAll, last]);
+  useEffect(() => {
+    const mine = new AbortController();
+    reading.current = mine;
+    void load("");
+    return () => mine.abort();
+  }, [agentId, isAll, last]);
   useEffect(() => {
     if (!here || !isMine || !agentId) return undefined;
-    return followed(here, agentId, (delivery) => {
-      const { message, receipt } = delivery;
+    const take = ({ message, receipt }: Delivery) => {
       if (!message) return;
       setRows((old) => {
         if (old.some((each) => each.messageId === message.messageId)) return old;
         return [mailRow(message, receipt), ...old].slice(0, ROWS_MAX);
       });
-    });
+    };
+    return followed(here, agentId, take, setLost);
   }, [agentId, isMine]);
   return {
     ...{
       rows,
-      error,
+      error: error ?? lost,
       isLoaded: token !== undefined || error !== undefined,
       isFull: rows.length >= ROWS_MAX,
     },
@@ -144,26 +159,63 @@ function rowOf({ message, receipts }: MessageRecord, agentId: string): MailRow[]
     : [];
 }
 
-/** Follow an inbox from now on, while the page is shown; returns what ends that. */
-function followed(here: Session, agentId: string, take: (delivery: Delivery) => void): () => void {
+/** Wait until the page is shown. */
+function shown(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    signal.addEventListener("abort", look, { once: true });
+    look();
+  });
+}
+
+/**
+ * Follow an inbox from now on, while the page is shown; returns what ends that. After whatever ended
+ * it, it goes on where it was, and `said` is told why it does not.
+ */
+function followed(
+  here: Session,
+  agentId: string,
+  take: (delivery: Delivery) => void,
+  said: (error: Error | undefined) => void,
+): () => void {
   let ending: AbortController | undefined;
-  const begin = async () => {
-    if (ending || document.hidden) return;
-    const mine = new AbortController();
-    ending = mine;
-    const after = (await here.client.messaging.getAgent({ agentId })).agent?.lastSequence ?? 0n;
-    if (mine.signal.aborted) return;
-    for await (const delivery of here.client.inbox({ after, signal: mine.signal }, { agentId }))
+  let after: bigint | undefined;
+  const begin = async (signal: AbortSignal) => {
+    const { agent } = await here.client.messaging.getAgent({ agentId });
+    if (signal.aborted) return;
+    after ??= agent?.lastSequence ?? 0n;
+    said(undefined);
+    for await (const delivery of here.client.inbox({ after, signal }, { agentId })) {
       take(delivery);
+      after = delivery.receipt?.sequence ?? after;
+    }
+  };
+  const start = async () => {
+    if (ending || document.hidden) return;
+    const { signal } = (ending = new AbortController());
+    for (let pauseMs = RETRY_MS; !signal.aborted; ) {
+      const time = performance.now();
+      try {
+        await begin(signal);
+      } catch (reason) {
+        if (!signal.aborted) said(asError(reason));
+      }
+      pauseMs = performance.now() - time > RETRY_MOST_MS ? RETRY_MS : longer(pauseMs);
+      await sleep(pauseMs, signal);
+    }
   };
   const changed = () => {
-    if (!document.hidden) return start();
+    if (!document.hidden) return void start();
     ending?.abort();
     ending = undefined;
   };
-  const start = () => void begin().catch(() => (ending = undefined));
   document.addEventListener("visibilitychange", changed);
-  start();
+  void start();
   return () => {
     document.removeEventListener("visibilitychange", changed);
     ending?.abort();

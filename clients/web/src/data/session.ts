@@ -21,6 +21,8 @@ export type Role = "operator" | "agent" | "observer";
 /** A person at the page. */
 export interface Session {
   readonly client: Dovetail;
+  /** For what is read again by itself: it soon says that something cannot be read. */
+  readonly reader: Dovetail;
   /** Empty: a token that names no agent. */
   readonly agentId: string;
   readonly teamId: string;
@@ -42,6 +44,7 @@ export const notice = signal("");
 const KEY = "dovetail";
 const DEADLINE_MS = 20_000;
 const PATIENCE_MS = 15_000;
+const READER_PATIENCE_MS = 4_000;
 
 export async function readConfig(): Promise<Config> {
   const response = await fetch("/config.json", { cache: "no-store" });
@@ -68,10 +71,13 @@ export async function enter(who: Identity): Promise<void> {
     useBinaryFormat: true,
     interceptors: [identity(caller), observed],
   });
-  const client = new Dovetail(caller, { messaging: transport, tasks: transport });
+  const transports = { messaging: transport, tasks: transport };
+  const client = new Dovetail(caller, transports);
+  const reader = new Dovetail({ ...caller, patienceMs: READER_PATIENCE_MS }, transports);
   const me = await introduced(client, who);
   const role: Role = who.token ? await roleOf(client) : "operator";
-  session.value = { client, agentId: me?.agentId ?? "", teamId: who.team ?? "", role };
+  const { agentId = "" } = me ?? {};
+  session.value = { client, reader, agentId, teamId: who.team ?? "", role };
   notice.value = "";
   sessionStorage.setItem(KEY, JSON.stringify(who));
 }

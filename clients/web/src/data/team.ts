@@ -39,9 +39,9 @@ export class Team {
   unread: readonly Unread[] = [];
   /** Why messages cannot be read; empty: they can. */
   talkRefused = "";
-  /** True once each list was read once. */
-  loaded = false;
-  /** What could not be read last. */
+  /** The reads that have succeeded: only of what they bring can be said that there is nothing. */
+  readonly loaded = new Set<string>();
+  /** What could not be read last, by the name of the read. */
   readonly faults = new Map<string, Error>();
 
   /** Of what happened before this, no events are here. */
@@ -50,6 +50,15 @@ export class Team {
     return items.length < EVENTS_MAX
       ? this.eventsSince
       : Math.max(this.eventsSince, items[0]?.time ?? 0);
+  }
+
+  /** Begin from nothing: what is known may be of what is there no more. */
+  forget(): void {
+    for (const each of [this.tasks, this.agents, this.progressTimes, this.loaded]) each.clear();
+    this.events.replace([]);
+    this.talk.replace([]);
+    this.unread = [];
+    this.changesThrough = this.eventsSince = 0;
   }
 
   put(row: TaskRow): void {

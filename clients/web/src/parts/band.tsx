@@ -1,6 +1,7 @@
 /** A band of the page, and lists in it that begin short. */
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
+import { current } from "../data/team.js";
 import { number } from "../lib/text.js";
 
 export function Band(props: {
@@ -28,6 +29,38 @@ export function Band(props: {
 /** What is shown where there is nothing: a sentence. */
 export function Nothing({ children }: { children: ComponentChildren }) {
   return <p class="nothing">{children}</p>;
+}
+
+/** What reads bring, where their names do not say it. */
+const WORDS: Record<string, string> = {
+  events: "what happened",
+  unread: "mail that waits",
+  hour: "the last hour",
+  today: "what was used today",
+};
+
+/**
+ * What is said where there may be nothing: that there is nothing only once all that tells it was read,
+ * and that a part could not be read even where there is something.
+ */
+export function Empty(props: {
+  reads: readonly string[];
+  isEmpty: boolean;
+  reading: string;
+  children: ComponentChildren;
+}) {
+  const { reads, isEmpty, reading, children } = props;
+  const { loaded, faults } = current();
+  const failed = reads.filter((each) => faults.has(each));
+  if (failed.length)
+    return (
+      <p class="unread" data-test="unread">
+        Could not be read: {failed.map((each) => WORDS[each] ?? each).join(", ")}. Something may be
+        missing here, or be old. It is tried again by itself.
+      </p>
+    );
+  if (!isEmpty) return null;
+  return <Nothing>{reads.every((each) => loaded.has(each)) ? children : reading}</Nothing>;
 }
 
 /** A group of a band: a heading and its items, the first few of them until more are asked for. */

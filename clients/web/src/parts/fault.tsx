@@ -20,18 +20,25 @@ const ADVICE: Record<string, string> = {
   CREDENTIAL_ENDED: "The token has ended. Sign out, and sign in with another one.",
 };
 
-function advice(error: Error): string {
-  if (!(error instanceof DovetailError)) return "";
+/** What to do where a read failed: it has changed nothing, and needs no repeat by a person. */
+export const READ_AGAIN = "It is read again by itself.";
+export const READ_ONCE = "Nothing was changed. Open this again to read it once more.";
+
+function advice(error: Error, ofRead: string): string {
+  if (!(error instanceof DovetailError)) return ofRead;
   const known = ADVICE[error.reason];
   if (known) return known;
-  if (error.code === Code.InvalidArgument) return "Change what you entered, and send it again.";
+  if (error.code === Code.InvalidArgument && !ofRead) return "Change what you entered, and send it again.";
+  if (ofRead) return ofRead;
   if (error.outcome === "unknown")
     return "It is not known whether it was done. To send it again is safe.";
   return "";
 }
 
-export function Fault({ error }: { error: Error | undefined }) {
+/** An error; `ofRead` says what to do where it is of a read. */
+export function Fault({ error, ofRead = "" }: { error: Error | undefined; ofRead?: string }) {
   if (!error) return null;
+  const said = advice(error, ofRead);
   const { reason = "", violations = [] } = error instanceof DovetailError ? error : {};
   return (
     <div class="fault" role="alert" data-test="fault" data-reason={reason}>
@@ -41,7 +48,7 @@ export function Fault({ error }: { error: Error | undefined }) {
           {visible(field)}: {line(description, 300)}
         </div>
       ))}
-      {advice(error) && <div>{advice(error)}</div>}
+      {said && <div>{said}</div>}
     </div>
   );
 }

@@ -6,7 +6,7 @@ import { current } from "../data/team.js";
 import { kindWord } from "../data/words.js";
 import { compact, number } from "../lib/text.js";
 import { now } from "../lib/time.js";
-import { Nothing } from "../parts/band.js";
+import { Empty } from "../parts/band.js";
 import { Progress, State, TaskLink } from "../parts/names.js";
 import { T } from "../parts/text.js";
 import { Ago } from "../parts/time.js";
@@ -17,17 +17,15 @@ const ROW = 36;
 export function Agents() {
   const rows = agentRows.value;
   const team = current();
-  if (!rows.length) {
-    return (
-      <Nothing>
-        {team.loaded
-          ? "No agents yet. An agent is known after its first write, or: dovetail agent register NAME"
-          : "Reading who is there."}
-      </Nothing>
-    );
-  }
+  const empty = (
+    <Empty reads={["agents"]} isEmpty={!rows.length} reading="Reading who is there.">
+      No agents yet. An agent is known after its first write, or: dovetail agent register NAME
+    </Empty>
+  );
+  if (!rows.length) return empty;
   return (
     <>
+      {empty}
       <div class="agents-head" aria-hidden="true">
         <span>agent</span>
         <span>works on</span>

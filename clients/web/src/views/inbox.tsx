@@ -4,7 +4,7 @@ import { href, go } from "../data/route.js";
 import { type MailRow, useInbox } from "../data/mail.js";
 import { session } from "../data/session.js";
 import { Nothing } from "../parts/band.js";
-import { Fault, useAction } from "../parts/fault.js";
+import { Fault, READ_AGAIN, useAction } from "../parts/fault.js";
 import { Who } from "../parts/names.js";
 import { T } from "../parts/text.js";
 import { Ago } from "../parts/time.js";
@@ -66,7 +66,8 @@ function Mailbox({ agentId }: { agentId: string }) {
           )}
         </div>
       </header>
-      <Fault error={mail.error ?? action.error} />
+      <Fault error={mail.error} ofRead={READ_AGAIN} />
+      <Fault error={action.error} />
       {!mail.isLoaded && <Nothing>Reading the inbox.</Nothing>}
       {mail.isLoaded && !mail.rows.length && !mail.error && (
         <Nothing>

@@ -8,7 +8,7 @@ import { current } from "../data/team.js";
 import { stateWord, verbWord } from "../data/words.js";
 import { counted, line, number } from "../lib/text.js";
 import { age, clock, HOUR, length, MINUTE, now, SECOND } from "../lib/time.js";
-import { Nothing } from "../parts/band.js";
+import { Empty } from "../parts/band.js";
 import { Who } from "../parts/names.js";
 
 const LANE = 34;
@@ -61,7 +61,14 @@ export function Lanes() {
         </div>
       </header>
       <div ref={box} class="lanes-box">
-        {agentIds.length > 0 ? (
+        <Empty
+          reads={["events", "messages"]}
+          isEmpty={!agentIds.length}
+          reading="Reading the last hour."
+        >
+          No work and no messages in the last {last}.
+        </Empty>
+        {agentIds.length > 0 && (
           <svg
             class={talk.length > 120 ? "many" : ""}
             width={width}
@@ -104,12 +111,6 @@ export function Lanes() {
                 ),
             )}
           </svg>
-        ) : (
-          <Nothing>
-            {current().loaded
-              ? `No work and no messages in the last ${last}.`
-              : "Reading the last hour."}
-          </Nothing>
         )}
       </div>
       <p class="legend faint small">

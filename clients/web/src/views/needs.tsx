@@ -2,9 +2,8 @@
 import { needed, needs } from "../data/needs.js";
 import { href } from "../data/route.js";
 import type { TalkRow, TaskRow } from "../data/rows.js";
-import { current } from "../data/team.js";
 import { number } from "../lib/text.js";
-import { Band, Nothing, Some } from "../parts/band.js";
+import { Band, Empty, Some } from "../parts/band.js";
 import { State, TaskLink, Who } from "../parts/names.js";
 import { T } from "../parts/text.js";
 import { Ago } from "../parts/time.js";
@@ -12,7 +11,6 @@ import { QuestionCard } from "./question.js";
 
 export function Needs() {
   const { mine, others, overdue, failed, failedBefore, spent, loops } = needs.value;
-  const isLoaded = current().loaded;
   return (
     <Band id="needs" title="Needs you" count={needed.value}>
       <Some title="Questions to you" items={mine} first={4}>
@@ -61,9 +59,13 @@ export function Needs() {
       <Some title="Loops suspected" items={loops}>
         {(row) => <Loop key={row.messageId} row={row} />}
       </Some>
-      {!needed.value && (
-        <Nothing>{isLoaded ? "Nobody needs you." : "Reading what there is."}</Nothing>
-      )}
+      <Empty
+        reads={["tasks", "events", "messages"]}
+        isEmpty={!needed.value}
+        reading="Reading what there is."
+      >
+        Nobody needs you.
+      </Empty>
     </Band>
   );
 }

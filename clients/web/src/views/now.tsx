@@ -4,7 +4,7 @@ import { current } from "../data/team.js";
 import { counted } from "../lib/text.js";
 import { zone } from "../lib/time.js";
 import { Band } from "../parts/band.js";
-import { Fault } from "../parts/fault.js";
+import { Fault, READ_AGAIN } from "../parts/fault.js";
 import { Agents } from "./agents.js";
 import { Lanes } from "./lanes.js";
 import { Needs } from "./needs.js";
@@ -17,7 +17,7 @@ export function Now() {
     <div class="now">
       <h1 class="hidden">Now</h1>
       <div>
-        <Fault error={fault} />
+        <Fault error={fault} ofRead={READ_AGAIN} />
         {session.value?.role === "observer" && (
           <p class="faint">You observe: everything is shown, nothing can be changed.</p>
         )}

@@ -3,7 +3,7 @@ import type { Dovetail } from "@client/dovetail.js";
 import { DovetailError } from "@client/errors.js";
 import { TaskState } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import { DeliveryState, Order, TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Question, type TaskRow, taskRow } from "../data/rows.js";
 import { session } from "../data/session.js";
 import { published, team } from "../data/team.js";
@@ -16,6 +16,12 @@ import { Ago, Until } from "../parts/time.js";
 
 /** After a question was replaced by another, nothing is sent for so long. */
 const CHANGED_MS = SECOND;
+/** After a card has come or moved, its options take no click for so long: that may be meant for another. */
+const MOVED_MS = SECOND / 2;
+/** A smaller move leaves the same button under the pointer. */
+const MOVED_PX = 4;
+/** A timer may come a little before its time. */
+const SPARE_MS = 20;
 const QUICK = ["Approve", "Refuse"];
 /** What asks for more than a consent: for a choice, or for facts. */
 const OPEN = /\b(?:or|which|what|how|who|whom|whose|when|where|why)\b/i;
@@ -25,6 +31,7 @@ export function QuestionCard({ row }: { row: TaskRow }) {
   const [text, setText] = useState("");
   const action = useAction();
   const { isNew, isFresh } = useChange(question?.askTime ?? 0);
+  const { box, isMoved } = useMove();
   if (!question) return null;
   const role = session.value?.role;
   const mayAnswer =
@@ -43,6 +50,7 @@ export function QuestionCard({ row }: { row: TaskRow }) {
   };
   return (
     <article
+      ref={box}
       class="card question"
       data-test="question"
       data-task={row.taskId}
@@ -74,6 +82,7 @@ export function QuestionCard({ row }: { row: TaskRow }) {
           text={text}
           setText={setText}
           isOff={isOff}
+          isMoved={isMoved}
           answer={(given) => void answer(given)}
         />
       )}
@@ -98,9 +107,10 @@ function Answering(props: {
   text: string;
   setText: (text: string) => void;
   isOff: boolean;
+  isMoved: () => boolean;
   answer: (given: Given) => void;
 }) {
-  const { question, text, setText, isOff, answer } = props;
+  const { question, text, setText, isOff, isMoved, answer } = props;
   const hasOptions = question.options.length > 0;
   const consents = isConsent(question.text) ? QUICK.map((name) => ({ name, description: "" })) : [];
   const choices = hasOptions ? question.options : consents;
@@ -117,11 +127,13 @@ function Answering(props: {
               key={name}
               type="button"
               disabled={isOff}
+              aria-disabled={isMoved()}
               data-test="question-option"
               data-option={name}
-              onClick={() =>
-                answer(hasOptions ? { option: name, text } : { text: quick(name, text) })
-              }
+              onClick={() => {
+                if (isMoved()) return;
+                answer(hasOptions ? { option: name, text } : { text: quick(name, text) });
+              }}
             >
               <T text={name} most={128} />
               {name === question.defaultAnswer && <span class="badge">default</span>}
@@ -204,15 +216,47 @@ async function readAgain(reason: unknown, taskId: string): Promise<never> {
   throw reason;
 }
 
-/** Whether the question of a card was replaced, and whether that was just now. */
+/** Whether the question of a card was replaced, and whether that was just now; known as it is drawn. */
 function useChange(askTime: number): { isNew: boolean; isFresh: boolean } {
   const first = useRef(askTime);
-  const [isFresh, setFresh] = useState(false);
+  const last = useRef({ askTime, restsUntil: 0 });
+  const [, setRested] = useState(0);
+  const now = performance.now();
+  if (last.current.askTime !== askTime) last.current = { askTime, restsUntil: now + CHANGED_MS };
+  const { restsUntil } = last.current;
   useEffect(() => {
-    if (first.current === askTime) return undefined;
-    setFresh(true);
-    const timer = setTimeout(() => setFresh(false), CHANGED_MS);
+    if (!restsUntil) return undefined;
+    const timer = setTimeout(() => setRested(restsUntil), restsUntil - now + SPARE_MS);
     return () => clearTimeout(timer);
-  }, [askTime]);
-  return { isNew: first.current !== askTime, isFresh };
+  }, [restsUntil]);
+  return { isNew: first.current !== askTime, isFresh: now < restsUntil };
+}
+
+/** Whether a card has come to its place on the page just now, whatever moved it; known before it is painted. */
+function useMove() {
+  const box = useRef<HTMLElement>(null);
+  const place = useRef(-Infinity);
+  const restsUntil = useRef(Infinity);
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>();
+  const [, draw] = useState(0);
+  useLayoutEffect(() => {
+    if (!box.current) return;
+    const top = topOf(box.current);
+    if (Math.abs(top - place.current) < MOVED_PX) return;
+    place.current = top;
+    restsUntil.current = performance.now() + MOVED_MS;
+    draw(restsUntil.current);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => draw(0), MOVED_MS + SPARE_MS);
+  });
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return { box, isMoved: () => performance.now() < restsUntil.current };
+}
+
+/** Where it is on the page, however far that is scrolled. */
+function topOf(element: HTMLElement): number {
+  let top = 0;
+  for (let each: Element | null = element; each instanceof HTMLElement; each = each.offsetParent)
+    top += each.offsetTop;
+  return top;
 }

@@ -7,6 +7,7 @@ import { href } from "../data/route.js";
 import { used } from "../data/rows.js";
 import { current } from "../data/team.js";
 import { STATE_ORDER, stateWord } from "../data/words.js";
+import { Empty } from "../parts/band.js";
 import { compact, counted, number } from "../lib/text.js";
 import { clock, durationMs, length, millis } from "../lib/time.js";
 
@@ -15,7 +16,10 @@ export function Report() {
   return (
     <section class="report" aria-labelledby="report-title" data-test="report">
       <h2 id="report-title">Report</h2>
-      {report ? (
+      <Empty reads={["report", "hour", "today"]} isEmpty={!report} reading="Reading the report.">
+        There is no report.
+      </Empty>
+      {report && (
         <>
           <Totals report={report} />
           {hour && <Throughput hour={hour} />}
@@ -28,8 +32,6 @@ export function Report() {
             )}
           </p>
         </>
-      ) : (
-        <p class="nothing">Reading the report.</p>
       )}
     </section>
   );

@@ -12,7 +12,7 @@ import { type Session, session } from "../data/session.js";
 import { number } from "../lib/text.js";
 import { millis } from "../lib/time.js";
 import { Nothing } from "../parts/band.js";
-import { Fault } from "../parts/fault.js";
+import { Fault, READ_ONCE } from "../parts/fault.js";
 import { State, TaskLink, Who } from "../parts/names.js";
 import { Excerpt, T } from "../parts/text.js";
 import { Ago } from "../parts/time.js";
@@ -121,7 +121,7 @@ function List<Hit>(props: {
           </span>
         )}
       </h2>
-      <Fault error={error} />
+      <Fault error={error} ofRead={READ_ONCE} />
       {!isLoaded && <Nothing>Searching.</Nothing>}
       {isLoaded && !hits.length && !error && <Nothing>Nothing was found.</Nothing>}
       <ul class="plain">

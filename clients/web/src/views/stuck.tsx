@@ -1,10 +1,9 @@
 /** The second band: what does not go on. */
 import { href } from "../data/route.js";
 import { type Circle, stuck } from "../data/stuck.js";
-import { current } from "../data/team.js";
 import { counted, number } from "../lib/text.js";
 import { length, now } from "../lib/time.js";
-import { Band, Nothing, Some } from "../parts/band.js";
+import { Band, Empty, Some } from "../parts/band.js";
 import { TaskId, TaskLink, Who } from "../parts/names.js";
 import { T } from "../parts/text.js";
 import { Ago } from "../parts/time.js";
@@ -92,9 +91,13 @@ export function Stuck() {
           </li>
         )}
       </Some>
-      {!count && (
-        <Nothing>{current().loaded ? "Nothing is stuck." : "Reading what there is."}</Nothing>
-      )}
+      <Empty
+        reads={["tasks", "agents", "events", "report", "messages", "unread"]}
+        isEmpty={!count}
+        reading="Reading what there is."
+      >
+        Nothing is stuck.
+      </Empty>
     </Band>
   );
 }

@@ -6,7 +6,7 @@ import { closeTask, href } from "../data/route.js";
 import { type TaskRow, taskRow, used } from "../data/rows.js";
 import { compact, line, number } from "../lib/text.js";
 import { durationMs, length } from "../lib/time.js";
-import { Fault } from "../parts/fault.js";
+import { Fault, READ_ONCE } from "../parts/fault.js";
 import { Icon } from "../parts/icons.js";
 import { Progress, State, TaskId, TaskLink, Who } from "../parts/names.js";
 import { Long, T } from "../parts/text.js";
@@ -58,7 +58,7 @@ export function TaskPanel({ taskId }: { taskId: string }) {
       </header>
       <div class="panel-body">
         {!isLoaded && <p class="nothing">Reading the task.</p>}
-        <Fault error={error} />
+        <Fault error={error} ofRead={READ_ONCE} />
         {isLoaded && !task && !error && (
           <p class="nothing">This task was deleted. Its history stays.</p>
         )}

@@ -2,7 +2,7 @@
 import { TaskState } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import { Order, TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
 import { useEffect, useState } from "preact/hooks";
-import { onEvents } from "../data/live.js";
+import { anew, onEvents } from "../data/live.js";
 import { href } from "../data/route.js";
 import { type TaskRow, taskRow } from "../data/rows.js";
 import { session } from "../data/session.js";
@@ -10,7 +10,7 @@ import { current } from "../data/team.js";
 import { STATE_ORDER, stateWord } from "../data/words.js";
 import { counted } from "../lib/text.js";
 import { Nothing } from "../parts/band.js";
-import { Fault } from "../parts/fault.js";
+import { Fault, READ_ONCE } from "../parts/fault.js";
 import { State, TaskLink, Who } from "../parts/names.js";
 import { Ago } from "../parts/time.js";
 import { Windowed } from "../parts/window.js";
@@ -57,7 +57,7 @@ export function Tasks({ state: chosen }: { state: string }) {
           <AgentNames id="tasks-agents" />
         </div>
       </header>
-      <Fault error={error} />
+      <Fault error={error} ofRead={READ_ONCE} />
       {fresh > 0 && (
         <button type="button" class="quiet" onClick={again}>
           {counted(fresh, "new task")}: show
@@ -143,7 +143,7 @@ function useTasks(state: TaskState | undefined, assignee: string) {
   useEffect(() => {
     setFresh(0);
     void load("");
-  }, [state, assignee, asked]);
+  }, [state, assignee, asked, anew.value]);
   const again = () => setAsked((count) => count + 1);
   useEffect(
     () =>

@@ -14,7 +14,7 @@ import { counted, number } from "../lib/text.js";
 import { full, millis } from "../lib/time.js";
 import { Nothing } from "../parts/band.js";
 import { Files, Structure } from "../parts/content.js";
-import { Fault, useAction } from "../parts/fault.js";
+import { Fault, READ_ONCE, useAction } from "../parts/fault.js";
 import { sendByKey } from "../parts/keys.js";
 import { Who } from "../parts/names.js";
 import { Long, T } from "../parts/text.js";
@@ -37,7 +37,7 @@ export function Thread({ threadId }: { threadId: string }) {
           </a>
         )}
       </header>
-      <Fault error={thread.error} />
+      <Fault error={thread.error} ofRead={READ_ONCE} />
       {!thread.isLoaded && <Nothing>Reading the thread.</Nothing>}
       {thread.isLoaded && !thread.records.length && !thread.error && (
         <Nothing>There are no messages in this thread that you may read.</Nothing>
