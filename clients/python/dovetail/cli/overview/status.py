@@ -23,7 +23,7 @@ from dovetail.cli.servers.health import Health, Probe
 @click.argument("service", type=Word(["messaging", "tasks"]), required=False)
 @calls
 async def status(session: Session, service: str | None) -> None:
-    """Show whether both services serve, or one SERVICE.
+    """Show whether both services serve.
 
     With an admin's token it shows only the services: an admin sees no team. For one SERVICE it asks
     for its health alone, which needs no token. Ends with exit code 6 if one does not serve.
