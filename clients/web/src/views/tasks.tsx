@@ -137,6 +137,7 @@ function useTasks(state: TaskState | undefined, assignee: string) {
       setError(undefined);
     } catch (reason) {
       if (!(reason instanceof Error)) throw reason;
+      if (pageToken) setToken(pageToken); // The end of the list asks for it again.
       setError(reason);
     }
   };

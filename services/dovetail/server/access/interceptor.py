@@ -23,7 +23,7 @@ from dovetail.server.access.audit import Audit
 from dovetail.server.access.authentication import Authenticator
 from dovetail.server.access.caller import Caller, current_caller
 from dovetail.server.access.line_limit import LineLimit
-from dovetail.server.edge.intake import Intake, request_bytes_max
+from dovetail.server.edge.intake import Intake, may_wait, request_bytes_max
 from dovetail.server.edge.joined import Followed, is_followed
 from dovetail.server.edge.statuses import STATUS_CODES, to_status
 from dovetail.server.errors import (
@@ -44,6 +44,12 @@ REFUSAL_LINES_MAX = 100
 
 Chosen: callers without a token cause such lines, as many as they like.
 """
+
+SLOW_SECONDS = 1.0
+"""What a call may take that waits for nothing but the store; a longer one has a line in the log."""
+
+SLOW_LINES_MAX = 10
+"""Lines about slow calls in a second: all calls are slow where the disk is."""
 
 CAUSE_CHARACTERS_MAX = 300
 CALL_ID_KEY = "x-request-id"
@@ -83,6 +89,7 @@ class CallInterceptor(ServerInterceptor):
                     self._drain.has_refused = False
                     await asyncio.sleep(seconds / 10)
         self._drain.lines.end_period()
+        self._drain.slow_lines.end_period()
 
     async def intercept_service(
         self,
@@ -113,6 +120,7 @@ class _Drain:
         self.audit = audit
         self.intake = intake
         self.lines = LineLimit(REFUSAL_LINES_MAX, 1.0, _log_left_out)
+        self.slow_lines = LineLimit(SLOW_LINES_MAX, 1.0, _log_slow_left_out)
         self.is_open = True
         self.has_refused = True
         # The level is set before a server is built (`main.configure_log`), and asked for here: the
@@ -131,6 +139,10 @@ class _Drain:
 
 def _log_left_out(count: int) -> None:
     log.warning("refused, left out of this log", count=count)
+
+
+def _log_slow_left_out(count: int) -> None:
+    log.warning("slow, left out of this log", count=count)
 
 
 def _wrap(method: str, handler: Any, drain: _Drain) -> grpc.RpcMethodHandler[Any, Any]:
@@ -245,9 +257,12 @@ class _Call:
         """The status that it ends with; of a call that ends without `end` and `fail`, CANCELLED."""
 
     def count(self) -> None:
-        """Tell the meter how a call that is no stream ended."""
+        """Tell the meter how a call that is no stream ended, and the log if it was slow."""
         seconds = time.monotonic() - self._started
         self._drain.meter.call_ended(self._method, self.code, seconds)
+        is_slow = seconds > SLOW_SECONDS and self.code == OK and not may_wait(self._method)
+        if is_slow and self._drain.slow_lines.admits():
+            self._log().warning("slow")
 
     async def begin(self) -> None:
         """Find the caller, and refuse one that may not call, before any of its request is read."""

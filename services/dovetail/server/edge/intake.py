@@ -158,12 +158,16 @@ def _missing() -> InvalidArgumentError:
     )
 
 
-def request_bytes_max(method: str) -> int:
-    """How many bytes a request of a method may have: fewer if its call may wait."""
+def may_wait(method: str) -> bool:
+    """Whether a call of a method may last as long as its caller wants, or goes on without end."""
     service, _, name = method.removeprefix("/").rpartition("/")
     found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-    waits = found.server_streaming or "max_wait" in found.input_type.fields_by_name
-    return SMALL_BYTES_MAX if waits else REQUEST_BYTES_MAX
+    return found.server_streaming or "max_wait" in found.input_type.fields_by_name
+
+
+def request_bytes_max(method: str) -> int:
+    """How many bytes a request of a method may have: fewer if its call may wait."""
+    return SMALL_BYTES_MAX if may_wait(method) else REQUEST_BYTES_MAX
 
 
 def _check_size(payload: bytes, bytes_max: int) -> None:
