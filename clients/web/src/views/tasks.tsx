@@ -19,6 +19,8 @@ import { AgentNames } from "./compose.js";
 const PAGE = 100;
 const ROWS_MAX = 3_000;
 const ROW = 40;
+/** After a page could not be read, the end of the list asks for it again after so long. */
+const AGAIN_MS = 3_000;
 
 function slug(state: TaskState): string {
   return stateWord(state).text.replace(" ", "-");
@@ -137,7 +139,7 @@ function useTasks(state: TaskState | undefined, assignee: string) {
       setError(undefined);
     } catch (reason) {
       if (!(reason instanceof Error)) throw reason;
-      if (pageToken) setToken(pageToken); // The end of the list asks for it again.
+      if (pageToken) setTimeout(() => setToken(pageToken), AGAIN_MS);
       setError(reason);
     }
   };
