@@ -78,7 +78,7 @@ class Post:
         self.now += seconds
         for inbox in self.inboxes.values():
             for place in inbox:
-                if place.is_open and self._is_over(place.mail.expire_time):
+                if place.is_open and self.is_over(place.mail.expire_time):
                     place.state, place.ended = EXPIRED, self.step
 
     def acknowledge(self, agent_id: str, sequences: Iterable[int]) -> int:
@@ -116,7 +116,7 @@ class Post:
                 place.is_counted &= place.state != EXPIRED
         missed: list[tuple[Mail, list[str]]] = []
         for mail in sorted(self.messages.values(), key=lambda each: each.deadline or 0):
-            if self._is_over(mail.deadline):
+            if self.is_over(mail.deadline):
                 mail.deadline = None
                 late = [
                     agent_id
@@ -143,5 +143,5 @@ class Post:
             place.is_counted &= place.is_open
         return count
 
-    def _is_over(self, time: float | None) -> bool:
+    def is_over(self, time: float | None) -> bool:
         return time is not None and time <= self.now
