@@ -20,6 +20,9 @@ from zipfile import ZipFile
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+IMPORTS = "import connectrpc, mcp, prometheus_client, psycopg, trustme, uvicorn, uvloop"
+"""What the extras bring."""
+
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 """The releases of Python that are looked for."""
 
@@ -93,7 +96,7 @@ def install_for(python: Path, scratch: Path, wheel: Path, extras: dict[str, list
     print(f"{release}: {used.strip()}")
     run(*pip, f"{wheel}[all]")
     run(environment / "bin" / "dovetail", "tls", "dev", "--dir", home / "tls", home=home)
-    run(environment / "bin" / "python", "-c", "import mcp, psycopg, trustme, uvloop")
+    run(environment / "bin" / "python", "-c", IMPORTS)
     print(f"{release}: installed with the extras {', '.join(sorted(extras.keys() - {'all'}))}")
 
 

@@ -215,7 +215,7 @@ class _Details:
         self.info = error_details_pb2.ErrorInfo()
         self.bad_request = error_details_pb2.BadRequest()
         self._retry_info = error_details_pb2.RetryInfo()
-        for detail in _status(trailers).details:
+        for detail in full_status(trailers).details:
             for known in (self.info, self.bad_request, self._retry_info):
                 detail.Unpack(known)  # Returns False and does nothing if the type is another.
         if self.info.domain != DOMAIN:  # From a proxy or library, which has reasons of its own.
@@ -228,7 +228,7 @@ class _Details:
         return self._retry_info.retry_delay.ToMicroseconds() / 1e6
 
 
-def _status(trailers: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
+def full_status(trailers: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
     """The full status; empty if something between client and server dropped or garbled it."""
     for key, value in trailers:
         if key == DETAILS_KEY and isinstance(value, bytes):

@@ -56,7 +56,7 @@ class Site:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path: str = scope.get("path", "")
-        if scope["type"] != "http" or path in self._paths:
+        if path in self._paths:
             await self._call(scope, receive, send)
         elif path != CONFIG and path not in self._files:
             await refuse(
@@ -72,9 +72,9 @@ class Site:
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         kinds = [value for key, value in scope.get("headers", ()) if key == b"content-type"]
-        if scope["type"] == "http" and scope["method"] != "POST":
+        if scope["method"] != "POST":
             await refuse(send, _not_allowed("POST"))
-        elif scope["type"] == "http" and _kind(kinds) not in self._kinds:
+        elif _kind(kinds) not in self._kinds:
             known = ", ".join(self._kinds)
             message = f"the content-type must be one of {known}"
             await refuse(send, Refusal(status=415, code="unimplemented", message=message))

@@ -26,10 +26,10 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import status_pb2
 from protobuf.wkt import Any as AnyMessage
 
 from dovetail.admin.v1 import admin_pb2
+from dovetail.client.errors import full_status
 from dovetail.client.security import Metadata
 from dovetail.messaging.v1 import messaging_pb2
 from dovetail.tasks.v1 import tasks_pb2
@@ -63,7 +63,6 @@ UNARY_SECONDS_MAX = 120.0
 STOPPING = "the server of the page is stopping: the outcome is unknown"
 """What calls end with while the channels are closed."""
 
-DETAILS_KEY = "grpc-status-details-bin"
 PLACES = {"messaging": (messaging_pb2, admin_pb2), "tasks": (tasks_pb2,)}
 """Which server serves which files of the contract. Both serve that of admins; one is enough."""
 
@@ -278,12 +277,8 @@ def _bad_header(key: str, fault: str) -> ConnectError:
 
 def connect_error(error: grpc.aio.AioRpcError) -> ConnectError:
     """The error of a server as Connect has it: the same code, text and details."""
-    details: list[ErrorDetail] = []
-    for key, value in error.trailing_metadata() or ():
-        if key == DETAILS_KEY and isinstance(value, bytes):
-            status = status_pb2.Status.FromString(value)
-            details += [
-                ErrorDetail(AnyMessage(type_url=each.type_url, value=each.value))
-                for each in status.details
-            ]
+    status = full_status(error.trailing_metadata() or ())
+    details = [
+        ErrorDetail(AnyMessage(type_url=each.type_url, value=each.value)) for each in status.details
+    ]
     return ConnectError(_CODES[error.code()], error.details() or "", details)

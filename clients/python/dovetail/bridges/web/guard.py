@@ -65,9 +65,6 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self._inside(scope, receive, send)
-            return
         guarded = _with_headers(send)
         refusal = self._refusal(scope)
         if refusal:

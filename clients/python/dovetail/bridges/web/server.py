@@ -25,7 +25,6 @@ REQUESTS_MAX = 1_000
 HTTP_PORT = 80
 STOP_SECONDS = 2
 PROBE_SECONDS = 5.0
-POLL_SECONDS = 0.01
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -46,9 +45,14 @@ class WebConfig:
     protocol: type[HurriedProtocol] = HurriedProtocol
 
 
+def in_url(host: str) -> str:
+    """A host as URLs have it."""
+    return f"[{host}]" if ":" in host else host
+
+
 def own_hosts(host: str, port: int, others: Collection[str]) -> frozenset[str]:
     """The hosts that a request may name, of a server that listens at `host`."""
-    names = {*LOCAL_NAMES, f"[{host}]" if ":" in host else host}
+    names = {*LOCAL_NAMES, in_url(host)}
     plain = names if port == HTTP_PORT else ()  # Which browsers leave out.
     return frozenset((*(f"{name}:{port}" for name in names), *plain, *others))
 
@@ -120,42 +124,39 @@ async def serve(
             timeout_graceful_shutdown=STOP_SECONDS,
         ),
         upstream,
+        lambda: ready(port),
     )
-    await _run(server, listener, stopped, lambda: ready(port))
-
-
-class _Server(uvicorn.Server):
-    """One that leaves the signals of the process alone, and waits for no stream at its end."""
-
-    def __init__(self, config: uvicorn.Config, upstream: Upstream) -> None:
-        super().__init__(config)
-        self._upstream = upstream
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End calls to the servers first: streams would go on for as long as their browsers."""
-        await self._upstream.close()
-        await super().shutdown(sockets)
-
-
-async def _run(
-    server: uvicorn.Server,
-    listener: socket.socket,
-    stopped: asyncio.Event,
-    ready: Callable[[], None],
-) -> None:
     serving = asyncio.create_task(server.serve([listener]))
     stopping = asyncio.create_task(stopped.wait())
     try:
-        while not (server.started or serving.done() or stopping.done()):
-            await asyncio.wait((serving, stopping), timeout=POLL_SECONDS)
-        if server.started:
-            ready()
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
         server.should_exit = True
         await serving
+
+
+class _Server(uvicorn.Server):
+    """One that leaves the signals of the process alone, and waits for no stream at its end."""
+
+    def __init__(
+        self, config: uvicorn.Config, upstream: Upstream, ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._upstream = upstream
+        self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say that requests are served."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End calls to the servers first: streams would go on for as long as their browsers."""
+        await self._upstream.close()
+        await super().shutdown(sockets)

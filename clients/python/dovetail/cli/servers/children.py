@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,8 +153,7 @@ def _error_in(line: str) -> str:
     return "" if said == line else said.partition(". See: dovetail serve --help")[0]
 
 
-def opened_log(log: Path) -> IO[bytes]:
-    """The log of a child, to be written at its end. Raises CommandError."""
+def _opened_log(log: Path) -> IO[bytes]:
     name = escape_controls(str(log))
     try:
         return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
@@ -229,22 +228,33 @@ async def _all_ready(children: Children) -> None:
 
 
 async def _start(plan: Plan, service: str, listen: str) -> Child:
-    """Start one server, in a session of its own: Ctrl-C at the terminal must reach only us."""
-    command = server_command(service, listen, plan.settings_of(service))
     log = plan.logs / f"{service}.log"
-    with opened_log(log) as errors:
+    command = server_command(service, listen, plan.settings_of(service))
+    process, log_start = await spawn(command, log, server_environment(plan.store))
+    return Child(
+        service=service,
+        process=process,
+        log=log,
+        log_start=log_start,
+        stop_seconds=plan.stop_seconds,
+    )
+
+
+async def spawn(
+    command: Sequence[str], log: Path, environment: Mapping[str, str]
+) -> tuple[asyncio.subprocess.Process, int]:
+    """Start a child in a session of its own: Ctrl-C at the terminal must reach only us.
+
+    Returns it, and where its part of the log begins.
+    """
+    with _opened_log(log) as errors:
+        log_start = errors.tell()
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
-            env=server_environment(plan.store),
+            env=environment,
         )
-        return Child(
-            service=service,
-            process=process,
-            log=log,
-            log_start=errors.tell(),
-            stop_seconds=plan.stop_seconds,
-        )
+    return process, log_start

@@ -41,17 +41,17 @@ def next_commands(plan: Plan, addresses: Mapping[str, str]) -> list[str]:
     """Commands to paste, for the servers at these addresses."""
     own = plan.logs / "me.token"
     admin = _admin_token(plan)
-    reach = _reach(plan, addresses, own if own.exists() or admin else None)
-    name = _written(plan.messaging_listen, reach)
+    found = reach(plan, addresses, own if own.exists() or admin else None)
+    name = _written(plan.messaging_listen, found)
     if name is None:
-        options, first = reach.options, []
+        options, first = found.options, []
     else:
-        options = "".join(reach.missing)
-        is_needed = bool(reach.options) or bool(current_name()) or "token_file" in reach.values
+        options = "".join(found.missing)
+        is_needed = bool(found.options) or bool(current_name()) or "token_file" in found.values
         first = [f"{program()} config use {name}"] if is_needed else []
     if not plan.settings["credentials"]:
         return [*first, _hello(f"--as me{options}")]
-    if "token_file" not in reach.values:
+    if "token_file" not in found.values:
         return [*first, _hello(f"--as me {TOKEN_FILE} FILE{options}")]
     token = "" if name else f" {TOKEN_FILE} {shlex.quote(str(own))}"
     hello = _hello(f"--as me{token}{options}")
@@ -80,8 +80,9 @@ def _admin_token(plan: Plan) -> Path | None:
     return admin.absolute() if admin and admin.exists() else None
 
 
-def _reach(plan: Plan, addresses: Mapping[str, str], token_file: Path | None) -> Reach:
-    values = {service: near(addresses[service]) for service in ("messaging", "tasks")}
+def reach(plan: Plan, addresses: Mapping[str, str], token_file: Path | None = None) -> Reach:
+    """How this machine reaches the servers at these addresses; the token is for those that ask."""
+    values = {service: _near(addresses[service]) for service in ("messaging", "tasks")}
     missing: list[str] = []
     if plan.settings["credentials"] and token_file:
         values["token_file"] = str(token_file)
@@ -112,7 +113,7 @@ def _hello(options: str) -> str:
     return f"{program()} send {options} me 'Hello, inbox' && {program()} inbox {options}"
 
 
-def near(address: str) -> str:
+def _near(address: str) -> str:
     """The address at which this machine reaches a server that listens on all addresses."""
     host, _, port = address.rpartition(":")
     return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address

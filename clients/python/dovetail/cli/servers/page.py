@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,11 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dovetail.cli.output.text import escape_controls
-from dovetail.cli.servers.children import Children, Plan, last_error, opened_log
-from dovetail.cli.servers.next_commands import near
-from dovetail.cli.servers.processes import STOP_SECONDS, stop
-from dovetail.cli.servers.tls import CA
-from dovetail.settings import CLIENT, CONFIG, PREFIX, SERVER
+from dovetail.cli.servers.children import Children, Plan, last_error, spawn
+from dovetail.cli.servers.next_commands import reach
+from dovetail.cli.servers.processes import STOP_SECONDS, bare_environment, stop
+from dovetail.settings import CLIENT, SERVER
 
 LIBRARIES = ("connectrpc", "uvicorn")
 OFF = "off"
@@ -64,17 +62,9 @@ class _Server:
     async def start(self, listen: str) -> Page:
         """Start it, and wait until it serves or has ended."""
         log = page_log(self._plan)
-        with opened_log(log) as errors:
-            start = errors.tell()
-            process = self._process = await asyncio.create_subprocess_exec(
-                *_command(self._plan, self._children, listen),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,  # Ctrl-C at the terminal must reach only us.
-                env=_environment(),
-            )
-        return await _ready(process, log, start)
+        command = _command(self._plan, self._children, listen)
+        self._process, log_start = await spawn(command, log, bare_environment())
+        return await _ready(self._process, log, log_start)
 
     async def keep(self, shown: Page) -> None:
         """Start it again at the same address whenever it has ended; not if it never served."""
@@ -108,19 +98,12 @@ def _hindrance(plan: Plan) -> str:
 def _command(plan: Plan, children: Children, listen: str) -> list[str]:
     command = [sys.executable, "-m", "dovetail.cli", "web", "--json", "--until-stdin-closes"]
     command += [SERVER["web-listen"].flag, listen]
-    for child in children.each:
-        command += [CLIENT[child.service].flag, near(child.address)]
-    certificate: Path | None = plan.settings["tls_cert"]
-    if certificate:
-        ca = certificate.absolute().with_name(CA)
-        command += [CLIENT["tls-ca"].flag, str(ca)] if ca.exists() else [CLIENT["tls"].flag]
+    reached = reach(plan, {child.service: child.address for child in children.each}).values
+    for key, value in reached.items():
+        command += [CLIENT[key.replace("_", "-")].flag, value]
+    if plan.settings["tls_cert"] and "tls_ca" not in reached:
+        command.append(CLIENT["tls"].flag)
     return command
-
-
-def _environment() -> dict[str, str]:
-    """Our environment without settings: those of a caller are for other servers."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return kept | {CONFIG.variable: os.devnull}
 
 
 async def _ready(process: asyncio.subprocess.Process, log: Path, start: int) -> Page:

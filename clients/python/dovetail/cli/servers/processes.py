@@ -37,13 +37,15 @@ def at_port_after(listen: str, by: int) -> str:
     return f"{host}:{int(port) + by}" if port.isdecimal() and int(port) else listen
 
 
-def server_environment(store: str) -> dict[str, str]:
-    """Our environment without settings: a server gets only those of its command line.
-
-    The store is passed here and not as a flag, because it may have a password.
-    """
+def bare_environment() -> dict[str, str]:
+    """Our environment without settings: a child gets only those of its command line."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return kept | {CONFIG.variable: os.devnull, SERVER["store"].variable: store}
+    return kept | {CONFIG.variable: os.devnull}
+
+
+def server_environment(store: str) -> dict[str, str]:
+    """The environment of a server: the store is no flag, because it may have a password."""
+    return bare_environment() | {SERVER["store"].variable: store}
 
 
 async def stop(process: asyncio.subprocess.Process, seconds: float) -> bool:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import sys
-import threading
 from contextlib import closing, redirect_stderr
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import click
 
+from dovetail.cli import signals
 from dovetail.cli.options.formats import errors_as_lines
 from dovetail.cli.options.settings import SERVING, with_settings
 from dovetail.cli.options.unknown_variables import refuse_unknown_variables
@@ -116,9 +115,7 @@ def serve(
     except server.ConfigError as error:
         raise CommandError(str(error), MISUSED) from error
     if until_stdin_closes:
-        # Only its parent decides when it ends, by this signal, which may have been ignored before.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
+        signals.end_with_parent()
     # The logs of libraries go through the sink too: a full pipe must not block a call.
     with closing(out), closing(Sink(sys.stderr, _left_out)) as errors:
         try:
@@ -139,10 +136,3 @@ def _left_out(size: int) -> str:
         return left_out_note(size)
     line = {"event": "left out of this log", "bytes": size, "level": "warning"}
     return json.dumps(line)
-
-
-def _stop_when_stdin_closes() -> None:
-    """Stop when standard input closes. The parent holds its other end, however the parent ends."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)

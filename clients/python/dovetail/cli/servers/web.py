@@ -3,12 +3,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import os
-import signal
 import sys
-import threading
 from contextlib import closing
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -74,14 +70,13 @@ def web(
         agent_id=agent,
     )
     if until_stdin_closes:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Only its parent decides when it ends.
-        threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
+        signals.end_with_parent()
     listener = _listener(server, host, port)
 
     with closing(listener), closing(Sink(sys.stdout)) as out:
 
         def ready(port: int) -> None:
-            url = f"http://{_in_url(host)}:{port}/"
+            url = f"http://{server.in_url(host)}:{port}/"
             out.line(json.dumps({"web": url}) if as_json else f"the page is at {url}")
 
         async def serve() -> None:
@@ -110,8 +105,10 @@ def _address(text: str, servers: Servers) -> tuple[str, int]:
         raise CommandError(
             f"{_LISTEN.flag} {text!r} must be HOST:PORT, with a port up to 65535", MISUSED
         )
+    from dovetail.client.security import is_local  # Loads gRPC: not for --help.
+
     host = host.strip("[]")
-    if not (_is_loopback(host) or servers.insecure):
+    if not (is_local(f"[{host}]:{port}") or servers.insecure):
         raise CommandError(
             f"{_LISTEN.flag} {text}: the page has no TLS, so others could read tokens on their way."
             " Let a proxy with TLS lead to it (--host NAME), or say --insecure where the network"
@@ -121,29 +118,11 @@ def _address(text: str, servers: Servers) -> tuple[str, int]:
     return host, int(port)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 def _listener(server: ModuleType, host: str, port: int) -> socket.socket:
     try:
         return server.listen(host, port)
     except OSError as error:
         raise CommandError(
-            f"{_LISTEN.flag} {host}:{port}: {os.strerror(error.errno or 0)}. Name another port:"
+            f"{_LISTEN.flag} {host}:{port}: {error.strerror}. Name another port:"
             f" {_LISTEN.flag} 127.0.0.1:0 takes any free one"
         ) from error
-
-
-def _stop_when_stdin_closes() -> None:
-    """Stop when standard input closes. The parent holds its other end, however the parent ends."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
