@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Route, expect
 
 from cli.shell import PROGRAM
 from dovetail.client import Agent, connect
+from dovetail.tasks.v1 import tasks_pb2 as t
 from support.children import SECONDS, child
 from support.pair import Pair
 from support.processes import process_pair
@@ -184,6 +185,30 @@ async def test_what_could_not_be_read_is_said_and_read_again(
         await expect(visit.part("question", task=task.task_id)).to_be_visible()
         await expect(visit.part("unread")).to_have_count(0)
         await expect(fault).to_have_count(0)
+
+
+async def test_a_page_of_a_list_that_failed_is_read_again(
+    browser: Browser, web: Web, team_pair: Pair
+) -> None:
+    async with (
+        caller("worker", team_pair, "paged") as worker,
+        visiting(browser, address(web)) as visit,
+    ):
+        made = await worker.tasks.create_many(
+            t.CreateTaskRequest(title=f"Task {number}") for number in range(150)
+        )
+        await visit.enter("olga", "paged")
+        await visit.go("#/tasks")
+        await expect(visit.part("task-row").first).to_be_visible()
+        await visit.page.route("**/ListTasks", lambda route: route.fulfill(status=500))
+        to_the_end = "document.querySelector('.task-rows').scrollTop = 1e6"
+        await visit.page.evaluate(to_the_end)
+        fault = visit.part("tasks").locator('[data-test="fault"]')
+        await expect(fault).to_contain_text("read again by itself")
+        await visit.page.unroute("**/ListTasks")
+        await expect(fault).to_have_count(0)
+        await visit.page.evaluate(to_the_end)
+        await expect(visit.part("task-row", task=made[0].task_id)).to_be_visible()
 
 
 async def test_an_answer_is_bound_to_the_question_that_was_read(

@@ -181,8 +181,7 @@ class Refresher {
   #schedule(): void {
     if (this.#isRunning || this.#signal.aborted || document.hidden) return;
     const due = SLICES.filter((each) => this.#wanted.has(each.name)).map((each) => this.#due(each));
-    if (this.#events.length)
-      due.push(0);
+    if (this.#events.length) due.push(0);
     if (!due.length) return;
     clearTimeout(this.#timer);
     const rest = this.#pauses.get("any") ?? EACH_MS;

@@ -13,9 +13,10 @@ import {
   TaskVerb,
 } from "@client/generated/dovetail/types/v1/types_pb.js";
 import { sleep } from "@client/retry.js";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { cut } from "../lib/text.js";
 import { millis } from "../lib/time.js";
+import { usePages } from "./pages.js";
 import { asError, longer, RETRY_MOST_MS, RETRY_MS } from "./retries.js";
 import { type Session, session } from "./session.js";
 import { current } from "./team.js";
@@ -69,49 +70,21 @@ export interface Mailbox {
 
 /** An inbox, the newest first; the person's own one is followed by a stream while it is open. */
 export function useInbox(agentId: string, isAll: boolean): Mailbox {
-  const [rows, setRows] = useState<readonly MailRow[]>([]);
-  const [token, setToken] = useState<string | undefined>();
-  const [error, setError] = useState<Error | undefined>();
   const [lost, setLost] = useState<Error | undefined>();
-  /** Ends what still reads the list that was shown before. */
-  const reading = useRef(new AbortController());
   const here = session.value;
   const isMine = agentId === here?.agentId;
   // The inbox of another has no stream here: its agent's last sequence tells that something came.
   const last = isMine ? 0n : (current().agents.get(agentId)?.lastSequence ?? 0n);
-  const load = async (pageToken: string, pauseMs = RETRY_MS): Promise<void> => {
-    if (!here) return;
-    const { signal } = reading.current;
-    try {
-      const states = isAll ? [] : [DeliveryState.UNACKNOWLEDGED];
-      const found = await here.client.messaging.listMessages({
-        ...{
-          recipientId: agentId,
-          states,
-          pageToken,
-          pageSize: PAGE,
-          order: Order.NEWEST_FIRST,
-        },
-      });
-      if (signal.aborted) return;
-      const read = found.records.flatMap((each) => rowOf(each, agentId));
-      setRows((old) => (pageToken ? [...old, ...read].slice(0, ROWS_MAX) : read));
-      setToken(found.nextPageToken);
-      setError(undefined);
-    } catch (reason) {
-      if (signal.aborted) return;
-      setError(asError(reason));
-      await sleep(pauseMs, signal);
-      await shown(signal);
-      if (!signal.aborted) await load(pageToken, longer(pauseMs));
-    }
+  const read = async (pageToken: string) => {
+    const states = isAll ? [] : [DeliveryState.UNACKNOWLEDGED];
+    const found = await here?.client.messaging.listMessages({
+      ...{ recipientId: agentId, states, pageToken, pageSize: PAGE, order: Order.NEWEST_FIRST },
+    });
+    if (!found) return undefined;
+    const rows = found.records.flatMap((each) => rowOf(each, agentId));
+    return { rows, nextPageToken: found.nextPageToken };
   };
-  useEffect(() => {
-    const mine = new AbortController();
-    reading.current = mine;
-    void load("");
-    return () => mine.abort();
-  }, [agentId, isAll, last]);
+  const { setRows, ...pages } = usePages<MailRow>(read, ROWS_MAX, [agentId, isAll, last]);
   useEffect(() => {
     if (!here || !isMine || !agentId) return undefined;
     const take = ({ message, receipt }: Delivery) => {
@@ -124,17 +97,8 @@ export function useInbox(agentId: string, isAll: boolean): Mailbox {
     return followed(here, agentId, take, setLost);
   }, [agentId, isMine]);
   return {
-    ...{
-      rows,
-      error: error ?? lost,
-      isLoaded: token !== undefined || error !== undefined,
-      isFull: rows.length >= ROWS_MAX,
-    },
-    more: () => {
-      if (!token || rows.length >= ROWS_MAX) return;
-      setToken("");
-      void load(token);
-    },
+    ...pages,
+    error: pages.error ?? lost,
     acknowledge: async (sequences) => {
       await here?.client.messaging.acknowledgeMessages({
         agentId,
@@ -157,20 +121,6 @@ function rowOf({ message, receipts }: MessageRecord, agentId: string): MailRow[]
         ),
       ]
     : [];
-}
-
-/** Wait until the page is shown. */
-function shown(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const look = () => {
-      if (document.hidden && !signal.aborted) return;
-      document.removeEventListener("visibilitychange", look);
-      resolve();
-    };
-    document.addEventListener("visibilitychange", look);
-    signal.addEventListener("abort", look, { once: true });
-    look();
-  });
 }
 
 /**

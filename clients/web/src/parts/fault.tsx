@@ -28,8 +28,8 @@ function advice(error: Error, ofRead: string): string {
   if (!(error instanceof DovetailError)) return ofRead;
   const known = ADVICE[error.reason];
   if (known) return known;
-  if (error.code === Code.InvalidArgument && !ofRead) return "Change what you entered, and send it again.";
   if (ofRead) return ofRead;
+  if (error.code === Code.InvalidArgument) return "Change what you entered, and send it again.";
   if (error.outcome === "unknown")
     return "It is not known whether it was done. To send it again is safe.";
   return "";

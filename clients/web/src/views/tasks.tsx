@@ -3,6 +3,7 @@ import { TaskState } from "@client/generated/dovetail/tasks/v1/tasks_pb.js";
 import { Order, TaskVerb } from "@client/generated/dovetail/types/v1/types_pb.js";
 import { useEffect, useState } from "preact/hooks";
 import { anew, onEvents } from "../data/live.js";
+import { usePages } from "../data/pages.js";
 import { href } from "../data/route.js";
 import { type TaskRow, taskRow } from "../data/rows.js";
 import { session } from "../data/session.js";
@@ -10,7 +11,7 @@ import { current } from "../data/team.js";
 import { STATE_ORDER, stateWord } from "../data/words.js";
 import { counted } from "../lib/text.js";
 import { Nothing } from "../parts/band.js";
-import { Fault, READ_ONCE } from "../parts/fault.js";
+import { Fault, READ_AGAIN } from "../parts/fault.js";
 import { State, TaskLink, Who } from "../parts/names.js";
 import { Ago } from "../parts/time.js";
 import { Windowed } from "../parts/window.js";
@@ -19,8 +20,6 @@ import { AgentNames } from "./compose.js";
 const PAGE = 100;
 const ROWS_MAX = 3_000;
 const ROW = 40;
-/** After a page could not be read, the end of the list asks for it again after so long. */
-const AGAIN_MS = 3_000;
 
 function slug(state: TaskState): string {
   return stateWord(state).text.replace(" ", "-");
@@ -29,7 +28,7 @@ function slug(state: TaskState): string {
 export function Tasks({ state: chosen }: { state: string }) {
   const state = STATE_ORDER.find((each) => slug(each) === chosen);
   const [assignee, setAssignee] = useState("");
-  const { rows, isLoaded, error, more, fresh, again } = useTasks(state, assignee);
+  const { rows, isLoaded, isFull, error, more, fresh, again } = useTasks(state, assignee);
   const known = current().tasks;
   return (
     <section class="tasks" data-test="tasks" aria-labelledby="tasks-title">
@@ -59,7 +58,7 @@ export function Tasks({ state: chosen }: { state: string }) {
           <AgentNames id="tasks-agents" />
         </div>
       </header>
-      <Fault error={error} ofRead={READ_ONCE} />
+      <Fault error={error} ofRead={READ_AGAIN} />
       {fresh > 0 && (
         <button type="button" class="quiet" onClick={again}>
           {counted(fresh, "new task")}: show
@@ -72,7 +71,7 @@ export function Tasks({ state: chosen }: { state: string }) {
           {(row) => <Row row={known.get(row.taskId) ?? row} />}
         </Windowed>
       )}
-      {rows.length >= ROWS_MAX && (
+      {isFull && (
         <p class="faint small">Older tasks are found by searching, or by a state or an assignee.</p>
       )}
     </section>
@@ -115,38 +114,21 @@ function isAtTop(): boolean {
 
 /** The last created first. What is new is counted where it would move the rows that are looked at. */
 function useTasks(state: TaskState | undefined, assignee: string) {
-  const [rows, setRows] = useState<readonly TaskRow[]>([]);
-  const [token, setToken] = useState<string | undefined>();
-  const [error, setError] = useState<Error | undefined>();
   const [fresh, setFresh] = useState(0);
   const [asked, setAsked] = useState(0);
-  const load = async (pageToken: string) => {
+  const inputs = [state, assignee, asked, anew.value];
+  useEffect(() => setFresh(0), inputs);
+  const read = async (pageToken: string) => {
     const filter = {
       states: state === undefined ? [] : [state],
       assigneeIds: assignee ? [assignee] : [],
     };
-    try {
-      const found = await session.value?.client.tasks.listTasks({
-        filter,
-        pageToken,
-        pageSize: PAGE,
-        order: Order.NEWEST_FIRST,
-      });
-      if (!found) return;
-      const read = found.tasks.map(taskRow);
-      setRows((old) => (pageToken ? [...old, ...read].slice(0, ROWS_MAX) : read));
-      setToken(found.nextPageToken);
-      setError(undefined);
-    } catch (reason) {
-      if (!(reason instanceof Error)) throw reason;
-      if (pageToken) setTimeout(() => setToken(pageToken), AGAIN_MS);
-      setError(reason);
-    }
+    const found = await session.value?.client.tasks.listTasks({
+      ...{ filter, pageToken, pageSize: PAGE, order: Order.NEWEST_FIRST },
+    });
+    return found && { rows: found.tasks.map(taskRow), nextPageToken: found.nextPageToken };
   };
-  useEffect(() => {
-    setFresh(0);
-    void load("");
-  }, [state, assignee, asked, anew.value]);
+  const pages = usePages<TaskRow>(read, ROWS_MAX, inputs);
   const again = () => setAsked((count) => count + 1);
   useEffect(
     () =>
@@ -162,11 +144,5 @@ function useTasks(state: TaskState | undefined, assignee: string) {
       }),
     [state],
   );
-  const isLoaded = token !== undefined || error !== undefined;
-  const more = () => {
-    if (!token || rows.length >= ROWS_MAX) return;
-    setToken("");
-    void load(token);
-  };
-  return { rows, isLoaded, error, more, fresh, again };
+  return { ...pages, fresh, again };
 }
