@@ -6,7 +6,7 @@ import { line, visible } from "../lib/text.js";
 import { touch } from "../data/live.js";
 
 const ADVICE: Record<string, string> = {
-  ETAG_MISMATCH: "It has changed meanwhile. It is shown again as it now is: look, and decide anew.",
+  ETAG_MISMATCH: "It has changed meanwhile. It is shown again as it now is: look, and decide again.",
   ROLE_REFUSED: "Your role may not do this. Ask an operator of the team.",
   NOT_YOURS: "Your token may do this to its own alone. Ask an operator of the team.",
   TASK_STATE: "The task is in another state by now: look at it as it is shown.",

@@ -147,7 +147,7 @@ function Assign({ row, isRunning, send }: Sending) {
       <AgentNames id="assign-agents" />
       {isHeld && (
         <p class="small">
-          <Who agentId={row.assigneeId} none="Somebody" /> works on it, and will lose it: what it
+          <Who agentId={row.assigneeId} none="A caller without an agent" /> works on it, and will lose it: what it
           brings later is refused.
         </p>
       )}

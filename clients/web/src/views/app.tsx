@@ -64,7 +64,7 @@ function skip(event: Event): void {
   document.getElementById("main")?.focus();
 }
 
-/** What a screen reader is told: that somebody waits, and that the stream is lost. */
+/** What a screen reader is told: that a question waits, and that the stream is lost. */
 function Said() {
   const asked = needs.value.mine.length;
   useEffect(() => {

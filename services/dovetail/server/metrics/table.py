@@ -21,7 +21,7 @@ class Kind(Enum):
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
     FIGURE = "figure"
-    """A gauge that is read when somebody asks; it is left out where it cannot be read in time."""
+    """A gauge that is read at a scrape; it is left out where it cannot be read in time."""
 
 
 @dataclass(frozen=True, kw_only=True)

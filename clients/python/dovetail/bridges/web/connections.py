@@ -1,4 +1,4 @@
-"""Connections on which no request comes: uvicorn would keep them for ever."""
+"""Connections on which no request comes: uvicorn would keep them open without a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before page and RPCs: whom the browser speaks for, how much it may send, and headers.
+"""Checks before the page and the RPCs: for which site a browser sends, how much, and headers.
 
 A browser sends requests for any site that its user visits. So a request must name a host of ours
 (against DNS rebinding: a foreign name that leads to this machine), and one that a browser makes for
